@@ -1,0 +1,1 @@
+//! The schema of memgate's database, one file a change.

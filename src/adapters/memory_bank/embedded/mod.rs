@@ -1,0 +1,1 @@
+//! The embedded bank: memories in memgate's own database.

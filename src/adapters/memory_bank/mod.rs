@@ -1,0 +1,3 @@
+//! The memory banks.
+
+pub mod embedded;

@@ -1,0 +1,8 @@
+//! The adapters: each implements ports of the domain, or drives it. None imports another.
+
+pub mod bcrypt;
+pub mod http;
+pub mod jwt;
+pub mod memory_bank;
+pub mod persistence;
+pub mod system;

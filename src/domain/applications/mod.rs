@@ -1,0 +1,18 @@
+//! Applications: who may ask for tokens, and for what.
+
+mod model;
+mod permissions;
+mod ports;
+mod secret;
+mod service;
+
+pub use model::{
+    Application, ApplicationChanges, ApplicationName, CategoryAccess, ClientKind, NewApplication, RedirectUri,
+    RequestsPerMinute, SpaceName, TokenLifetime,
+};
+pub use permissions::{GrantType, GrantTypes, Permission, Permissions};
+pub use ports::{ApplicationRepository, ChangeApplicationError, CreateApplicationError, HasherError, SecretHasher};
+#[cfg(feature = "testing")]
+pub use ports::{MockApplicationRepository, MockSecretHasher};
+pub use secret::{ClientSecret, SecretHash, SecretHint, StoredSecret};
+pub use service::{ApplicationError, ApplicationService, IssuedSecret, Registration};

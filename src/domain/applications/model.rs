@@ -1,0 +1,362 @@
+//! An application: a Custom GPT, a plugin, an MCP client or an integrator's program that holds credentials.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::time::Duration;
+
+use url::Url;
+
+use super::permissions::{GrantTypes, Permissions};
+use super::secret::StoredSecret;
+use crate::ids::{ApplicationId, ClientId};
+use crate::memories::Category;
+use crate::system::Timestamp;
+use crate::validation::{self, InvalidValue};
+
+/// Everything that is known of an application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Application {
+    /// Its name inside memgate; never changes.
+    pub id: ApplicationId,
+    /// Its name in OAuth; never changes.
+    pub client_id: ClientId,
+    /// What an operator or a person reads.
+    pub name: ApplicationName,
+    /// Whether it can keep a secret.
+    pub kind: ClientKind,
+    /// The most that its tokens can carry.
+    pub permissions: Permissions,
+    /// The grant types that it may use.
+    pub grants: GrantTypes,
+    /// Where an authorization may be sent, compared to the letter.
+    pub redirect_uris: Vec<RedirectUri>,
+    /// Where its memories live.
+    pub space: SpaceName,
+    /// The categories that it may see and write.
+    pub categories: CategoryAccess,
+    /// How many requests it may make; `None` for what the configuration says.
+    pub rate_limit: Option<RequestsPerMinute>,
+    /// How long its access tokens live; `None` for what the configuration says.
+    pub access_token_ttl: Option<TokenLifetime>,
+    /// How long its refresh tokens live unused; `None` for what the configuration says.
+    pub refresh_token_ttl: Option<TokenLifetime>,
+    /// A disabled application gets no token, and the ones it has stop at once.
+    pub enabled: bool,
+    /// Its secrets, oldest first; more than one may be valid.
+    pub secrets: Vec<StoredSecret>,
+    /// When it was registered.
+    pub created_at: Timestamp,
+    /// When it was last changed, its secrets included.
+    pub updated_at: Timestamp,
+}
+
+impl Application {
+    /// How many secrets it may have at a time, expired ones included.
+    pub const MAX_SECRETS: usize = 5;
+    /// How many redirect URIs it may have.
+    pub const MAX_REDIRECT_URIS: usize = 20;
+}
+
+/// Whether an application can keep a secret (RFC 6749 §2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientKind {
+    /// It authenticates with a secret.
+    Confidential,
+    /// It cannot keep one, such as a native program.
+    Public,
+}
+
+impl ClientKind {
+    /// The name of RFC 6749.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Confidential => "confidential",
+            Self::Public => "public",
+        }
+    }
+}
+
+impl FromStr for ClientKind {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text {
+            "confidential" => Ok(Self::Confidential),
+            "public" => Ok(Self::Public),
+            _ => Err(InvalidValue::new("kind", "must be confidential or public")),
+        }
+    }
+}
+
+/// What an application is called: 1 to 100 characters on one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplicationName(String);
+
+impl ApplicationName {
+    const MAX: usize = 100;
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ApplicationName {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        validation::line("name", text.trim().to_owned(), Self::MAX).map(Self)
+    }
+}
+
+impl fmt::Display for ApplicationName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of a memory space: 1 to 100 of `a-z A-Z 0-9 - _ .`, beginning with a letter or digit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpaceName(String);
+
+impl SpaceName {
+    const MAX: usize = 100;
+
+    /// The space that belongs to one application alone.
+    #[must_use]
+    pub fn own(application: ApplicationId) -> Self {
+        Self(format!("app-{application}"))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SpaceName {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        let starts_well = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+        if !starts_well || text.len() > Self::MAX || !text.bytes().all(allowed) {
+            return Err(InvalidValue::new(
+                "space",
+                "must be 1 to 100 of a-z A-Z 0-9 - _ . and begin with a letter or digit",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for SpaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A redirect URI: absolute, without a fragment, https unless it is a loopback address or an app's own scheme.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedirectUri(String);
+
+impl RedirectUri {
+    const MAX: usize = 2048;
+
+    /// The URI exactly as it was registered.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RedirectUri {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let refuse = |problem: &str| Err(InvalidValue::new("redirect_uri", problem));
+        if text.len() > Self::MAX || !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return refuse("must be at most 2048 visible ASCII characters");
+        }
+        let Ok(url) = Url::parse(text) else {
+            return refuse("must be an absolute URI such as https://chatgpt.com/aip/g-123/oauth/callback");
+        };
+        if url.fragment().is_some() {
+            return refuse("must not have a fragment (the part after #)");
+        }
+        let loopback = match url.host() {
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            Some(url::Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        match url.scheme() {
+            "https" => Ok(Self(text.to_owned())),
+            "http" if loopback => Ok(Self(text.to_owned())),
+            "http" => refuse("must use https; http is for loopback addresses only"),
+            scheme if scheme.contains('.') => Ok(Self(text.to_owned())),
+            _ => refuse("must use https, http on a loopback address, or an app's own scheme such as com.example.app:/"),
+        }
+    }
+}
+
+/// The categories that an application may see and write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CategoryAccess {
+    /// Every memory of its space.
+    #[default]
+    All,
+    /// Only memories that have a category, and no category but these.
+    Only(BTreeSet<Category>),
+}
+
+impl CategoryAccess {
+    /// Whether a memory with `categories` may be seen and written.
+    #[must_use]
+    pub fn allows(&self, categories: &[Category]) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(allowed) => !categories.is_empty() && categories.iter().all(|c| allowed.contains(c)),
+        }
+    }
+}
+
+/// A rate limit: 1 to 1,000,000 requests a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestsPerMinute(NonZeroU32);
+
+impl RequestsPerMinute {
+    const MAX: u32 = 1_000_000;
+
+    /// The limit as a number.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl TryFrom<u32> for RequestsPerMinute {
+    type Error = InvalidValue;
+
+    fn try_from(number: u32) -> Result<Self, InvalidValue> {
+        NonZeroU32::new(number)
+            .filter(|number| number.get() <= Self::MAX)
+            .map(Self)
+            .ok_or_else(|| InvalidValue::new("rate_limit", "must be 1 to 1000000 requests a minute"))
+    }
+}
+
+/// How long a token lives: 1 second to 10 years, in whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TokenLifetime(u32);
+
+impl TokenLifetime {
+    const MAX: u64 = 10 * 366 * 24 * 3600;
+
+    /// The lifetime as a duration.
+    #[must_use]
+    pub fn as_duration(self) -> Duration {
+        Duration::from_secs(u64::from(self.0))
+    }
+
+    /// The lifetime in seconds.
+    #[must_use]
+    pub fn as_seconds(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<Duration> for TokenLifetime {
+    type Error = InvalidValue;
+
+    fn try_from(duration: Duration) -> Result<Self, InvalidValue> {
+        u32::try_from(duration.as_secs())
+            .ok()
+            .filter(|seconds| *seconds > 0 && u64::from(*seconds) <= Self::MAX && duration.subsec_nanos() == 0)
+            .map(Self)
+            .ok_or_else(|| InvalidValue::new("token lifetime", "must be whole seconds, from 1 second to 10 years"))
+    }
+}
+
+/// What is given to register an application.
+#[derive(Clone, Debug)]
+pub struct NewApplication {
+    /// See [`Application::name`].
+    pub name: ApplicationName,
+    /// See [`Application::kind`].
+    pub kind: ClientKind,
+    /// See [`Application::permissions`].
+    pub permissions: Permissions,
+    /// See [`Application::grants`].
+    pub grants: GrantTypes,
+    /// See [`Application::redirect_uris`].
+    pub redirect_uris: Vec<RedirectUri>,
+    /// A shared space; `None` for one of its own.
+    pub space: Option<SpaceName>,
+    /// See [`Application::categories`].
+    pub categories: CategoryAccess,
+    /// See [`Application::rate_limit`].
+    pub rate_limit: Option<RequestsPerMinute>,
+    /// See [`Application::access_token_ttl`].
+    pub access_token_ttl: Option<TokenLifetime>,
+    /// See [`Application::refresh_token_ttl`].
+    pub refresh_token_ttl: Option<TokenLifetime>,
+}
+
+/// A change to an application. `None` leaves a member as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApplicationChanges {
+    /// See [`Application::name`].
+    pub name: Option<ApplicationName>,
+    /// See [`Application::permissions`].
+    pub permissions: Option<Permissions>,
+    /// See [`Application::grants`].
+    pub grants: Option<GrantTypes>,
+    /// See [`Application::redirect_uris`].
+    pub redirect_uris: Option<Vec<RedirectUri>>,
+    /// See [`Application::space`]. Memories do not move along.
+    pub space: Option<SpaceName>,
+    /// See [`Application::categories`].
+    pub categories: Option<CategoryAccess>,
+    /// See [`Application::rate_limit`].
+    pub rate_limit: Option<Option<RequestsPerMinute>>,
+    /// See [`Application::access_token_ttl`].
+    pub access_token_ttl: Option<Option<TokenLifetime>>,
+    /// See [`Application::refresh_token_ttl`].
+    pub refresh_token_ttl: Option<Option<TokenLifetime>>,
+    /// See [`Application::enabled`].
+    pub enabled: Option<bool>,
+}
+
+impl ApplicationChanges {
+    /// Whether nothing is to be changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Writes the changes into `application`.
+    pub fn apply_to(&self, application: &mut Application, now: Timestamp) {
+        fn set<T: Clone>(target: &mut T, change: Option<&T>) {
+            if let Some(value) = change {
+                *target = value.clone();
+            }
+        }
+        set(&mut application.name, self.name.as_ref());
+        set(&mut application.permissions, self.permissions.as_ref());
+        set(&mut application.grants, self.grants.as_ref());
+        set(&mut application.redirect_uris, self.redirect_uris.as_ref());
+        set(&mut application.space, self.space.as_ref());
+        set(&mut application.categories, self.categories.as_ref());
+        set(&mut application.rate_limit, self.rate_limit.as_ref());
+        set(&mut application.access_token_ttl, self.access_token_ttl.as_ref());
+        set(&mut application.refresh_token_ttl, self.refresh_token_ttl.as_ref());
+        set(&mut application.enabled, self.enabled.as_ref());
+        application.updated_at = now;
+    }
+}

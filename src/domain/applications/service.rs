@@ -1,0 +1,274 @@
+//! What an operator does with applications.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::model::{Application, ApplicationChanges, ClientKind, NewApplication, SpaceName};
+use super::permissions::GrantType;
+use super::ports::{ApplicationRepository, ChangeApplicationError, CreateApplicationError, HasherError, SecretHasher};
+use super::secret::{ClientSecret, StoredSecret};
+use crate::audit::{AuditEvent, AuditKind, AuditLog};
+use crate::ids::{ApplicationId, ClientId, SecretId};
+use crate::oauth::{LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME};
+use crate::system::{Clock, Entropy, StorageError, Timestamp};
+use crate::validation::InvalidValue;
+
+/// Registers applications and looks after them.
+#[derive(Clone)]
+pub struct ApplicationService {
+    repository: Arc<dyn ApplicationRepository>,
+    hasher: Arc<dyn SecretHasher>,
+    audit: Arc<dyn AuditLog>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// A secret that was just made: the only time that it can be seen.
+#[derive(Debug)]
+pub struct IssuedSecret {
+    /// The secret itself.
+    pub secret: ClientSecret,
+    /// What is kept of it.
+    pub stored: StoredSecret,
+}
+
+/// An application that was just registered.
+#[derive(Debug)]
+pub struct Registration {
+    /// The application.
+    pub application: Application,
+    /// Its secret, if it is confidential.
+    pub secret: Option<ClientSecret>,
+}
+
+/// Why an operator's request about applications was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplicationError {
+    /// A value cannot be.
+    #[error(transparent)]
+    Invalid(#[from] InvalidValue),
+    /// There is no such application.
+    #[error("there is no such application")]
+    NotFound,
+    /// The application has no such secret.
+    #[error("the application has no such secret")]
+    SecretNotFound,
+    /// It has as many secrets as it may have.
+    #[error("the application has {} secrets already; remove one first", Application::MAX_SECRETS)]
+    TooManySecrets,
+    /// The secret could not be hashed.
+    #[error(transparent)]
+    Hasher(#[from] HasherError),
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl From<ChangeApplicationError> for ApplicationError {
+    fn from(error: ChangeApplicationError) -> Self {
+        match error {
+            ChangeApplicationError::NotFound => Self::NotFound,
+            ChangeApplicationError::TooManySecrets => Self::TooManySecrets,
+            ChangeApplicationError::Storage(error) => Self::Storage(error),
+        }
+    }
+}
+
+impl ApplicationService {
+    /// Puts the service together.
+    pub fn new(
+        repository: Arc<dyn ApplicationRepository>,
+        hasher: Arc<dyn SecretHasher>,
+        audit: Arc<dyn AuditLog>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { repository, hasher, audit, clock, entropy }
+    }
+
+    /// Registers an application, with a first secret if it is confidential.
+    ///
+    /// # Errors
+    /// [`ApplicationError::Invalid`] if its parts do not fit together, or a port's error.
+    pub async fn register(&self, new: NewApplication) -> Result<Registration, ApplicationError> {
+        let now = self.clock.now();
+        let id = ApplicationId::generate(&*self.entropy);
+        let mut application = Application {
+            id,
+            client_id: ClientId::from(id),
+            name: new.name,
+            kind: new.kind,
+            permissions: new.permissions,
+            grants: new.grants,
+            redirect_uris: new.redirect_uris,
+            space: new.space.unwrap_or_else(|| SpaceName::own(id)),
+            categories: new.categories,
+            rate_limit: new.rate_limit,
+            access_token_ttl: new.access_token_ttl,
+            refresh_token_ttl: new.refresh_token_ttl,
+            enabled: true,
+            secrets: Vec::new(),
+            created_at: now,
+            updated_at: now,
+        };
+        check_consistency(&application)?;
+        let mut secret = None;
+        if application.kind == ClientKind::Confidential {
+            let issued = self.make_secret(None).await?;
+            application.secrets.push(issued.stored);
+            secret = Some(issued.secret);
+        }
+        match self.repository.create(&application).await {
+            Ok(()) => {}
+            Err(CreateApplicationError::Exists) => {
+                return Err(InvalidValue::new("client_id", "is taken; try again").into());
+            }
+            Err(CreateApplicationError::Storage(error)) => return Err(error.into()),
+        }
+        self.record(AuditKind::ApplicationCreated, id).await;
+        Ok(Registration { application, secret })
+    }
+
+    /// The application of that id.
+    ///
+    /// # Errors
+    /// [`ApplicationError::NotFound`], [`ApplicationError::Storage`].
+    pub async fn get(&self, id: ApplicationId) -> Result<Arc<Application>, ApplicationError> {
+        self.repository.find(id).await?.ok_or(ApplicationError::NotFound)
+    }
+
+    /// At most `limit` applications, from the one after `after`.
+    ///
+    /// # Errors
+    /// [`ApplicationError::Storage`].
+    pub async fn list(
+        &self,
+        after: Option<ApplicationId>,
+        limit: u32,
+    ) -> Result<Vec<Arc<Application>>, ApplicationError> {
+        Ok(self.repository.list(after, limit).await?)
+    }
+
+    /// Changes an application.
+    ///
+    /// # Errors
+    /// [`ApplicationError::Invalid`] if nothing is to be changed or the parts would not fit together,
+    /// [`ApplicationError::NotFound`], [`ApplicationError::Storage`].
+    pub async fn update(
+        &self,
+        id: ApplicationId,
+        changes: &ApplicationChanges,
+    ) -> Result<Arc<Application>, ApplicationError> {
+        if changes.is_empty() {
+            return Err(InvalidValue::new("changes", "must name at least one thing to change").into());
+        }
+        let now = self.clock.now();
+        let mut wanted = Application::clone(&*self.get(id).await?);
+        changes.apply_to(&mut wanted, now);
+        check_consistency(&wanted)?;
+        let application = self.repository.update(id, changes, now).await?;
+        let kind = match changes.enabled {
+            Some(true) => AuditKind::ApplicationEnabled,
+            Some(false) => AuditKind::ApplicationDisabled,
+            None => AuditKind::ApplicationUpdated,
+        };
+        self.record(kind, id).await;
+        Ok(application)
+    }
+
+    /// Lets an application in, or shuts it out with all the tokens it has.
+    ///
+    /// # Errors
+    /// [`ApplicationError::NotFound`], [`ApplicationError::Storage`].
+    pub async fn set_enabled(&self, id: ApplicationId, enabled: bool) -> Result<Arc<Application>, ApplicationError> {
+        self.update(id, &ApplicationChanges { enabled: Some(enabled), ..ApplicationChanges::default() }).await
+    }
+
+    /// Deletes an application. Its tokens stop at once; its memories stay in its space.
+    ///
+    /// # Errors
+    /// [`ApplicationError::NotFound`], [`ApplicationError::Storage`].
+    pub async fn delete(&self, id: ApplicationId) -> Result<(), ApplicationError> {
+        if !self.repository.delete(id).await? {
+            return Err(ApplicationError::NotFound);
+        }
+        self.record(AuditKind::ApplicationDeleted, id).await;
+        Ok(())
+    }
+
+    /// Adds a secret, which expires after `lifetime` if that is given.
+    ///
+    /// # Errors
+    /// [`ApplicationError::Invalid`] for a public application, and every other.
+    pub async fn add_secret(
+        &self,
+        id: ApplicationId,
+        lifetime: Option<Duration>,
+    ) -> Result<IssuedSecret, ApplicationError> {
+        let application = self.get(id).await?;
+        if application.kind == ClientKind::Public {
+            return Err(InvalidValue::new("kind", "is public: such an application has no secret").into());
+        }
+        let issued = self.make_secret(lifetime.map(|lifetime| self.clock.now().plus(lifetime))).await?;
+        self.repository.add_secret(id, &issued.stored, self.clock.now()).await?;
+        self.record(AuditKind::SecretAdded, id).await;
+        Ok(issued)
+    }
+
+    /// Removes a secret; it is refused at once.
+    ///
+    /// # Errors
+    /// [`ApplicationError::NotFound`], [`ApplicationError::SecretNotFound`], [`ApplicationError::Storage`].
+    pub async fn remove_secret(&self, id: ApplicationId, secret: SecretId) -> Result<(), ApplicationError> {
+        self.get(id).await?;
+        if !self.repository.remove_secret(id, secret, self.clock.now()).await? {
+            return Err(ApplicationError::SecretNotFound);
+        }
+        self.record(AuditKind::SecretRemoved, id).await;
+        Ok(())
+    }
+
+    async fn make_secret(&self, expires_at: Option<Timestamp>) -> Result<IssuedSecret, ApplicationError> {
+        let secret = ClientSecret::generate(&*self.entropy);
+        let hash = self.hasher.hash(&secret).await?;
+        let stored = StoredSecret {
+            id: SecretId::generate(&*self.entropy),
+            hint: secret.hint(),
+            hash,
+            created_at: self.clock.now(),
+            expires_at,
+            last_used_at: None,
+        };
+        Ok(IssuedSecret { secret, stored })
+    }
+
+    async fn record(&self, kind: AuditKind, id: ApplicationId) {
+        self.audit.record(&AuditEvent::new(kind, self.clock.now()).application(id)).await;
+    }
+}
+
+/// Rules that span several members of an application.
+fn check_consistency(application: &Application) -> Result<(), InvalidValue> {
+    if application.permissions.is_empty() {
+        return Err(InvalidValue::new("permissions", "must hold at least one permission"));
+    }
+    if application.grants.is_empty() {
+        return Err(InvalidValue::new("grants", "must hold at least one grant type"));
+    }
+    if application.kind == ClientKind::Public && application.grants.contains(&GrantType::ClientCredentials) {
+        return Err(InvalidValue::new(
+            "grants",
+            "must not hold client_credentials: a public application has no secret",
+        ));
+    }
+    if application.access_token_ttl.is_some_and(|ttl| ttl.as_duration() > LONGEST_ACCESS_TOKEN_LIFETIME) {
+        return Err(InvalidValue::new("access_token_ttl", "must be at most 24 hours"));
+    }
+    if application.refresh_token_ttl.is_some_and(|ttl| ttl.as_duration() > LONGEST_REFRESH_TOKEN_LIFETIME) {
+        return Err(InvalidValue::new("refresh_token_ttl", "must be at most 366 days"));
+    }
+    if application.redirect_uris.len() > Application::MAX_REDIRECT_URIS {
+        return Err(InvalidValue::new("redirect_uris", format!("must be at most {}", Application::MAX_REDIRECT_URIS)));
+    }
+    Ok(())
+}

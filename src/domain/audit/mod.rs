@@ -1,0 +1,180 @@
+//! The audit log: who did what, without what was said.
+
+use async_trait::async_trait;
+
+use crate::ids::{ApplicationId, GrantId, RequestId};
+use crate::memories::Context;
+use crate::system::{StorageError, Timestamp};
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AuditKind {
+    /// An application was registered.
+    ApplicationCreated,
+    /// An application was changed.
+    ApplicationUpdated,
+    /// An application was let in again.
+    ApplicationEnabled,
+    /// An application was shut out.
+    ApplicationDisabled,
+    /// An application was deleted.
+    ApplicationDeleted,
+    /// A secret was added.
+    SecretAdded,
+    /// A secret was removed.
+    SecretRemoved,
+    /// A refresh token was used a second time: somebody else may have it. Its grant was revoked.
+    RefreshTokenReused,
+    /// A grant and all its tokens were revoked by its owner.
+    GrantRevoked,
+    /// One access token was revoked by its owner.
+    TokenRevoked,
+    /// A signing key was made.
+    SigningKeyCreated,
+    /// A signing key was taken out of use.
+    SigningKeyRetired,
+    /// The signing keys were encrypted anew with another master key.
+    SigningKeysRewrapped,
+    /// Memories were searched.
+    MemoriesSearched,
+    /// Memories were listed, or one was read.
+    MemoryRead,
+    /// A memory was created.
+    MemoryCreated,
+    /// A memory was changed.
+    MemoryUpdated,
+    /// A memory was deleted.
+    MemoryDeleted,
+}
+
+impl AuditKind {
+    /// Every kind there is.
+    pub const ALL: [Self; 18] = [
+        Self::ApplicationCreated,
+        Self::ApplicationUpdated,
+        Self::ApplicationEnabled,
+        Self::ApplicationDisabled,
+        Self::ApplicationDeleted,
+        Self::SecretAdded,
+        Self::SecretRemoved,
+        Self::RefreshTokenReused,
+        Self::GrantRevoked,
+        Self::TokenRevoked,
+        Self::SigningKeyCreated,
+        Self::SigningKeyRetired,
+        Self::SigningKeysRewrapped,
+        Self::MemoriesSearched,
+        Self::MemoryRead,
+        Self::MemoryCreated,
+        Self::MemoryUpdated,
+        Self::MemoryDeleted,
+    ];
+
+    /// The name under which it is stored and logged.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ApplicationCreated => "application_created",
+            Self::ApplicationUpdated => "application_updated",
+            Self::ApplicationEnabled => "application_enabled",
+            Self::ApplicationDisabled => "application_disabled",
+            Self::ApplicationDeleted => "application_deleted",
+            Self::SecretAdded => "secret_added",
+            Self::SecretRemoved => "secret_removed",
+            Self::RefreshTokenReused => "refresh_token_reused",
+            Self::GrantRevoked => "grant_revoked",
+            Self::TokenRevoked => "token_revoked",
+            Self::SigningKeyCreated => "signing_key_created",
+            Self::SigningKeyRetired => "signing_key_retired",
+            Self::SigningKeysRewrapped => "signing_keys_rewrapped",
+            Self::MemoriesSearched => "memories_searched",
+            Self::MemoryRead => "memory_read",
+            Self::MemoryCreated => "memory_created",
+            Self::MemoryUpdated => "memory_updated",
+            Self::MemoryDeleted => "memory_deleted",
+        }
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// Whether the event has to outlive the log: the rare ones that change who may do what. Everyday use of memories
+    /// is logged only, because a row for each search would cost more than the search.
+    #[must_use]
+    pub fn is_kept(self) -> bool {
+        !matches!(
+            self,
+            Self::MemoriesSearched | Self::MemoryRead | Self::MemoryCreated | Self::MemoryUpdated | Self::MemoryDeleted
+        )
+    }
+}
+
+/// One entry. It holds no content, no query, no secret, no token and no address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEvent {
+    /// What happened.
+    pub kind: AuditKind,
+    /// When.
+    pub at: Timestamp,
+    /// Whose application was concerned.
+    pub application_id: Option<ApplicationId>,
+    /// Which grant was concerned.
+    pub grant_id: Option<GrantId>,
+    /// Which request asked for it.
+    pub request_id: Option<RequestId>,
+    /// Which GPT and conversation it came from, as the assistant says. Logged, and not kept.
+    pub context: Context,
+}
+
+impl AuditEvent {
+    /// An event that concerns nobody in particular yet.
+    #[must_use]
+    pub fn new(kind: AuditKind, at: Timestamp) -> Self {
+        Self { kind, at, application_id: None, grant_id: None, request_id: None, context: Context::default() }
+    }
+
+    /// Says which application is concerned.
+    #[must_use]
+    pub fn application(mut self, id: ApplicationId) -> Self {
+        self.application_id = Some(id);
+        self
+    }
+
+    /// Says which grant is concerned.
+    #[must_use]
+    pub fn grant(mut self, id: GrantId) -> Self {
+        self.grant_id = Some(id);
+        self
+    }
+
+    /// Says which GPT and conversation it came from.
+    #[must_use]
+    pub fn context(mut self, context: Context) -> Self {
+        self.context = context;
+        self
+    }
+
+    /// Says which request asked for it.
+    #[must_use]
+    pub fn request(mut self, id: RequestId) -> Self {
+        self.request_id = Some(id);
+        self
+    }
+}
+
+/// Keeps audit events.
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait AuditLog: Send + Sync {
+    /// Keeps `event`. A log that cannot be written is the adapter's to report; what was done is done.
+    async fn record(&self, event: &AuditEvent);
+
+    /// The newest `limit` kept events ([`AuditKind::is_kept`]), newest first.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, StorageError>;
+}

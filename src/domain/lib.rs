@@ -1,0 +1,33 @@
+//! The pure core of memgate: its rules, and the ports through which it reaches the world.
+//!
+//! Nothing here knows HTTP, SQL, JWT or bcrypt; the manifest of this crate allows small pure libraries only, and
+//! `tests/architecture.rs` watches over that.
+//!
+//! # The map
+//!
+//! | module | what it rules | its ports |
+//! | --- | --- | --- |
+//! | [`applications`] | who may ask for tokens, and for what | [`ApplicationRepository`](applications::ApplicationRepository), [`SecretHasher`](applications::SecretHasher) |
+//! | [`oauth`] | tokens: issuing, rotating, revoking, judging; the keys that sign them | [`TokenIssuer`](oauth::TokenIssuer), [`GrantStore`](oauth::GrantStore), [`SigningKeyStore`](oauth::SigningKeyStore), [`KeyVault`](oauth::KeyVault) |
+//! | [`memories`] | memories and who reaches which | [`MemoryBank`](memories::MemoryBank), [`WriteQueue`](memories::WriteQueue) |
+//! | [`limits`] | how often somebody may call, or guess | [`RateLimiter`](limits::RateLimiter) |
+//! | [`audit`] | who did what | [`AuditLog`](audit::AuditLog) |
+//! | [`system`] | time, randomness, storage that may be away | [`Clock`](system::Clock), [`Entropy`](system::Entropy) |
+//!
+//! # To add a port
+//!
+//! 1. Write the trait beside the rules that need it. Its documentation is its contract: what must hold, under concurrent
+//!    callers too, and every error. It speaks the domain's types alone.
+//! 2. Give it an in-memory adapter and a conformance suite in `testing`, and run the suite against that adapter.
+//! 3. Write the adapter in `src/adapters`, run the same suite against it in `tests/`, and connect both in `src/app.rs`.
+
+pub mod applications;
+pub mod audit;
+pub mod ids;
+pub mod limits;
+pub mod memories;
+pub mod oauth;
+pub mod system;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod validation;

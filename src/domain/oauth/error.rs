@@ -1,0 +1,70 @@
+//! Errors of the OAuth endpoints, in the words of RFC 6749 §5.2.
+
+use std::time::Duration;
+
+use crate::applications::{GrantType, HasherError};
+use crate::system::StorageError;
+
+/// Why the token endpoint, or one of its neighbours, refused a request.
+#[derive(Debug, thiserror::Error)]
+pub enum OAuthError {
+    /// The request is not well-formed; the text says how, and repeats nothing of it.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// The client is not who it says, or says nothing. The same for an unknown client and a wrong secret.
+    #[error("client authentication failed: check the client_id and the client_secret")]
+    InvalidClient,
+    /// The refresh token cannot be used (any more). One text for every cause, so that it helps no thief.
+    #[error("the token is invalid, expired, revoked, or was issued to another client")]
+    InvalidGrant,
+    /// The application may not use this grant type.
+    #[error("this application may not use the grant type {0}")]
+    UnauthorizedClient(GrantType),
+    /// There is no such grant type.
+    #[error("this grant type is not supported; use client_credentials or refresh_token")]
+    UnsupportedGrantType,
+    /// The scope is unknown, or goes beyond what is held.
+    #[error("the scope is unknown or goes beyond what was granted to this application")]
+    InvalidScope,
+    /// This caller failed too often to authenticate as this client.
+    #[error("too many failed attempts to authenticate as this client from this address; wait before the next")]
+    TooManyFailures {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// Something that the answer needs is away for now.
+    #[error("the service is busy or its database is away; try again shortly")]
+    TemporarilyUnavailable(#[source] Unavailable),
+    /// Something is broken.
+    #[error("an internal error occurred")]
+    Internal(#[source] crate::system::BoxError),
+}
+
+/// What was away.
+#[derive(Debug, thiserror::Error)]
+pub enum Unavailable {
+    /// The database.
+    #[error(transparent)]
+    Storage(StorageError),
+    /// The verification of secrets has more to do than it can.
+    #[error(transparent)]
+    Hasher(HasherError),
+}
+
+impl From<StorageError> for OAuthError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Unavailable(_) => Self::TemporarilyUnavailable(Unavailable::Storage(error)),
+            StorageError::InconsistentRow { .. } => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<HasherError> for OAuthError {
+    fn from(error: HasherError) -> Self {
+        match error {
+            HasherError::Overloaded => Self::TemporarilyUnavailable(Unavailable::Hasher(error)),
+            HasherError::Failed(_) => Self::Internal(error.into()),
+        }
+    }
+}

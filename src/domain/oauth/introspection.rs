@@ -1,0 +1,95 @@
+//! What a token is worth (RFC 7662). An application learns about its own tokens only: to everybody else they are inactive.
+
+use std::net::IpAddr;
+
+use super::access::{AccessError, AccessGuard};
+use super::error::OAuthError;
+use super::revocation::TokenInquiry;
+use super::service::TokenService;
+use super::token::Subject;
+use crate::applications::Permissions;
+use crate::ids::{ClientId, TokenId};
+use crate::system::Timestamp;
+
+/// What is said of a live token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveToken {
+    /// Whether it is an access token or a refresh token.
+    pub kind: TokenKind,
+    /// `client_id`.
+    pub client_id: ClientId,
+    /// `sub`.
+    pub subject: Subject,
+    /// `scope`: what it can do now.
+    pub scope: Permissions,
+    /// `jti`.
+    pub token_id: TokenId,
+    /// `iss`.
+    pub issuer: String,
+    /// `aud`.
+    pub audience: String,
+    /// `iat`.
+    pub issued_at: Timestamp,
+    /// `exp`.
+    pub expires_at: Timestamp,
+}
+
+/// The kind of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenKind {
+    /// A bearer token for the memory API.
+    AccessToken,
+    /// A token for the token endpoint.
+    RefreshToken,
+}
+
+impl TokenService {
+    /// What the token is worth to the application that asks; `None` if it is not active.
+    ///
+    /// # Errors
+    /// [`OAuthError::InvalidClient`], [`OAuthError::TooManyFailures`], [`OAuthError::TemporarilyUnavailable`],
+    /// [`OAuthError::Internal`].
+    pub async fn introspect(
+        &self,
+        guard: &AccessGuard,
+        inquiry: &TokenInquiry,
+        address: IpAddr,
+    ) -> Result<Option<ActiveToken>, OAuthError> {
+        let application = self.clients.authenticate(&inquiry.credentials, address).await?;
+        if let Ok(claims) = self.issuer.verify_access_token(inquiry.token.as_str()) {
+            let caller = match guard.authenticate(inquiry.token.as_str()).await {
+                Ok(caller) if caller.application.id == application.id => caller,
+                Ok(_) | Err(AccessError::InvalidToken) => return Ok(None),
+                Err(AccessError::Storage(error)) => return Err(error.into()),
+            };
+            return Ok(Some(ActiveToken {
+                kind: TokenKind::AccessToken,
+                client_id: claims.client_id.clone(),
+                subject: claims.subject.clone(),
+                scope: caller.permissions,
+                token_id: claims.token_id,
+                issuer: claims.issuer.clone(),
+                audience: claims.audience.clone(),
+                issued_at: claims.issued_at,
+                expires_at: claims.expires_at,
+            }));
+        }
+        let Some(claims) = self.verify_refresh_token(&inquiry.token, self.clock.now()) else { return Ok(None) };
+        let used = self.grants.is_consumed(claims.token_id).await?;
+        let revoked = self.grants.is_revoked(claims.grant_id, claims.token_id).await?;
+        if claims.client_id != application.client_id || used || revoked {
+            return Ok(None);
+        }
+        Ok(Some(ActiveToken {
+            kind: TokenKind::RefreshToken,
+            scope: claims.scope.intersection(application.permissions),
+            client_id: claims.client_id,
+            subject: claims.subject,
+            token_id: claims.token_id,
+            issuer: claims.issuer,
+            audience: claims.audience,
+            issued_at: claims.issued_at,
+            expires_at: claims.expires_at,
+        }))
+    }
+}

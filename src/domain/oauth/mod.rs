@@ -1,0 +1,40 @@
+//! The OAuth 2.0 server: RFC 6749 with the security practice of RFC 9700, JWT access tokens as RFC 9068 has them.
+
+mod access;
+mod client;
+mod error;
+mod grant_store;
+mod grants;
+mod introspection;
+mod keys;
+mod parameters;
+mod request;
+mod revocation;
+mod scope;
+mod service;
+mod token;
+
+pub use access::{AccessError, AccessGuard, Caller, MissingPermission};
+pub use client::ClientAuthenticator;
+pub use error::{OAuthError, Unavailable};
+#[cfg(feature = "testing")]
+pub use grant_store::MockGrantStore;
+pub use grant_store::{Consumed, Consumption, GrantStore, Revocation, Revoked};
+pub use introspection::{ActiveToken, TokenKind};
+pub use keys::{
+    KeyAlgorithm, KeyError, KeyId, KeyPolicy, KeyPurpose, KeyService, KeyState, KeyVault, MasterKey, SealedKey,
+    SigningKey, SigningKeyStore, VaultError, state_of,
+};
+#[cfg(feature = "testing")]
+pub use keys::{MockKeyVault, MockSigningKeyStore};
+pub use parameters::{Parameters, parse_basic};
+pub use request::{GrantRequest, PresentedCredentials, PresentedToken, TokenRequest};
+pub use revocation::TokenInquiry;
+pub use scope::RequestedScope;
+pub use service::{TokenPolicy, TokenResponse, TokenService};
+#[cfg(feature = "testing")]
+pub use token::MockTokenIssuer;
+pub use token::{
+    AccessToken, AccessTokenClaims, IssueError, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME,
+    RefreshToken, RefreshTokenClaims, Subject, TokenIssuer, TokenRejected,
+};

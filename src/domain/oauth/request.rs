@@ -1,0 +1,116 @@
+//! What is asked of the token endpoint, parsed once.
+
+use std::fmt;
+
+use super::error::OAuthError;
+use super::parameters::{Parameters, parse_basic};
+use super::scope::RequestedScope;
+use crate::applications::GrantType;
+
+/// A well-formed token request. Nothing of it has been verified yet.
+#[derive(Debug)]
+pub struct TokenRequest {
+    /// Who the client says it is.
+    pub credentials: PresentedCredentials,
+    /// What it asks for.
+    pub grant: GrantRequest,
+}
+
+/// The grant that is asked for.
+#[derive(Debug)]
+pub enum GrantRequest {
+    /// `client_credentials`.
+    ClientCredentials {
+        /// The parameter `scope`.
+        scope: RequestedScope,
+    },
+    /// `refresh_token`.
+    RefreshToken {
+        /// The parameter `refresh_token`.
+        token: PresentedToken,
+        /// The parameter `scope`.
+        scope: RequestedScope,
+    },
+}
+
+impl TokenRequest {
+    /// Reads a request from its `Authorization` header and its parameters.
+    ///
+    /// # Errors
+    /// [`OAuthError::InvalidRequest`], [`OAuthError::InvalidClient`] for a missing or malformed authentication,
+    /// [`OAuthError::UnsupportedGrantType`].
+    pub fn parse(authorization: Option<&[u8]>, parameters: &Parameters) -> Result<Self, OAuthError> {
+        let grant_type = parameters.require("grant_type")?;
+        let grant_type: GrantType = grant_type.parse().map_err(|_| OAuthError::UnsupportedGrantType)?;
+        let credentials = PresentedCredentials::parse(authorization, parameters)?;
+        let scope = RequestedScope::parse(parameters.get("scope"));
+        let grant = match grant_type {
+            GrantType::ClientCredentials => GrantRequest::ClientCredentials { scope },
+            GrantType::RefreshToken => {
+                GrantRequest::RefreshToken { token: PresentedToken::require(parameters, "refresh_token")?, scope }
+            }
+        };
+        Ok(Self { credentials, grant })
+    }
+}
+
+/// What a client says about itself.
+pub struct PresentedCredentials {
+    /// Its id, which may be anything.
+    pub client_id: String,
+    /// Its secret, which may be anything.
+    pub secret: Option<String>,
+}
+
+impl PresentedCredentials {
+    /// Reads `client_secret_basic`, `client_secret_post`, or a `client_id` alone (a public client).
+    ///
+    /// # Errors
+    /// [`OAuthError::InvalidClient`] if there is no authentication or the header is malformed,
+    /// [`OAuthError::InvalidRequest`] if there are two authentications (RFC 6749 §2.3).
+    pub fn parse(authorization: Option<&[u8]>, parameters: &Parameters) -> Result<Self, OAuthError> {
+        let (id, secret) = (parameters.get("client_id"), parameters.get("client_secret"));
+        let Some(header) = authorization else {
+            let client_id = id.ok_or(OAuthError::InvalidClient)?.to_owned();
+            return Ok(Self { client_id, secret: secret.map(str::to_owned) });
+        };
+        let (client_id, header_secret) = parse_basic(header).ok_or(OAuthError::InvalidClient)?;
+        if secret.is_some() || id.is_some_and(|id| id != client_id) {
+            return Err(OAuthError::InvalidRequest(
+                "credentials are given both in the Authorization header and in the body; use one of them".to_owned(),
+            ));
+        }
+        Ok(Self { client_id, secret: Some(header_secret) })
+    }
+}
+
+impl fmt::Debug for PresentedCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PresentedCredentials(…)")
+    }
+}
+
+/// A token as somebody presented it.
+pub struct PresentedToken(String);
+
+impl PresentedToken {
+    /// Takes the parameter `name`.
+    ///
+    /// # Errors
+    /// [`OAuthError::InvalidRequest`] if it is absent.
+    pub fn require(parameters: &Parameters, name: &str) -> Result<Self, OAuthError> {
+        parameters.require(name).map(|token| Self(token.to_owned()))
+    }
+
+    /// The token.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PresentedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PresentedToken(…)")
+    }
+}

@@ -1,0 +1,63 @@
+//! Revocation of tokens by their owner (RFC 7009).
+
+use std::net::IpAddr;
+
+use super::error::OAuthError;
+use super::grant_store::{Revocation, Revoked};
+use super::grants::refresh_token::revocation_of_grant;
+use super::parameters::Parameters;
+use super::request::{PresentedCredentials, PresentedToken};
+use super::service::TokenService;
+use crate::audit::{AuditEvent, AuditKind};
+
+/// A request that names a token: to revoke it, or to learn about it. Both endpoints accept `token_type_hint` and need it
+/// for nothing, because a token's kind is part of its signature.
+#[derive(Debug)]
+pub struct TokenInquiry {
+    /// Who the client says it is.
+    pub credentials: PresentedCredentials,
+    /// The token.
+    pub token: PresentedToken,
+}
+
+impl TokenInquiry {
+    /// Reads a request from its `Authorization` header and its parameters. Who does not even try to authenticate learns
+    /// nothing else.
+    ///
+    /// # Errors
+    /// [`OAuthError::InvalidRequest`], [`OAuthError::InvalidClient`].
+    pub fn parse(authorization: Option<&[u8]>, parameters: &Parameters) -> Result<Self, OAuthError> {
+        let credentials = PresentedCredentials::parse(authorization, parameters)?;
+        Ok(Self { credentials, token: PresentedToken::require(parameters, "token")? })
+    }
+}
+
+impl TokenService {
+    /// Revokes a token: a refresh token with its whole grant, an access token alone. An unknown or expired token, or one
+    /// of another client, is passed over in silence (RFC 7009 §2.2).
+    ///
+    /// # Errors
+    /// [`OAuthError::InvalidClient`], [`OAuthError::TooManyFailures`], [`OAuthError::TemporarilyUnavailable`],
+    /// [`OAuthError::Internal`].
+    pub async fn revoke(&self, inquiry: &TokenInquiry, address: IpAddr) -> Result<(), OAuthError> {
+        let application = self.clients.authenticate(&inquiry.credentials, address).await?;
+        let now = self.clock.now();
+        let (client_id, grant_id, kind, revocation) =
+            if let Some(claims) = self.verify_refresh_token(&inquiry.token, now) {
+                let revocation = revocation_of_grant(&claims, now);
+                (claims.client_id, claims.grant_id, AuditKind::GrantRevoked, revocation)
+            } else if let Ok(claims) = self.issuer.verify_access_token(inquiry.token.as_str())
+                && now < claims.expires_at
+            {
+                let what = Revoked::Token(claims.token_id);
+                let revocation = Revocation { what, at: now, keep_until: claims.expires_at };
+                (claims.client_id.clone(), claims.grant_id, AuditKind::TokenRevoked, revocation)
+            } else {
+                return Ok(());
+            };
+        if client_id == application.client_id && self.grants.revoke(&revocation).await? {
+            self.audit.record(&AuditEvent::new(kind, now).application(application.id).grant(grant_id)).await;
+        }
+        Ok(())
+    }
+}

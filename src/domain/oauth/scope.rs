@@ -1,0 +1,76 @@
+//! The parameter `scope` (RFC 6749 §3.3).
+
+use crate::applications::{Permission, Permissions};
+
+/// What a request asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestedScope {
+    /// No scope was named: all that is held.
+    All,
+    /// These permissions, and none else.
+    Exactly(Permissions),
+    /// Something that memgate has not: always `invalid_scope`.
+    Unknown,
+}
+
+impl RequestedScope {
+    /// Reads the parameter. An absent, empty or blank one asks for all. Several spaces between tokens are let pass;
+    /// other white space is not part of the grammar.
+    #[must_use]
+    pub fn parse(parameter: Option<&str>) -> Self {
+        let tokens = parameter.unwrap_or_default().split(' ').filter(|token| !token.is_empty());
+        match tokens.map(str::parse::<Permission>).collect::<Result<Permissions, _>>() {
+            Ok(permissions) if permissions.is_empty() => Self::All,
+            Ok(permissions) => Self::Exactly(permissions),
+            Err(_) => Self::Unknown,
+        }
+    }
+
+    /// What is granted out of `held`: never more, and never less than was asked for by name. `None` is `invalid_scope`.
+    #[must_use]
+    pub fn within(self, held: Permissions) -> Option<Permissions> {
+        match self {
+            Self::All => Some(held),
+            Self::Exactly(asked) if asked.is_subset_of(held) => Some(asked),
+            Self::Exactly(_) | Self::Unknown => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_read_by_the_grammar() {
+        let read = RequestedScope::Exactly([Permission::MemoryRead].into_iter().collect());
+        let both = RequestedScope::Exactly([Permission::MemoryRead, Permission::MemoryWrite].into_iter().collect());
+        for (parameter, expected) in [
+            (None, RequestedScope::All),
+            (Some(""), RequestedScope::All),
+            (Some("   "), RequestedScope::All),
+            (Some("memory:read"), read),
+            (Some("  memory:read  "), read),
+            (Some("memory:read memory:read"), read),
+            (Some("memory:write  memory:read"), both),
+            (Some("memory:read\tmemory:write"), RequestedScope::Unknown),
+            (Some("memory:read\nmemory:write"), RequestedScope::Unknown),
+            (Some("memory:read\u{a0}memory:write"), RequestedScope::Unknown),
+            (Some("MEMORY:READ"), RequestedScope::Unknown),
+            (Some("memory:read admin"), RequestedScope::Unknown),
+            (Some("memory:read\0"), RequestedScope::Unknown),
+        ] {
+            assert_eq!(RequestedScope::parse(parameter), expected, "{parameter:?}");
+        }
+    }
+
+    #[test]
+    fn a_scope_is_never_widened_and_never_narrowed_in_silence() {
+        let all = Permissions::all();
+        let read: Permissions = [Permission::MemoryRead].into_iter().collect();
+        assert_eq!(RequestedScope::All.within(read), Some(read));
+        assert_eq!(RequestedScope::Exactly(read).within(all), Some(read));
+        assert_eq!(RequestedScope::Exactly(all).within(read), None);
+        assert_eq!(RequestedScope::Unknown.within(all), None);
+    }
+}

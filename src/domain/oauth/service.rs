@@ -1,0 +1,169 @@
+//! The token endpoint and its neighbours: one entry, and a file a grant beside it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::client::ClientAuthenticator;
+use super::error::OAuthError;
+use super::grant_store::GrantStore;
+use super::grants;
+use super::request::{GrantRequest, TokenRequest};
+use super::token::{
+    AccessToken, AccessTokenClaims, IssueError, LONGEST_REFRESH_TOKEN_LIFETIME, RefreshToken, RefreshTokenClaims,
+    Subject, TokenIssuer,
+};
+use crate::applications::{Application, GrantType, Permissions, TokenLifetime};
+use crate::audit::AuditLog;
+use crate::ids::{GrantId, TokenId};
+use crate::system::{Clock, Entropy, Timestamp};
+
+/// What the configuration says about tokens.
+#[derive(Clone, Debug)]
+pub struct TokenPolicy {
+    /// `iss` of every token: the public URL.
+    pub issuer: String,
+    /// `aud` of every access token: the memory API.
+    pub audience: String,
+    /// How long an access token lives unless the application says otherwise.
+    pub access_token_ttl: Duration,
+    /// How long a refresh token may lie unused unless the application says otherwise.
+    pub refresh_token_ttl: Duration,
+    /// How long a grant lives, however often its refresh token is used.
+    pub grant_ttl: Duration,
+    /// For how long a used refresh token may be presented again and yields the same successor, in case an answer got
+    /// lost.
+    pub retry_window: Duration,
+    /// By how much the clocks of two instances may differ: a token whose `iat` is so far in the future is accepted.
+    /// Expiry has no leeway.
+    pub leeway: Duration,
+}
+
+/// A successful answer of the token endpoint (RFC 6749 §5.1).
+#[derive(Debug)]
+pub struct TokenResponse {
+    /// `access_token`.
+    pub access_token: AccessToken,
+    /// `expires_in`, in seconds.
+    pub expires_in: u64,
+    /// `scope` of the access token.
+    pub scope: Permissions,
+    /// `refresh_token`.
+    pub refresh_token: Option<RefreshToken>,
+}
+
+/// Issues tokens.
+#[derive(Clone)]
+pub struct TokenService {
+    pub(super) clients: ClientAuthenticator,
+    pub(super) issuer: Arc<dyn TokenIssuer>,
+    pub(super) grants: Arc<dyn GrantStore>,
+    pub(super) audit: Arc<dyn AuditLog>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) policy: Arc<TokenPolicy>,
+}
+
+impl TokenService {
+    /// Puts the service together.
+    pub fn new(
+        clients: ClientAuthenticator,
+        issuer: Arc<dyn TokenIssuer>,
+        grants: Arc<dyn GrantStore>,
+        audit: Arc<dyn AuditLog>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        policy: Arc<TokenPolicy>,
+    ) -> Self {
+        Self { clients, issuer, grants, audit, clock, entropy, policy }
+    }
+
+    /// Answers a token request that comes from `address`.
+    ///
+    /// # Errors
+    /// [`OAuthError`].
+    pub async fn token(&self, request: &TokenRequest, address: IpAddr) -> Result<TokenResponse, OAuthError> {
+        let application = self.clients.authenticate(&request.credentials, address).await?;
+        match &request.grant {
+            GrantRequest::ClientCredentials { scope } => grants::client_credentials::grant(self, &application, *scope),
+            GrantRequest::RefreshToken { token, scope } => {
+                grants::refresh_token::grant(self, &application, token, *scope).await
+            }
+        }
+    }
+
+    /// The public keys of access tokens (RFC 7517).
+    #[must_use]
+    pub fn published_keys(&self) -> serde_json::Value {
+        self.issuer.published_keys()
+    }
+
+    /// Signs an access token of `grant_id`.
+    pub(super) fn access_token(
+        &self,
+        application: &Application,
+        subject: Subject,
+        grant_id: GrantId,
+        scope: Permissions,
+    ) -> Result<(AccessToken, u64), OAuthError> {
+        let ttl = application.access_token_ttl.map_or(self.policy.access_token_ttl, TokenLifetime::as_duration);
+        let issued_at = self.clock.now().truncated_to_seconds();
+        let claims = AccessTokenClaims {
+            issuer: self.policy.issuer.clone(),
+            audience: self.policy.audience.clone(),
+            subject,
+            client_id: application.client_id.clone(),
+            grant_id,
+            token_id: TokenId::generate(&*self.entropy),
+            scope,
+            issued_at,
+            expires_at: issued_at.plus(ttl),
+        };
+        Ok((self.issuer.issue_access_token(&claims)?, ttl.as_secs()))
+    }
+
+    /// The first refresh token of a new grant, if the application may use it.
+    pub(super) fn first_refresh_token(
+        &self,
+        application: &Application,
+        subject: Subject,
+        grant_id: GrantId,
+        scope: Permissions,
+    ) -> Result<Option<RefreshToken>, OAuthError> {
+        if !application.grants.contains(&GrantType::RefreshToken) {
+            return Ok(None);
+        }
+        let issued_at = self.clock.now().truncated_to_seconds();
+        let grant_expires_at = issued_at.plus(self.policy.grant_ttl.min(LONGEST_REFRESH_TOKEN_LIFETIME));
+        let claims = RefreshTokenClaims {
+            issuer: self.policy.issuer.clone(),
+            audience: self.policy.audience.clone(),
+            subject,
+            client_id: application.client_id.clone(),
+            grant_id,
+            token_id: TokenId::generate(&*self.entropy),
+            scope,
+            issued_at,
+            expires_at: self.refresh_expiry(application, issued_at, grant_expires_at),
+            grant_expires_at,
+        };
+        Ok(Some(self.issuer.issue_refresh_token(&claims)?))
+    }
+
+    /// When a refresh token that is issued at `issued_at` expires.
+    pub(super) fn refresh_expiry(
+        &self,
+        application: &Application,
+        issued_at: Timestamp,
+        grant_expires_at: Timestamp,
+    ) -> Timestamp {
+        let ttl = application.refresh_token_ttl.map_or(self.policy.refresh_token_ttl, TokenLifetime::as_duration);
+        issued_at.plus(ttl).min(grant_expires_at)
+    }
+}
+
+impl From<IssueError> for OAuthError {
+    fn from(error: IssueError) -> Self {
+        Self::Internal(error.into())
+    }
+}

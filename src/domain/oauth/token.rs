@@ -1,0 +1,161 @@
+//! Tokens and what they say, and the port that signs and verifies them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::applications::Permissions;
+use crate::ids::{ClientId, GrantId, TokenId, UserId};
+use crate::system::{BoxError, Timestamp};
+
+/// The longest that an access token may live, whatever the configuration and an application say: old signing keys are
+/// kept this long.
+pub const LONGEST_ACCESS_TOKEN_LIFETIME: Duration = Duration::from_hours(24);
+
+/// The longest that a refresh token may live: old signing keys are kept this long.
+pub const LONGEST_REFRESH_TOKEN_LIFETIME: Duration = Duration::from_hours(366 * 24);
+
+/// Whose memories a token is about (the claim `sub`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// The application itself (`sub` is its client id).
+    Application,
+    /// A person who authorized the application.
+    Person(UserId),
+}
+
+/// The claims of an access token (RFC 9068 §2.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessTokenClaims {
+    /// `iss`.
+    pub issuer: String,
+    /// `aud`.
+    pub audience: String,
+    /// `sub`.
+    pub subject: Subject,
+    /// `client_id`.
+    pub client_id: ClientId,
+    /// `gid`, our own: the grant that the token descends from.
+    pub grant_id: GrantId,
+    /// `jti`.
+    pub token_id: TokenId,
+    /// `scope`.
+    pub scope: Permissions,
+    /// `iat`, in whole seconds.
+    pub issued_at: Timestamp,
+    /// `exp`, in whole seconds.
+    pub expires_at: Timestamp,
+}
+
+/// The claims of a refresh token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefreshTokenClaims {
+    /// `iss`.
+    pub issuer: String,
+    /// `aud`: the audience of the access tokens that it yields.
+    pub audience: String,
+    /// `sub`.
+    pub subject: Subject,
+    /// `client_id`.
+    pub client_id: ClientId,
+    /// `gid`: the grant that the token descends from.
+    pub grant_id: GrantId,
+    /// `jti`.
+    pub token_id: TokenId,
+    /// `scope`: the scope of the whole grant.
+    pub scope: Permissions,
+    /// `iat`, in whole seconds.
+    pub issued_at: Timestamp,
+    /// `exp`, in whole seconds: until then it must be used.
+    pub expires_at: Timestamp,
+    /// `gxp`, in whole seconds: no descendant lives longer than that.
+    pub grant_expires_at: Timestamp,
+}
+
+macro_rules! token_text {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(SecretString);
+
+        impl $name {
+            /// Takes what an issuer signed.
+            #[must_use]
+            pub fn new(token: String) -> Self {
+                Self(SecretString::from(token))
+            }
+
+            /// The token, for the answer to its owner.
+            #[must_use]
+            pub fn expose(&self) -> &str {
+                self.0.expose_secret()
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    };
+}
+
+token_text!(
+    /// A signed access token.
+    AccessToken
+);
+token_text!(
+    /// A signed refresh token.
+    RefreshToken
+);
+
+/// Signs and verifies tokens. It knows the keys and nothing else: whether a token is expired, revoked or meant for
+/// somebody else is judged by the services.
+#[cfg_attr(feature = "testing", mockall::automock)]
+pub trait TokenIssuer: Send + Sync {
+    /// Signs an access token with the key that signs at `claims.issued_at`.
+    ///
+    /// # Errors
+    /// [`IssueError`].
+    fn issue_access_token(&self, claims: &AccessTokenClaims) -> Result<AccessToken, IssueError>;
+
+    /// Verifies the type (`at+jwt`), the algorithm, the key and the signature. A refresh token is refused, and so is
+    /// every header that asks for a key from elsewhere. No input causes a request to anywhere.
+    ///
+    /// # Errors
+    /// [`TokenRejected`].
+    fn verify_access_token(&self, token: &str) -> Result<Arc<AccessTokenClaims>, TokenRejected>;
+
+    /// Signs a refresh token with the key that signs at `claims.issued_at`. The same claims yield the same token.
+    ///
+    /// # Errors
+    /// [`IssueError`].
+    fn issue_refresh_token(&self, claims: &RefreshTokenClaims) -> Result<RefreshToken, IssueError>;
+
+    /// Verifies the type (`rt+jwt`), the algorithm, the key and the signature. An access token is refused.
+    ///
+    /// # Errors
+    /// [`TokenRejected`].
+    fn verify_refresh_token(&self, token: &str) -> Result<RefreshTokenClaims, TokenRejected>;
+
+    /// The JSON Web Key Set (RFC 7517) of the public keys of access tokens, those that will sign soon included.
+    fn published_keys(&self) -> serde_json::Value;
+}
+
+/// A token could not be signed.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// No key signs at that moment.
+    #[error("there is no signing key that is active")]
+    NoKey,
+    /// The signature failed.
+    #[error("the token could not be signed")]
+    Failed(#[source] BoxError),
+}
+
+/// A token is not one that this service signed, or not of the kind that was asked for. Deliberately without detail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the token was not issued by this service for this use")]
+pub struct TokenRejected;

@@ -1,0 +1,163 @@
+//! The outside world that even pure rules need: time, randomness, and storage that may be away.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::validation::InvalidValue;
+
+/// An error of any kind, as the source of one of ours.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A moment in UTC, in whole milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// 9999-12-31T23:59:59Z, the last second that RFC 3339 can write.
+    const LATEST_MILLIS: i64 = 253_402_300_799_000;
+    /// 0001-01-01T00:00:00Z.
+    const EARLIEST_MILLIS: i64 = -62_135_596_800_000;
+
+    /// The moment `millis` milliseconds after the Unix epoch, clamped to the years 1 to 9999.
+    #[must_use]
+    pub fn from_unix_millis(millis: i64) -> Self {
+        Self(millis.clamp(Self::EARLIEST_MILLIS, Self::LATEST_MILLIS))
+    }
+
+    /// The moment `seconds` seconds after the Unix epoch, clamped to the years 1 to 9999.
+    #[must_use]
+    pub fn from_unix_seconds(seconds: i64) -> Self {
+        Self::from_unix_millis(seconds.saturating_mul(1000))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn unix_millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down, as JWT claims count them.
+    #[must_use]
+    pub fn unix_seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// This moment and `duration` more.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self::from_unix_millis(self.0.saturating_add(millis(duration)))
+    }
+
+    /// The moment `duration` before this one.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self::from_unix_millis(self.0.saturating_sub(millis(duration)))
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it (a clock may have jumped back).
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// The same moment without its fraction of a second.
+    #[must_use]
+    pub fn truncated_to_seconds(self) -> Self {
+        Self::from_unix_seconds(self.unix_seconds())
+    }
+
+    /// Reads RFC 3339, or a date alone (`2026-05-08`), which means its first moment in UTC.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] naming `field`, with an example of the right form.
+    pub fn parse(field: &str, text: &str) -> Result<Self, InvalidValue> {
+        let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
+        OffsetDateTime::parse(&full, &Rfc3339)
+            .map(|at| Self::from_unix_millis(i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)))
+            .map_err(|_| {
+                InvalidValue::new(field, "must be a date and time as RFC 3339 writes it, such as 2026-05-08T13:56:00Z")
+            })
+    }
+
+    /// The moment as UTC calendar fields.
+    #[must_use]
+    pub fn to_utc(self) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_utc().format(&Rfc3339).map_err(|_| fmt::Error)?)
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Tells the time. Nothing in the domain asks the machine for it.
+#[cfg_attr(feature = "testing", mockall::automock)]
+pub trait Clock: Send + Sync {
+    /// The present moment. It may jump, back too; callers must not rely on it to grow.
+    fn now(&self) -> Timestamp;
+}
+
+/// Yields randomness.
+#[cfg_attr(feature = "testing", mockall::automock)]
+pub trait Entropy: Send + Sync {
+    /// Fills `bytes` with output of a cryptographically secure generator.
+    ///
+    /// # Panics
+    /// When the machine has no randomness to give: no secret may be made then.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+impl dyn Entropy + '_ {
+    /// `N` random bytes.
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes);
+        bytes
+    }
+
+    /// A random (version 4) UUID.
+    pub fn uuid(&self) -> uuid::Uuid {
+        uuid::Builder::from_random_bytes(self.bytes()).into_uuid()
+    }
+
+    /// A UUID whose order follows time (version 7).
+    pub fn uuid_at(&self, now: Timestamp) -> uuid::Uuid {
+        let millis = u64::try_from(now.unix_millis()).unwrap_or(0);
+        uuid::Builder::from_unix_timestamp_millis(millis, &self.bytes()).into_uuid()
+    }
+
+    /// 256 random bits in 43 URL-safe characters.
+    pub fn url_safe_token(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.bytes::<32>())
+    }
+}
+
+/// Why a store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The database is away, full or too busy; the same call may succeed later. Nothing was changed.
+    #[error("the database did not answer")]
+    Unavailable(#[source] BoxError),
+    /// A row holds what no version of this program writes. An operator has to look at it.
+    #[error("row `{key}` of `{table}` holds what cannot be: {detail}")]
+    InconsistentRow {
+        /// The table of the row.
+        table: &'static str,
+        /// The primary key of the row.
+        key: String,
+        /// What is wrong with it; holds no secret.
+        detail: String,
+    },
+}

@@ -1,0 +1,69 @@
+//! What every parsed value says when it refuses its input.
+
+use std::fmt;
+
+/// A value that was refused: which one, and what to do about it.
+///
+/// The text never repeats the refused value, because that may be a secret or a person's memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidValue {
+    field: String,
+    problem: String,
+}
+
+impl InvalidValue {
+    /// Refuses `field` (a dotted path such as `filters.date_range.end`) because of `problem`, a phrase that goes on
+    /// after the field's name ("must not be empty").
+    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into() }
+    }
+
+    /// The path of the refused value.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// What was wrong with it.
+    #[must_use]
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+
+    /// The same refusal, seen from one level further out.
+    #[must_use]
+    pub fn within(self, parent: &str) -> Self {
+        Self { field: format!("{parent}.{}", self.field), problem: self.problem }
+    }
+}
+
+impl fmt::Display for InvalidValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` {}", self.field, self.problem)
+    }
+}
+
+impl std::error::Error for InvalidValue {}
+
+/// Accepts text of 1 to `max` characters that holds no NUL, and that is not white space alone.
+pub(crate) fn text(field: &str, value: String, max: usize) -> Result<String, InvalidValue> {
+    if value.trim().is_empty() {
+        return Err(InvalidValue::new(field, "must not be empty"));
+    }
+    if value.contains('\0') {
+        return Err(InvalidValue::new(field, "must not contain a NUL character"));
+    }
+    let length = value.chars().count();
+    if length > max {
+        return Err(InvalidValue::new(field, format!("is {length} characters long; at most {max} are allowed")));
+    }
+    Ok(value)
+}
+
+/// As [`text`], and without any control character, for values that are shown on one line.
+pub(crate) fn line(field: &str, value: String, max: usize) -> Result<String, InvalidValue> {
+    if value.chars().any(|c| c.is_control() && c != '\0') {
+        return Err(InvalidValue::new(field, "must not contain control characters such as a line break"));
+    }
+    text(field, value, max)
+}

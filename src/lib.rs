@@ -1,0 +1,12 @@
+//! memgate: an OAuth 2.0 gate that gives AI assistants safe, durable memory.
+//!
+//! The rules live in the crate [`memgate_domain`], re-exported as [`domain`]. This crate connects them to the world:
+//! [`adapters`] implement the domain's ports, [`app`] puts them together, and [`cli`] is what an operator sees.
+
+pub mod adapters;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod telemetry;
+
+pub use memgate_domain as domain;
