@@ -5,4 +5,5 @@ pub mod http;
 pub mod jwt;
 pub mod memory_bank;
 pub mod persistence;
+pub mod rate_limiter;
 pub mod system;

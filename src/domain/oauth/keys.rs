@@ -500,6 +500,8 @@ impl KeyService {
     ) -> Result<Option<SigningKey>, KeyError> {
         let algorithm = self.algorithm(purpose);
         let (id, sealed) = self.vault.generate(purpose, algorithm)?;
+        // Tokens count in whole seconds: one that is issued within this second must find the key active.
+        let activates_at = activates_at.truncated_to_seconds();
         let key =
             SigningKey { id, purpose, algorithm, generation, sealed, created_at: now, activates_at, retired_at: None };
         if !self.store.add(&key).await? {

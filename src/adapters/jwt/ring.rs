@@ -1,0 +1,127 @@
+//! The keys, opened and ready.
+
+use jwt_simple::claims::JWTClaims;
+use jwt_simple::common::HeaderOptions;
+use jwt_simple::prelude::{Duration, UnixTimeStamp};
+use jwt_simple::prelude::{
+    ECDSAP256KeyPairLike, ECDSAP256PublicKeyLike, ES256KeyPair, ES256PublicKey, Ed25519KeyPair, Ed25519PublicKey,
+    EdDSAKeyPairLike, EdDSAPublicKeyLike, HS256Key, MACLike, VerificationOptions,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::vault::SealingKeyVault;
+use crate::domain::oauth::{KeyAlgorithm, KeyPurpose, SigningKey, VaultError};
+use crate::domain::system::Timestamp;
+
+/// The keys that verify. Which of them signs depends on the moment.
+pub(super) struct KeyRing(Vec<OpenKey>);
+
+impl KeyRing {
+    /// Opens all keys that are not retired.
+    pub(super) fn open(vault: &SealingKeyVault, keys: &[SigningKey]) -> Result<Self, VaultError> {
+        keys.iter()
+            .filter(|key| key.retired_at.is_none())
+            .map(|key| OpenKey::open(vault, key))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// The key that signs at `at`: the newest that is active by then.
+    pub(super) fn signing_at(&self, purpose: KeyPurpose, at: Timestamp) -> Option<&OpenKey> {
+        self.0
+            .iter()
+            .filter(|key| key.purpose == purpose && key.activates_at <= at)
+            .max_by_key(|key| (key.activates_at, key.generation))
+    }
+
+    pub(super) fn find(&self, id: &str, purpose: KeyPurpose) -> Option<&OpenKey> {
+        self.0.iter().find(|key| key.id == id && key.purpose == purpose)
+    }
+
+    /// The JSON Web Key Set of the access tokens' keys.
+    pub(super) fn published(&self) -> Value {
+        let access = self.0.iter().filter(|key| key.purpose == KeyPurpose::AccessToken);
+        json!({ "keys": access.filter_map(OpenKey::published).collect::<Vec<_>>() })
+    }
+}
+
+/// One key, opened.
+pub(super) struct OpenKey {
+    id: String,
+    purpose: KeyPurpose,
+    generation: u32,
+    activates_at: Timestamp,
+    material: Material,
+}
+
+enum Material {
+    EdDsa { pair: Box<Ed25519KeyPair>, public: Box<Ed25519PublicKey> },
+    Es256 { pair: Box<ES256KeyPair>, public: Box<ES256PublicKey> },
+    Hs256(Box<HS256Key>),
+}
+
+impl OpenKey {
+    fn open(vault: &SealingKeyVault, key: &SigningKey) -> Result<Self, VaultError> {
+        let bytes = vault.open(key)?;
+        let id = key.id.as_str();
+        let unusable = |_| VaultError::WrongMasterKey(key.id.clone());
+        let material = match key.algorithm {
+            KeyAlgorithm::EdDsa => {
+                let pair = Ed25519KeyPair::from_bytes(&bytes).map_err(unusable)?.with_key_id(id);
+                Material::EdDsa { public: Box::new(pair.public_key()), pair: Box::new(pair) }
+            }
+            KeyAlgorithm::Es256 => {
+                let pair = ES256KeyPair::from_bytes(&bytes).map_err(unusable)?.with_key_id(id);
+                Material::Es256 { public: Box::new(pair.public_key()), pair: Box::new(pair) }
+            }
+            KeyAlgorithm::Hs256 => Material::Hs256(Box::new(HS256Key::from_bytes(&bytes).with_key_id(id))),
+        };
+        let (purpose, generation, activates_at) = (key.purpose, key.generation, key.activates_at);
+        Ok(Self { id: id.to_owned(), purpose, generation, activates_at, material })
+    }
+
+    /// Signs `claims` as a token of this `typ`.
+    pub(super) fn sign<T: Serialize>(&self, claims: JWTClaims<T>, typ: &str) -> Result<String, jwt_simple::Error> {
+        let options = HeaderOptions { content_type: None, signature_type: Some(typ.to_owned()) };
+        match &self.material {
+            Material::EdDsa { pair, .. } => pair.sign_with_options(claims, &options),
+            Material::Es256 { pair, .. } => pair.sign_with_options(claims, &options),
+            Material::Hs256(key) => key.authenticate_with_options(claims, &options),
+        }
+    }
+
+    /// The claims of a token of this `typ` that this key has signed.
+    pub(super) fn verify<T: DeserializeOwned>(&self, token: &str, typ: &str) -> Option<JWTClaims<T>> {
+        // Time is judged by the domain, so the library is told that it is 1970 and the future is welcome.
+        let options = VerificationOptions {
+            accept_future: true,
+            artificial_time: Some(UnixTimeStamp::from_secs(0)),
+            time_tolerance: Some(Duration::from_secs(0)),
+            required_key_id: Some(self.id.clone()),
+            required_signature_type: Some(typ.to_owned()),
+            ..VerificationOptions::default()
+        };
+        match &self.material {
+            Material::EdDsa { public, .. } => public.verify_token(token, Some(options)).ok(),
+            Material::Es256 { public, .. } => public.verify_token(token, Some(options)).ok(),
+            Material::Hs256(key) => key.verify_token(token, Some(options)).ok(),
+        }
+    }
+
+    /// The public half as a JSON Web Key; a shared secret has none.
+    fn published(&self) -> Option<Value> {
+        let (jwk, algorithm) = match &self.material {
+            Material::EdDsa { public, .. } => (public.to_jwk(), KeyAlgorithm::EdDsa),
+            Material::Es256 { public, .. } => (public.to_jwk(), KeyAlgorithm::Es256),
+            Material::Hs256(_) => return None,
+        };
+        let mut jwk: Value = serde_json::from_str(&jwk).ok()?;
+        let members = jwk.as_object_mut()?;
+        members.insert("kid".to_owned(), self.id.as_str().into());
+        members.insert("use".to_owned(), "sig".into());
+        members.insert("alg".to_owned(), algorithm.as_str().into());
+        Some(jwk)
+    }
+}
