@@ -1,0 +1,141 @@
+//! What is measured, a file a theme.
+
+mod attack;
+mod footprint;
+mod rotation;
+mod search;
+mod speed;
+mod start;
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::compare::Plan;
+use crate::load::{Connection, post_form};
+use crate::report::Report;
+use crate::servers::{Credentials, Gate, Server};
+
+/// The grant that every application of the benchmark has.
+const CLIENT_CREDENTIALS: &str = "client_credentials";
+/// The grant with which refresh tokens come.
+const REFRESH_TOKEN: &str = "refresh_token";
+/// What every answer of the token endpoint holds.
+const TOKEN: &str = "\"access_token\":\"ey";
+
+/// A scenario, by the name that `--only` takes.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Scenario {
+    /// The floor against itself: how far apart equal servers are on this machine
+    Noise,
+    /// Tokens by `client_credentials`, without a refresh token
+    Token,
+    /// Tokens by `client_credentials`, with a refresh token
+    TokenWithRefresh,
+    /// GET /api/v1/me
+    Me,
+    /// Refresh with rotation, on SQLite
+    RefreshSqlite,
+    /// Refresh with rotation, on PostgreSQL (skipped where it is not installed)
+    RefreshPostgres,
+    /// Secrets that are verified for the first time, and what they do to others
+    ColdSecrets,
+    /// A flood of wrong secrets, and what it does to others
+    Flood,
+    /// From the start of the process to its being ready
+    Start,
+    /// Memory with 100,000 applications and a million tokens issued
+    Footprint,
+    /// Search among 100,000 memories of one space, on SQLite
+    SearchSqlite,
+    /// The same on PostgreSQL (skipped where it is not installed)
+    SearchPostgres,
+}
+
+impl Scenario {
+    pub fn all() -> Vec<Self> {
+        Self::value_variants().to_vec()
+    }
+
+    pub fn title(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    pub async fn run(self, bench: &Bench, report: &mut Report) -> Result<(), String> {
+        match self {
+            Self::Noise => speed::noise(bench, report).await,
+            Self::Token => speed::token(bench, report).await,
+            Self::TokenWithRefresh => speed::token_with_refresh(bench, report).await,
+            Self::Me => speed::me(bench, report).await,
+            Self::RefreshSqlite => rotation::sqlite(bench, report).await,
+            Self::RefreshPostgres => rotation::postgres(bench, report).await,
+            Self::ColdSecrets => attack::cold_secrets(bench, report).await,
+            Self::Flood => attack::flood(bench, report).await,
+            Self::Start => start::start(bench, report).await,
+            Self::Footprint => footprint::footprint(bench, report).await,
+            Self::SearchSqlite => search::sqlite(bench, report).await,
+            Self::SearchPostgres => search::postgres(bench, report).await,
+        }
+    }
+}
+
+/// What the scenarios share.
+pub struct Bench {
+    pub plan: Plan,
+    dir: TempDir,
+}
+
+impl Bench {
+    pub fn new(plan: Plan) -> Result<Self, String> {
+        let dir = TempDir::with_prefix("memgate-bench-").map_err(|error| error.to_string())?;
+        Ok(Self { plan, dir })
+    }
+
+    /// A new directory.
+    pub fn dir(&self, name: &str) -> Result<PathBuf, String> {
+        let dir = self.dir.path().join(name);
+        fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
+        Ok(dir)
+    }
+
+    /// A memgate on a new SQLite file.
+    pub fn gate(&self, name: &str) -> Result<Gate, String> {
+        Ok(unlimited(Gate::sqlite(&self.dir(name)?)))
+    }
+
+    /// A memgate on a new PostgreSQL database.
+    pub fn gate_on(&self, name: &str, database_url: String) -> Result<Gate, String> {
+        Ok(unlimited(Gate::new(&self.dir(name)?, database_url)))
+    }
+}
+
+/// One application alone makes the whole load, so its allowance must not be what is measured.
+fn unlimited(gate: Gate) -> Gate {
+    gate.with("MEMGATE_RATE_LIMIT", "1000000000")
+}
+
+/// The request for a token by `client_credentials`.
+fn token_request(credentials: &Credentials) -> Vec<u8> {
+    let Credentials { client_id, client_secret } = credentials;
+    let form = format!("grant_type={CLIENT_CREDENTIALS}&client_id={client_id}&client_secret={client_secret}");
+    post_form("/auth/token", &form)
+}
+
+/// A token, as the answer of the token endpoint. From here on the secret is remembered.
+async fn fetch_token(server: &Server, credentials: &Credentials) -> Result<Value, String> {
+    let mut connection = Connection::open(server.address, None).await.map_err(|error| error.to_string())?;
+    let answer = connection.send(&token_request(credentials)).await.map_err(|error| error.to_string())?;
+    if answer.status != 200 {
+        return Err(format!("no token: {}", answer.describe()));
+    }
+    answer.json()
+}
+
+/// An access token.
+async fn fetch_access_token(server: &Server, credentials: &Credentials) -> Result<String, String> {
+    let answer = fetch_token(server, credentials).await?;
+    answer["access_token"].as_str().map(str::to_owned).ok_or_else(|| "an answer without access_token".to_owned())
+}
