@@ -1,1 +1,75 @@
-//! The HTTP API.
+//! The HTTP face: poem and poem-openapi, one file a resource.
+//!
+//! A request goes through [`envelope`] (request id, panics, headers, the shape of errors) to one of the resources. These
+//! read it ([`payload`], [`query`], [`bearer`], [`client`]), ask a service of the domain, and write the answer ([`dto`]).
+//! Whatever goes wrong becomes an [`error::ApiError`], and only [`error`] knows what that is in HTTP.
+
+mod address;
+mod assistant;
+mod bearer;
+mod capabilities;
+mod client;
+mod dto;
+mod envelope;
+mod error;
+mod exchange;
+mod health;
+mod me;
+mod memories;
+mod metadata;
+mod openapi;
+mod payload;
+mod query;
+mod search;
+mod table;
+mod token;
+
+use std::sync::Arc;
+
+use poem::endpoint::BoxEndpoint;
+use poem::{EndpointExt, Route};
+
+pub use address::TrustedProxies;
+pub use health::DatabaseCheck;
+pub use openapi::openapi_document;
+
+use crate::domain::memories::MemoryService;
+use crate::domain::oauth::{AccessGuard, TokenPolicy, TokenService};
+use crate::domain::system::{Clock, Entropy};
+
+/// The largest body that is read, in bytes.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// What the HTTP face stands on.
+pub struct Services {
+    /// The token endpoint and its neighbours.
+    pub tokens: TokenService,
+    /// Judges access tokens.
+    pub guard: AccessGuard,
+    /// The memory API.
+    pub memories: MemoryService,
+    /// What tokens say; [`TokenPolicy::issuer`] is the public URL, from which every address in an answer is made.
+    pub policy: Arc<TokenPolicy>,
+    /// Whether the database answers.
+    pub database: Arc<dyn DatabaseCheck>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes request ids.
+    pub entropy: Arc<dyn Entropy>,
+    /// The proxies whose word about a client's address is believed.
+    pub trusted_proxies: TrustedProxies,
+}
+
+/// Every route, in its envelope.
+#[must_use]
+pub fn routes(services: Services) -> BoxEndpoint<'static> {
+    let services = Arc::new(services);
+    let routes = table::add_to(Route::new(), openapi::api());
+    let routes = openapi::add_documents_to(routes, &services.policy.issuer);
+    envelope::Envelope::new(routes, services).boxed()
+}
+
+/// The public URL without a slash at its end, so that paths can be put behind it.
+fn base_url(public_url: &str) -> &str {
+    public_url.trim_end_matches('/')
+}

@@ -1,0 +1,33 @@
+//! The headers by which an assistant says where a request comes from. ChatGPT sends them by itself; they are not
+//! documented as parameters, because its actions may have none in headers.
+
+use poem::Request;
+
+use crate::domain::memories::{Context, ContextId};
+use crate::domain::validation::InvalidValue;
+
+const GPT_ID: &str = "openai-gpt-id";
+const CONVERSATION_ID: &str = "openai-conversation-id";
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// The context that the headers give. One that cannot be an id is passed over: who talks to the assistant cannot change
+/// it, and nothing is decided by it.
+pub(super) fn context(request: &Request) -> Context {
+    let read = |name| request.header(name).and_then(|id| ContextId::parse(name, id).ok());
+    Context { custom_gpt_id: read(GPT_ID), conversation_id: read(CONVERSATION_ID) }
+}
+
+/// The header `Idempotency-Key`.
+///
+/// # Errors
+/// [`InvalidValue`] if it is there twice, or holds more than visible ASCII characters.
+pub(super) fn idempotency_key(request: &Request) -> Result<Option<String>, InvalidValue> {
+    let refuse = |problem: &str| InvalidValue::new("Idempotency-Key", problem);
+    let mut values = request.headers().get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(refuse("is given more than once"));
+    }
+    let key = value.to_str().map_err(|_| refuse("must consist of visible ASCII characters"))?;
+    Ok(Some(key.to_owned()))
+}

@@ -1,0 +1,147 @@
+//! Access tokens in the `Authorization` header (RFC 6750).
+
+use std::marker::PhantomData;
+
+use poem::http::header;
+use poem::{Request, RequestBody, Result};
+use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaSecurityScheme, Registry};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, OAuthScopes};
+
+use super::error::ApiError;
+use super::exchange::Exchange;
+use super::openapi::TOKEN_URL;
+use super::payload;
+use crate::domain::applications::Permission;
+use crate::domain::oauth::{Caller, Parameters};
+
+/// The name of the security scheme in the document.
+const SCHEME: &str = "OAuth2";
+
+/// What an operation needs.
+pub(super) trait Needs: Send {
+    /// The permission; `None` if any valid token will do.
+    const PERMISSION: Option<Permission>;
+}
+
+macro_rules! needs {
+    ($($(#[$doc:meta])* $name:ident = $permission:expr;)+) => {
+        $($(#[$doc])*
+        pub(super) struct $name;
+
+        impl Needs for $name {
+            const PERMISSION: Option<Permission> = $permission;
+        })+
+    };
+}
+
+needs! {
+    /// Any valid token.
+    AnyToken = None;
+    /// `memory:read`.
+    Read = Some(Permission::MemoryRead);
+    /// `memory:write`.
+    Write = Some(Permission::MemoryWrite);
+    /// `memory:delete`.
+    Delete = Some(Permission::MemoryDelete);
+}
+
+/// The permissions as the document lists them.
+#[derive(OAuthScopes)]
+pub(super) enum Scope {
+    /// Search, list and read memories.
+    #[oai(rename = "memory:read")]
+    Read,
+    /// Create and change memories.
+    #[oai(rename = "memory:write")]
+    Write,
+    /// Delete memories.
+    #[oai(rename = "memory:delete")]
+    Delete,
+}
+
+/// Somebody who may do what the operation does.
+pub(super) struct Authorized<N> {
+    pub(super) caller: Caller,
+    needed: PhantomData<fn() -> N>,
+}
+
+impl<'a, N: Needs> ApiExtractor<'a> for Authorized<N> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        let client_credentials = MetaOAuthFlow {
+            authorization_url: None,
+            token_url: Some(TOKEN_URL),
+            refresh_url: None,
+            scopes: Scope::meta(),
+        };
+        registry.create_security_scheme(
+            SCHEME,
+            MetaSecurityScheme {
+                ty: "oauth2",
+                description: Some("Access tokens of an application; `memgate app create` registers one."),
+                name: None,
+                key_in: None,
+                scheme: None,
+                bearer_format: None,
+                flows: Some(MetaOAuthFlows {
+                    implicit: None,
+                    password: None,
+                    client_credentials: Some(client_credentials),
+                    authorization_code: None,
+                }),
+                openid_connect_url: None,
+            },
+        );
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![SCHEME]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> Result<Self> {
+        let token = token(request)?;
+        refuse_second_token(request, body).await?;
+        let guard = &Exchange::of(request)?.services.guard;
+        let caller = guard.authenticate(token).await.map_err(ApiError::from)?;
+        if let Some(permission) = N::PERMISSION {
+            caller.require(permission).map_err(ApiError::from)?;
+        }
+        Ok(Self { caller, needed: PhantomData })
+    }
+}
+
+/// The token as it was sent.
+fn token(request: &Request) -> Result<&str, ApiError> {
+    let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
+    let header = headers.next().ok_or(ApiError::Unauthenticated)?;
+    if headers.next().is_some() {
+        return Err(ApiError::BearerRequest("there are two Authorization headers; send one"));
+    }
+    let (scheme, token) = header.as_bytes().split_at_checked(7).ok_or(ApiError::Unauthenticated)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer ") {
+        return Err(ApiError::Unauthenticated);
+    }
+    // Bytes that no token has are judged where all other garbage is.
+    Ok(std::str::from_utf8(token).map_or("", str::trim))
+}
+
+/// RFC 6750 §2: one token, one way of sending it. A form is read by no operation that needs a token, so it is looked at
+/// for this alone.
+async fn refuse_second_token(request: &Request, body: &mut RequestBody) -> Result<(), ApiError> {
+    if payload::essence(request).as_deref() != Some("application/x-www-form-urlencoded") {
+        return Ok(());
+    }
+    let form = payload::read(request, body).await?;
+    if Parameters::from_form(&form).is_ok_and(|form| form.get("access_token").is_none()) {
+        return Err(ApiError::MediaType);
+    }
+    Err(ApiError::BearerRequest("the token is sent in the Authorization header and in the body; send it once"))
+}

@@ -1,0 +1,276 @@
+//! Memories.
+
+use poem_openapi::types::MaybeUndefined;
+use poem_openapi::{Enum, Object};
+use serde::{Deserialize, Serialize};
+
+use super::scalar::{DateTime, FreeObject};
+use crate::domain::ids::RequestId;
+use crate::domain::memories::{
+    Category, Content, Context, ContextId, CreateMemory, IdempotencyKey, Memory, MemoryChanges, Metadata, Priority,
+    StoredMemory,
+};
+use crate::domain::system::Timestamp;
+use crate::domain::validation::InvalidValue;
+
+/// How much a memory matters: of memories that fit a search about equally well, the one of higher priority comes first.
+#[derive(Clone, Copy, Deserialize, Enum, Serialize)]
+#[oai(rename = "Priority", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub(in super::super) enum PriorityName {
+    /// Good to know.
+    Low,
+    /// As most.
+    Normal,
+    /// Must not be overlooked.
+    High,
+}
+
+impl From<PriorityName> for Priority {
+    fn from(name: PriorityName) -> Self {
+        match name {
+            PriorityName::Low => Self::Low,
+            PriorityName::Normal => Self::Normal,
+            PriorityName::High => Self::High,
+        }
+    }
+}
+
+impl From<Priority> for PriorityName {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::Low => Self::Low,
+            Priority::Normal => Self::Normal,
+            Priority::High => Self::High,
+        }
+    }
+}
+
+/// Where the request comes from. It is kept with the memory and decides nothing.
+#[derive(Deserialize, Object)]
+#[oai(rename = "Context")]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct ContextBody {
+    /// The id of the GPT.
+    #[oai(validator(max_length = 200))]
+    custom_gpt_id: Option<String>,
+    /// The id of the conversation.
+    #[oai(validator(max_length = 200))]
+    conversation_id: Option<String>,
+}
+
+impl ContextBody {
+    /// What the body says; where it says nothing, what `fallback` says.
+    pub(super) fn or(body: Option<Self>, fallback: Context) -> Result<Context, InvalidValue> {
+        let body = body.unwrap_or(Self { custom_gpt_id: None, conversation_id: None });
+        let read = |field: &str, id: Option<String>| id.map(|id| ContextId::parse(field, &id)).transpose();
+        Ok(Context {
+            custom_gpt_id: read("context.custom_gpt_id", body.custom_gpt_id)?.or(fallback.custom_gpt_id),
+            conversation_id: read("context.conversation_id", body.conversation_id)?.or(fallback.conversation_id),
+        })
+    }
+}
+
+/// A memory that is to be stored.
+#[derive(Deserialize, Object)]
+#[oai(rename = "CreateMemory")]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct CreateBody {
+    /// What to remember, in whole sentences that will be understood without the conversation around them.
+    #[oai(validator(min_length = 1, max_length = 32768))]
+    content: String,
+    /// What it is about, such as `work` or `family`.
+    #[oai(validator(max_items = 16))]
+    categories: Option<Vec<String>>,
+    /// Anything else that is known of it: at most 64 members, 16 KiB and 5 levels.
+    metadata: Option<FreeObject>,
+    context: Option<ContextBody>,
+    priority: Option<PriorityName>,
+    /// A name of your own for this write. Sent again with the same body it changes nothing and has the same answer.
+    #[oai(validator(min_length = 1, max_length = 255))]
+    idempotency_key: Option<String>,
+    /// When to forget it; for ever if left out.
+    expires_at: Option<DateTime>,
+}
+
+impl CreateBody {
+    /// Reads it, with the context and the idempotency key that the headers give.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] that names the member.
+    pub(in super::super) fn read(
+        self,
+        context: Context,
+        idempotency_key: Option<String>,
+    ) -> Result<CreateMemory, InvalidValue> {
+        let key = match (self.idempotency_key, idempotency_key) {
+            (Some(body), Some(header)) if body != header => {
+                return Err(InvalidValue::new("idempotency_key", "differs from the header Idempotency-Key; send one"));
+            }
+            (body, header) => body.or(header),
+        };
+        Ok(CreateMemory {
+            content: Content::try_from(self.content)?,
+            categories: Category::parse_list("categories", &self.categories.unwrap_or_default())?,
+            metadata: self
+                .metadata
+                .map(|FreeObject(object)| Metadata::from_caller(object))
+                .transpose()?
+                .unwrap_or_default(),
+            context: ContextBody::or(self.context, context)?,
+            priority: self.priority.map(Priority::from).unwrap_or_default(),
+            idempotency_key: key.map(IdempotencyKey::try_from).transpose()?,
+            expires_at: self.expires_at.map(|DateTime(text)| Timestamp::parse("expires_at", &text)).transpose()?,
+        })
+    }
+}
+
+/// What to change in a memory. What is left out stays as it is.
+#[derive(Deserialize, Object)]
+#[oai(rename = "UpdateMemory")]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct UpdateBody {
+    /// The new text.
+    #[oai(validator(min_length = 1, max_length = 32768))]
+    content: Option<String>,
+    /// All the categories that it is to have.
+    #[oai(validator(max_items = 16))]
+    categories: Option<Vec<String>>,
+    /// All the metadata that it is to have. The ids of the GPT and the conversation that wrote it stay.
+    metadata: Option<FreeObject>,
+    priority: Option<PriorityName>,
+    /// When to forget it; `null` for never.
+    #[oai(nullable)]
+    #[serde(default)]
+    expires_at: MaybeUndefined<DateTime>,
+}
+
+impl UpdateBody {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] that names the member.
+    pub(in super::super) fn read(self) -> Result<MemoryChanges, InvalidValue> {
+        Ok(MemoryChanges {
+            content: self.content.map(Content::try_from).transpose()?,
+            categories: self.categories.map(|texts| Category::parse_list("categories", &texts)).transpose()?,
+            metadata: self.metadata.map(|FreeObject(object)| Metadata::from_caller(object)).transpose()?,
+            priority: self.priority.map(Priority::from),
+            expires_at: match self.expires_at {
+                MaybeUndefined::Undefined => None,
+                MaybeUndefined::Null => Some(None),
+                MaybeUndefined::Value(DateTime(text)) => Some(Some(Timestamp::parse("expires_at", &text)?)),
+            },
+        })
+    }
+}
+
+/// A memory.
+#[derive(Object, Serialize)]
+#[oai(rename = "Memory")]
+pub(in super::super) struct MemoryAnswer {
+    /// Its id, by which it can be read, changed and deleted.
+    memory_id: String,
+    /// What is remembered.
+    content: String,
+    /// What it is about.
+    categories: Vec<String>,
+    /// What else is known of it.
+    metadata: FreeObject,
+    priority: PriorityName,
+    /// When it was created.
+    created_at: DateTime,
+    /// When it was last changed.
+    updated_at: DateTime,
+    /// When it will be forgotten; left out if never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<DateTime>,
+}
+
+impl From<Memory> for MemoryAnswer {
+    fn from(memory: Memory) -> Self {
+        Self {
+            memory_id: memory.id.to_string(),
+            content: memory.content.as_str().to_owned(),
+            categories: names(&memory.categories),
+            metadata: FreeObject(memory.metadata.as_object().clone()),
+            priority: memory.priority.into(),
+            created_at: memory.created_at.into(),
+            updated_at: memory.updated_at.into(),
+            expires_at: memory.expires_at.map(DateTime::from),
+        }
+    }
+}
+
+/// The categories as text.
+pub(super) fn names(categories: &[Category]) -> Vec<String> {
+    categories.iter().map(ToString::to_string).collect()
+}
+
+/// A memory that was stored.
+#[derive(Object, Serialize)]
+pub(in super::super) struct StoredAnswer {
+    /// Always `stored`.
+    status: String,
+    /// The request that stored it: the first one, if this one repeated it.
+    request_id: String,
+    memory: MemoryAnswer,
+}
+
+impl From<StoredMemory> for StoredAnswer {
+    fn from(stored: StoredMemory) -> Self {
+        Self { status: "stored".to_owned(), request_id: stored.request_id.to_string(), memory: stored.memory.into() }
+    }
+}
+
+/// One memory.
+#[derive(Object, Serialize)]
+pub(in super::super) struct OneMemoryAnswer {
+    /// `success` if it was read, `updated` if it was changed.
+    status: String,
+    /// Names this request in the log.
+    request_id: String,
+    memory: MemoryAnswer,
+}
+
+impl OneMemoryAnswer {
+    pub(in super::super) fn new(status: &str, request_id: RequestId, memory: Memory) -> Self {
+        Self { status: status.to_owned(), request_id: request_id.to_string(), memory: memory.into() }
+    }
+}
+
+/// One page of a list, newest first.
+#[derive(Object, Serialize)]
+pub(in super::super) struct MemoryListAnswer {
+    /// Always `success`.
+    status: String,
+    /// Names this request in the log.
+    request_id: String,
+    /// The memories.
+    memories: Vec<MemoryAnswer>,
+    /// Send it as `cursor` to get the next page; left out on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+impl MemoryListAnswer {
+    pub(in super::super) fn new(request_id: RequestId, memories: Vec<Memory>, next_cursor: Option<String>) -> Self {
+        Self {
+            status: "success".to_owned(),
+            request_id: request_id.to_string(),
+            memories: memories.into_iter().map(MemoryAnswer::from).collect(),
+            next_cursor,
+        }
+    }
+}
+
+/// A memory that was deleted.
+#[derive(Object, Serialize)]
+pub(in super::super) struct DeletedAnswer {
+    /// Always `deleted`.
+    pub(in super::super) status: String,
+    /// Names this request in the log.
+    pub(in super::super) request_id: String,
+    /// The id that it had.
+    pub(in super::super) memory_id: String,
+}

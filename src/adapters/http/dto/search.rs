@@ -1,0 +1,161 @@
+//! Searches.
+
+use std::time::Duration;
+
+use poem_openapi::Object;
+use serde::{Deserialize, Serialize};
+
+use super::memory::{ContextBody, names};
+use super::scalar::{DateTime, FreeObject, PageSize};
+use crate::domain::ids::RequestId;
+use crate::domain::memories::{
+    Category, Context, DateRange, Hit, Limit, MemoryFilter, QueryText, Relevance, SearchMemories, SearchResults,
+};
+use crate::domain::system::Timestamp;
+use crate::domain::validation::InvalidValue;
+
+/// What to look for.
+#[derive(Deserialize, Object)]
+#[oai(rename = "SearchMemories")]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct SearchBody {
+    /// What to look for, as a question or in key words.
+    #[oai(validator(min_length = 1, max_length = 4096))]
+    query: String,
+    /// How many results at the most.
+    limit: Option<PageSize>,
+    /// Only results whose relevance score is at least this.
+    #[oai(validator(minimum(value = "0"), maximum(value = "1")))]
+    threshold: Option<f64>,
+    filters: Option<FiltersBody>,
+    context: Option<ContextBody>,
+}
+
+/// What a memory must be like to be found.
+#[derive(Deserialize, Object)]
+#[oai(rename = "SearchFilters")]
+#[serde(deny_unknown_fields)]
+struct FiltersBody {
+    /// It has at least one of these categories.
+    #[oai(validator(max_items = 16))]
+    categories: Option<Vec<String>>,
+    date_range: Option<DateRangeBody>,
+    /// Its metadata has these members with just these values, each a text, a number, true or false.
+    metadata: Option<FreeObject>,
+}
+
+/// When a memory was created. Either end may be left out.
+#[derive(Deserialize, Object)]
+#[oai(rename = "DateRange")]
+#[serde(deny_unknown_fields)]
+struct DateRangeBody {
+    /// At this moment or later, such as `2026-05-08T13:56:00Z`, or `2026-05-08` for the beginning of that day in UTC.
+    start: Option<DateTime>,
+    /// At this moment or earlier; a date alone stands for the end of that day in UTC.
+    end: Option<DateTime>,
+}
+
+impl SearchBody {
+    /// Reads it, with the context that the headers give.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] that names the member.
+    pub(in super::super) fn read(self, context: Context) -> Result<SearchMemories, InvalidValue> {
+        Ok(SearchMemories {
+            text: QueryText::try_from(self.query)?,
+            limit: self.limit.map(|PageSize(number)| Limit::try_from(number)).transpose()?.unwrap_or_default(),
+            threshold: self.threshold.map(Relevance::try_from).transpose()?,
+            filter: self
+                .filters
+                .map(|filters| filters.read().map_err(|error| error.within("filters")))
+                .transpose()?
+                .unwrap_or_default(),
+            context: ContextBody::or(self.context, context)?,
+        })
+    }
+}
+
+impl FiltersBody {
+    fn read(self) -> Result<MemoryFilter, InvalidValue> {
+        Ok(MemoryFilter {
+            categories: Category::parse_list("categories", &self.categories.unwrap_or_default())?,
+            created: self.date_range.map(DateRangeBody::read).transpose()?.unwrap_or_default(),
+            metadata: match self.metadata {
+                Some(FreeObject(object)) => MemoryFilter::parse_metadata(object)?,
+                None => Vec::new(),
+            },
+        })
+    }
+}
+
+impl DateRangeBody {
+    fn read(self) -> Result<DateRange, InvalidValue> {
+        let start = self.start.map(|DateTime(text)| Timestamp::parse("date_range.start", &text)).transpose()?;
+        let end = self.end.map(|DateTime(text)| end_of("date_range.end", &text)).transpose()?;
+        DateRange::new(start, end)
+    }
+}
+
+/// The last moment that `text` stands for: of a day, if it is a date alone, since a range "until Friday" has Friday in it.
+fn end_of(field: &str, text: &str) -> Result<Timestamp, InvalidValue> {
+    const ALL_BUT_ITS_FIRST_MILLISECOND: Duration = Duration::from_millis(24 * 3600 * 1000 - 1);
+    let at = Timestamp::parse(field, text)?;
+    Ok(if text.len() == "2026-05-08".len() { at.plus(ALL_BUT_ITS_FIRST_MILLISECOND) } else { at })
+}
+
+/// What was found, best first.
+#[derive(Object, Serialize)]
+pub(in super::super) struct SearchAnswer {
+    /// Always `success`.
+    status: String,
+    /// Names this request in the log.
+    request_id: String,
+    /// The results, best first.
+    results: Vec<SearchResult>,
+    /// How many memories fit in all, as far as can be told.
+    total_found: u64,
+    /// How long it took, in milliseconds.
+    processing_time_ms: f64,
+}
+
+/// A memory that was found.
+#[derive(Object, Serialize)]
+struct SearchResult {
+    /// Its id, by which it can be read, changed and deleted.
+    memory_id: String,
+    /// What is remembered.
+    content: String,
+    /// How well it fits: 0 (not at all) to 1 (as well as can be).
+    relevance_score: f64,
+    /// What it is about.
+    categories: Vec<String>,
+    /// What else is known of it.
+    metadata: FreeObject,
+    /// When it was created.
+    created_at: DateTime,
+}
+
+impl SearchAnswer {
+    pub(in super::super) fn new(request_id: RequestId, found: SearchResults, took: Duration) -> Self {
+        Self {
+            status: "success".to_owned(),
+            request_id: request_id.to_string(),
+            results: found.hits.into_iter().map(SearchResult::from).collect(),
+            total_found: found.total_found,
+            processing_time_ms: (took.as_secs_f64() * 1e6).round() / 1e3,
+        }
+    }
+}
+
+impl From<Hit> for SearchResult {
+    fn from(hit: Hit) -> Self {
+        Self {
+            memory_id: hit.memory.id.to_string(),
+            content: hit.memory.content.as_str().to_owned(),
+            relevance_score: (hit.relevance.get() * 1e4).round() / 1e4,
+            categories: names(&hit.memory.categories),
+            metadata: FreeObject(hit.memory.metadata.as_object().clone()),
+            created_at: hit.memory.created_at.into(),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The OAuth endpoints.
+
+use poem_openapi::Object;
+use serde::Serialize;
+
+use crate::domain::oauth::{ActiveToken, Subject, TokenKind, TokenResponse};
+
+/// A token request. The domain reads it from the raw body; this is its documentation.
+#[derive(Object)]
+#[oai(rename = "TokenRequest")]
+pub(in super::super) struct TokenRequestBody {
+    /// `client_credentials`, or `refresh_token` to exchange a refresh token.
+    grant_type: String,
+    /// The id of the application, unless it is in the Authorization header.
+    client_id: Option<String>,
+    /// A secret of the application, unless it is in the Authorization header.
+    client_secret: Option<String>,
+    /// The permissions that are wanted, separated by spaces; all that the application holds if left out.
+    scope: Option<String>,
+    /// The refresh token, with that grant type.
+    refresh_token: Option<String>,
+}
+
+/// A request about a token. The domain reads it from the raw body; this is its documentation.
+#[derive(Object)]
+#[oai(rename = "TokenInquiry")]
+pub(in super::super) struct TokenInquiryBody {
+    /// The access token or refresh token.
+    token: String,
+    /// `access_token` or `refresh_token`; never needed.
+    token_type_hint: Option<String>,
+    /// The id of the application, unless it is in the Authorization header.
+    client_id: Option<String>,
+    /// A secret of the application, unless it is in the Authorization header.
+    client_secret: Option<String>,
+}
+
+/// Tokens (RFC 6749 §5.1).
+#[derive(Object, Serialize)]
+#[oai(rename = "TokenResponse")]
+pub(in super::super) struct TokenAnswer {
+    /// Sent as `Authorization: Bearer <token>` with each request.
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: String,
+    /// How long the access token lives, in seconds.
+    expires_in: u64,
+    /// What the access token may be used for.
+    scope: String,
+    /// Exchanged for the next tokens, once; only for applications that may use it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+}
+
+impl From<TokenResponse> for TokenAnswer {
+    fn from(response: TokenResponse) -> Self {
+        Self {
+            access_token: response.access_token.expose().to_owned(),
+            token_type: "Bearer".to_owned(),
+            expires_in: response.expires_in,
+            scope: response.scope.to_string(),
+            refresh_token: response.refresh_token.map(|token| token.expose().to_owned()),
+        }
+    }
+}
+
+/// What a token is worth (RFC 7662). Of a token that is not active nothing is said but that.
+#[derive(Default, Object, Serialize)]
+pub(in super::super) struct IntrospectionAnswer {
+    /// Whether the token can be used now.
+    active: bool,
+    /// What it may be used for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    /// The application that it was issued to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
+    /// `Bearer` for an access token; left out for a refresh token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<String>,
+    /// When it expires, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<i64>,
+    /// When it was issued, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iat: Option<i64>,
+    /// Whose memories it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<String>,
+    /// What it is meant for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<String>,
+    /// Who issued it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<String>,
+    /// Its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jti: Option<String>,
+}
+
+impl From<Option<ActiveToken>> for IntrospectionAnswer {
+    fn from(token: Option<ActiveToken>) -> Self {
+        let Some(token) = token else { return Self::default() };
+        Self {
+            active: true,
+            scope: Some(token.scope.to_string()),
+            token_type: match token.kind {
+                TokenKind::AccessToken => Some("Bearer".to_owned()),
+                TokenKind::RefreshToken => None,
+            },
+            exp: Some(token.expires_at.unix_seconds()),
+            iat: Some(token.issued_at.unix_seconds()),
+            sub: Some(match token.subject {
+                Subject::Application => token.client_id.to_string(),
+                Subject::Person(user) => user.to_string(),
+            }),
+            client_id: Some(token.client_id.to_string()),
+            aud: Some(token.audience),
+            iss: Some(token.issuer),
+            jti: Some(token.token_id.to_string()),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What every request and every answer goes through, whichever resource it is for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use poem::http::{HeaderName, HeaderValue, header};
+use poem::middleware::{CatchPanic, CatchPanicEndpoint, PanicHandler};
+use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result, Route};
+use poem_openapi::OperationId;
+
+use super::error::{self, ApiError};
+use super::exchange::Exchange;
+use super::{Services, query};
+use crate::domain::ids::RequestId;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What must not stand in a URL, because URLs are logged and shared (RFC 6750 §2.3, RFC 6749 §2.3.1).
+const SECRET_PARAMETERS: [&str; 4] = ["access_token", "refresh_token", "token", "client_secret"];
+
+/// Gives each request an id, catches panics, shapes errors, and adds the headers that all answers have.
+pub(super) struct Envelope {
+    inner: CatchPanicEndpoint<Route, Panics>,
+    services: Arc<Services>,
+}
+
+impl Envelope {
+    pub(super) fn new(inner: Route, services: Arc<Services>) -> Self {
+        Self { inner: CatchPanic::new().with_handler(Panics).transform(inner), services }
+    }
+
+    async fn answer(&self, mut request: Request, area: Area, request_id: RequestId) -> (Option<OperationId>, Response) {
+        if area != Area::Other && holds_secret(&request) {
+            let error = ApiError::BearerRequest(
+                "tokens and secrets must not be sent in the URL; send a token in the Authorization header",
+            );
+            return (None, error::render_api(&error, area == Area::Auth, request_id));
+        }
+        request.set_data(Exchange { services: Arc::clone(&self.services), request_id });
+        match self.inner.call(request).await {
+            Ok(response) if response.data::<Panicked>().is_some() => {
+                (None, error::render_api(&ApiError::Panicked, area == Area::Auth, request_id))
+            }
+            Ok(response) => (response.data().copied(), response),
+            Err(error) => (error.data().copied(), error::render(&error, area == Area::Auth, request_id)),
+        }
+    }
+}
+
+impl Endpoint for Envelope {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let started = Instant::now();
+        let services = &self.services;
+        let request_id = RequestId::generate_at(&*services.entropy, services.clock.now());
+        let area = Area::of(request.uri().path());
+        let method = request.method().clone();
+        let (operation, mut response) = self.answer(request, area, request_id).await;
+        add_headers(&mut response, area, request_id);
+        // The path is left out: it may be anything that a caller made up.
+        tracing::debug!(
+            request.id = %request_id,
+            method = %method,
+            operation = operation.map_or("none", |operation| operation.0),
+            status = response.status().as_u16(),
+            duration_ms = started.elapsed().as_secs_f64() * 1000.0,
+            "answered a request",
+        );
+        Ok(response)
+    }
+}
+
+/// The parts of the path space that differ in their headers and in the shape of their errors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Area {
+    /// The OAuth endpoints.
+    Auth,
+    /// The memory API.
+    Api,
+    /// What everybody may read.
+    Other,
+}
+
+impl Area {
+    fn of(path: &str) -> Self {
+        let first = path.trim_start_matches('/').split('/').next();
+        match first {
+            Some("auth") => Self::Auth,
+            Some("api") => Self::Api,
+            _ => Self::Other,
+        }
+    }
+}
+
+fn holds_secret(request: &Request) -> bool {
+    request.uri().query().is_some() && query::pairs(request).any(|(name, _)| SECRET_PARAMETERS.contains(&name.as_ref()))
+}
+
+fn add_headers(response: &mut Response, area: Area, request_id: RequestId) {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::try_from(request_id.to_string()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if area != Area::Other {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if area == Area::Auth {
+        headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    }
+}
+
+/// Marks the answer of a handler that panicked. What it said is left to the panic hook: it may repeat a caller's text.
+#[derive(Clone, Copy)]
+struct Panics;
+
+#[derive(Clone)]
+struct Panicked;
+
+impl PanicHandler for Panics {
+    type Response = Response;
+
+    fn get_response(&self, _panic: Box<dyn std::any::Any + Send>) -> Response {
+        let mut response = ().into_response();
+        response.set_data(Panicked);
+        response
+    }
+}

@@ -1,0 +1,424 @@
+//! Everything that can go wrong, and what it is in HTTP. No other file knows the status of an error.
+//!
+//! Under `/auth` errors are JSON objects as RFC 6749 §5.2 has them, everywhere else problem documents (RFC 9457) whose
+//! `type` is `urn:memgate:problem:` and a word that stays the same for ever.
+
+use std::error::Error;
+use std::time::Duration;
+
+use poem::Response;
+use poem::error::{MethodNotAllowedError, NotFoundError, ResponseError};
+use poem::http::{HeaderName, HeaderValue, StatusCode, header};
+use poem_openapi::ApiResponse;
+use poem_openapi::payload::Payload;
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+
+use super::MAX_BODY_BYTES;
+use super::dto::failure::{OAuthFailure, Problem};
+use super::payload::json_response;
+use crate::domain::applications::Permission;
+use crate::domain::ids::RequestId;
+use crate::domain::limits::RateLimited;
+use crate::domain::memories::{MemoryBankError, MemoryError};
+use crate::domain::oauth::{AccessError, MissingPermission, OAuthError};
+use crate::domain::system::StorageError;
+use crate::domain::validation::InvalidValue;
+
+const PROBLEM_TYPE: &str = "urn:memgate:problem:";
+const BASIC_CHALLENGE: &str = r#"Basic realm="memgate""#;
+/// What a caller is told to wait when nobody knows how long something will be away.
+const SHORT_WAIT: Duration = Duration::from_secs(2);
+
+/// Why a request outside the OAuth endpoints was not carried out, or why any request did not even get to its endpoint.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    /// There is no `Authorization: Bearer`.
+    #[error("an access token is needed; get one from POST /auth/token and send it as `Authorization: Bearer <token>`")]
+    Unauthenticated,
+    /// The way in which the token was sent is not allowed (RFC 6750 §2).
+    #[error("{0}")]
+    BearerRequest(&'static str),
+    /// The token opens nothing.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The memory service refused.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// The body is not of the type that the operation reads.
+    #[error("the body must be JSON, sent with the header `Content-Type: application/json`")]
+    MediaType,
+    /// The body is not what its type says.
+    #[error("{0}")]
+    Malformed(String),
+    /// The body is too large.
+    #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
+    TooLarge,
+    /// The body did not arrive.
+    #[error("the body ended before it was complete; send the request again")]
+    Interrupted,
+    /// There is nothing at this path.
+    #[error("there is nothing at this path; /openapi.json lists what there is")]
+    NoSuchPath,
+    /// There is something at this path, but not for this method.
+    #[error("this path does not have this method; the header `Allow` lists those it has")]
+    MethodNotAllowed {
+        /// Those it has.
+        allow: HeaderValue,
+    },
+    /// A handler panicked.
+    #[error("an internal error occurred; the operator finds it in the log under the request id")]
+    Panicked,
+    /// A route was put together without its envelope.
+    #[error("the route stands outside its envelope")]
+    OutsideEnvelope,
+}
+
+impl From<InvalidValue> for ApiError {
+    fn from(error: InvalidValue) -> Self {
+        Self::Memory(error.into())
+    }
+}
+
+impl From<MissingPermission> for ApiError {
+    fn from(error: MissingPermission) -> Self {
+        Self::Memory(error.into())
+    }
+}
+
+impl From<RateLimited> for ApiError {
+    fn from(error: RateLimited) -> Self {
+        Self::Memory(error.into())
+    }
+}
+
+/// What an error is in HTTP, in either shape.
+struct Verdict {
+    status: StatusCode,
+    /// The last part of the problem's type.
+    slug: &'static str,
+    title: &'static str,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Verdict {
+    fn new(status: StatusCode, slug: &'static str, title: &'static str) -> Self {
+        Self { status, slug, title, headers: Vec::new() }
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// `Retry-After` in whole seconds, rounded up: who waits that long is let through.
+    fn retry_after(self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.with(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+    }
+
+    fn challenge(self, challenge: &str) -> Self {
+        match HeaderValue::from_str(challenge) {
+            Ok(value) => self.with(header::WWW_AUTHENTICATE, value),
+            Err(_) => self,
+        }
+    }
+
+    fn write_headers_to(self, response: &mut Response) {
+        for (name, value) in self.headers {
+            response.headers_mut().insert(name, value);
+        }
+    }
+}
+
+impl From<&ApiError> for Verdict {
+    fn from(error: &ApiError) -> Self {
+        match error {
+            ApiError::Unauthenticated => {
+                Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Authentication is needed")
+                    .challenge(r#"Bearer realm="memgate""#)
+            }
+            ApiError::BearerRequest(_) => {
+                Self::new(StatusCode::BAD_REQUEST, "invalid-request", "The request is not well-formed")
+                    .challenge(r#"Bearer realm="memgate", error="invalid_request""#)
+            }
+            ApiError::Access(AccessError::InvalidToken) => {
+                Self::new(StatusCode::UNAUTHORIZED, "invalid-token", "The access token is not valid").challenge(
+                    r#"Bearer realm="memgate", error="invalid_token", error_description="the token is invalid, expired or revoked""#,
+                )
+            }
+            ApiError::Access(AccessError::Storage(error)) => of_storage(error),
+            ApiError::Memory(error) => of_memory(error),
+            ApiError::MediaType => {
+                Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is not JSON")
+            }
+            ApiError::Malformed(_) => Self::new(StatusCode::BAD_REQUEST, "malformed-body", "The body is not well-formed"),
+            ApiError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
+            ApiError::Interrupted => {
+                Self::new(StatusCode::BAD_REQUEST, "interrupted-body", "The body did not arrive completely")
+            }
+            ApiError::NoSuchPath => Self::new(StatusCode::NOT_FOUND, "no-such-path", "There is nothing here"),
+            ApiError::MethodNotAllowed { allow } => {
+                Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed")
+                    .with(header::ALLOW, allow.clone())
+            }
+            ApiError::Panicked | ApiError::OutsideEnvelope => internal(),
+        }
+    }
+}
+
+fn of_memory(error: &MemoryError) -> Verdict {
+    match error {
+        MemoryError::Forbidden(MissingPermission(permission)) => {
+            Verdict::new(StatusCode::FORBIDDEN, "insufficient-scope", "A permission is missing")
+                .challenge(&insufficient_scope(*permission))
+        }
+        MemoryError::RateLimited(RateLimited { retry_after }) => {
+            Verdict::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests").retry_after(*retry_after)
+        }
+        MemoryError::Invalid(_) => Verdict::new(StatusCode::BAD_REQUEST, "invalid-value", "A value is not valid"),
+        MemoryError::NotFound => Verdict::new(StatusCode::NOT_FOUND, "memory-not-found", "There is no such memory"),
+        MemoryError::IdempotencyConflict => {
+            Verdict::new(StatusCode::CONFLICT, "idempotency-conflict", "The idempotency key was used before")
+        }
+        MemoryError::CategoryNotAllowed => {
+            Verdict::new(StatusCode::FORBIDDEN, "category-not-allowed", "The category is not allowed")
+        }
+        MemoryError::Bank(error) => of_bank(error),
+        MemoryError::Storage(error) => of_storage(error),
+    }
+}
+
+fn of_bank(error: &MemoryBankError) -> Verdict {
+    match error {
+        MemoryBankError::Unavailable { retry_after, .. } => {
+            unavailable().retry_after(retry_after.unwrap_or(SHORT_WAIT))
+        }
+        MemoryBankError::Rejected(_) => {
+            Verdict::new(StatusCode::UNPROCESSABLE_ENTITY, "rejected-by-bank", "The memory bank refused the request")
+        }
+        MemoryBankError::Unsupported(_) => {
+            Verdict::new(StatusCode::NOT_IMPLEMENTED, "not-supported", "The memory bank cannot do this")
+        }
+        MemoryBankError::Misconfigured(_) | MemoryBankError::Inconsistent(_) => {
+            Verdict::new(StatusCode::BAD_GATEWAY, "bank-failure", "The memory bank does not work as it should")
+        }
+    }
+}
+
+fn of_storage(error: &StorageError) -> Verdict {
+    match error {
+        StorageError::Unavailable(_) => unavailable().retry_after(SHORT_WAIT),
+        StorageError::InconsistentRow { .. } => internal(),
+    }
+}
+
+fn unavailable() -> Verdict {
+    Verdict::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service is not available now")
+}
+
+fn internal() -> Verdict {
+    Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "An internal error occurred")
+}
+
+fn insufficient_scope(permission: Permission) -> String {
+    format!(r#"Bearer realm="memgate", error="insufficient_scope", scope="{permission}""#)
+}
+
+/// The status and the code of RFC 6749 §5.2, with what belongs to them.
+fn of_oauth(error: &OAuthError) -> (Verdict, &'static str) {
+    let bad_request = || Verdict::new(StatusCode::BAD_REQUEST, "", "");
+    match error {
+        OAuthError::InvalidRequest(_) => (bad_request(), "invalid_request"),
+        OAuthError::InvalidClient => {
+            (Verdict::new(StatusCode::UNAUTHORIZED, "", "").challenge(BASIC_CHALLENGE), "invalid_client")
+        }
+        OAuthError::InvalidGrant => (bad_request(), "invalid_grant"),
+        OAuthError::UnauthorizedClient(_) => (bad_request(), "unauthorized_client"),
+        OAuthError::UnsupportedGrantType => (bad_request(), "unsupported_grant_type"),
+        OAuthError::InvalidScope => (bad_request(), "invalid_scope"),
+        OAuthError::TooManyFailures { retry_after } => {
+            (Verdict::new(StatusCode::TOO_MANY_REQUESTS, "", "").retry_after(*retry_after), "slow_down")
+        }
+        OAuthError::TemporarilyUnavailable(_) => (unavailable().retry_after(SHORT_WAIT), "temporarily_unavailable"),
+        OAuthError::Internal(_) => (internal(), "server_error"),
+    }
+}
+
+/// The code for what did not get as far as an OAuth endpoint. A wrong media type is a malformed request there.
+fn oauth_code(verdict: &mut Verdict) -> &'static str {
+    match verdict.status {
+        StatusCode::SERVICE_UNAVAILABLE => "temporarily_unavailable",
+        status if status.is_server_error() => "server_error",
+        status => {
+            if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+                verdict.status = StatusCode::BAD_REQUEST;
+            }
+            verdict.headers.retain(|(name, _)| name != header::WWW_AUTHENTICATE);
+            "invalid_request"
+        }
+    }
+}
+
+/// Turns whatever an endpoint returned as an error into an answer, and logs it, once.
+pub(super) fn render(error: &poem::Error, under_auth: bool, request_id: RequestId) -> Response {
+    if let Some(RefusedGrant(error)) = error.downcast_ref() {
+        let (verdict, code) = of_oauth(error);
+        log(verdict.status, error, request_id);
+        return oauth_response(verdict, code, error.to_string());
+    }
+    if let Some(error) = error.downcast_ref::<ApiError>() {
+        return render_api(error, under_auth, request_id);
+    }
+    if error.is::<NotFoundError>() {
+        return render_api(&ApiError::NoSuchPath, under_auth, request_id);
+    }
+    if error.is::<MethodNotAllowedError>() {
+        return render_api(&ApiError::MethodNotAllowed { allow: HeaderValue::from_static("") }, under_auth, request_id);
+    }
+    // Only what the framework itself refuses comes here.
+    let mut verdict = match error.status() {
+        status if status.is_client_error() => Verdict::new(status, "invalid-request", "The request is not well-formed"),
+        _ => internal(),
+    };
+    log(verdict.status, error, request_id);
+    let detail = "the request could not be read; compare it with /openapi.json".to_owned();
+    if under_auth {
+        let code = oauth_code(&mut verdict);
+        return oauth_response(verdict, code, detail);
+    }
+    problem_response(verdict, detail, None, request_id)
+}
+
+/// As [`render`].
+pub(super) fn render_api(error: &ApiError, under_auth: bool, request_id: RequestId) -> Response {
+    let mut verdict = Verdict::from(error);
+    log(verdict.status, error, request_id);
+    if under_auth {
+        let code = oauth_code(&mut verdict);
+        return oauth_response(verdict, code, error.to_string());
+    }
+    let field = match error {
+        ApiError::Memory(MemoryError::Invalid(invalid)) => Some(invalid.field().to_owned()),
+        _ => None,
+    };
+    problem_response(verdict, error.to_string(), field, request_id)
+}
+
+fn problem_response(verdict: Verdict, detail: String, field: Option<String>, request_id: RequestId) -> Response {
+    let problem = Problem {
+        kind: format!("{PROBLEM_TYPE}{}", verdict.slug),
+        title: verdict.title.to_owned(),
+        status: verdict.status.as_u16(),
+        detail,
+        field,
+        request_id: request_id.to_string(),
+    };
+    let mut response = json_response(verdict.status, ProblemJson::CONTENT_TYPE, &problem);
+    verdict.write_headers_to(&mut response);
+    response
+}
+
+fn oauth_response(verdict: Verdict, code: &'static str, description: String) -> Response {
+    let failure = OAuthFailure { error: code.to_owned(), error_description: description };
+    let mut response = json_response(verdict.status, "application/json", &failure);
+    verdict.write_headers_to(&mut response);
+    response
+}
+
+fn log(status: StatusCode, error: &dyn Error, request_id: RequestId) {
+    let status_code = status.as_u16();
+    if status.is_client_error() {
+        tracing::debug!(request.id = %request_id, status = status_code, "refused a request");
+    } else if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::NOT_IMPLEMENTED {
+        tracing::warn!(request.id = %request_id, status = status_code, error = %Chain(error), "could not answer a request now");
+    } else {
+        tracing::error!(request.id = %request_id, status = status_code, error = %Chain(error), "failed to answer a request");
+    }
+}
+
+/// An error with all its sources.
+pub(super) struct Chain<'a>(pub(super) &'a dyn Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// An error of an OAuth endpoint.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(super) struct RefusedGrant(#[from] pub(super) OAuthError);
+
+impl ResponseError for ApiError {
+    fn status(&self) -> StatusCode {
+        Verdict::from(self).status
+    }
+}
+
+impl ResponseError for RefusedGrant {
+    fn status(&self) -> StatusCode {
+        of_oauth(&self.0).0.status
+    }
+}
+
+/// A problem document, as the payload of the documented answers.
+struct ProblemJson;
+
+impl Payload for ProblemJson {
+    const CONTENT_TYPE: &'static str = "application/problem+json";
+
+    fn schema_ref() -> MetaSchemaRef {
+        Problem::schema_ref()
+    }
+}
+
+fn documented(status: Option<u16>, description: &'static str, media: MetaMediaType) -> MetaResponse {
+    MetaResponse { description, status, status_range: None, content: vec![media], headers: Vec::new() }
+}
+
+impl ApiResponse for ApiError {
+    fn meta() -> MetaResponses {
+        let problem = || MetaMediaType { content_type: ProblemJson::CONTENT_TYPE, schema: ProblemJson::schema_ref() };
+        let responses = [
+            (Some(400), "A value is missing or not valid; `detail` says which and how to correct it."),
+            (Some(401), "The access token is missing, expired or revoked: get a new one."),
+            (Some(403), "The access token lacks the permission, or the category is not allowed."),
+            (Some(429), "Too many requests: wait as long as the header `Retry-After` says."),
+            (None, "Any other problem: `title` and `detail` say what it is and what to do about it."),
+        ];
+        MetaResponses {
+            responses: responses.into_iter().map(|(status, text)| documented(status, text, problem())).collect(),
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        Problem::register(registry);
+    }
+}
+
+impl ApiResponse for RefusedGrant {
+    fn meta() -> MetaResponses {
+        let failure = || MetaMediaType { content_type: "application/json", schema: OAuthFailure::schema_ref() };
+        let responses = [
+            (400, "The request is not well-formed, or asks for what it cannot have; `error` says which."),
+            (401, "Client authentication failed."),
+            (429, "Too many failed attempts: wait as long as the header `Retry-After` says."),
+            (503, "The service is busy or its database is away; try again shortly."),
+        ];
+        MetaResponses {
+            responses: responses.into_iter().map(|(status, text)| documented(Some(status), text, failure())).collect(),
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        OAuthFailure::register(registry);
+    }
+}

@@ -1,0 +1,132 @@
+//! `/api/v1/memories`: storing, listing, reading, changing and deleting.
+
+use poem::Request;
+use poem_openapi::param::Path;
+use poem_openapi::{ApiResponse, OpenApi};
+
+use super::assistant;
+use super::bearer::{Authorized, Delete, Read, Scope, Write};
+use super::dto::memory::{CreateBody, DeletedAnswer, MemoryListAnswer, OneMemoryAnswer, StoredAnswer, UpdateBody};
+use super::dto::scalar::PageSize;
+use super::error::ApiError;
+use super::exchange::Exchange;
+use super::openapi::Tag;
+use super::payload::Json;
+use super::query::{self, Parameter};
+use crate::domain::ids::MemoryId;
+use crate::domain::memories::{Category, Limit};
+use crate::domain::validation::InvalidValue;
+
+#[derive(ApiResponse)]
+enum Created {
+    /// The memory is stored for good.
+    #[oai(status = 201)]
+    Stored(Json<StoredAnswer>),
+}
+
+pub(super) struct MemoriesApi;
+
+#[OpenApi(prefix_path = "/api/v1/memories", tag = "Tag::Memories")]
+impl MemoriesApi {
+    /// Store a memory
+    ///
+    /// Remembers something for later conversations. When this is answered, the memory is kept for good. Send an
+    /// idempotency key if you may have to repeat the request.
+    #[oai(path = "/", method = "post", operation_id = "createMemory")]
+    async fn create(
+        &self,
+        request: &Request,
+        exchange: &Exchange,
+        #[oai(scope = "Scope::Write")] auth: Authorized<Write>,
+        body: Json<CreateBody>,
+    ) -> Result<Created, ApiError> {
+        let Exchange { services, request_id } = exchange;
+        let create = body.0.read(assistant::context(request), assistant::idempotency_key(request)?)?;
+        let stored = services.memories.create(&auth.caller, *request_id, create).await?;
+        Ok(Created::Stored(Json(stored.into())))
+    }
+
+    /// List memories
+    ///
+    /// All memories, newest first, a page at a time. To find something in particular, search instead.
+    #[oai(path = "/", method = "get", operation_id = "listMemories")]
+    async fn list(
+        &self,
+        request: &Request,
+        exchange: &Exchange,
+        #[oai(scope = "Scope::Read")] auth: Authorized<Read>,
+        /// How many memories a page has at the most.
+        limit: Parameter<PageSize>,
+        /// The `next_cursor` of the page before; left out for the first page.
+        cursor: Parameter<String>,
+        /// Only memories of this category.
+        category: Parameter<String>,
+    ) -> Result<Json<MemoryListAnswer>, ApiError> {
+        let Exchange { services, request_id } = exchange;
+        query::refuse_unknown(request, &["limit", "cursor", "category"])?;
+        let limit = limit.text.as_deref().map(page_size).transpose()?.unwrap_or_default();
+        let category = category.text.as_deref().map(str::parse::<Category>).transpose()?;
+        let cursor = cursor.text.as_deref();
+        let (page, next) = services.memories.list(&auth.caller, *request_id, limit, cursor, category).await?;
+        Ok(Json(MemoryListAnswer::new(*request_id, page.memories, next)))
+    }
+
+    /// Read a memory
+    ///
+    /// One memory with everything that is known of it.
+    #[oai(path = "/:memory_id", method = "get", operation_id = "getMemory")]
+    async fn get(
+        &self,
+        exchange: &Exchange,
+        #[oai(scope = "Scope::Read")] auth: Authorized<Read>,
+        /// The id of the memory, as a search, a list or a create returned it.
+        memory_id: Path<String>,
+    ) -> Result<Json<OneMemoryAnswer>, ApiError> {
+        let Exchange { services, request_id } = exchange;
+        let memory = services.memories.get(&auth.caller, *request_id, &memory_id.0.parse()?).await?;
+        Ok(Json(OneMemoryAnswer::new("success", *request_id, memory)))
+    }
+
+    /// Change a memory
+    ///
+    /// Corrects what is remembered. What is left out of the body stays as it is.
+    #[oai(path = "/:memory_id", method = "patch", operation_id = "updateMemory")]
+    async fn update(
+        &self,
+        exchange: &Exchange,
+        #[oai(scope = "Scope::Write")] auth: Authorized<Write>,
+        /// The id of the memory, as a search, a list or a create returned it.
+        memory_id: Path<String>,
+        body: Json<UpdateBody>,
+    ) -> Result<Json<OneMemoryAnswer>, ApiError> {
+        let Exchange { services, request_id } = exchange;
+        let (id, changes) = (memory_id.0.parse::<MemoryId>()?, body.0.read()?);
+        let memory = services.memories.update(&auth.caller, *request_id, &id, &changes).await?;
+        Ok(Json(OneMemoryAnswer::new("updated", *request_id, memory)))
+    }
+
+    /// Delete a memory
+    ///
+    /// Forgets it for good. This cannot be undone, so ask before you do it.
+    #[oai(path = "/:memory_id", method = "delete", operation_id = "deleteMemory")]
+    async fn delete(
+        &self,
+        exchange: &Exchange,
+        #[oai(scope = "Scope::Delete")] auth: Authorized<Delete>,
+        /// The id of the memory, as a search, a list or a create returned it.
+        memory_id: Path<String>,
+    ) -> Result<Json<DeletedAnswer>, ApiError> {
+        let Exchange { services, request_id } = exchange;
+        services.memories.delete(&auth.caller, *request_id, &memory_id.0.parse()?).await?;
+        Ok(Json(DeletedAnswer {
+            status: "deleted".to_owned(),
+            request_id: request_id.to_string(),
+            memory_id: memory_id.0,
+        }))
+    }
+}
+
+fn page_size(text: &str) -> Result<Limit, InvalidValue> {
+    let number: i64 = text.parse().map_err(|_| InvalidValue::new("limit", "must be a whole number"))?;
+    Limit::try_from(number)
+}

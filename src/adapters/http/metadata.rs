@@ -1,0 +1,59 @@
+//! The documents under `/.well-known`.
+
+#![expect(clippy::unused_async, reason = "poem-openapi wants every operation to be async")]
+
+use poem_openapi::{ApiResponse, OpenApi};
+
+use super::base_url;
+use super::dto::metadata::{KeySet, ResourceMetadata, ServerMetadata};
+use super::exchange::Exchange;
+use super::openapi::Tag;
+use super::payload::Json;
+
+/// For how long a document may be kept. A new key is published much longer than this before it signs.
+const KEEP: &str = "public, max-age=300";
+
+/// A document that may be kept for a while.
+#[derive(ApiResponse)]
+pub(super) enum Kept<T: poem_openapi::types::Type + serde::Serialize> {
+    /// The document.
+    #[oai(status = 200)]
+    Document(Json<T>, #[oai(header = "Cache-Control")] String),
+}
+
+impl<T: poem_openapi::types::Type + serde::Serialize> Kept<T> {
+    fn new(document: T) -> Self {
+        Self::Document(Json(document), KEEP.to_owned())
+    }
+}
+
+pub(super) struct MetadataApi;
+
+#[OpenApi(prefix_path = "/.well-known", tag = "Tag::OAuth")]
+impl MetadataApi {
+    /// Describe the authorization server
+    ///
+    /// Its endpoints and what they support (RFC 8414).
+    #[oai(path = "/oauth-authorization-server", method = "get", operation_id = "getAuthorizationServerMetadata")]
+    async fn authorization_server(&self, exchange: &Exchange) -> Kept<ServerMetadata> {
+        let issuer = &exchange.services.policy.issuer;
+        Kept::new(ServerMetadata::new(issuer, base_url(issuer)))
+    }
+
+    /// Describe the memory API as a protected resource
+    ///
+    /// Who issues tokens for it, and which permissions there are (RFC 9728).
+    #[oai(path = "/oauth-protected-resource", method = "get", operation_id = "getProtectedResourceMetadata")]
+    async fn protected_resource(&self, exchange: &Exchange) -> Kept<ResourceMetadata> {
+        let policy = &exchange.services.policy;
+        Kept::new(ResourceMetadata::new(&policy.issuer, &policy.audience, base_url(&policy.issuer)))
+    }
+
+    /// Publish the keys of access tokens
+    ///
+    /// The public keys by which anybody can verify an access token (RFC 7517).
+    #[oai(path = "/jwks.json", method = "get", operation_id = "getPublicKeys")]
+    async fn public_keys(&self, exchange: &Exchange) -> Kept<KeySet> {
+        Kept::new(KeySet::from(exchange.services.tokens.published_keys()))
+    }
+}

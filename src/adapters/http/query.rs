@@ -1,0 +1,63 @@
+//! Parameters of the query string.
+
+use poem::{Request, RequestBody, Result};
+use poem_openapi::registry::{MetaParamIn, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+
+use super::error::ApiError;
+use crate::domain::validation::InvalidValue;
+
+/// One parameter as its text, documented as a `T`. The domain reads it, so that its own words refuse it.
+pub(super) struct Parameter<T> {
+    pub(super) text: Option<String>,
+    documented: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<'a, T: Type> ApiExtractor<'a> for Parameter<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+
+    type ParamType = T;
+    type ParamRawType = T::RawValueType;
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Query)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        Some(T::schema_ref())
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        options: ExtractParamOptions<T>,
+    ) -> Result<Self> {
+        let mut values = pairs(request).filter(|(name, _)| name == options.name).map(|(_, value)| value);
+        let text = values.next();
+        if values.next().is_some() {
+            return Err(ApiError::from(InvalidValue::new(options.name, "is given more than once")).into());
+        }
+        Ok(Self { text: text.map(std::borrow::Cow::into_owned), documented: std::marker::PhantomData })
+    }
+}
+
+/// Refuses parameters beside `known`: somebody who misspells one should not get the answer to another question.
+pub(super) fn refuse_unknown(request: &Request, known: &[&str]) -> Result<(), InvalidValue> {
+    match pairs(request).find(|(name, _)| !known.contains(&name.as_ref())) {
+        None => Ok(()),
+        Some((name, _)) => Err(InvalidValue::new(
+            name.chars().filter(|c| !c.is_control()).take(64).collect::<String>(),
+            format!("is not a parameter of this operation; it has: {}", known.join(", ")),
+        )),
+    }
+}
+
+/// The names and values of the query string, decoded.
+pub(super) fn pairs(request: &Request) -> impl Iterator<Item = (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)> {
+    url::form_urlencoded::parse(request.original_uri().query().unwrap_or_default().as_bytes())
+}

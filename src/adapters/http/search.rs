@@ -1,0 +1,38 @@
+//! `/api/v1/search`: finding memories.
+
+use std::time::Instant;
+
+use poem::Request;
+use poem_openapi::OpenApi;
+
+use super::assistant;
+use super::bearer::{Authorized, Read, Scope};
+use super::dto::search::{SearchAnswer, SearchBody};
+use super::error::ApiError;
+use super::exchange::Exchange;
+use super::openapi::Tag;
+use super::payload::Json;
+
+pub(super) struct SearchApi;
+
+#[OpenApi(prefix_path = "/api/v1", tag = "Tag::Memories")]
+impl SearchApi {
+    /// Search memories
+    ///
+    /// Finds what was remembered before. Ask a question or give key words; the best fits come first. Search before
+    /// answering anything that depends on what the person said earlier.
+    #[oai(path = "/search", method = "post", operation_id = "searchMemories")]
+    async fn search(
+        &self,
+        request: &Request,
+        exchange: &Exchange,
+        #[oai(scope = "Scope::Read")] auth: Authorized<Read>,
+        body: Json<SearchBody>,
+    ) -> Result<Json<SearchAnswer>, ApiError> {
+        let started = Instant::now();
+        let Exchange { services, request_id } = exchange;
+        let search = body.0.read(assistant::context(request))?;
+        let found = services.memories.search(&auth.caller, *request_id, search).await?;
+        Ok(Json(SearchAnswer::new(*request_id, found, started.elapsed())))
+    }
+}
