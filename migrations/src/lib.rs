@@ -1,1 +1,122 @@
 //! The schema of memgate's database, one file a change.
+//!
+//! A migration that was released is frozen: it imports nothing of the program, so that the program can change without
+//! changing it. Each one can be undone. Destructive change comes in two releases: first expand, then contract.
+//!
+//! To add one: copy a file, give it the next name, add it to the end of [`Migrator::migrations`].
+
+mod m20261123_000001_create_applications;
+mod m20261123_000002_create_consumed_refresh_tokens;
+mod m20261123_000003_create_revocations;
+mod m20261123_000004_create_signing_keys;
+mod m20261123_000005_create_audit_events;
+mod m20261123_000006_create_queued_writes;
+
+use sea_orm_migration::migrator::MigrationStatus;
+use sea_orm_migration::sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait,
+};
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+/// Every migration, in the order in which they are applied.
+#[derive(Debug)]
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261123_000001_create_applications::Migration),
+            Box::new(m20261123_000002_create_consumed_refresh_tokens::Migration),
+            Box::new(m20261123_000003_create_revocations::Migration),
+            Box::new(m20261123_000004_create_signing_keys::Migration),
+            Box::new(m20261123_000005_create_audit_events::Migration),
+            Box::new(m20261123_000006_create_queued_writes::Migration),
+        ]
+    }
+}
+
+/// A migration and whether the database has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrationState {
+    /// Its name.
+    pub name: String,
+    /// Whether it is applied.
+    pub applied: bool,
+}
+
+/// What every instance of memgate asks PostgreSQL for before it migrates, so that one does it at a time.
+const ADVISORY_LOCK: i64 = 0x6d65_6d67_6174_6501;
+
+/// Every migration with its state. Changes nothing, and needs no right to change anything.
+///
+/// # Errors
+/// The database's, or [`DbErr::Custom`] if it holds a migration that this program does not know.
+pub async fn status<C: ConnectionTrait>(connection: &C) -> Result<Vec<MigrationState>, DbErr> {
+    let migrations = Migrator::get_migration_with_status_read_only(connection).await?;
+    Ok(migrations
+        .iter()
+        .map(|migration| MigrationState {
+            name: migration.name().to_owned(),
+            applied: migration.status() == MigrationStatus::Applied,
+        })
+        .collect())
+}
+
+/// Applies every migration that the database has not, all of them or, on an error, none. Any number of processes may do
+/// this at the same time: one does it while the others wait. Returns the names of those that were applied.
+///
+/// # Errors
+/// As [`status`].
+pub async fn up(connection: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+    if status(connection).await?.iter().all(|migration| migration.applied) {
+        return Ok(Vec::new());
+    }
+    let transaction = begin_alone(connection).await?;
+    let pending = names_where(&transaction, false).await?;
+    Migrator::up(&transaction, None).await?;
+    transaction.commit().await?;
+    Ok(pending)
+}
+
+/// Undoes the newest `steps` migrations, all of them or, on an error, none. What their tables held is lost. Returns the
+/// names of those that were undone, newest first.
+///
+/// # Errors
+/// As [`status`].
+pub async fn down(connection: &DatabaseConnection, steps: u32) -> Result<Vec<String>, DbErr> {
+    let transaction = begin_alone(connection).await?;
+    let mut applied = names_where(&transaction, true).await?;
+    Migrator::down(&transaction, Some(steps)).await?;
+    transaction.commit().await?;
+    applied.reverse();
+    applied.truncate(usize::try_from(steps).unwrap_or(usize::MAX));
+    Ok(applied)
+}
+
+async fn names_where(transaction: &DatabaseTransaction, applied: bool) -> Result<Vec<String>, DbErr> {
+    let migrations = status(transaction).await?;
+    Ok(migrations
+        .into_iter()
+        .filter(|migration| migration.applied == applied)
+        .map(|migration| migration.name)
+        .collect())
+}
+
+/// Begins a transaction during which nobody else migrates.
+async fn begin_alone(connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let backend = connection.get_database_backend();
+    let transaction = connection
+        .begin_with_options(TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        })
+        .await?;
+    if backend == DbBackend::Postgres {
+        // A migration may take longer than a statement of the service, and so may the wait for another's.
+        transaction.execute_unprepared("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'").await?;
+        let lock = Statement::from_sql_and_values(backend, "SELECT pg_advisory_xact_lock($1)", [ADVISORY_LOCK.into()]);
+        transaction.execute_raw(lock).await?;
+    }
+    Ok(transaction)
+}

@@ -1,0 +1,6 @@
+//! The tables, column by column. What a value means is said where it is read, in the file of its port.
+
+pub(super) mod application;
+pub(super) mod application_secret;
+pub(super) mod consumed_refresh_token;
+pub(super) mod revocation;

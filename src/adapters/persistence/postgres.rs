@@ -1,0 +1,106 @@
+//! A PostgreSQL database and its pool of connections.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sea_orm::DatabaseConnection;
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sea_orm::sqlx::{self, Connection};
+use url::Url;
+
+use super::database::DatabaseOptions;
+use super::error::DatabaseError;
+
+/// A connection that has been idle for longer is asked whether it still lives before it is used.
+const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(10);
+
+/// The parameters that the driver knows. It would log others with their values, and a mistyped one may be a password.
+const PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// What each connection is told first: how long a statement may take (so that one stuck query does not take the pool
+/// with it), the isolation that the adapters are written for, and that a commit is on disk when it returns, unless the
+/// server already promises more.
+const SET_UP: &str = "SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $1, false), \
+     set_config('idle_in_transaction_session_timeout', $1, false), \
+     set_config('default_transaction_isolation', 'read committed', false), \
+     set_config('synchronous_commit', \
+                CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, \
+                false)";
+
+/// Connects. Returns the pool and where the database is, without user and password.
+pub(super) async fn open(url: &str, options: DatabaseOptions) -> Result<(DatabaseConnection, String), DatabaseError> {
+    let connect = parse(url)?;
+    let location = location(&connect);
+    // The pool would try again until its time is over and then only say that it is over; this says why.
+    let first = tokio::time::timeout(options.timeout, PgConnection::connect_with(&connect)).await;
+    match first {
+        Ok(Ok(connection)) => drop(connection.close().await),
+        Ok(Err(error)) => return Err(DatabaseError::Unreachable { location, reason: error.to_string() }),
+        Err(_) => {
+            let reason = format!("no answer within {} ms", options.timeout.as_millis());
+            return Err(DatabaseError::Unreachable { location, reason });
+        }
+    }
+    let timeout_millis = options.timeout.as_millis().to_string();
+    let pool = PgPoolOptions::new()
+        .max_connections(options.connections.max(1))
+        .acquire_timeout(options.timeout)
+        // A question before each use would double the round trips.
+        .test_before_acquire(false)
+        .before_acquire(|connection, idle| {
+            Box::pin(async move {
+                if idle.idle_for > TRUSTED_IDLE_TIME {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .after_connect(move |connection, _| {
+            let timeout_millis = timeout_millis.clone();
+            Box::pin(async move { sqlx::query(SET_UP).bind(timeout_millis).execute(connection).await.map(drop) })
+        })
+        .connect_lazy_with(connect);
+    Ok((pool.into(), location))
+}
+
+fn parse(url: &str) -> Result<PgConnectOptions, DatabaseError> {
+    let refuse = |problem: String| DatabaseError::InvalidUrl(problem);
+    let parsed = Url::parse(url).map_err(|error| refuse(error.to_string()))?;
+    let unknown =
+        parsed.query_pairs().find(|(name, _)| !PARAMETERS.contains(&&**name) && !name.starts_with("options["));
+    if let Some((name, _)) = unknown {
+        return Err(refuse(format!("it has an unknown parameter `{name}`")));
+    }
+    let options = PgConnectOptions::from_str(url).map_err(|error| refuse(error.to_string()))?;
+    Ok(match options.get_application_name() {
+        None => options.application_name("memgate"),
+        Some(_) => options,
+    })
+}
+
+fn location(options: &PgConnectOptions) -> String {
+    let host = match options.get_socket() {
+        Some(directory) => directory.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    format!("{host}/{}", options.get_database().unwrap_or_else(|| options.get_username()))
+}

@@ -1,0 +1,68 @@
+//! From a row to a value of the domain: rows are suspects.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use memgate_domain::system::{StorageError, Timestamp};
+use memgate_domain::validation::InvalidValue;
+
+/// A row that is being read, for the error that says which one cannot be.
+pub(super) struct Row {
+    table: &'static str,
+    key: String,
+}
+
+impl Row {
+    pub(super) fn new(table: &'static str, key: impl Display) -> Self {
+        Self { table, key: key.to_string() }
+    }
+
+    /// The error: `detail` names the column and what is wrong, and repeats no value.
+    pub(super) fn inconsistent(&self, detail: impl Into<String>) -> StorageError {
+        StorageError::InconsistentRow { table: self.table, key: self.key.clone(), detail: detail.into() }
+    }
+
+    /// A column whose text is a value of the domain, exactly as that writes itself.
+    pub(super) fn parse<T>(&self, column: &str, text: &str) -> Result<T, StorageError>
+    where
+        T: FromStr<Err = InvalidValue>,
+    {
+        text.parse().map_err(|error: InvalidValue| self.inconsistent(format!("column {column} {}", error.problem())))
+    }
+
+    /// A column that holds a JSON array of such texts.
+    pub(super) fn parse_list<T, C>(&self, column: &str, json: &str) -> Result<C, StorageError>
+    where
+        T: FromStr<Err = InvalidValue>,
+        C: FromIterator<T>,
+    {
+        let texts: Vec<String> = serde_json::from_str(json)
+            .map_err(|_| self.inconsistent(format!("column {column} is not a JSON array of texts")))?;
+        texts.iter().map(|text| self.parse(column, text)).collect()
+    }
+
+    /// A column of milliseconds since the Unix epoch.
+    pub(super) fn timestamp(&self, column: &str, millis: i64) -> Result<Timestamp, StorageError> {
+        let at = Timestamp::from_unix_millis(millis);
+        if at.unix_millis() == millis {
+            Ok(at)
+        } else {
+            Err(self.inconsistent(format!("column {column} is outside of the years 1 to 9999")))
+        }
+    }
+
+    /// A column of milliseconds that may be empty.
+    pub(super) fn optional_timestamp(
+        &self,
+        column: &str,
+        millis: Option<i64>,
+    ) -> Result<Option<Timestamp>, StorageError> {
+        millis.map(|millis| self.timestamp(column, millis)).transpose()
+    }
+}
+
+/// A JSON array of texts.
+pub(super) fn json_list<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
+    let array: serde_json::Value = texts.into_iter().map(|text| text.as_ref().to_owned()).collect();
+    array.to_string()
+}

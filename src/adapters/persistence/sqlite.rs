@@ -1,0 +1,184 @@
+//! An SQLite file, one connection to write and several to read.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sea_orm::sqlx::{self, Executor};
+use sea_orm::{DatabaseConnection, DbErr, RuntimeErr};
+use tokio::time::Instant;
+
+use super::database::DatabaseOptions;
+use super::error::DatabaseError;
+
+/// The write-ahead log is cut back to this size when it has been folded into the file.
+const JOURNAL_SIZE_LIMIT_BYTES: &str = "67108864";
+/// For how long to let another process finish before it is asked again for the lock that only opening needs.
+const PAUSE_BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
+
+// Primary result codes, https://www.sqlite.org/rescode.html
+const SQLITE_BUSY: u32 = 5;
+const SQLITE_READONLY: u32 = 8;
+const SQLITE_CANTOPEN: u32 = 14;
+const SQLITE_NOTADB: u32 = 26;
+
+/// A file that a URL names.
+pub(super) struct SqliteFile {
+    options: SqliteConnectOptions,
+    create: bool,
+}
+
+impl SqliteFile {
+    /// Reads `sqlite://PATH?mode=rw` or `mode=rwc`.
+    pub(super) fn parse(url: &str) -> Result<Self, DatabaseError> {
+        let rest = url.trim_start_matches("sqlite:").trim_start_matches("//");
+        let (path, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        if path == ":memory:" {
+            return Err(DatabaseError::InMemory);
+        }
+        if path.is_empty() {
+            return Err(DatabaseError::InvalidUrl("it names no file; write sqlite://memgate.db?mode=rwc".to_owned()));
+        }
+        let mut create = false;
+        for (name, value) in url::form_urlencoded::parse(parameters.as_bytes()) {
+            match (&*name, &*value) {
+                ("mode", "rwc") => create = true,
+                ("mode", "rw") => create = false,
+                ("mode", "memory") => return Err(DatabaseError::InMemory),
+                ("mode", _) => {
+                    let problem = "`mode` must be rwc (create the file if it is missing) or rw (it must be there)";
+                    return Err(DatabaseError::InvalidUrl(problem.to_owned()));
+                }
+                (name, _) => {
+                    return Err(DatabaseError::InvalidUrl(format!(
+                        "it has an unknown parameter `{name}`; only `mode` is known"
+                    )));
+                }
+            }
+        }
+        let options = SqliteConnectOptions::from_str(&format!("sqlite://{path}"))
+            .map_err(|error| DatabaseError::InvalidUrl(error.to_string()))?;
+        Ok(Self { options, create })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.options.get_filename()
+    }
+
+    /// Makes sure that the file is there.
+    fn prepare(&self) -> Result<(), DatabaseError> {
+        let path = self.path();
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !directory.is_dir() {
+            return Err(DatabaseError::MissingDirectory(directory.to_owned()));
+        }
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => {
+                Err(DatabaseError::CannotOpen { path: path.to_owned(), reason: "it is a directory".to_owned() })
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(DatabaseError::CannotOpen { path: path.to_owned(), reason: error.to_string() })
+            }
+            Err(_) if self.create => create_private_file(path)
+                .map_err(|source| DatabaseError::CannotCreate { path: path.to_owned(), source }),
+            Err(_) => Err(DatabaseError::MissingFile(path.to_owned())),
+        }
+    }
+}
+
+/// Makes an empty file that only its owner can read. SQLite gives its log the same mode.
+///
+/// The file gets its name only after it was closed: closing a file drops the locks of the whole process on it, those of a
+/// connection that another thread opened a moment ago among them (<https://www.sqlite.org/howtocorrupt.html>, 2.2).
+fn create_private_file(path: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+
+    let mut unnamed = path.as_os_str().to_owned();
+    unnamed.push(format!(".{:016x}.new", getrandom::u64()?));
+    let unnamed = PathBuf::from(unnamed);
+    drop(options.open(&unnamed)?);
+    let linked = fs::hard_link(&unnamed, path);
+    fs::remove_file(&unnamed)?;
+    match linked {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // Some file systems have no hard links.
+        Err(_) => options.open(path).map(drop),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Opens the file. Returns the connections to read and the one to write.
+pub(super) async fn open(
+    file: &SqliteFile,
+    options: DatabaseOptions,
+) -> Result<(DatabaseConnection, DatabaseConnection), DatabaseError> {
+    file.prepare()?;
+    let deadline = Instant::now() + options.timeout;
+    let writer = loop {
+        match open_writer(file, options).await {
+            // Two processes that open a new file at once: one of them sets its journal mode, and does not let the other wait.
+            Err(error) if code_of(&error) == Some(SQLITE_BUSY) && Instant::now() < deadline => {
+                tokio::time::sleep(PAUSE_BETWEEN_ATTEMPTS).await;
+            }
+            Err(error) => return Err(explain(file.path(), error)),
+            Ok(writer) => break writer,
+        }
+    };
+    let read_only = connect_options(file, options).pragma("query_only", "ON");
+    let reader = pool_options(options).max_connections(options.connections.max(1)).connect_lazy_with(read_only);
+    Ok((reader.into(), writer.into()))
+}
+
+async fn open_writer(file: &SqliteFile, options: DatabaseOptions) -> Result<SqlitePool, sqlx::Error> {
+    let connect = connect_options(file, options).journal_mode(SqliteJournalMode::Wal);
+    let writer = pool_options(options).max_connections(1).min_connections(1).connect_with(connect).await?;
+    // SQLite opens a file that it may not write all the same, and complains when it is too late.
+    writer.execute("BEGIN IMMEDIATE; ROLLBACK").await?;
+    Ok(writer)
+}
+
+fn connect_options(file: &SqliteFile, options: DatabaseOptions) -> SqliteConnectOptions {
+    file.options
+        .clone()
+        .create_if_missing(false)
+        .foreign_keys(true)
+        .busy_timeout(options.timeout)
+        // FULL syncs the write-ahead log at each commit. With NORMAL a commit would survive the end of the process, but
+        // not a loss of power, and what was answered with success must survive both. Commits are grouped where many come.
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("journal_size_limit", JOURNAL_SIZE_LIMIT_BYTES)
+}
+
+fn pool_options(options: DatabaseOptions) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .acquire_timeout(options.timeout)
+        // A connection to a file does not go stale, and a new one would have to prepare its statements anew.
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+fn code_of(error: &sqlx::Error) -> Option<u32> {
+    let extended: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(extended & 0xff)
+}
+
+fn explain(path: &Path, error: sqlx::Error) -> DatabaseError {
+    let path = path.to_owned();
+    match code_of(&error) {
+        Some(SQLITE_NOTADB) => DatabaseError::NotADatabase(path),
+        Some(SQLITE_CANTOPEN | SQLITE_READONLY | SQLITE_BUSY) => {
+            DatabaseError::CannotOpen { path, reason: error.to_string() }
+        }
+        _ => DatabaseError::Failed(DbErr::Conn(RuntimeErr::SqlxError(error.into()))),
+    }
+}
