@@ -28,6 +28,6 @@ pub mod limits;
 pub mod memories;
 pub mod oauth;
 pub mod system;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod validation;

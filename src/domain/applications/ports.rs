@@ -26,7 +26,8 @@ pub trait ApplicationRepository: Send + Sync {
     /// [`StorageError`].
     async fn find(&self, id: ApplicationId) -> Result<Option<Arc<Application>>, StorageError>;
 
-    /// The application of that client id. An adapter may answer from a memory of at most one second.
+    /// The application of that client id. An adapter may answer from a memory of at most one second,
+    /// in which it misses nothing that it has changed itself.
     ///
     /// # Errors
     /// [`StorageError`]. A database that is away is never reported as `None`.

@@ -39,8 +39,8 @@ pub trait MemoryBank: Send + Sync {
     /// [`MemoryBankError`].
     async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError>;
 
-    /// Changes a memory and returns it as it is then; `None` if there is none in the scope. Concurrent changes of
-    /// different members are all kept by a bank that can.
+    /// Changes a memory and returns it as it is then; `None` if there is none in the scope, or it has expired at `now`.
+    /// Concurrent changes of different members are all kept by a bank that can.
     ///
     /// # Errors
     /// [`MemoryBankError`], [`MemoryBankError::Unsupported`] among them.

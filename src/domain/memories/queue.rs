@@ -69,7 +69,7 @@ pub enum WriteState {
 pub enum Acceptance {
     /// It is in the queue now.
     Accepted,
-    /// A write of the same key, application and scope is there already.
+    /// A write of the same key, application and scope (its space and person) is there already.
     Known {
         /// That write.
         write: Box<QueuedWrite>,

@@ -1,1 +1,24 @@
-//! What tests share.
+//! What tests share, behind the feature `testing`: a clock and a source of ids that obey, builders of valid values, an
+//! in-memory adapter or a fake of every port, and a [conformance] suite for each port that keeps something.
+//!
+//! Nothing here is fit for production: the secrets are hashed fast and the randomness can be foretold.
+
+mod builders;
+mod clock;
+pub mod conformance;
+mod entropy;
+mod fakes;
+mod in_memory;
+
+pub use builders::{
+    application, application_with_secret, caller, caller_for, categories, category, consumption, content, context,
+    database_is_away, metadata, new_memory, queued_write, scope, scope_limited_to, scope_of_person, signing_key, space,
+    stored_secret, unique,
+};
+pub use clock::{FixedClock, now};
+pub use entropy::SeededEntropy;
+pub use fakes::{FakeKeyVault, FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer};
+pub use in_memory::{
+    InMemoryApplicationRepository, InMemoryAuditLog, InMemoryGrantStore, InMemoryMemoryBank, InMemorySigningKeyStore,
+    InMemoryWriteQueue, Outage,
+};

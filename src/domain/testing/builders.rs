@@ -1,0 +1,218 @@
+//! Valid values, of which a test changes what it is about: `Application { enabled: false, ..application() }`.
+#![expect(clippy::missing_panics_doc, reason = "a builder that was given nonsense fails the test that gave it")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::clock::now;
+use super::entropy::SeededEntropy;
+use super::fakes::FakeSecretHasher;
+use crate::applications::{
+    Application, CategoryAccess, ClientKind, ClientSecret, GrantType, Permissions, SpaceName, StoredSecret,
+};
+use crate::ids::{ApplicationId, ClientId, GrantId, MemoryId, RequestId, SecretId, TokenId, UserId};
+use crate::memories::{Category, Content, Context, ContextId, MemoryScope, Metadata, NewMemory, Priority, QueuedWrite};
+use crate::oauth::{Caller, Consumption, KeyAlgorithm, KeyPurpose, SealedKey, SigningKey, Subject};
+use crate::system::{Entropy, StorageError};
+
+/// A UUID that no other call in this process returns.
+#[must_use]
+pub fn unique() -> Uuid {
+    static SEEDS: AtomicU64 = AtomicU64::new(1 << 32);
+    let entropy: &dyn Entropy = &SeededEntropy::new(SEEDS.fetch_add(1, Ordering::SeqCst));
+    entropy.uuid()
+}
+
+/// An enabled, confidential application without secrets, which may do everything in a space of its own.
+#[must_use]
+pub fn application() -> Application {
+    let id = ApplicationId::from_uuid(unique());
+    Application {
+        id,
+        client_id: ClientId::from(id),
+        name: "Trip planner".parse().expect("a valid name"),
+        kind: ClientKind::Confidential,
+        permissions: Permissions::all(),
+        grants: GrantType::ALL.into(),
+        redirect_uris: Vec::new(),
+        space: SpaceName::own(id),
+        categories: CategoryAccess::All,
+        rate_limit: None,
+        access_token_ttl: None,
+        refresh_token_ttl: None,
+        enabled: true,
+        secrets: Vec::new(),
+        created_at: now(),
+        updated_at: now(),
+    }
+}
+
+/// An [`application`] with one secret, which the [`FakeSecretHasher`] knows.
+#[must_use]
+pub fn application_with_secret() -> (Application, ClientSecret) {
+    let (stored, secret) = stored_secret();
+    (Application { secrets: vec![stored], ..application() }, secret)
+}
+
+/// A secret that does not expire, and what is kept of it by the [`FakeSecretHasher`].
+#[must_use]
+pub fn stored_secret() -> (StoredSecret, ClientSecret) {
+    let secret = ClientSecret::generate(&SeededEntropy::new(unique().as_u64_pair().0));
+    let stored = StoredSecret {
+        id: SecretId::from_uuid(unique()),
+        hint: secret.hint(),
+        hash: FakeSecretHasher::hash_of(&secret),
+        created_at: now(),
+        expires_at: None,
+        last_used_at: None,
+    };
+    (stored, secret)
+}
+
+/// Somebody with a token of `application` that carries all it holds.
+#[must_use]
+pub fn caller(application: &Application) -> Caller {
+    caller_for(application, Subject::Application)
+}
+
+/// As [`caller`], on behalf of `subject`.
+#[must_use]
+pub fn caller_for(application: &Application, subject: Subject) -> Caller {
+    Caller {
+        application: Arc::new(application.clone()),
+        subject,
+        permissions: application.permissions,
+        token_id: TokenId::from_uuid(unique()),
+        expires_at: now().plus(Duration::from_hours(1)),
+    }
+}
+
+/// The memories of an application's own, in a space that nobody else has.
+#[must_use]
+pub fn scope() -> MemoryScope {
+    MemoryScope::of(&caller(&application()))
+}
+
+/// The memories of one more person in the space of `scope`.
+#[must_use]
+pub fn scope_of_person(scope: &MemoryScope) -> MemoryScope {
+    let application = Application { space: scope.space().clone(), ..application() };
+    MemoryScope::of(&caller_for(&application, Subject::Person(UserId::from_uuid(unique()))))
+}
+
+/// The same memories as those of `scope`, as an application sees them that may only see `names`.
+#[must_use]
+pub fn scope_limited_to(scope: &MemoryScope, names: &[&str]) -> MemoryScope {
+    let categories = CategoryAccess::Only(BTreeSet::from_iter(categories(names)));
+    let application = Application { space: scope.space().clone(), categories, ..application() };
+    let subject = scope.person().map_or(Subject::Application, Subject::Person);
+    MemoryScope::of(&caller_for(&application, subject))
+}
+
+/// A space of that name.
+#[must_use]
+pub fn space(name: &str) -> SpaceName {
+    name.parse().expect("a valid name of a space")
+}
+
+/// A category of that name.
+#[must_use]
+pub fn category(name: &str) -> Category {
+    name.parse().expect("a valid category")
+}
+
+/// Categories of these names.
+#[must_use]
+pub fn categories(names: &[&str]) -> Vec<Category> {
+    names.iter().copied().map(category).collect()
+}
+
+/// The text of a memory.
+#[must_use]
+pub fn content(text: &str) -> Content {
+    text.to_owned().try_into().expect("valid content")
+}
+
+/// Metadata as a caller sends it.
+#[must_use]
+pub fn metadata(object: Value) -> Metadata {
+    let Value::Object(object) = object else { panic!("metadata is an object") };
+    Metadata::from_caller(object).expect("valid metadata")
+}
+
+/// A request of that GPT in that conversation.
+#[must_use]
+pub fn context(custom_gpt_id: &str, conversation_id: &str) -> Context {
+    Context {
+        custom_gpt_id: Some(ContextId::parse("custom_gpt_id", custom_gpt_id).expect("a valid id")),
+        conversation_id: Some(ContextId::parse("conversation_id", conversation_id).expect("a valid id")),
+    }
+}
+
+/// A memory of normal priority that says `text`, created [`now`].
+#[must_use]
+pub fn new_memory(text: &str) -> NewMemory {
+    NewMemory {
+        id: MemoryId::for_request(RequestId::from_uuid(unique())),
+        content: content(text),
+        categories: Vec::new(),
+        metadata: Metadata::default(),
+        priority: Priority::Normal,
+        created_at: now(),
+        expires_at: None,
+    }
+}
+
+/// An accepted write of a [`new_memory`] without an idempotency key.
+#[must_use]
+pub fn queued_write() -> QueuedWrite {
+    let request_id = RequestId::from_uuid(unique());
+    QueuedWrite {
+        request_id,
+        application_id: ApplicationId::from_uuid(unique()),
+        scope: scope(),
+        idempotency_key: None,
+        fingerprint: [7; 32],
+        memory: NewMemory { id: MemoryId::for_request(request_id), ..new_memory("The spare key is under the fern.") },
+        accepted_at: now(),
+        keep_until: now().plus(Duration::from_hours(24)),
+    }
+}
+
+/// A first use, now, of a token that expires in a day.
+#[must_use]
+pub fn consumption() -> Consumption {
+    Consumption {
+        token_id: TokenId::from_uuid(unique()),
+        grant_id: GrantId::from_uuid(unique()),
+        successor_id: TokenId::from_uuid(unique()),
+        at: now(),
+        keep_until: now().plus(Duration::from_hours(24)),
+    }
+}
+
+/// A key that signs from now on.
+#[must_use]
+pub fn signing_key(purpose: KeyPurpose, generation: u32) -> SigningKey {
+    SigningKey {
+        id: unique().simple().to_string().parse().expect("a valid key id"),
+        purpose,
+        algorithm: KeyAlgorithm::EdDsa,
+        generation,
+        sealed: SealedKey::from_stored(unique().into_bytes().into()),
+        created_at: now(),
+        activates_at: now(),
+        retired_at: None,
+    }
+}
+
+/// What a store says whose database is away.
+#[must_use]
+pub fn database_is_away() -> StorageError {
+    StorageError::Unavailable("the database is away, for this test".into())
+}

@@ -1,0 +1,83 @@
+//! What an [`AuditLog`] promises.
+
+use std::time::Duration;
+
+use super::Fixture;
+use crate::audit::{AuditEvent, AuditKind, AuditLog};
+use crate::ids::{ApplicationId, GrantId, RequestId};
+use crate::memories::Context;
+use crate::testing::{context, now, unique};
+
+/// Makes a test of each case of this suite.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! audit_log_cases {
+    ($fixture:expr) => {
+        $crate::conformance_cases!(
+            audit_log,
+            dyn $crate::audit::AuditLog,
+            $fixture,
+            [
+                an_empty_log_has_no_events,
+                events_come_back_with_every_member_but_the_context,
+                an_event_that_concerns_nobody_comes_back_so,
+                events_of_every_kind_that_is_kept_are_kept_and_no_others,
+                the_newest_events_come_first_and_no_more_than_the_limit,
+                a_hundred_concurrent_events_are_all_kept,
+            ]
+        );
+    };
+}
+
+pub async fn an_empty_log_has_no_events(fixture: Fixture<dyn AuditLog>) {
+    assert_eq!(fixture.port().recent(10).await.unwrap(), []);
+}
+
+pub async fn events_come_back_with_every_member_but_the_context(fixture: Fixture<dyn AuditLog>) {
+    let event = AuditEvent::new(AuditKind::RefreshTokenReused, now())
+        .application(ApplicationId::from_uuid(unique()))
+        .grant(GrantId::from_uuid(unique()))
+        .request(RequestId::from_uuid(unique()))
+        .context(context("g-1", "c-1"));
+    fixture.port().record(&event).await;
+    let kept = event.context(Context::default());
+    assert_eq!(fixture.other_instance().recent(10).await.unwrap(), [kept]);
+}
+
+pub async fn an_event_that_concerns_nobody_comes_back_so(fixture: Fixture<dyn AuditLog>) {
+    let event = AuditEvent::new(AuditKind::SigningKeyCreated, now());
+    fixture.port().record(&event).await;
+    assert_eq!(fixture.port().recent(10).await.unwrap(), [event]);
+}
+
+pub async fn events_of_every_kind_that_is_kept_are_kept_and_no_others(fixture: Fixture<dyn AuditLog>) {
+    for kind in AuditKind::ALL {
+        fixture.port().record(&AuditEvent::new(kind, now())).await;
+    }
+    let kept: Vec<AuditKind> = fixture.port().recent(100).await.unwrap().into_iter().map(|event| event.kind).collect();
+    for kind in AuditKind::ALL {
+        let times = kept.iter().filter(|kept| **kept == kind).count();
+        assert_eq!(times, usize::from(kind.is_kept()), "{}", kind.as_str());
+    }
+}
+
+pub async fn the_newest_events_come_first_and_no_more_than_the_limit(fixture: Fixture<dyn AuditLog>) {
+    for number in 0..5 {
+        let at = now().plus(Duration::from_millis(number));
+        fixture.port().record(&AuditEvent::new(AuditKind::SecretAdded, at)).await;
+    }
+    let recent = fixture.port().recent(3).await.unwrap();
+    let milliseconds: Vec<u128> = recent.iter().map(|event| event.at.since(now()).as_millis()).collect();
+    assert_eq!(milliseconds, [4, 3, 2]);
+}
+
+pub async fn a_hundred_concurrent_events_are_all_kept(fixture: Fixture<dyn AuditLog>) {
+    let event = AuditEvent::new(AuditKind::GrantRevoked, now());
+    fixture
+        .together(100, |_, log| {
+            let event = event.clone();
+            async move { log.record(&event).await }
+        })
+        .await;
+    assert_eq!(fixture.port().recent(1000).await.unwrap().len(), 100);
+}

@@ -1,0 +1,170 @@
+//! Narrowing a search.
+
+use serde_json::{Value, json};
+
+use super::{after, assert_unsupported, create, memory_at, query, search, sorted, texts};
+use crate::memories::{Capability, DateRange, MemoryBank, MemoryFilter, MemoryQuery, MemoryScope, NewMemory};
+use crate::testing::conformance::Fixture;
+use crate::testing::{categories, content, metadata, new_memory, scope};
+
+fn narrowed(filter: MemoryFilter) -> MemoryQuery {
+    MemoryQuery { filter, ..query("marzipan") }
+}
+
+fn by_categories(names: &[&str]) -> MemoryFilter {
+    MemoryFilter { categories: categories(names), ..MemoryFilter::default() }
+}
+
+fn by_metadata(members: Value) -> MemoryFilter {
+    let Value::Object(members) = members else { panic!("a filter is an object") };
+    MemoryFilter { metadata: MemoryFilter::parse_metadata(members).unwrap(), ..MemoryFilter::default() }
+}
+
+async fn found(bank: &dyn MemoryBank, scope: &MemoryScope, filter: MemoryFilter) -> Vec<String> {
+    sorted(texts(search(bank, scope, &narrowed(filter)).await))
+}
+
+pub async fn a_search_can_be_narrowed_to_categories(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    for (text, names) in [
+        ("marzipan a", &[][..]),
+        ("marzipan b", &["food"]),
+        ("marzipan c", &["food", "guests"]),
+        ("marzipan d", &["with, comma"]),
+        ("marzipan e", &["foo"]),
+    ] {
+        create(bank, &scope, NewMemory { categories: categories(names), ..new_memory(text) }).await;
+    }
+    for (names, expected) in [
+        (&[][..], &["marzipan a", "marzipan b", "marzipan c", "marzipan d", "marzipan e"][..]),
+        (&["food"], &["marzipan b", "marzipan c"]),
+        (&["guests"], &["marzipan c"]),
+        (&["guests", "with, comma"], &["marzipan c", "marzipan d"]),
+        (&["foo"], &["marzipan e"]),
+        (&["with"], &[]),
+        (&["foo%", "f__", "[\"food\"]", "food\",\"guests"], &[]),
+    ] {
+        assert_eq!(found(bank, &scope, by_categories(names)).await, expected, "{names:?}");
+    }
+}
+
+pub async fn a_search_can_be_narrowed_to_dates_both_included(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    for (text, milliseconds) in [("marzipan a", 0), ("marzipan b", 1_000), ("marzipan c", 2_001)] {
+        create(bank, &scope, memory_at(text, milliseconds)).await;
+    }
+    let by_dates = |start: Option<u64>, end: Option<u64>| MemoryFilter {
+        created: DateRange::new(start.map(after), end.map(after)).unwrap(),
+        ..MemoryFilter::default()
+    };
+    if !bank.capabilities().date_filter {
+        let answer = bank.search(&scope, &narrowed(by_dates(Some(0), None))).await;
+        assert_unsupported(answer, Capability::DateFilter);
+        return;
+    }
+    for (start, end, expected) in [
+        (None, None, &["marzipan a", "marzipan b", "marzipan c"][..]),
+        (Some(0), Some(2_001), &["marzipan a", "marzipan b", "marzipan c"]),
+        (Some(1), Some(2_000), &["marzipan b"]),
+        (Some(1_000), Some(1_000), &["marzipan b"]),
+        (Some(1_000), None, &["marzipan b", "marzipan c"]),
+        (Some(1_001), None, &["marzipan c"]),
+        (None, Some(1_000), &["marzipan a", "marzipan b"]),
+        (None, Some(999), &["marzipan a"]),
+        (Some(2_002), None, &[]),
+    ] {
+        assert_eq!(found(bank, &scope, by_dates(start, end)).await, expected, "{start:?} to {end:?}");
+    }
+}
+
+pub async fn a_search_can_be_narrowed_by_metadata_compared_by_type(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    let unsupported = !bank.capabilities().metadata_filter;
+    for (text, members) in [
+        ("marzipan none", json!({})),
+        ("marzipan number", json!({"n": 1})),
+        ("marzipan float", json!({"n": 1.5})),
+        ("marzipan text", json!({"n": "1"})),
+        ("marzipan true", json!({"n": true})),
+        ("marzipan false", json!({"n": false})),
+        ("marzipan null", json!({"n": null})),
+        ("marzipan array", json!({"n": [1]})),
+        ("marzipan object", json!({"n": {"n": 1}})),
+        ("marzipan word", json!({"n": "true", "m": "a'b\"c"})),
+    ] {
+        create(bank, &scope, NewMemory { metadata: metadata(members), ..new_memory(text) }).await;
+    }
+    for (members, expected) in [
+        (json!({"n": 1}), &["marzipan number"][..]),
+        (json!({"n": 1.0}), &["marzipan number"]),
+        (json!({"n": 1.5}), &["marzipan float"]),
+        (json!({"n": "1"}), &["marzipan text"]),
+        (json!({"n": true}), &["marzipan true"]),
+        (json!({"n": false}), &["marzipan false"]),
+        (json!({"n": "true"}), &["marzipan word"]),
+        (json!({"n": "true", "m": "a'b\"c"}), &["marzipan word"]),
+        (json!({"n": 1, "m": "a'b\"c"}), &[]),
+        (json!({"n": "%"}), &[]),
+        (json!({"n": "*"}), &[]),
+        (json!({"n": "null"}), &[]),
+        (json!({"n": "[1]"}), &[]),
+        (json!({"m": 0}), &[]),
+    ] {
+        let filter = by_metadata(members.clone());
+        if unsupported {
+            assert_unsupported(bank.search(&scope, &narrowed(filter)).await, Capability::MetadataFilter);
+        } else {
+            assert_eq!(found(bank, &scope, filter).await, expected, "{members}");
+        }
+    }
+}
+
+pub async fn a_search_can_be_narrowed_by_members_with_odd_names(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    if !bank.capabilities().metadata_filter {
+        return;
+    }
+    let names =
+        ["a.b", "a\"b", "a'b", "$", "$.a", "a[0]", "a b", "a->b", "{a,b}", "é", "🦊", "\\", "%", "a::int", "#", "?"];
+    for name in names {
+        let object = json!({ name: "here", "a": {"b": "elsewhere"} });
+        create(bank, &scope, NewMemory { metadata: metadata(object), ..new_memory(&format!("marzipan {name}")) }).await;
+    }
+    for name in names {
+        assert_eq!(found(bank, &scope, by_metadata(json!({ name: "here" }))).await, [format!("marzipan {name}")]);
+        assert!(found(bank, &scope, by_metadata(json!({ name: "elsewhere" }))).await.is_empty(), "{name}");
+    }
+    for name in ["", "nowhere", "x\" or 1=1 --"] {
+        assert!(found(bank, &scope, by_metadata(json!({ name: "here" }))).await.is_empty(), "{name}");
+    }
+}
+
+pub async fn all_filters_hold_at_once(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    let capabilities = bank.capabilities();
+    if !capabilities.date_filter || !capabilities.metadata_filter {
+        return;
+    }
+    let wanted = NewMemory {
+        categories: categories(&["food"]),
+        metadata: metadata(json!({"n": 1})),
+        created_at: after(1_000),
+        ..new_memory("marzipan")
+    };
+    for other in [
+        NewMemory { content: content("liquorice"), ..wanted.clone() },
+        NewMemory { categories: categories(&["guests"]), ..wanted.clone() },
+        NewMemory { metadata: metadata(json!({"n": 2})), ..wanted.clone() },
+        NewMemory { created_at: after(2_000), ..wanted.clone() },
+    ] {
+        create(bank, &scope, NewMemory { id: new_memory("x").id, ..other }).await;
+    }
+    let wanted = create(bank, &scope, wanted).await;
+    let filter = MemoryFilter {
+        created: DateRange::new(Some(after(0)), Some(after(1_500))).unwrap(),
+        categories: categories(&["food"]),
+        ..by_metadata(json!({"n": 1}))
+    };
+    let hits = search(bank, &scope, &narrowed(filter)).await;
+    assert_eq!(hits.into_iter().map(|hit| hit.memory).collect::<Vec<_>>(), [wanted]);
+}

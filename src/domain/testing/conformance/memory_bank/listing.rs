@@ -1,0 +1,98 @@
+//! Listing.
+
+use super::{after, all_pages, create, first_page, lists, memory_at};
+use crate::memories::{ListQuery, Memory, MemoryBank, NewMemory, Position};
+use crate::testing::conformance::Fixture;
+use crate::testing::{categories, category, new_memory, scope};
+
+pub async fn a_list_is_newest_first(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    if !lists(bank, &scope).await {
+        return;
+    }
+    let mut created = Vec::new();
+    for milliseconds in [5, 1, 9, 3] {
+        created.push(create(bank, &scope, memory_at("x", milliseconds)).await);
+    }
+    created.sort_by_key(|memory| std::cmp::Reverse(memory.created_at));
+    assert_eq!(fixture.other_instance().list(&scope, &first_page(10)).await.unwrap().memories, created);
+}
+
+pub async fn pages_have_no_gap_and_no_repetition_even_among_equal_dates(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    if !lists(bank, &scope).await {
+        return;
+    }
+    for number in 0..11 {
+        create(bank, &scope, memory_at(&format!("note {number}"), number / 8)).await;
+    }
+    for size in [1, 2, 3, 4, 10, 11, 12] {
+        let memories: Vec<Memory> = all_pages(bank, &scope, first_page(size)).await.concat();
+        assert!(memories.is_sorted_by_key(|memory| std::cmp::Reverse(memory.created_at)), "in pages of {size}");
+        let mut texts: Vec<&str> = memories.iter().map(|memory| memory.content.as_str()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!((texts.len(), memories.len()), (11, 11), "in pages of {size}");
+    }
+}
+
+pub async fn the_last_page_says_that_it_is_the_last(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    if !lists(bank, &scope).await {
+        return;
+    }
+    for milliseconds in 0..4 {
+        create(bank, &scope, memory_at("x", milliseconds)).await;
+    }
+    for (size, expected) in [(1, &[1, 1, 1, 1][..]), (2, &[2, 2]), (3, &[3, 1]), (4, &[4]), (5, &[4])] {
+        let pages = all_pages(bank, &scope, first_page(size)).await;
+        let sizes: Vec<usize> = pages.iter().map(Vec::len).collect();
+        assert_eq!(sizes, expected, "in pages of {size}");
+    }
+}
+
+pub async fn a_list_goes_on_where_a_memory_was_deleted(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    if !lists(bank, &scope).await {
+        return;
+    }
+    for number in 0..5 {
+        create(bank, &scope, memory_at(&format!("note {number}"), number)).await;
+    }
+    let page = bank.list(&scope, &first_page(2)).await.unwrap();
+    let last = page.memories.last().expect("a full page");
+    assert_eq!(page.next, Some(Position::after(last)));
+    assert!(bank.delete(&scope, &last.id).await.unwrap());
+    create(bank, &scope, memory_at("a newer one", 100)).await;
+    let rest = bank.list(&scope, &ListQuery { after: page.next, ..first_page(10) }).await.unwrap();
+    let texts: Vec<&str> = rest.memories.iter().map(|memory| memory.content.as_str()).collect();
+    assert_eq!(texts, ["note 2", "note 1", "note 0"]);
+}
+
+pub async fn a_list_can_be_narrowed_to_a_category(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    if !lists(bank, &scope).await {
+        return;
+    }
+    for number in 0..9 {
+        let names: &[&str] = [&["even"][..], &["odd", "x"], &[]][number % 3];
+        let memory = new_memory(&format!("note {number}"));
+        let created_at = after(number as u64);
+        create(bank, &scope, NewMemory { categories: categories(names), created_at, ..memory }).await;
+    }
+    for (name, expected) in [("even", &[6, 3, 0][..]), ("odd", &[7, 4, 1]), ("x", &[7, 4, 1]), ("od", &[]), ("%", &[])]
+    {
+        let query = ListQuery { category: Some(category(name)), ..first_page(2) };
+        let memories = all_pages(bank, &scope, query).await.concat();
+        let texts: Vec<&str> = memories.iter().map(|memory| memory.content.as_str()).collect();
+        let expected: Vec<String> = expected.iter().map(|number| format!("note {number}")).collect();
+        assert_eq!(texts, expected, "{name}");
+    }
+}
+
+pub async fn a_list_of_an_empty_scope_is_empty(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    if lists(bank, &scope).await {
+        assert_eq!(all_pages(bank, &scope, first_page(1)).await, [[]]);
+    }
+}

@@ -1,0 +1,241 @@
+//! What a [`WriteQueue`] promises.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Fixture;
+use crate::ids::{ApplicationId, MemoryId, RequestId};
+use crate::memories::{
+    Acceptance, IdempotencyKey, Memory, Metadata, NewMemory, Priority, QueuedWrite, WriteQueue, WriteState,
+};
+use crate::testing::{
+    categories, content, context, metadata, now, queued_write, scope, scope_limited_to, scope_of_person, unique,
+};
+
+/// Makes a test of each case of this suite.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! write_queue_cases {
+    ($fixture:expr) => {
+        $crate::conformance_cases!(
+            write_queue,
+            dyn $crate::memories::WriteQueue,
+            $fixture,
+            [
+                a_write_is_accepted_once_and_then_known,
+                writes_come_back_with_every_member,
+                a_plain_write_comes_back_as_plain_as_it_was,
+                of_a_hundred_concurrent_callers_with_one_key_exactly_one_is_accepted,
+                writes_without_a_key_are_all_accepted,
+                the_same_key_of_another_application_is_another_write,
+                the_same_key_in_another_space_is_another_write,
+                the_same_key_for_another_person_is_another_write,
+                other_categories_of_the_application_do_not_make_another_write,
+                keys_are_compared_to_the_letter,
+                a_stored_write_comes_back_with_its_memory,
+                a_failed_write_comes_back_with_its_reason,
+                a_sweep_forgets_what_is_over_and_keeps_the_rest,
+                a_sweep_forgets_no_more_than_its_limit,
+                a_key_can_be_used_anew_after_a_sweep,
+            ]
+        );
+    };
+}
+
+fn key(text: &str) -> IdempotencyKey {
+    text.to_owned().try_into().unwrap()
+}
+
+fn another_request(write: &QueuedWrite) -> QueuedWrite {
+    QueuedWrite { request_id: RequestId::from_uuid(unique()), ..write.clone() }
+}
+
+fn keyed_write() -> QueuedWrite {
+    QueuedWrite { idempotency_key: Some(key("trip-1")), ..queued_write() }
+}
+
+fn known(write: &QueuedWrite, state: WriteState) -> Acceptance {
+    Acceptance::Known { write: Box::new(write.clone()), state }
+}
+
+/// A memory in which every member has a value that is not usual.
+fn full_memory() -> Memory {
+    Memory {
+        id: "mem0:9f.A_b-1".parse().unwrap(),
+        content: content("First line\nzweite Zeile: „Grüße“\t三行目 🦊 \u{202e}rtl ' \" \\ %00 ; --"),
+        categories: categories(&["travel", "with, comma", "naïve \"quotes\"", "日本"]),
+        metadata: metadata(json!({
+            "text": "O'Brien \"x\" \\ \n 🦊", "empty": "", "null": null, "yes": true, "no": false,
+            "integer": -42, "large": 9_007_199_254_740_993_i64, "float": 0.1, "array": [1, "2", [3]],
+            "a.b": {"c d": {"$": {"é": []}}},
+        }))
+        .with_context(&context("g-42", "conv-1")),
+        priority: Priority::High,
+        created_at: now(),
+        updated_at: now().plus(Duration::from_millis(1)),
+        expires_at: Some(now().plus(Duration::from_millis(86_400_001))),
+    }
+}
+
+pub async fn a_write_is_accepted_once_and_then_known(fixture: Fixture<dyn WriteQueue>) {
+    let write = keyed_write();
+    assert_eq!(fixture.port().accept(&write).await.unwrap(), Acceptance::Accepted);
+    let again = another_request(&write);
+    assert_eq!(fixture.other_instance().accept(&again).await.unwrap(), known(&write, WriteState::Pending));
+    let other_body = QueuedWrite { fingerprint: [8; 32], ..another_request(&write) };
+    let answer = fixture.port().accept(&other_body).await.unwrap();
+    assert_eq!(answer, known(&write, WriteState::Pending), "what it says is for the caller to compare");
+}
+
+pub async fn writes_come_back_with_every_member(fixture: Fixture<dyn WriteQueue>) {
+    let Memory { id, content, categories, metadata, priority, created_at, expires_at, .. } = full_memory();
+    let write = QueuedWrite {
+        scope: scope_of_person(&scope()),
+        idempotency_key: Some(key(&"schlüssel ' \" % 🦊 ".repeat(14))),
+        fingerprint: std::array::from_fn(|index| u8::try_from(255 - index).unwrap()),
+        memory: NewMemory { id, content, categories, metadata, priority, created_at, expires_at },
+        accepted_at: now().plus(Duration::from_millis(5)),
+        keep_until: now().plus(Duration::from_millis(86_400_005)),
+        ..queued_write()
+    };
+    assert_eq!(fixture.port().accept(&write).await.unwrap(), Acceptance::Accepted);
+    let answer = fixture.port().accept(&another_request(&write)).await.unwrap();
+    assert_eq!(answer, known(&write, WriteState::Pending));
+}
+
+pub async fn a_plain_write_comes_back_as_plain_as_it_was(fixture: Fixture<dyn WriteQueue>) {
+    let write = keyed_write();
+    assert_eq!(write.memory.metadata, Metadata::default());
+    fixture.port().accept(&write).await.unwrap();
+    let answer = fixture.port().accept(&another_request(&write)).await.unwrap();
+    assert_eq!(answer, known(&write, WriteState::Pending));
+}
+
+pub async fn of_a_hundred_concurrent_callers_with_one_key_exactly_one_is_accepted(fixture: Fixture<dyn WriteQueue>) {
+    let first = keyed_write();
+    let writes: Vec<QueuedWrite> = (0..100).map(|_| another_request(&first)).collect();
+    let answers = fixture
+        .together(writes.len(), |number, queue| {
+            let write = writes[number].clone();
+            async move { queue.accept(&write).await.unwrap() }
+        })
+        .await;
+    let winners: Vec<usize> = (0..writes.len()).filter(|number| answers[*number] == Acceptance::Accepted).collect();
+    assert_eq!(winners.len(), 1, "so many of a hundred writes were accepted: {winners:?}");
+    let expected = known(&writes[winners[0]], WriteState::Pending);
+    assert_eq!(answers.iter().filter(|answer| **answer == expected).count(), 99, "all others learn of that one");
+}
+
+pub async fn writes_without_a_key_are_all_accepted(fixture: Fixture<dyn WriteQueue>) {
+    let write = queued_write();
+    for _ in 0..3 {
+        assert_eq!(fixture.port().accept(&another_request(&write)).await.unwrap(), Acceptance::Accepted);
+    }
+}
+
+pub async fn the_same_key_of_another_application_is_another_write(fixture: Fixture<dyn WriteQueue>) {
+    let write = keyed_write();
+    fixture.port().accept(&write).await.unwrap();
+    let other = QueuedWrite { application_id: ApplicationId::from_uuid(unique()), ..another_request(&write) };
+    assert_eq!(fixture.port().accept(&other).await.unwrap(), Acceptance::Accepted);
+}
+
+pub async fn the_same_key_in_another_space_is_another_write(fixture: Fixture<dyn WriteQueue>) {
+    let write = keyed_write();
+    fixture.port().accept(&write).await.unwrap();
+    let other = QueuedWrite { scope: scope(), ..another_request(&write) };
+    assert_eq!(fixture.port().accept(&other).await.unwrap(), Acceptance::Accepted);
+}
+
+pub async fn the_same_key_for_another_person_is_another_write(fixture: Fixture<dyn WriteQueue>) {
+    let write = keyed_write();
+    fixture.port().accept(&write).await.unwrap();
+    for _ in 0..2 {
+        let other = QueuedWrite { scope: scope_of_person(&write.scope), ..another_request(&write) };
+        assert_eq!(fixture.port().accept(&other).await.unwrap(), Acceptance::Accepted);
+        let again = another_request(&other);
+        assert_eq!(fixture.port().accept(&again).await.unwrap(), known(&other, WriteState::Pending));
+    }
+}
+
+pub async fn other_categories_of_the_application_do_not_make_another_write(fixture: Fixture<dyn WriteQueue>) {
+    let write = keyed_write();
+    fixture.port().accept(&write).await.unwrap();
+    let limited = QueuedWrite { scope: scope_limited_to(&write.scope, &["travel"]), ..another_request(&write) };
+    assert_eq!(fixture.port().accept(&limited).await.unwrap(), known(&write, WriteState::Pending));
+}
+
+pub async fn keys_are_compared_to_the_letter(fixture: Fixture<dyn WriteQueue>) {
+    let write = keyed_write();
+    for text in ["trip-1", "TRIP-1", "trip-1 ", "trip_1", "trip-%", "é", "e\u{301}"] {
+        let other = QueuedWrite { idempotency_key: Some(key(text)), ..another_request(&write) };
+        assert_eq!(fixture.port().accept(&other).await.unwrap(), Acceptance::Accepted, "{text:?}");
+    }
+}
+
+pub async fn a_stored_write_comes_back_with_its_memory(fixture: Fixture<dyn WriteQueue>) {
+    let (write, memory) = (keyed_write(), full_memory());
+    fixture.port().accept(&write).await.unwrap();
+    fixture.port().mark_stored(write.request_id, &memory).await.unwrap();
+    let answer = fixture.other_instance().accept(&another_request(&write)).await.unwrap();
+    assert_eq!(answer, known(&write, WriteState::Stored(Box::new(memory))));
+}
+
+pub async fn a_failed_write_comes_back_with_its_reason(fixture: Fixture<dyn WriteQueue>) {
+    let write = keyed_write();
+    let other = QueuedWrite { idempotency_key: Some(key("trip-2")), ..another_request(&write) };
+    fixture.port().accept(&write).await.unwrap();
+    fixture.port().accept(&other).await.unwrap();
+    fixture.port().mark_failed(write.request_id, "the bank said: „nein“").await.unwrap();
+    let answer = fixture.port().accept(&another_request(&write)).await.unwrap();
+    assert_eq!(answer, known(&write, WriteState::Failed("the bank said: „nein“".to_owned())));
+    let answer = fixture.port().accept(&another_request(&other)).await.unwrap();
+    assert_eq!(answer, known(&other, WriteState::Pending), "the other write is not concerned");
+}
+
+async fn accept_until(queue: &dyn WriteQueue, name: &str, seconds: u64) -> QueuedWrite {
+    let keep_until = now().plus(Duration::from_secs(seconds));
+    let write = QueuedWrite { idempotency_key: Some(key(name)), keep_until, ..queued_write() };
+    assert_eq!(queue.accept(&write).await.unwrap(), Acceptance::Accepted);
+    write
+}
+
+pub async fn a_sweep_forgets_what_is_over_and_keeps_the_rest(fixture: Fixture<dyn WriteQueue>) {
+    let queue = fixture.port();
+    let stored = accept_until(queue, "stored", 1).await;
+    let failed = accept_until(queue, "failed", 1).await;
+    let pending = accept_until(queue, "pending", 1).await;
+    let recent = accept_until(queue, "recent", 2).await;
+    let memory = NewMemory { id: MemoryId::for_request(stored.request_id), ..stored.memory.clone() }.into_memory();
+    queue.mark_stored(stored.request_id, &memory).await.unwrap();
+    queue.mark_stored(recent.request_id, &memory).await.unwrap();
+    queue.mark_failed(failed.request_id, "no").await.unwrap();
+
+    assert_eq!(queue.sweep(now().plus(Duration::from_secs(1)), 100).await.unwrap(), 0, "still to be remembered");
+    assert_eq!(queue.sweep(now().plus(Duration::from_secs(2)), 100).await.unwrap(), 2);
+    let answer = queue.accept(&another_request(&pending)).await.unwrap();
+    assert_eq!(answer, known(&pending, WriteState::Pending), "a write that is on its way is never forgotten");
+    let answer = queue.accept(&another_request(&recent)).await.unwrap();
+    assert_eq!(answer, known(&recent, WriteState::Stored(Box::new(memory))));
+}
+
+pub async fn a_sweep_forgets_no_more_than_its_limit(fixture: Fixture<dyn WriteQueue>) {
+    let queue = fixture.port();
+    for number in 0..5 {
+        let write = accept_until(queue, &format!("key-{number}"), 1).await;
+        queue.mark_failed(write.request_id, "no").await.unwrap();
+    }
+    let later = now().plus(Duration::from_hours(1));
+    assert_eq!(queue.sweep(later, 3).await.unwrap(), 3);
+    assert_eq!(queue.sweep(later, 3).await.unwrap(), 2);
+    assert_eq!(queue.sweep(later, 3).await.unwrap(), 0);
+}
+
+pub async fn a_key_can_be_used_anew_after_a_sweep(fixture: Fixture<dyn WriteQueue>) {
+    let queue = fixture.port();
+    let write = accept_until(queue, "trip-1", 1).await;
+    queue.mark_failed(write.request_id, "no").await.unwrap();
+    queue.sweep(now().plus(Duration::from_hours(1)), 100).await.unwrap();
+    assert_eq!(queue.accept(&another_request(&write)).await.unwrap(), Acceptance::Accepted);
+}

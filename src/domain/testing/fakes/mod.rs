@@ -1,0 +1,11 @@
+//! Fakes of the ports that keep nothing.
+
+mod key_vault;
+mod rate_limiter;
+mod secret_hasher;
+mod token_issuer;
+
+pub use key_vault::FakeKeyVault;
+pub use rate_limiter::FakeRateLimiter;
+pub use secret_hasher::FakeSecretHasher;
+pub use token_issuer::FakeTokenIssuer;

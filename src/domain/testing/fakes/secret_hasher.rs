@@ -1,0 +1,79 @@
+//! A hasher that is fast.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+
+use crate::applications::{ClientSecret, HasherError, SecretHash, SecretHasher};
+use crate::testing::in_memory::lock;
+
+/// A hasher without salt and without cost, **for tests only**. It remembers successes until it is told to forget.
+#[derive(Debug, Default)]
+pub struct FakeSecretHasher {
+    remembered: Mutex<HashSet<(String, String)>>,
+    verified: Mutex<Vec<SecretHash>>,
+    overloaded: AtomicBool,
+}
+
+impl FakeSecretHasher {
+    /// The hash that every such hasher makes of `secret`.
+    #[must_use]
+    pub fn hash_of(secret: &ClientSecret) -> SecretHash {
+        SecretHash::from_stored(format!("fake${}", URL_SAFE_NO_PAD.encode(Sha256::digest(secret.expose()))))
+    }
+
+    /// Forgets what it has verified.
+    pub fn forget(&self) {
+        lock(&self.remembered).clear();
+    }
+
+    /// The hashes that were verified against, in order. What was remembered is not among them.
+    #[must_use]
+    pub fn verified(&self) -> Vec<SecretHash> {
+        lock(&self.verified).clone()
+    }
+
+    /// Makes it refuse all work, or take it up again.
+    pub fn set_overloaded(&self, overloaded: bool) {
+        self.overloaded.store(overloaded, Ordering::SeqCst);
+    }
+
+    fn admit(&self) -> Result<(), HasherError> {
+        if self.overloaded.load(Ordering::SeqCst) { Err(HasherError::Overloaded) } else { Ok(()) }
+    }
+
+    fn pair(secret: &ClientSecret, hash: &SecretHash) -> (String, String) {
+        (secret.expose().to_owned(), hash.as_str().to_owned())
+    }
+}
+
+#[async_trait]
+impl SecretHasher for FakeSecretHasher {
+    async fn hash(&self, secret: &ClientSecret) -> Result<SecretHash, HasherError> {
+        self.admit()?;
+        Ok(Self::hash_of(secret))
+    }
+
+    async fn verify(&self, secret: &ClientSecret, hash: &SecretHash) -> Result<bool, HasherError> {
+        self.admit()?;
+        lock(&self.verified).push(hash.clone());
+        let right = Self::hash_of(secret) == *hash;
+        if right {
+            lock(&self.remembered).insert(Self::pair(secret, hash));
+        }
+        Ok(right)
+    }
+
+    fn remembers(&self, secret: &ClientSecret, hash: &SecretHash) -> bool {
+        lock(&self.remembered).contains(&Self::pair(secret, hash))
+    }
+
+    fn decoy(&self) -> SecretHash {
+        SecretHash::from_stored("fake$decoy".to_owned())
+    }
+}

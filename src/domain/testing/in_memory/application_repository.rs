@@ -1,0 +1,148 @@
+//! Applications in memory.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use super::{Outage, at_most, lock};
+use crate::applications::{
+    Application, ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError,
+    StoredSecret,
+};
+use crate::ids::{ApplicationId, ClientId, SecretId};
+use crate::system::{StorageError, Timestamp};
+
+/// Keeps applications in memory.
+#[derive(Debug, Default)]
+pub struct InMemoryApplicationRepository {
+    applications: Mutex<BTreeMap<ApplicationId, Arc<Application>>>,
+    outage: Outage,
+}
+
+impl InMemoryApplicationRepository {
+    /// A repository that holds these applications.
+    #[must_use]
+    pub fn holding(applications: impl IntoIterator<Item = Application>) -> Self {
+        let applications = applications.into_iter().map(|application| (application.id, Arc::new(application)));
+        Self { applications: Mutex::new(applications.collect()), outage: Outage::default() }
+    }
+
+    /// The switch that makes it fail.
+    #[must_use]
+    pub fn outage(&self) -> Outage {
+        self.outage.clone()
+    }
+
+    /// Changes the application of that id; `None` if there is none.
+    fn change<T>(&self, id: ApplicationId, change: impl FnOnce(&mut Application) -> T) -> Option<T> {
+        lock(&self.applications).get_mut(&id).map(|application| change(Arc::make_mut(application)))
+    }
+}
+
+#[async_trait]
+impl ApplicationRepository for InMemoryApplicationRepository {
+    async fn create(&self, application: &Application) -> Result<(), CreateApplicationError> {
+        self.outage.check()?;
+        let mut applications = lock(&self.applications);
+        let taken = |known: &Arc<Application>| known.id == application.id || known.client_id == application.client_id;
+        if applications.values().any(taken) {
+            return Err(CreateApplicationError::Exists);
+        }
+        applications.insert(application.id, Arc::new(application.clone()));
+        Ok(())
+    }
+
+    async fn find(&self, id: ApplicationId) -> Result<Option<Arc<Application>>, StorageError> {
+        self.outage.check()?;
+        Ok(lock(&self.applications).get(&id).cloned())
+    }
+
+    async fn find_by_client_id(&self, client_id: &ClientId) -> Result<Option<Arc<Application>>, StorageError> {
+        self.outage.check()?;
+        Ok(lock(&self.applications).values().find(|application| application.client_id == *client_id).cloned())
+    }
+
+    async fn list(&self, after: Option<ApplicationId>, limit: u32) -> Result<Vec<Arc<Application>>, StorageError> {
+        self.outage.check()?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let applications = lock(&self.applications);
+        let page = applications.range((from, Bound::Unbounded)).take(at_most(limit));
+        Ok(page.map(|(_, application)| Arc::clone(application)).collect())
+    }
+
+    async fn update(
+        &self,
+        id: ApplicationId,
+        changes: &ApplicationChanges,
+        now: Timestamp,
+    ) -> Result<Arc<Application>, ChangeApplicationError> {
+        self.outage.check()?;
+        let answer = self.change(id, |application| {
+            changes.apply_to(application, now);
+            Arc::new(application.clone())
+        });
+        answer.ok_or(ChangeApplicationError::NotFound)
+    }
+
+    async fn delete(&self, id: ApplicationId) -> Result<bool, StorageError> {
+        self.outage.check()?;
+        Ok(lock(&self.applications).remove(&id).is_some())
+    }
+
+    async fn add_secret(
+        &self,
+        id: ApplicationId,
+        secret: &StoredSecret,
+        now: Timestamp,
+    ) -> Result<(), ChangeApplicationError> {
+        self.outage.check()?;
+        let added = self.change(id, |application| {
+            if application.secrets.len() >= Application::MAX_SECRETS {
+                return Err(ChangeApplicationError::TooManySecrets);
+            }
+            application.secrets.push(secret.clone());
+            application.secrets.sort_by_key(|secret| secret.created_at);
+            application.updated_at = now;
+            Ok(())
+        });
+        added.unwrap_or(Err(ChangeApplicationError::NotFound))
+    }
+
+    async fn remove_secret(&self, id: ApplicationId, secret: SecretId, now: Timestamp) -> Result<bool, StorageError> {
+        self.outage.check()?;
+        let removed = self.change(id, |application| {
+            let before = application.secrets.len();
+            application.secrets.retain(|stored| stored.id != secret);
+            let removed = application.secrets.len() < before;
+            if removed {
+                application.updated_at = now;
+            }
+            removed
+        });
+        Ok(removed.unwrap_or(false))
+    }
+
+    async fn record_secret_use(&self, id: ApplicationId, secret: SecretId, at: Timestamp) -> Result<(), StorageError> {
+        self.outage.check()?;
+        self.change(id, |application| {
+            for stored in application.secrets.iter_mut().filter(|stored| stored.id == secret) {
+                stored.last_used_at = stored.last_used_at.max(Some(at));
+            }
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::conformance::Fixture;
+
+    fn in_memory() -> Fixture<dyn ApplicationRepository> {
+        Fixture::new(Arc::new(InMemoryApplicationRepository::default()))
+    }
+
+    crate::conformance!(application_repository, in_memory());
+}

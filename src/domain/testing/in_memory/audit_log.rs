@@ -1,0 +1,69 @@
+//! Audit events in memory.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+
+use super::{Outage, at_most, lock};
+use crate::audit::{AuditEvent, AuditKind, AuditLog};
+use crate::memories::Context;
+use crate::system::StorageError;
+
+/// Keeps audit events in memory.
+#[derive(Debug, Default)]
+pub struct InMemoryAuditLog {
+    events: Mutex<Vec<AuditEvent>>,
+    outage: Outage,
+}
+
+impl InMemoryAuditLog {
+    /// Everything that was recorded, oldest first: what a database would not keep as well, and with its context.
+    #[must_use]
+    pub fn recorded(&self) -> Vec<AuditEvent> {
+        lock(&self.events).clone()
+    }
+
+    /// The kinds of what was recorded, oldest first.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<AuditKind> {
+        lock(&self.events).iter().map(|event| event.kind).collect()
+    }
+
+    /// The switch that makes it fail.
+    #[must_use]
+    pub fn outage(&self) -> Outage {
+        self.outage.clone()
+    }
+}
+
+#[async_trait]
+impl AuditLog for InMemoryAuditLog {
+    async fn record(&self, event: &AuditEvent) {
+        if !self.outage.is_on() {
+            lock(&self.events).push(event.clone());
+        }
+    }
+
+    async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
+        self.outage.check()?;
+        let mut kept: Vec<AuditEvent> =
+            lock(&self.events).iter().filter(|event| event.kind.is_kept()).cloned().collect();
+        kept.sort_by_key(|event| event.at);
+        let newest = kept.into_iter().rev().take(at_most(limit));
+        Ok(newest.map(|event| event.context(Context::default())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::testing::conformance::Fixture;
+
+    fn in_memory() -> Fixture<dyn AuditLog> {
+        Fixture::new(Arc::new(InMemoryAuditLog::default()))
+    }
+
+    crate::conformance!(audit_log, in_memory());
+}

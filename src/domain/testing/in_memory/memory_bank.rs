@@ -1,0 +1,232 @@
+//! Memories in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+
+use super::{Outage, at_most, lock};
+use crate::ids::MemoryId;
+use crate::memories::{
+    Capabilities, Capability, DateRange, Hit, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges,
+    MemoryQuery, MemoryScope, NewMemory, Page, Position, Relevance, SearchResults,
+};
+use crate::system::Timestamp;
+use crate::testing::builders::database_is_away;
+
+/// Keeps memories in memory. How well one fits a search is the share of the question's words that it holds.
+#[derive(Debug)]
+pub struct InMemoryMemoryBank {
+    memories: Mutex<BTreeMap<(String, MemoryId), Memory>>,
+    capabilities: Capabilities,
+    outage: Outage,
+}
+
+impl InMemoryMemoryBank {
+    /// What an in-memory bank can do unless it is told otherwise: everything.
+    pub const CAPABILITIES: Capabilities = Capabilities {
+        kind: "in_memory",
+        update: true,
+        list: true,
+        date_filter: true,
+        metadata_filter: true,
+        expiry: true,
+        local: true,
+    };
+
+    /// An empty bank that can do no more than that.
+    #[must_use]
+    pub fn with_capabilities(capabilities: Capabilities) -> Self {
+        Self { memories: Mutex::default(), capabilities, outage: Outage::default() }
+    }
+
+    /// The switch that makes it fail.
+    #[must_use]
+    pub fn outage(&self) -> Outage {
+        self.outage.clone()
+    }
+
+    /// How many memories there are in all, expired ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        lock(&self.memories).len()
+    }
+
+    /// Whether there is no memory.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn check(&self) -> Result<(), MemoryBankError> {
+        if self.outage.is_on() {
+            let source = Box::new(database_is_away());
+            return Err(MemoryBankError::Unavailable { retry_after: None, source });
+        }
+        Ok(())
+    }
+
+    /// What can be seen in `scope` at `now`.
+    fn visible(&self, scope: &MemoryScope, now: Timestamp) -> Vec<Memory> {
+        let tenant = scope.tenant();
+        let memories = lock(&self.memories);
+        let of_tenant = memories.iter().filter(|((owner, _), _)| *owner == tenant).map(|(_, memory)| memory);
+        of_tenant.filter(|memory| is_visible(memory, scope, Some(now))).cloned().collect()
+    }
+}
+
+impl Default for InMemoryMemoryBank {
+    fn default() -> Self {
+        Self::with_capabilities(Self::CAPABILITIES)
+    }
+}
+
+#[async_trait]
+impl MemoryBank for InMemoryMemoryBank {
+    async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+        self.check()?;
+        require(self.capabilities.expiry || memory.expires_at.is_none(), Capability::Expiry)?;
+        let key = (scope.tenant(), memory.id.clone());
+        Ok(lock(&self.memories).entry(key).or_insert_with(|| memory.clone().into_memory()).clone())
+    }
+
+    async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {
+        self.check()?;
+        let filter = &query.filter;
+        require(self.capabilities.date_filter || filter.created == DateRange::default(), Capability::DateFilter)?;
+        require(self.capabilities.metadata_filter || filter.metadata.is_empty(), Capability::MetadataFilter)?;
+        let wanted = terms(query.text.as_str());
+        let mut hits: Vec<Hit> = self
+            .visible(scope, query.now)
+            .into_iter()
+            .filter(|memory| filter.passes(memory))
+            .filter_map(|memory| relevance(&wanted, &memory).map(|relevance| Hit { memory, relevance }))
+            .filter(|hit| query.threshold.is_none_or(|threshold| hit.relevance >= threshold))
+            .collect();
+        hits.sort_by(|a, b| {
+            let key = |hit: &Hit| (hit.memory.priority, hit.memory.created_at, hit.memory.id.clone());
+            b.relevance.get().total_cmp(&a.relevance.get()).then_with(|| key(b).cmp(&key(a)))
+        });
+        let total_found = u64::try_from(hits.len()).unwrap_or(u64::MAX);
+        hits.truncate(at_most(query.limit.get()));
+        Ok(SearchResults { hits, total_found })
+    }
+
+    async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {
+        self.check()?;
+        require(self.capabilities.list, Capability::List)?;
+        let limit = at_most(query.limit.get());
+        let place = |memory: &Memory| (memory.created_at, memory.id.clone());
+        let mut memories = self.visible(scope, query.now);
+        memories.retain(|memory| {
+            query.category.as_ref().is_none_or(|category| memory.categories.contains(category))
+                && query.after.as_ref().is_none_or(|after| place(memory) < (after.created_at, after.id.clone()))
+        });
+        memories.sort_by_key(|memory| std::cmp::Reverse(place(memory)));
+        let has_more = memories.len() > limit;
+        memories.truncate(limit);
+        let next = memories.last().filter(|_| has_more).map(Position::after);
+        Ok(Page { memories, next })
+    }
+
+    async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError> {
+        self.check()?;
+        Ok(self.visible(scope, now).into_iter().find(|memory| memory.id == *id))
+    }
+
+    async fn update(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        changes: &MemoryChanges,
+        now: Timestamp,
+    ) -> Result<Option<Memory>, MemoryBankError> {
+        self.check()?;
+        require(self.capabilities.update, Capability::Update)?;
+        require(self.capabilities.expiry || changes.expires_at.flatten().is_none(), Capability::Expiry)?;
+        let mut memories = lock(&self.memories);
+        let memory = memories.get_mut(&(scope.tenant(), id.clone()));
+        let memory = memory.filter(|memory| is_visible(memory, scope, Some(now)));
+        Ok(memory.map(|memory| {
+            changes.apply_to(memory, now);
+            memory.clone()
+        }))
+    }
+
+    async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
+        self.check()?;
+        let mut memories = lock(&self.memories);
+        let key = (scope.tenant(), id.clone());
+        let is_there = memories.get(&key).is_some_and(|memory| is_visible(memory, scope, None));
+        Ok(is_there && memories.remove(&key).is_some())
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    async fn check_health(&self) -> Result<(), MemoryBankError> {
+        self.check()
+    }
+}
+
+fn require(supported: bool, capability: Capability) -> Result<(), MemoryBankError> {
+    if supported { Ok(()) } else { Err(MemoryBankError::Unsupported(capability)) }
+}
+
+fn is_visible(memory: &Memory, scope: &MemoryScope, now: Option<Timestamp>) -> bool {
+    let is_over = |now: Timestamp| memory.expires_at.is_some_and(|expiry| expiry <= now);
+    scope.categories().allows(&memory.categories) && !now.is_some_and(is_over)
+}
+
+/// The share of the wanted terms that `memory` holds; `None` if it holds none.
+fn relevance(wanted: &BTreeSet<String>, memory: &Memory) -> Option<Relevance> {
+    let held = terms(memory.content.as_str());
+    let count = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
+    let shared = wanted.intersection(&held).count();
+    (shared > 0).then(|| Relevance::clamped(count(shared) / count(wanted.len())))
+}
+
+/// The words that say something, without the ending that most often makes two words of one.
+fn terms(text: &str) -> BTreeSet<String> {
+    const STOP_WORDS: &str = " a an and are at did do does for from has have he her his how i in is it my of on or \
+                              our she that the their they to was we were what when where which who why with you your ";
+    text.to_lowercase()
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty() && !STOP_WORDS.contains(&format!(" {word} ")))
+        .map(|word| word.strip_suffix('s').filter(|stem| stem.len() > 2).unwrap_or(word).to_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::testing::conformance::Fixture;
+
+    fn able() -> Fixture<dyn MemoryBank> {
+        Fixture::new(Arc::new(InMemoryMemoryBank::default()))
+    }
+
+    /// A bank that can do nothing beside what every bank can.
+    fn modest() -> Fixture<dyn MemoryBank> {
+        Fixture::new(Arc::new(InMemoryMemoryBank::with_capabilities(Capabilities {
+            kind: "modest",
+            update: false,
+            list: false,
+            date_filter: false,
+            metadata_filter: false,
+            expiry: false,
+            local: false,
+        })))
+    }
+
+    mod with_every_capability {
+        crate::conformance!(memory_bank, super::able());
+    }
+
+    mod without_any_capability {
+        crate::conformance!(memory_bank, super::modest());
+    }
+}
