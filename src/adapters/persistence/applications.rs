@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use memgate_domain::applications::{
+use crate::domain::applications::{
     Application, ApplicationChanges, ApplicationRepository, CategoryAccess, ChangeApplicationError,
     CreateApplicationError, GrantType, Permission, RedirectUri, RequestsPerMinute, SecretHash, SecretHint,
     StoredSecret, TokenLifetime,
 };
-use memgate_domain::ids::{ApplicationId, ClientId, SecretId};
-use memgate_domain::memories::Category;
-use memgate_domain::system::{StorageError, Timestamp};
+use crate::domain::ids::{ApplicationId, ClientId, SecretId};
+use crate::domain::memories::Category;
+use crate::domain::system::{StorageError, Timestamp};
+use async_trait::async_trait;
 use sea_orm::sea_query::{OnConflict, Query};
 use sea_orm::{
     ActiveValue, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use memgate_domain::system::StorageError;
+use crate::domain::system::StorageError;
 use memgate_migrations::MigrationState;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use memgate_domain::system::StorageError;
+use crate::domain::system::StorageError;
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 
 /// Why a database cannot be used. No text of it holds a password, and none repeats the URL.

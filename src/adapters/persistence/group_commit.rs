@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
+use crate::domain::system::StorageError;
 use async_trait::async_trait;
-use memgate_domain::system::StorageError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::SharedError;

@@ -1,18 +1,29 @@
 //! Everything that is stored, in SQLite or PostgreSQL: the same code on both.
 
 mod applications;
+mod audit;
+mod cached_applications;
+mod cached_grants;
 mod database;
 mod entities;
 mod error;
+mod freshness;
 mod grants;
 mod group_commit;
 mod postgres;
 mod row;
+mod signing_keys;
 mod sqlite;
 mod sweep;
+mod write_queue;
 
 pub use applications::SeaOrmApplicationRepository;
+pub use audit::SeaOrmAuditLog;
+pub use cached_applications::CachedApplicationRepository;
+pub use cached_grants::CachedGrantStore;
 pub use database::{Database, DatabaseOptions};
 pub use error::DatabaseError;
 pub use grants::SeaOrmGrantStore;
 pub use memgate_migrations::MigrationState;
+pub use signing_keys::SeaOrmSigningKeyStore;
+pub use write_queue::SeaOrmWriteQueue;

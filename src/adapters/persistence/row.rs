@@ -3,8 +3,8 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use memgate_domain::system::{StorageError, Timestamp};
-use memgate_domain::validation::InvalidValue;
+use crate::domain::system::{StorageError, Timestamp};
+use crate::domain::validation::InvalidValue;
 
 /// A row that is being read, for the error that says which one cannot be.
 pub(super) struct Row {

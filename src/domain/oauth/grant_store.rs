@@ -77,7 +77,8 @@ pub trait GrantStore: Send + Sync {
     /// [`StorageError`].
     async fn is_consumed(&self, token: TokenId) -> Result<bool, StorageError>;
 
-    /// Records a revocation. Returns whether it is new. This instance sees it at once, others within two seconds.
+    /// Records a revocation. Returns whether it is new; one that is not changes nothing. This instance sees it at once,
+    /// others, whose clocks may differ by a minute, within two seconds.
     ///
     /// # Errors
     /// [`StorageError`].

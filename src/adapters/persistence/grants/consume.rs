@@ -10,10 +10,10 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
+use crate::domain::ids::TokenId;
+use crate::domain::oauth::{Consumed, Consumption};
+use crate::domain::system::StorageError;
 use async_trait::async_trait;
-use memgate_domain::ids::TokenId;
-use memgate_domain::oauth::{Consumed, Consumption};
-use memgate_domain::system::StorageError;
 use sea_orm::prelude::Uuid;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, Statement, Value};
 

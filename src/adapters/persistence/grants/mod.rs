@@ -2,10 +2,10 @@
 
 mod consume;
 
+use crate::domain::ids::{GrantId, TokenId};
+use crate::domain::oauth::{Consumed, Consumption, GrantStore, Revocation, Revoked};
+use crate::domain::system::{StorageError, Timestamp};
 use async_trait::async_trait;
-use memgate_domain::ids::{GrantId, TokenId};
-use memgate_domain::oauth::{Consumed, Consumption, GrantStore, Revocation, Revoked};
-use memgate_domain::system::{StorageError, Timestamp};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 

@@ -1,0 +1,107 @@
+//! Applications from memory, for the one question that every request asks.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use quick_cache::sync::Cache;
+
+use super::freshness::{Era, Fresh};
+use crate::domain::applications::{
+    Application, ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError,
+    StoredSecret,
+};
+use crate::domain::ids::{ApplicationId, ClientId, SecretId};
+use crate::domain::system::{Clock, StorageError, Timestamp};
+
+/// How many applications are remembered, at about a kilobyte each.
+const CAPACITY: usize = 10_000;
+
+/// Answers [`find_by_client_id`](ApplicationRepository::find_by_client_id) from memory for at most one second; everything
+/// else goes to the repository behind it.
+///
+/// A change that is made through it acts at once; one that another process makes, after a second. Unknown clients are
+/// remembered as well. Concurrent questions about one client are one question to the repository. When that does not answer,
+/// what is older than a second is not used. A verified secret is noted without asking for the application anew, so
+/// `last_used_at` may lag behind by a second.
+pub struct CachedApplicationRepository {
+    inner: Arc<dyn ApplicationRepository>,
+    known: Cache<ClientId, Arc<Fresh<Option<Arc<Application>>>>>,
+    era: Era,
+}
+
+impl CachedApplicationRepository {
+    /// Remembers what `inner` says, for as long as `clock` counts a second.
+    pub fn new(inner: Arc<dyn ApplicationRepository>, clock: Arc<dyn Clock>) -> Self {
+        Self { inner, known: Cache::new(CAPACITY), era: Era::new(clock) }
+    }
+
+    /// Everything that is remembered is forgotten when the guard is dropped: after the change, also if it failed half-way
+    /// or its caller went away. Changes are rare, and nothing lives longer than a second anyway.
+    fn forget_afterwards(&self) -> ForgetAfterwards<'_> {
+        ForgetAfterwards(&self.era)
+    }
+}
+
+struct ForgetAfterwards<'a>(&'a Era);
+
+impl Drop for ForgetAfterwards<'_> {
+    fn drop(&mut self) {
+        self.0.begin_new();
+    }
+}
+
+#[async_trait]
+impl ApplicationRepository for CachedApplicationRepository {
+    async fn create(&self, application: &Application) -> Result<(), CreateApplicationError> {
+        let _forget = self.forget_afterwards();
+        self.inner.create(application).await
+    }
+
+    async fn find(&self, id: ApplicationId) -> Result<Option<Arc<Application>>, StorageError> {
+        self.inner.find(id).await
+    }
+
+    async fn find_by_client_id(&self, client_id: &ClientId) -> Result<Option<Arc<Application>>, StorageError> {
+        let Ok(fresh) = self.known.get_or_insert_with(client_id, || Ok::<_, Infallible>(Arc::default()));
+        fresh.get(&self.era, |_| self.inner.find_by_client_id(client_id)).await
+    }
+
+    async fn list(&self, after: Option<ApplicationId>, limit: u32) -> Result<Vec<Arc<Application>>, StorageError> {
+        self.inner.list(after, limit).await
+    }
+
+    async fn update(
+        &self,
+        id: ApplicationId,
+        changes: &ApplicationChanges,
+        now: Timestamp,
+    ) -> Result<Arc<Application>, ChangeApplicationError> {
+        let _forget = self.forget_afterwards();
+        self.inner.update(id, changes, now).await
+    }
+
+    async fn delete(&self, id: ApplicationId) -> Result<bool, StorageError> {
+        let _forget = self.forget_afterwards();
+        self.inner.delete(id).await
+    }
+
+    async fn add_secret(
+        &self,
+        id: ApplicationId,
+        secret: &StoredSecret,
+        now: Timestamp,
+    ) -> Result<(), ChangeApplicationError> {
+        let _forget = self.forget_afterwards();
+        self.inner.add_secret(id, secret, now).await
+    }
+
+    async fn remove_secret(&self, id: ApplicationId, secret: SecretId, now: Timestamp) -> Result<bool, StorageError> {
+        let _forget = self.forget_afterwards();
+        self.inner.remove_secret(id, secret, now).await
+    }
+
+    async fn record_secret_use(&self, id: ApplicationId, secret: SecretId, at: Timestamp) -> Result<(), StorageError> {
+        self.inner.record_secret_use(id, secret, at).await
+    }
+}
