@@ -10,12 +10,16 @@ mod start;
 use std::fs;
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
+use memgate_domain::system::Entropy;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::compare::Plan;
 use crate::load::{Connection, post_form};
+use crate::random::Random;
 use crate::report::Report;
 use crate::servers::{Credentials, Gate, Server};
 
@@ -108,13 +112,15 @@ impl Bench {
 
     /// A memgate on a new PostgreSQL database.
     pub fn gate_on(&self, name: &str, database_url: String) -> Result<Gate, String> {
-        Ok(unlimited(Gate::new(&self.dir(name)?, database_url)))
+        let master_key = STANDARD.encode((&Random as &dyn Entropy).bytes::<32>());
+        Ok(unlimited(Gate::new(&self.dir(name)?, database_url)).with("MEMGATE_MASTER_KEY", &master_key))
     }
 }
 
-/// One application alone makes the whole load, so its allowance must not be what is measured.
+/// One application alone makes the whole load, so its allowance must not be what is measured: this is the most there is, a
+/// million at once and as many a minute.
 fn unlimited(gate: Gate) -> Gate {
-    gate.with("MEMGATE_RATE_LIMIT", "1000000000")
+    gate.with("MEMGATE_RATE_LIMIT", "1000000")
 }
 
 /// The request for a token by `client_credentials`.
