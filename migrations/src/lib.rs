@@ -11,6 +11,7 @@ mod m20261123_000003_create_revocations;
 mod m20261123_000004_create_signing_keys;
 mod m20261123_000005_create_audit_events;
 mod m20261123_000006_create_queued_writes;
+mod m20261123_000007_create_memories;
 
 use sea_orm_migration::migrator::MigrationStatus;
 use sea_orm_migration::sea_orm::{
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000004_create_signing_keys::Migration),
             Box::new(m20261123_000005_create_audit_events::Migration),
             Box::new(m20261123_000006_create_queued_writes::Migration),
+            Box::new(m20261123_000007_create_memories::Migration),
         ]
     }
 }

@@ -1,0 +1,67 @@
+//! What goes wrong in here, and what that means outside.
+
+use memgate_domain::memories::MemoryBankError;
+use memgate_domain::validation::InvalidValue;
+use sea_orm::{DbErr, RuntimeErr, sqlx};
+
+/// Why something was not done. All who asked together get a clone of it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("the database failed")]
+    Database(#[from] DbErr),
+    #[error("row `{key}` of `memories` holds what cannot be: column {column} {problem}")]
+    Row { key: String, column: &'static str, problem: String },
+    #[error("the task that writes memories has ended")]
+    WriterEnded,
+}
+
+impl Failure {
+    /// A row that no version of this program writes. `problem` repeats no value.
+    pub(super) fn row(key: &str, column: &'static str, problem: impl Into<String>) -> Self {
+        Self::Row { key: key.to_owned(), column, problem: problem.into() }
+    }
+
+    /// The same for a value that the domain refuses.
+    pub(super) fn refused<'a>(key: &'a str, column: &'static str) -> impl Fn(InvalidValue) -> Self + 'a {
+        move |error| Self::row(key, column, error.problem())
+    }
+
+    /// Whether PostgreSQL refused a value: it does not index text without bound, as SQLite does.
+    pub(super) fn is_refused_value(&self) -> bool {
+        let Self::Database(DbErr::Query(RuntimeErr::SqlxError(error)) | DbErr::Exec(RuntimeErr::SqlxError(error))) =
+            self
+        else {
+            return false;
+        };
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        // Data exception, program limit exceeded: https://www.postgresql.org/docs/current/errcodes-appendix.html
+        code.is_some_and(|code| code.len() == 5 && (code.starts_with("22") || code.starts_with("54")))
+    }
+
+    fn is_unreadable_value(&self) -> bool {
+        match self {
+            Self::Database(DbErr::Type(_) | DbErr::TryIntoErr { .. }) | Self::Row { .. } => true,
+            Self::Database(DbErr::Query(RuntimeErr::SqlxError(error)) | DbErr::Exec(RuntimeErr::SqlxError(error))) => {
+                matches!(**error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the failure is about one row alone, and the transaction can go on.
+    pub(super) fn is_about_one_row(&self) -> bool {
+        self.is_unreadable_value()
+    }
+}
+
+impl From<Failure> for MemoryBankError {
+    fn from(failure: Failure) -> Self {
+        if failure.is_unreadable_value() {
+            Self::Inconsistent(failure.into())
+        } else if failure.is_refused_value() {
+            Self::Rejected("the memory is too long to be indexed; split it into several".to_owned())
+        } else {
+            Self::Unavailable { retry_after: None, source: failure.into() }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Which memories are worth a look: those with the rarest terms of the query.
+
+use std::collections::HashMap;
+
+/// How many entries of the index a search reads before further terms only rank what was found.
+pub(in super::super) const BUDGET: u64 = 10_000;
+
+/// How many memories are scored, at least; a larger limit raises it.
+pub(in super::super) const CANDIDATES: usize = 100;
+
+/// The weight of a term that `frequency` of `memories` memories have: the rarer, the heavier.
+#[expect(clippy::cast_precision_loss, reason = "counts of memories are far below 2^52")]
+pub(in super::super) fn inverse_frequency(memories: u64, frequency: u64) -> f64 {
+    let (memories, frequency) = (memories as f64, frequency as f64);
+    (1.0 + (memories - frequency + 0.5) / (frequency + 0.5)).ln()
+}
+
+/// What is to be done with a term of the query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Part {
+    /// The memories that have it become candidates.
+    BringsIn,
+    /// It only adds to the weight of those that are.
+    Ranks,
+}
+
+/// Gathers candidates term by term, rarest first.
+#[derive(Debug)]
+pub(in super::super) struct Gathering {
+    budget: u64,
+    weights: HashMap<i64, f64>,
+    used: u64,
+    started: bool,
+    full: bool,
+}
+
+impl Gathering {
+    /// Nothing yet. Terms bring in memories until that has taken `budget` entries of the index; the first one always does.
+    pub(in super::super) fn new(budget: u64) -> Self {
+        Self { budget, weights: HashMap::new(), used: 0, started: false, full: false }
+    }
+
+    /// What becomes of the next term, which `size` memories have.
+    pub(in super::super) fn part_of(&self, size: u64) -> Part {
+        if self.full || (self.started && self.used + size > self.budget) { Part::Ranks } else { Part::BringsIn }
+    }
+
+    /// Adds a term of the weight `weight` that the memories `found` have; `size` as in [`part_of`](Self::part_of).
+    pub(in super::super) fn add(&mut self, weight: f64, size: u64, found: &[i64]) {
+        if self.part_of(size) == Part::BringsIn {
+            self.used += size;
+            for &memory in found {
+                *self.weights.entry(memory).or_default() += weight;
+            }
+        } else {
+            self.full = true;
+            for memory in found {
+                if let Some(sum) = self.weights.get_mut(memory) {
+                    *sum += weight;
+                }
+            }
+        }
+        self.started = true;
+    }
+
+    /// Leaves `memory` out.
+    pub(in super::super) fn remove(&mut self, memory: i64) {
+        self.weights.remove(&memory);
+    }
+
+    /// Whether `memory` is a candidate.
+    pub(in super::super) fn contains(&self, memory: i64) -> bool {
+        self.weights.contains_key(&memory)
+    }
+
+    /// How many there are.
+    pub(in super::super) fn len(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// The `count` heaviest, heaviest first; of equal ones the newer first.
+    pub(in super::super) fn heaviest(&self, count: usize) -> Vec<i64> {
+        let mut sorted: Vec<(f64, i64)> = self.weights.iter().map(|(&memory, &weight)| (weight, memory)).collect();
+        let order = |a: &(f64, i64), b: &(f64, i64)| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1));
+        if count < sorted.len() {
+            sorted.select_nth_unstable_by(count, order);
+            sorted.truncate(count);
+        }
+        sorted.sort_unstable_by(order);
+        sorted.into_iter().map(|(_, memory)| memory).collect()
+    }
+}

@@ -1,0 +1,75 @@
+//! From a row to a memory: rows are suspects.
+
+use std::str::FromStr as _;
+
+use memgate_domain::applications::CategoryAccess;
+use memgate_domain::ids::MemoryId;
+use memgate_domain::memories::{Category, Content, Memory, Metadata, Priority};
+use memgate_domain::system::Timestamp;
+use sea_orm::QueryResult;
+
+use super::failure::Failure;
+
+/// The columns of a memory, for [`memory_of`], of the table `memories` under the name `m`.
+pub(super) const COLUMNS: &str =
+    "m.seq, m.id, m.created_at, m.updated_at, m.expires_at, m.priority, m.categories, m.metadata, m.content";
+
+/// How many columns [`COLUMNS`] are; further ones follow.
+pub(super) const COLUMN_COUNT: usize = 9;
+
+/// Reads [`COLUMNS`]. Returns the place of the memory in its scope with it.
+pub(super) fn memory_of(row: &QueryResult) -> Result<(i64, Memory), Failure> {
+    let seq: i64 = row.try_get_by_index(0)?;
+    let key = seq.to_string();
+    let id: String = row.try_get_by_index(1)?;
+    let expires_at: Option<i64> = row.try_get_by_index(4)?;
+    let priority: String = row.try_get_by_index(5)?;
+    let memory = Memory {
+        id: id.parse::<MemoryId>().map_err(Failure::refused(&key, "id"))?,
+        created_at: timestamp(&key, "created_at", row.try_get_by_index(2)?)?,
+        updated_at: timestamp(&key, "updated_at", row.try_get_by_index(3)?)?,
+        expires_at: expires_at.map(|millis| timestamp(&key, "expires_at", millis)).transpose()?,
+        priority: Priority::from_str(&priority).map_err(Failure::refused(&key, "priority"))?,
+        categories: categories(&key, &row.try_get_by_index::<String>(6)?)?,
+        metadata: metadata(&key, &row.try_get_by_index::<String>(7)?)?,
+        content: Content::try_from(row.try_get_by_index::<String>(8)?).map_err(Failure::refused(&key, "content"))?,
+    };
+    Ok((seq, memory))
+}
+
+/// Whether `memory` can be seen by somebody who has `access`.
+pub(super) fn is_visible(access: &CategoryAccess, memory: &Memory, now: Timestamp) -> bool {
+    access.allows(&memory.categories) && memory.expires_at.is_none_or(|expiry| expiry > now)
+}
+
+/// A list of texts or numbers as a JSON array.
+pub(super) fn json_array<T: Into<serde_json::Value>>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().collect::<serde_json::Value>().to_string()
+}
+
+/// How [`categories`] are kept.
+pub(super) fn categories_json<'a>(categories: impl IntoIterator<Item = &'a Category>) -> String {
+    json_array(categories.into_iter().map(Category::as_str))
+}
+
+/// How [`metadata`] is kept.
+pub(super) fn metadata_json(metadata: &Metadata) -> String {
+    serde_json::Value::Object(metadata.as_object().clone()).to_string()
+}
+
+fn categories(key: &str, json: &str) -> Result<Vec<Category>, Failure> {
+    let texts: Vec<String> =
+        serde_json::from_str(json).map_err(|_| Failure::row(key, "categories", "is not a JSON array of texts"))?;
+    Category::parse_list("categories", &texts).map_err(Failure::refused(key, "categories"))
+}
+
+fn metadata(key: &str, json: &str) -> Result<Metadata, Failure> {
+    let object = serde_json::from_str(json).map_err(|_| Failure::row(key, "metadata", "is not a JSON object"))?;
+    Metadata::from_stored(object).map_err(Failure::refused(key, "metadata"))
+}
+
+fn timestamp(key: &str, column: &'static str, millis: i64) -> Result<Timestamp, Failure> {
+    let at = Timestamp::from_unix_millis(millis);
+    let possible = at.unix_millis() == millis;
+    possible.then_some(at).ok_or_else(|| Failure::row(key, column, "is outside of the years 1 to 9999"))
+}

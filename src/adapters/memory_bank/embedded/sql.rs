@@ -1,0 +1,144 @@
+//! Statements, and the little in which SQLite and PostgreSQL differ.
+
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, Value};
+
+/// A statement that is being written. Values only ever get into it as parameters.
+pub(super) struct Sql {
+    backend: DbBackend,
+    text: String,
+    values: Vec<Value>,
+}
+
+impl Sql {
+    pub(super) fn new(connection: &impl ConnectionTrait, text: &str) -> Self {
+        Self { backend: connection.get_database_backend(), text: text.to_owned(), values: Vec::new() }
+    }
+
+    /// Goes on with `text`.
+    pub(super) fn then(mut self, text: &str) -> Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Goes on with a parameter.
+    pub(super) fn value(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        let number = self.values.len();
+        self.then(&format!("${number}"))
+    }
+
+    /// Goes on with a row for each element of the JSON array `json`, in the column `value`, as text.
+    pub(super) fn elements(self, json: String) -> Self {
+        match self.backend {
+            DbBackend::Sqlite => self.then("json_each(").value(json).then(")"),
+            _ => self.then("json_array_elements_text(").value(json).then("::json)"),
+        }
+    }
+
+    /// The same for the column `column`.
+    pub(super) fn elements_of(self, column: &str) -> Self {
+        match self.backend {
+            DbBackend::Sqlite => self.then(&format!("json_each({column})")),
+            _ => self.then(&format!("json_array_elements_text({column}::json)")),
+        }
+    }
+
+    /// Goes on with a row for each member of the JSON object `json`, in the columns `key` and `value`, as text.
+    pub(super) fn members(self, json: String) -> Self {
+        match self.backend {
+            DbBackend::Sqlite => self.then("json_each(").value(json).then(")"),
+            _ => self.then("json_each_text(").value(json).then("::json)"),
+        }
+    }
+
+    /// Goes on with a table `hit` of the places, as `seq`, of all that matches `entries` in the index.
+    pub(super) fn hits(self, entries: &Entries) -> Self {
+        match self.backend {
+            DbBackend::Sqlite => self
+                .then("(SELECT rowid AS seq FROM memory_index WHERE memory_index MATCH ")
+                .value(entries.render('"', " AND ", " OR "))
+                .then(") hit"),
+            // OFFSET 0 has PostgreSQL ask the index: it may think that it finds the newest memories fast by reading them
+            // all from the end.
+            _ => self
+                .then("(SELECT seq FROM memory_index WHERE terms @@ ")
+                .value(entries.render('\'', " & ", " | "))
+                .then("::tsquery OFFSET 0) hit"),
+        }
+    }
+
+    /// The statement that puts the memory `seq` into the index.
+    pub(super) fn index(connection: &impl ConnectionTrait, seq: i64, entries: String) -> Self {
+        let sql = Self::new(connection, "INSERT INTO memory_index ");
+        match sql.backend {
+            DbBackend::Sqlite => sql.then("(rowid, terms) VALUES (").value(seq).then(", ").value(entries).then(")"),
+            _ => sql
+                .then("(seq, terms) VALUES (")
+                .value(seq)
+                .then(", array_to_tsvector(string_to_array(")
+                .value(entries)
+                .then(", ' ')))"),
+        }
+    }
+
+    /// The statement that takes the memory `seq` out of the index.
+    pub(super) fn unindex(connection: &impl ConnectionTrait, seq: i64) -> Self {
+        let sql = Self::new(connection, "DELETE FROM memory_index WHERE ");
+        let key = if sql.backend == DbBackend::Sqlite { "rowid = " } else { "seq = " };
+        sql.then(key).value(seq)
+    }
+
+    fn statement(self) -> Statement {
+        Statement::from_sql_and_values(self.backend, self.text, self.values)
+    }
+
+    pub(super) async fn run(self, connection: &impl ConnectionTrait) -> Result<ExecResult, DbErr> {
+        connection.execute_raw(self.statement()).await
+    }
+
+    pub(super) async fn one(self, connection: &impl ConnectionTrait) -> Result<Option<QueryResult>, DbErr> {
+        connection.query_one_raw(self.statement()).await
+    }
+
+    pub(super) async fn all(self, connection: &impl ConnectionTrait) -> Result<Vec<QueryResult>, DbErr> {
+        connection.query_all_raw(self.statement()).await
+    }
+
+    /// Reads the numbers of one column, which come as one text: a row each would take many times as long.
+    pub(super) async fn numbers(self, connection: &impl ConnectionTrait) -> Result<Vec<i64>, DbErr> {
+        let row = self.one(connection).await?;
+        let text: Option<String> = row.map(|row| row.try_get_by_index(0)).transpose()?.flatten();
+        parse_numbers(text.as_deref())
+    }
+}
+
+/// Reads what `string_agg` made of numbers.
+pub(super) fn parse_numbers(text: Option<&str>) -> Result<Vec<i64>, DbErr> {
+    let numbers = text.into_iter().flat_map(|text| text.split(','));
+    numbers.map(|number| number.parse().map_err(|_| DbErr::Type("not a list of numbers".to_owned()))).collect()
+}
+
+/// What to look up in the index: of each group at least one entry. An entry has only letters, digits and `_` in it (see
+/// [`index`](super::index)), so it is data in the query languages of both databases.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Entries(Vec<Vec<String>>);
+
+impl Entries {
+    /// The same, and one of `group` besides.
+    pub(super) fn and_any(mut self, group: Vec<String>) -> Self {
+        self.0.push(group);
+        self
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn render(&self, quote: char, and: &str, or: &str) -> String {
+        let groups = self.0.iter().map(|group| {
+            let entries: Vec<String> = group.iter().map(|entry| format!("{quote}{entry}{quote}")).collect();
+            format!("({})", entries.join(or))
+        });
+        groups.collect::<Vec<_>>().join(and)
+    }
+}
