@@ -41,7 +41,7 @@ impl MigrationTrait for Migration {
             .table("application_secrets")
             .col(ColumnDef::new("id").uuid().not_null().primary_key())
             .col(ColumnDef::new("application_id").uuid().not_null())
-            // Moments can be equal; this tells which secret is older.
+            // Tells which of two secrets of one moment is older.
             .col(ColumnDef::new("position").big_integer().not_null())
             .col(ColumnDef::new("hint").text().not_null())
             .col(ColumnDef::new("hash").text().not_null())

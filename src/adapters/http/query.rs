@@ -59,5 +59,5 @@ pub(super) fn refuse_unknown(request: &Request, known: &[&str]) -> Result<(), In
 
 /// The names and values of the query string, decoded.
 pub(super) fn pairs(request: &Request) -> impl Iterator<Item = (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)> {
-    url::form_urlencoded::parse(request.original_uri().query().unwrap_or_default().as_bytes())
+    url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
 }

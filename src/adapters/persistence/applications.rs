@@ -210,6 +210,7 @@ async fn load<C: ConnectionTrait>(
     let rows = application::Entity::find()
         .filter(which)
         .find_with_related(application_secret::Entity)
+        .order_by_asc(application_secret::Column::CreatedAt)
         .order_by_asc(application_secret::Column::Position)
         .all(connection)
         .await

@@ -1,0 +1,131 @@
+//! The conformance suite of every port that stores something, against every adapter of it: on SQLite and on PostgreSQL,
+//! with two instances that share the database, and behind the caches. (The in-memory adapters run the same suites in the
+//! crate of the domain.)
+
+#[path = "support/postgres.rs"]
+mod postgres;
+
+use std::sync::Arc;
+
+use memgate::adapters::persistence::{
+    CachedApplicationRepository, CachedGrantStore, Database, DatabaseOptions, SeaOrmApplicationRepository,
+    SeaOrmAuditLog, SeaOrmGrantStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
+};
+use memgate::domain::applications::ApplicationRepository;
+use memgate::domain::audit::AuditLog;
+use memgate::domain::oauth::{GrantStore, SigningKeyStore};
+use memgate_domain::conformance;
+use memgate_domain::testing::FixedClock;
+use memgate_domain::testing::conformance::Fixture;
+use postgres::PostgresDatabase;
+
+/// Two instances of an adapter, made of two connections to one database at `url`.
+async fn two<P: ?Sized + 'static>(url: &str, adapter: impl Fn(Database) -> Arc<P>) -> Fixture<P> {
+    let first = Database::connect(url, DatabaseOptions::default()).await.unwrap();
+    first.migrate_up().await.unwrap();
+    let second = Database::connect(url, DatabaseOptions::default()).await.unwrap();
+    Fixture::new(adapter(first)).with_instance(adapter(second))
+}
+
+async fn on_sqlite<P: ?Sized + 'static>(adapter: impl Fn(Database) -> Arc<P>) -> Fixture<P> {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}?mode=rwc", folder.path().join("memgate.db").display());
+    two(&url, adapter).await.holding(folder)
+}
+
+async fn on_postgres<P: ?Sized + 'static>(adapter: impl Fn(Database) -> Arc<P>) -> Option<Fixture<P>> {
+    let database = PostgresDatabase::create().await?;
+    Some(two(database.url(), adapter).await.holding(database))
+}
+
+fn applications(database: Database) -> Arc<dyn ApplicationRepository> {
+    Arc::new(SeaOrmApplicationRepository::new(database))
+}
+
+fn cached_applications(database: Database) -> Arc<dyn ApplicationRepository> {
+    Arc::new(CachedApplicationRepository::new(applications(database), Arc::new(FixedClock::default())))
+}
+
+fn grants(database: Database) -> Arc<dyn GrantStore> {
+    Arc::new(SeaOrmGrantStore::new(database))
+}
+
+fn cached_grants(database: Database) -> Arc<dyn GrantStore> {
+    Arc::new(CachedGrantStore::new(grants(database), Arc::new(FixedClock::default())))
+}
+
+fn keys(database: Database) -> Arc<dyn SigningKeyStore> {
+    Arc::new(SeaOrmSigningKeyStore::new(database))
+}
+
+fn audit_log(database: Database) -> Arc<dyn AuditLog> {
+    Arc::new(SeaOrmAuditLog::new(database))
+}
+
+fn write_queue(database: Database) -> Arc<dyn memgate::domain::memories::WriteQueue> {
+    Arc::new(SeaOrmWriteQueue::new(database))
+}
+
+mod on_sqlite {
+    use super::*;
+
+    mod application_repository {
+        super::conformance!(application_repository, super::on_sqlite(super::applications).await);
+    }
+
+    mod cached_application_repository {
+        super::conformance!(application_repository, super::on_sqlite(super::cached_applications).await);
+    }
+
+    mod grant_store {
+        super::conformance!(grant_store, super::on_sqlite(super::grants).await);
+    }
+
+    mod cached_grant_store {
+        super::conformance!(grant_store, super::on_sqlite(super::cached_grants).await);
+    }
+
+    mod signing_key_store {
+        super::conformance!(signing_key_store, super::on_sqlite(super::keys).await);
+    }
+
+    mod audit_log {
+        super::conformance!(audit_log, super::on_sqlite(super::audit_log).await);
+    }
+
+    mod write_queue {
+        super::conformance!(write_queue, super::on_sqlite(super::write_queue).await);
+    }
+}
+
+mod on_postgres {
+    use super::*;
+
+    mod application_repository {
+        super::conformance!(application_repository, super::on_postgres(super::applications).await);
+    }
+
+    mod cached_application_repository {
+        super::conformance!(application_repository, super::on_postgres(super::cached_applications).await);
+    }
+
+    mod grant_store {
+        super::conformance!(grant_store, super::on_postgres(super::grants).await);
+    }
+
+    mod cached_grant_store {
+        super::conformance!(grant_store, super::on_postgres(super::cached_grants).await);
+    }
+
+    mod signing_key_store {
+        super::conformance!(signing_key_store, super::on_postgres(super::keys).await);
+    }
+
+    mod audit_log {
+        super::conformance!(audit_log, super::on_postgres(super::audit_log).await);
+    }
+
+    mod write_queue {
+        super::conformance!(write_queue, super::on_postgres(super::write_queue).await);
+    }
+}

@@ -1,0 +1,52 @@
+//! What everybody may read.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::face::{Face, PUBLIC_URL};
+
+#[tokio::test]
+async fn the_openapi_document_is_served() {
+    let answer = Face::new().get("/openapi.json").await;
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.body, memgate::adapters::http::openapi_document(PUBLIC_URL).into_bytes());
+}
+
+#[tokio::test]
+async fn the_page_of_the_document_runs_its_own_scripts_alone() {
+    let answer = Face::new().get("/docs").await;
+    assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
+    let policy = answer.header("content-security-policy").unwrap();
+    let scripts = policy.split("; ").find(|part| part.starts_with("script-src")).unwrap();
+    assert!(!scripts.contains("unsafe-inline") && !scripts.contains("http"), "{scripts}");
+    assert_eq!(scripts.matches("'sha256-").count(), 2);
+    let html = String::from_utf8(answer.body.clone()).unwrap();
+    let start = html.rfind("<script>").unwrap() + "<script>".len();
+    let script = &html[start..start + html[start..].find("</script>").unwrap()];
+    let hash = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, Sha256::digest(script));
+    assert!(scripts.contains(&hash));
+    assert!(script.contains(&format!("{PUBLIC_URL}/auth/token")));
+}
+
+#[tokio::test]
+async fn the_metadata_names_the_issuer_and_only_endpoints_that_are_there() {
+    let face = Face::new();
+    let answer = face.get("/.well-known/oauth-authorization-server").await;
+    assert_eq!(answer.header("cache-control"), Some("public, max-age=300"));
+    let metadata = answer.json();
+    assert_eq!(metadata["issuer"], PUBLIC_URL);
+    for (member, value) in metadata.as_object().unwrap() {
+        let Some(path) = value.as_str().and_then(|url| url.strip_prefix(PUBLIC_URL)) else { continue };
+        if !path.is_empty() {
+            assert_ne!(face.get(path).await.status, 404, "{member}");
+        }
+    }
+    let methods: Vec<&str> =
+        metadata["grant_types_supported"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert_eq!(methods, ["client_credentials", "refresh_token"]);
+
+    let resource = face.get("/.well-known/oauth-protected-resource").await.json();
+    assert_eq!(resource["resource"], PUBLIC_URL);
+    assert_eq!(resource["authorization_servers"][0], metadata["issuer"]);
+    assert_eq!(face.get("/.well-known/jwks.json").await.json()["keys"], serde_json::json!([]));
+}

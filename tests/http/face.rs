@@ -1,0 +1,239 @@
+//! The routes over in-memory adapters, called without a network.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use memgate::adapters::http::{DatabaseCheck, Services, TrustedProxies, routes};
+use memgate::domain::applications::{Application, ClientSecret};
+use memgate::domain::limits::{FailurePolicy, FailureThrottle};
+use memgate::domain::memories::{MemoryBank, MemoryService};
+use memgate::domain::oauth::{AccessGuard, ClientAuthenticator, TokenPolicy, TokenService};
+use memgate::domain::system::{Clock, StorageError};
+use memgate_domain::testing::{
+    FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog,
+    InMemoryGrantStore, InMemoryMemoryBank, InMemoryWriteQueue, Outage, SeededEntropy, application_with_secret,
+    database_is_away,
+};
+use poem::endpoint::BoxEndpoint;
+use poem::http::{HeaderMap, Method, StatusCode};
+use poem::{Endpoint, Request, RequestBuilder};
+use serde_json::{Value, json};
+
+/// The public URL of the face.
+pub const PUBLIC_URL: &str = "https://gate.example.org";
+pub const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The routes, and the switches behind them.
+pub struct Face {
+    endpoint: BoxEndpoint<'static>,
+    pub application: Application,
+    pub secret: ClientSecret,
+    pub clock: FixedClock,
+    pub applications_outage: Outage,
+    pub database: Arc<Database>,
+    pub hasher: Arc<FakeSecretHasher>,
+    pub issuer: Arc<FakeTokenIssuer>,
+}
+
+/// What a face is made of, where a test wants it differently.
+pub struct Parts {
+    pub bank: Arc<dyn MemoryBank>,
+    pub allowance: u32,
+    pub application: Application,
+    pub secret: ClientSecret,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        let (application, secret) = application_with_secret();
+        Self { bank: Arc::new(InMemoryMemoryBank::default()), allowance: u32::MAX, application, secret }
+    }
+}
+
+/// A database that is there or not.
+#[derive(Default)]
+pub struct Database(std::sync::atomic::AtomicBool);
+
+impl Database {
+    pub fn take_away(&self) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl DatabaseCheck for Database {
+    async fn check(&self) -> Result<(), StorageError> {
+        if self.0.load(std::sync::atomic::Ordering::SeqCst) { Err(database_is_away()) } else { Ok(()) }
+    }
+}
+
+impl Face {
+    pub fn new() -> Self {
+        Self::of(Parts::default())
+    }
+
+    pub fn on(bank: impl MemoryBank + 'static) -> Self {
+        Self::of(Parts { bank: Arc::new(bank), ..Parts::default() })
+    }
+
+    pub fn of(parts: Parts) -> Self {
+        let Parts { bank, allowance, application, secret } = parts;
+        let clock = FixedClock::default();
+        let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
+        let applications = Arc::new(InMemoryApplicationRepository::holding([application.clone()]));
+        let (hasher, issuer) = (Arc::new(FakeSecretHasher::default()), Arc::new(FakeTokenIssuer::default()));
+        let (grants, audit) = (Arc::new(InMemoryGrantStore::default()), Arc::new(InMemoryAuditLog::default()));
+        let entropy = Arc::new(SeededEntropy::default());
+        let database = Arc::new(Database::default());
+        let policy = Arc::new(TokenPolicy {
+            issuer: PUBLIC_URL.to_owned(),
+            audience: PUBLIC_URL.to_owned(),
+            access_token_ttl: Duration::from_hours(1),
+            refresh_token_ttl: Duration::from_hours(720),
+            grant_ttl: Duration::from_hours(2160),
+            retry_window: Duration::from_secs(30),
+            leeway: Duration::from_secs(5),
+        });
+        let throttle = Arc::new(FailureThrottle::new(FailurePolicy::default()));
+        let clients = ClientAuthenticator::new(
+            Arc::clone(&applications) as _,
+            Arc::clone(&hasher) as _,
+            throttle,
+            Arc::clone(&shared_clock),
+        );
+        let services = Services {
+            tokens: TokenService::new(
+                clients,
+                Arc::clone(&issuer) as _,
+                Arc::clone(&grants) as _,
+                Arc::clone(&audit) as _,
+                Arc::clone(&shared_clock),
+                Arc::clone(&entropy) as _,
+                Arc::clone(&policy),
+            ),
+            guard: AccessGuard::new(
+                Arc::clone(&issuer) as _,
+                grants,
+                Arc::clone(&applications) as _,
+                Arc::clone(&shared_clock),
+                Arc::clone(&policy),
+            ),
+            memories: MemoryService::new(
+                bank,
+                Arc::new(InMemoryWriteQueue::default()),
+                Arc::new(FakeRateLimiter::allowing(allowance)),
+                1000.try_into().unwrap(),
+                audit,
+                Arc::clone(&shared_clock),
+            ),
+            policy,
+            database: Arc::clone(&database) as _,
+            clock: shared_clock,
+            entropy,
+            trusted_proxies: TrustedProxies::default(),
+        };
+        let applications_outage = applications.outage();
+        Self { endpoint: routes(services), application, secret, clock, applications_outage, database, hasher, issuer }
+    }
+
+    pub async fn send(&self, request: Request) -> Answer {
+        let mut response = self.endpoint.get_response(request).await;
+        let body = response.take_body().into_vec().await.unwrap();
+        Answer { status: response.status(), headers: response.headers().clone(), body }
+    }
+
+    /// A GET without credentials.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(request(Method::GET, path).finish()).await
+    }
+
+    /// A request with the application's token, for the whole of its scope, and with a JSON body.
+    pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let request = request(method, path).header("Authorization", format!("Bearer {}", self.token().await));
+        match body {
+            Some(body) => self.send(request.content_type("application/json").body(body.to_string())).await,
+            None => self.send(request.finish()).await,
+        }
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// A POST of a form, without credentials of its own.
+    pub async fn form(&self, path: &str, parameters: &[(&str, &str)]) -> Answer {
+        let body: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        self.send(request(Method::POST, path).content_type(FORM).body(body)).await
+    }
+
+    /// A POST of a form with the application's credentials in it.
+    pub async fn client_form(&self, path: &str, parameters: &[(&str, &str)]) -> Answer {
+        let credentials = [("client_id", self.application.client_id.as_str()), ("client_secret", self.secret.expose())];
+        self.form(path, &[&credentials, parameters].concat()).await
+    }
+
+    /// An access token for all that the application holds.
+    pub async fn token(&self) -> String {
+        self.scoped_token("").await
+    }
+
+    pub async fn scoped_token(&self, scope: &str) -> String {
+        let answer = self.client_form("/auth/token", &[("grant_type", "client_credentials"), ("scope", scope)]).await;
+        answer.json()["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Creates a memory and returns it.
+    pub async fn remember(&self, content: &str) -> Value {
+        let answer = self.post("/api/v1/memories", json!({ "content": content })).await;
+        assert_eq!(answer.status, 201);
+        answer.json()["memory"].clone()
+    }
+}
+
+/// The beginning of a request.
+pub fn request(method: Method, path: &str) -> RequestBuilder {
+    Request::builder().method(method).uri(path.parse().unwrap())
+}
+
+/// An answer, read to its end.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The problem document that this is, which must be of this status and kind.
+    #[track_caller]
+    pub fn problem(&self, status: u16, kind: &str) -> Value {
+        let problem = self.json();
+        assert_eq!(problem["type"], format!("urn:memgate:problem:{kind}"), "{problem}");
+        assert_eq!(self.status, status, "{problem}");
+        assert_eq!(problem["status"], status);
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"));
+        assert!(!problem["title"].as_str().unwrap().is_empty() && !problem["detail"].as_str().unwrap().is_empty());
+        problem
+    }
+
+    /// The code of the OAuth error that this is, which must be of this status.
+    #[track_caller]
+    pub fn oauth_error(&self, status: u16) -> String {
+        let error = self.json();
+        assert_eq!(self.status, status, "{error}");
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        assert_eq!(self.header("cache-control"), Some("no-store"));
+        assert_eq!(self.header("pragma"), Some("no-cache"));
+        assert!(!error["error_description"].as_str().unwrap().is_empty());
+        error["error"].as_str().unwrap().to_owned()
+    }
+}

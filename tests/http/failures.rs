@@ -1,0 +1,99 @@
+//! What is not the caller's fault.
+
+use std::time::Duration;
+
+use memgate::domain::applications::{Application, CategoryAccess};
+use memgate::domain::memories::{Capability, MemoryBankError, MockMemoryBank};
+use memgate_domain::testing::{InMemoryMemoryBank, application_with_secret, category, database_is_away};
+use poem::http::Method;
+use serde_json::json;
+
+use super::face::{Face, Parts};
+
+fn failing(error: fn() -> MemoryBankError) -> Face {
+    let mut bank = MockMemoryBank::new();
+    bank.expect_capabilities().return_const(InMemoryMemoryBank::CAPABILITIES);
+    bank.expect_search().returning(move |_, _| Err(error()));
+    bank.expect_check_health().returning(move || Err(error()));
+    Face::on(bank)
+}
+
+fn away(retry_after: Option<Duration>) -> MemoryBankError {
+    MemoryBankError::Unavailable { retry_after, source: "http://secret.internal:9".into() }
+}
+
+#[tokio::test]
+async fn each_failure_of_the_bank_has_its_status_and_hides_its_cause() {
+    for (error, status, kind, retry_after) in [
+        ((|| away(None)) as fn() -> _, 503, "unavailable", Some("2")),
+        (|| away(Some(Duration::from_millis(6200))), 503, "unavailable", Some("7")),
+        (|| away(Some(Duration::ZERO)), 503, "unavailable", Some("1")),
+        (|| MemoryBankError::Rejected("too odd".to_owned()), 422, "rejected-by-bank", None),
+        (|| MemoryBankError::Unsupported(Capability::List), 501, "not-supported", None),
+        (|| MemoryBankError::Misconfigured("secret key".into()), 502, "bank-failure", None),
+        (|| MemoryBankError::Inconsistent("secret row".into()), 502, "bank-failure", None),
+    ] {
+        let answer = failing(error).post("/api/v1/search", json!({"query": "a"})).await;
+        let problem = answer.problem(status, kind);
+        assert!(!problem.to_string().contains("secret"), "{problem}");
+        assert_eq!(answer.header("retry-after"), retry_after);
+    }
+}
+
+#[tokio::test]
+async fn an_application_that_calls_too_often_is_told_to_wait() {
+    for (method, path, body) in [
+        (Method::POST, "/api/v1/search", Some(json!({"query": "a"}))),
+        (Method::GET, "/api/v1/memories", None),
+        (Method::GET, "/api/v1/me", None),
+        (Method::GET, "/api/v1/capabilities", None),
+    ] {
+        let face = Face::of(Parts { allowance: 1, ..Parts::default() });
+        assert_eq!(face.call(method.clone(), path, body.clone()).await.status, 200);
+        let answer = face.call(method, path, body).await;
+        answer.problem(429, "rate-limited");
+        assert_eq!(answer.header("retry-after"), Some("7"));
+    }
+}
+
+#[tokio::test]
+async fn a_category_that_the_application_may_not_write_is_forbidden() {
+    let (application, secret) = application_with_secret();
+    let categories = CategoryAccess::Only([category("work")].into());
+    let application = Application { categories, ..application };
+    let face = Face::of(Parts { application, secret, ..Parts::default() });
+    let memory = json!({"content": "a", "categories": ["family"]});
+    let answer = face.post("/api/v1/memories", memory).await;
+    answer.problem(403, "category-not-allowed");
+    assert_eq!(answer.header("www-authenticate"), None);
+}
+
+#[tokio::test]
+async fn readiness_names_what_is_missing_and_no_address() {
+    let face = Face::new();
+    let ready = face.get("/health/ready").await;
+    assert_eq!(ready.status, 200);
+    let ok = json!([{"name": "database", "status": "ok"}, {"name": "memory_bank", "status": "ok"}]);
+    assert_eq!(ready.json(), json!({"status": "ready", "checks": ok}));
+
+    face.database.take_away();
+    let answer = face.get("/health/ready").await;
+    assert_eq!(answer.status, 503);
+    let body = answer.json();
+    assert_eq!(body["status"], "not_ready");
+    assert_eq!(body["checks"][0]["reason"], database_is_away().to_string());
+    assert_eq!(body["checks"][1]["status"], "ok");
+
+    let answer = failing(|| away(None)).get("/health/ready").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["checks"][1]["reason"], "the memory bank is not available");
+    assert!(!answer.json().to_string().contains("secret"));
+}
+
+#[tokio::test]
+async fn the_process_is_alive_even_when_nothing_else_is() {
+    let face = Face::new();
+    face.database.take_away();
+    face.applications_outage.begin();
+    assert_eq!(face.get("/health/live").await.json(), json!({"status": "alive"}));
+}

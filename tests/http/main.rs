@@ -1,0 +1,11 @@
+//! The HTTP face over in-memory adapters: what is HTTP's own. The whole OAuth contract runs against a whole gate in
+//! `oauth_checklist`.
+
+mod bearer;
+mod documents;
+mod envelope;
+mod face;
+mod failures;
+mod memories;
+mod oauth;
+mod values;

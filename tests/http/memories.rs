@@ -1,0 +1,198 @@
+//! The memory API, from the first memory to the last.
+
+use memgate::domain::memories::Capabilities;
+use memgate_domain::testing::InMemoryMemoryBank;
+use poem::http::Method;
+use serde_json::{Value, json};
+
+use super::face::{Face, request};
+
+#[tokio::test]
+async fn a_memory_is_stored_found_read_changed_and_deleted() {
+    let face = Face::new();
+    let created = face
+        .post(
+            "/api/v1/memories",
+            json!({
+                "content": "Ada is allergic to peanuts.", "categories": ["Health", "health"], "metadata": {"sure": true},
+                "context": {"custom_gpt_id": "g-1", "conversation_id": "c-1"}, "priority": "high",
+                "expires_at": "2040-01-01T00:00:00+01:00",
+            }),
+        )
+        .await;
+    assert_eq!(created.status, 201);
+    let body = created.json();
+    assert_eq!(body["status"], "stored");
+    assert_eq!(body["request_id"].as_str(), created.header("x-request-id"));
+    let memory = &body["memory"];
+    let expected = json!({
+        "memory_id": memory["memory_id"], "content": "Ada is allergic to peanuts.", "categories": ["health"],
+        "metadata": {"sure": true, "custom_gpt_id": "g-1", "conversation_id": "c-1"}, "priority": "high",
+        "created_at": "2033-05-18T03:33:20.123Z", "updated_at": "2033-05-18T03:33:20.123Z",
+        "expires_at": "2039-12-31T23:00:00Z",
+    });
+    assert_eq!(*memory, expected);
+
+    let found = face.post("/api/v1/search", json!({"query": "peanuts", "limit": 5, "threshold": 0.1})).await.json();
+    assert_eq!(found["status"], "success");
+    assert_eq!(found["total_found"], 1);
+    assert!(found["processing_time_ms"].is_f64() && found["request_id"].is_string());
+    let result = &found["results"][0];
+    for member in ["memory_id", "content", "categories", "metadata", "created_at"] {
+        assert_eq!(result[member], memory[member]);
+    }
+    assert!((0.0..=1.0).contains(&result["relevance_score"].as_f64().unwrap()));
+
+    let path = format!("/api/v1/memories/{}", memory["memory_id"].as_str().unwrap());
+    let read = face.call(Method::GET, &path, None).await.json();
+    assert_eq!((&read["status"], &read["memory"]), (&json!("success"), memory));
+
+    let change = json!({"content": "Ada may eat peanuts.", "expires_at": null, "metadata": {}, "categories": null});
+    let changed = face.call(Method::PATCH, &path, Some(change)).await.json();
+    assert_eq!(changed["status"], "updated");
+    assert_eq!(changed["memory"]["content"], "Ada may eat peanuts.");
+    assert_eq!(changed["memory"]["categories"], json!(["health"]));
+    assert_eq!(changed["memory"]["metadata"], json!({"custom_gpt_id": "g-1", "conversation_id": "c-1"}));
+    assert_eq!(changed["memory"].get("expires_at"), None);
+
+    let deleted = face.call(Method::DELETE, &path, None).await;
+    assert_eq!(deleted.json()["status"], "deleted");
+    for method in [Method::GET, Method::DELETE] {
+        face.call(method, &path, None).await.problem(404, "memory-not-found");
+    }
+    face.call(Method::PATCH, &path, Some(json!({"content": "x"}))).await.problem(404, "memory-not-found");
+}
+
+#[tokio::test]
+async fn a_list_is_read_page_by_page_until_there_is_no_cursor() {
+    let face = Face::new();
+    for n in 0..5 {
+        face.clock.advance(std::time::Duration::from_secs(1));
+        face.remember(&format!("memory {n}")).await;
+    }
+    let mut path = "/api/v1/memories?limit=2".to_owned();
+    let mut seen = Vec::new();
+    loop {
+        let page = face.call(Method::GET, &path, None).await.json();
+        seen.extend(page["memories"].as_array().unwrap().iter().map(|memory| memory["content"].clone()));
+        match page.get("next_cursor").and_then(Value::as_str) {
+            Some(cursor) => path = format!("/api/v1/memories?limit=2&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, ["memory 4", "memory 3", "memory 2", "memory 1", "memory 0"]);
+    let none = face.call(Method::GET, "/api/v1/memories?category=work", None).await.json();
+    assert_eq!(none["memories"], json!([]));
+}
+
+#[tokio::test]
+async fn the_headers_of_an_assistant_say_what_the_body_does_not() {
+    let face = Face::new();
+    let token = face.token().await;
+    let create = |body: Value| {
+        request(Method::POST, "/api/v1/memories")
+            .header("Authorization", format!("Bearer {token}"))
+            .header("openai-gpt-id", "g-header")
+            .header("openai-conversation-id", "c".repeat(500))
+            .content_type("application/json")
+            .body(body.to_string())
+    };
+    let answer = face.send(create(json!({"content": "a"}))).await.json();
+    assert_eq!(answer["memory"]["metadata"], json!({"custom_gpt_id": "g-header"}));
+    let context = json!({"custom_gpt_id": "g-body", "conversation_id": "c-body"});
+    let answer = face.send(create(json!({"content": "a", "context": context}))).await.json();
+    assert_eq!(answer["memory"]["metadata"], context);
+}
+
+#[tokio::test]
+async fn a_repeated_write_has_the_same_answer_and_another_body_is_a_conflict() {
+    let face = Face::new();
+    let body = json!({"content": "once", "idempotency_key": "k1"});
+    let first = face.post("/api/v1/memories", body.clone()).await;
+    let second = face.post("/api/v1/memories", body).await;
+    assert_eq!((first.status, &first.body), (second.status, &second.body));
+    assert_ne!(first.header("x-request-id"), second.header("x-request-id"));
+    let other = json!({"content": "twice", "idempotency_key": "k1"});
+    face.post("/api/v1/memories", other).await.problem(409, "idempotency-conflict");
+    let list = face.call(Method::GET, "/api/v1/memories", None).await.json();
+    assert_eq!(list["memories"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_idempotency_key_may_come_in_its_header() {
+    let face = Face::new();
+    let token = face.token().await;
+    let create = |keys: &[&str], body: Value| {
+        let request = request(Method::POST, "/api/v1/memories").header("Authorization", format!("Bearer {token}"));
+        let request = keys.iter().fold(request, |request, key| request.header("Idempotency-Key", *key));
+        request.content_type("application/json").body(body.to_string())
+    };
+    let first = face.send(create(&["k"], json!({"content": "a"}))).await;
+    let same = face.send(create(&["k"], json!({"content": "a", "idempotency_key": "k"}))).await;
+    assert_eq!(first.body, same.body);
+    for (keys, body) in [
+        (&["k"][..], json!({"content": "a", "idempotency_key": "other"})),
+        (&["k", "k"], json!({"content": "a"})),
+        (&["ü"], json!({"content": "a"})),
+        (&[""], json!({"content": "a"})),
+    ] {
+        let problem = face.send(create(keys, body)).await.problem(400, "invalid-value");
+        assert!(problem["field"].as_str().unwrap().to_lowercase().replace('-', "_").contains("idempotency_key"));
+    }
+}
+
+#[tokio::test]
+async fn me_tells_who_the_token_stands_for() {
+    let face = Face::new();
+    let me = face.call(Method::GET, "/api/v1/me", None).await.json();
+    let expected = json!({
+        "application_id": face.application.id.to_string(), "client_id": face.application.client_id.as_str(),
+        "name": "Trip planner", "space": face.application.space.as_str(),
+        "subject": face.application.client_id.as_str(), "rate_limit_per_minute": 1000,
+        "permissions": ["memory:read", "memory:write", "memory:delete"], "token_expires_at": "2033-05-18T04:33:20Z",
+    });
+    assert_eq!(me, expected);
+}
+
+#[tokio::test]
+async fn what_the_bank_cannot_do_is_listed_and_answered_with_not_implemented() {
+    let face = Face::on(InMemoryMemoryBank::with_capabilities(Capabilities {
+        update: false,
+        list: false,
+        date_filter: false,
+        metadata_filter: false,
+        expiry: false,
+        ..InMemoryMemoryBank::CAPABILITIES
+    }));
+    let capabilities = face.call(Method::GET, "/api/v1/capabilities", None).await.json();
+    for name in ["update", "list", "date_filter", "metadata_filter", "expiry"] {
+        assert_eq!(capabilities[name], false, "{name}");
+    }
+    assert_eq!(capabilities["limits"]["results"], 1000);
+    let range = json!({"query": "a", "filters": {"date_range": {"start": "2026-01-01"}}});
+    for (method, path, body) in [
+        (Method::GET, "/api/v1/memories", None),
+        (Method::PATCH, "/api/v1/memories/a", Some(json!({"content": "b"}))),
+        (Method::POST, "/api/v1/search", Some(range)),
+        (Method::POST, "/api/v1/search", Some(json!({"query": "a", "filters": {"metadata": {"a": 1}}}))),
+        (Method::POST, "/api/v1/memories", Some(json!({"content": "a", "expires_at": "2040-01-01"}))),
+    ] {
+        face.call(method, path, body).await.problem(501, "not-supported");
+    }
+}
+
+#[tokio::test]
+async fn a_range_that_ends_on_a_day_includes_that_day() {
+    let face = Face::new();
+    face.remember("peanuts").await;
+    for (range, found) in [
+        (json!({"start": "2033-05-18", "end": "2033-05-18"}), 1),
+        (json!({"end": "2033-05-17"}), 0),
+        (json!({"start": "2033-05-19"}), 0),
+        (json!({"start": "2033-05-18T03:33:20.123Z", "end": "2033-05-18T03:33:20.123Z"}), 1),
+        (json!({}), 1),
+    ] {
+        let body = json!({"query": "peanuts", "filters": {"date_range": range}});
+        assert_eq!(face.post("/api/v1/search", body).await.json()["total_found"], found, "{range}");
+    }
+}

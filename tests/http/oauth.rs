@@ -1,0 +1,173 @@
+//! The OAuth endpoints, as far as HTTP goes.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use poem::http::Method;
+use serde_json::json;
+
+use super::face::{FORM, Face, request};
+
+const GRANT: (&str, &str) = ("grant_type", "client_credentials");
+
+fn basic(face: &Face) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{}:{}", face.application.client_id, face.secret.expose())))
+}
+
+#[tokio::test]
+async fn a_token_is_issued_for_a_form_for_json_and_for_basic_credentials() {
+    let face = Face::new();
+    let (id, secret) = (face.application.client_id.as_str(), face.secret.expose());
+    let json = json!({"grant_type": "client_credentials", "client_id": id, "client_secret": secret, "x": [1]});
+    let token = || request(Method::POST, "/auth/token");
+    let answers = [
+        face.client_form("/auth/token", &[GRANT]).await,
+        face.send(token().content_type("application/json; charset=utf-8").body(json.to_string())).await,
+        face.send(token().content_type("APPLICATION/JSON").body(json.to_string())).await,
+        face.send(
+            token().header("Authorization", basic(&face)).content_type(FORM).body("grant_type=client_credentials"),
+        )
+        .await,
+    ];
+    for answer in answers {
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.header("pragma"), Some("no-cache"));
+        let body = answer.json();
+        assert_eq!(body["token_type"], "Bearer");
+        assert_eq!(body["expires_in"], 3600);
+        assert_eq!(body["scope"], "memory:read memory:write memory:delete");
+        assert!(body["access_token"].is_string() && body["refresh_token"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_cannot_be_read_are_invalid_requests() {
+    let face = Face::new();
+    let many = (0..10_000).map(|n| format!("p{n}=1")).collect::<Vec<_>>().join("&");
+    for (content_type, body) in [
+        (None, "grant_type=client_credentials"),
+        (Some("text/plain"), "grant_type=client_credentials"),
+        (Some("multipart/form-data; boundary=x"), "--x--"),
+        (Some("application/json"), "{"),
+        (Some("application/json"), "[]"),
+        (Some("application/json"), r#"{"grant_type":"a","grant_type":"a"}"#),
+        (Some(FORM), "grant_type=%zz"),
+        (Some(FORM), "grant_type=a&grant_type=b"),
+        (Some(FORM), "grant_type=client_credentials%00"),
+        (Some(FORM), ""),
+        (Some(FORM), &many),
+    ] {
+        for path in ["/auth/token", "/auth/revoke", "/auth/introspect"] {
+            let mut request = request(Method::POST, path);
+            if let Some(content_type) = content_type {
+                request = request.content_type(content_type);
+            }
+            let answer = face.send(request.body(body.to_owned())).await;
+            if path == "/auth/token" || !body.is_empty() {
+                assert_eq!(answer.oauth_error(400), "invalid_request", "{path} {content_type:?} {body:.40}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
+    let face = Face::new();
+    let body = format!("grant_type={}", "a".repeat(256 * 1024));
+    let token = || request(Method::POST, "/auth/token").content_type(FORM);
+    assert_eq!(face.send(token().body(body)).await.oauth_error(413), "invalid_request");
+    let declared = token().header("Content-Length", "300000");
+    assert_eq!(face.send(declared.body("grant_type=a")).await.oauth_error(413), "invalid_request");
+}
+
+#[tokio::test]
+async fn failed_authentication_is_answered_with_a_basic_challenge() {
+    let face = Face::new();
+    let token = || request(Method::POST, "/auth/token").content_type(FORM);
+    for header in ["Basic", "Basic !!", "Bearer a", "Basic YQ==", ""] {
+        let answer = face.send(token().header("Authorization", header).body("grant_type=client_credentials")).await;
+        assert_eq!(answer.oauth_error(401), "invalid_client", "{header}");
+        assert_eq!(answer.header("www-authenticate"), Some(r#"Basic realm="memgate""#));
+    }
+    for path in ["/auth/revoke", "/auth/introspect"] {
+        assert_eq!(face.form(path, &[("token", "a")]).await.oauth_error(401), "invalid_client");
+    }
+}
+
+#[tokio::test]
+async fn two_authorization_headers_are_an_invalid_request() {
+    let face = Face::new();
+    let twice = request(Method::POST, "/auth/token").header("Authorization", basic(&face));
+    let twice = twice.header("Authorization", basic(&face)).content_type(FORM);
+    assert_eq!(face.send(twice.body("grant_type=client_credentials")).await.oauth_error(400), "invalid_request");
+}
+
+#[tokio::test]
+async fn each_refusal_has_the_code_of_the_rfc() {
+    let face = Face::new();
+    for (parameters, code) in [
+        (&[][..], "invalid_request"),
+        (&[("grant_type", "password")], "unsupported_grant_type"),
+        (&[GRANT, ("scope", "admin")], "invalid_scope"),
+        (&[("grant_type", "refresh_token")], "invalid_request"),
+        (&[("grant_type", "refresh_token"), ("refresh_token", "a")], "invalid_grant"),
+    ] {
+        assert_eq!(face.client_form("/auth/token", parameters).await.oauth_error(400), code, "{parameters:?}");
+    }
+}
+
+#[tokio::test]
+async fn somebody_who_guesses_is_told_to_wait() {
+    let face = Face::new();
+    let id = face.application.client_id.as_str();
+    let guess = [GRANT, ("client_id", id), ("client_secret", "wrong")];
+    let mut answer = face.form("/auth/token", &guess).await;
+    for _ in 0..10 {
+        answer = face.form("/auth/token", &guess).await;
+    }
+    assert_eq!(answer.oauth_error(429), "slow_down");
+    assert!(answer.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+}
+
+#[tokio::test]
+async fn what_is_away_for_now_is_temporarily_unavailable() {
+    let face = Face::new();
+    face.hasher.set_overloaded(true);
+    let overloaded = face.client_form("/auth/token", &[GRANT]).await;
+    face.hasher.set_overloaded(false);
+    face.applications_outage.begin();
+    let away = face.client_form("/auth/token", &[GRANT]).await;
+    for answer in [overloaded, away] {
+        assert_eq!(answer.oauth_error(503), "temporarily_unavailable");
+        assert!(answer.header("retry-after").is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_missing_signing_key_is_a_server_error_without_details() {
+    let face = Face::new();
+    face.issuer.set_without_key(true);
+    let answer = face.client_form("/auth/token", &[GRANT]).await;
+    assert_eq!(answer.oauth_error(500), "server_error");
+    assert!(!answer.json().to_string().contains("key"));
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_inactive_and_opens_nothing() {
+    let face = Face::new();
+    let token = face.token().await;
+    let active = face.client_form("/auth/introspect", &[("token", &token)]).await.json();
+    assert_eq!(active["active"], true);
+    assert_eq!(active["client_id"], face.application.client_id.as_str());
+    assert_eq!(active["sub"], face.application.client_id.as_str());
+    assert_eq!(active["token_type"], "Bearer");
+    assert!(active["exp"].is_i64() && active["iat"].is_i64() && active["jti"].is_string());
+
+    let revoked = face.client_form("/auth/revoke", &[("token", &token)]).await;
+    assert_eq!((revoked.status.as_u16(), revoked.body.len()), (200, 0));
+    let inactive = face.client_form("/auth/introspect", &[("token", &token)]).await;
+    assert_eq!(inactive.body, br#"{"active":false}"#);
+    let me = request(Method::GET, "/api/v1/me").header("Authorization", format!("Bearer {token}"));
+    face.send(me.finish()).await.problem(401, "invalid-token");
+}
