@@ -3,16 +3,14 @@
 //! Under `/auth` errors are JSON objects as RFC 6749 §5.2 has them, everywhere else problem documents (RFC 9457) whose
 //! `type` is `urn:memgate:problem:` and a word that stays the same for ever.
 
+mod documentation;
+
 use std::error::Error;
 use std::time::Duration;
 
 use poem::Response;
-use poem::error::{MethodNotAllowedError, NotFoundError, ResponseError};
+use poem::error::{NotFoundError, ResponseError};
 use poem::http::{HeaderName, HeaderValue, StatusCode, header};
-use poem_openapi::ApiResponse;
-use poem_openapi::payload::Payload;
-use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
-use poem_openapi::types::Type;
 
 use super::MAX_BODY_BYTES;
 use super::dto::failure::{OAuthFailure, Problem};
@@ -25,8 +23,8 @@ use crate::domain::oauth::{AccessError, MissingPermission, OAuthError};
 use crate::domain::system::StorageError;
 use crate::domain::validation::InvalidValue;
 
+const PROBLEM_JSON: &str = "application/problem+json";
 const PROBLEM_TYPE: &str = "urn:memgate:problem:";
-const BASIC_CHALLENGE: &str = r#"Basic realm="memgate""#;
 /// What a caller is told to wait when nobody knows how long something will be away.
 const SHORT_WAIT: Duration = Duration::from_secs(2);
 
@@ -95,7 +93,7 @@ impl From<RateLimited> for ApiError {
 /// What an error is in HTTP, in either shape.
 struct Verdict {
     status: StatusCode,
-    /// The last part of the problem's type.
+    /// What kind of error it is: the last part of the problem's type, or the code of RFC 6749.
     slug: &'static str,
     title: &'static str,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -225,78 +223,68 @@ fn insufficient_scope(permission: Permission) -> String {
     format!(r#"Bearer realm="memgate", error="insufficient_scope", scope="{permission}""#)
 }
 
-/// The status and the code of RFC 6749 §5.2, with what belongs to them.
-fn of_oauth(error: &OAuthError) -> (Verdict, &'static str) {
-    let bad_request = || Verdict::new(StatusCode::BAD_REQUEST, "", "");
+/// The same for an OAuth endpoint: the slug is the code of RFC 6749 §5.2.
+fn of_oauth(error: &OAuthError) -> Verdict {
+    let bad_request = |code| Verdict::new(StatusCode::BAD_REQUEST, code, "");
     match error {
-        OAuthError::InvalidRequest(_) => (bad_request(), "invalid_request"),
+        OAuthError::InvalidRequest(_) => bad_request("invalid_request"),
         OAuthError::InvalidClient => {
-            (Verdict::new(StatusCode::UNAUTHORIZED, "", "").challenge(BASIC_CHALLENGE), "invalid_client")
+            Verdict::new(StatusCode::UNAUTHORIZED, "invalid_client", "").challenge(r#"Basic realm="memgate""#)
         }
-        OAuthError::InvalidGrant => (bad_request(), "invalid_grant"),
-        OAuthError::UnauthorizedClient(_) => (bad_request(), "unauthorized_client"),
-        OAuthError::UnsupportedGrantType => (bad_request(), "unsupported_grant_type"),
-        OAuthError::InvalidScope => (bad_request(), "invalid_scope"),
+        OAuthError::InvalidGrant => bad_request("invalid_grant"),
+        OAuthError::UnauthorizedClient(_) => bad_request("unauthorized_client"),
+        OAuthError::UnsupportedGrantType => bad_request("unsupported_grant_type"),
+        OAuthError::InvalidScope => bad_request("invalid_scope"),
         OAuthError::TooManyFailures { retry_after } => {
-            (Verdict::new(StatusCode::TOO_MANY_REQUESTS, "", "").retry_after(*retry_after), "slow_down")
+            Verdict::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", "").retry_after(*retry_after)
         }
-        OAuthError::TemporarilyUnavailable(_) => (unavailable().retry_after(SHORT_WAIT), "temporarily_unavailable"),
-        OAuthError::Internal(_) => (internal(), "server_error"),
+        OAuthError::TemporarilyUnavailable(_) => {
+            Verdict::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "").retry_after(SHORT_WAIT)
+        }
+        OAuthError::Internal(_) => Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", ""),
     }
 }
 
-/// The code for what did not get as far as an OAuth endpoint. A wrong media type is a malformed request there.
-fn oauth_code(verdict: &mut Verdict) -> &'static str {
-    match verdict.status {
-        StatusCode::SERVICE_UNAVAILABLE => "temporarily_unavailable",
-        status if status.is_server_error() => "server_error",
-        status => {
-            if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-                verdict.status = StatusCode::BAD_REQUEST;
-            }
-            verdict.headers.retain(|(name, _)| name != header::WWW_AUTHENTICATE);
-            "invalid_request"
-        }
-    }
+/// What did not get as far as its OAuth endpoint, as such an endpoint would say it.
+fn as_oauth(mut verdict: Verdict) -> Verdict {
+    verdict.slug = if verdict.status.is_server_error() { "server_error" } else { "invalid_request" };
+    // The challenge of another kind of credentials.
+    verdict.headers.retain(|(name, _)| name != header::WWW_AUTHENTICATE);
+    verdict
 }
 
 /// Turns whatever an endpoint returned as an error into an answer, and logs it, once.
 pub(super) fn render(error: &poem::Error, under_auth: bool, request_id: RequestId) -> Response {
     if let Some(RefusedGrant(error)) = error.downcast_ref() {
-        let (verdict, code) = of_oauth(error);
-        log(verdict.status, error, request_id);
-        return oauth_response(verdict, code, error.to_string());
+        let verdict = of_oauth(error);
+        log(&verdict, error, request_id);
+        return oauth_response(verdict, error.to_string());
     }
-    if let Some(error) = error.downcast_ref::<ApiError>() {
+    if let Some(error) = error.downcast_ref() {
         return render_api(error, under_auth, request_id);
     }
     if error.is::<NotFoundError>() {
         return render_api(&ApiError::NoSuchPath, under_auth, request_id);
     }
-    if error.is::<MethodNotAllowedError>() {
-        return render_api(&ApiError::MethodNotAllowed { allow: HeaderValue::from_static("") }, under_auth, request_id);
-    }
     // Only what the framework itself refuses comes here.
-    let mut verdict = match error.status() {
+    let verdict = match error.status() {
         status if status.is_client_error() => Verdict::new(status, "invalid-request", "The request is not well-formed"),
         _ => internal(),
     };
-    log(verdict.status, error, request_id);
     let detail = "the request could not be read; compare it with /openapi.json".to_owned();
+    log(&verdict, error, request_id);
     if under_auth {
-        let code = oauth_code(&mut verdict);
-        return oauth_response(verdict, code, detail);
+        return oauth_response(as_oauth(verdict), detail);
     }
     problem_response(verdict, detail, None, request_id)
 }
 
 /// As [`render`].
 pub(super) fn render_api(error: &ApiError, under_auth: bool, request_id: RequestId) -> Response {
-    let mut verdict = Verdict::from(error);
-    log(verdict.status, error, request_id);
+    let verdict = Verdict::from(error);
+    log(&verdict, error, request_id);
     if under_auth {
-        let code = oauth_code(&mut verdict);
-        return oauth_response(verdict, code, error.to_string());
+        return oauth_response(as_oauth(verdict), error.to_string());
     }
     let field = match error {
         ApiError::Memory(MemoryError::Invalid(invalid)) => Some(invalid.field().to_owned()),
@@ -314,26 +302,27 @@ fn problem_response(verdict: Verdict, detail: String, field: Option<String>, req
         field,
         request_id: request_id.to_string(),
     };
-    let mut response = json_response(verdict.status, ProblemJson::CONTENT_TYPE, &problem);
+    let mut response = json_response(verdict.status, PROBLEM_JSON, &problem);
     verdict.write_headers_to(&mut response);
     response
 }
 
-fn oauth_response(verdict: Verdict, code: &'static str, description: String) -> Response {
-    let failure = OAuthFailure { error: code.to_owned(), error_description: description };
+fn oauth_response(verdict: Verdict, description: String) -> Response {
+    let failure = OAuthFailure { error: verdict.slug.to_owned(), error_description: description };
     let mut response = json_response(verdict.status, "application/json", &failure);
     verdict.write_headers_to(&mut response);
     response
 }
 
-fn log(status: StatusCode, error: &dyn Error, request_id: RequestId) {
-    let status_code = status.as_u16();
-    if status.is_client_error() {
-        tracing::debug!(request.id = %request_id, status = status_code, "refused a request");
-    } else if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::NOT_IMPLEMENTED {
-        tracing::warn!(request.id = %request_id, status = status_code, error = %Chain(error), "could not answer a request now");
+fn log(verdict: &Verdict, error: &dyn Error, request_id: RequestId) {
+    let (status, kind) = (verdict.status.as_u16(), verdict.slug);
+    if verdict.status.is_client_error() {
+        // The text is left out: it may name what a caller made up.
+        tracing::debug!(request.id = %request_id, status, kind, "refused a request");
+    } else if matches!(verdict.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::NOT_IMPLEMENTED) {
+        tracing::warn!(request.id = %request_id, status, kind, error = %Chain(error), "could not answer a request now");
     } else {
-        tracing::error!(request.id = %request_id, status = status_code, error = %Chain(error), "failed to answer a request");
+        tracing::error!(request.id = %request_id, status, kind, error = %Chain(error), "failed to answer a request");
     }
 }
 
@@ -365,60 +354,6 @@ impl ResponseError for ApiError {
 
 impl ResponseError for RefusedGrant {
     fn status(&self) -> StatusCode {
-        of_oauth(&self.0).0.status
-    }
-}
-
-/// A problem document, as the payload of the documented answers.
-struct ProblemJson;
-
-impl Payload for ProblemJson {
-    const CONTENT_TYPE: &'static str = "application/problem+json";
-
-    fn schema_ref() -> MetaSchemaRef {
-        Problem::schema_ref()
-    }
-}
-
-fn documented(status: Option<u16>, description: &'static str, media: MetaMediaType) -> MetaResponse {
-    MetaResponse { description, status, status_range: None, content: vec![media], headers: Vec::new() }
-}
-
-impl ApiResponse for ApiError {
-    fn meta() -> MetaResponses {
-        let problem = || MetaMediaType { content_type: ProblemJson::CONTENT_TYPE, schema: ProblemJson::schema_ref() };
-        let responses = [
-            (Some(400), "A value is missing or not valid; `detail` says which and how to correct it."),
-            (Some(401), "The access token is missing, expired or revoked: get a new one."),
-            (Some(403), "The access token lacks the permission, or the category is not allowed."),
-            (Some(429), "Too many requests: wait as long as the header `Retry-After` says."),
-            (None, "Any other problem: `title` and `detail` say what it is and what to do about it."),
-        ];
-        MetaResponses {
-            responses: responses.into_iter().map(|(status, text)| documented(status, text, problem())).collect(),
-        }
-    }
-
-    fn register(registry: &mut Registry) {
-        Problem::register(registry);
-    }
-}
-
-impl ApiResponse for RefusedGrant {
-    fn meta() -> MetaResponses {
-        let failure = || MetaMediaType { content_type: "application/json", schema: OAuthFailure::schema_ref() };
-        let responses = [
-            (400, "The request is not well-formed, or asks for what it cannot have; `error` says which."),
-            (401, "Client authentication failed."),
-            (429, "Too many failed attempts: wait as long as the header `Retry-After` says."),
-            (503, "The service is busy or its database is away; try again shortly."),
-        ];
-        MetaResponses {
-            responses: responses.into_iter().map(|(status, text)| documented(Some(status), text, failure())).collect(),
-        }
-    }
-
-    fn register(registry: &mut Registry) {
-        OAuthFailure::register(registry);
+        of_oauth(&self.0).status
     }
 }
