@@ -1,0 +1,267 @@
+//! The configuration: parsed once, at the start, and wrong values named before anything happens.
+
+mod settings;
+mod source;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+pub use self::settings::{SETTINGS, Setting};
+pub use self::source::{Source, Values};
+use crate::domain::applications::RequestsPerMinute;
+use crate::domain::oauth::{KeyAlgorithm, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, MasterKey};
+use crate::domain::validation::InvalidValue;
+
+/// Everything that can be configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `listen`.
+    pub listen: SocketAddr,
+    /// `public_url`, where it was given.
+    pub public_url: Option<Url>,
+    /// `database_url`.
+    pub database_url: SecretString,
+    /// `master_key`, where it was given.
+    pub master_key: Option<MasterKey>,
+    /// `bcrypt_cost`.
+    pub bcrypt_cost: u32,
+    /// `bcrypt_threads`.
+    pub bcrypt_threads: usize,
+    /// `access_token_ttl`.
+    pub access_token_ttl: Duration,
+    /// `refresh_token_ttl`.
+    pub refresh_token_ttl: Duration,
+    /// `grant_ttl`.
+    pub grant_ttl: Duration,
+    /// `refresh_retry_window`.
+    pub refresh_retry_window: Duration,
+    /// `token_algorithm`.
+    pub token_algorithm: KeyAlgorithm,
+    /// `key_rotation`.
+    pub key_rotation: Duration,
+    /// `key_publish_before`.
+    pub key_publish_before: Duration,
+    /// `memory_bank_kind`.
+    pub memory_bank_kind: MemoryBankKind,
+    /// `rate_limit`.
+    pub rate_limit: RequestsPerMinute,
+    /// `trusted_proxies`.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `log`.
+    pub log: String,
+    /// `log_format`, where it was given.
+    pub log_format: Option<LogFormat>,
+}
+
+/// Which memory service stands behind the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryBankKind {
+    /// Memgate's own database.
+    Embedded,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// No setting has this name.
+    #[error("there is no setting `{name}`; did you mean `{nearest}`? `memgate config show` lists all of them")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The setting whose name is nearest.
+        nearest: String,
+    },
+    /// A value cannot be.
+    #[error("{name} {problem}")]
+    Invalid {
+        /// The variable.
+        name: String,
+        /// What is wrong, with an example of what is right.
+        problem: String,
+    },
+    /// The file cannot be read.
+    #[error("the configuration file {path} cannot be read")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("the configuration file {path} is not valid TOML at line {line}: {problem}")]
+    Syntax {
+        /// The file.
+        path: String,
+        /// The line.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads the environment of this process, and the configuration file if there is one.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::from_values(&Values::gather(file, std::env::vars())?)
+    }
+
+    /// Parses the values.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] for the first one that cannot be.
+    pub fn from_values(values: &Values) -> Result<Self, ConfigError> {
+        let v = Parser(values);
+        let day = Duration::from_hours(24);
+        Ok(Self {
+            listen: v.parse("listen", "must be an address and a port, such as 127.0.0.1:8080")?,
+            public_url: v.optional("public_url", parse_public_url)?,
+            database_url: v.required("database_url", |text| Ok(SecretString::from(text.to_owned())))?,
+            master_key: v.optional("master_key", |text| {
+                MasterKey::parse("", text).map_err(|error| error.problem().to_owned())
+            })?,
+            bcrypt_cost: v.number("bcrypt_cost", 4, 31)?,
+            bcrypt_threads: match v.text("bcrypt_threads") {
+                "" => half_of_the_processors(),
+                _ => v.number("bcrypt_threads", 1, 1024)?,
+            },
+            access_token_ttl: v.duration("access_token_ttl", Duration::from_secs(1), LONGEST_ACCESS_TOKEN_LIFETIME)?,
+            refresh_token_ttl: v.duration(
+                "refresh_token_ttl",
+                Duration::from_secs(1),
+                LONGEST_REFRESH_TOKEN_LIFETIME,
+            )?,
+            grant_ttl: v.duration("grant_ttl", Duration::from_secs(1), LONGEST_REFRESH_TOKEN_LIFETIME)?,
+            refresh_retry_window: v.duration("refresh_retry_window", Duration::ZERO, Duration::from_mins(10))?,
+            token_algorithm: v.required("token_algorithm", |text| match text.parse() {
+                Ok(algorithm @ (KeyAlgorithm::EdDsa | KeyAlgorithm::Es256)) => Ok(algorithm),
+                _ => Err("must be EdDSA or ES256".to_owned()),
+            })?,
+            key_rotation: v.duration("key_rotation", Duration::from_hours(1), 3660 * day)?,
+            key_publish_before: v.duration("key_publish_before", Duration::from_secs(10), 30 * day)?,
+            memory_bank_kind: v.required("memory_bank_kind", |text| match text {
+                "embedded" => Ok(MemoryBankKind::Embedded),
+                _ => Err("must be embedded".to_owned()),
+            })?,
+            rate_limit: v.required("rate_limit", |text| {
+                let number: u32 = text.parse().map_err(|_| "must be a whole number, such as 6000".to_owned())?;
+                RequestsPerMinute::try_from(number).map_err(|error: InvalidValue| error.problem().to_owned())
+            })?,
+            trusted_proxies: v.required("trusted_proxies", parse_networks)?,
+            log: v.required("log", |text| match tracing_subscriber::EnvFilter::try_new(text) {
+                Ok(_) => Ok(text.to_owned()),
+                Err(_) => Err("must be a level such as info, or a filter such as memgate=debug,sqlx=warn".to_owned()),
+            })?,
+            log_format: v.optional("log_format", |text| match text {
+                "pretty" => Ok(LogFormat::Pretty),
+                "json" => Ok(LogFormat::Json),
+                _ => Err("must be pretty or json".to_owned()),
+            })?,
+        })
+    }
+
+    /// Whether the database is PostgreSQL.
+    #[must_use]
+    pub fn uses_postgres(&self) -> bool {
+        self.database_url.expose_secret().starts_with("postgres")
+    }
+}
+
+struct Parser<'a>(&'a Values);
+
+impl Parser<'_> {
+    fn text(&self, name: &'static str) -> &str {
+        self.0.get(name).trim()
+    }
+
+    fn required<T>(&self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, ConfigError> {
+        parse(self.text(name))
+            .map_err(|problem| ConfigError::Invalid { name: format!("MEMGATE_{}", name.to_uppercase()), problem })
+    }
+
+    fn optional<T>(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        if self.text(name).is_empty() { Ok(None) } else { self.required(name, parse).map(Some) }
+    }
+
+    fn parse<T: FromStr>(&self, name: &'static str, problem: &str) -> Result<T, ConfigError> {
+        self.required(name, |text| text.parse().map_err(|_| problem.to_owned()))
+    }
+
+    fn number<T>(&self, name: &'static str, least: T, most: T) -> Result<T, ConfigError>
+    where
+        T: FromStr + PartialOrd + std::fmt::Display + Copy,
+    {
+        self.required(name, |text| {
+            let number = text.parse().ok().filter(|number| least <= *number && *number <= most);
+            number.ok_or_else(|| format!("must be a whole number from {least} to {most}"))
+        })
+    }
+
+    fn duration(&self, name: &'static str, least: Duration, most: Duration) -> Result<Duration, ConfigError> {
+        self.required(name, |text| {
+            let duration = parse_duration(text).filter(|duration| least <= *duration && *duration <= most);
+            duration.ok_or_else(|| {
+                let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
+                format!("must be a duration from {least} to {most}, such as 90s, 10m, 1h or 30d")
+            })
+        })
+    }
+}
+
+/// Reads a duration in whole seconds: `90` (seconds), `90s`, `10m`, `1h`, `30d`, or several of these in a row.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let duration = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => humantime::parse_duration(text).ok()?,
+    };
+    (duration.subsec_nanos() == 0).then_some(duration)
+}
+
+fn parse_public_url(text: &str) -> Result<Url, String> {
+    let problem = "must be an http or https URL without a path, such as https://memory.example.com";
+    let url = Url::parse(text).map_err(|_| problem.to_owned())?;
+    let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    if plain && url.password().is_none() && matches!(url.scheme(), "http" | "https") && url.has_host() {
+        Ok(url)
+    } else {
+        Err(problem.to_owned())
+    }
+}
+
+fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts
+        .map(|part| part.parse().or_else(|_| part.parse::<IpAddr>().map(IpNet::from)))
+        .collect::<Result<_, _>>()
+        .map_err(|_| "must be addresses or networks separated by commas, such as 10.0.0.0/8,192.168.1.7".to_owned())
+}
+
+fn half_of_the_processors() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| (processors.get() / 2).max(1))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+use super::*;
+
+fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::from_values(&Values::gather(None, variables)?)
+}
+
+fn refusal(variables: &[(&str, &str)]) -> String {
+    config(variables).expect_err("the configuration is refused").to_string()
+}
+
+#[test]
+fn the_defaults_are_sound() {
+    let config = config(&[]).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.bcrypt_cost, 12);
+    assert_eq!(config.access_token_ttl, Duration::from_hours(1));
+    assert_eq!(config.refresh_token_ttl, Duration::from_hours(30 * 24));
+    assert!(config.trusted_proxies.is_empty());
+    assert!(config.master_key.is_none());
+}
+
+#[test]
+fn an_unknown_variable_is_refused_with_the_nearest_name() {
+    let error = refusal(&[("MEMGATE_LISTN", "x")]);
+    assert!(error.contains("`MEMGATE_LISTN`") && error.contains("did you mean `MEMGATE_LISTEN`?"), "{error}");
+}
+
+#[test]
+fn variables_of_other_programs_are_not_looked_at() {
+    assert!(config(&[("PATH", "/bin"), ("MEMGATEWAY", "x")]).is_ok());
+}
+
+#[test]
+fn an_empty_variable_counts_as_absent() {
+    assert_eq!(config(&[("MEMGATE_BCRYPT_COST", "")]).unwrap().bcrypt_cost, 12);
+}
+
+#[test]
+fn every_wrong_value_is_named_and_never_repeated() {
+    for (name, value) in [
+        ("MEMGATE_LISTEN", "localhost"),
+        ("MEMGATE_PUBLIC_URL", "memory.example.com"),
+        ("MEMGATE_PUBLIC_URL", "https://memory.example.com/path"),
+        ("MEMGATE_PUBLIC_URL", "https://user:pass@memory.example.com"),
+        ("MEMGATE_PUBLIC_URL", "ftp://memory.example.com"),
+        ("MEMGATE_MASTER_KEY", "c2hvcnQ="),
+        ("MEMGATE_BCRYPT_COST", "3"),
+        ("MEMGATE_BCRYPT_COST", "32"),
+        ("MEMGATE_BCRYPT_THREADS", "0"),
+        ("MEMGATE_ACCESS_TOKEN_TTL", "25h"),
+        ("MEMGATE_ACCESS_TOKEN_TTL", "0"),
+        ("MEMGATE_ACCESS_TOKEN_TTL", "1500ms"),
+        ("MEMGATE_REFRESH_TOKEN_TTL", "367d"),
+        ("MEMGATE_GRANT_TTL", "soon"),
+        ("MEMGATE_REFRESH_RETRY_WINDOW", "11m"),
+        ("MEMGATE_TOKEN_ALGORITHM", "HS256"),
+        ("MEMGATE_KEY_ROTATION", "1s"),
+        ("MEMGATE_KEY_PUBLISH_BEFORE", "1s"),
+        ("MEMGATE_MEMORY_BANK_KIND", "attic"),
+        ("MEMGATE_RATE_LIMIT", "0"),
+        ("MEMGATE_TRUSTED_PROXIES", "10.0.0.0/99"),
+        ("MEMGATE_LOG", "memgate=loud"),
+        ("MEMGATE_LOG_FORMAT", "xml"),
+    ] {
+        let error = refusal(&[(name, value)]);
+        assert!(error.starts_with(name), "{name}: {error}");
+        assert!(error.contains("must be"), "{name}: {error}");
+        assert!(name != "MEMGATE_MASTER_KEY" || !error.contains(value), "{error}");
+    }
+}
+
+#[test]
+fn the_environment_goes_before_the_file_and_the_file_before_the_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("memgate.toml");
+    std::fs::write(&file, "bcrypt_cost = 5\naccess_token_ttl = \"10m\"\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n")
+        .unwrap();
+    let variables = [("MEMGATE_BCRYPT_COST".to_owned(), "6".to_owned())];
+    let values = Values::gather(Some(&file), variables).unwrap();
+    let config = Config::from_values(&values).unwrap();
+    assert_eq!(config.bcrypt_cost, 6);
+    assert_eq!(config.access_token_ttl, Duration::from_mins(10));
+    assert_eq!(config.trusted_proxies.len(), 2);
+    let source = |wanted| values.iter().find(|(setting, ..)| setting.name == wanted).unwrap().2;
+    assert_eq!(
+        [source("bcrypt_cost"), source("access_token_ttl"), source("listen")],
+        [Source::Environment, Source::File, Source::Default]
+    );
+}
+
+#[test]
+fn a_file_with_a_mistake_is_refused_with_its_line_and_without_its_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("memgate.toml");
+    std::fs::write(&file, "bcrypt_cost = 5\ndatabase_url = \"postgres://me:hunter2@db\nlisten = 1\n").unwrap();
+    let error = Values::gather(Some(&file), []).err().unwrap().to_string();
+    assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
+    std::fs::write(&file, "bcrypt_costs = 5\n").unwrap();
+    let error = Values::gather(Some(&file), []).err().unwrap().to_string();
+    assert!(error.contains("did you mean `bcrypt_cost`?"), "{error}");
+    let missing = Values::gather(Some(&folder.path().join("none.toml")), []).err().unwrap().to_string();
+    assert!(missing.contains("none.toml"), "{missing}");
+}
+
+#[test]
+fn durations_are_read_in_the_usual_units() {
+    for (text, seconds) in [("90", 90), ("90s", 90), ("10m", 600), ("1h", 3600), ("30d", 2_592_000), ("1h 30m", 5400)] {
+        assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
+    }
+    assert_eq!(parse_duration("-1"), None);
+    assert_eq!(parse_duration("1.5"), None);
+}
+
+#[test]
+fn the_list_of_settings_is_documented_whole() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md")).unwrap();
+    for setting in SETTINGS {
+        assert!(
+            page.contains(&format!("`{}`", setting.variable())),
+            "docs/configuration.md lacks {}",
+            setting.variable()
+        );
+    }
+}
