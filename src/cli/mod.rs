@@ -1,1 +1,127 @@
-//! The command line.
+//! The command line: what an operator sees. One file a command.
+
+mod app;
+mod audit;
+mod config;
+mod demo;
+mod import;
+mod keys;
+mod migrate;
+mod openapi;
+mod output;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError};
+
+/// Gives AI assistants safe, durable memory.
+///
+/// memgate is an OAuth 2.0 server and a memory API in one binary. Everything it needs it finds in the environment
+/// (MEMGATE_*), in an optional TOML file, or in its defaults; `memgate config show` lists all settings.
+#[derive(Debug, Parser)]
+#[command(name = "memgate", version, max_term_width = 100)]
+#[command(after_help = "\
+Try it:
+  memgate demo                        a gate with sample memories, and requests to paste
+  memgate app create --name 'My GPT'  register an application and get its credentials
+  memgate serve                       serve it on http://127.0.0.1:8080
+
+Exit codes: 0 done, 1 it could not be done, 2 the command line or the configuration is wrong.")]
+struct Cli {
+    /// The configuration file (also MEMGATE_CONFIG)
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Demo(demo::Demo),
+    #[command(subcommand)]
+    App(app::App),
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    Audit(audit::Audit),
+    Import(import::Import),
+    #[command(subcommand)]
+    Migrate(migrate::Migrate),
+    Openapi(openapi::Openapi),
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An argument is wrong in a way that only the command itself can see.
+    #[error("{0}")]
+    Usage(String),
+    /// Anything else; its sources say more.
+    #[error(transparent)]
+    Failed(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl CliError {
+    fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Failed(error.into())
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) | Self::Usage(_) => ExitCode::from(2),
+            Self::Failed(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let Some(command) = cli.command else {
+        let shown = Cli::command().print_long_help();
+        return if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    };
+    // One provider for all TLS of this process; a second call, as in tests, changes nothing.
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    match execute(command, cli.config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            error.exit_code()
+        }
+    }
+}
+
+fn execute(command: Command, file: Option<PathBuf>) -> Result<(), CliError> {
+    // These two say something about the configuration, even about one that cannot be used.
+    match command {
+        Command::Config(command) => return command.run(file.as_deref()),
+        Command::Openapi(command) => return command.run(),
+        _ => {}
+    }
+    let config = Config::load(file.as_deref())?;
+    crate::telemetry::init(&config);
+    let runtime = tokio::runtime::Runtime::new().map_err(CliError::failed)?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(command) => command.run(config).await,
+            Command::Demo(command) => command.run(config).await,
+            Command::App(command) => command.run(&config).await,
+            Command::Keys(command) => command.run(&config).await,
+            Command::Audit(command) => command.run(&config).await,
+            Command::Import(command) => command.run(&config).await,
+            Command::Migrate(command) => command.run(&config).await,
+            Command::Openapi(_) | Command::Config(_) => Ok(()),
+        }
+    })
+}

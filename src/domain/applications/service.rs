@@ -228,6 +228,20 @@ impl ApplicationService {
         Ok(())
     }
 
+    /// Adds a secret and removes all the others, which are refused at once.
+    ///
+    /// # Errors
+    /// As [`add_secret`](Self::add_secret).
+    pub async fn rotate_secret(&self, id: ApplicationId) -> Result<IssuedSecret, ApplicationError> {
+        let before = self.get(id).await?;
+        let issued = self.add_secret(id, None).await?;
+        for old in &before.secrets {
+            self.repository.remove_secret(id, old.id, self.clock.now()).await?;
+            self.record(AuditKind::SecretRemoved, id).await;
+        }
+        Ok(issued)
+    }
+
     async fn make_secret(&self, expires_at: Option<Timestamp>) -> Result<IssuedSecret, ApplicationError> {
         let secret = ClientSecret::generate(&*self.entropy);
         let hash = self.hasher.hash(&secret).await?;

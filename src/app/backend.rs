@@ -1,0 +1,138 @@
+//! The driven side: the database and what stands on it. The service and the operator's commands share it.
+
+use std::sync::Arc;
+
+use secrecy::ExposeSecret as _;
+
+use super::master_key::{self, MasterKeyError};
+use crate::adapters::bcrypt::BcryptSecretHasher;
+use crate::adapters::jwt::SealingKeyVault;
+use crate::adapters::memory_bank::embedded::EmbeddedMemoryBank;
+use crate::adapters::persistence::{
+    Database, DatabaseError, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmSigningKeyStore,
+};
+use crate::adapters::system::{OsEntropy, SystemClock};
+use crate::config::{Config, MemoryBankKind};
+use crate::domain::applications::{ApplicationRepository, ApplicationService, SecretHasher};
+use crate::domain::audit::AuditLog;
+use crate::domain::memories::MemoryBank;
+use crate::domain::oauth::{KeyPolicy, KeyService, SigningKeyStore};
+use crate::domain::system::{Clock, Entropy, StorageError, Timestamp};
+
+/// The adapters that need no HTTP.
+#[derive(Clone)]
+pub struct Backend {
+    pub(super) config: Config,
+    pub(super) database: Database,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) repository: Arc<dyn ApplicationRepository>,
+    pub(super) hasher: Arc<dyn SecretHasher>,
+    pub(super) audit: Arc<dyn AuditLog>,
+    pub(super) embedded: Arc<EmbeddedMemoryBank>,
+}
+
+/// Why the driven side cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database cannot be used.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// There is no master key.
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    /// The signing keys cannot be read.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Backend {
+    /// Connects to the database that is configured.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn connect(config: &Config) -> Result<Database, DatabaseError> {
+        Database::connect(config.database_url.expose_secret(), DatabaseOptions::default()).await
+    }
+
+    /// Connects to the database, brings its schema up to date, and puts the adapters together.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(config: &Config) -> Result<Self, OpenError> {
+        let database = Self::connect(config).await?;
+        database.migrate_up().await?;
+        Ok(Self::with(config, database, Arc::new(SystemClock), Arc::new(OsEntropy)))
+    }
+
+    /// Puts the adapters together on a database whose schema is up to date.
+    pub(super) fn with(config: &Config, database: Database, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        let hasher = BcryptSecretHasher::new(config.bcrypt_cost, config.bcrypt_threads, Arc::clone(&clock), &*entropy);
+        let embedded = match config.memory_bank_kind {
+            MemoryBankKind::Embedded => EmbeddedMemoryBank::new(database.writer().clone(), database.reader().clone()),
+        };
+        Self {
+            config: config.clone(),
+            repository: Arc::new(SeaOrmApplicationRepository::new(database.clone())),
+            audit: Arc::new(SeaOrmAuditLog::new(database.clone())),
+            hasher: Arc::new(hasher),
+            embedded: Arc::new(embedded),
+            database,
+            clock,
+            entropy,
+        }
+    }
+
+    /// What an operator does with applications.
+    #[must_use]
+    pub fn applications(&self) -> ApplicationService {
+        ApplicationService::new(
+            Arc::clone(&self.repository),
+            Arc::clone(&self.hasher),
+            Arc::clone(&self.audit),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.entropy),
+        )
+    }
+
+    /// What happened to applications, secrets, keys and grants.
+    #[must_use]
+    pub fn audit(&self) -> Arc<dyn AuditLog> {
+        Arc::clone(&self.audit)
+    }
+
+    /// The memory bank that is configured.
+    #[must_use]
+    pub fn bank(&self) -> Arc<dyn MemoryBank> {
+        Arc::clone(&self.embedded) as Arc<dyn MemoryBank>
+    }
+
+    /// The present moment.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// What an operator does with signing keys. Needs the master key.
+    ///
+    /// # Errors
+    /// [`OpenError::MasterKey`], [`OpenError::Storage`].
+    pub async fn keys(&self) -> Result<KeyService, OpenError> {
+        Ok(self.keys_and_vault().await?.0)
+    }
+
+    pub(super) async fn keys_and_vault(&self) -> Result<(KeyService, Arc<SealingKeyVault>), OpenError> {
+        let store = Arc::new(SeaOrmSigningKeyStore::new(self.database.clone()));
+        let keys_exist = !store.list().await?.is_empty();
+        let master = master_key::resolve(&self.config, &*self.entropy, keys_exist)?;
+        let vault = Arc::new(SealingKeyVault::new(master, Arc::clone(&self.entropy)));
+        let policy = KeyPolicy {
+            access_token_algorithm: self.config.token_algorithm,
+            rotate_after: self.config.key_rotation,
+            publish_before: self.config.key_publish_before,
+        };
+        let (audit, clock) = (Arc::clone(&self.audit), Arc::clone(&self.clock));
+        let service = KeyService::new(store, Arc::clone(&vault) as Arc<_>, audit, clock, policy);
+        Ok((service, vault))
+    }
+}

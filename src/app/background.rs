@@ -1,0 +1,81 @@
+//! What has to be done now and then, off the path of requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use crate::adapters::jwt::JwtTokenIssuer;
+use crate::adapters::memory_bank::embedded::EmbeddedMemoryBank;
+use crate::domain::memories::WriteQueue;
+use crate::domain::oauth::{GrantStore, KeyService};
+use crate::domain::system::Clock;
+
+/// How soon a key that was rotated or retired by another process is noticed.
+const WATCH_KEYS_EVERY: Duration = Duration::from_secs(1);
+/// How often expired rows are looked for.
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
+/// How many rows are deleted at a time, so that nobody waits long for the database.
+const SWEEP_BATCH: u32 = 500;
+
+pub(super) struct Background {
+    pub(super) keys: KeyService,
+    pub(super) issuer: Arc<JwtTokenIssuer>,
+    pub(super) grants: Arc<dyn GrantStore>,
+    pub(super) queue: Arc<dyn WriteQueue>,
+    pub(super) embedded: Arc<EmbeddedMemoryBank>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Background {
+    /// Works until `stopped`.
+    pub(super) async fn run(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
+        let mut watch_keys = tokio::time::interval(WATCH_KEYS_EVERY);
+        let mut sweep = tokio::time::interval(SWEEP_EVERY);
+        watch_keys.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = stopped.wait_for(|stop| *stop) => return,
+                _ = watch_keys.tick() => self.watch_keys().await,
+                _ = sweep.tick() => self.sweep().await,
+            }
+        }
+    }
+
+    /// Makes new signing keys when they are due, and takes over those that others made or retired.
+    pub(super) async fn watch_keys(&self) {
+        match self.keys.maintain().await {
+            Ok(keys) => {
+                if let Err(error) = self.issuer.load(keys) {
+                    tracing::error!(error = %error, "the signing keys in the database cannot be used; the old ones stay");
+                }
+            }
+            Err(error) => tracing::warn!(error = %error, "the signing keys could not be looked at"),
+        }
+    }
+
+    /// Deletes what has expired, in small batches, until nothing is left.
+    pub(super) async fn sweep(&self) {
+        let now = self.clock.now();
+        loop {
+            let swept = tokio::try_join!(
+                async { self.grants.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
+                async { self.queue.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
+                async { self.embedded.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
+            );
+            match swept {
+                Ok((0, 0, 0)) => return,
+                Ok((grants, writes, memories)) => {
+                    tracing::debug!(grants, writes, memories, "deleted expired rows");
+                    tokio::task::yield_now().await;
+                }
+                Err(error) => {
+                    tracing::warn!(error, "expired rows could not be deleted; the next round tries again");
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The whole service: HTTP in front, the driven side behind it, and the work in the background.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use poem::listener::TcpAcceptor;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::backend::{Backend, OpenError};
+use super::background::Background;
+use crate::adapters::http::{self, Services, TrustedProxies};
+use crate::adapters::jwt::JwtTokenIssuer;
+use crate::adapters::persistence::{
+    CachedApplicationRepository, CachedGrantStore, DatabaseError, SeaOrmGrantStore, SeaOrmWriteQueue,
+};
+use crate::adapters::rate_limiter::InMemoryRateLimiter;
+use crate::adapters::system::{OsEntropy, SystemClock};
+use crate::config::Config;
+use crate::domain::applications::ApplicationRepository;
+use crate::domain::limits::{FailurePolicy, FailureThrottle};
+use crate::domain::memories::MemoryService;
+use crate::domain::oauth::{
+    AccessGuard, ClientAuthenticator, GrantStore, KeyError, TokenIssuer, TokenPolicy, TokenService, VaultError,
+};
+use crate::domain::system::{Clock, Entropy};
+
+/// How long requests that are under way may take when the service stops.
+const GRACE: Duration = Duration::from_secs(30);
+/// How long a connection may stay silent.
+const IDLE: Duration = Duration::from_secs(75);
+/// By how much the clocks of instances may differ.
+const LEEWAY: Duration = Duration::from_secs(5);
+
+/// What tests set differently.
+pub struct GateOptions {
+    /// Whether the schema is brought up to date.
+    pub migrate: bool,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Yields randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Default for GateOptions {
+    fn default() -> Self {
+        Self { migrate: true, clock: Arc::new(SystemClock), entropy: Arc::new(OsEntropy) }
+    }
+}
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The driven side cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The schema is not up to date, and must not be changed.
+    #[error("{0} migrations are pending: run `memgate migrate up`, or start without --no-migrate")]
+    PendingMigrations(usize),
+    /// The signing keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The address is taken or not there.
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+}
+
+impl From<DatabaseError> for StartError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Open(error.into())
+    }
+}
+
+impl From<VaultError> for StartError {
+    fn from(error: VaultError) -> Self {
+        Self::Keys(error.into())
+    }
+}
+
+/// The service, serving.
+pub struct Gate {
+    address: SocketAddr,
+    public_url: String,
+    background: Arc<Background>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Gate {
+    /// Starts the service. When it returns, the service answers.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(config: &Config, options: GateOptions) -> Result<Self, StartError> {
+        let database = Backend::connect(config).await?;
+        if options.migrate {
+            database.migrate_up().await?;
+        } else {
+            let pending = database.migrations().await?.iter().filter(|migration| !migration.applied).count();
+            if pending > 0 {
+                return Err(StartError::PendingMigrations(pending));
+            }
+        }
+        let backend = Backend::with(config, database, options.clock, options.entropy);
+        let (keys, vault) = backend.keys_and_vault().await?;
+        let issuer = Arc::new(JwtTokenIssuer::new(vault, keys.maintain().await?)?);
+
+        let listen = |error| StartError::Listen(config.listen, error);
+        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let acceptor = TcpAcceptor::from_tokio(listener);
+        let acceptor = acceptor.map_err(listen)?;
+        let address = match poem::listener::Acceptor::local_addr(&acceptor).first() {
+            Some(local) => local.as_socket_addr().copied().unwrap_or(config.listen),
+            None => config.listen,
+        };
+        let public_url = match &config.public_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => format!("http://{address}"),
+        };
+
+        let (clock, database) = (Arc::clone(&backend.clock), backend.database.clone());
+        let grants: Arc<dyn GrantStore> =
+            Arc::new(CachedGrantStore::new(Arc::new(SeaOrmGrantStore::new(database.clone())), Arc::clone(&clock)));
+        let queue = Arc::new(SeaOrmWriteQueue::new(database));
+        let background = Arc::new(Background {
+            keys,
+            issuer: Arc::clone(&issuer),
+            grants: Arc::clone(&grants),
+            queue: Arc::clone(&queue) as Arc<_>,
+            embedded: Arc::clone(&backend.embedded),
+            clock,
+        });
+        let services = services(config, &backend, public_url.clone(), issuer, grants, queue);
+
+        let (stop, stopped) = watch::channel(false);
+        let server = poem::Server::new_with_acceptor(acceptor).idle_timeout(IDLE);
+        let mut server_stopped = stopped.clone();
+        let serve = server.run_with_graceful_shutdown(
+            http::routes(services),
+            async move {
+                // A sender that is gone means that the gate was dropped.
+                let _dropped = server_stopped.wait_for(|stop| *stop).await;
+            },
+            Some(GRACE),
+        );
+        let tasks = vec![
+            tokio::spawn(async move {
+                if let Err(error) = serve.await {
+                    tracing::error!(error = %error, "the HTTP server ended");
+                }
+            }),
+            tokio::spawn(Arc::clone(&background).run(stopped)),
+        ];
+        Ok(Self { address, public_url, background, stop, tasks })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL by which clients reach it, without a slash at its end.
+    #[must_use]
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
+    /// Does at once what the background does now and then.
+    pub async fn run_background_work(&self) {
+        self.background.watch_keys().await;
+        self.background.sweep().await;
+    }
+
+    /// Stops: requests that are under way are finished, new ones are not accepted.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(error = %error, "a task ended badly");
+            }
+        }
+    }
+}
+
+/// Puts the services of the domain together.
+fn services(
+    config: &Config,
+    backend: &Backend,
+    public_url: String,
+    issuer: Arc<JwtTokenIssuer>,
+    grants: Arc<dyn GrantStore>,
+    queue: Arc<SeaOrmWriteQueue>,
+) -> Services {
+    let (clock, entropy) = (Arc::clone(&backend.clock), Arc::clone(&backend.entropy));
+    let issuer: Arc<dyn TokenIssuer> = issuer;
+    let applications: Arc<dyn ApplicationRepository> =
+        Arc::new(CachedApplicationRepository::new(Arc::clone(&backend.repository), Arc::clone(&clock)));
+    let policy = Arc::new(TokenPolicy {
+        audience: public_url.clone(),
+        issuer: public_url,
+        access_token_ttl: config.access_token_ttl,
+        refresh_token_ttl: config.refresh_token_ttl,
+        grant_ttl: config.grant_ttl,
+        retry_window: config.refresh_retry_window,
+        leeway: LEEWAY,
+    });
+    let clients = ClientAuthenticator::new(
+        Arc::clone(&applications),
+        Arc::clone(&backend.hasher),
+        Arc::new(FailureThrottle::new(FailurePolicy::default())),
+        Arc::clone(&clock),
+    );
+    let guard = AccessGuard::new(
+        Arc::clone(&issuer),
+        Arc::clone(&grants),
+        applications,
+        Arc::clone(&clock),
+        Arc::clone(&policy),
+    );
+    let audit = Arc::clone(&backend.audit);
+    let tokens = TokenService::new(
+        clients,
+        issuer,
+        grants,
+        Arc::clone(&audit),
+        Arc::clone(&clock),
+        Arc::clone(&entropy),
+        Arc::clone(&policy),
+    );
+    let memories = MemoryService::new(
+        backend.bank(),
+        queue,
+        Arc::new(InMemoryRateLimiter::default()),
+        config.rate_limit,
+        audit,
+        Arc::clone(&clock),
+    );
+    Services {
+        tokens,
+        guard,
+        memories,
+        policy,
+        database: Arc::new(backend.database.clone()),
+        clock,
+        entropy,
+        trusted_proxies: TrustedProxies::new(config.trusted_proxies.clone()),
+    }
+}

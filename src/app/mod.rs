@@ -1,0 +1,12 @@
+//! The composition root: the only place where ports meet adapters.
+
+mod backend;
+mod background;
+mod gate;
+mod import;
+mod master_key;
+
+pub use backend::{Backend, OpenError};
+pub use gate::{Gate, GateOptions, StartError};
+pub use import::{ImportRow, Importer, RowError};
+pub use master_key::MasterKeyError;

@@ -1,0 +1,183 @@
+//! The arguments of `app create` and `app update`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::cli::CliError;
+use crate::config::parse_duration;
+use crate::domain::applications::{
+    ApplicationChanges, ApplicationName, CategoryAccess, ClientKind, GrantType, NewApplication, Permission,
+    RedirectUri, RequestsPerMinute, SpaceName, TokenLifetime,
+};
+use crate::domain::ids::ApplicationId;
+use crate::domain::memories::Category;
+
+/// The word for "what the configuration says".
+const DEFAULT: &str = "default";
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct CreateArguments {
+    /// What people read, 1 to 100 characters
+    #[arg(long)]
+    name: ApplicationName,
+    /// What it may do, repeatable: memory:read, memory:write, memory:delete [default: read and write]
+    #[arg(long = "permission", value_name = "PERMISSION")]
+    permissions: Vec<Permission>,
+    /// How it may get tokens, repeatable: client_credentials, refresh_token [default: both]
+    #[arg(long = "grant", value_name = "GRANT")]
+    grants: Vec<GrantType>,
+    /// Where an authorization may be sent, repeatable
+    #[arg(long = "redirect-uri", value_name = "URI")]
+    redirect_uris: Vec<RedirectUri>,
+    /// A memory space to share with other applications [default: one of its own]
+    #[arg(long, value_name = "NAME")]
+    space: Option<SpaceName>,
+    /// See and write only memories of this category, repeatable [default: all]
+    #[arg(long = "category", value_name = "CATEGORY")]
+    categories: Vec<Category>,
+    /// Requests a minute [default: as configured]
+    #[arg(long, value_name = "NUMBER", value_parser = parse_rate_limit)]
+    rate_limit: Option<RequestsPerMinute>,
+    /// How long its access tokens live, such as 10m; at most 24h [default: as configured]
+    #[arg(long, value_name = "DURATION", value_parser = parse_lifetime)]
+    access_token_ttl: Option<TokenLifetime>,
+    /// How long its refresh tokens may lie unused, such as 30d; at most 366d [default: as configured]
+    #[arg(long, value_name = "DURATION", value_parser = parse_lifetime)]
+    refresh_token_ttl: Option<TokenLifetime>,
+    /// It cannot keep a secret and gets none, such as a native program
+    #[arg(long)]
+    public: bool,
+    /// Print one JSON object with client_id and client_secret
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl CreateArguments {
+    pub(super) fn into_new(self) -> NewApplication {
+        let or = |given: Vec<Permission>| match given.as_slice() {
+            [] => [Permission::MemoryRead, Permission::MemoryWrite].into_iter().collect(),
+            _ => given.into_iter().collect(),
+        };
+        let kind = if self.public { ClientKind::Public } else { ClientKind::Confidential };
+        let grants = match (self.grants.as_slice(), kind) {
+            ([], ClientKind::Confidential) => GrantType::ALL.into_iter().collect(),
+            ([], ClientKind::Public) => [GrantType::RefreshToken].into_iter().collect(),
+            _ => self.grants.into_iter().collect(),
+        };
+        NewApplication {
+            name: self.name,
+            kind,
+            permissions: or(self.permissions),
+            grants,
+            redirect_uris: self.redirect_uris,
+            space: self.space,
+            categories: access_to(self.categories),
+            rate_limit: self.rate_limit,
+            access_token_ttl: self.access_token_ttl,
+            refresh_token_ttl: self.refresh_token_ttl,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct UpdateArguments {
+    /// The application's id (its client_id)
+    #[arg(value_name = "CLIENT_ID")]
+    id: ApplicationId,
+    /// What people read, 1 to 100 characters
+    #[arg(long)]
+    name: Option<ApplicationName>,
+    /// What it may do, repeatable; replaces all it had. Acts at once on tokens already issued
+    #[arg(long = "permission", value_name = "PERMISSION")]
+    permissions: Vec<Permission>,
+    /// How it may get tokens, repeatable; replaces all it had
+    #[arg(long = "grant", value_name = "GRANT")]
+    grants: Vec<GrantType>,
+    /// Where an authorization may be sent, repeatable; replaces all it had
+    #[arg(long = "redirect-uri", value_name = "URI")]
+    redirect_uris: Vec<RedirectUri>,
+    /// Remove all redirect URIs
+    #[arg(long, conflicts_with = "redirect_uris")]
+    no_redirect_uris: bool,
+    /// Another memory space; memories do not move along
+    #[arg(long, value_name = "NAME")]
+    space: Option<SpaceName>,
+    /// See and write only memories of this category, repeatable; replaces all it had
+    #[arg(long = "category", value_name = "CATEGORY")]
+    categories: Vec<Category>,
+    /// See and write memories of every category
+    #[arg(long, conflicts_with = "categories")]
+    all_categories: bool,
+    /// Requests a minute, or `default` for what is configured
+    #[arg(long, value_name = "NUMBER", value_parser = or_default(parse_rate_limit))]
+    rate_limit: Option<OrDefault<RequestsPerMinute>>,
+    /// How long its access tokens live, such as 10m, or `default`
+    #[arg(long, value_name = "DURATION", value_parser = or_default(parse_lifetime))]
+    access_token_ttl: Option<OrDefault<TokenLifetime>>,
+    /// How long its refresh tokens may lie unused, such as 30d, or `default`
+    #[arg(long, value_name = "DURATION", value_parser = or_default(parse_lifetime))]
+    refresh_token_ttl: Option<OrDefault<TokenLifetime>>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl UpdateArguments {
+    pub(super) fn into_changes(self) -> Result<(ApplicationId, ApplicationChanges), CliError> {
+        fn given<T, C: FromIterator<T>>(values: Vec<T>) -> Option<C> {
+            (!values.is_empty()).then(|| values.into_iter().collect())
+        }
+        let changes = ApplicationChanges {
+            name: self.name,
+            permissions: given(self.permissions),
+            grants: given(self.grants),
+            redirect_uris: if self.no_redirect_uris { Some(Vec::new()) } else { given(self.redirect_uris) },
+            space: self.space,
+            categories: match (self.all_categories, self.categories.is_empty()) {
+                (false, true) => None,
+                _ => Some(access_to(self.categories)),
+            },
+            rate_limit: self.rate_limit.map(|value| value.0),
+            access_token_ttl: self.access_token_ttl.map(|value| value.0),
+            refresh_token_ttl: self.refresh_token_ttl.map(|value| value.0),
+            enabled: None,
+        };
+        if changes.is_empty() {
+            return Err(CliError::Usage(
+                "name at least one thing to change; `memgate app update --help` lists them".into(),
+            ));
+        }
+        Ok((self.id, changes))
+    }
+}
+
+/// A value, or `default`.
+#[derive(Clone, Copy, Debug)]
+struct OrDefault<T>(Option<T>);
+
+fn or_default<T: Clone + Send + Sync + 'static>(
+    parse: fn(&str) -> Result<T, String>,
+) -> impl Fn(&str) -> Result<OrDefault<T>, String> + Clone + Send + Sync + 'static {
+    move |text| if text == DEFAULT { Ok(OrDefault(None)) } else { parse(text).map(|value| OrDefault(Some(value))) }
+}
+
+fn parse_rate_limit(text: &str) -> Result<RequestsPerMinute, String> {
+    let number: u32 = text.parse().map_err(|_| "must be a whole number, such as 600".to_owned())?;
+    RequestsPerMinute::try_from(number).map_err(|error| error.problem().to_owned())
+}
+
+fn parse_lifetime(text: &str) -> Result<TokenLifetime, String> {
+    TokenLifetime::try_from(lifetime(text)?).map_err(|error| error.problem().to_owned())
+}
+
+/// Reads a duration of at least a second.
+pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "must be a duration in whole seconds, such as 90s, 10m, 1h or 30d".to_owned())
+}
+
+fn access_to(categories: Vec<Category>) -> CategoryAccess {
+    if categories.is_empty() { CategoryAccess::All } else { CategoryAccess::Only(categories.into_iter().collect()) }
+}

@@ -1,0 +1,77 @@
+//! `memgate app secret`: the secrets of an application.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::arguments::lifetime;
+use super::{Named, explain, view};
+use crate::cli::{CliError, output};
+use crate::domain::applications::ApplicationService;
+use crate::domain::ids::{ApplicationId, SecretId};
+
+/// Add, list, remove and rotate secrets; several can be valid at a time.
+#[derive(Debug, Subcommand)]
+pub(super) enum Secret {
+    /// Add a secret and print it; it is shown this once, and the ones there are stay valid
+    Add(Add),
+    /// List the secrets, without the secrets themselves
+    List(Named),
+    /// Remove a secret; it is refused at once
+    Remove(Remove),
+    /// Add a secret, print it, and remove all the others at once
+    Rotate(Named),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Add {
+    /// The application's id (its client_id)
+    #[arg(value_name = "CLIENT_ID")]
+    id: ApplicationId,
+    /// After how long it is refused, such as 30d [default: never]
+    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
+    expires_in: Option<Duration>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Remove {
+    /// The application's id (its client_id)
+    #[arg(value_name = "CLIENT_ID")]
+    id: ApplicationId,
+    /// The secret's id, as `app secret list` shows it
+    secret_id: SecretId,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Secret {
+    pub(super) async fn run(self, applications: &ApplicationService) -> Result<(), CliError> {
+        match self {
+            Self::Add(add) => {
+                let issued = applications.add_secret(add.id, add.expires_in).await.map_err(explain)?;
+                view::issued_secret(add.id, &issued, add.json)
+            }
+            Self::List(named) => {
+                let application = applications.get(named.id).await.map_err(explain)?;
+                view::secrets(&application, named.json)
+            }
+            Self::Remove(remove) => {
+                applications.remove_secret(remove.id, remove.secret_id).await.map_err(explain)?;
+                if remove.json {
+                    output::json(&json!({ "secret_id": remove.secret_id.to_string(), "removed": true }))
+                } else {
+                    output::line(format!("Removed the secret {}.", remove.secret_id))
+                }
+            }
+            Self::Rotate(named) => {
+                let issued = applications.rotate_secret(named.id).await.map_err(explain)?;
+                view::issued_secret(named.id, &issued, named.json)
+            }
+        }
+    }
+}

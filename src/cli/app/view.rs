@@ -1,0 +1,142 @@
+//! How applications and secrets are shown.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::cli::{CliError, output};
+use crate::domain::applications::{
+    Application, CategoryAccess, GrantType, IssuedSecret, Permission, Registration, StoredSecret, TokenLifetime,
+};
+use crate::domain::ids::ApplicationId;
+use crate::domain::system::Timestamp;
+
+pub(super) fn application(application: &Application, json: bool) -> Result<(), CliError> {
+    let value = application_json(application);
+    if json {
+        return output::json(&value);
+    }
+    let Value::Object(members) = value else { return Ok(()) };
+    let rows: Vec<Vec<String>> = members
+        .iter()
+        .filter(|(name, _)| *name != "secrets")
+        .map(|(name, value)| vec![name.clone(), plain(value)])
+        .collect();
+    output::table(&["member", "value"], &rows)?;
+    output::line("")?;
+    secrets(application, false)
+}
+
+pub(super) fn list(applications: &[Arc<Application>], json: bool) -> Result<(), CliError> {
+    if json {
+        return output::json(&applications.iter().map(|a| application_json(a)).collect::<Vec<_>>());
+    }
+    let rows: Vec<Vec<String>> = applications
+        .iter()
+        .map(|a| {
+            let state = if a.enabled { "enabled" } else { "disabled" };
+            vec![
+                a.client_id.to_string(),
+                a.name.to_string(),
+                state.into(),
+                a.permissions.to_string(),
+                a.space.to_string(),
+            ]
+        })
+        .collect();
+    output::table(&["client_id", "name", "state", "permissions", "space"], &rows)
+}
+
+pub(super) fn registration(registration: &Registration, json: bool) -> Result<(), CliError> {
+    let secret = registration.secret.as_ref();
+    if json {
+        let mut value = application_json(&registration.application);
+        if let (Some(members), Some(secret)) = (value.as_object_mut(), secret) {
+            members.insert("client_secret".to_owned(), secret.expose().into());
+        }
+        return output::json(&value);
+    }
+    output::line(format!("Registered {}.", registration.application.name))?;
+    output::line(format!("client_id      {}", registration.application.client_id))?;
+    if let Some(secret) = secret {
+        output::line(format!("client_secret  {}", secret.expose()))?;
+        output::line("Keep the secret now: only its hash is stored, and it is not shown again.")?;
+    }
+    Ok(())
+}
+
+pub(super) fn issued_secret(id: ApplicationId, issued: &IssuedSecret, json: bool) -> Result<(), CliError> {
+    if json {
+        let mut value = secret_json(&issued.stored);
+        if let Some(members) = value.as_object_mut() {
+            members.insert("client_id".to_owned(), id.to_string().into());
+            members.insert("client_secret".to_owned(), issued.secret.expose().into());
+        }
+        return output::json(&value);
+    }
+    output::line(format!("client_id      {id}"))?;
+    output::line(format!("client_secret  {}", issued.secret.expose()))?;
+    output::line(format!("secret_id      {}", issued.stored.id))?;
+    output::line("Keep the secret now: only its hash is stored, and it is not shown again.")
+}
+
+pub(super) fn secrets(application: &Application, json: bool) -> Result<(), CliError> {
+    if json {
+        return output::json(&application.secrets.iter().map(secret_json).collect::<Vec<_>>());
+    }
+    let rows: Vec<Vec<String>> = application
+        .secrets
+        .iter()
+        .map(|secret| {
+            let at = |moment: Option<Timestamp>| moment.map_or("never".to_owned(), |at| at.to_string());
+            let (created, expires) = (secret.created_at.to_string(), at(secret.expires_at));
+            vec![secret.id.to_string(), secret.hint.to_string(), created, expires, at(secret.last_used_at)]
+        })
+        .collect();
+    output::table(&["secret_id", "secret", "created_at", "expires_at", "last_used_at"], &rows)
+}
+
+fn application_json(application: &Application) -> Value {
+    let seconds = |ttl: Option<TokenLifetime>| ttl.map(TokenLifetime::as_seconds);
+    json!({
+        "client_id": application.client_id.to_string(),
+        "name": application.name.as_str(),
+        "kind": application.kind.as_str(),
+        "enabled": application.enabled,
+        "permissions": application.permissions.iter().map(Permission::as_str).collect::<Vec<_>>(),
+        "grants": application.grants.iter().copied().map(GrantType::as_str).collect::<Vec<_>>(),
+        "redirect_uris": application.redirect_uris.iter().map(|uri| uri.as_str()).collect::<Vec<_>>(),
+        "space": application.space.as_str(),
+        "categories": match &application.categories {
+            CategoryAccess::All => Value::Null,
+            CategoryAccess::Only(allowed) => allowed.iter().map(|category| category.as_str()).collect(),
+        },
+        "rate_limit": application.rate_limit.map(|limit| limit.get()),
+        "access_token_ttl": seconds(application.access_token_ttl),
+        "refresh_token_ttl": seconds(application.refresh_token_ttl),
+        "created_at": application.created_at.to_string(),
+        "updated_at": application.updated_at.to_string(),
+        "secrets": application.secrets.iter().map(secret_json).collect::<Vec<_>>(),
+    })
+}
+
+fn secret_json(secret: &StoredSecret) -> Value {
+    json!({
+        "secret_id": secret.id.to_string(),
+        "hint": secret.hint.to_string(),
+        "created_at": secret.created_at.to_string(),
+        "expires_at": secret.expires_at.map(|at| at.to_string()),
+        "last_used_at": secret.last_used_at.map(|at| at.to_string()),
+    })
+}
+
+/// A JSON value as a person reads it.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "default".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "none".to_owned(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}

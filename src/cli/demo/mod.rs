@@ -1,0 +1,151 @@
+//! `memgate demo`: a gate to try, with memories in it.
+
+mod http;
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use self::http::Client;
+use super::serve::until_told_to_stop;
+use super::{CliError, output};
+use crate::app::{Backend, Gate, GateOptions, Importer, StartError};
+use crate::config::Config;
+use crate::domain::applications::{
+    ApplicationName, CategoryAccess, ClientKind, GrantType, NewApplication, Permissions,
+};
+
+const MEMORIES: &str = include_str!("../../../samples/memories.jsonl");
+const QUESTIONS: &str = include_str!("../../../samples/questions.json");
+/// How many of the sample questions are asked.
+const ASKED: usize = 4;
+const AT_A_TIME: usize = 32;
+
+/// Try it: a gate on a temporary database, an application, sample memories, and requests to paste
+///
+/// Everything is gone when it stops.
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// Address and port to serve on [default: the configured one, or a free port if that is taken]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Stop after the last request instead of serving on
+    #[arg(long)]
+    exit: bool,
+}
+
+#[derive(Deserialize)]
+struct Question {
+    question: String,
+}
+
+impl Demo {
+    pub(super) async fn run(self, config: Config) -> Result<(), CliError> {
+        let folder = tempfile::tempdir().map_err(CliError::failed)?;
+        let config = temporary(config, folder.path());
+        let gate = self.start(config.clone()).await?;
+        let shown = show(&config, &gate).await;
+        if shown.is_ok() && !self.exit {
+            let url = gate.public_url();
+            output::line(format!("\n# Swagger UI: {url}/docs (Authorize with the client_id and client_secret above)"))?;
+            output::line("# Serving until you press Ctrl-C; the database is temporary and goes with it.")?;
+            until_told_to_stop().await?;
+        }
+        gate.stop().await;
+        shown
+    }
+
+    async fn start(&self, mut config: Config) -> Result<Gate, CliError> {
+        config.listen = self.listen.unwrap_or(config.listen);
+        match Gate::start(&config, GateOptions::default()).await {
+            Err(StartError::Listen(address, _)) if self.listen.is_none() => {
+                output::line(format!("# {address} is taken, so a free port is used."))?;
+                config.listen.set_port(0);
+                Gate::start(&config, GateOptions::default()).await.map_err(CliError::failed)
+            }
+            started => started.map_err(CliError::failed),
+        }
+    }
+}
+
+/// The configuration with a database of its own, and with nothing that belongs to a real installation.
+fn temporary(mut config: Config, folder: &Path) -> Config {
+    config.database_url = format!("sqlite://{}?mode=rwc", folder.join("demo.db").display()).into();
+    config.master_key = None;
+    config.public_url = None;
+    config
+}
+
+async fn show(config: &Config, gate: &Gate) -> Result<(), CliError> {
+    let backend = Backend::open(config).await.map_err(CliError::failed)?;
+    output::line("# 1. Register an application (as `memgate app create` does).")?;
+    let registration = backend.applications().register(demo_application()?).await.map_err(CliError::failed)?;
+    let client_id = registration.application.client_id.to_string();
+    let secret = registration.secret.ok_or_else(|| CliError::failed("the demo application has no secret"))?;
+    output::line(format!("client_id      {client_id}\nclient_secret  {}", secret.expose()))?;
+
+    output::line("\n# 2. Load the sample memories (as `memgate import` does).")?;
+    let count = load(&backend, &registration.application).await?;
+    output::line(format!("{count} memories"))?;
+
+    let mut client = Client::new(gate.public_url())?;
+    output::line("\n# 3. Get a token.")?;
+    client.fetch_token(&client_id, secret.expose()).await?;
+
+    output::line("\n# 4. Store a memory.")?;
+    let memory = json!({
+        "content": "The demo of memgate was watched with interest; the next step is to connect a real GPT.",
+        "categories": ["work"],
+        "context": { "conversation_id": "demo" },
+    });
+    client.post("/api/v1/memories", &memory).await?;
+
+    output::line("\n# 5. Find memories again.")?;
+    let questions: Vec<Question> = serde_json::from_str(QUESTIONS).map_err(CliError::failed)?;
+    let asked = questions.into_iter().take(ASKED).map(|question| question.question);
+    for question in asked.chain(["What is the next step after the demo?".to_owned()]) {
+        client.post("/api/v1/search", &json!({ "query": question, "limit": 1 })).await?;
+        output::line("")?;
+    }
+    Ok(())
+}
+
+fn demo_application() -> Result<NewApplication, CliError> {
+    Ok(NewApplication {
+        name: "Demo GPT".parse::<ApplicationName>().map_err(CliError::failed)?,
+        kind: ClientKind::Confidential,
+        permissions: Permissions::all(),
+        grants: GrantType::ALL.into_iter().collect(),
+        redirect_uris: Vec::new(),
+        space: None,
+        categories: CategoryAccess::All,
+        rate_limit: None,
+        access_token_ttl: None,
+        refresh_token_ttl: None,
+    })
+}
+
+async fn load(backend: &Backend, application: &crate::domain::applications::Application) -> Result<usize, CliError> {
+    let mut importer = Importer::new(backend, application);
+    let mut running: JoinSet<Result<(), CliError>> = JoinSet::new();
+    let mut count = 0;
+    for line in MEMORIES.lines() {
+        let row = importer.parse(line).map_err(CliError::failed)?;
+        let bank = importer.bank();
+        if running.len() == AT_A_TIME
+            && let Some(done) = running.join_next().await
+        {
+            done.map_err(CliError::failed)??;
+        }
+        running.spawn(async move { bank.create(&row.scope, &row.memory).await.map(drop).map_err(CliError::failed) });
+        count += 1;
+    }
+    while let Some(done) = running.join_next().await {
+        done.map_err(CliError::failed)??;
+    }
+    Ok(count)
+}

@@ -1,0 +1,101 @@
+//! `memgate keys`: the signing keys.
+
+use std::io::Read as _;
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{CliError, output};
+use crate::app::Backend;
+use crate::config::Config;
+use crate::domain::oauth::{KeyId, MasterKey};
+
+/// Look after the keys that sign tokens.
+#[derive(Debug, Subcommand)]
+pub(super) enum Keys {
+    /// List the keys and what each is good for at present
+    List {
+        /// Print one JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make new keys; they are published at once and sign after MEMGATE_KEY_PUBLISH_BEFORE
+    Rotate {
+        /// Let the new keys sign at once, because an old one may be known to somebody
+        #[arg(long)]
+        now: bool,
+        /// Print one JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a key out of use at once: every token that it signed is refused
+    Retire {
+        /// The key's id, as `keys list` shows it
+        #[arg(value_name = "KEY_ID")]
+        id: KeyId,
+    },
+    /// Encrypt the keys anew with another master key, which is read from standard input
+    ///
+    /// Stop the service, run this with the old master key configured and the new one on standard input, configure the
+    /// new one, and start the service.
+    Rewrap,
+}
+
+impl Keys {
+    pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
+        let backend = Backend::open(config).await.map_err(CliError::failed)?;
+        let keys = backend.keys().await.map_err(CliError::failed)?;
+        match self {
+            Self::List { json } => {
+                let listed = keys.list().await.map_err(CliError::failed)?;
+                if json {
+                    let values = listed.iter().map(|(key, state)| {
+                        json!({
+                            "key_id": key.id.as_str(), "purpose": key.purpose.as_str(),
+                            "algorithm": key.algorithm.as_str(), "state": state.as_str(),
+                            "created_at": key.created_at.to_string(), "signs_from": key.activates_at.to_string(),
+                        })
+                    });
+                    return output::json(&values.collect::<Vec<_>>());
+                }
+                let rows = listed.iter().map(|(key, state)| {
+                    let (purpose, algorithm) = (key.purpose.as_str(), key.algorithm.as_str());
+                    let text = [key.id.as_str(), purpose, algorithm, state.as_str()].map(str::to_owned);
+                    [text.as_slice(), &[key.activates_at.to_string()]].concat()
+                });
+                output::table(&["key_id", "purpose", "algorithm", "state", "signs_from"], &rows.collect::<Vec<_>>())
+            }
+            Self::Rotate { now, json } => {
+                let made = keys.rotate(now).await.map_err(CliError::failed)?;
+                if json {
+                    let values = made.iter().map(|key| {
+                        json!({
+                            "key_id": key.id.as_str(), "purpose": key.purpose.as_str(),
+                            "signs_from": key.activates_at.to_string(),
+                        })
+                    });
+                    return output::json(&values.collect::<Vec<_>>());
+                }
+                for key in made {
+                    let (id, purpose, from) = (&key.id, key.purpose.as_str(), key.activates_at);
+                    output::line(format!("Made {id} for {purpose}; it signs from {from}."))?;
+                }
+                Ok(())
+            }
+            Self::Retire { id } => {
+                keys.retire(&id).await.map_err(CliError::failed)?;
+                output::line(format!("Retired {id}. The tokens that it signed are refused."))
+            }
+            Self::Rewrap => {
+                let mut text = String::new();
+                std::io::stdin().read_to_string(&mut text).map_err(CliError::failed)?;
+                let master = MasterKey::parse("the new master key on standard input", &text);
+                let master = master.map_err(|error| CliError::Usage(error.to_string()))?;
+                let count = keys.rewrap(&master).await.map_err(CliError::failed)?;
+                output::line(format!(
+                    "Encrypted {count} keys with the new master key. Configure it before the next start."
+                ))
+            }
+        }
+    }
+}
