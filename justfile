@@ -1,0 +1,57 @@
+# One recipe for each habit. Everything works without `just` too: each line is an ordinary command.
+
+# list the recipes
+default:
+    @just --list
+
+# a gate with sample memories, to try
+demo:
+    cargo run --release -- demo
+
+# serve on the configured address
+run *ARGS:
+    cargo run --release -- serve {{ARGS}}
+
+# all tests; those on PostgreSQL need its server binaries
+test *ARGS:
+    cargo test --workspace {{ARGS}}
+
+# formatting and lints, as CI asks for them
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# format the code
+fmt:
+    cargo fmt --all
+
+# renew the generated documents
+openapi:
+    cargo run -- openapi > openapi/openapi.json
+
+# everything that CI does
+ci:
+    .ci/run
+
+# the benchmark: memgate against a floor, in one run
+bench *ARGS:
+    cargo build --release --bin memgate --example floor --example bench
+    target/release/examples/bench {{ARGS}}
+
+# recall of the search on a file of conversations and questions
+eval-retrieval FILE:
+    cargo run --release --example eval-retrieval -- {{FILE}}
+
+# line coverage of the workspace (installs cargo-tarpaulin on first use)
+coverage *ARGS:
+    command -v cargo-tarpaulin > /dev/null || cargo install --locked cargo-tarpaulin
+    cargo tarpaulin --config tarpaulin.toml {{ARGS}}
+
+# mutation tests of the OAuth rules (installs cargo-mutants on first use)
+mutants *ARGS:
+    command -v cargo-mutants > /dev/null || cargo install --locked cargo-mutants
+    cargo mutants --package memgate-domain --file 'src/domain/oauth/**/*.rs' --features testing {{ARGS}}
+
+# fuzz a target for a minute: token_request or bearer_header (needs cargo-fuzz)
+fuzz TARGET *ARGS:
+    RUSTC_BOOTSTRAP=1 cargo fuzz run {{TARGET}} -- -max_total_time=60 {{ARGS}}
