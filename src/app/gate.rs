@@ -83,6 +83,7 @@ impl From<VaultError> for StartError {
 pub struct Gate {
     address: SocketAddr,
     public_url: String,
+    backend: Backend,
     background: Arc<Background>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -153,7 +154,7 @@ impl Gate {
             }),
             tokio::spawn(Arc::clone(&background).run(stopped)),
         ];
-        Ok(Self { address, public_url, background, stop, tasks })
+        Ok(Self { address, public_url, backend, background, stop, tasks })
     }
 
     /// Where it listens.
@@ -166,6 +167,12 @@ impl Gate {
     #[must_use]
     pub fn public_url(&self) -> &str {
         &self.public_url
+    }
+
+    /// The driven side, as an operator's commands use it.
+    #[must_use]
+    pub fn backend(&self) -> &Backend {
+        &self.backend
     }
 
     /// Does at once what the background does now and then.
