@@ -104,3 +104,95 @@ impl SecretHasher for BcryptSecretHasher {
         self.decoy.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use memgate_domain::testing::{FixedClock, SeededEntropy};
+
+    use super::*;
+
+    fn hasher(clock: &FixedClock) -> BcryptSecretHasher {
+        BcryptSecretHasher::new(4, 1, Arc::new(clock.clone()), &SeededEntropy::default())
+    }
+
+    fn secrets() -> [ClientSecret; 2] {
+        let entropy = SeededEntropy::default();
+        [ClientSecret::generate(&entropy), ClientSecret::generate(&entropy)]
+    }
+
+    #[tokio::test]
+    async fn the_right_secret_is_verified_and_no_other() {
+        let hasher = hasher(&FixedClock::default());
+        let [right, wrong] = secrets();
+        let hash = hasher.hash(&right).await.unwrap();
+        assert!(hash.as_str().starts_with("$2b$04$"));
+        assert!(hasher.verify(&right, &hash).await.unwrap());
+        assert!(!hasher.verify(&wrong, &hash).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_verification_is_remembered_for_ten_minutes_and_for_its_own_hash_only() {
+        let clock = FixedClock::default();
+        let hasher = hasher(&clock);
+        let [right, wrong] = secrets();
+        let [hash, other] = [hasher.hash(&right).await.unwrap(), hasher.hash(&right).await.unwrap()];
+        assert!(!hasher.remembers(&right, &hash));
+        hasher.verify(&right, &hash).await.unwrap();
+        hasher.verify(&wrong, &hash).await.unwrap();
+        assert!(hasher.remembers(&right, &hash));
+        assert!(!hasher.remembers(&wrong, &hash), "a failure is not remembered");
+        assert!(!hasher.remembers(&right, &other), "another hash of the same secret is another secret");
+        clock.advance(REMEMBERED_FOR.saturating_sub(Duration::from_millis(1)));
+        assert!(hasher.remembers(&right, &hash));
+        clock.advance(Duration::from_millis(1));
+        assert!(!hasher.remembers(&right, &hash));
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_jumps_back_ends_a_memory() {
+        let clock = FixedClock::default();
+        let hasher = hasher(&clock);
+        let [right, _] = secrets();
+        let hash = hasher.hash(&right).await.unwrap();
+        hasher.verify(&right, &hash).await.unwrap();
+        clock.jump_back(Duration::from_secs(1));
+        assert!(!hasher.remembers(&right, &hash));
+    }
+
+    #[tokio::test]
+    async fn the_decoy_takes_a_real_verification_and_fails_it() {
+        let hasher = hasher(&FixedClock::default());
+        let [secret, _] = secrets();
+        assert!(!hasher.verify(&secret, &hasher.decoy()).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_a_hash_is_an_error_and_not_a_wrong_secret() {
+        let hasher = hasher(&FixedClock::default());
+        let [secret, _] = secrets();
+        let hash = SecretHash::from_stored("plain text".to_owned());
+        assert!(matches!(hasher.verify(&secret, &hash).await, Err(HasherError::Failed(_))));
+    }
+
+    #[tokio::test]
+    async fn callers_beyond_the_queue_are_turned_away_at_once() {
+        let hasher = Arc::new(hasher(&FixedClock::default()));
+        let [secret, _] = secrets();
+        // The only thread is busy for as long as this permit is held.
+        let busy = Arc::clone(&hasher.threads).acquire_owned().await.unwrap();
+        let waiting: Vec<_> = (0..=WAITING_PER_THREAD)
+            .map(|_| {
+                let (hasher, secret) = (Arc::clone(&hasher), secret.clone());
+                tokio::spawn(async move { hasher.verify(&secret, &hasher.decoy()).await })
+            })
+            .collect();
+        while hasher.waiting.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(hasher.verify(&secret, &hasher.decoy()).await, Err(HasherError::Overloaded)));
+        drop(busy);
+        for caller in waiting {
+            assert!(!caller.await.unwrap().unwrap());
+        }
+    }
+}

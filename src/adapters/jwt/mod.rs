@@ -128,3 +128,6 @@ fn key_of<'a>(ring: &'a KeyRing, token: &str, purpose: KeyPurpose) -> Result<&'a
     let metadata = Token::decode_metadata(token).map_err(|_| TokenRejected)?;
     ring.find(metadata.key_id().ok_or(TokenRejected)?, purpose).ok_or(TokenRejected)
 }
+
+#[cfg(test)]
+mod tests;
