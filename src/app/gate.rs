@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use poem::listener::TcpAcceptor;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -11,10 +12,10 @@ use tokio::task::JoinHandle;
 
 use super::backend::{Backend, OpenError};
 use super::background::Background;
-use crate::adapters::http::{self, Services, TrustedProxies};
+use crate::adapters::http::{self, DatabaseCheck, Services, TrustedProxies};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::adapters::persistence::{
-    CachedApplicationRepository, CachedGrantStore, DatabaseError, SeaOrmGrantStore, SeaOrmWriteQueue,
+    CachedApplicationRepository, CachedGrantStore, Database, DatabaseError, SeaOrmGrantStore, SeaOrmWriteQueue,
 };
 use crate::adapters::rate_limiter::InMemoryRateLimiter;
 use crate::adapters::system::{OsEntropy, SystemClock};
@@ -25,7 +26,7 @@ use crate::domain::memories::MemoryService;
 use crate::domain::oauth::{
     AccessGuard, ClientAuthenticator, GrantStore, KeyError, TokenIssuer, TokenPolicy, TokenService, VaultError,
 };
-use crate::domain::system::{Clock, Entropy};
+use crate::domain::system::{Clock, Entropy, StorageError};
 
 /// How long requests that are under way may take when the service stops.
 const GRACE: Duration = Duration::from_secs(30);
@@ -192,6 +193,16 @@ impl Gate {
     }
 }
 
+/// Connects the readiness check to the database.
+struct Ping(Database);
+
+#[async_trait]
+impl DatabaseCheck for Ping {
+    async fn check(&self) -> Result<(), StorageError> {
+        self.0.ping().await
+    }
+}
+
 /// Puts the services of the domain together.
 fn services(
     config: &Config,
@@ -250,7 +261,7 @@ fn services(
         guard,
         memories,
         policy,
-        database: Arc::new(backend.database.clone()),
+        database: Arc::new(Ping(backend.database.clone())),
         clock,
         entropy,
         trusted_proxies: TrustedProxies::new(config.trusted_proxies.clone()),

@@ -16,6 +16,6 @@ pub(super) struct Openapi {
 
 impl Openapi {
     pub(super) fn run(self) -> Result<(), CliError> {
-        output::line(http::openapi_document(&self.public_url).trim_end())
+        output::line(http::openapi_document(self.public_url.as_str()).trim_end())
     }
 }

@@ -12,7 +12,7 @@ use super::exchange::Exchange;
 use super::openapi::TOKEN_URL;
 use super::payload;
 use crate::domain::applications::Permission;
-use crate::domain::oauth::{Caller, Parameters};
+use crate::domain::oauth::{Caller, Parameters, bearer_token};
 
 /// The name of the security scheme in the document.
 const SCHEME: &str = "OAuth2";
@@ -125,12 +125,7 @@ fn token(request: &Request) -> Result<&str, ApiError> {
     if headers.next().is_some() {
         return Err(ApiError::BearerRequest("there are two Authorization headers; send one"));
     }
-    let (scheme, token) = header.as_bytes().split_at_checked(7).ok_or(ApiError::Unauthenticated)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer ") {
-        return Err(ApiError::Unauthenticated);
-    }
-    // Bytes that no token has are judged where all other garbage is.
-    Ok(std::str::from_utf8(token).map_or("", str::trim))
+    bearer_token(header.as_bytes()).ok_or(ApiError::Unauthenticated)
 }
 
 /// RFC 6750 §2: one token, one way of sending it. A form is read by no operation that needs a token, so it is looked at

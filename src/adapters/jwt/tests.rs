@@ -27,7 +27,10 @@ fn key(vault: &SealingKeyVault, purpose: KeyPurpose, algorithm: KeyAlgorithm, ge
 }
 
 fn keys(vault: &SealingKeyVault, algorithm: KeyAlgorithm) -> Vec<SigningKey> {
-    vec![key(vault, KeyPurpose::AccessToken, algorithm, 1), key(vault, KeyPurpose::RefreshToken, KeyAlgorithm::Hs256, 1)]
+    vec![
+        key(vault, KeyPurpose::AccessToken, algorithm, 1),
+        key(vault, KeyPurpose::RefreshToken, KeyAlgorithm::Hs256, 1),
+    ]
 }
 
 fn issuer(algorithm: KeyAlgorithm) -> JwtTokenIssuer {
@@ -94,10 +97,7 @@ fn an_access_token_looks_as_rfc_9068_says() {
     let issuer = issuer(KeyAlgorithm::EdDsa);
     let token = issuer.issue_access_token(&access_claims()).unwrap();
     let published = issuer.published_keys();
-    assert_eq!(
-        part(token.expose(), 0),
-        json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": published["keys"][0]["kid"] })
-    );
+    assert_eq!(part(token.expose(), 0), json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": published["keys"][0]["kid"] }));
     assert_eq!(
         part(token.expose(), 1),
         json!({

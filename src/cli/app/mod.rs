@@ -4,13 +4,15 @@ mod arguments;
 mod secret;
 mod view;
 
+use std::sync::Arc;
+
 use clap::{Args, Subcommand};
 
 use self::arguments::{CreateArguments, UpdateArguments};
 use super::{CliError, output};
 use crate::app::Backend;
 use crate::config::Config;
-use crate::domain::applications::{ApplicationError, ApplicationService};
+use crate::domain::applications::{Application, ApplicationError, ApplicationService};
 use crate::domain::ids::ApplicationId;
 
 /// Register applications and look after them.
@@ -91,9 +93,9 @@ async fn create(applications: &ApplicationService, arguments: CreateArguments) -
 
 async fn list(applications: &ApplicationService, json: bool) -> Result<(), CliError> {
     const AT_A_TIME: u32 = 500;
-    let mut all = Vec::new();
+    let mut all: Vec<Arc<Application>> = Vec::new();
     loop {
-        let after = all.last().map(|application: &std::sync::Arc<_>| application.id);
+        let after = all.last().map(|application| application.id);
         let page = applications.list(after, AT_A_TIME).await.map_err(explain)?;
         if page.is_empty() {
             break;

@@ -34,6 +34,18 @@ impl Caller {
     }
 }
 
+/// The token of an `Authorization` header (RFC 6750 §2.1); `None` if the header is of another scheme or holds no text.
+/// What stands behind the scheme is not judged here: garbage is no token, and is refused as any other.
+#[must_use]
+pub fn bearer_token(header: &[u8]) -> Option<&str> {
+    let (scheme, token) = header.split_at_checked(7)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer ") {
+        return None;
+    }
+    // Bytes that no token has are judged where all other garbage is.
+    Some(std::str::from_utf8(token).map_or("", str::trim))
+}
+
 /// The token does not carry a permission that is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this needs the permission {0}, which the access token does not carry")]

@@ -14,7 +14,7 @@ mod scope;
 mod service;
 mod token;
 
-pub use access::{AccessError, AccessGuard, Caller, MissingPermission};
+pub use access::{AccessError, AccessGuard, Caller, MissingPermission, bearer_token};
 pub use client::ClientAuthenticator;
 pub use error::{OAuthError, Unavailable};
 #[cfg(feature = "testing")]
