@@ -4,3 +4,4 @@
 pub mod database;
 pub mod gate;
 pub mod postgres;
+pub mod process;

@@ -1,0 +1,340 @@
+//! The command line, as an operator uses it.
+
+mod support;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use support::process::{Server, fail, memgate, run, run_with_input, succeed, succeed_json};
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn client() -> reqwest::Client {
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+async fn token_status(url: &str, application: &Value) -> u16 {
+    let (id, secret) = (application["client_id"].as_str().unwrap(), application["client_secret"].as_str().unwrap());
+    let body = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
+    let request = client().post(format!("{url}/auth/token"));
+    let request = request.header("Content-Type", "application/x-www-form-urlencoded").body(body);
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[test]
+fn without_a_subcommand_it_prints_help() {
+    let folder = folder();
+    let help = succeed(folder.path(), &[]);
+    for command in ["serve", "demo", "app", "keys", "audit", "import", "migrate", "openapi", "config"] {
+        assert!(help.contains(&format!("\n  {command} ")), "the help names {command}: {help}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
+}
+
+#[test]
+fn an_application_is_created_with_its_defaults_and_shows_its_secret_once() {
+    let folder = folder();
+    let created = succeed_json(folder.path(), &["app", "create", "--name", "My GPT"]);
+    let secret = created["client_secret"].as_str().unwrap();
+    assert!(secret.starts_with("mgs_") && secret.len() == 53);
+    assert_eq!(created["permissions"], json!(["memory:read", "memory:write"]));
+    assert_eq!(created["grants"], json!(["client_credentials", "refresh_token"]));
+    let id = created["client_id"].as_str().unwrap();
+    for shown in [
+        succeed(folder.path(), &["app", "show", id]),
+        succeed(folder.path(), &["app", "show", id, "--json"]),
+        succeed(folder.path(), &["app", "list"]),
+        succeed(folder.path(), &["app", "secret", "list", id]),
+    ] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    let stored: Vec<u8> = ["memgate.db", "memgate.db-wal"]
+        .iter()
+        .flat_map(|name| fs::read(folder.path().join(name)).unwrap_or_default())
+        .collect();
+    let in_file = |text: &[u8]| stored.windows(text.len()).any(|window| window == text);
+    assert!(in_file(b"$2b$04$") && !in_file(secret.as_bytes()), "only the hash is stored");
+}
+
+#[test]
+fn an_application_is_listed_changed_disabled_enabled_and_deleted() {
+    let folder = folder();
+    let created = succeed_json(folder.path(), &["app", "create", "--name", "First", "--permission", "memory:delete"]);
+    let id = created["client_id"].as_str().unwrap();
+    let changed = succeed_json(
+        folder.path(),
+        &[
+            "app",
+            "update",
+            id,
+            "--name",
+            "Second",
+            "--grant",
+            "client_credentials",
+            "--space",
+            "team",
+            "--category",
+            "work",
+            "--rate-limit",
+            "5",
+            "--access-token-ttl",
+            "10m",
+            "--redirect-uri",
+            "https://example.com/callback",
+        ],
+    );
+    let expected = [
+        ("name", json!("Second")),
+        ("grants", json!(["client_credentials"])),
+        ("space", json!("team")),
+        ("categories", json!(["work"])),
+        ("rate_limit", json!(5)),
+        ("access_token_ttl", json!(600)),
+        ("redirect_uris", json!(["https://example.com/callback"])),
+        ("permissions", json!(["memory:delete"])),
+    ];
+    for (member, value) in expected {
+        assert_eq!(changed[member], value, "{member}");
+    }
+    let reset = ["app", "update", id, "--rate-limit", "default", "--all-categories", "--no-redirect-uris"];
+    let reset = succeed_json(folder.path(), &reset);
+    assert_eq!(
+        [&reset["rate_limit"], &reset["categories"], &reset["redirect_uris"]],
+        [&Value::Null, &Value::Null, &json!([])]
+    );
+    assert_eq!(succeed_json(folder.path(), &["app", "disable", id])["enabled"], false);
+    assert_eq!(succeed_json(folder.path(), &["app", "enable", id])["enabled"], true);
+    assert_eq!(succeed_json(folder.path(), &["app", "list"]).as_array().unwrap().len(), 1);
+    succeed(folder.path(), &["app", "delete", id]);
+    assert_eq!(succeed_json(folder.path(), &["app", "list"]), json!([]));
+    assert!(fail(folder.path(), &["app", "show", id], 1).contains("memgate app list"));
+}
+
+#[test]
+fn secrets_are_added_listed_removed_and_rotated() {
+    let folder = folder();
+    let created = succeed_json(folder.path(), &["app", "create", "--name", "A"]);
+    let id = created["client_id"].as_str().unwrap();
+    let added = succeed_json(folder.path(), &["app", "secret", "add", id, "--expires-in", "30d"]);
+    assert!(added["client_secret"].as_str().unwrap().starts_with("mgs_") && added["expires_at"].is_string());
+    let listed = succeed_json(folder.path(), &["app", "secret", "list", id]);
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    succeed(folder.path(), &["app", "secret", "remove", id, added["secret_id"].as_str().unwrap()]);
+    let rotated = succeed_json(folder.path(), &["app", "secret", "rotate", id]);
+    let listed = succeed_json(folder.path(), &["app", "secret", "list", id]);
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    assert_eq!(listed[0]["secret_id"], rotated["secret_id"]);
+    for _ in 0..4 {
+        succeed(folder.path(), &["app", "secret", "add", id]);
+    }
+    assert!(fail(folder.path(), &["app", "secret", "add", id], 1).contains("remove one first"));
+}
+
+#[test]
+fn wrong_arguments_are_explained_with_exit_code_two() {
+    let folder = folder();
+    for (arguments, said) in [
+        (&["app", "create"][..], "--name"),
+        (&["app", "create", "--name", ""], "must not be empty"),
+        (&["app", "create", "--name", "a\nb"], "control characters"),
+        (&["app", "create", "--name", "A", "--permission", "memory:rule"], "memory:delete"),
+        (&["app", "create", "--name", "A", "--grant", "password"], "client_credentials"),
+        (&["app", "create", "--name", "A", "--redirect-uri", "http://example.com/"], "https"),
+        (&["app", "create", "--name", "A", "--space", "../x"], "space"),
+        (&["app", "create", "--name", "A", "--rate-limit", "0"], "requests a minute"),
+        (&["app", "create", "--name", "A", "--access-token-ttl", "25h"], "24 hours"),
+        (&["app", "create", "--name", "A", "--public", "--grant", "client_credentials"], "public"),
+        (&["app", "show", "me"], "UUID"),
+        (&["app", "update", "67e55044-10b1-426f-9247-bb680e5fe0c8"], "at least one thing"),
+        (&["serve", "--loudly"], "--loudly"),
+        (&["remember"], "remember"),
+    ] {
+        let error = fail(folder.path(), arguments, 2);
+        assert!(error.contains(said), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_is_named_with_exit_code_two() {
+    let folder = folder();
+    let output = memgate(folder.path()).args(["app", "list"]).env("MEMGATE_BCRYPT_COTS", "4").output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(error.contains("did you mean `MEMGATE_BCRYPT_COST`?"), "{error}");
+}
+
+#[test]
+fn the_configuration_is_shown_with_its_sources_and_without_its_secrets() {
+    let folder = folder();
+    let shown = |arguments: &[&str]| {
+        let mut command = memgate(folder.path());
+        command.env("MEMGATE_DATABASE_URL", "postgres://me:hunter2@db.example/gate?sslpassword=hunter2");
+        command.env("MEMGATE_MASTER_KEY", "dGVzdHMgdXNlIHRoaXMgbWFzdGVyIGtleSBvZiAzMkI=");
+        let output = command.args(["config", "show"]).args(arguments).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for text in [shown(&[]), shown(&["--json"])] {
+        assert!(!text.contains("hunter2") && !text.contains("dGVzdHMg"), "{text}");
+        assert!(text.contains("db.example"), "{text}");
+    }
+    let values: Value = serde_json::from_str(&shown(&["--json"])).unwrap();
+    assert_eq!(values["bcrypt_cost"], json!({ "value": "4", "source": "environment" }));
+    assert_eq!(values["log"], json!({ "value": "info", "source": "default" }));
+}
+
+#[test]
+fn migrations_are_listed_applied_and_undone() {
+    let folder = folder();
+    let states = || {
+        let status = succeed_json(folder.path(), &["migrate", "status"]);
+        status.as_array().unwrap().iter().map(|m| m["applied"].as_bool().unwrap()).collect::<Vec<_>>()
+    };
+    assert!(states().iter().all(|applied| !applied));
+    assert!(succeed(folder.path(), &["migrate", "up"]).contains("Applied"));
+    assert!(states().iter().all(|applied| *applied));
+    assert!(succeed(folder.path(), &["migrate", "up"]).contains("up to date"));
+    succeed(folder.path(), &["migrate", "down"]);
+    assert_eq!(states().iter().filter(|applied| !**applied).count(), 1);
+    let all = states().len().to_string();
+    succeed(folder.path(), &["migrate", "down", "--steps", &all]);
+    assert!(states().iter().all(|applied| !applied));
+    succeed(folder.path(), &["migrate", "up"]);
+}
+
+#[test]
+fn serve_without_migrating_refuses_a_database_that_is_not_up_to_date() {
+    let folder = folder();
+    succeed(folder.path(), &["migrate", "up"]);
+    succeed(folder.path(), &["migrate", "down"]);
+    let error = fail(folder.path(), &["serve", "--no-migrate"], 1);
+    assert!(error.contains("memgate migrate up"), "{error}");
+}
+
+#[test]
+fn postgres_without_a_master_key_is_refused_before_anything_is_served() {
+    let folder = folder();
+    let output = memgate(folder.path()).arg("serve").env("MEMGATE_DATABASE_URL", "mysql://x").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("sqlite://") && error.contains("postgres://"), "{error}");
+}
+
+#[tokio::test]
+async fn a_running_service_notices_what_the_command_line_does() {
+    let folder = folder();
+    let server = Server::start(memgate(folder.path()));
+    let application = succeed_json(folder.path(), &["app", "create", "--name", "Late"]);
+    let id = application["client_id"].as_str().unwrap();
+    assert_eq!(token_status(&server.url, &application).await, 200, "a new application is known at once");
+    succeed(folder.path(), &["app", "disable", id]);
+    let disabled = Instant::now();
+    while token_status(&server.url, &application).await == 200 {
+        assert!(disabled.elapsed() < Duration::from_secs(2), "a disabled application is shut out within two seconds");
+        tokio::task::yield_now().await;
+    }
+    let events = succeed_json(folder.path(), &["audit"]);
+    let kinds: Vec<&str> = events.as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert!(kinds.contains(&"application_created") && kinds.contains(&"application_disabled"), "{kinds:?}");
+    assert!(server.terminate().success(), "it ends well when it is asked to");
+}
+
+#[tokio::test]
+async fn keys_rotate_retire_and_move_to_another_master_key() {
+    let folder = folder();
+    let old = "dGVzdHMgdXNlIHRoaXMgbWFzdGVyIGtleSBvZiAzMkI=";
+    let new = "YW5vdGhlciBtYXN0ZXIga2V5IHdpdGggMzIgYnl0ZXM=";
+    let with = |key: &str| {
+        let mut command = memgate(folder.path());
+        command.env("MEMGATE_MASTER_KEY", key);
+        command
+    };
+    let application = succeed_json(folder.path(), &["app", "create", "--name", "A"]);
+    let server = Server::start(with(old));
+    assert_eq!(token_status(&server.url, &application).await, 200);
+    server.kill();
+
+    let listed = with(old).args(["keys", "list", "--json"]).output().unwrap();
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    let first = listed[0]["key_id"].as_str().unwrap();
+    let refused = with(old).args(["keys", "retire", first]).output().unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("keys rotate --now"));
+    assert!(with(old).args(["keys", "rotate", "--now"]).status().unwrap().success());
+    assert!(with(old).args(["keys", "retire", first]).status().unwrap().success());
+    let listed = with(old).args(["keys", "list", "--json"]).output().unwrap();
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let mut states: Vec<&str> = listed.as_array().unwrap().iter().map(|key| key["state"].as_str().unwrap()).collect();
+    states.sort_unstable();
+    assert_eq!(states, ["retired", "signing", "signing", "verifying"]);
+
+    let mut rewrap = with(old);
+    rewrap.args(["keys", "rewrap"]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+    let mut child = rewrap.spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), new.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    let log = Server::try_start(with(old)).err().expect("the old master key opens nothing any more");
+    assert!(log.contains("cannot be opened with this master key"), "{log}");
+    let server = Server::start(with(new));
+    assert_eq!(token_status(&server.url, &application).await, 200);
+}
+
+#[test]
+fn a_new_master_key_that_is_none_is_refused_without_being_repeated() {
+    let folder = folder();
+    let output = run_with_input(folder.path(), &["keys", "rewrap"], "hunter2");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(error.contains("openssl rand") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn the_openapi_document_is_printed_for_any_public_url() {
+    let folder = folder();
+    let document: Value = serde_json::from_str(&succeed(folder.path(), &["openapi"])).unwrap();
+    assert!(document["paths"]["/api/v1/search"]["post"].is_object());
+    let text = succeed(folder.path(), &["openapi", "--public-url", "https://memory.example.com"]);
+    assert!(text.contains("https://memory.example.com") && !text.contains("127.0.0.1"));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
+}
+
+#[test]
+fn the_demo_shows_a_token_a_memory_stored_and_one_found() {
+    let folder = folder();
+    let output = run(folder.path(), &["demo", "--exit", "--listen", "127.0.0.1:0"]);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    for shown in
+        ["client_secret  mgs_", "320 memories", "\"access_token\"", "export TOKEN='ey", "\"status\": \"stored\""]
+    {
+        assert!(out.contains(shown), "the demo shows {shown}: {out}");
+    }
+    assert!(
+        out.contains("Marta is allergic to hazelnuts and all other tree nuts"),
+        "the first question is answered: {out}"
+    );
+    assert!(out.contains("the next step is to connect a real GPT"), "what was just stored is found: {out}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "the demo leaves nothing behind");
+}
+
+#[test]
+fn the_sample_questions_are_answered_by_the_memories_that_they_expect() {
+    // Written with the samples: each names a text that only its answer holds.
+    let questions: Value = serde_json::from_str(
+        &fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/samples/questions.json")).unwrap(),
+    )
+    .unwrap();
+    let memories = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/samples/memories.jsonl")).unwrap();
+    assert_eq!(memories.lines().count(), 320);
+    for question in questions.as_array().unwrap() {
+        let expected = question["expect"].as_str().unwrap();
+        let holding = memories.lines().filter(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["content"].as_str().unwrap().contains(expected)
+        });
+        assert_eq!(holding.count(), 1, "{expected}");
+    }
+}

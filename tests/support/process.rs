@@ -1,0 +1,116 @@
+//! The binary itself, as an operator runs it.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long the service may take to start on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+/// The binary with a database in `folder` and nothing of this process's own configuration.
+pub fn memgate(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_memgate"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MEMGATE_")) {
+        command.env_remove(name);
+    }
+    command.current_dir(folder).env("MEMGATE_BCRYPT_COST", "4").env("MEMGATE_LISTEN", "127.0.0.1:0");
+    command
+}
+
+/// Runs a command to its end.
+pub fn run(folder: &Path, arguments: &[&str]) -> Output {
+    memgate(folder).args(arguments).output().unwrap()
+}
+
+/// Runs a command that must succeed, and returns what it printed.
+pub fn succeed(folder: &Path, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a command with `--json` that must succeed.
+pub fn succeed_json(folder: &Path, arguments: &[&str]) -> Value {
+    serde_json::from_str(&succeed(folder, &[arguments, &["--json"]].concat())).unwrap()
+}
+
+/// Runs a command that must fail with this exit code, and returns what it said on standard error.
+pub fn fail(folder: &Path, arguments: &[&str], code: i32) -> String {
+    let output = run(folder, arguments);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    assert!(!said.contains("panicked"), "{said}");
+    said
+}
+
+/// Gives a command this text on standard input.
+pub fn run_with_input(folder: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut command = memgate(folder);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// A running `memgate serve`; killed when it is dropped.
+pub struct Server {
+    child: Child,
+    /// Where it listens.
+    pub url: String,
+}
+
+impl Server {
+    /// Starts the service and waits until it says where it listens.
+    pub fn start(command: Command) -> Self {
+        Self::try_start(command).unwrap_or_else(|log| panic!("the service did not start:\n{log}"))
+    }
+
+    /// As [`start`](Self::start); the log if it ends instead.
+    pub fn try_start(mut command: Command) -> Result<Self, String> {
+        command.arg("serve").env("MEMGATE_LOG_FORMAT", "json").env("MEMGATE_LOG", "info");
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        // Goes on reading until the service ends, so that its log never blocks it.
+        thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
+        let (mut log, deadline) = (String::new(), Instant::now() + START);
+        while let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            log.push_str(&line);
+            log.push('\n');
+            let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
+            if event["message"] == "listening" {
+                let url = format!("http://{}", event["address"].as_str().unwrap());
+                thread::spawn(move || while lines.recv().is_ok() {});
+                return Ok(Self { child, url });
+            }
+        }
+        let _already_ended = child.kill();
+        let _reaped = child.wait();
+        Err(log)
+    }
+
+    /// Ends it as a crash does.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn terminate(mut self) -> std::process::ExitStatus {
+        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _already_ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
