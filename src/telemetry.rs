@@ -6,12 +6,17 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, LogFormat};
 
-/// Starts logging as the configuration says. A second call, as in tests, changes nothing.
-pub fn init(config: &Config) {
+/// What is logged while serving, unless the configuration says otherwise: of the libraries only what is wrong.
+pub const WHILE_SERVING: &str = "warn,memgate=info";
+/// What is logged by every other command: its output is for the operator who waits for it.
+pub const OTHERWISE: &str = "warn";
+
+/// Starts logging as the configuration says, or else by `default`. A second call, as in tests, changes nothing.
+pub fn init(config: &Config, default: &str) {
     let format = config
         .log_format
         .unwrap_or_else(|| if std::io::stderr().is_terminal() { LogFormat::Pretty } else { LogFormat::Json });
-    let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::new(config.log.as_deref().unwrap_or(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let _already_started = match format {
         LogFormat::Pretty => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),

@@ -184,7 +184,7 @@ fn the_configuration_is_shown_with_its_sources_and_without_its_secrets() {
     }
     let values: Value = serde_json::from_str(&shown(&["--json"])).unwrap();
     assert_eq!(values["bcrypt_cost"], json!({ "value": "4", "source": "environment" }));
-    assert_eq!(values["log"], json!({ "value": "info", "source": "default" }));
+    assert_eq!(values["rate_limit"], json!({ "value": "6000", "source": "default" }));
 }
 
 #[test]

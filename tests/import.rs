@@ -32,7 +32,7 @@ fn the_samples_are_loaded_once_however_often_they_are_imported() {
 fn an_import_that_was_interrupted_goes_on_where_it_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let application = application(folder.path());
-    let half: String = fs::read_to_string(SAMPLES).unwrap().lines().take(160).map(|line| format!("{line}\n")).collect();
+    let half = fs::read_to_string(SAMPLES).unwrap().lines().take(160).collect::<Vec<_>>().join("\n");
     fs::write(folder.path().join("half.jsonl"), half).unwrap();
     assert_eq!(import(folder.path(), "half.jsonl", &application)["loaded"], 160);
     let rest = import(folder.path(), SAMPLES, &application);

@@ -69,7 +69,7 @@ impl Backend {
     pub(super) fn with(config: &Config, database: Database, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         let hasher = BcryptSecretHasher::new(config.bcrypt_cost, config.bcrypt_threads, Arc::clone(&clock), &*entropy);
         let embedded = match config.memory_bank_kind {
-            MemoryBankKind::Embedded => EmbeddedMemoryBank::new(database.writer().clone(), database.reader().clone()),
+            MemoryBankKind::Embedded => EmbeddedMemoryBank::new(database.reader().clone(), database.writer()),
         };
         Self {
             config: config.clone(),

@@ -19,6 +19,11 @@ const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// How many rows are deleted at a time, so that nobody waits long for the database.
 const SWEEP_BATCH: u32 = 500;
 
+/// Returns when the service stops, or is dropped.
+pub(super) async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
+    drop(stopped.wait_for(|stop| *stop).await);
+}
+
 pub(super) struct Background {
     pub(super) keys: KeyService,
     pub(super) issuer: Arc<JwtTokenIssuer>,
@@ -37,7 +42,7 @@ impl Background {
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = stopped.wait_for(|stop| *stop) => return,
+                () = told_to_stop(&mut stopped) => return,
                 _ = watch_keys.tick() => self.watch_keys().await,
                 _ = sweep.tick() => self.sweep().await,
             }

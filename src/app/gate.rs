@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::backend::{Backend, OpenError};
-use super::background::Background;
+use super::background::{Background, told_to_stop};
 use crate::adapters::http::{self, DatabaseCheck, Services, TrustedProxies};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::adapters::persistence::{
@@ -141,10 +141,7 @@ impl Gate {
         let mut server_stopped = stopped.clone();
         let serve = server.run_with_graceful_shutdown(
             http::routes(services),
-            async move {
-                // A sender that is gone means that the gate was dropped.
-                let _dropped = server_stopped.wait_for(|stop| *stop).await;
-            },
+            async move { told_to_stop(&mut server_stopped).await },
             Some(GRACE),
         );
         let tasks = vec![

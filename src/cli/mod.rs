@@ -1,4 +1,5 @@
 //! The command line: what an operator sees. One file a command.
+#![expect(clippy::doc_markdown, reason = "the comments on commands and arguments are help texts, read on a terminal")]
 
 mod app;
 mod audit;
@@ -11,12 +12,13 @@ mod openapi;
 mod output;
 mod serve;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError};
+use crate::telemetry;
 
 /// Gives AI assistants safe, durable memory.
 ///
@@ -93,7 +95,7 @@ pub fn run() -> ExitCode {
     };
     // One provider for all TLS of this process; a second call, as in tests, changes nothing.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
-    match execute(command, cli.config) {
+    match execute(command, cli.config.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::error(&error);
@@ -102,15 +104,16 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn execute(command: Command, file: Option<PathBuf>) -> Result<(), CliError> {
+fn execute(command: Command, file: Option<&Path>) -> Result<(), CliError> {
     // These two say something about the configuration, even about one that cannot be used.
     match command {
-        Command::Config(command) => return command.run(file.as_deref()),
+        Command::Config(command) => return command.run(file),
         Command::Openapi(command) => return command.run(),
         _ => {}
     }
-    let config = Config::load(file.as_deref())?;
-    crate::telemetry::init(&config);
+    let config = Config::load(file)?;
+    let log = if matches!(command, Command::Serve(_)) { telemetry::WHILE_SERVING } else { telemetry::OTHERWISE };
+    telemetry::init(&config, log);
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::failed)?;
     runtime.block_on(async {
         match command {

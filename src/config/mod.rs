@@ -53,8 +53,8 @@ pub struct Config {
     pub rate_limit: RequestsPerMinute,
     /// `trusted_proxies`.
     pub trusted_proxies: Vec<IpNet>,
-    /// `log`.
-    pub log: String,
+    /// `log`, where it was given.
+    pub log: Option<String>,
     /// `log_format`, where it was given.
     pub log_format: Option<LogFormat>,
 }
@@ -166,7 +166,7 @@ impl Config {
                 RequestsPerMinute::try_from(number).map_err(|error: InvalidValue| error.problem().to_owned())
             })?,
             trusted_proxies: v.required("trusted_proxies", parse_networks)?,
-            log: v.required("log", |text| match tracing_subscriber::EnvFilter::try_new(text) {
+            log: v.optional("log", |text| match tracing_subscriber::EnvFilter::try_new(text) {
                 Ok(_) => Ok(text.to_owned()),
                 Err(_) => Err("must be a level such as info, or a filter such as memgate=debug,sqlx=warn".to_owned()),
             })?,

@@ -73,8 +73,8 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "log",
-        "info",
-        "What is logged: error, warn, info, debug or trace, or a filter such as memgate=debug,sqlx=warn.",
+        "",
+        "What is logged: error, warn, info, debug or trace, or a filter such as memgate=debug,sqlx=warn. By default info while serving and warn otherwise.",
     ),
     setting("log_format", "", "pretty or json; by default pretty on a terminal and json otherwise."),
 ];

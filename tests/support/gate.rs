@@ -144,7 +144,7 @@ impl TestGate {
         self.form("/auth/token", &[&credentials, parameters].concat()).send().await.unwrap()
     }
 
-    /// The members of a successful answer to client_credentials.
+    /// The members of a successful answer to `client_credentials`.
     pub async fn tokens(&self, application: &TestApplication) -> Value {
         let answer = self.token_request(application, &[("grant_type", "client_credentials")]).await;
         assert_eq!(answer.status(), 200);

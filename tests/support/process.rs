@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// How long the service may take to start on a busy machine.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// The binary with a database in `folder` and nothing of this process's own configuration.
 pub fn memgate(folder: &Path) -> Command {

@@ -44,7 +44,7 @@ pub(super) enum App {
 
 /// An application, by its id.
 #[derive(Debug, Args)]
-pub(super) struct Named {
+pub(in crate::cli) struct Named {
     /// The application's id (its client_id)
     #[arg(value_name = "CLIENT_ID")]
     id: ApplicationId,

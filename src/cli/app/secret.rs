@@ -13,7 +13,7 @@ use crate::domain::ids::{ApplicationId, SecretId};
 
 /// Add, list, remove and rotate secrets; several can be valid at a time.
 #[derive(Debug, Subcommand)]
-pub(super) enum Secret {
+pub(in crate::cli) enum Secret {
     /// Add a secret and print it; it is shown this once, and the ones there are stay valid
     Add(Add),
     /// List the secrets, without the secrets themselves
@@ -25,7 +25,7 @@ pub(super) enum Secret {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Add {
+pub(in crate::cli) struct Add {
     /// The application's id (its client_id)
     #[arg(value_name = "CLIENT_ID")]
     id: ApplicationId,
@@ -38,7 +38,7 @@ pub(super) struct Add {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Remove {
+pub(in crate::cli) struct Remove {
     /// The application's id (its client_id)
     #[arg(value_name = "CLIENT_ID")]
     id: ApplicationId,

@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 
 use crate::cli::{CliError, output};
 use crate::domain::applications::{
-    Application, CategoryAccess, GrantType, IssuedSecret, Permission, Registration, StoredSecret, TokenLifetime,
+    Application, CategoryAccess, GrantType, IssuedSecret, Permission, RedirectUri, Registration, RequestsPerMinute,
+    StoredSecret, TokenLifetime,
 };
 use crate::domain::ids::ApplicationId;
+use crate::domain::memories::Category;
 use crate::domain::system::Timestamp;
 
 pub(super) fn application(application: &Application, json: bool) -> Result<(), CliError> {
@@ -105,13 +107,13 @@ fn application_json(application: &Application) -> Value {
         "enabled": application.enabled,
         "permissions": application.permissions.iter().map(Permission::as_str).collect::<Vec<_>>(),
         "grants": application.grants.iter().copied().map(GrantType::as_str).collect::<Vec<_>>(),
-        "redirect_uris": application.redirect_uris.iter().map(|uri| uri.as_str()).collect::<Vec<_>>(),
+        "redirect_uris": application.redirect_uris.iter().map(RedirectUri::as_str).collect::<Vec<_>>(),
         "space": application.space.as_str(),
         "categories": match &application.categories {
             CategoryAccess::All => Value::Null,
-            CategoryAccess::Only(allowed) => allowed.iter().map(|category| category.as_str()).collect(),
+            CategoryAccess::Only(allowed) => allowed.iter().map(Category::as_str).collect(),
         },
-        "rate_limit": application.rate_limit.map(|limit| limit.get()),
+        "rate_limit": application.rate_limit.map(RequestsPerMinute::get),
         "access_token_ttl": seconds(application.access_token_ttl),
         "refresh_token_ttl": seconds(application.refresh_token_ttl),
         "created_at": application.created_at.to_string(),
