@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -17,8 +20,8 @@ const REMEMBERED_FOR: Duration = Duration::from_mins(10);
 const REMEMBERED_PAIRS: usize = 50_000;
 /// How many callers may wait for a thread, for each thread there is. At cost 12 the last of them waits for about 4 seconds.
 const WAITING_PER_THREAD: usize = 16;
-/// bcrypt's own alphabet, of which a hash is made.
-const ALPHABET: &[u8; 64] = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+/// bcrypt writes salt and hash in Base64 with an alphabet of its own.
+const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::BCRYPT, NO_PAD);
 
 /// Hashes secrets with bcrypt.
 ///
@@ -41,15 +44,15 @@ impl BcryptSecretHasher {
     pub fn new(cost: u32, threads: usize, clock: Arc<dyn Clock>, entropy: &dyn Entropy) -> Self {
         let threads = threads.max(1);
         // Only its form matters: it takes as long as any other, and what it is the hash of is known to nobody.
-        let random: [u8; 53] = entropy.bytes();
-        let random: String = random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 64)])).collect();
+        let salt = BCRYPT_BASE64.encode(entropy.bytes::<16>());
+        let hash = BCRYPT_BASE64.encode(entropy.bytes::<23>());
         Self {
             cost,
             threads: Arc::new(Semaphore::new(threads)),
             waiting: Arc::new(Semaphore::new(threads * (1 + WAITING_PER_THREAD))),
             remembered: Cache::new(REMEMBERED_PAIRS),
             digest_key: entropy.bytes(),
-            decoy: SecretHash::from_stored(format!("$2b${cost:02}${random}")),
+            decoy: SecretHash::from_stored(format!("$2b${cost:02}${salt}{hash}")),
             clock,
         }
     }

@@ -83,8 +83,10 @@ impl Server {
             log.push_str(&line);
             log.push('\n');
             let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
-            if event["message"] == "listening" {
-                let url = format!("http://{}", event["address"].as_str().unwrap());
+            if let ("listening", Some(address)) =
+                (event["message"].as_str().unwrap_or_default(), event["address"].as_str())
+            {
+                let url = format!("http://{address}");
                 thread::spawn(move || while lines.recv().is_ok() {});
                 return Ok(Self { child, url });
             }
