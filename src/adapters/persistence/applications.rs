@@ -302,16 +302,16 @@ fn read_application(
     });
     let categories = match &model.categories {
         None => CategoryAccess::All,
-        Some(json) => CategoryAccess::Only(row.parse_list::<Category, _>("categories", json)?),
+        Some(json) => CategoryAccess::Only(row.parse_list("categories", json, Row::parse_exactly::<Category>)?),
     };
     Ok(Application {
         id: ApplicationId::from_uuid(model.id),
         client_id: row.parse("client_id", &model.client_id)?,
-        name: row.parse("name", &model.name)?,
+        name: row.parse_exactly("name", &model.name)?,
         kind: row.parse("kind", &model.kind)?,
-        permissions: row.parse_list::<Permission, _>("permissions", &model.permissions)?,
-        grants: row.parse_list::<GrantType, _>("grants", &model.grants)?,
-        redirect_uris: row.parse_list::<RedirectUri, _>("redirect_uris", &model.redirect_uris)?,
+        permissions: row.parse_list("permissions", &model.permissions, Row::parse::<Permission>)?,
+        grants: row.parse_list("grants", &model.grants, Row::parse::<GrantType>)?,
+        redirect_uris: row.parse_list("redirect_uris", &model.redirect_uris, Row::parse::<RedirectUri>)?,
         space: row.parse("space", &model.space)?,
         categories,
         rate_limit: rate_limit.transpose()?,

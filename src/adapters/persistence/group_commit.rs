@@ -94,3 +94,148 @@ async fn serve<B: Batch>(batch: Arc<B>, mut waiting: mpsc::Receiver<Waiting<B>>)
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Answers a number with its double, writes down each batch, and begins none without a permit.
+    #[derive(Clone)]
+    struct Doubling {
+        permits: Arc<Semaphore>,
+        batches: Arc<Mutex<Vec<Vec<u32>>>>,
+    }
+
+    impl Doubling {
+        fn with_permits(permits: usize) -> Self {
+            Self { permits: Arc::new(Semaphore::new(permits)), batches: Arc::default() }
+        }
+
+        fn batches(&self) -> Vec<Vec<u32>> {
+            self.batches.lock().unwrap().clone()
+        }
+    }
+
+    #[async_trait]
+    impl Batch for Doubling {
+        type Wish = u32;
+        type Answer = u32;
+
+        async fn run(&self, wishes: &[u32]) -> Result<Vec<u32>, StorageError> {
+            self.batches.lock().unwrap().push(wishes.to_vec());
+            self.permits.acquire().await.unwrap().forget();
+            assert!(!wishes.contains(&13), "an unlucky number, for this test");
+            if wishes.contains(&404) {
+                return Err(StorageError::Unavailable("away, for this test".into()));
+            }
+            Ok(wishes.iter().map(|wish| wish * 2).collect())
+        }
+    }
+
+    /// Submits each number in a task of its own, in their order, and lets them all get to the queue.
+    async fn submit_all(
+        group: &GroupCommit<Doubling>,
+        wishes: impl IntoIterator<Item = u32>,
+    ) -> Vec<tokio::task::JoinHandle<Result<u32, StorageError>>> {
+        let mut callers = Vec::new();
+        for wish in wishes {
+            let group = group.clone();
+            callers.push(tokio::spawn(async move { group.submit(wish).await }));
+            tokio::task::yield_now().await;
+        }
+        tokio::task::yield_now().await;
+        callers
+    }
+
+    #[tokio::test]
+    async fn a_lone_caller_waits_for_nobody() {
+        let doubling = Doubling::with_permits(1);
+        let group = GroupCommit::start(doubling.clone());
+        assert_eq!(group.submit(21).await.unwrap(), 42);
+        assert_eq!(doubling.batches(), [[21]]);
+    }
+
+    #[tokio::test]
+    async fn callers_that_come_while_a_batch_is_under_way_are_the_next_one() {
+        let doubling = Doubling::with_permits(0);
+        let group = GroupCommit::start(doubling.clone());
+        let callers = submit_all(&group, 0..5).await;
+        doubling.permits.add_permits(2);
+        for (wish, caller) in (0..).zip(callers) {
+            assert_eq!(caller.await.unwrap().unwrap(), wish * 2);
+        }
+        assert_eq!(doubling.batches(), [vec![0], vec![1, 2, 3, 4]]);
+    }
+
+    #[tokio::test]
+    async fn no_batch_is_larger_than_it_may_be() {
+        let doubling = Doubling::with_permits(0);
+        let group = GroupCommit::start(doubling.clone());
+        let callers = submit_all(&group, 1000..1600).await;
+        doubling.permits.add_permits(100);
+        for caller in callers {
+            caller.await.unwrap().unwrap();
+        }
+        let sizes: Vec<usize> = doubling.batches().iter().map(Vec::len).collect();
+        assert_eq!(sizes, [1, MAX_BATCH, MAX_BATCH, 600 - 1 - 2 * MAX_BATCH]);
+    }
+
+    #[tokio::test]
+    async fn who_went_away_before_the_batch_has_not_asked_and_who_goes_away_later_harms_nobody() {
+        let doubling = Doubling::with_permits(0);
+        let group = GroupCommit::start(doubling.clone());
+        let callers = submit_all(&group, 0..4).await;
+        callers[0].abort();
+        callers[2].abort();
+        tokio::task::yield_now().await;
+        doubling.permits.add_permits(2);
+        for (wish, caller) in (0..).zip(callers) {
+            match caller.await {
+                Ok(answer) => assert_eq!(answer.unwrap(), wish * 2),
+                Err(error) => assert!(error.is_cancelled() && wish % 2 == 0),
+            }
+        }
+        assert_eq!(doubling.batches(), [vec![0], vec![1, 3]]);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_everybodys_in_the_batch_and_nobodys_after_it() {
+        let doubling = Doubling::with_permits(0);
+        let group = GroupCommit::start(doubling.clone());
+        let callers = submit_all(&group, [1, 2, 404]).await;
+        doubling.permits.add_permits(3);
+        let answers = answers_of(callers).await;
+        assert_eq!(*answers[0].as_ref().unwrap(), 2);
+        for answer in &answers[1..] {
+            let Err(StorageError::Unavailable(reason)) = answer else { panic!("{answer:?}") };
+            assert_eq!(reason.to_string(), "away, for this test");
+        }
+        assert_eq!(group.submit(3).await.unwrap(), 6);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_panics_costs_nobody_else_an_answer() {
+        let doubling = Doubling::with_permits(0);
+        let group = GroupCommit::start(doubling.clone());
+        let callers = submit_all(&group, [1, 13, 2]).await;
+        doubling.permits.add_permits(3);
+        let answers = answers_of(callers).await;
+        assert_eq!(*answers[0].as_ref().unwrap(), 2);
+        assert!(answers[1..].iter().all(|answer| matches!(answer, Err(StorageError::Unavailable(_)))));
+        assert_eq!(group.submit(3).await.unwrap(), 6);
+    }
+
+    async fn answers_of(
+        callers: Vec<tokio::task::JoinHandle<Result<u32, StorageError>>>,
+    ) -> Vec<Result<u32, StorageError>> {
+        let mut answers = Vec::new();
+        for caller in callers {
+            answers.push(caller.await.unwrap());
+        }
+        answers
+    }
+}

@@ -22,7 +22,7 @@ impl Row {
         StorageError::InconsistentRow { table: self.table, key: self.key.clone(), detail: detail.into() }
     }
 
-    /// A column whose text is a value of the domain, exactly as that writes itself.
+    /// A column whose text is a value of the domain.
     pub(super) fn parse<T>(&self, column: &str, text: &str) -> Result<T, StorageError>
     where
         T: FromStr<Err = InvalidValue>,
@@ -30,15 +30,32 @@ impl Row {
         text.parse().map_err(|error: InvalidValue| self.inconsistent(format!("column {column} {}", error.problem())))
     }
 
-    /// A column that holds a JSON array of such texts.
-    pub(super) fn parse_list<T, C>(&self, column: &str, json: &str) -> Result<C, StorageError>
+    /// As [`parse`](Self::parse), for values that accept from people what they would not write themselves.
+    pub(super) fn parse_exactly<T>(&self, column: &str, text: &str) -> Result<T, StorageError>
     where
-        T: FromStr<Err = InvalidValue>,
+        T: FromStr<Err = InvalidValue> + Display,
+    {
+        let value: T = self.parse(column, text)?;
+        if value.to_string() == text {
+            Ok(value)
+        } else {
+            Err(self.inconsistent(format!("column {column} is not written as memgate writes it")))
+        }
+    }
+
+    /// A column that holds a JSON array, with what reads one text of it.
+    pub(super) fn parse_list<T, C>(
+        &self,
+        column: &str,
+        json: &str,
+        parse: impl Fn(&Self, &str, &str) -> Result<T, StorageError>,
+    ) -> Result<C, StorageError>
+    where
         C: FromIterator<T>,
     {
         let texts: Vec<String> = serde_json::from_str(json)
             .map_err(|_| self.inconsistent(format!("column {column} is not a JSON array of texts")))?;
-        texts.iter().map(|text| self.parse(column, text)).collect()
+        texts.iter().map(|text| parse(self, column, text)).collect()
     }
 
     /// A column of milliseconds since the Unix epoch.

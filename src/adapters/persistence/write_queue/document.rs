@@ -35,11 +35,11 @@ impl MemoryDocument {
     pub(super) fn into_new_memory(self, row: &Row) -> Result<NewMemory, StorageError> {
         let invalid =
             |error: InvalidValue| row.inconsistent(format!("its memory holds a value that cannot be: {error}"));
-        let categories = self.categories.iter().map(|category| category.parse::<Category>());
+        let categories = self.categories.iter().map(|text| row.parse_exactly("memory.categories", text));
         Ok(NewMemory {
             id: self.id.parse().map_err(invalid)?,
             content: Content::try_from(self.content).map_err(invalid)?,
-            categories: categories.collect::<Result<_, _>>().map_err(invalid)?,
+            categories: categories.collect::<Result<_, _>>()?,
             metadata: Metadata::from_stored(self.metadata).map_err(invalid)?,
             priority: self.priority.parse().map_err(invalid)?,
             created_at: row.timestamp("created_at of the memory", self.created_at)?,

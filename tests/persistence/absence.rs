@@ -1,0 +1,181 @@
+//! A database that is away, full or locked is `Unavailable`, never a "no" and never a panic.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use memgate::adapters::persistence::{
+    CachedApplicationRepository, CachedGrantStore, Database, DatabaseOptions, SeaOrmApplicationRepository,
+    SeaOrmAuditLog, SeaOrmGrantStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
+};
+use memgate::domain::applications::{
+    ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError,
+};
+use memgate::domain::audit::{AuditEvent, AuditKind, AuditLog};
+use memgate::domain::memories::{Acceptance, WriteQueue};
+use memgate::domain::oauth::{Consumed, GrantStore, KeyPurpose, Revocation, Revoked, SigningKeyStore};
+use memgate::domain::system::StorageError;
+use memgate_domain::testing::{
+    FixedClock, application_with_secret, consumption, new_memory, now, queued_write, signing_key,
+};
+use sea_orm::ConnectionTrait;
+
+use super::postgres::PostgresServer;
+use super::{Place, on_both_databases};
+
+on_both_databases!(a_closed_database_is_unavailable_to_every_port);
+
+const IMPATIENT: DatabaseOptions = DatabaseOptions { connections: 2, timeout: Duration::from_millis(200) };
+
+#[expect(clippy::needless_pass_by_value, reason = "what a call returned, at the place of the call")]
+fn assert_unavailable<T: Debug>(result: Result<T, StorageError>) {
+    assert!(matches!(result, Err(StorageError::Unavailable(_))), "{result:?}");
+}
+
+async fn assert_every_port_is_unavailable(database: &Database) {
+    let (application, _) = application_with_secret();
+    let (id, secret) = (application.id, &application.secrets[0]);
+    let applications = SeaOrmApplicationRepository::new(database.clone());
+    let created = applications.create(&application).await;
+    assert!(matches!(created, Err(CreateApplicationError::Storage(StorageError::Unavailable(_)))), "{created:?}");
+    assert_unavailable(applications.find(id).await);
+    assert_unavailable(applications.find_by_client_id(&application.client_id).await);
+    assert_unavailable(applications.list(None, 1).await);
+    let changes = ApplicationChanges { enabled: Some(false), ..ApplicationChanges::default() };
+    for changed in
+        [applications.update(id, &changes, now()).await.map(drop), applications.add_secret(id, secret, now()).await]
+    {
+        assert!(matches!(changed, Err(ChangeApplicationError::Storage(StorageError::Unavailable(_)))), "{changed:?}");
+    }
+    assert_unavailable(applications.delete(id).await);
+    assert_unavailable(applications.remove_secret(id, secret.id, now()).await);
+    assert_unavailable(applications.record_secret_use(id, secret.id, now()).await);
+
+    let grants = SeaOrmGrantStore::new(database.clone());
+    let mine = consumption();
+    assert_unavailable(grants.consume(&mine).await);
+    assert_unavailable(grants.is_consumed(mine.token_id).await);
+    assert_unavailable(grants.is_revoked(mine.grant_id, mine.token_id).await);
+    let revocation = Revocation { what: Revoked::Grant(mine.grant_id), at: now(), keep_until: now() };
+    assert_unavailable(grants.revoke(&revocation).await);
+    assert_unavailable(grants.revocations_since(now(), now()).await);
+    assert_unavailable(grants.sweep(now(), 1).await);
+
+    let keys = SeaOrmSigningKeyStore::new(database.clone());
+    let key = signing_key(KeyPurpose::AccessToken, 1);
+    assert_unavailable(keys.list().await);
+    assert_unavailable(keys.add(&key).await);
+    assert_unavailable(keys.retire(&key.id, now()).await);
+    assert_unavailable(keys.rewrap(&[(key.clone(), key.sealed.clone())]).await);
+    assert_unavailable(keys.delete(&key.id).await);
+
+    let log = SeaOrmAuditLog::new(database.clone());
+    log.record(&AuditEvent::new(AuditKind::SecretAdded, now())).await;
+    assert_unavailable(log.recent(1).await);
+
+    let queue = SeaOrmWriteQueue::new(database.clone());
+    let write = queued_write();
+    assert_unavailable(queue.accept(&write).await);
+    assert_unavailable(queue.mark_stored(write.request_id, &new_memory("x").into_memory()).await);
+    assert_unavailable(queue.mark_failed(write.request_id, "x").await);
+    assert_unavailable(queue.sweep(now(), 1).await);
+
+    assert_unavailable(database.ping().await);
+    database.migrations().await.unwrap_err();
+}
+
+async fn a_closed_database_is_unavailable_to_every_port(place: Place) {
+    let database = place.migrated().await;
+    database.ping().await.unwrap();
+    database.close().await.unwrap();
+    assert_every_port_is_unavailable(&database).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_goes_away_is_unavailable_to_every_port_and_to_the_caches_after_a_second() {
+    let Some(server) = PostgresServer::start() else { return };
+    let place = server.database().await;
+    let database = Database::connect(place.url(), IMPATIENT).await.unwrap();
+    database.migrate_up().await.unwrap();
+    let clock = FixedClock::default();
+    let stored = Arc::new(SeaOrmApplicationRepository::new(database.clone()));
+    let applications = CachedApplicationRepository::new(stored, Arc::new(clock.clone()));
+    let grants = CachedGrantStore::new(Arc::new(SeaOrmGrantStore::new(database.clone())), Arc::new(clock.clone()));
+    let (application, _) = application_with_secret();
+    let mine = consumption();
+    applications.create(&application).await.unwrap();
+    assert!(applications.find_by_client_id(&application.client_id).await.unwrap().is_some());
+    assert!(!grants.is_revoked(mine.grant_id, mine.token_id).await.unwrap());
+
+    drop((place, server));
+    assert_every_port_is_unavailable(&database).await;
+    assert!(applications.find_by_client_id(&application.client_id).await.unwrap().is_some(), "it is young enough");
+    assert!(!grants.is_revoked(mine.grant_id, mine.token_id).await.unwrap());
+    clock.advance(Duration::from_millis(1001));
+    assert_unavailable(applications.find_by_client_id(&application.client_id).await);
+    assert_unavailable(grants.is_revoked(mine.grant_id, mine.token_id).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_unavailable_and_nothing_is_changed() {
+    let place = Place::sqlite();
+    let database = place.migrated().await;
+    let applications = SeaOrmApplicationRepository::new(database.clone());
+    let grants = SeaOrmGrantStore::new(database.clone());
+    let queue = SeaOrmWriteQueue::new(database.clone());
+    // As many pages as there are: SQLite says "database or disk is full" when it needs another.
+    database.writer().execute_unprepared("PRAGMA max_page_count = 1").await.unwrap();
+    let mut refused = None;
+    let mut used = Vec::new();
+    for _ in 0..1000 {
+        let next = consumption();
+        match grants.consume(&next).await {
+            Ok(consumed) => assert_eq!(consumed, Consumed::First),
+            Err(error) => {
+                refused = Some(error);
+                assert!(!grants.is_consumed(next.token_id).await.unwrap());
+                break;
+            }
+        }
+        used.push(next.token_id);
+    }
+    let refused = refused.expect("a thousand rows do not fit into the free space of a few pages");
+    assert!(
+        matches!(&refused, StorageError::Unavailable(reason) if reason.to_string().contains("full")),
+        "{refused:?}"
+    );
+    let write = queued_write();
+    let mut accepted = queue.accept(&write).await;
+    for _ in 0..100 {
+        if accepted.is_err() {
+            break;
+        }
+        accepted = queue.accept(&queued_write()).await;
+    }
+    assert_unavailable(accepted);
+    for token in used {
+        assert!(grants.is_consumed(token).await.unwrap(), "what was answered is kept");
+    }
+
+    database.writer().execute_unprepared("PRAGMA max_page_count = 1000000").await.unwrap();
+    assert_eq!(grants.consume(&consumption()).await.unwrap(), Consumed::First);
+    assert_eq!(queue.accept(&queued_write()).await.unwrap(), Acceptance::Accepted);
+    applications.create(&application_with_secret().0).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_another_process_keeps_locked_is_unavailable_for_writes_alone() {
+    let place = Place::sqlite();
+    let (other, database) = (place.migrated().await, Database::connect(&place.url, IMPATIENT).await.unwrap());
+    let grants = SeaOrmGrantStore::new(database.clone());
+    let applications = SeaOrmApplicationRepository::new(database.clone());
+    let (application, _) = application_with_secret();
+    let lock = other.begin().await.unwrap();
+    assert_unavailable(grants.consume(&consumption()).await);
+    let created = applications.create(&application).await;
+    assert!(matches!(created, Err(CreateApplicationError::Storage(StorageError::Unavailable(_)))), "{created:?}");
+    assert!(applications.find(application.id).await.unwrap().is_none());
+    lock.rollback().await.unwrap();
+    assert_eq!(grants.consume(&consumption()).await.unwrap(), Consumed::First);
+    applications.create(&application).await.unwrap();
+}

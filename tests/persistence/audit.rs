@@ -1,0 +1,88 @@
+//! What of an audit event is in the log of the program.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use memgate::adapters::persistence::SeaOrmAuditLog;
+use memgate::domain::audit::{AuditEvent, AuditKind, AuditLog};
+use memgate::domain::ids::{ApplicationId, GrantId, RequestId};
+use memgate_domain::testing::{context, now, unique};
+use serde_json::Value;
+use tracing::subscriber::DefaultGuard;
+
+use super::Place;
+
+/// Collects the log of this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn collect() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// The lines of the audit log so far.
+    fn lines(&self) -> Vec<Value> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["target"] == "memgate::audit").collect()
+    }
+}
+
+#[tokio::test]
+async fn an_event_of_any_kind_is_logged_once_with_the_ids_that_it_has() {
+    let place = Place::sqlite();
+    let audit = SeaOrmAuditLog::new(place.migrated().await);
+    let (log, _guard) = Log::collect();
+    let (application, grant) = (ApplicationId::from_uuid(unique()), GrantId::from_uuid(unique()));
+    let request = RequestId::from_uuid(unique());
+    for (index, kind) in AuditKind::ALL.into_iter().enumerate() {
+        let event = AuditEvent::new(kind, now()).application(application).grant(grant).request(request);
+        audit.record(&event.context(context("g-123", "c-456"))).await;
+        let lines = log.lines();
+        assert_eq!(lines.len(), index + 1, "{kind:?}");
+        let fields = &lines[index]["fields"];
+        assert_eq!(fields["kind"], kind.as_str());
+        assert_eq!(fields["application.id"], application.to_string());
+        assert_eq!(fields["grant.id"], grant.to_string());
+        assert_eq!(fields["request.id"], request.to_string());
+        assert_eq!((&fields["gpt.id"], &fields["conversation.id"]), (&"g-123".into(), &"c-456".into()));
+        let level = if kind == AuditKind::RefreshTokenReused { "WARN" } else { "INFO" };
+        assert_eq!(lines[index]["level"], level, "{kind:?}");
+    }
+    audit.record(&AuditEvent::new(AuditKind::SigningKeyCreated, now())).await;
+    let fields = log.lines().last().unwrap()["fields"].as_object().unwrap().clone();
+    let mut names: Vec<&str> = fields.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["at", "kind", "message"]);
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_stored_is_an_error_in_the_log() {
+    let place = Place::sqlite();
+    let database = place.migrated().await;
+    let audit = SeaOrmAuditLog::new(database.clone());
+    database.close().await.unwrap();
+    let (log, _guard) = Log::collect();
+    audit.record(&AuditEvent::new(AuditKind::MemoryRead, now())).await;
+    assert_eq!(log.lines().len(), 1, "an everyday event is not stored");
+    audit.record(&AuditEvent::new(AuditKind::SecretAdded, now())).await;
+    let lines = log.lines();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[2]["level"], "ERROR");
+    assert_eq!(lines[2]["fields"]["kind"], "secret_added");
+    assert!(lines[2]["fields"]["error"].as_str().unwrap().contains("closed"), "{}", lines[2]);
+}

@@ -1,0 +1,115 @@
+//! Up, down, up.
+
+use memgate::adapters::persistence::{Database, DatabaseError, DatabaseOptions};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use tokio::task::JoinSet;
+
+use super::{Place, on_both_databases};
+
+on_both_databases!(
+    undone_and_applied_again_the_schema_is_the_same,
+    each_migration_undoes_what_it_did,
+    only_what_is_missing_is_applied,
+    of_several_instances_that_start_at_once_one_migrates,
+    a_database_of_a_newer_version_is_left_alone,
+);
+
+/// Everything that the database holds beside rows, in a fixed order.
+async fn schema(database: &Database) -> Vec<String> {
+    let sql = match database.backend() {
+        DbBackend::Sqlite => {
+            "SELECT COALESCE(sql, name) FROM sqlite_master \
+             WHERE tbl_name NOT LIKE 'seaql%' AND name <> 'sqlite_sequence' ORDER BY 1"
+        }
+        _ => {
+            "SELECT concat_ws(' ', table_name, column_name, data_type, is_nullable, column_default) \
+             FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'seaql%' \
+             UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename NOT LIKE 'seaql%' \
+             UNION ALL SELECT conname::text FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conname NOT LIKE 'seaql%' \
+             ORDER BY 1"
+        }
+    };
+    let rows = database.reader().query_all_raw(Statement::from_string(database.backend(), sql)).await.unwrap();
+    rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
+}
+
+async fn undone_and_applied_again_the_schema_is_the_same(place: Place) {
+    let database = place.connect().await;
+    let applied = database.migrate_up().await.unwrap();
+    let before = schema(&database).await;
+    assert!(!before.is_empty());
+
+    let mut undone = database.migrate_down(u32::MAX).await.unwrap();
+    undone.reverse();
+    assert_eq!(undone, applied);
+    assert_eq!(schema(&database).await, Vec::<String>::new());
+
+    assert_eq!(database.migrate_up().await.unwrap(), applied);
+    assert_eq!(schema(&database).await, before);
+}
+
+async fn each_migration_undoes_what_it_did(place: Place) {
+    let database = place.migrated().await;
+    let names: Vec<String> = database.migrations().await.unwrap().into_iter().map(|state| state.name).collect();
+    let mut smaller = schema(&database).await;
+    for name in names.iter().rev() {
+        let before = smaller;
+        assert_eq!(database.migrate_down(1).await.unwrap(), std::slice::from_ref(name));
+        smaller = schema(&database).await;
+        assert!(smaller.len() < before.len(), "{name} undoes nothing");
+        // What went away is what it makes.
+        database.migrate_up().await.unwrap();
+        let (_, later) = names.split_at(names.iter().position(|other| other == name).unwrap() + 1);
+        assert!(database.migrate_down(u32::try_from(later.len()).unwrap()).await.unwrap().len() == later.len());
+        assert_eq!(schema(&database).await, before, "{name} does not come back as it was");
+        database.migrate_down(1).await.unwrap();
+    }
+}
+
+async fn only_what_is_missing_is_applied(place: Place) {
+    let database = place.connect().await;
+    assert!(database.migrations().await.unwrap().iter().all(|state| !state.applied));
+    assert_eq!(schema(&database).await, Vec::<String>::new(), "to ask for the state changes nothing");
+    let all = database.migrate_up().await.unwrap();
+    assert!(database.migrations().await.unwrap().iter().all(|state| state.applied));
+    assert_eq!(database.migrate_up().await.unwrap(), Vec::<String>::new());
+
+    let newest = all.last().unwrap();
+    assert_eq!(database.migrate_down(1).await.unwrap(), std::slice::from_ref(newest));
+    let states = database.migrations().await.unwrap();
+    let (last, others) = states.split_last().unwrap();
+    assert!(!last.applied && others.iter().all(|state| state.applied));
+    assert_eq!(database.migrate_up().await.unwrap(), std::slice::from_ref(newest));
+}
+
+async fn of_several_instances_that_start_at_once_one_migrates(place: Place) {
+    let mut instances = JoinSet::new();
+    for _ in 0..8 {
+        let url = place.url.clone();
+        instances.spawn(async move {
+            let database = Database::connect(&url, DatabaseOptions::default()).await.unwrap();
+            database.migrate_up().await.unwrap()
+        });
+    }
+    let mut applied: Vec<Vec<String>> = instances.join_all().await;
+    applied.retain(|names| !names.is_empty());
+    assert_eq!(applied.len(), 1);
+    assert!(place.connect().await.migrations().await.unwrap().iter().all(|state| state.applied));
+}
+
+async fn a_database_of_a_newer_version_is_left_alone(place: Place) {
+    let database = place.migrated().await;
+    let before = schema(&database).await;
+    let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m29990101_000001_from_the_future', 0)";
+    database.writer().execute_unprepared(newer).await.unwrap();
+    for refused in [
+        database.migrations().await.map(drop),
+        database.migrate_up().await.map(drop),
+        database.migrate_down(1).await.map(drop),
+    ] {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, DatabaseError::Newer(_)), "{error:?}");
+        assert!(error.to_string().contains("m29990101_000001_from_the_future"), "{error}");
+    }
+    assert_eq!(schema(&database).await, before);
+}
