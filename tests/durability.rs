@@ -74,6 +74,6 @@ async fn every_memory_that_was_answered_201_survives_kill_minus_nine() {
         let answer = http.get(format!("{}/api/v1/memories/{id}", server.url)).bearer_auth(&token).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{content} was answered 201 and is gone");
         let body: Value = answer.json().await.unwrap();
-        assert_eq!(body["content"], json!(content));
+        assert_eq!(body["memory"]["content"], json!(content));
     }
 }
