@@ -78,7 +78,11 @@ impl Timestamp {
     pub fn parse(field: &str, text: &str) -> Result<Self, InvalidValue> {
         let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
         OffsetDateTime::parse(&full, &Rfc3339)
-            .map(|at| Self::from_unix_millis(i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)))
+            .map(|at| {
+                Self::from_unix_millis(
+                    i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX),
+                )
+            })
             .map_err(|_| {
                 InvalidValue::new(field, "must be a date and time as RFC 3339 writes it, such as 2026-05-08T13:56:00Z")
             })

@@ -199,12 +199,15 @@ impl ApplicationService {
     /// Adds a secret, which expires after `lifetime` if that is given.
     ///
     /// # Errors
-    /// [`ApplicationError::Invalid`] for a public application, and every other.
+    /// [`ApplicationError::Invalid`] for a public application or no lifetime at all, and every other.
     pub async fn add_secret(
         &self,
         id: ApplicationId,
         lifetime: Option<Duration>,
     ) -> Result<IssuedSecret, ApplicationError> {
+        if lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
+            return Err(InvalidValue::new("expires_in", "must be longer than nothing").into());
+        }
         let application = self.get(id).await?;
         if application.kind == ClientKind::Public {
             return Err(InvalidValue::new("kind", "is public: such an application has no secret").into());

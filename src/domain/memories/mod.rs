@@ -1,6 +1,7 @@
 //! Memories: what they are, who reaches which, and the ports behind which they are kept.
 
 mod bank;
+mod metadata;
 mod model;
 mod query;
 mod queue;
@@ -9,9 +10,8 @@ mod service;
 #[cfg(feature = "testing")]
 pub use bank::MockMemoryBank;
 pub use bank::{Capabilities, Capability, MemoryBank, MemoryBankError};
-pub use model::{
-    Category, Content, Context, ContextId, Memory, MemoryChanges, MemoryScope, Metadata, NewMemory, Priority,
-};
+pub use metadata::{Context, ContextId, Metadata};
+pub use model::{Category, Content, Memory, MemoryChanges, MemoryScope, NewMemory, Priority};
 pub use query::{
     DateRange, Hit, Limit, ListQuery, MemoryFilter, MemoryQuery, Page, Position, QueryText, Relevance, Scalar,
     SearchResults,

@@ -6,7 +6,8 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::bank::{Capabilities, Capability, MemoryBank, MemoryBankError};
-use super::model::{Category, Content, Context, Memory, MemoryChanges, MemoryScope, Metadata, NewMemory, Priority};
+use super::metadata::{Context, Metadata};
+use super::model::{Category, Content, Memory, MemoryChanges, MemoryScope, NewMemory, Priority};
 use super::query::{
     DateRange, Limit, ListQuery, MemoryFilter, MemoryQuery, Page, Position, QueryText, Relevance, SearchResults,
 };

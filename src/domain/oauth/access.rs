@@ -116,3 +116,6 @@ impl AccessGuard {
             && claims.issued_at <= now.plus(self.policy.leeway)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,3 +91,6 @@ impl ClientAuthenticator {
 fn enabled(application: &Arc<Application>) -> Result<Arc<Application>, OAuthError> {
     if application.enabled { Ok(Arc::clone(application)) } else { Err(OAuthError::InvalidClient) }
 }
+
+#[cfg(test)]
+mod tests;

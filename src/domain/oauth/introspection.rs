@@ -7,7 +7,7 @@ use super::error::OAuthError;
 use super::revocation::TokenInquiry;
 use super::service::TokenService;
 use super::token::Subject;
-use crate::applications::Permissions;
+use crate::applications::{GrantType, Permissions};
 use crate::ids::{ClientId, TokenId};
 use crate::system::Timestamp;
 
@@ -77,7 +77,8 @@ impl TokenService {
         let Some(claims) = self.verify_refresh_token(&inquiry.token, self.clock.now()) else { return Ok(None) };
         let used = self.grants.is_consumed(claims.token_id).await?;
         let revoked = self.grants.is_revoked(claims.grant_id, claims.token_id).await?;
-        if claims.client_id != application.client_id || used || revoked {
+        let allowed = application.grants.contains(&GrantType::RefreshToken);
+        if claims.client_id != application.client_id || used || revoked || !allowed {
             return Ok(None);
         }
         Ok(Some(ActiveToken {
@@ -93,3 +94,6 @@ impl TokenService {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;

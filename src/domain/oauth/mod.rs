@@ -5,6 +5,8 @@ mod client;
 mod error;
 mod grant_store;
 mod grants;
+#[cfg(test)]
+mod harness;
 mod introspection;
 mod keys;
 mod parameters;

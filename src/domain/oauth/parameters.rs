@@ -165,3 +165,6 @@ fn decode_form_component(encoded: &[u8]) -> Option<String> {
 fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
+
+#[cfg(test)]
+mod tests;

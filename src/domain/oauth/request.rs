@@ -114,3 +114,6 @@ impl fmt::Debug for PresentedToken {
         f.write_str("PresentedToken(…)")
     }
 }
+
+#[cfg(test)]
+mod tests;

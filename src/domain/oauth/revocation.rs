@@ -61,3 +61,6 @@ impl TokenService {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,8 @@ use super::grant_store::GrantStore;
 use super::grants;
 use super::request::{GrantRequest, TokenRequest};
 use super::token::{
-    AccessToken, AccessTokenClaims, IssueError, LONGEST_REFRESH_TOKEN_LIFETIME, RefreshToken, RefreshTokenClaims,
-    Subject, TokenIssuer,
+    AccessToken, AccessTokenClaims, IssueError, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME,
+    RefreshToken, RefreshTokenClaims, Subject, TokenIssuer,
 };
 use crate::applications::{Application, GrantType, Permissions, TokenLifetime};
 use crate::audit::AuditLog;
@@ -107,6 +107,7 @@ impl TokenService {
         scope: Permissions,
     ) -> Result<(AccessToken, u64), OAuthError> {
         let ttl = application.access_token_ttl.map_or(self.policy.access_token_ttl, TokenLifetime::as_duration);
+        let ttl = ttl.min(LONGEST_ACCESS_TOKEN_LIFETIME);
         let issued_at = self.clock.now().truncated_to_seconds();
         let claims = AccessTokenClaims {
             issuer: self.policy.issuer.clone(),
@@ -167,3 +168,6 @@ impl From<IssueError> for OAuthError {
         Self::Internal(error.into())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,3 +23,6 @@ pub(in crate::oauth) fn grant(
     let refresh_token = service.first_refresh_token(application, Subject::Application, grant_id, scope)?;
     Ok(TokenResponse { access_token, expires_in, scope, refresh_token })
 }
+
+#[cfg(test)]
+mod tests;

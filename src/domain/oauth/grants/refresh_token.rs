@@ -98,3 +98,6 @@ impl TokenService {
         (ours && in_time).then_some(claims)
     }
 }
+
+#[cfg(test)]
+mod tests;

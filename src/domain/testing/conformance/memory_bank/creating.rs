@@ -57,8 +57,8 @@ pub async fn the_longest_memory_comes_back_whole(fixture: Fixture<dyn MemoryBank
 pub async fn the_largest_metadata_comes_back_whole(fixture: Fixture<dyn MemoryBank>) {
     let (bank, scope) = (fixture.port(), scope());
     let members: Map<String, Value> =
-        (0..62).map(|number| (format!("{number:02}{}", "n".repeat(126)), "é".repeat(50).into())).collect();
-    let metadata = metadata(Value::Object(members)).with_context(&context("g-1", "c-1"));
+        (0..64).map(|number| (format!("{number:02}{}", "n".repeat(126)), "é".repeat(60).into())).collect();
+    let metadata = metadata(Value::Object(members)).with_context(&context(&"\"".repeat(200), &"🦊".repeat(200)));
     let created = create(bank, &scope, NewMemory { metadata: metadata.clone(), ..new_memory("x") }).await;
     assert_eq!(get(bank, &scope, &created).await.expect("the memory is there").metadata, metadata);
 }

@@ -1,0 +1,164 @@
+//! What else is known of a memory: a caller's own metadata, and where the memory came from.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use crate::validation::{self, InvalidValue};
+
+/// A JSON object of a caller's own: at most 64 members, 16 KiB and 5 levels.
+///
+/// Some names are kept for memgate and refused from callers: the names by which banks tell tenants apart, and those whose
+/// value a bank would take for its own.
+#[derive(Clone, Default, PartialEq)]
+pub struct Metadata(Map<String, Value>);
+
+impl Metadata {
+    const MAX_MEMBERS: usize = 64;
+    const MAX_NAME: usize = 128;
+    const MAX_BYTES: usize = 16 * 1024;
+    const MAX_DEPTH: usize = 5;
+    /// What [`with_context`](Self::with_context) can add to what a caller may send.
+    const CONTEXT_MEMBERS: usize = 2;
+    const CONTEXT_BYTES: usize = 2 * 1024;
+    /// The member that holds the id of the GPT that wrote the memory.
+    pub const CUSTOM_GPT_ID: &str = "custom_gpt_id";
+    /// The member that holds the id of the conversation in which the memory was written.
+    pub const CONVERSATION_ID: &str = "conversation_id";
+    const RESERVED: [&str; 9] =
+        ["user_id", "agent_id", "run_id", "app_id", "org_id", "project_id", "created_at", "updated_at", "write_id"];
+
+    /// Accepts what a caller sent.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] that names the member.
+    pub fn from_caller(object: Map<String, Value>) -> Result<Self, InvalidValue> {
+        if let Some(name) = object.keys().find(|name| is_reserved(name)) {
+            return Err(InvalidValue::new(format!("metadata.{name}"), "is a name that the service keeps for itself"));
+        }
+        Self::check(object, Self::MAX_MEMBERS, Self::MAX_BYTES)
+    }
+
+    /// Accepts what was stored before.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] if no version of this program can have stored it.
+    pub fn from_stored(object: Map<String, Value>) -> Result<Self, InvalidValue> {
+        Self::check(object, Self::MAX_MEMBERS + Self::CONTEXT_MEMBERS, Self::MAX_BYTES + Self::CONTEXT_BYTES)
+    }
+
+    fn check(object: Map<String, Value>, max_members: usize, max_bytes: usize) -> Result<Self, InvalidValue> {
+        let refuse = |problem: String| Err(InvalidValue::new("metadata", problem));
+        if object.len() > max_members {
+            return refuse(format!("must have at most {max_members} members"));
+        }
+        if object.keys().any(|name| name.is_empty() || name.chars().count() > Self::MAX_NAME) {
+            return refuse(format!("must have member names of 1 to {} characters", Self::MAX_NAME));
+        }
+        let value = Value::Object(object);
+        if depth(&value) > Self::MAX_DEPTH {
+            return refuse(format!("must not be nested more than {} levels deep", Self::MAX_DEPTH));
+        }
+        if holds_nul(&value) {
+            return refuse("must not contain a NUL character".to_owned());
+        }
+        let size = value.to_string().len();
+        if size > max_bytes {
+            return refuse(format!("is {size} bytes long; at most {max_bytes} are allowed"));
+        }
+        let Value::Object(object) = value else { return refuse("must be an object".to_owned()) };
+        Ok(Self(object))
+    }
+
+    /// The same with the ids of the GPT and the conversation in which it was written.
+    #[must_use]
+    pub fn with_context(mut self, context: &Context) -> Self {
+        let ids = [(Self::CUSTOM_GPT_ID, &context.custom_gpt_id), (Self::CONVERSATION_ID, &context.conversation_id)];
+        for (name, id) in ids {
+            if let Some(id) = id {
+                self.0.insert(name.to_owned(), Value::String(id.0.clone()));
+            }
+        }
+        self
+    }
+
+    /// The same with the ids of the GPT and the conversation that `earlier` has, where it has none itself.
+    pub(super) fn with_origin_of(mut self, earlier: &Self) -> Self {
+        for name in [Self::CUSTOM_GPT_ID, Self::CONVERSATION_ID] {
+            if let (None, Some(id)) = (self.0.get(name), earlier.0.get(name)) {
+                self.0.insert(name.to_owned(), id.clone());
+            }
+        }
+        self
+    }
+
+    /// The members.
+    #[must_use]
+    pub fn as_object(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// The id of the conversation in which the memory was written.
+    #[must_use]
+    pub fn conversation_id(&self) -> Option<&str> {
+        self.0.get(Self::CONVERSATION_ID).and_then(Value::as_str)
+    }
+}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
+}
+
+fn is_reserved(name: &str) -> bool {
+    Metadata::RESERVED.contains(&name) || name.starts_with("memgate_")
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_nul),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
+        _ => false,
+    }
+}
+
+/// Where a request comes from, as the assistant says. Nothing is decided by it: it is kept as metadata.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// The GPT.
+    pub custom_gpt_id: Option<ContextId>,
+    /// The conversation.
+    pub conversation_id: Option<ContextId>,
+}
+
+/// An id that an assistant gave: 1 to 200 characters on one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContextId(String);
+
+impl ContextId {
+    const MAX: usize = 200;
+
+    /// Reads the id.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] that names `field`.
+    pub fn parse(field: &str, text: &str) -> Result<Self, InvalidValue> {
+        validation::line(field, text.to_owned(), Self::MAX).map(Self)
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,134 @@
+use std::time::Duration;
+
+use super::*;
+use crate::applications::ApplicationChanges;
+use crate::ids::{GrantId, UserId};
+use crate::oauth::harness::Harness;
+use crate::oauth::{Revocation, Revoked};
+use crate::testing::{FakeTokenIssuer, now, unique};
+
+fn claims(harness: &Harness) -> AccessTokenClaims {
+    let issued_at = now().truncated_to_seconds();
+    AccessTokenClaims {
+        issuer: harness.policy.issuer.clone(),
+        audience: harness.policy.audience.clone(),
+        subject: Subject::Application,
+        client_id: harness.application.client_id.clone(),
+        grant_id: GrantId::from_uuid(unique()),
+        token_id: TokenId::from_uuid(unique()),
+        scope: Permissions::all(),
+        issued_at,
+        expires_at: issued_at.plus(Duration::from_hours(1)),
+    }
+}
+
+async fn present(harness: &Harness, claims: &AccessTokenClaims) -> Result<Caller, AccessError> {
+    harness.guard.authenticate(harness.issuer.issue_access_token(claims).unwrap().expose()).await
+}
+
+#[track_caller]
+fn assert_invalid_token(answer: &Result<Caller, AccessError>) {
+    assert!(matches!(answer, Err(AccessError::InvalidToken)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_valid_token_tells_who_calls() {
+    let harness = Harness::new();
+    let person = Subject::Person(UserId::from_uuid(unique()));
+    let claims = AccessTokenClaims { subject: person.clone(), ..claims(&harness) };
+    let caller = present(&harness, &claims).await.unwrap();
+    assert_eq!(*caller.application, harness.application);
+    assert_eq!(caller.subject, person);
+    assert_eq!(caller.permissions, Permissions::all());
+    assert_eq!(caller.token_id, claims.token_id);
+    assert_eq!(caller.expires_at, claims.expires_at);
+}
+
+#[tokio::test]
+async fn a_token_carries_what_it_was_issued_for_and_the_application_still_holds() {
+    let harness = Harness::new();
+    let [read, write, delete] = Permission::ALL;
+    let narrow = AccessTokenClaims { scope: [read, write].into_iter().collect(), ..claims(&harness) };
+    let permissions = Some([write, delete].into_iter().collect());
+    harness.change(ApplicationChanges { permissions, ..ApplicationChanges::default() }).await;
+    let caller = present(&harness, &narrow).await.unwrap();
+    assert_eq!(caller.require(read), Err(MissingPermission(read)));
+    assert_eq!(caller.require(write), Ok(()));
+    assert_eq!(caller.require(delete), Err(MissingPermission(delete)));
+    assert_eq!(
+        MissingPermission(delete).to_string(),
+        "this needs the permission memory:delete, which the access token does not carry"
+    );
+}
+
+#[tokio::test]
+async fn tokens_that_are_not_for_us_open_nothing() {
+    let harness = Harness::new();
+    let valid = claims(&harness);
+    assert_invalid_token(&present(&harness, &AccessTokenClaims { issuer: "x".to_owned(), ..valid.clone() }).await);
+    assert_invalid_token(&present(&harness, &AccessTokenClaims { audience: "x".to_owned(), ..valid.clone() }).await);
+    assert_invalid_token(
+        &present(&harness, &AccessTokenClaims { client_id: "x".parse().unwrap(), ..valid.clone() }).await,
+    );
+    let foreign = FakeTokenIssuer::new("another key").issue_access_token(&valid).unwrap();
+    assert_invalid_token(&harness.guard.authenticate(foreign.expose()).await);
+    assert_invalid_token(&harness.guard.authenticate(&harness.refresh_token().await).await);
+    for garbage in ["", ".", "..", "at..", &"a".repeat(1 << 20), &".".repeat(10_000), "\0"] {
+        assert_invalid_token(&harness.guard.authenticate(garbage).await);
+    }
+    present(&harness, &valid).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_ends_at_its_second_and_begins_within_the_leeway() {
+    let harness = Harness::new();
+    let claims = claims(&harness);
+    for (at, valid) in [
+        (claims.issued_at.minus(Duration::from_millis(60_001)), false),
+        (claims.issued_at.minus(Duration::from_mins(1)), true),
+        (claims.issued_at, true),
+        (claims.expires_at.minus(Duration::from_millis(1)), true),
+        (claims.expires_at, false),
+        (claims.expires_at.plus(Duration::from_secs(1)), false),
+    ] {
+        harness.clock.set(at);
+        assert_eq!(present(&harness, &claims).await.is_ok(), valid, "at {at}");
+    }
+}
+
+#[tokio::test]
+async fn a_disabled_or_deleted_application_stops_at_once() {
+    let harness = Harness::new();
+    let claims = claims(&harness);
+    harness.change(ApplicationChanges { enabled: Some(false), ..ApplicationChanges::default() }).await;
+    assert_invalid_token(&present(&harness, &claims).await);
+    harness.change(ApplicationChanges { enabled: Some(true), ..ApplicationChanges::default() }).await;
+    present(&harness, &claims).await.unwrap();
+    harness.applications.delete(harness.application.id).await.unwrap();
+    assert_invalid_token(&present(&harness, &claims).await);
+}
+
+#[tokio::test]
+async fn a_revoked_token_or_grant_opens_nothing() {
+    let harness = Harness::new();
+    for revoke_grant in [false, true] {
+        let (claims, other) = (claims(&harness), claims(&harness));
+        let what = if revoke_grant { Revoked::Grant(claims.grant_id) } else { Revoked::Token(claims.token_id) };
+        harness.grants.revoke(&Revocation { what, at: now(), keep_until: claims.expires_at }).await.unwrap();
+        assert_invalid_token(&present(&harness, &claims).await);
+        present(&harness, &other).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_never_an_invalid_token() {
+    let harness = Harness::new();
+    let claims = claims(&harness);
+    for outage in [harness.applications.outage(), harness.grants.outage()] {
+        outage.begin();
+        let answer = present(&harness, &claims).await;
+        assert!(matches!(answer, Err(AccessError::Storage(_))), "{answer:?}");
+        outage.end();
+    }
+    present(&harness, &claims).await.unwrap();
+}

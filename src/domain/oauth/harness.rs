@@ -1,0 +1,169 @@
+//! A whole token service on in-memory ports, for the tests of its parts.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{
+    AccessGuard, ClientAuthenticator, OAuthError, Parameters, TokenInquiry, TokenPolicy, TokenRequest, TokenResponse,
+    TokenService,
+};
+use crate::applications::{Application, ApplicationChanges, ApplicationRepository, ClientSecret};
+use crate::limits::{FailurePolicy, FailureThrottle};
+use crate::system::Clock;
+use crate::testing::{
+    FakeSecretHasher, FakeTokenIssuer, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, InMemoryGrantStore,
+    SeededEntropy, application_with_secret,
+};
+
+pub(in crate::oauth) const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// A token service, one application that may use it, and all that stands behind it.
+pub(in crate::oauth) struct Harness {
+    pub(in crate::oauth) clock: FixedClock,
+    pub(in crate::oauth) applications: Arc<InMemoryApplicationRepository>,
+    pub(in crate::oauth) grants: Arc<InMemoryGrantStore>,
+    pub(in crate::oauth) audit: Arc<InMemoryAuditLog>,
+    pub(in crate::oauth) hasher: Arc<FakeSecretHasher>,
+    pub(in crate::oauth) issuer: Arc<FakeTokenIssuer>,
+    pub(in crate::oauth) clients: ClientAuthenticator,
+    pub(in crate::oauth) service: TokenService,
+    pub(in crate::oauth) guard: AccessGuard,
+    pub(in crate::oauth) policy: Arc<TokenPolicy>,
+    pub(in crate::oauth) application: Application,
+    pub(in crate::oauth) secret: ClientSecret,
+}
+
+pub(in crate::oauth) fn policy() -> TokenPolicy {
+    TokenPolicy {
+        issuer: "https://memory.example".to_owned(),
+        audience: "https://memory.example/api".to_owned(),
+        access_token_ttl: Duration::from_hours(1),
+        refresh_token_ttl: Duration::from_hours(30 * 24),
+        grant_ttl: Duration::from_hours(90 * 24),
+        retry_window: Duration::from_secs(30),
+        leeway: Duration::from_mins(1),
+    }
+}
+
+impl Harness {
+    pub(in crate::oauth) fn new() -> Self {
+        Self::with(|_| {}, policy())
+    }
+
+    /// With an application that is different from the usual one.
+    pub(in crate::oauth) fn with_application(change: impl FnOnce(&mut Application)) -> Self {
+        Self::with(change, policy())
+    }
+
+    pub(in crate::oauth) fn with_policy(policy: TokenPolicy) -> Self {
+        Self::with(|_| {}, policy)
+    }
+
+    fn with(change: impl FnOnce(&mut Application), policy: TokenPolicy) -> Self {
+        let (mut application, secret) = application_with_secret();
+        change(&mut application);
+        let clock = FixedClock::default();
+        let applications = Arc::new(InMemoryApplicationRepository::holding([application.clone()]));
+        let grants = Arc::new(InMemoryGrantStore::default());
+        let audit = Arc::new(InMemoryAuditLog::default());
+        let hasher = Arc::new(FakeSecretHasher::default());
+        let issuer = Arc::new(FakeTokenIssuer::default());
+        let policy = Arc::new(policy);
+        let throttle = Arc::new(FailureThrottle::new(FailurePolicy::default()));
+        let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
+        let clients =
+            ClientAuthenticator::new(applications.clone(), hasher.clone(), throttle, Arc::clone(&shared_clock));
+        let service = TokenService::new(
+            clients.clone(),
+            issuer.clone(),
+            grants.clone(),
+            audit.clone(),
+            Arc::clone(&shared_clock),
+            Arc::new(SeededEntropy::new(1)),
+            Arc::clone(&policy),
+        );
+        let guard =
+            AccessGuard::new(issuer.clone(), grants.clone(), applications.clone(), shared_clock, Arc::clone(&policy));
+        Self {
+            clock,
+            applications,
+            grants,
+            audit,
+            hasher,
+            issuer,
+            clients,
+            service,
+            guard,
+            policy,
+            application,
+            secret,
+        }
+    }
+
+    /// Registers one more application.
+    pub(in crate::oauth) async fn register(&self) -> (Application, ClientSecret) {
+        let (application, secret) = application_with_secret();
+        self.applications.create(&application).await.unwrap();
+        (application, secret)
+    }
+
+    /// Changes the application.
+    pub(in crate::oauth) async fn change(&self, changes: ApplicationChanges) {
+        self.applications.update(self.application.id, &changes, self.clock.now()).await.unwrap();
+    }
+
+    /// The parameters of a request with the application's credentials.
+    pub(in crate::oauth) fn parameters(&self, members: &[(&str, &str)]) -> Parameters {
+        parameters_of(&self.application, &self.secret, members)
+    }
+
+    /// Asks for tokens, as the application itself.
+    pub(in crate::oauth) async fn token(&self, members: &[(&str, &str)]) -> Result<TokenResponse, OAuthError> {
+        token(&self.service, &self.parameters(members)).await
+    }
+
+    pub(in crate::oauth) async fn client_credentials(&self) -> TokenResponse {
+        self.token(&[("grant_type", "client_credentials")]).await.unwrap()
+    }
+
+    /// A first refresh token.
+    pub(in crate::oauth) async fn refresh_token(&self) -> String {
+        refresh_token_of(&self.client_credentials().await)
+    }
+
+    pub(in crate::oauth) async fn refresh(&self, token: &str) -> Result<TokenResponse, OAuthError> {
+        self.token(&[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+    }
+
+    pub(in crate::oauth) fn inquiry(&self, token: &str) -> TokenInquiry {
+        TokenInquiry::parse(None, &self.parameters(&[("token", token)])).unwrap()
+    }
+}
+
+pub(in crate::oauth) fn parameters_of(
+    application: &Application,
+    secret: &ClientSecret,
+    members: &[(&str, &str)],
+) -> Parameters {
+    let credentials = [("client_id", application.client_id.as_str()), ("client_secret", secret.expose())];
+    parameters(&[&credentials, members].concat())
+}
+
+/// Parameters as a client would send them.
+pub(in crate::oauth) fn parameters(members: &[(&str, &str)]) -> Parameters {
+    let object: serde_json::Map<String, serde_json::Value> =
+        members.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+    Parameters::from_json(&serde_json::to_vec(&object).unwrap()).unwrap()
+}
+
+pub(in crate::oauth) async fn token(
+    service: &TokenService,
+    parameters: &Parameters,
+) -> Result<TokenResponse, OAuthError> {
+    service.token(&TokenRequest::parse(None, parameters)?, HOME).await
+}
+
+pub(in crate::oauth) fn refresh_token_of(response: &TokenResponse) -> String {
+    response.refresh_token.as_ref().expect("a refresh token").expose().to_owned()
+}

@@ -1,0 +1,11 @@
+//! Signing keys: when one is published, when it signs, and when it goes.
+
+mod model;
+mod ports;
+mod service;
+
+pub use model::{KeyAlgorithm, KeyId, KeyPurpose, KeyState, MasterKey, SealedKey, SigningKey, state_of};
+pub use ports::{KeyVault, SigningKeyStore, VaultError};
+#[cfg(feature = "testing")]
+pub use ports::{MockKeyVault, MockSigningKeyStore};
+pub use service::{KeyError, KeyPolicy, KeyService};

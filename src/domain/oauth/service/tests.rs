@@ -1,0 +1,32 @@
+use crate::applications::HasherError;
+use crate::oauth::OAuthError;
+use crate::oauth::error::Unavailable;
+use crate::oauth::harness::Harness;
+use crate::system::StorageError;
+use crate::testing::database_is_away;
+
+#[test]
+fn the_published_keys_are_those_of_the_issuer() {
+    let harness = Harness::new();
+    assert_eq!(harness.service.published_keys(), serde_json::json!({ "keys": [] }));
+}
+
+#[test]
+fn what_is_away_may_come_back_and_what_is_broken_is_internal() {
+    let away = OAuthError::from(database_is_away());
+    assert!(matches!(away, OAuthError::TemporarilyUnavailable(Unavailable::Storage(_))), "{away:?}");
+    let row = StorageError::InconsistentRow { table: "t", key: "k".to_owned(), detail: "d".to_owned() };
+    assert!(matches!(OAuthError::from(row), OAuthError::Internal(_)));
+    let busy = OAuthError::from(HasherError::Overloaded);
+    assert!(matches!(busy, OAuthError::TemporarilyUnavailable(Unavailable::Hasher(_))), "{busy:?}");
+    assert!(matches!(OAuthError::from(HasherError::Failed("x".into())), OAuthError::Internal(_)));
+}
+
+#[tokio::test]
+async fn debug_forms_of_answers_show_no_token() {
+    let harness = Harness::new();
+    let answer = harness.client_credentials().await;
+    let shown = format!("{answer:?}");
+    assert!(shown.contains("AccessToken(…)") && shown.contains("RefreshToken(…)"), "{shown}");
+    assert!(!shown.contains(answer.access_token.expose()), "{shown}");
+}
