@@ -7,12 +7,14 @@ mod postgres;
 
 use std::sync::Arc;
 
+use memgate::adapters::memory_bank::embedded::EmbeddedMemoryBank;
 use memgate::adapters::persistence::{
     CachedApplicationRepository, CachedGrantStore, Database, DatabaseOptions, SeaOrmApplicationRepository,
     SeaOrmAuditLog, SeaOrmGrantStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
 };
 use memgate::domain::applications::ApplicationRepository;
 use memgate::domain::audit::AuditLog;
+use memgate::domain::memories::{MemoryBank, WriteQueue};
 use memgate::domain::oauth::{GrantStore, SigningKeyStore};
 use memgate_domain::conformance;
 use memgate_domain::testing::FixedClock;
@@ -62,8 +64,12 @@ fn audit_log(database: Database) -> Arc<dyn AuditLog> {
     Arc::new(SeaOrmAuditLog::new(database))
 }
 
-fn write_queue(database: Database) -> Arc<dyn memgate::domain::memories::WriteQueue> {
+fn write_queue(database: Database) -> Arc<dyn WriteQueue> {
     Arc::new(SeaOrmWriteQueue::new(database))
+}
+
+fn memory_bank(database: &Database) -> Arc<dyn MemoryBank> {
+    Arc::new(EmbeddedMemoryBank::new(database.reader().clone(), database.writer()))
 }
 
 mod on_sqlite {
@@ -96,6 +102,10 @@ mod on_sqlite {
     mod write_queue {
         super::conformance!(write_queue, super::on_sqlite(super::write_queue).await);
     }
+
+    mod memory_bank {
+        super::conformance!(memory_bank, super::on_sqlite(|database| super::memory_bank(&database)).await);
+    }
 }
 
 mod on_postgres {
@@ -127,5 +137,9 @@ mod on_postgres {
 
     mod write_queue {
         super::conformance!(write_queue, super::on_postgres(super::write_queue).await);
+    }
+
+    mod memory_bank {
+        super::conformance!(memory_bank, super::on_postgres(|database| super::memory_bank(&database)).await);
     }
 }

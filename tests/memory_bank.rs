@@ -1,60 +1,458 @@
-//! The embedded memory bank on SQLite and PostgreSQL.
+//! The embedded memory bank on SQLite and PostgreSQL, beyond what every bank promises (for that see `conformance.rs`).
 
 mod support;
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use memgate::adapters::memory_bank::embedded::EmbeddedMemoryBank;
 use memgate::adapters::persistence::{Database, DatabaseOptions};
-use memgate_domain::memories::MemoryBank;
-use memgate_domain::testing::conformance::Fixture;
+use memgate::domain::memories::{
+    Limit, ListQuery, MemoryBank, MemoryBankError, MemoryChanges, MemoryFilter, MemoryQuery, MemoryScope, NewMemory,
+    SearchResults,
+};
+use memgate_domain::testing::{
+    categories, content, context, metadata, new_memory, now, scope, scope_limited_to, scope_of_person,
+};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use serde_json::{Value, json};
 use support::postgres::PostgresDatabase;
-use tempfile::TempDir;
 
-fn bank(database: &Database) -> EmbeddedMemoryBank {
-    EmbeddedMemoryBank::new(database.reader().clone(), database.writer())
+/// A migrated database of its own, and what has to live as long.
+struct Store {
+    database: Database,
+    _guard: Box<dyn std::any::Any>,
 }
 
-async fn migrated(url: &str) -> Database {
-    let database = Database::connect(url, DatabaseOptions::default()).await.unwrap();
-    database.migrate_up().await.unwrap();
-    database
+impl Store {
+    async fn open(url: &str, guard: impl std::any::Any) -> Self {
+        let database = Database::connect(url, DatabaseOptions::default()).await.unwrap();
+        database.migrate_up().await.unwrap();
+        Self { database, _guard: Box::new(guard) }
+    }
+
+    /// SQLite, and PostgreSQL where there is a server.
+    async fn each() -> Vec<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("memgate.db").display());
+        let mut stores = vec![Self::open(&url, folder).await];
+        if let Some(server) = PostgresDatabase::create().await {
+            let url = server.url().to_owned();
+            stores.push(Self::open(&url, server).await);
+        }
+        stores
+    }
+
+    fn bank(&self) -> EmbeddedMemoryBank {
+        EmbeddedMemoryBank::new(self.database.reader().clone(), self.database.writer())
+    }
+
+    fn backend(&self) -> DbBackend {
+        self.database.backend()
+    }
+
+    async fn execute(&self, sql: &str) {
+        self.database.writer().execute_unprepared(sql).await.unwrap();
+    }
+
+    async fn number(&self, sql: &str) -> i64 {
+        let statement = Statement::from_string(self.backend(), sql);
+        let row = self.database.reader().query_one_raw(statement).await.unwrap().expect("a row");
+        row.try_get_by_index(0).unwrap()
+    }
 }
 
-/// An SQLite file of its own.
-async fn sqlite() -> (TempDir, Database) {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}?mode=rwc", folder.path().join("memgate.db").display());
-    let database = migrated(&url).await;
-    (folder, database)
+fn query(text: &str) -> MemoryQuery {
+    MemoryQuery {
+        text: text.to_owned().try_into().unwrap(),
+        limit: Limit::try_from(100).unwrap(),
+        threshold: None,
+        filter: MemoryFilter::default(),
+        now: now(),
+    }
 }
 
-/// A PostgreSQL database of its own; `None` where there is no server.
-async fn postgres() -> Option<(PostgresDatabase, Database)> {
-    let server = PostgresDatabase::create().await?;
-    let database = migrated(server.url()).await;
-    Some((server, database))
+async fn found(bank: &EmbeddedMemoryBank, scope: &MemoryScope, text: &str) -> Vec<String> {
+    let results = bank.search(scope, &query(text)).await.unwrap();
+    results.hits.into_iter().map(|hit| hit.memory.content.as_str().to_owned()).collect()
 }
 
-/// Two instances, each with connections of its own.
-async fn fixture_on_sqlite() -> Fixture<dyn MemoryBank> {
-    let (folder, database) = sqlite().await;
-    let url = format!("sqlite://{}?mode=rw", folder.path().join("memgate.db").display());
-    let other = migrated(&url).await;
-    Fixture::<dyn MemoryBank>::new(Arc::new(bank(&database))).with_instance(Arc::new(bank(&other))).holding(folder)
+fn vectors() -> Value {
+    let vectors = include_str!("../src/adapters/memory_bank/embedded/ranking/vectors.json");
+    serde_json::from_str(vectors).unwrap()
 }
 
-async fn fixture_on_postgres() -> Option<Fixture<dyn MemoryBank>> {
-    let (server, database) = postgres().await?;
-    let other = migrated(server.url()).await;
-    let fixture = Fixture::<dyn MemoryBank>::new(Arc::new(bank(&database))).with_instance(Arc::new(bank(&other)));
-    Some(fixture.holding(server))
+#[tokio::test]
+async fn both_databases_find_the_same_as_the_reference_with_the_same_relevance() {
+    let vectors = vectors();
+    for store in Store::each().await {
+        let (bank, scope) = (store.bank(), scope());
+        for memory in vectors["scope"]["memories"].as_array().unwrap() {
+            let mut members = metadata(memory["metadata"].clone());
+            if let Some(conversation) = memory["conversation_id"].as_str() {
+                members = members.with_context(&memgate::domain::memories::Context {
+                    custom_gpt_id: None,
+                    conversation_id: context("g", conversation).conversation_id,
+                });
+            }
+            let id = memory["id"].as_str().unwrap().parse().unwrap();
+            let new = NewMemory { id, metadata: members, ..new_memory(memory["content"].as_str().unwrap()) };
+            bank.create(&scope, &new).await.unwrap();
+        }
+        for case in vectors["searches"].as_array().unwrap() {
+            let expected = case["results"].as_array().unwrap();
+            let SearchResults { hits, .. } =
+                bank.search(&scope, &query(case["query"].as_str().unwrap())).await.unwrap();
+            assert_eq!(hits.len().min(5), expected.len(), "{case}");
+            for (hit, expected) in hits.iter().zip(expected) {
+                assert_eq!(hit.memory.id.as_str(), expected["id"], "{:?}: {case}", store.backend());
+                let relevance = expected["relevance"].as_f64().unwrap();
+                assert!((hit.relevance.get() - relevance).abs() < 1e-6, "{:?}: {case}", store.backend());
+            }
+        }
+    }
 }
 
-mod conformance_on_sqlite {
-    memgate_domain::conformance!(memory_bank, super::fixture_on_sqlite().await);
+/// Numbers that look random and are the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+
+    /// Few words are frequent and many are rare.
+    fn text(&mut self, words: u64) -> String {
+        let word = |numbers: &mut Self| {
+            let rank = 1 + numbers.below(30) * numbers.below(30);
+            format!("word{rank}x")
+        };
+        (0..words).map(|_| word(self)).collect::<Vec<_>>().join(" ")
+    }
 }
 
-mod conformance_on_postgres {
-    memgate_domain::conformance!(memory_bank, super::fixture_on_postgres().await);
+#[tokio::test]
+async fn both_databases_find_the_same_among_many_memories_that_changed_often() {
+    let mut answers = Vec::new();
+    for store in Store::each().await {
+        let (bank, scope, mut numbers) = (store.bank(), scope(), Numbers(7));
+        let mut ids = Vec::new();
+        for number in 0..150_u64 {
+            let words = 2 + numbers.below(12);
+            let labels = json!({"speaker": format!("word{}x", numbers.below(5)), "n": number % 3});
+            let labels = metadata(labels).with_context(&context("g", &format!("c{}", number / 10)));
+            let categories = categories([&["a"][..], &["a", "b"], &[]][usize::try_from(number % 3).unwrap()]);
+            let id = format!("m{number}").parse().unwrap();
+            let text = format!("{}{}", numbers.text(words), if number % 7 == 0 { "?" } else { "." });
+            let new = NewMemory { id, metadata: labels, categories, ..new_memory(&text) };
+            ids.push(bank.create(&scope, &new).await.unwrap().id);
+        }
+        for id in ids.iter().step_by(4) {
+            let changes = MemoryChanges { content: Some(content(&numbers.text(6))), ..MemoryChanges::default() };
+            bank.update(&scope, id, &changes, now()).await.unwrap().expect("it is there");
+        }
+        for id in ids.iter().skip(1).step_by(5) {
+            assert!(bank.delete(&scope, id).await.unwrap());
+        }
+        let mut answer = Vec::new();
+        for number in 0..40_u64 {
+            let terms = 1 + numbers.below(5);
+            let mut query = query(&numbers.text(terms));
+            if number % 4 == 1 {
+                query.filter.categories = categories(&["b"]);
+            }
+            if number % 4 == 2 {
+                query.filter.metadata =
+                    MemoryFilter::parse_metadata(json!({"n": 1}).as_object().unwrap().clone()).unwrap();
+            }
+            let scope = if number % 4 == 3 { scope_limited_to(&scope, &["a"]) } else { scope.clone() };
+            let SearchResults { hits, total_found } = bank.search(&scope, &query).await.unwrap();
+            let hits = hits.into_iter().map(|hit| (hit.memory.id, hit.relevance.get().to_bits()));
+            answer.push((hits.collect::<Vec<_>>(), total_found));
+        }
+        let successful = answer.iter().filter(|(hits, _)| !hits.is_empty()).count();
+        assert!(successful > 20, "most of the questions find something: {successful}");
+        answers.push(answer);
+    }
+    assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+/// The counts that the ranking relies on, against the memories that are there.
+async fn assert_counts_are_right(store: &Store) {
+    for (what, kept, real) in [
+        ("memories", "SELECT CAST(sum(memories) AS bigint) FROM memory_scopes", "SELECT count(*) FROM memories"),
+        (
+            "terms",
+            "SELECT CAST(sum(total_length) AS bigint) FROM memory_scopes",
+            "SELECT CAST(coalesce(sum(length), 0) AS bigint) FROM memories",
+        ),
+        ("indexed memories", "SELECT count(*) FROM memory_index", "SELECT count(*) FROM memories"),
+    ] {
+        assert_eq!(store.number(kept).await, store.number(real).await, "{what} on {:?}", store.backend());
+    }
+    let split = match store.backend() {
+        DbBackend::Sqlite => "json_each('[\"' || replace(m.terms || ' ' || m.attributes, ' ', '\",\"') || '\"]')",
+        _ => "(SELECT unnest(string_to_array(m.terms || ' ' || m.attributes, ' ')) AS value)",
+    };
+    let lateral = if store.backend() == DbBackend::Sqlite { "" } else { "LATERAL" };
+    let real = format!(
+        "SELECT m.scope_id, t.value AS term, count(DISTINCT m.seq) AS memories FROM memories m, {lateral} {split} t \
+         WHERE t.value <> '' GROUP BY m.scope_id, t.value"
+    );
+    let wrong = format!(
+        "SELECT count(*) FROM ({real}) r FULL JOIN memory_term_counts k ON k.scope_id = r.scope_id AND k.term = r.term \
+         WHERE k.memories IS NULL OR r.memories IS NULL OR k.memories <> r.memories"
+    );
+    assert_eq!(store.number(&wrong).await, 0, "counts of terms that are wrong on {:?}", store.backend());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counts_stay_right_while_many_change_the_same_memories() {
+    for store in Store::each().await {
+        let banks = [std::sync::Arc::new(store.bank()), std::sync::Arc::new(store.bank())];
+        let scopes = [scope(), scope()];
+        let tasks: Vec<_> = (0..120_usize)
+            .map(|number| {
+                let (bank, scope) = (banks[number % 2].clone(), scopes[number / 2 % 2].clone());
+                tokio::spawn(async move {
+                    let id: memgate::domain::ids::MemoryId = format!("m{}", number % 20).parse().unwrap();
+                    let new = NewMemory { id: id.clone(), ..new_memory("Tova planted beans and beans and peas.") };
+                    let text = format!("Nils sold canoe number {number}.");
+                    let changes = MemoryChanges { content: Some(content(&text)), ..MemoryChanges::default() };
+                    bank.create(&scope, &new).await.unwrap();
+                    bank.update(&scope, &id, &changes, now()).await.unwrap();
+                    if number % 3 == 0 {
+                        bank.delete(&scope, &id).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_counts_are_right(&store).await;
+        for scope in &scopes {
+            let list = ListQuery { limit: Limit::try_from(1000).unwrap(), after: None, category: None, now: now() };
+            for memory in banks[0].list(scope, &list).await.unwrap().memories {
+                assert!(banks[0].delete(scope, &memory.id).await.unwrap());
+            }
+        }
+        assert_counts_are_right(&store).await;
+        assert_eq!(store.number("SELECT count(*) FROM memory_term_counts").await, 0, "nothing is left behind");
+    }
+}
+
+#[tokio::test]
+async fn scores_do_not_tell_of_memories_in_categories_that_must_not_be_seen() {
+    for store in Store::each().await {
+        let bank = store.bank();
+        let (with, without) = (scope(), scope());
+        for number in 0..30 {
+            let said = |text: &str, names: &[&str]| NewMemory {
+                id: format!("m{number}-{}", names.join("-")).parse().unwrap(),
+                categories: categories(names),
+                metadata: metadata(json!({})).with_context(&context("g", "c")),
+                ..new_memory(text)
+            };
+            let open = said(&format!("The garden needs water, bed {number}."), &["garden"]);
+            bank.create(&with, &open).await.unwrap();
+            bank.create(&without, &open).await.unwrap();
+            bank.create(&with, &said("The merger is secret, water the garden?", &["garden", "board"])).await.unwrap();
+        }
+        for text in ["Which bed of the garden needs water?", "merger", "garden merger bed 7"] {
+            let answer = bank.search(&scope_limited_to(&with, &["garden"]), &query(text)).await.unwrap();
+            let expected = bank.search(&scope_limited_to(&without, &["garden"]), &query(text)).await.unwrap();
+            assert_eq!(answer, expected, "{text} on {:?}", store.backend());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_said_around_a_memory_helps_to_find_it() {
+    for store in Store::each().await {
+        let (bank, scope) = (store.bank(), scope());
+        let said = |text: &str, conversation: &str| NewMemory {
+            metadata: metadata(json!({})).with_context(&context("g", conversation)),
+            ..new_memory(text)
+        };
+        bank.create(&scope, &said("Seven, I think.", "other")).await.unwrap();
+        bank.create(&scope, &said("How many stairs lead to the lighthouse?", "walk")).await.unwrap();
+        bank.create(&scope, &said("Two hundred and twelve.", "walk")).await.unwrap();
+        let found = found(&bank, &scope, "stairs of the lighthouse").await;
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found.contains(&"Two hundred and twelve.".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn text_without_spaces_and_emoji_are_found() {
+    let memories = [
+        "来週の会議は東京駅の近くです",
+        "我们养了一只黑猫",
+        "서울에서 친구를 만났어요",
+        "วันนี้ฝนตกหนัก",
+        "التقينا في المقهى القديم",
+        "Holiday plans 🏝️ with the kids 👩‍👩‍👧",
+        "Mein iPhone在家充电",
+    ];
+    for store in Store::each().await {
+        let (bank, scope) = (store.bank(), scope());
+        for text in memories {
+            bank.create(&scope, &new_memory(text)).await.unwrap();
+        }
+        for (text, expected) in [
+            ("東京", 0),
+            ("会議はどこですか", 0),
+            ("猫", 1),
+            ("黑猫叫什么", 1),
+            ("서울", 2),
+            ("친구", 2),
+            ("ฝนตก", 3),
+            ("المقهى", 4),
+            ("🏝", 5),
+            ("👧", 5),
+            ("iphone", 6),
+            ("充电", 6),
+        ] {
+            let found = found(&bank, &scope, text).await;
+            assert_eq!(found.first().map(String::as_str), Some(memories[expected]), "{text} on {:?}", store.backend());
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_longest_text_of_rare_characters_is_kept_and_found() {
+    let rare: String = (0x20000..0x28000).filter_map(char::from_u32).collect();
+    for store in Store::each().await {
+        let (bank, scope) = (store.bank(), scope());
+        let memory = bank.create(&scope, &new_memory(&rare)).await.unwrap();
+        let last: String = rare.chars().skip(32_766).collect();
+        let results = bank.search(&scope, &query(&last)).await.unwrap();
+        assert_eq!(results.hits.first().map(|hit| &hit.memory), Some(&memory), "{:?}", store.backend());
+        assert_counts_are_right(&store).await;
+    }
+}
+
+#[tokio::test]
+async fn sweeping_deletes_what_has_expired_and_nothing_else() {
+    for store in Store::each().await {
+        let (bank, scope) = (store.bank(), scope());
+        let person = scope_of_person(&scope);
+        let in_an_hour = now().plus(Duration::from_hours(1));
+        for number in 0..10 {
+            let short = NewMemory { expires_at: Some(in_an_hour), ..new_memory(&format!("parcel {number}")) };
+            bank.create(if number < 5 { &scope } else { &person }, &short).await.unwrap();
+        }
+        let later = NewMemory { expires_at: Some(in_an_hour.plus(Duration::from_millis(1))), ..new_memory("parcel") };
+        bank.create(&scope, &later).await.unwrap();
+        bank.create(&scope, &new_memory("parcel for ever")).await.unwrap();
+
+        assert_eq!(bank.sweep(now(), 100).await.unwrap(), 0, "nothing has expired yet");
+        assert_eq!(bank.sweep(in_an_hour, 7).await.unwrap(), 7, "as many as were asked for");
+        assert_eq!(bank.sweep(in_an_hour, 100).await.unwrap(), 3);
+        assert_eq!(bank.sweep(in_an_hour, 100).await.unwrap(), 0);
+        assert_eq!(found(&bank, &scope, "parcel").await.len(), 2);
+        assert_counts_are_right(&store).await;
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_is_reported_as_such() {
+    for store in Store::each().await {
+        for damage in [
+            "priority = 'urgent'",
+            "categories = '{}'",
+            "metadata = '[]'",
+            "metadata = 'nonsense'",
+            "content = ''",
+            "created_at = 9223372036854775807",
+        ] {
+            let (bank, scope) = (store.bank(), scope());
+            let memory = bank.create(&scope, &new_memory("The spare key is under the fern.")).await.unwrap();
+            let intact = bank.create(&scope, &new_memory("The shed is never locked.")).await.unwrap();
+            store.execute(&format!("UPDATE memories SET {damage} WHERE id = '{}'", memory.id)).await;
+            let list = ListQuery { limit: Limit::default(), after: None, category: None, now: now() };
+            let inconsistent =
+                |answer: Result<_, MemoryBankError>| matches!(answer, Err(MemoryBankError::Inconsistent(_)));
+            assert!(inconsistent(bank.get(&scope, &memory.id, now()).await.map(drop)), "get, {damage}");
+            assert!(inconsistent(bank.search(&scope, &query("spare key")).await.map(drop)), "search, {damage}");
+            assert!(inconsistent(bank.list(&scope, &list).await.map(drop)), "list, {damage}");
+            let changes = MemoryChanges { expires_at: Some(None), ..MemoryChanges::default() };
+            assert!(inconsistent(bank.update(&scope, &memory.id, &changes, now()).await.map(drop)), "update, {damage}");
+            let error = bank.get(&scope, &memory.id, now()).await.unwrap_err();
+            let source = std::error::Error::source(&error).expect("a reason").to_string();
+            assert!(source.contains(damage.split(' ').next().unwrap()), "the reason names the column: {source}");
+            assert!(
+                bank.update(&scope, &intact.id, &changes, now()).await.unwrap().is_some(),
+                "others are not concerned"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_unavailable_and_a_retry_may_help() {
+    for store in Store::each().await {
+        let (bank, scope) = (store.bank(), scope());
+        bank.create(&scope, &new_memory("x")).await.unwrap();
+        store.database.close().await.unwrap();
+        let retryable = |answer: Result<(), MemoryBankError>| answer.is_err_and(|error| error.is_retryable());
+        assert!(retryable(bank.check_health().await));
+        assert!(retryable(bank.create(&scope, &new_memory("y")).await.map(drop)));
+        assert!(retryable(bank.search(&scope, &query("x")).await.map(drop)));
+        assert!(retryable(bank.sweep(now(), 1).await.map(drop)));
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_was_not_migrated_is_not_healthy() {
+    for store in Store::each().await {
+        let count = u32::try_from(store.database.migrations().await.unwrap().len()).unwrap();
+        store.database.migrate_down(count).await.unwrap();
+        assert!(store.bank().check_health().await.is_err(), "{:?}", store.backend());
+    }
+}
+
+#[tokio::test]
+async fn the_migration_of_memories_can_be_undone_and_done_again() {
+    for store in Store::each().await {
+        let (bank, scope) = (store.bank(), scope());
+        bank.create(&scope, &new_memory("The spare key is under the fern.")).await.unwrap();
+        let count = u32::try_from(store.database.migrations().await.unwrap().len()).unwrap();
+        let undone = store.database.migrate_down(count).await.unwrap();
+        assert!(undone.iter().any(|name| name.ends_with("create_memories")));
+        let tables = match store.backend() {
+            DbBackend::Sqlite => "SELECT count(*) FROM sqlite_master WHERE name LIKE 'memor%'",
+            _ => "SELECT count(*) FROM pg_class WHERE relname LIKE 'memor%'",
+        };
+        assert_eq!(store.number(tables).await, 0, "nothing is left of it on {:?}", store.backend());
+        store.database.migrate_up().await.unwrap();
+        assert!(found(&bank, &scope, "spare key").await.is_empty());
+        bank.create(&scope, &new_memory("The spare key is in the shed.")).await.unwrap();
+        assert_eq!(found(&bank, &scope, "spare key").await, ["The spare key is in the shed."]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_that_go_away_do_no_harm_to_others() {
+    for store in Store::each().await {
+        let (bank, scope) = (std::sync::Arc::new(store.bank()), scope());
+        let tasks: Vec<_> = (0..60)
+            .map(|number| {
+                let (bank, scope) = (bank.clone(), scope.clone());
+                let task =
+                    tokio::spawn(async move { bank.create(&scope, &new_memory(&format!("guest {number}"))).await });
+                if number % 2 == 0 {
+                    task.abort();
+                }
+                task
+            })
+            .collect();
+        for (number, task) in tasks.into_iter().enumerate() {
+            let ended = task.await;
+            assert!(number % 2 == 0 || ended.unwrap().is_ok());
+        }
+        assert!(found(&bank, &scope, "guest").await.len() >= 30);
+        assert_counts_are_right(&store).await;
+    }
 }
