@@ -160,3 +160,6 @@ impl FromStr for MemoryId {
         Ok(Self(text.to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests;

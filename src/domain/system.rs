@@ -165,3 +165,6 @@ pub enum StorageError {
         detail: String,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,3 +67,6 @@ pub(crate) fn line(field: &str, value: String, max: usize) -> Result<String, Inv
     }
     text(field, value, max)
 }
+
+#[cfg(test)]
+mod tests;

@@ -360,3 +360,6 @@ impl ApplicationChanges {
         application.updated_at = now;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -173,3 +173,6 @@ impl FromStr for GrantType {
 
 /// The grant types that an application may use.
 pub type GrantTypes = BTreeSet<GrantType>;
+
+#[cfg(test)]
+mod tests;

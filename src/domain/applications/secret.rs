@@ -141,3 +141,6 @@ impl StoredSecret {
         self.expires_at.is_none_or(|expiry| now < expiry)
     }
 }
+
+#[cfg(test)]
+mod tests;

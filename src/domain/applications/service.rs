@@ -289,3 +289,6 @@ fn check_consistency(application: &Application) -> Result<(), InvalidValue> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

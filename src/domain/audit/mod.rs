@@ -178,3 +178,6 @@ pub trait AuditLog: Send + Sync {
     /// [`StorageError`].
     async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, StorageError>;
 }
+
+#[cfg(test)]
+mod tests;

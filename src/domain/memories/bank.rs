@@ -151,3 +151,6 @@ impl MemoryBankError {
         matches!(self, Self::Unavailable { .. })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -162,3 +162,6 @@ impl ContextId {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests;

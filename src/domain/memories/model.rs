@@ -287,3 +287,6 @@ impl MemoryScope {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

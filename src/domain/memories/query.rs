@@ -325,3 +325,6 @@ fn cursor_sum(scope: &MemoryScope, place: &str) -> [u8; 9] {
     sum.copy_from_slice(&digest.finalize()[..9]);
     sum
 }
+
+#[cfg(test)]
+mod tests;

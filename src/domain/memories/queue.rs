@@ -108,3 +108,6 @@ pub trait WriteQueue: Send + Sync {
     /// [`StorageError`].
     async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -371,3 +371,6 @@ fn require(supported: bool, capability: Capability) -> Result<(), MemoryBankErro
 fn check_categories(scope: &MemoryScope, categories: &[Category]) -> Result<(), MemoryError> {
     if scope.categories().allows(categories) { Ok(()) } else { Err(MemoryError::CategoryNotAllowed) }
 }
+
+#[cfg(test)]
+mod tests;

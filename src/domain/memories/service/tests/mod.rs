@@ -1,0 +1,160 @@
+//! The memory service on in-memory ports.
+
+mod creating;
+mod reading;
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::applications::{Application, Permissions};
+use crate::testing::{
+    FakeRateLimiter, FixedClock, InMemoryAuditLog, InMemoryMemoryBank, InMemoryWriteQueue, application, caller,
+    content, unique,
+};
+
+/// A memory service, one caller, and all that stands behind it.
+struct Harness {
+    clock: FixedClock,
+    bank: Arc<InMemoryMemoryBank>,
+    queue: Arc<InMemoryWriteQueue>,
+    limiter: Arc<FakeRateLimiter>,
+    audit: Arc<InMemoryAuditLog>,
+    service: MemoryService,
+    caller: Caller,
+}
+
+const DEFAULT_LIMIT: u32 = 600;
+
+impl Harness {
+    fn new() -> Self {
+        Self::with_bank(InMemoryMemoryBank::default())
+    }
+
+    /// With a bank behind a network, whose every write goes through the queue.
+    fn remote() -> Self {
+        Self::with_capabilities(|capabilities| capabilities.local = false)
+    }
+
+    fn with_capabilities(change: impl FnOnce(&mut Capabilities)) -> Self {
+        let mut capabilities = InMemoryMemoryBank::CAPABILITIES;
+        change(&mut capabilities);
+        Self::with_bank(InMemoryMemoryBank::with_capabilities(capabilities))
+    }
+
+    fn with_bank(bank: InMemoryMemoryBank) -> Self {
+        let clock = FixedClock::default();
+        let bank = Arc::new(bank);
+        let queue = Arc::new(InMemoryWriteQueue::default());
+        let limiter = Arc::new(FakeRateLimiter::unlimited());
+        let audit = Arc::new(InMemoryAuditLog::default());
+        let service = MemoryService::new(
+            bank.clone(),
+            queue.clone(),
+            limiter.clone(),
+            DEFAULT_LIMIT.try_into().unwrap(),
+            audit.clone(),
+            Arc::new(clock.clone()),
+        );
+        Self { clock, bank, queue, limiter, audit, service, caller: caller(&application()) }
+    }
+
+    /// The same behind a limiter that lets so many requests through.
+    fn limited_to(mut self, requests: u32) -> Self {
+        self.limiter = Arc::new(FakeRateLimiter::allowing(requests));
+        self.service.limiter = self.limiter.clone();
+        self
+    }
+
+    /// Somebody else with the application that `change` makes of the caller's.
+    fn caller_with(&self, change: impl FnOnce(&mut Application)) -> Caller {
+        let mut application = Application::clone(&self.caller.application);
+        change(&mut application);
+        caller(&application)
+    }
+
+    async fn create(&self, create: CreateMemory) -> Result<StoredMemory, MemoryError> {
+        self.service.create(&self.caller, request(), create).await
+    }
+
+    async fn created(&self, text: &str) -> Memory {
+        self.create(create(text)).await.unwrap().memory
+    }
+}
+
+fn request() -> RequestId {
+    RequestId::from_uuid(unique())
+}
+
+fn create(text: &str) -> CreateMemory {
+    CreateMemory {
+        content: content(text),
+        categories: Vec::new(),
+        metadata: Metadata::default(),
+        context: Context::default(),
+        priority: Priority::Normal,
+        idempotency_key: None,
+        expires_at: None,
+    }
+}
+
+fn search(text: &str) -> SearchMemories {
+    SearchMemories {
+        text: text.to_owned().try_into().unwrap(),
+        limit: Limit::default(),
+        threshold: None,
+        filter: MemoryFilter::default(),
+        context: Context::default(),
+    }
+}
+
+fn only(permission: Permission) -> Permissions {
+    [permission].into_iter().collect()
+}
+
+/// A bank that does something right after it has created a memory.
+struct HookedBank<F> {
+    inner: Arc<InMemoryMemoryBank>,
+    after_create: F,
+}
+
+#[async_trait]
+impl<F: Fn() -> Result<(), MemoryBankError> + Send + Sync> MemoryBank for HookedBank<F> {
+    async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+        let created = self.inner.create(scope, memory).await?;
+        (self.after_create)().map(|()| created)
+    }
+
+    async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {
+        self.inner.search(scope, query).await
+    }
+
+    async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {
+        self.inner.list(scope, query).await
+    }
+
+    async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError> {
+        self.inner.get(scope, id, now).await
+    }
+
+    async fn update(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        changes: &MemoryChanges,
+        now: Timestamp,
+    ) -> Result<Option<Memory>, MemoryBankError> {
+        self.inner.update(scope, id, changes, now).await
+    }
+
+    async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
+        self.inner.delete(scope, id).await
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn check_health(&self) -> Result<(), MemoryBankError> {
+        self.inner.check_health().await
+    }
+}

@@ -1,0 +1,282 @@
+use serde_json::json;
+
+use super::*;
+use crate::applications::CategoryAccess;
+use crate::memories::{DateRange, Scalar};
+use crate::testing::{categories, category, context, metadata, new_memory, now};
+
+#[track_caller]
+fn assert_unsupported<T: std::fmt::Debug>(answer: Result<T, MemoryError>, expected: Capability) {
+    match answer {
+        Err(MemoryError::Bank(MemoryBankError::Unsupported(capability))) => assert_eq!(capability, expected),
+        other => panic!("not unsupported: {other:?}"),
+    }
+}
+
+fn new_content(text: &str) -> MemoryChanges {
+    MemoryChanges { content: Some(content(text)), ..MemoryChanges::default() }
+}
+
+#[tokio::test]
+async fn each_operation_needs_its_permission_and_then_takes_one_of_the_allowance() {
+    let id = new_memory("x").id;
+    for needed in Permission::ALL {
+        for held in [Permissions::default(), only(needed)].into_iter().chain(Permission::ALL.map(only)) {
+            let mut harness = Harness::new().limited_to(0);
+            harness.caller.permissions = held;
+            let (service, caller) = (&harness.service, &harness.caller);
+            let answers: Vec<Result<(), MemoryError>> = match needed {
+                Permission::MemoryRead => vec![
+                    service.search(caller, request(), search("x")).await.map(drop),
+                    service.list(caller, request(), Limit::default(), None, None).await.map(drop),
+                    service.get(caller, request(), &id).await.map(drop),
+                ],
+                Permission::MemoryWrite => vec![
+                    service.create(caller, request(), create("x")).await.map(drop),
+                    service.update(caller, request(), &id, &new_content("y")).await.map(drop),
+                ],
+                Permission::MemoryDelete => vec![service.delete(caller, request(), &id).await],
+            };
+            let allowed = held.contains(needed);
+            let asked = if allowed { answers.len() } else { 0 };
+            for answer in answers {
+                match answer {
+                    Err(MemoryError::RateLimited(_)) => assert!(allowed, "{needed} with {held}"),
+                    Err(MemoryError::Forbidden(missing)) => {
+                        assert!(!allowed && missing == MissingPermission(needed), "{needed} with {held}");
+                    }
+                    other => panic!("{needed} with {held}: {other:?}"),
+                }
+            }
+            assert_eq!(harness.limiter.asked().len(), asked);
+            assert_eq!(harness.audit.recorded(), [], "what was refused is no use of memories");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_search_finds_in_the_callers_scope_and_is_recorded_without_its_words() {
+    let harness = Harness::new();
+    let memory = harness.created("Tom is allergic to peanuts.").await;
+    let request = request();
+    let asked = SearchMemories { context: context("g-1", "c-1"), ..search("What is Tom allergic to?") };
+    let results = harness.service.search(&harness.caller, request, asked).await.unwrap();
+    assert_eq!(results.hits.into_iter().map(|hit| hit.memory).collect::<Vec<_>>(), [memory]);
+    let event = AuditEvent::new(AuditKind::MemoriesSearched, now())
+        .application(harness.caller.application.id)
+        .request(request)
+        .context(context("g-1", "c-1"));
+    assert_eq!(harness.audit.recorded()[1..], [event]);
+    let stranger = caller(&application());
+    let results = harness.service.search(&stranger, request, search("Tom")).await.unwrap();
+    assert_eq!(results, SearchResults::default());
+}
+
+#[tokio::test]
+async fn every_part_of_a_search_reaches_the_bank() {
+    let harness = Harness::new();
+    for number in 0..3 {
+        harness.created(&format!("guest {number} peanuts")).await;
+    }
+    harness.create(CreateMemory { categories: categories(&["food"]), ..create("peanuts") }).await.unwrap();
+    let count = async |asked: SearchMemories| {
+        harness.service.search(&harness.caller, request(), asked).await.unwrap().hits.len()
+    };
+    assert_eq!(count(search("peanuts")).await, 4);
+    assert_eq!(count(SearchMemories { limit: 2.try_into().unwrap(), ..search("peanuts") }).await, 2);
+    let threshold = Some(Relevance::clamped(0.9));
+    assert_eq!(count(SearchMemories { threshold, ..search("guest peanuts") }).await, 3);
+    let filter = MemoryFilter { categories: categories(&["food"]), ..MemoryFilter::default() };
+    assert_eq!(count(SearchMemories { filter, ..search("peanuts") }).await, 1);
+}
+
+#[tokio::test]
+async fn what_has_expired_is_not_found_listed_got_or_changed() {
+    let harness = Harness::new();
+    let expires_at = Some(now().plus(Duration::from_secs(1)));
+    let memory = harness.create(CreateMemory { expires_at, ..create("peanuts") }).await.unwrap().memory;
+    harness.clock.advance(Duration::from_secs(1));
+    let (service, caller) = (&harness.service, &harness.caller);
+    assert!(service.search(caller, request(), search("peanuts")).await.unwrap().hits.is_empty());
+    assert!(service.list(caller, request(), Limit::default(), None, None).await.unwrap().0.memories.is_empty());
+    assert!(matches!(service.get(caller, request(), &memory.id).await, Err(MemoryError::NotFound)));
+    let changed = service.update(caller, request(), &memory.id, &new_content("y")).await;
+    assert!(matches!(changed, Err(MemoryError::NotFound)), "{changed:?}");
+}
+
+#[tokio::test]
+async fn what_a_bank_cannot_do_is_not_asked_of_it() {
+    let harness = Harness::with_capabilities(|capabilities| {
+        capabilities.update = false;
+        capabilities.list = false;
+        capabilities.date_filter = false;
+        capabilities.metadata_filter = false;
+        capabilities.expiry = false;
+    });
+    let memory = harness.created("x").await;
+    let (service, caller) = (&harness.service, &harness.caller);
+    let none = MemoryFilter::default;
+    let dates = MemoryFilter { created: DateRange::new(Some(now()), None).unwrap(), ..none() };
+    let members = MemoryFilter { metadata: vec![("n".to_owned(), Scalar::Bool(true))], ..none() };
+    let with = |filter| SearchMemories { filter, ..search("x") };
+    assert_unsupported(service.search(caller, request(), with(dates)).await, Capability::DateFilter);
+    assert_unsupported(service.search(caller, request(), with(members)).await, Capability::MetadataFilter);
+    service.search(caller, request(), search("x")).await.unwrap();
+    assert_unsupported(service.list(caller, request(), Limit::default(), None, None).await, Capability::List);
+    assert_unsupported(service.update(caller, request(), &memory.id, &new_content("y")).await, Capability::Update);
+    service.get(caller, request(), &memory.id).await.unwrap();
+    service.delete(caller, request(), &memory.id).await.unwrap();
+    assert_eq!(service.capabilities(), harness.bank.capabilities());
+}
+
+#[tokio::test]
+async fn an_expiry_is_not_asked_of_a_bank_without_it_but_may_be_taken_away() {
+    let harness = Harness::with_capabilities(|capabilities| capabilities.expiry = false);
+    let memory = harness.created("x").await;
+    let (service, caller) = (&harness.service, &harness.caller);
+    let set = MemoryChanges { expires_at: Some(Some(now().plus(Duration::from_secs(1)))), ..MemoryChanges::default() };
+    assert_unsupported(service.update(caller, request(), &memory.id, &set).await, Capability::Expiry);
+    let taken_away = MemoryChanges { expires_at: Some(None), ..MemoryChanges::default() };
+    service.update(caller, request(), &memory.id, &taken_away).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_list_goes_from_page_to_page_by_cursors_bound_to_the_scope() {
+    let harness = Harness::new();
+    for number in 0..3 {
+        harness.clock.advance(Duration::from_secs(1));
+        harness.created(&format!("note {number}")).await;
+    }
+    let (service, caller) = (&harness.service, &harness.caller);
+    let two: Limit = 2.try_into().unwrap();
+    let request = request();
+    let (page, next) = service.list(caller, request, two, None, None).await.unwrap();
+    let cursor = next.expect("there is another page");
+    assert_eq!(page.memories.len(), 2);
+    let (page, next) = service.list(caller, request, two, Some(&cursor), None).await.unwrap();
+    assert_eq!((page.memories.len(), page.memories[0].content.as_str(), next), (1, "note 0", None));
+    let event =
+        AuditEvent::new(AuditKind::MemoryRead, harness.clock.now()).application(caller.application.id).request(request);
+    assert_eq!(harness.audit.recorded()[3..], [event.clone(), event]);
+    let stranger = crate::testing::caller(&application());
+    for (caller, cursor) in [(&stranger, cursor.as_str()), (caller, "x"), (caller, &cursor[1..])] {
+        let refused = service.list(caller, request, two, Some(cursor), None).await;
+        assert!(matches!(&refused, Err(MemoryError::Invalid(error)) if error.field() == "cursor"), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_can_be_narrowed_to_a_category() {
+    let harness = Harness::new();
+    harness.created("x").await;
+    let create = CreateMemory { categories: categories(&["food"]), ..create("y") };
+    let memory = harness.create(create).await.unwrap().memory;
+    let listed =
+        harness.service.list(&harness.caller, request(), Limit::default(), None, Some(category("food"))).await.unwrap();
+    assert_eq!(listed.0.memories, [memory]);
+}
+
+#[tokio::test]
+async fn one_memory_is_got_by_its_owner_alone() {
+    let harness = Harness::new();
+    let memory = harness.created("x").await;
+    let request = request();
+    assert_eq!(harness.service.get(&harness.caller, request, &memory.id).await.unwrap(), memory);
+    let event = &harness.audit.recorded()[1];
+    assert_eq!((event.kind, event.request_id), (AuditKind::MemoryRead, Some(request)));
+    let stranger = caller(&application());
+    assert!(matches!(harness.service.get(&stranger, request, &memory.id).await, Err(MemoryError::NotFound)));
+    let shared = caller(&Application { space: harness.caller.application.space.clone(), ..application() });
+    assert_eq!(harness.service.get(&shared, request, &memory.id).await.unwrap(), memory, "a shared space is shared");
+}
+
+#[tokio::test]
+async fn a_change_is_made_dated_and_recorded() {
+    let harness = Harness::new();
+    let written = CreateMemory { metadata: metadata(json!({"n": 1})), context: context("g", "c"), ..create("x") };
+    let memory = harness.create(written).await.unwrap().memory;
+    harness.clock.advance(Duration::from_secs(1));
+    let changes = MemoryChanges { metadata: Some(metadata(json!({"m": 2}))), ..new_content("y") };
+    let request = request();
+    let answer = harness.service.update(&harness.caller, request, &memory.id, &changes).await.unwrap();
+    let expected = Memory {
+        content: content("y"),
+        metadata: metadata(json!({"m": 2})).with_context(&context("g", "c")),
+        updated_at: harness.clock.now(),
+        ..memory
+    };
+    assert_eq!(answer, expected);
+    let event = AuditEvent::new(AuditKind::MemoryUpdated, harness.clock.now())
+        .application(harness.caller.application.id)
+        .request(request);
+    assert_eq!(harness.audit.recorded()[1..], [event]);
+    assert!(harness.queue.writes().is_empty());
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_is_refused_by_its_field() {
+    let harness = Harness::new();
+    let memory = harness.created("x").await;
+    let past = MemoryChanges { expires_at: Some(Some(now())), ..MemoryChanges::default() };
+    for (field, changes) in [("body", MemoryChanges::default()), ("expires_at", past)] {
+        let refused = harness.service.update(&harness.caller, request(), &memory.id, &changes).await;
+        assert!(matches!(&refused, Err(MemoryError::Invalid(error)) if error.field() == field), "{refused:?}");
+    }
+    let unknown = harness.service.update(&harness.caller, request(), &new_memory("x").id, &new_content("y")).await;
+    assert!(matches!(unknown, Err(MemoryError::NotFound)), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn a_memory_cannot_be_moved_out_of_the_categories_that_the_application_was_given() {
+    let mut harness = Harness::new();
+    let allowed = CategoryAccess::Only(categories(&["food", "guests"]).into_iter().collect());
+    harness.caller = harness.caller_with(|application| application.categories = allowed);
+    let create = CreateMemory { categories: categories(&["food"]), ..create("x") };
+    let memory = harness.create(create).await.unwrap().memory;
+    for (names, valid) in [(&["guests"][..], true), (&[], false), (&["secret"], false)] {
+        let changes = MemoryChanges { categories: Some(categories(names)), ..MemoryChanges::default() };
+        let answer = harness.service.update(&harness.caller, request(), &memory.id, &changes).await;
+        match answer {
+            Ok(_) => assert!(valid, "{names:?}"),
+            Err(MemoryError::CategoryNotAllowed) => assert!(!valid, "{names:?}"),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_memory_is_deleted_once_and_by_its_owner_alone() {
+    let harness = Harness::new();
+    let memory = harness.created("x").await;
+    let stranger = caller(&application());
+    let refused = harness.service.delete(&stranger, request(), &memory.id).await;
+    assert!(matches!(refused, Err(MemoryError::NotFound)), "{refused:?}");
+    let request = request();
+    harness.service.delete(&harness.caller, request, &memory.id).await.unwrap();
+    let refused = harness.service.delete(&harness.caller, request, &memory.id).await;
+    assert!(matches!(refused, Err(MemoryError::NotFound)), "{refused:?}");
+    let event =
+        AuditEvent::new(AuditKind::MemoryDeleted, now()).application(harness.caller.application.id).request(request);
+    assert_eq!(harness.audit.recorded()[1..], [event]);
+}
+
+#[tokio::test]
+async fn a_bank_that_is_away_is_reported_by_everything() {
+    let harness = Harness::new();
+    let memory = harness.created("x").await;
+    harness.service.check_health().await.unwrap();
+    harness.bank.outage().begin();
+    let (service, caller) = (&harness.service, &harness.caller);
+    for answer in [
+        service.check_health().await.map_err(MemoryError::from),
+        service.search(caller, request(), search("x")).await.map(drop),
+        service.list(caller, request(), Limit::default(), None, None).await.map(drop),
+        service.get(caller, request(), &memory.id).await.map(drop),
+        service.update(caller, request(), &memory.id, &new_content("y")).await.map(drop),
+        service.delete(caller, request(), &memory.id).await,
+        service.create(caller, request(), create("x")).await.map(drop),
+    ] {
+        assert!(matches!(answer, Err(MemoryError::Bank(MemoryBankError::Unavailable { .. }))), "{answer:?}");
+    }
+    assert_eq!(harness.audit.recorded().len(), 1);
+}
