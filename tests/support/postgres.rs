@@ -162,7 +162,8 @@ impl Drop for PostgresServer {
 /// The folder that holds the server's programs.
 fn find_programs() -> Option<PathBuf> {
     let is_complete = |folder: &Path| ["initdb", "pg_ctl", "postgres"].iter().all(|name| folder.join(name).is_file());
-    let in_path = env::split_paths(&env::var_os("PATH")?).find(|folder| is_complete(folder));
+    let path = env::var_os("PATH").unwrap_or_default();
+    let in_path = env::split_paths(&path).find(|folder| is_complete(folder));
     in_path.or_else(|| {
         let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
         let version = |folder: &PathBuf| folder.file_name()?.to_str()?.parse::<u32>().ok();

@@ -16,6 +16,9 @@ use tokio::time::Instant;
 use super::database::DatabaseOptions;
 use super::error::DatabaseError;
 
+/// The write-ahead log is folded into the file when it has this many pages of 4 KiB: often enough to stay small, and seldom
+/// enough that a page that changes with every commit is not written into the file each time.
+const PAGES_BETWEEN_CHECKPOINTS: &str = "4000";
 /// The write-ahead log is cut back to this size when it has been folded into the file.
 const JOURNAL_SIZE_LIMIT_BYTES: &str = "67108864";
 /// For how long to let another process finish before it is asked again for the lock that only opening needs.
@@ -155,6 +158,7 @@ fn connect_options(file: &SqliteFile, options: DatabaseOptions) -> SqliteConnect
         // FULL syncs the write-ahead log at each commit. With NORMAL a commit would survive the end of the process, but
         // not a loss of power, and what was answered with success must survive both. Commits are grouped where many come.
         .synchronous(SqliteSynchronous::Full)
+        .pragma("wal_autocheckpoint", PAGES_BETWEEN_CHECKPOINTS)
         .pragma("journal_size_limit", JOURNAL_SIZE_LIMIT_BYTES)
 }
 
