@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use poem::listener::TcpAcceptor;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::backend::{Backend, OpenError};
-use super::background::{Background, told_to_stop};
-use crate::adapters::http::{self, DatabaseCheck, Services, TrustedProxies};
+use super::background::Background;
+use super::listener::Listener;
+use crate::adapters::http::{self, AdminServices, DatabaseCheck, HttpMetrics, Services, TrustedProxies};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::adapters::persistence::{
     CachedApplicationRepository, CachedGrantStore, Database, DatabaseError, SeaOrmGrantStore, SeaOrmWriteQueue,
@@ -28,10 +27,6 @@ use crate::domain::oauth::{
 };
 use crate::domain::system::{Clock, Entropy, StorageError};
 
-/// How long requests that are under way may take when the service stops.
-const GRACE: Duration = Duration::from_secs(30);
-/// How long a connection may stay silent.
-const IDLE: Duration = Duration::from_secs(75);
 /// By how much the clocks of instances may differ.
 const LEEWAY: Duration = Duration::from_secs(5);
 
@@ -66,6 +61,9 @@ pub enum StartError {
     /// The address is taken or not there.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
+    /// The operator's address is taken or not there.
+    #[error("cannot listen on {0} for the operator; set MEMGATE_ADMIN_LISTEN to a free address, or to off")]
+    AdminListen(SocketAddr, #[source] std::io::Error),
 }
 
 impl From<DatabaseError> for StartError {
@@ -83,6 +81,7 @@ impl From<VaultError> for StartError {
 /// The service, serving.
 pub struct Gate {
     address: SocketAddr,
+    admin_address: Option<SocketAddr>,
     public_url: String,
     backend: Backend,
     background: Arc<Background>,
@@ -110,13 +109,16 @@ impl Gate {
         let issuer = Arc::new(JwtTokenIssuer::new(vault, keys.maintain().await?)?);
 
         let listen = |error| StartError::Listen(config.listen, error);
-        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-        let acceptor = TcpAcceptor::from_tokio(listener);
-        let acceptor = acceptor.map_err(listen)?;
-        let address = match poem::listener::Acceptor::local_addr(&acceptor).first() {
-            Some(local) => local.as_socket_addr().copied().unwrap_or(config.listen),
-            None => config.listen,
+        let listener = Listener::bind(config.listen).await.map_err(listen)?;
+        let address = listener.address();
+        let admin_listener = match config.admin_listen {
+            Some(address) => {
+                let listener = Listener::bind(address).await;
+                Some(listener.map_err(|error| StartError::AdminListen(address, error))?)
+            }
+            None => None,
         };
+        let admin_address = admin_listener.as_ref().map(Listener::address);
         let public_url = match &config.public_url {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
             None => format!("http://{address}"),
@@ -135,30 +137,30 @@ impl Gate {
             clock,
         });
         let services = services(config, &backend, public_url.clone(), issuer, grants, queue);
+        let metrics = Arc::clone(&services.metrics);
+        let admin = AdminServices { metrics: vec![Box::new(move || metrics.render())], breaker: None };
 
         let (stop, stopped) = watch::channel(false);
-        let server = poem::Server::new_with_acceptor(acceptor).idle_timeout(IDLE);
-        let mut server_stopped = stopped.clone();
-        let serve = server.run_with_graceful_shutdown(
-            http::routes(services),
-            async move { told_to_stop(&mut server_stopped).await },
-            Some(GRACE),
-        );
-        let tasks = vec![
-            tokio::spawn(async move {
-                if let Err(error) = serve.await {
-                    tracing::error!(error = %error, "the HTTP server ended");
-                }
-            }),
-            tokio::spawn(Arc::clone(&background).run(stopped)),
+        let mut tasks = vec![
+            listener.serve(http::routes(services), stopped.clone()),
+            tokio::spawn(Arc::clone(&background).run(stopped.clone())),
         ];
-        Ok(Self { address, public_url, backend, background, stop, tasks })
+        if let Some(listener) = admin_listener {
+            tasks.push(listener.serve(http::admin_routes(admin), stopped));
+        }
+        Ok(Self { address, admin_address, public_url, backend, background, stop, tasks })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the operator's listener is.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
     }
 
     /// The URL by which clients reach it, without a slash at its end.
@@ -186,6 +188,9 @@ impl Gate {
             if let Err(error) = task.await {
                 tracing::error!(error = %error, "a task ended badly");
             }
+        }
+        if let Err(error) = self.backend.database.close().await {
+            tracing::warn!(error = %error, "the database was not closed in order");
         }
     }
 }
@@ -262,5 +267,6 @@ fn services(
         clock,
         entropy,
         trusted_proxies: TrustedProxies::new(config.trusted_proxies.clone()),
+        metrics: Arc::new(HttpMetrics::default()),
     }
 }

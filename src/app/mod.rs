@@ -4,6 +4,7 @@ mod backend;
 mod background;
 mod gate;
 mod import;
+mod listener;
 mod master_key;
 
 pub use backend::{Backend, OpenError};

@@ -19,7 +19,8 @@ impl Serve {
     pub(super) async fn run(self, config: Config) -> Result<(), CliError> {
         let options = GateOptions { migrate: !self.no_migrate, ..GateOptions::default() };
         let gate = Gate::start(&config, options).await.map_err(CliError::failed)?;
-        tracing::info!(address = %gate.address(), public_url = %gate.public_url(), "listening");
+        let admin = gate.admin_address().map_or("off".to_owned(), |address| address.to_string());
+        tracing::info!(address = %gate.address(), public_url = %gate.public_url(), admin, "listening");
         until_told_to_stop().await?;
         tracing::info!("stopping: requests that are under way are finished");
         gate.stop().await;

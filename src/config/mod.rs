@@ -29,6 +29,8 @@ pub struct Config {
     pub database_url: SecretString,
     /// `master_key`, where it was given.
     pub master_key: Option<MasterKey>,
+    /// `admin_listen`; `None` if it is off.
+    pub admin_listen: Option<SocketAddr>,
     /// `bcrypt_cost`.
     pub bcrypt_cost: u32,
     /// `bcrypt_threads`.
@@ -137,6 +139,13 @@ impl Config {
             database_url: v.required("database_url", |text| Ok(SecretString::from(text.to_owned())))?,
             master_key: v.optional("master_key", |text| {
                 MasterKey::parse("", text).map_err(|error| error.problem().to_owned())
+            })?,
+            admin_listen: v.required("admin_listen", |text| match text {
+                "off" => Ok(None),
+                _ => text
+                    .parse()
+                    .map(Some)
+                    .map_err(|_| "must be an address and a port, such as 127.0.0.1:9090, or off".to_owned()),
             })?,
             bcrypt_cost: v.number("bcrypt_cost", 4, 31)?,
             bcrypt_threads: match v.text("bcrypt_threads") {

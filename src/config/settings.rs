@@ -47,6 +47,11 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "32 bytes in Base64 that encrypt the signing keys. Without it a key file is made beside the SQLite file; with PostgreSQL it is required.",
     ),
+    setting(
+        "admin_listen",
+        "127.0.0.1:9090",
+        "Address and port of the operator's listener (/metrics, /admin/breaker), which asks for no credentials; or off.",
+    ),
     setting("bcrypt_cost", "12", "Cost of hashing client secrets, 4 to 31; each step doubles the time."),
     setting("bcrypt_threads", "", "How many secrets are hashed at a time; by default half of the processors."),
     setting("access_token_ttl", "1h", "How long an access token lives; at most 24h."),

@@ -45,6 +45,7 @@ fn every_wrong_value_is_named_and_never_repeated() {
         ("MEMGATE_PUBLIC_URL", "https://user:pass@memory.example.com"),
         ("MEMGATE_PUBLIC_URL", "ftp://memory.example.com"),
         ("MEMGATE_MASTER_KEY", "c2hvcnQ="),
+        ("MEMGATE_ADMIN_LISTEN", "9090"),
         ("MEMGATE_BCRYPT_COST", "3"),
         ("MEMGATE_BCRYPT_COST", "32"),
         ("MEMGATE_BCRYPT_THREADS", "0"),

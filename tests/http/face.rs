@@ -132,6 +132,7 @@ impl Face {
             clock: shared_clock,
             entropy,
             trusted_proxies: TrustedProxies::default(),
+            metrics: Arc::default(),
         };
         let applications_outage = applications.outage();
         Self { endpoint: routes(services), application, secret, clock, applications_outage, database, hasher, issuer }

@@ -188,6 +188,7 @@ pub fn config(database: &TestDatabase, variables: &[(&str, &str)]) -> Config {
         ("MEMGATE_LISTEN", "127.0.0.1:0"),
         ("MEMGATE_DATABASE_URL", database.url()),
         ("MEMGATE_MASTER_KEY", "dGVzdHMgdXNlIHRoaXMgbWFzdGVyIGtleSBvZiAzMkI="),
+        ("MEMGATE_ADMIN_LISTEN", "127.0.0.1:0"),
         ("MEMGATE_BCRYPT_COST", "4"),
     ];
     let all = ours.iter().chain(variables).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

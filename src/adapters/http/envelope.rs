@@ -57,6 +57,7 @@ impl Endpoint for Envelope {
         let method = request.method().clone();
         let (operation, mut response) = self.answer(request, area, request_id).await;
         add_headers(&mut response, area, request_id);
+        services.metrics.observe(operation, response.status().as_u16(), started.elapsed());
         // The path is left out: it may be anything that a caller made up.
         tracing::debug!(
             request.id = %request_id,

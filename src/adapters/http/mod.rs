@@ -5,6 +5,7 @@
 //! Whatever goes wrong becomes an [`error::ApiError`], and only [`error`] knows what that is in HTTP.
 
 mod address;
+mod admin;
 mod assistant;
 mod bearer;
 mod capabilities;
@@ -17,6 +18,7 @@ mod health;
 mod me;
 mod memories;
 mod metadata;
+mod metrics;
 mod openapi;
 mod payload;
 mod query;
@@ -30,7 +32,9 @@ use poem::endpoint::BoxEndpoint;
 use poem::{EndpointExt, Route};
 
 pub use address::TrustedProxies;
+pub use admin::{AdminServices, BreakerMode, BreakerOperation, BreakerSwitch, BreakerView, admin_routes};
 pub use health::DatabaseCheck;
+pub use metrics::HttpMetrics;
 pub use openapi::openapi_document;
 
 use crate::domain::memories::MemoryService;
@@ -58,6 +62,8 @@ pub struct Services {
     pub entropy: Arc<dyn Entropy>,
     /// The proxies whose word about a client's address is believed.
     pub trusted_proxies: TrustedProxies,
+    /// Counts the requests.
+    pub metrics: Arc<HttpMetrics>,
 }
 
 /// Every route, in its envelope.

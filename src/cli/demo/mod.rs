@@ -77,6 +77,7 @@ fn temporary(mut config: Config, folder: &Path) -> Config {
     config.database_url = format!("sqlite://{}?mode=rwc", folder.join("demo.db").display()).into();
     config.master_key = None;
     config.public_url = None;
+    config.admin_listen = None;
     config
 }
 
