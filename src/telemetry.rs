@@ -28,3 +28,12 @@ pub fn init(config: &Config, default: &str) {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
 }
+
+/// Logs panics as errors, with their place and without their message: that may repeat what a caller sent, such as the text
+/// in which a character was not found. What was being answered is logged under its request id by the HTTP face.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a panic, which is a fault of this program");
+    }));
+}

@@ -6,6 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::CliError;
 use crate::app::{Gate, GateOptions};
 use crate::config::Config;
+use crate::telemetry;
 
 /// Serve the OAuth endpoints and the memory API until told to stop (SIGINT or SIGTERM)
 #[derive(Debug, Args)]
@@ -17,6 +18,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) async fn run(self, config: Config) -> Result<(), CliError> {
+        telemetry::log_panics();
         let options = GateOptions { migrate: !self.no_migrate, ..GateOptions::default() };
         let gate = Gate::start(&config, options).await.map_err(CliError::failed)?;
         let admin = gate.admin_address().map_or("off".to_owned(), |address| address.to_string());

@@ -165,7 +165,7 @@ impl Config {
                 _ => Err("must be EdDSA or ES256".to_owned()),
             })?,
             key_rotation: v.duration("key_rotation", Duration::from_hours(1), 3660 * day)?,
-            key_publish_before: v.duration("key_publish_before", Duration::from_secs(10), 30 * day)?,
+            key_publish_before: v.duration("key_publish_before", Duration::from_mins(5), 30 * day)?,
             memory_bank_kind: v.required("memory_bank_kind", |text| match text {
                 "embedded" => Ok(MemoryBankKind::Embedded),
                 _ => Err("must be embedded".to_owned()),

@@ -219,6 +219,10 @@ impl Answer {
         let problem = self.json();
         assert_eq!(problem["type"], format!("urn:memgate:problem:{kind}"), "{problem}");
         assert_eq!(self.status, status, "{problem}");
+        assert!(
+            include_str!("../../docs/api.md").contains(&format!("`{kind}`")),
+            "docs/api.md does not explain {kind}"
+        );
         assert_eq!(problem["status"], status);
         assert_eq!(self.header("content-type"), Some("application/problem+json"));
         assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"));
