@@ -28,6 +28,7 @@ fmt:
 # renew the generated documents
 openapi:
     cargo run -- openapi > openapi/openapi.json
+    cargo run -- openapi --gpt-actions --public-url https://memgate.example.com > openapi/gpt-actions.json
 
 # everything that CI does
 ci:

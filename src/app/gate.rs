@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::backend::{Backend, OpenError};
 use super::background::Background;
 use super::listener::Listener;
-use crate::adapters::http::{self, AdminServices, DatabaseCheck, HttpMetrics, Services, TrustedProxies};
+use crate::adapters::http::{self, AdminServices, ConfirmWrites, DatabaseCheck, HttpMetrics, Services, TrustedProxies};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::adapters::persistence::{
     CachedApplicationRepository, CachedGrantStore, Database, DatabaseError, SeaOrmGrantStore, SeaOrmWriteQueue,
@@ -268,5 +268,6 @@ fn services(
         entropy,
         trusted_proxies: TrustedProxies::new(config.trusted_proxies.clone()),
         metrics: Arc::new(HttpMetrics::default()),
+        confirm_writes: if config.gpt_confirm_writes { ConfirmWrites::Always } else { ConfirmWrites::Optional },
     }
 }

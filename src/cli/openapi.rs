@@ -4,18 +4,35 @@ use clap::Args;
 use url::Url;
 
 use super::{CliError, output};
-use crate::adapters::http;
+use crate::adapters::http::{self, ConfirmWrites};
 
-/// Print the OpenAPI document of the API
+/// Print the OpenAPI document of the API, or the one that a Custom GPT imports
 #[derive(Debug, Args)]
 pub(super) struct Openapi {
     /// The URL by which clients reach the service
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     public_url: Url,
+    /// Print the document for Custom GPTs (OpenAPI 3.1); needs an https URL
+    #[arg(long)]
+    gpt_actions: bool,
+    /// With --gpt-actions: people may choose that storing and changing memories is always allowed
+    #[arg(long, requires = "gpt_actions")]
+    no_confirm_writes: bool,
 }
 
 impl Openapi {
     pub(super) fn run(self) -> Result<(), CliError> {
-        output::line(http::openapi_document(self.public_url.as_str()).trim_end())
+        let public_url = self.public_url.as_str();
+        if !self.gpt_actions {
+            return output::line(http::openapi_document(public_url).trim_end());
+        }
+        if self.public_url.scheme() != "https" || self.public_url.path() != "/" {
+            return Err(CliError::Usage(
+                "ChatGPT calls https URLs without a path only; name yours, such as --public-url https://memory.example.com"
+                    .to_owned(),
+            ));
+        }
+        let confirm = if self.no_confirm_writes { ConfirmWrites::Optional } else { ConfirmWrites::Always };
+        output::line(http::gpt_actions_document(public_url, confirm).trim_end())
     }
 }

@@ -55,6 +55,8 @@ pub struct Config {
     pub rate_limit: RequestsPerMinute,
     /// `trusted_proxies`.
     pub trusted_proxies: Vec<IpNet>,
+    /// `gpt_confirm_writes`.
+    pub gpt_confirm_writes: bool,
     /// `log`, where it was given.
     pub log: Option<String>,
     /// `log_format`, where it was given.
@@ -175,6 +177,7 @@ impl Config {
                 RequestsPerMinute::try_from(number).map_err(|error: InvalidValue| error.problem().to_owned())
             })?,
             trusted_proxies: v.required("trusted_proxies", parse_networks)?,
+            gpt_confirm_writes: v.parse("gpt_confirm_writes", "must be true or false")?,
             log: v.optional("log", |text| match tracing_subscriber::EnvFilter::try_new(text) {
                 Ok(_) => Ok(text.to_owned()),
                 Err(_) => Err("must be a level such as info, or a filter such as memgate=debug,sqlx=warn".to_owned()),

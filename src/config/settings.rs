@@ -77,6 +77,11 @@ pub const SETTINGS: &[Setting] = &[
         "Addresses or networks, separated by commas, whose X-Forwarded-For header is believed, such as 10.0.0.0/8.",
     ),
     setting(
+        "gpt_confirm_writes",
+        "true",
+        "Whether ChatGPT asks the person each time before it stores or changes a memory; false lets people say \"always allow\".",
+    ),
+    setting(
         "log",
         "",
         "What is logged: error, warn, info, debug or trace, or a filter such as memgate=debug,sqlx=warn. By default info while serving and warn otherwise.",

@@ -59,6 +59,7 @@ fn every_wrong_value_is_named_and_never_repeated() {
         ("MEMGATE_KEY_ROTATION", "1s"),
         ("MEMGATE_KEY_PUBLISH_BEFORE", "1s"),
         ("MEMGATE_MEMORY_BANK_KIND", "attic"),
+        ("MEMGATE_GPT_CONFIRM_WRITES", "maybe"),
         ("MEMGATE_RATE_LIMIT", "0"),
         ("MEMGATE_TRUSTED_PROXIES", "10.0.0.0/99"),
         ("MEMGATE_LOG", "memgate=loud"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use memgate::adapters::http::{DatabaseCheck, Services, TrustedProxies, routes};
+use memgate::adapters::http::{ConfirmWrites, DatabaseCheck, Services, TrustedProxies, routes};
 use memgate::domain::applications::{Application, ClientSecret};
 use memgate::domain::limits::{FailurePolicy, FailureThrottle};
 use memgate::domain::memories::{MemoryBank, MemoryService};
@@ -133,6 +133,7 @@ impl Face {
             entropy,
             trusted_proxies: TrustedProxies::default(),
             metrics: Arc::default(),
+            confirm_writes: ConfirmWrites::Always,
         };
         let applications_outage = applications.outage();
         Self { endpoint: routes(services), application, secret, clock, applications_outage, database, hasher, issuer }

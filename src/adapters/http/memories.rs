@@ -14,7 +14,7 @@ use super::openapi::Tag;
 use super::payload::Json;
 use super::query::{self, Parameter};
 use crate::domain::ids::MemoryId;
-use crate::domain::memories::{Category, Limit};
+use crate::domain::memories::{Category, Limit, MemoryScope, Position};
 use crate::domain::validation::InvalidValue;
 
 #[derive(ApiResponse)]
@@ -43,7 +43,8 @@ impl MemoriesApi {
         let Exchange { services, request_id } = exchange;
         let create = body.0.read(assistant::context(request), assistant::idempotency_key(request)?)?;
         let stored = services.memories.create(&auth.caller, *request_id, create).await?;
-        Ok(Created::Stored(Json(stored.into())))
+        let answer = StoredAnswer::from(stored);
+        Ok(Created::Stored(Json(if assistant::asks(request) { answer.for_assistant() } else { answer })))
     }
 
     /// List memories
@@ -68,6 +69,11 @@ impl MemoriesApi {
         let category = category.text.as_deref().map(str::parse::<Category>).transpose()?;
         let cursor = cursor.text.as_deref();
         let (page, next) = services.memories.list(&auth.caller, *request_id, limit, cursor, category).await?;
+        if assistant::asks(request) {
+            let scope = MemoryScope::of(&auth.caller);
+            let cursor = |position: &Position| position.to_cursor(&scope);
+            return Ok(Json(MemoryListAnswer::for_assistant(*request_id, page.memories, next, cursor)));
+        }
         Ok(Json(MemoryListAnswer::new(*request_id, page.memories, next)))
     }
 
@@ -77,6 +83,7 @@ impl MemoriesApi {
     #[oai(path = "/:memory_id", method = "get", operation_id = "getMemory")]
     async fn get(
         &self,
+        request: &Request,
         exchange: &Exchange,
         #[oai(scope = "Scope::Read")] auth: Authorized<Read>,
         /// The id of the memory, as a search, a list or a create returned it.
@@ -84,7 +91,8 @@ impl MemoriesApi {
     ) -> Result<Json<OneMemoryAnswer>, ApiError> {
         let Exchange { services, request_id } = exchange;
         let memory = services.memories.get(&auth.caller, *request_id, &memory_id.0.parse()?).await?;
-        Ok(Json(OneMemoryAnswer::new("success", *request_id, memory)))
+        let answer = OneMemoryAnswer::new("success", *request_id, memory);
+        Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
     }
 
     /// Change a memory
@@ -93,6 +101,7 @@ impl MemoriesApi {
     #[oai(path = "/:memory_id", method = "patch", operation_id = "updateMemory")]
     async fn update(
         &self,
+        request: &Request,
         exchange: &Exchange,
         #[oai(scope = "Scope::Write")] auth: Authorized<Write>,
         /// The id of the memory, as a search, a list or a create returned it.
@@ -102,7 +111,8 @@ impl MemoriesApi {
         let Exchange { services, request_id } = exchange;
         let (id, changes) = (memory_id.0.parse::<MemoryId>()?, body.0.read()?);
         let memory = services.memories.update(&auth.caller, *request_id, &id, &changes).await?;
-        Ok(Json(OneMemoryAnswer::new("updated", *request_id, memory)))
+        let answer = OneMemoryAnswer::new("updated", *request_id, memory);
+        Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
     }
 
     /// Delete a memory

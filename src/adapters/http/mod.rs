@@ -35,7 +35,7 @@ pub use address::TrustedProxies;
 pub use admin::{AdminServices, BreakerMode, BreakerOperation, BreakerSwitch, BreakerView, admin_routes};
 pub use health::DatabaseCheck;
 pub use metrics::HttpMetrics;
-pub use openapi::openapi_document;
+pub use openapi::{ConfirmWrites, gpt_actions_document, openapi_document};
 
 use crate::domain::memories::MemoryService;
 use crate::domain::oauth::{AccessGuard, TokenPolicy, TokenService};
@@ -64,6 +64,8 @@ pub struct Services {
     pub trusted_proxies: TrustedProxies,
     /// Counts the requests.
     pub metrics: Arc<HttpMetrics>,
+    /// Whether ChatGPT asks before it writes, for the document that it imports.
+    pub confirm_writes: ConfirmWrites,
 }
 
 /// Every route, in its envelope.
@@ -71,7 +73,7 @@ pub struct Services {
 pub fn routes(services: Services) -> BoxEndpoint<'static> {
     let services = Arc::new(services);
     let routes = table::add_to(Route::new(), openapi::api());
-    let routes = openapi::add_documents_to(routes, &services.policy.issuer);
+    let routes = openapi::add_documents_to(routes, &services.policy.issuer, services.confirm_writes);
     envelope::Envelope::new(routes, services).boxed()
 }
 

@@ -33,6 +33,7 @@ impl SearchApi {
         let Exchange { services, request_id } = exchange;
         let search = body.0.read(assistant::context(request))?;
         let found = services.memories.search(&auth.caller, *request_id, search).await?;
-        Ok(Json(SearchAnswer::new(*request_id, found, started.elapsed())))
+        let answer = SearchAnswer::new(*request_id, found, started.elapsed());
+        Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
     }
 }

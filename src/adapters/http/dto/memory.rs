@@ -4,11 +4,12 @@ use poem_openapi::types::MaybeUndefined;
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
+use super::fit::{self, Fitted, Shorten};
 use super::scalar::{DateTime, FreeObject};
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{
-    Category, Content, Context, ContextId, CreateMemory, IdempotencyKey, Memory, MemoryChanges, Metadata, Priority,
-    StoredMemory,
+    Category, Content, Context, ContextId, CreateMemory, IdempotencyKey, Memory, MemoryChanges, Metadata, Position,
+    Priority, StoredMemory,
 };
 use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
@@ -202,6 +203,17 @@ impl From<Memory> for MemoryAnswer {
     }
 }
 
+impl Shorten for MemoryAnswer {
+    fn text(&mut self) -> &mut String {
+        &mut self.content
+    }
+}
+
+/// The note about one memory in an answer to an assistant, which it is made to fit.
+fn fit_into_answer(memory: &mut MemoryAnswer) -> Option<String> {
+    Fitted { left_out: 0, shortened: fit::fit_one(memory) }.note("")
+}
+
 /// The categories as text.
 pub(super) fn names(categories: &[Category]) -> Vec<String> {
     categories.iter().map(ToString::to_string).collect()
@@ -215,11 +227,23 @@ pub(in super::super) struct StoredAnswer {
     /// The request that stored it: the first one, if this one repeated it.
     request_id: String,
     memory: MemoryAnswer,
+    /// Says what had to be left out of an answer to ChatGPT, and how to get it; mostly left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 impl From<StoredMemory> for StoredAnswer {
     fn from(stored: StoredMemory) -> Self {
-        Self { status: "stored".to_owned(), request_id: stored.request_id.to_string(), memory: stored.memory.into() }
+        let memory = stored.memory.into();
+        Self { status: "stored".to_owned(), request_id: stored.request_id.to_string(), memory, note: None }
+    }
+}
+
+impl StoredAnswer {
+    /// The same, short enough for an assistant.
+    pub(in super::super) fn for_assistant(mut self) -> Self {
+        self.note = fit_into_answer(&mut self.memory);
+        self
     }
 }
 
@@ -231,11 +255,20 @@ pub(in super::super) struct OneMemoryAnswer {
     /// Names this request in the log.
     request_id: String,
     memory: MemoryAnswer,
+    /// Says what had to be left out of an answer to ChatGPT, and how to get it; mostly left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 impl OneMemoryAnswer {
     pub(in super::super) fn new(status: &str, request_id: RequestId, memory: Memory) -> Self {
-        Self { status: status.to_owned(), request_id: request_id.to_string(), memory: memory.into() }
+        Self { status: status.to_owned(), request_id: request_id.to_string(), memory: memory.into(), note: None }
+    }
+
+    /// The same, short enough for an assistant.
+    pub(in super::super) fn for_assistant(mut self) -> Self {
+        self.note = fit_into_answer(&mut self.memory);
+        self
     }
 }
 
@@ -251,6 +284,9 @@ pub(in super::super) struct MemoryListAnswer {
     /// Send it as `cursor` to get the next page; left out on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
+    /// Says what had to be left out of an answer to ChatGPT, and how to get it; mostly left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 impl MemoryListAnswer {
@@ -260,7 +296,27 @@ impl MemoryListAnswer {
             request_id: request_id.to_string(),
             memories: memories.into_iter().map(MemoryAnswer::from).collect(),
             next_cursor,
+            note: None,
         }
+    }
+
+    /// The same, short enough for an assistant. What does not fit is on the next page, whose cursor `cursor_after` makes.
+    pub(in super::super) fn for_assistant(
+        request_id: RequestId,
+        memories: Vec<Memory>,
+        next_cursor: Option<String>,
+        cursor_after: impl Fn(&Position) -> String,
+    ) -> Self {
+        let positions: Vec<Position> = memories.iter().map(Position::after).collect();
+        let mut answer = Self::new(request_id, memories, next_cursor);
+        let fitted = fit::fit(&mut answer.memories);
+        if fitted.left_out > 0
+            && let Some(last) = answer.memories.len().checked_sub(1).and_then(|last| positions.get(last))
+        {
+            answer.next_cursor = Some(cursor_after(last));
+        }
+        answer.note = fitted.note("Send `next_cursor` as `cursor` to get them.");
+        answer
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub(super) mod account;
 pub(super) mod failure;
+mod fit;
 pub(super) mod health;
 pub(super) mod memory;
 pub(super) mod metadata;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 
+use super::fit::{self, Shorten};
 use super::memory::{ContextBody, names};
 use super::scalar::{DateTime, FreeObject, PageSize};
 use crate::domain::ids::RequestId;
@@ -116,6 +117,9 @@ pub(in super::super) struct SearchAnswer {
     total_found: u64,
     /// How long it took, in milliseconds.
     processing_time_ms: f64,
+    /// Says what had to be left out of an answer to ChatGPT, and how to get it; mostly left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 /// A memory that was found.
@@ -143,7 +147,22 @@ impl SearchAnswer {
             results: found.hits.into_iter().map(SearchResult::from).collect(),
             total_found: found.total_found,
             processing_time_ms: (took.as_secs_f64() * 1e6).round() / 1e3,
+            note: None,
         }
+    }
+
+    /// The same, short enough for an assistant.
+    pub(in super::super) fn for_assistant(mut self) -> Self {
+        let fitted = fit::fit(&mut self.results);
+        self.note =
+            fitted.note("Search again for something narrower, by other words, `filters` or a smaller `date_range`.");
+        self
+    }
+}
+
+impl Shorten for SearchResult {
+    fn text(&mut self) -> &mut String {
+        &mut self.content
     }
 }
 

@@ -1,4 +1,6 @@
-//! The OpenAPI document, and the page that shows it.
+//! The OpenAPI documents, and the page that shows one.
+
+mod gpt_actions;
 
 use std::sync::LazyLock;
 
@@ -6,9 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use poem::http::header;
-use poem::{Response, Route};
+use poem::{Endpoint, Response, Route};
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 use sha2::{Digest, Sha256};
+
+pub use gpt_actions::ConfirmWrites;
+use serde_json::Value;
 
 use super::base_url;
 use super::capabilities::CapabilitiesApi;
@@ -53,20 +58,28 @@ pub fn openapi_document(public_url: &str) -> String {
     document
 }
 
-/// Adds `/openapi.json` and `/docs`.
-pub(super) fn add_documents_to(route: Route, public_url: &str) -> Route {
-    let document = Bytes::from(openapi_document(public_url));
+/// The document that a Custom GPT imports, of a service at `public_url`, as JSON that is the same each time.
+#[must_use]
+pub fn gpt_actions_document(public_url: &str, confirm: ConfirmWrites) -> String {
+    let own: Value = serde_json::from_str(&openapi_document(public_url)).unwrap_or_default();
+    format!("{:#}\n", gpt_actions::convert(&own, base_url(public_url), confirm))
+}
+
+/// Adds `/openapi.json`, `/openapi/gpt-actions.json` and `/docs`.
+pub(super) fn add_documents_to(route: Route, public_url: &str, confirm: ConfirmWrites) -> Route {
+    let own = Bytes::from(openapi_document(public_url));
+    let gpt = Bytes::from(gpt_actions_document(public_url, confirm));
     let public_url = public_url.to_owned();
     // A page of more than a megabyte, made when somebody wants to see it.
     let page = LazyLock::new(move || Page::new(&public_url));
     route
-        .at(
-            "/openapi.json",
-            Document(move || {
-                Response::builder().header(header::CONTENT_TYPE, "application/json").body(document.clone())
-            }),
-        )
+        .at("/openapi.json", json_document(own))
+        .at("/openapi/gpt-actions.json", json_document(gpt))
         .at("/docs", Document(move || page.response()))
+}
+
+fn json_document(document: Bytes) -> impl Endpoint<Output = Response> {
+    Document(move || Response::builder().header(header::CONTENT_TYPE, "application/json").body(document.clone()))
 }
 
 /// Swagger UI with the document in it.

@@ -1,0 +1,347 @@
+//! The document that a Custom GPT imports, made from the code's own.
+//!
+//! ChatGPT's importer takes OpenAPI 3.1 alone and only a part of that, poem-openapi writes 3.0: [`convert`] is the way from
+//! one to the other. What a model reads in it to decide when to call is written here and nowhere else.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+/// Whether ChatGPT asks the person before it stores or changes a memory. Before it deletes one, it always does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfirmWrites {
+    /// Each time.
+    Always,
+    /// The person can say "always allow".
+    Optional,
+}
+
+/// What an operation does to memories, for the question whether ChatGPT asks first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Reads,
+    Writes,
+    Deletes,
+}
+
+/// An operation of the document.
+struct Action {
+    operation_id: &'static str,
+    effect: Effect,
+    summary: &'static str,
+    /// For the model. The importer takes fewer than 300 characters.
+    description: &'static str,
+}
+
+/// What an assistant needs, and nothing else: each further operation is one more that a model can call by mistake.
+const ACTIONS: [Action; 6] = [
+    Action {
+        operation_id: "searchMemories",
+        effect: Effect::Reads,
+        summary: "Search what is remembered",
+        description: "Call this first, before you answer anything that may depend on the person: preferences, people, \
+                      plans, projects, past decisions. Call it before storing too, so that nothing is stored twice. Ask \
+                      in plain words, one topic a call. No results: nothing is known about it.",
+    },
+    Action {
+        operation_id: "createMemory",
+        effect: Effect::Writes,
+        summary: "Remember something new",
+        description: "Call when the person asks to remember something, or states a lasting fact, preference, plan or \
+                      decision. Search first; if it is known, update instead. Never store passwords, keys, card or \
+                      account numbers, guesses or small talk, nor health or other sensitive facts unasked.",
+    },
+    Action {
+        operation_id: "listMemories",
+        effect: Effect::Reads,
+        summary: "List what is remembered",
+        description: "Call only when the person wants to see or tidy up everything that is remembered; to answer a \
+                      question, search instead. Newest first, a page a call: send `next_cursor` as `cursor` for the next.",
+    },
+    Action {
+        operation_id: "getMemory",
+        effect: Effect::Reads,
+        summary: "Read one memory",
+        description: "Call to see all that is known of one memory, such as its priority and dates. Take the id from a \
+                      search or a list; never make one up.",
+    },
+    Action {
+        operation_id: "updateMemory",
+        effect: Effect::Writes,
+        summary: "Correct a memory",
+        description: "Call when something remembered is outdated or wrong: search for it, then change that memory instead \
+                      of storing a second one. `content` replaces the whole text. What you leave out stays as it is.",
+    },
+    Action {
+        operation_id: "deleteMemory",
+        effect: Effect::Deletes,
+        summary: "Forget a memory",
+        description: "Call only when the person asks to forget something. Search for it, say what will be forgotten and \
+                      wait for a yes, because it cannot be undone. If something merely changed, update it instead.",
+    },
+];
+
+/// Members of requests that a model could only make up. ChatGPT says in headers which GPT and conversation it is.
+const NOT_FOR_MODELS: [&str; 2] = ["context", "idempotency_key"];
+
+const DESCRIPTION: &str = "Long-term memory of the person you talk to: search it before you answer, and keep in it what \
+                           will still matter in a later conversation.";
+
+/// Turns the code's own document into the one that ChatGPT imports, for a service at `base` (no slash at its end).
+pub(super) fn convert(document: &Value, base: &str, confirm: ConfirmWrites) -> Value {
+    let components = &document["components"];
+    let mut paths = Map::new();
+    for action in &ACTIONS {
+        let Some((path, method, operation)) = find(document, action.operation_id) else { continue };
+        let methods = paths.entry(path).or_insert_with(|| json!({}));
+        methods[method] = convert_operation(action, operation, confirm);
+    }
+    let paths = Value::Object(paths);
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": document["info"]["title"],
+            "version": document["info"]["version"],
+            "description": DESCRIPTION,
+        },
+        "servers": [{ "url": base }],
+        "components": {
+            "schemas": reachable_schemas(&paths, components),
+            "securitySchemes": { "OAuth2": components["securitySchemes"]["OAuth2"] },
+        },
+        "paths": paths,
+    })
+}
+
+fn find<'a>(document: &'a Value, operation_id: &str) -> Option<(&'a str, &'a str, &'a Value)> {
+    let paths = document["paths"].as_object()?;
+    let mut operations = paths.iter().flat_map(|(path, methods)| {
+        let methods = methods.as_object().into_iter().flatten();
+        methods.map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
+    });
+    operations.find(|(_, _, operation)| operation["operationId"] == operation_id)
+}
+
+fn convert_operation(action: &Action, operation: &Value, confirm: ConfirmWrites) -> Value {
+    let consequential = match action.effect {
+        Effect::Reads => false,
+        Effect::Writes => confirm == ConfirmWrites::Always,
+        Effect::Deletes => true,
+    };
+    let mut converted = json!({
+        "operationId": action.operation_id,
+        "summary": action.summary,
+        "description": action.description,
+        "x-openai-isConsequential": consequential,
+        "responses": convert_responses(&operation["responses"]),
+        "security": operation["security"],
+    });
+    let parameters: Vec<Value> =
+        list(&operation["parameters"]).filter(|p| p["in"] != "header").map(parameter).collect();
+    if !parameters.is_empty() {
+        converted["parameters"] = parameters.into();
+    }
+    if let Some(body) = json_schema(&operation["requestBody"]) {
+        converted["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": body } } });
+    }
+    converted
+}
+
+fn parameter(parameter: &Value) -> Value {
+    json!({
+        "name": parameter["name"],
+        "in": parameter["in"],
+        "required": parameter["required"],
+        "description": one_line(&parameter["description"]),
+        "schema": convert_schema(&parameter["schema"]),
+    })
+}
+
+/// Problem documents have a media type of their own, which the importer refuses; what they mean is in the description.
+fn convert_responses(responses: &Value) -> Value {
+    let responses = responses.as_object().into_iter().flatten();
+    let converted = responses.map(|(status, response)| {
+        let mut converted = json!({ "description": one_line(&response["description"]) });
+        if let Some(schema) = json_schema(response) {
+            converted["content"] = json!({ "application/json": { "schema": schema } });
+        }
+        (status.clone(), converted)
+    });
+    Value::Object(converted.collect())
+}
+
+fn json_schema(body: &Value) -> Option<Value> {
+    body["content"].get("application/json").map(|media| convert_schema(&media["schema"]))
+}
+
+/// The schemas that `paths` needs, and those that they need themselves.
+fn reachable_schemas(paths: &Value, components: &Value) -> Value {
+    let mut wanted = BTreeSet::new();
+    collect_references(paths, &mut wanted);
+    let mut schemas = Map::new();
+    while let Some(name) = wanted.pop_first() {
+        let mut schema = convert_schema(&components["schemas"][&name]);
+        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.retain(|member, _| !NOT_FOR_MODELS.contains(&member.as_str()));
+        }
+        collect_references(&schema, &mut wanted);
+        schemas.insert(name, schema);
+        wanted.retain(|name| !schemas.contains_key(name));
+    }
+    Value::Object(schemas)
+}
+
+fn collect_references(value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            if let Some(name) = object.get("$ref").and_then(Value::as_str).and_then(|r| r.rsplit('/').next()) {
+                names.insert(name.to_owned());
+            }
+            object.values().for_each(|value| collect_references(value, names));
+        }
+        Value::Array(array) => array.iter().for_each(|value| collect_references(value, names)),
+        _ => {}
+    }
+}
+
+/// A schema of OpenAPI 3.0 in the words of JSON Schema 2020-12, which OpenAPI 3.1 speaks.
+fn convert_schema(schema: &Value) -> Value {
+    let Some(old) = schema.as_object() else { return schema.clone() };
+    // Beside a reference 3.0 ignores everything, and the importer refuses it.
+    if let Some(reference) = reference(old) {
+        return json!({ "$ref": reference });
+    }
+    let mut new = Map::new();
+    for (keyword, value) in old {
+        let value = match keyword.as_str() {
+            "nullable" | "title" | "deprecated" | "exclusiveMinimum" | "exclusiveMaximum" => continue,
+            "properties" => convert_members(value),
+            "additionalProperties" if value.as_object().is_some_and(Map::is_empty) => json!(true),
+            "items" | "additionalProperties" => convert_schema(value),
+            "oneOf" | "anyOf" | "allOf" => list(value).map(convert_schema).collect(),
+            "description" => one_line(value).into(),
+            "minimum" | "maximum" | "default" if old.get("type") == Some(&json!("integer")) => whole(value),
+            _ => value.clone(),
+        };
+        new.insert(keyword.clone(), value);
+    }
+    // 3.0 says in a flag that a limit is not part of the range; 2020-12 has a limit of its own for that.
+    for (limit, exclusive) in [("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")] {
+        if old.get(exclusive) == Some(&json!(true))
+            && let Some(value) = new.remove(limit)
+        {
+            new.insert(exclusive.to_owned(), value);
+        }
+    }
+    if old.get("nullable") == Some(&json!(true)) {
+        if let Some(kind) = new.get("type").cloned() {
+            new.insert("type".to_owned(), json!([kind, "null"]));
+        }
+        if let Some(Value::Array(values)) = new.get_mut("enum") {
+            values.push(Value::Null);
+        }
+    }
+    if old.get("type") == Some(&json!("object")) {
+        new.entry("properties").or_insert_with(|| json!({}));
+    }
+    Value::Object(new)
+}
+
+/// Where a schema refers to, if it is nothing but that. 3.0 wraps a reference that has a description into `allOf`.
+fn reference(schema: &Map<String, Value>) -> Option<&Value> {
+    let wrapped = || match schema.get("allOf")?.as_array()?.as_slice() {
+        [only] => only.get("$ref"),
+        _ => None,
+    };
+    schema.get("$ref").or_else(wrapped)
+}
+
+fn convert_members(members: &Value) -> Value {
+    let members = members.as_object().into_iter().flatten();
+    Value::Object(members.map(|(name, schema)| (name.clone(), convert_schema(schema))).collect())
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// Documentation comments are broken into lines where they are written.
+fn one_line(text: &Value) -> String {
+    text.as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A limit of whole numbers without the fraction that poem-openapi gives it.
+fn whole(number: &Value) -> Value {
+    let text = number.to_string();
+    text.strip_suffix(".0").and_then(|text| text.parse::<i64>().ok()).map_or_else(|| number.clone(), Value::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemas_of_3_0_are_said_in_the_words_of_3_1() {
+        for (old, new) in [
+            (json!({"type": "string", "nullable": true}), json!({"type": ["string", "null"]})),
+            (json!({"type": "string", "nullable": false}), json!({"type": "string"})),
+            (
+                json!({"type": "string", "enum": ["a"], "nullable": true}),
+                json!({"type": ["string", "null"], "enum": ["a", null]}),
+            ),
+            (
+                json!({"type": "number", "minimum": 0.0, "exclusiveMinimum": true}),
+                json!({"type": "number", "exclusiveMinimum": 0.0}),
+            ),
+            (
+                json!({"type": "number", "maximum": 1.5, "exclusiveMaximum": false}),
+                json!({"type": "number", "maximum": 1.5}),
+            ),
+            (json!({"type": "integer", "maximum": 1000.0}), json!({"type": "integer", "maximum": 1000})),
+            (json!({"type": "object"}), json!({"type": "object", "properties": {}})),
+            (
+                json!({"type": "object", "additionalProperties": {}}),
+                json!({"type": "object", "properties": {}, "additionalProperties": true}),
+            ),
+            (json!({"$ref": "#/a", "description": "x"}), json!({"$ref": "#/a"})),
+            (json!({"allOf": [{"$ref": "#/a"}], "description": "x", "nullable": true}), json!({"$ref": "#/a"})),
+            (
+                json!({"title": "T", "type": "string", "description": "a\nb"}),
+                json!({"type": "string", "description": "a b"}),
+            ),
+            (
+                json!({"type": "array", "items": {"type": "object", "properties": {"x": {"type": "string", "nullable": true}}}}),
+                json!({"type": "array", "items": {"type": "object", "properties": {"x": {"type": ["string", "null"]}}}}),
+            ),
+        ] {
+            assert_eq!(convert_schema(&old), new, "{old}");
+        }
+    }
+
+    #[test]
+    fn operations_that_are_not_for_assistants_and_parameters_in_headers_are_left_out() {
+        let operation = |id: &str| {
+            json!({
+                "operationId": id,
+                "tags": ["x"],
+                "parameters": [{"in": "header", "name": "a"}, {"in": "query", "name": "b", "schema": {"type": "string"}}],
+                "responses": {"200": {"description": "Done.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/A"}}}}},
+            })
+        };
+        let document = json!({
+            "paths": {"/a": {"get": operation("getMemory"), "post": operation("issueToken")}},
+            "components": {"schemas": {
+                "A": {"type": "object", "properties": {"b": {"$ref": "#/components/schemas/B"}}},
+                "B": {"type": "string"},
+                "C": {"type": "object"},
+            }},
+        });
+        let converted = convert(&document, "https://gate.example.org", ConfirmWrites::Always);
+        assert_eq!(converted["paths"]["/a"].as_object().unwrap().keys().collect::<Vec<_>>(), ["get"]);
+        let parameters = converted["paths"]["/a"]["get"]["parameters"].as_array().unwrap();
+        assert_eq!(parameters.iter().map(|p| &p["name"]).collect::<Vec<_>>(), ["b"]);
+        let schemas = converted["components"]["schemas"].as_object().unwrap();
+        assert_eq!(schemas.keys().collect::<Vec<_>>(), ["A", "B"]);
+        assert_eq!(schemas["B"], json!({"type": "string"}), "nothing is added to it");
+    }
+}
