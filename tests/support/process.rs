@@ -74,9 +74,11 @@ impl Server {
     /// As [`start`](Self::start); the log if it ends instead.
     pub fn try_start(mut command: Command) -> Result<Self, String> {
         command.arg("serve").env("MEMGATE_LOG_FORMAT", "json").env("MEMGATE_LOG", "info");
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        // From here on it is killed whatever happens to the test.
+        let mut server = Self { child, url: String::new() };
         let (sender, lines) = mpsc::channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let stderr = BufReader::new(server.child.stderr.take().unwrap());
         // Goes on reading until the service ends, so that its log never blocks it.
         thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
         let (mut log, deadline) = (String::new(), Instant::now() + START);
@@ -87,13 +89,11 @@ impl Server {
             if let ("listening", Some(address)) =
                 (event["message"].as_str().unwrap_or_default(), event["address"].as_str())
             {
-                let url = format!("http://{address}");
+                server.url = format!("http://{address}");
                 thread::spawn(move || while lines.recv().is_ok() {});
-                return Ok(Self { child, url });
+                return Ok(server);
             }
         }
-        let _already_ended = child.kill();
-        let _reaped = child.wait();
         Err(log)
     }
 

@@ -1,0 +1,68 @@
+//! docs/rollback.md, followed to the letter: up, use, down, up, and nothing that was accepted is lost.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::process::{Server, memgate, succeed, succeed_json};
+
+/// The newest migration; what it added is what a rollback to the release before takes away.
+const NEWEST: &str = "1";
+
+async fn token(http: &reqwest::Client, url: &str, application: &Value) -> Value {
+    let body = json!({
+        "grant_type": "client_credentials",
+        "client_id": application["client_id"], "client_secret": application["client_secret"],
+    });
+    http.post(format!("{url}/auth/token")).json(&body).send().await.unwrap().json().await.unwrap()
+}
+
+#[tokio::test]
+async fn what_was_stored_before_a_deployment_is_there_after_its_rollback() {
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let start = || {
+        let mut command = memgate(folder.path());
+        // The issuer of the tokens must not change with the port.
+        command.env("MEMGATE_PUBLIC_URL", "http://gate.test");
+        Server::start(command)
+    };
+
+    // Up and use.
+    let application = succeed_json(folder.path(), &["app", "create", "--name", "A"]);
+    let server = start();
+    let tokens = token(&http, &server.url, &application).await;
+    let access = tokens["access_token"].as_str().unwrap();
+    let create = |url: &str, content: &str| {
+        http.post(format!("{url}/api/v1/memories")).bearer_auth(access).json(&json!({ "content": content })).send()
+    };
+    let stored: Value = create(&server.url, "kept through a rollback").await.unwrap().json().await.unwrap();
+    let id = stored["memory"]["memory_id"].as_str().unwrap().to_owned();
+    assert!(server.terminate().success());
+
+    // Down: the backup is taken first, since the newest migration may hold what must not be lost.
+    let backup = folder.path().join("backup.db");
+    std::fs::copy(folder.path().join("memgate.db"), &backup).unwrap();
+    succeed(folder.path(), &["migrate", "down", "--steps", NEWEST]);
+    let states = succeed_json(folder.path(), &["migrate", "status"]);
+    assert_eq!(states.as_array().unwrap().iter().filter(|state| state["applied"] == false).count(), 1);
+    std::fs::copy(&backup, folder.path().join("memgate.db")).unwrap();
+
+    // Up again: tokens, applications and memories are as they were.
+    let server = start();
+    let read = http.get(format!("{}/api/v1/memories/{id}", server.url)).bearer_auth(access).send().await.unwrap();
+    assert_eq!(read.status(), 200, "the access token from before is still good, and the memory is there");
+    let read: Value = read.json().await.unwrap();
+    assert_eq!(read["memory"]["content"], "kept through a rollback");
+    assert_eq!(create(&server.url, "stored afterwards").await.unwrap().status(), 201);
+    let refreshed = http
+        .post(format!("{}/auth/token", server.url))
+        .json(&json!({
+            "grant_type": "refresh_token", "refresh_token": tokens["refresh_token"],
+            "client_id": application["client_id"], "client_secret": application["client_secret"],
+        }))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(refreshed.status(), 200, "the refresh token from before is still good");
+}
