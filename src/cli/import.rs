@@ -1,8 +1,10 @@
 //! `memgate import`: an operator loads memories from a file.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, IsTerminal as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,6 +15,7 @@ use super::{CliError, output};
 use crate::app::{Backend, ImportRow, Importer, RowError};
 use crate::config::Config;
 use crate::domain::ids::ApplicationId;
+use crate::domain::memories::{MemoryBank, MemoryBankError};
 
 /// How many bad rows are named before the rest is only counted.
 const NAMED_ERRORS: usize = 20;
@@ -46,25 +49,14 @@ impl Import {
         })?;
         let importer = Importer::new(&backend, &application);
         let total = self.check(&importer)?;
-        let progress = progress_bar(total);
-        let (mut loaded, mut known) = (0_u64, 0_u64);
-        let mut running: JoinSet<Result<bool, CliError>> = JoinSet::new();
+        let mut loading = Loading::new(importer.bank(), progress_bar(total));
         let mut importer = importer;
         for row in self.rows()? {
             let (number, text) = row?;
             let row = importer.parse(&text).map_err(|error| bad_row(number, &error))?;
-            if running.len() == AT_A_TIME
-                && let Some(done) = running.join_next().await
-            {
-                count(done, &mut loaded, &mut known, &progress)?;
-            }
-            let bank = importer.bank();
-            running.spawn(async move { load(bank, row, number).await });
+            loading.add(row, number).await?;
         }
-        while let Some(done) = running.join_next().await {
-            count(done, &mut loaded, &mut known, &progress)?;
-        }
-        progress.finish_and_clear();
+        let (loaded, known) = loading.finish().await?;
         if self.json {
             return output::json(&json!({ "rows": total, "loaded": loaded, "already_there": known }));
         }
@@ -118,33 +110,76 @@ impl Import {
     }
 }
 
-/// Loads one row; returns whether it is new.
-async fn load(
-    bank: std::sync::Arc<dyn crate::domain::memories::MemoryBank>,
-    row: ImportRow,
-    number: usize,
-) -> Result<bool, CliError> {
-    let failed = |error| {
-        let error: Box<dyn std::error::Error + Send + Sync> = Box::new(error);
-        tracing::error!(line = number, error = %error, "the import stopped; start it again to go on");
-        CliError::Failed(error)
-    };
-    if bank.get(&row.scope, &row.memory.id, row.memory.created_at).await.map_err(failed)?.is_some() {
-        return Ok(false);
-    }
-    bank.create(&row.scope, &row.memory).await.map_err(failed)?;
-    Ok(true)
+/// Rows on their way into the bank.
+struct Loading {
+    bank: Arc<dyn MemoryBank>,
+    running: JoinSet<Result<Loaded, CliError>>,
+    /// The conversations of the rows on their way. Those of one conversation go one after the other, because a search
+    /// looks at what was said before and after.
+    conversations: HashSet<String>,
+    progress: ProgressBar,
+    loaded: u64,
+    known: u64,
 }
 
-fn count(
-    done: Result<Result<bool, CliError>, tokio::task::JoinError>,
-    loaded: &mut u64,
-    known: &mut u64,
-    progress: &ProgressBar,
-) -> Result<(), CliError> {
-    *if done.map_err(CliError::failed)?? { loaded } else { known } += 1;
-    progress.inc(1);
-    Ok(())
+/// A row that has arrived.
+struct Loaded {
+    conversation: Option<String>,
+    new: bool,
+}
+
+impl Loading {
+    fn new(bank: Arc<dyn MemoryBank>, progress: ProgressBar) -> Self {
+        Self { bank, running: JoinSet::new(), conversations: HashSet::new(), progress, loaded: 0, known: 0 }
+    }
+
+    async fn add(&mut self, row: ImportRow, number: usize) -> Result<(), CliError> {
+        let conversation = row.memory.metadata.conversation_id().map(ToOwned::to_owned);
+        let must_wait = |loading: &Self| {
+            let spoken = conversation.as_ref().is_some_and(|id| loading.conversations.contains(id));
+            spoken || loading.running.len() == AT_A_TIME
+        };
+        while must_wait(self) {
+            self.wait_for_one().await?;
+        }
+        self.conversations.extend(conversation.clone());
+        let bank = Arc::clone(&self.bank);
+        self.running.spawn(async move {
+            let new = load(&*bank, &row).await.map_err(|error| {
+                tracing::error!(line = number, "the import stopped; start it again to go on");
+                CliError::failed(error)
+            })?;
+            Ok(Loaded { conversation, new })
+        });
+        Ok(())
+    }
+
+    /// Returns whether there was one to wait for.
+    async fn wait_for_one(&mut self) -> Result<bool, CliError> {
+        let Some(done) = self.running.join_next().await else { return Ok(false) };
+        let row = done.map_err(CliError::failed)??;
+        if let Some(conversation) = row.conversation {
+            self.conversations.remove(&conversation);
+        }
+        *if row.new { &mut self.loaded } else { &mut self.known } += 1;
+        self.progress.inc(1);
+        Ok(true)
+    }
+
+    /// How many rows were loaded, and how many were there already.
+    async fn finish(mut self) -> Result<(u64, u64), CliError> {
+        while self.wait_for_one().await? {}
+        self.progress.finish_and_clear();
+        Ok((self.loaded, self.known))
+    }
+}
+
+/// Loads one row; returns whether it is new.
+async fn load(bank: &dyn MemoryBank, row: &ImportRow) -> Result<bool, MemoryBankError> {
+    if bank.get(&row.scope, &row.memory.id, row.memory.created_at).await?.is_some() {
+        return Ok(false);
+    }
+    bank.create(&row.scope, &row.memory).await.map(|_| true)
 }
 
 fn bad_row(number: usize, error: &RowError) -> CliError {
