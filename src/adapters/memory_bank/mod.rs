@@ -1,3 +1,4 @@
 //! The memory banks.
 
 pub mod embedded;
+pub mod remote;

@@ -21,6 +21,15 @@ pub trait MemoryBank: Send + Sync {
     /// [`MemoryBankError`].
     async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError>;
 
+    /// As [`create`](Self::create), for a write that was accepted this moment, so that nobody can have sent it before: a bank
+    /// that does not know its writes apart need not look whether it has this one.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`].
+    async fn create_first(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+        self.create(scope, memory).await
+    }
+
     /// The memories that fit best, best first.
     ///
     /// # Errors

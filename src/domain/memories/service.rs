@@ -250,21 +250,32 @@ impl MemoryService {
             keep_until: now.plus(IDEMPOTENCY_WINDOW),
         };
         match self.queue.accept(&write).await? {
-            Acceptance::Accepted => self.deliver(&write).await,
+            Acceptance::Accepted => {
+                let sent = self.bank.create_first(&write.scope, &write.memory).await;
+                self.note(&write, sent).await
+            }
             Acceptance::Known { write: known, .. } if known.fingerprint != fingerprint => {
                 Err(MemoryError::IdempotencyConflict)
             }
             Acceptance::Known { write: known, state } => match state {
                 WriteState::Stored(memory) => Ok(StoredMemory { request_id: known.request_id, memory: *memory }),
                 WriteState::Failed(reason) => Err(MemoryBankError::Rejected(reason).into()),
-                WriteState::Pending => self.deliver(&known).await,
+                WriteState::Pending => {
+                    // Since a bank knows a write by its name, it does no harm to send it twice.
+                    let sent = self.bank.create(&known.scope, &known.memory).await;
+                    self.note(&known, sent).await
+                }
             },
         }
     }
 
-    /// Hands an accepted write to the bank. Since a bank knows a write by its name, it does no harm to do so twice.
-    async fn deliver(&self, write: &QueuedWrite) -> Result<StoredMemory, MemoryError> {
-        let memory = match self.bank.create(&write.scope, &write.memory).await {
+    /// Notes in the queue what the bank said to an accepted write.
+    async fn note(
+        &self,
+        write: &QueuedWrite,
+        sent: Result<Memory, MemoryBankError>,
+    ) -> Result<StoredMemory, MemoryError> {
+        let memory = match sent {
             Ok(memory) => memory,
             Err(MemoryBankError::Rejected(reason)) => {
                 self.queue.mark_failed(write.request_id, &reason).await?;

@@ -1,0 +1,314 @@
+//! What can be set for a remote bank, and what holds where nothing is.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::domain::validation::InvalidValue;
+
+/// The kinds of Memory Bank Service that memgate speaks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BankKind {
+    /// The self-hosted mem0 server.
+    Mem0Oss,
+    /// The hosted mem0, version 3 of its API.
+    Mem0Platform,
+    /// A service with `POST /v1/memories/` and `POST /v1/memories/search/`.
+    Mem0V1,
+    /// mcp-memory-service.
+    McpMemoryService,
+}
+
+impl BankKind {
+    /// Every kind there is.
+    pub const ALL: [Self; 4] = [Self::Mem0Oss, Self::Mem0Platform, Self::Mem0V1, Self::McpMemoryService];
+
+    /// The name in the configuration, in metrics and in the API's capabilities.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mem0Oss => "mem0-oss",
+            Self::Mem0Platform => "mem0-platform",
+            Self::Mem0V1 => "mem0-v1",
+            Self::McpMemoryService => "mcp-memory-service",
+        }
+    }
+
+    /// How the service is told the key if nothing else is configured.
+    #[must_use]
+    pub fn usual_auth_scheme(self) -> AuthScheme {
+        match self {
+            Self::Mem0Oss => AuthScheme::XApiKey,
+            Self::Mem0Platform | Self::Mem0V1 => AuthScheme::Token,
+            Self::McpMemoryService => AuthScheme::Bearer,
+        }
+    }
+}
+
+impl fmt::Display for BankKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for BankKind {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            InvalidValue::new(
+                "memory_bank_kind",
+                "must be embedded, mem0-oss, mem0-platform, mem0-v1 or mcp-memory-service",
+            )
+        })
+    }
+}
+
+/// How a request carries the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthScheme {
+    /// `Authorization: Token KEY`.
+    Token,
+    /// `Authorization: Bearer KEY`.
+    Bearer,
+    /// `X-API-Key: KEY`.
+    XApiKey,
+}
+
+impl FromStr for AuthScheme {
+    type Err = InvalidValue;
+
+    /// Reads `Token`, `Bearer` or `X-API-Key`, in any case.
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text.to_ascii_lowercase().as_str() {
+            "token" => Ok(Self::Token),
+            "bearer" => Ok(Self::Bearer),
+            "x-api-key" => Ok(Self::XApiKey),
+            _ => Err(InvalidValue::new("memory_bank_auth_scheme", "must be Token, Bearer or X-API-Key")),
+        }
+    }
+}
+
+/// Where a bank is, how memgate gets in, and how much it puts up with.
+#[derive(Clone, Debug)]
+pub struct RemoteBankConfig {
+    /// What the bank is.
+    pub kind: BankKind,
+    /// Its base URL; a path in it is kept. Without credentials, query and fragment.
+    pub url: Url,
+    /// The key; `None` for a bank that asks for none.
+    pub api_key: Option<SecretString>,
+    /// How a request carries the key; `None` for what is usual with this kind.
+    pub auth_scheme: Option<AuthScheme>,
+    /// A proxy for all requests. `HTTP_PROXY` and its like are ignored: what the environment of a server happens to hold
+    /// must not redirect people's memories.
+    pub proxy: Option<Url>,
+    /// How long a connection may take to be made. 2 s.
+    pub connect_timeout: Duration,
+    /// How many bytes an answer may have. 16 MiB: a search of 100 memories of the largest size fits.
+    pub answer_limit: usize,
+    /// How many memories of one scope a list goes through. 10,000; a scope that holds more is not listed, since its list
+    /// would have gaps.
+    pub list_limit: u32,
+    /// How long to wait before asking for the first time what has become of a write that the bank goes on with in the
+    /// background; each time after that half as much longer. 250 ms.
+    pub event_interval: Duration,
+    /// How failures are met.
+    pub resilience: ResilienceConfig,
+}
+
+impl RemoteBankConfig {
+    /// The defaults for the bank at `url`.
+    #[must_use]
+    pub fn new(kind: BankKind, url: Url) -> Self {
+        Self {
+            kind,
+            url,
+            api_key: None,
+            auth_scheme: None,
+            proxy: None,
+            connect_timeout: Duration::from_secs(2),
+            answer_limit: 16 * 1024 * 1024,
+            list_limit: 10_000,
+            event_interval: Duration::from_millis(250),
+            resilience: ResilienceConfig::default(),
+        }
+    }
+
+    /// Checks what the types do not say.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] that names the member.
+    pub fn validate(&self) -> Result<(), InvalidValue> {
+        let refuse = |field: &str, problem: &str| Err(InvalidValue::new(field, problem));
+        if !matches!(self.url.scheme(), "http" | "https") || self.url.host().is_none() {
+            return refuse("memory_bank_url", "must be an http or https URL such as http://127.0.0.1:8888");
+        }
+        if self.url.query().is_some() || self.url.fragment().is_some() {
+            return refuse("memory_bank_url", "must not have a query (the part after ?) or a fragment (after #)");
+        }
+        if !self.url.username().is_empty() || self.url.password().is_some() {
+            return refuse("memory_bank_url", "must not hold credentials; put the key into memory_bank_api_key");
+        }
+        if self.answer_limit == 0 {
+            return refuse("memory_bank_answer_limit", "must be at least 1 byte");
+        }
+        if self.list_limit == 0 {
+            return refuse("memory_bank_list_limit", "must be at least 1");
+        }
+        if self.event_interval.is_zero() {
+            return refuse("memory_bank_event_interval", "must be longer than nothing");
+        }
+        self.resilience.validate()
+    }
+}
+
+/// How failures of the bank are met. See `docs/memory-banks.md` for what each number does to a request.
+#[derive(Clone, Debug)]
+pub struct ResilienceConfig {
+    /// How long a call may take in all, with everything that is done again. 20 s; at most 44 s, because GPT Actions give up
+    /// after 45.
+    pub deadline: Duration,
+    /// How long one attempt may take, from the connection to the last byte of the answer. 8 s.
+    pub attempt_timeout: Duration,
+    /// How often a request is sent at the most. 3.
+    pub max_attempts: u32,
+    /// The wait before the second attempt is a random part of this, before the third of twice as much, and so on. 100 ms.
+    pub backoff_base: Duration,
+    /// The most of which a wait is a random part. 2 s.
+    pub backoff_max: Duration,
+    /// How many retries a hundred calls pay for, all callers together. 10.
+    pub retry_percent: u32,
+    /// How many retries are there before any call has paid. 10.
+    pub retry_floor: u32,
+    /// How many retries can be saved up in good times. 100.
+    pub retry_savings: u32,
+    /// After how long a read without an answer is sent a second time, as long as the retry budget pays for it; the first
+    /// answer counts. `None`, the default, never does: it helps only where a bank is now and then slow, and costs it work.
+    pub hedge_after: Option<Duration>,
+    /// When no more requests are sent to a bank that is not well.
+    pub breaker: BreakerConfig,
+    /// How many reads, and how many writes, are under way at a time. 64.
+    pub max_concurrent: u32,
+    /// How many more of each may wait for their turn. 256.
+    pub max_waiting: u32,
+    /// How long they wait. 1 s.
+    pub max_wait: Duration,
+}
+
+impl Default for ResilienceConfig {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(20),
+            attempt_timeout: Duration::from_secs(8),
+            max_attempts: 3,
+            backoff_base: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(2),
+            retry_percent: 10,
+            retry_floor: 10,
+            retry_savings: 100,
+            hedge_after: None,
+            breaker: BreakerConfig::default(),
+            max_concurrent: 64,
+            max_waiting: 256,
+            max_wait: Duration::from_secs(1),
+        }
+    }
+}
+
+impl ResilienceConfig {
+    /// GPT Actions give up after 45 s.
+    const LONGEST_DEADLINE: Duration = Duration::from_secs(44);
+
+    fn validate(&self) -> Result<(), InvalidValue> {
+        let refuse = |field: &str, problem: &str| Err(InvalidValue::new(field, problem));
+        if self.deadline.is_zero() || self.deadline > Self::LONGEST_DEADLINE {
+            return refuse("memory_bank_deadline", "must be longer than nothing and at most 44s");
+        }
+        if self.attempt_timeout.is_zero() || self.attempt_timeout > self.deadline {
+            return refuse(
+                "memory_bank_attempt_timeout",
+                "must be longer than nothing and at most memory_bank_deadline",
+            );
+        }
+        if !(1..=10).contains(&self.max_attempts) {
+            return refuse("memory_bank_max_attempts", "must be 1 to 10");
+        }
+        if self.backoff_base.is_zero() || self.backoff_max < self.backoff_base {
+            return refuse(
+                "memory_bank_backoff_base",
+                "must be longer than nothing and at most memory_bank_backoff_max",
+            );
+        }
+        if self.retry_percent > 100 {
+            return refuse("memory_bank_retry_percent", "must be 0 to 100");
+        }
+        if self.retry_savings < self.retry_floor || self.retry_savings > 1_000_000 {
+            return refuse("memory_bank_retry_savings", "must be at least memory_bank_retry_floor and at most 1000000");
+        }
+        if self.max_concurrent == 0 || self.max_concurrent > 100_000 {
+            return refuse("memory_bank_max_concurrent", "must be 1 to 100000");
+        }
+        self.breaker.validate()
+    }
+}
+
+/// When the breaker opens, and how it closes again. Reads and writes have one each.
+#[derive(Clone, Debug)]
+pub struct BreakerConfig {
+    /// How old an attempt may be that still counts. 30 s.
+    pub window: Duration,
+    /// How many attempts are judged together: the last so many, if they all are within the window. 20.
+    pub calls: u32,
+    /// It opens when so many of a hundred of them failed. 50.
+    pub failure_percent: u32,
+    /// From when on an attempt is slow, though it succeeded. 5 s.
+    pub slow_call: Duration,
+    /// It opens when so many of a hundred of them failed or were slow. 80.
+    pub slow_percent: u32,
+    /// How long it stays open. 10 s.
+    pub open_for: Duration,
+    /// How many attempts it then lets through at a time to see whether the bank is back. 3.
+    pub probes: u32,
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(30),
+            calls: 20,
+            failure_percent: 50,
+            slow_call: Duration::from_secs(5),
+            slow_percent: 80,
+            open_for: Duration::from_secs(10),
+            probes: 3,
+        }
+    }
+}
+
+impl BreakerConfig {
+    fn validate(&self) -> Result<(), InvalidValue> {
+        let refuse = |field: &str, problem: &str| Err(InvalidValue::new(field, problem));
+        if !(2..=10_000).contains(&self.calls) {
+            return refuse("memory_bank_breaker_calls", "must be 2 to 10000");
+        }
+        for (field, percent) in [
+            ("memory_bank_breaker_failure_percent", self.failure_percent),
+            ("memory_bank_breaker_slow_percent", self.slow_percent),
+        ] {
+            if !(1..=100).contains(&percent) {
+                return refuse(field, "must be 1 to 100");
+            }
+        }
+        if self.window.is_zero() || self.slow_call.is_zero() || self.open_for.is_zero() {
+            return refuse("memory_bank_breaker_window", "and the breaker's other times must be longer than nothing");
+        }
+        if self.probes == 0 {
+            return refuse("memory_bank_breaker_probes", "must be at least 1");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! `mem0-oss`: the self-hosted mem0 server. No prefix, no trailing slash.
+
+use serde_json::{Map, Value, json};
+
+use super::super::config::BankKind;
+use super::super::exchange::{Answer, Method, Operation, Request};
+use super::super::stored::{Item, Tenant, WRITE_ID_MEMBER};
+use super::{Added, Driver, Items, Odd, mem0};
+use crate::domain::ids::MemoryId;
+use crate::domain::memories::{Capabilities, NewMemory, Relevance};
+
+/// The driver.
+pub struct Mem0Oss {
+    list_limit: u32,
+}
+
+impl Mem0Oss {
+    /// A driver that lists a scope of at most so many memories.
+    pub fn new(list_limit: u32) -> Self {
+        Self { list_limit }
+    }
+}
+
+impl Driver for Mem0Oss {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            kind: BankKind::Mem0Oss.as_str(),
+            update: true,
+            list: true,
+            date_filter: true,
+            metadata_filter: true,
+            expiry: true,
+            local: false,
+        }
+    }
+
+    fn most_results(&self) -> u32 {
+        1_000
+    }
+
+    fn is_possible_id(&self, id: &MemoryId) -> bool {
+        mem0::is_id(id)
+    }
+
+    fn knows_repetitions(&self) -> bool {
+        false
+    }
+
+    /// There is no health route; the shortest list also tells whether the key is right.
+    fn health(&self) -> Request {
+        list(Operation::Health, &Tenant::nobody(), 1)
+    }
+
+    fn read_health(&self, answer: &Answer) -> Result<(), Odd> {
+        mem0::read_items(answer).map(|_| ())
+    }
+
+    fn add(&self, tenant: &Tenant, write: &NewMemory) -> Request {
+        Request::new(Operation::Create, Method::Post, ["memories"]).json(&mem0::write(tenant, write))
+    }
+
+    fn read_added(&self, answer: &Answer) -> Result<Added, Odd> {
+        mem0::read_added(answer, mem0::event)
+    }
+
+    /// Equality of one member of the metadata is what every store beneath can filter by.
+    fn find_write(&self, tenant: &Tenant, write: &NewMemory) -> Request {
+        let filters = json!({"user_id": tenant.as_str(), WRITE_ID_MEMBER: write.id.as_str()});
+        let body = json!({"query": mem0::text_of(write), "filters": filters, "top_k": 10, "threshold": 0.0});
+        Request::new(Operation::FindWrite, Method::Post, ["search"]).json(&body)
+    }
+
+    /// The bank's threshold gates only a part of its score, so it is left open and the score is judged here.
+    fn search(&self, tenant: &Tenant, text: &str, most: u32, _threshold: Option<Relevance>) -> Request {
+        let body = json!({"query": text, "filters": {"user_id": tenant.as_str()}, "top_k": most, "threshold": 0.0});
+        Request::new(Operation::Search, Method::Post, ["search"]).json(&body)
+    }
+
+    fn read_items(&self, answer: &Answer) -> Result<Items, Odd> {
+        mem0::read_items(answer)
+    }
+
+    fn relevance(&self, score: f64) -> Relevance {
+        mem0::relevance(score)
+    }
+
+    /// There are no pages. One more than is wanted tells whether there are too many.
+    fn list(&self, tenant: &Tenant, _page: u32) -> Option<Request> {
+        Some(list(Operation::List, tenant, self.list_limit.saturating_add(1)))
+    }
+
+    fn get(&self, _tenant: &Tenant, id: &MemoryId) -> Request {
+        Request::new(Operation::Get, Method::Get, ["memories", id.as_str()]).or_missing()
+    }
+
+    fn read_item(&self, answer: &Answer) -> Result<Option<Item>, Odd> {
+        mem0::read_item(answer)
+    }
+
+    fn replace(&self, id: &MemoryId, content: &str, metadata: &Map<String, Value>) -> Option<Request> {
+        let request = Request::new(Operation::Update, Method::Put, ["memories", id.as_str()]);
+        Some(request.json(&mem0::replacement(content, metadata)).or_missing())
+    }
+
+    fn delete(&self, _tenant: &Tenant, id: &MemoryId) -> Request {
+        Request::new(Operation::Delete, Method::Delete, ["memories", id.as_str()]).or_missing()
+    }
+}
+
+fn list(operation: Operation, tenant: &Tenant, most: u32) -> Request {
+    Request::new(operation, Method::Get, ["memories"])
+        .query("user_id", tenant.as_str())
+        .query("top_k", most.to_string())
+}

@@ -1,0 +1,106 @@
+//! `mem0-platform`: the hosted mem0, version 3 of its API. Trailing slashes; the identity is at the top on add, and inside
+//! `filters` on search and list.
+
+use serde_json::{Map, Value, json};
+
+use super::super::config::BankKind;
+use super::super::exchange::{Answer, Method, Operation, Request};
+use super::super::stored::{Item, Tenant};
+use super::{Added, Driver, Items, Odd, mem0};
+use crate::domain::ids::MemoryId;
+use crate::domain::memories::{Capabilities, NewMemory, Relevance};
+
+/// The driver.
+pub struct Mem0Platform;
+
+impl Driver for Mem0Platform {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            kind: BankKind::Mem0Platform.as_str(),
+            update: true,
+            list: true,
+            date_filter: true,
+            metadata_filter: true,
+            expiry: true,
+            local: false,
+        }
+    }
+
+    fn most_results(&self) -> u32 {
+        1_000
+    }
+
+    fn is_possible_id(&self, id: &MemoryId) -> bool {
+        mem0::is_id(id)
+    }
+
+    fn knows_repetitions(&self) -> bool {
+        false
+    }
+
+    fn health(&self) -> Request {
+        list(Operation::Health, &Tenant::nobody(), 1, 1)
+    }
+
+    fn read_health(&self, answer: &Answer) -> Result<(), Odd> {
+        mem0::read_items(answer).map(|_| ())
+    }
+
+    fn add(&self, tenant: &Tenant, write: &NewMemory) -> Request {
+        let path = ["v3", "memories", "add", ""];
+        Request::new(Operation::Create, Method::Post, path).json(&mem0::write(tenant, write))
+    }
+
+    fn read_added(&self, answer: &Answer) -> Result<Added, Odd> {
+        mem0::read_added(answer, mem0::event)
+    }
+
+    /// Its filters know no metadata, so the write is searched by its text, which nothing fits as well.
+    fn find_write(&self, tenant: &Tenant, write: &NewMemory) -> Request {
+        search(Operation::FindWrite, tenant, &mem0::text_of(write), 100)
+    }
+
+    fn search(&self, tenant: &Tenant, text: &str, most: u32, _threshold: Option<Relevance>) -> Request {
+        search(Operation::Search, tenant, text, most)
+    }
+
+    fn read_items(&self, answer: &Answer) -> Result<Items, Odd> {
+        mem0::read_items(answer)
+    }
+
+    fn relevance(&self, score: f64) -> Relevance {
+        mem0::relevance(score)
+    }
+
+    fn list(&self, tenant: &Tenant, page: u32) -> Option<Request> {
+        Some(list(Operation::List, tenant, page, 100))
+    }
+
+    fn get(&self, _tenant: &Tenant, id: &MemoryId) -> Request {
+        mem0::one(Operation::Get, Method::Get, id)
+    }
+
+    fn read_item(&self, answer: &Answer) -> Result<Option<Item>, Odd> {
+        mem0::read_item(answer)
+    }
+
+    fn replace(&self, id: &MemoryId, content: &str, metadata: &Map<String, Value>) -> Option<Request> {
+        Some(mem0::one(Operation::Update, Method::Put, id).json(&mem0::replacement(content, metadata)))
+    }
+
+    fn delete(&self, _tenant: &Tenant, id: &MemoryId) -> Request {
+        mem0::one(Operation::Delete, Method::Delete, id)
+    }
+}
+
+fn search(operation: Operation, tenant: &Tenant, text: &str, most: u32) -> Request {
+    let body = json!({"query": text, "filters": {"user_id": tenant.as_str()}, "top_k": most, "threshold": 0.0});
+    Request::new(operation, Method::Post, ["v3", "memories", "search", ""]).json(&body)
+}
+
+fn list(operation: Operation, tenant: &Tenant, page: u32, page_size: u32) -> Request {
+    Request::new(operation, Method::Post, ["v3", "memories", ""])
+        .query("page", page.to_string())
+        .query("page_size", page_size.to_string())
+        .json(&json!({"filters": {"user_id": tenant.as_str()}}))
+}

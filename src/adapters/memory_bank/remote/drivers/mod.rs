@@ -1,0 +1,123 @@
+//! One driver a kind of bank. A driver holds no connection and does nothing: it turns what the port is asked into requests,
+//! and answers into what the port returns.
+
+mod mcp_memory_service;
+mod mem0;
+mod mem0_oss;
+mod mem0_platform;
+mod mem0_v1;
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::config::{BankKind, RemoteBankConfig};
+use super::exchange::{Answer, Request};
+use super::stored::{Item, Tenant};
+use crate::domain::ids::MemoryId;
+use crate::domain::memories::{Capabilities, NewMemory, Relevance};
+
+/// The driver of the configured kind.
+pub fn driver(config: &RemoteBankConfig) -> Arc<dyn Driver> {
+    match config.kind {
+        BankKind::Mem0Oss => Arc::new(mem0_oss::Mem0Oss::new(config.list_limit)),
+        BankKind::Mem0Platform => Arc::new(mem0_platform::Mem0Platform),
+        BankKind::Mem0V1 => Arc::new(mem0_v1::Mem0V1),
+        BankKind::McpMemoryService => Arc::new(mcp_memory_service::McpMemoryService),
+    }
+}
+
+/// What has become of a write.
+#[derive(Clone, Debug)]
+pub enum Added {
+    /// It is there, under this id.
+    Kept(String),
+    /// The bank goes on with it; this is how to ask what has become of it.
+    Working(Box<Request>),
+    /// The bank has it from before.
+    Repeated,
+    /// The bank took it, and kept nothing.
+    NotKept,
+    /// The bank tried, and could not; it may be able to another time.
+    CouldNot,
+}
+
+/// Some items of a longer answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Items {
+    /// The items, in the bank's order.
+    pub items: Vec<Item>,
+    /// Whether there are more on the next page.
+    pub has_more: bool,
+}
+
+/// An answer that the bank's contract does not know; what is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Odd(pub &'static str);
+
+/// How one kind of bank is spoken to. Identity is built of the [`Tenant`] alone, and nothing of a caller's becomes the name
+/// of a member, a filter or a part of a path.
+pub trait Driver: Send + Sync {
+    /// What the bank can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// How many results a search can ask for.
+    fn most_results(&self) -> u32;
+
+    /// Whether the bank may have given this id. Another is never sent to it.
+    fn is_possible_id(&self, id: &MemoryId) -> bool;
+
+    /// Whether the bank itself refuses to add a write twice, so that nobody has to look first.
+    fn knows_repetitions(&self) -> bool;
+
+    /// Whether the bank is there, is what it is taken for, and accepts the key.
+    fn health(&self) -> Request;
+
+    /// Reads the answer to it.
+    ///
+    /// # Errors
+    /// [`Odd`].
+    fn read_health(&self, answer: &Answer) -> Result<(), Odd>;
+
+    /// Adds a write.
+    fn add(&self, tenant: &Tenant, write: &NewMemory) -> Request;
+
+    /// Reads the answer to it, or to the request that [`Added::Working`] holds.
+    ///
+    /// # Errors
+    /// [`Odd`].
+    fn read_added(&self, answer: &Answer) -> Result<Added, Odd>;
+
+    /// Looks for a write. Its answer may hold other items too.
+    fn find_write(&self, tenant: &Tenant, write: &NewMemory) -> Request;
+
+    /// Searches, for so many results of at least this relevance.
+    fn search(&self, tenant: &Tenant, text: &str, most: u32, threshold: Option<Relevance>) -> Request;
+
+    /// Reads the answer to a search, a look-up or a list.
+    ///
+    /// # Errors
+    /// [`Odd`].
+    fn read_items(&self, answer: &Answer) -> Result<Items, Odd>;
+
+    /// How well an item of that score fits, 0 to 1.
+    fn relevance(&self, score: f64) -> Relevance;
+
+    /// One page of all memories, the first is 1; `None` if the bank does not list.
+    fn list(&self, tenant: &Tenant, page: u32) -> Option<Request>;
+
+    /// Gets one.
+    fn get(&self, tenant: &Tenant, id: &MemoryId) -> Request;
+
+    /// Reads the answer to it.
+    ///
+    /// # Errors
+    /// [`Odd`].
+    fn read_item(&self, answer: &Answer) -> Result<Option<Item>, Odd>;
+
+    /// Writes text and metadata over one; `None` if the bank does not.
+    fn replace(&self, id: &MemoryId, content: &str, metadata: &Map<String, Value>) -> Option<Request>;
+
+    /// Deletes one.
+    fn delete(&self, tenant: &Tenant, id: &MemoryId) -> Request;
+}

@@ -1,0 +1,304 @@
+//! What an operator sees of the client. All labels are names of enums, so that no caller can make there be more of them.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::exchange::{Access, Operation};
+use super::failure::Cause;
+use super::resilience::BreakerState;
+
+/// Why a call, or a retry, did not reach the bank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The breaker was open.
+    BreakerOpen,
+    /// Too many requests were under way or waiting.
+    Crowded,
+    /// The time was over.
+    DeadlineExceeded,
+    /// A retry would have begun after the deadline.
+    TooLate,
+    /// The retry budget was used up.
+    NoBudget,
+}
+
+impl Refusal {
+    const ALL: [Self; 5] = [Self::BreakerOpen, Self::Crowded, Self::DeadlineExceeded, Self::TooLate, Self::NoBudget];
+
+    /// The name in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BreakerOpen => "breaker_open",
+            Self::Crowded => "crowded",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::TooLate => "too_late",
+            Self::NoBudget => "no_budget",
+        }
+    }
+}
+
+/// Why an item that the bank returned was left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LeftOut {
+    /// It is another tenant's, or nobody can tell whose it is.
+    Foreign,
+    /// No version of this program can have stored it.
+    Unreadable,
+}
+
+impl LeftOut {
+    const ALL: [Self; 2] = [Self::Foreign, Self::Unreadable];
+
+    /// The name in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Foreign => "foreign",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// The outcomes of attempts: none for success, and the causes that an attempt can have.
+const OUTCOMES: [Option<Cause>; 12] = [
+    None,
+    Some(Cause::NotConnected),
+    Some(Cause::TimedOut),
+    Some(Cause::Broken),
+    Some(Cause::Garbled),
+    Some(Cause::Throttled),
+    Some(Cause::ServerError),
+    Some(Cause::Declined),
+    Some(Cause::Rejected),
+    Some(Cause::Misconfigured),
+    Some(Cause::TooLarge),
+    Some(Cause::Inconsistent),
+];
+
+/// Upper bounds of the histogram's buckets, in milliseconds.
+const BUCKETS: [u64; 13] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
+
+/// Counters of one bank's client. Everything can be read at any time; nothing is ever reset.
+#[derive(Debug, Default)]
+pub struct BankMetrics {
+    attempts: [[AtomicU64; OUTCOMES.len()]; Operation::ALL.len()],
+    latencies: [Histogram; Operation::ALL.len()],
+    retries: [AtomicU64; Operation::ALL.len()],
+    refusals: [AtomicU64; Refusal::ALL.len()],
+    left_out: [AtomicU64; LeftOut::ALL.len()],
+    transitions: [[AtomicU64; BreakerState::ALL.len()]; Access::ALL.len()],
+    breaker_states: [AtomicU64; Access::ALL.len()],
+    budget_left: AtomicU64,
+    hedges: AtomicU64,
+    coalesced: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Histogram {
+    /// How many were at most as long as the bucket's bound and longer than the one before; the last has no bound.
+    counts: [AtomicU64; BUCKETS.len() + 1],
+    total_micros: AtomicU64,
+}
+
+impl BankMetrics {
+    pub(super) fn count_attempt(&self, operation: Operation, cause: Option<Cause>, took: Duration) {
+        let number = index(&Operation::ALL, &operation);
+        add(&self.attempts[number][index(&OUTCOMES, &cause)]);
+        let millis = took.as_millis();
+        let bucket = BUCKETS.iter().position(|bound| millis <= u128::from(*bound)).unwrap_or(BUCKETS.len());
+        add(&self.latencies[number].counts[bucket]);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.latencies[number].total_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_retry(&self, operation: Operation) {
+        add(&self.retries[index(&Operation::ALL, &operation)]);
+    }
+
+    pub(super) fn count_refusal(&self, refusal: Refusal) {
+        add(&self.refusals[index(&Refusal::ALL, &refusal)]);
+    }
+
+    pub(super) fn count_left_out(&self, reason: LeftOut) {
+        add(&self.left_out[index(&LeftOut::ALL, &reason)]);
+    }
+
+    pub(super) fn count_hedge(&self) {
+        add(&self.hedges);
+    }
+
+    pub(super) fn count_coalesced(&self) {
+        add(&self.coalesced);
+    }
+
+    pub(super) fn count_transition(&self, access: Access, to: BreakerState) {
+        add(&self.transitions[index(&Access::ALL, &access)][index(&BreakerState::ALL, &to)]);
+    }
+
+    pub(super) fn set_breaker_state(&self, access: Access, state: BreakerState) {
+        let number = u64::try_from(index(&BreakerState::ALL, &state)).unwrap_or_default();
+        self.breaker_states[index(&Access::ALL, &access)].store(number, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_budget_left(&self, retries: u64) {
+        self.budget_left.store(retries, Ordering::Relaxed);
+    }
+
+    /// How many attempts have been made in all.
+    #[must_use]
+    pub fn attempts(&self) -> u64 {
+        self.attempts.iter().flatten().map(get).sum()
+    }
+
+    /// How many attempts of `operation` had this outcome, `None` for success.
+    #[must_use]
+    pub fn attempts_of(&self, operation: Operation, cause: Option<Cause>) -> u64 {
+        OUTCOMES
+            .iter()
+            .position(|outcome| *outcome == cause)
+            .map_or(0, |outcome| get(&self.attempts[index(&Operation::ALL, &operation)][outcome]))
+    }
+
+    /// How many attempts were retries.
+    #[must_use]
+    pub fn retries(&self) -> u64 {
+        self.retries.iter().map(get).sum()
+    }
+
+    /// How many calls, or retries, did not reach the bank for this reason.
+    #[must_use]
+    pub fn refusals(&self, refusal: Refusal) -> u64 {
+        get(&self.refusals[index(&Refusal::ALL, &refusal)])
+    }
+
+    /// How many items were left out for this reason.
+    #[must_use]
+    pub fn left_out(&self, reason: LeftOut) -> u64 {
+        get(&self.left_out[index(&LeftOut::ALL, &reason)])
+    }
+
+    /// How often the breaker of `access` went to `state`.
+    #[must_use]
+    pub fn transitions(&self, access: Access, to: BreakerState) -> u64 {
+        get(&self.transitions[index(&Access::ALL, &access)][index(&BreakerState::ALL, &to)])
+    }
+
+    /// How many reads were sent a second time because the first took its time.
+    #[must_use]
+    pub fn hedges(&self) -> u64 {
+        get(&self.hedges)
+    }
+
+    /// How many searches shared another's answer.
+    #[must_use]
+    pub fn coalesced(&self) -> u64 {
+        get(&self.coalesced)
+    }
+
+    /// How many retries the budget paid for when last a call ended.
+    #[must_use]
+    pub fn budget_left(&self) -> u64 {
+        get(&self.budget_left)
+    }
+
+    /// Everything in the text format of Prometheus. All names begin with `memgate_bank_`.
+    #[must_use]
+    pub fn to_prometheus(&self) -> String {
+        let mut text = Text::default();
+        text.head("attempts_total", "counter", "Requests sent to the memory bank, by outcome.");
+        for (operation, counts) in Operation::ALL.iter().zip(&self.attempts) {
+            for (outcome, count) in OUTCOMES.iter().zip(counts).filter(|(_, count)| get(count) > 0) {
+                let outcome = outcome.map_or("ok", Cause::as_str);
+                text.line("attempts_total", &[("operation", operation.as_str()), ("outcome", outcome)], get(count));
+            }
+        }
+        text.head("retries_total", "counter", "Requests sent again.");
+        for (operation, count) in Operation::ALL.iter().zip(&self.retries) {
+            text.line("retries_total", &[("operation", operation.as_str())], get(count));
+        }
+        text.head("retry_budget", "gauge", "Retries that the budget pays for.");
+        text.line("retry_budget", &[], self.budget_left());
+        text.head("hedges_total", "counter", "Reads sent a second time because the first took its time.");
+        text.line("hedges_total", &[], self.hedges());
+        text.head("coalesced_total", "counter", "Searches that shared the answer of an equal one.");
+        text.line("coalesced_total", &[], self.coalesced());
+        text.head("refusals_total", "counter", "Calls and retries that did not reach the memory bank.");
+        for (refusal, count) in Refusal::ALL.iter().zip(&self.refusals) {
+            text.line("refusals_total", &[("reason", refusal.as_str())], get(count));
+        }
+        text.head("items_left_out_total", "counter", "Items of the memory bank's answers that were left out.");
+        for (reason, count) in LeftOut::ALL.iter().zip(&self.left_out) {
+            text.line("items_left_out_total", &[("reason", reason.as_str())], get(count));
+        }
+        self.write_breakers(&mut text);
+        self.write_latencies(&mut text);
+        text.0
+    }
+
+    fn write_breakers(&self, text: &mut Text) {
+        text.head("breaker_state", "gauge", "State of the circuit breaker: 0 closed, 1 open, 2 half-open.");
+        for (access, state) in Access::ALL.iter().zip(&self.breaker_states) {
+            text.line("breaker_state", &[("breaker", access.as_str())], get(state));
+        }
+        text.head("breaker_transitions_total", "counter", "Changes of the circuit breaker, by the new state.");
+        for (access, counts) in Access::ALL.iter().zip(&self.transitions) {
+            for (state, count) in BreakerState::ALL.iter().zip(counts) {
+                let labels = [("breaker", access.as_str()), ("to", state.as_str())];
+                text.line("breaker_transitions_total", &labels, get(count));
+            }
+        }
+    }
+
+    fn write_latencies(&self, text: &mut Text) {
+        text.head("attempt_seconds", "histogram", "How long requests to the memory bank took.");
+        for (operation, histogram) in Operation::ALL.iter().zip(&self.latencies) {
+            let mut count = 0;
+            for (number, bucket) in histogram.counts.iter().enumerate() {
+                count += get(bucket);
+                let bound = BUCKETS.get(number).map_or("+Inf".to_owned(), |millis| seconds(millis * 1_000));
+                let labels = [("operation", operation.as_str()), ("le", &bound)];
+                text.line("attempt_seconds_bucket", &labels, count);
+            }
+            let labels = [("operation", operation.as_str())];
+            text.line("attempt_seconds_sum", &labels, seconds(get(&histogram.total_micros)));
+            text.line("attempt_seconds_count", &labels, count);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a string cannot fail, here and below.
+        let _ = writeln!(self.0, "# HELP memgate_bank_{name} {help}\n# TYPE memgate_bank_{name} {kind}");
+    }
+
+    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        let _ = write!(self.0, "memgate_bank_{name}");
+        for (number, (label, text)) in labels.iter().enumerate() {
+            let _ = write!(self.0, "{}{label}=\"{text}\"", if number == 0 { '{' } else { ',' });
+        }
+        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
+    }
+}
+
+fn seconds(micros: u64) -> String {
+    let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn index<T: PartialEq>(all: &[T], one: &T) -> usize {
+    all.iter().position(|each| each == one).unwrap_or_default()
+}
+
+fn add(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}

@@ -1,0 +1,187 @@
+//! A Memory Bank Service over HTTP.
+//!
+//! Three parts: a [driver](drivers) for each kind of service, which only translates; the [pipeline](resilience) that a
+//! request goes through; and [`RemoteMemoryBank`], which says what has to be asked in which order.
+
+mod config;
+mod drivers;
+mod exchange;
+mod failure;
+mod key_locks;
+mod metrics;
+mod reading;
+mod resilience;
+mod stored;
+mod transport;
+mod writing;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tracing::warn;
+
+pub use config::{AuthScheme, BankKind, BreakerConfig, RemoteBankConfig, ResilienceConfig};
+pub use exchange::{Access, Answer, Method, Operation, RawAnswer, Request, Unless};
+pub use failure::{Cause, Failure};
+pub use metrics::{BankMetrics, LeftOut, Refusal};
+pub use resilience::{BreakerMode, BreakerState};
+pub use transport::{HttpTransport, RemoteBankError, Transport};
+
+use self::drivers::{Driver, Odd};
+use self::key_locks::KeyLocks;
+use self::resilience::{Deadline, Exchanged, Pipeline};
+use self::stored::{Item, NotAMemory, Tenant};
+use crate::domain::ids::MemoryId;
+use crate::domain::memories::{
+    Capabilities, Capability, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges, MemoryQuery, MemoryScope,
+    NewMemory, Page, SearchResults,
+};
+use crate::domain::system::{Clock, Entropy, Timestamp};
+
+/// A Memory Bank Service over HTTP, behind the port.
+pub struct RemoteMemoryBank {
+    driver: Arc<dyn Driver>,
+    pipeline: Arc<Pipeline>,
+    locks: KeyLocks,
+    config: RemoteBankConfig,
+    metrics: Arc<BankMetrics>,
+}
+
+impl RemoteMemoryBank {
+    /// A client of the bank of `config`.
+    ///
+    /// # Errors
+    /// [`RemoteBankError`].
+    pub fn new(
+        config: RemoteBankConfig,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, RemoteBankError> {
+        config.validate()?;
+        let transport = Arc::new(HttpTransport::new(&config)?);
+        Self::with_transport(config, transport, clock, entropy)
+    }
+
+    /// A client that sends its requests through `transport`.
+    ///
+    /// # Errors
+    /// [`RemoteBankError::Invalid`].
+    pub fn with_transport(
+        config: RemoteBankConfig,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, RemoteBankError> {
+        config.validate()?;
+        let metrics = Arc::new(BankMetrics::default());
+        let pipeline = Pipeline::new(&config.resilience, transport, clock, entropy, Arc::clone(&metrics));
+        let driver = drivers::driver(&config);
+        Ok(Self { driver, pipeline: Arc::new(pipeline), locks: KeyLocks::default(), config, metrics })
+    }
+
+    /// What an operator sees of the client.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<BankMetrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// The state of a breaker, and who decides over it.
+    #[must_use]
+    pub fn breaker(&self, access: Access) -> (BreakerState, BreakerMode) {
+        let breaker = self.pipeline.breaker(access);
+        (breaker.state(), breaker.mode())
+    }
+
+    /// Lets an operator decide over a breaker, or the outcomes again.
+    pub fn set_breaker_mode(&self, access: Access, mode: BreakerMode) {
+        self.pipeline.breaker(access).set_mode(mode);
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.config.resilience.deadline)
+    }
+
+    async fn exchange(&self, request: Request, deadline: Deadline) -> Result<Exchanged, Failure> {
+        self.pipeline.exchange(request, deadline).await
+    }
+
+    /// The memory that an item is; `None`, and a line in the log, if it is none.
+    fn recognize(&self, item: &Item, tenant: &Tenant) -> Option<Memory> {
+        match item.to_memory(tenant) {
+            Ok(memory) => Some(memory),
+            Err(NotAMemory::Foreign) => {
+                self.metrics.count_left_out(LeftOut::Foreign);
+                warn!(
+                    bank = self.config.kind.as_str(),
+                    "the memory bank returned a memory of another tenant; it is left out"
+                );
+                None
+            }
+            Err(NotAMemory::Unreadable(what)) => {
+                self.metrics.count_left_out(LeftOut::Unreadable);
+                let (bank, id) = (self.config.kind.as_str(), item.id.as_str());
+                warn!(bank, memory.id = id, what, "the memory bank returned what is no memory; it is left out");
+                None
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl MemoryBank for RemoteMemoryBank {
+    async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+        Ok(self.create_unless_there(scope, memory, true).await?)
+    }
+
+    async fn create_first(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+        Ok(self.create_unless_there(scope, memory, false).await?)
+    }
+
+    async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {
+        Ok(self.find(scope, query).await?)
+    }
+
+    async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {
+        match self.all_of(scope, query.now).await? {
+            Some(memories) => Ok(reading::page_of(memories, query)),
+            None => Err(MemoryBankError::Unsupported(Capability::List)),
+        }
+    }
+
+    async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError> {
+        let reached = self.reach(scope, id, self.deadline()).await?;
+        Ok(reached.map(|(_, memory)| memory).filter(|memory| !reading::is_over(memory, now)))
+    }
+
+    async fn update(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        changes: &MemoryChanges,
+        now: Timestamp,
+    ) -> Result<Option<Memory>, MemoryBankError> {
+        if !self.driver.capabilities().update {
+            return Err(MemoryBankError::Unsupported(Capability::Update));
+        }
+        Ok(self.change(scope, id, changes, now).await?)
+    }
+
+    async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
+        Ok(self.remove(scope, id).await?)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.driver.capabilities()
+    }
+
+    async fn check_health(&self) -> Result<(), MemoryBankError> {
+        let exchanged = self.exchange(self.driver.health(), self.deadline()).await?;
+        Ok(self.driver.read_health(&exchanged.answer).map_err(Failure::from)?)
+    }
+}
+
+impl From<Odd> for Failure {
+    fn from(odd: Odd) -> Self {
+        Self::inconsistent(odd.0)
+    }
+}

@@ -1,0 +1,147 @@
+//! Searching, listing and getting.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use super::failure::{Cause, Failure};
+use super::resilience::Deadline;
+use super::stored::{Item, NotAMemory, Tenant};
+use super::{LeftOut, RemoteMemoryBank};
+use crate::domain::applications::CategoryAccess;
+use crate::domain::ids::MemoryId;
+use crate::domain::memories::{
+    Hit, ListQuery, Memory, MemoryFilter, MemoryQuery, MemoryScope, Page, Position, SearchResults,
+};
+use crate::domain::system::Timestamp;
+
+/// By how much more a bank is asked for when too much of what it returned was filtered out.
+const GROWTH: u32 = 4;
+/// How much a bank is asked for at the least when something will be filtered out.
+const LEAST_TO_FILTER: u32 = 50;
+/// What fits less than this does not fit at all: the rounding of a bank that counts with short floats.
+const NOTHING: f64 = 0.000_1;
+
+impl RemoteMemoryBank {
+    /// Filters are never the bank's business: its results are filtered here, and as long as that leaves too few and the
+    /// bank has more, it is asked for more.
+    pub(super) async fn find(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, Failure> {
+        let (deadline, tenant) = (self.deadline(), Tenant::of(scope));
+        let (limit, most) = (query.limit.get(), self.driver.most_results());
+        let is_narrowed = query.filter != MemoryFilter::default() || *scope.categories() != CategoryAccess::All;
+        let mut wanted = if is_narrowed { (limit * GROWTH).max(LEAST_TO_FILTER) } else { limit }.min(most);
+        loop {
+            let request = self.driver.search(&tenant, query.text.as_str(), wanted, query.threshold);
+            let exchanged = self.exchange(request, deadline).await?;
+            let items = self.driver.read_items(&exchanged.answer)?.items;
+            let is_all = u32::try_from(items.len()).is_ok_and(|number| number < wanted) || wanted == most;
+            let hits = self.hits(&items, &tenant, scope, query);
+            if is_all || hits.len() >= count(limit) {
+                return Ok(best_of(hits, count(limit)));
+            }
+            wanted = wanted.saturating_mul(GROWTH).min(most);
+        }
+    }
+
+    fn hits(&self, items: &[Item], tenant: &Tenant, scope: &MemoryScope, query: &MemoryQuery) -> Vec<Hit> {
+        items
+            .iter()
+            .filter_map(|item| {
+                let relevance = self.driver.relevance(item.score.unwrap_or_default());
+                let fits = relevance.get() >= NOTHING && query.threshold.is_none_or(|threshold| relevance >= threshold);
+                let memory = if fits { self.recognize(item, tenant)? } else { return None };
+                let is_seen = scope.categories().allows(&memory.categories) && !is_over(&memory, query.now);
+                (is_seen && query.filter.passes(&memory)).then_some(Hit { memory, relevance })
+            })
+            .collect()
+    }
+
+    /// Every memory of the scope that can be seen at `now`; `None` if the bank does not list. A bank's order is not ours,
+    /// so a page can only be cut out of the whole.
+    pub(super) async fn all_of(&self, scope: &MemoryScope, now: Timestamp) -> Result<Option<Vec<Memory>>, Failure> {
+        let (deadline, tenant) = (self.deadline(), Tenant::of(scope));
+        // A memory that moves to the next page while this one is read comes twice.
+        let mut memories = HashMap::new();
+        let mut seen = 0;
+        for page in 1.. {
+            let Some(request) = self.driver.list(&tenant, page) else { return Ok(None) };
+            let exchanged = self.exchange(request, deadline).await?;
+            let items = self.driver.read_items(&exchanged.answer)?;
+            seen += items.items.len();
+            if seen > count(self.config.list_limit) {
+                return Err(Failure::new(Cause::Rejected).detail(format!(
+                    "there are more than {} memories here, which is more than this memory bank can list; search instead",
+                    self.config.list_limit
+                )));
+            }
+            for memory in items.items.iter().filter_map(|item| self.recognize(item, &tenant)) {
+                if scope.categories().allows(&memory.categories) && !is_over(&memory, now) {
+                    memories.insert(memory.id.clone(), memory);
+                }
+            }
+            if !items.has_more || items.items.is_empty() {
+                break;
+            }
+        }
+        Ok(Some(memories.into_values().collect()))
+    }
+
+    /// The memory of that id and the item that it was read from, if the scope reaches it. It may have expired.
+    pub(super) async fn reach(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        deadline: Deadline,
+    ) -> Result<Option<(Item, Memory)>, Failure> {
+        if !self.driver.is_possible_id(id) {
+            return Ok(None);
+        }
+        let tenant = Tenant::of(scope);
+        let exchanged = self.exchange(self.driver.get(&tenant, id), deadline).await?;
+        let Some(item) = self.driver.read_item(&exchanged.answer)? else { return Ok(None) };
+        match item.to_memory(&tenant) {
+            Ok(memory) if memory.id != *id => Err(Failure::inconsistent("another memory than the one asked for")),
+            Ok(memory) => Ok(scope.categories().allows(&memory.categories).then_some((item, memory))),
+            // Somebody tries another's id: nothing is wrong with the bank.
+            Err(NotAMemory::Foreign) => Ok(None),
+            Err(NotAMemory::Unreadable(what)) => {
+                self.metrics.count_left_out(LeftOut::Unreadable);
+                Err(Failure::inconsistent(what))
+            }
+        }
+    }
+}
+
+/// Whether a memory has expired.
+pub fn is_over(memory: &Memory, now: Timestamp) -> bool {
+    memory.expires_at.is_some_and(|expiry| expiry <= now)
+}
+
+/// The page that `query` asks for, of all `memories`.
+pub fn page_of(mut memories: Vec<Memory>, query: &ListQuery) -> Page {
+    memories.retain(|memory| {
+        query.category.as_ref().is_none_or(|category| memory.categories.contains(category))
+            && query.after.as_ref().is_none_or(|after| place(memory) < (after.created_at, after.id.clone()))
+    });
+    memories.sort_by_cached_key(|memory| Reverse(place(memory)));
+    let has_more = memories.len() > count(query.limit.get());
+    memories.truncate(count(query.limit.get()));
+    let next = memories.last().filter(|_| has_more).map(Position::after);
+    Page { memories, next }
+}
+
+fn place(memory: &Memory) -> (Timestamp, MemoryId) {
+    (memory.created_at, memory.id.clone())
+}
+
+/// Best first; of those that fit equally the more important, and of those the newer one.
+fn best_of(mut hits: Vec<Hit>, limit: usize) -> SearchResults {
+    let key = |hit: &Hit| (hit.memory.priority, hit.memory.created_at);
+    hits.sort_by(|a, b| b.relevance.get().total_cmp(&a.relevance.get()).then_with(|| key(b).cmp(&key(a))));
+    let total_found = u64::try_from(hits.len()).unwrap_or(u64::MAX);
+    hits.truncate(limit);
+    SearchResults { hits, total_found }
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,209 @@
+//! What stands between a call and a bank that is slow, failing or gone. One file a mechanism; [`Pipeline::exchange`] shows
+//! their order.
+
+mod attempt;
+mod backoff;
+mod breaker;
+mod budget;
+mod bulkhead;
+mod coalescing;
+mod deadline;
+mod failure_rate;
+mod hedge;
+mod retries;
+mod retry_after;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+pub use breaker::{Breaker, BreakerMode, BreakerState};
+pub use deadline::Deadline;
+
+use self::backoff::Backoff;
+use self::breaker::Verdict;
+use self::budget::RetryBudget;
+use self::bulkhead::Bulkhead;
+use self::coalescing::Coalescing;
+use self::retries::Retries;
+use super::config::ResilienceConfig;
+use super::exchange::{Access, Answer, Request};
+use super::failure::{Cause, Failure};
+use super::metrics::{BankMetrics, Refusal};
+use super::transport::Transport;
+use crate::domain::system::{Clock, Entropy};
+
+/// What an exchange came to.
+#[derive(Clone, Debug)]
+pub struct Exchanged {
+    /// The answer.
+    pub answer: Arc<Answer>,
+    /// How often the request was sent.
+    pub attempts: u32,
+    /// Whether the answer is that of the look-up: what was to be created is there already.
+    pub was_there: bool,
+}
+
+/// All mechanisms, around one bank.
+pub struct Pipeline {
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    coalescing: Coalescing,
+    bulkheads: [Bulkhead; 2],
+    retries: Retries,
+    budget: Arc<RetryBudget>,
+    breakers: [Breaker; 2],
+    attempt_timeout: Duration,
+    hedge_after: Option<Duration>,
+    metrics: Arc<BankMetrics>,
+}
+
+impl Pipeline {
+    /// Puts the mechanisms together.
+    pub fn new(
+        config: &ResilienceConfig,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        metrics: Arc<BankMetrics>,
+    ) -> Self {
+        let budget = Arc::new(RetryBudget::new(config));
+        Self {
+            transport,
+            clock,
+            coalescing: Coalescing::new(config.deadline, Arc::clone(&metrics)),
+            bulkheads: Access::ALL.map(|_| Bulkhead::new(config)),
+            retries: Retries::new(Backoff::new(config, entropy), Arc::clone(&budget), Arc::clone(&metrics)),
+            budget,
+            breakers: Access::ALL.map(|access| Breaker::new(access, &config.breaker, Arc::clone(&metrics))),
+            attempt_timeout: config.attempt_timeout,
+            hedge_after: config.hedge_after,
+            metrics,
+        }
+    }
+
+    /// The breaker of one kind of operation.
+    pub fn breaker(&self, access: Access) -> &Breaker {
+        of_access(&self.breakers, access)
+    }
+
+    /// Notes that the bank has changed: a search that is under way may not know of it.
+    pub fn note_write(&self) {
+        self.coalescing.note_write();
+    }
+
+    /// Asks the bank. **This is the order of all mechanisms, from the outermost to the innermost.**
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn exchange(self: &Arc<Self>, request: Request, deadline: Deadline) -> Result<Exchanged, Failure> {
+        let access = request.operation.access();
+        let request = Arc::new(request);
+        let outcome = deadline // 1. nothing goes on after the deadline
+            .bound(self.coalescing.share(&request, || {
+                // 2. equal concurrent searches are one
+                let (this, request) = (Arc::clone(self), Arc::clone(&request));
+                async move {
+                    let _place = of_access(&this.bulkheads, access).enter(deadline).await?; // 3. so many at a time
+                    let once = |request: Arc<Request>, number: u32| this.hedged(request, number, deadline).boxed();
+                    this.retries.run(&request, deadline, &once).await // 4. again, as long as the budget pays
+                }
+                .boxed()
+            }))
+            .await;
+        self.metrics.set_budget_left(self.budget.left());
+        if let Err(failure) = &outcome {
+            self.count_refusal(failure);
+        }
+        outcome
+    }
+
+    async fn hedged(&self, request: Arc<Request>, number: u32, deadline: Deadline) -> Result<Answer, Failure> {
+        let Some(delay) = self.hedge_after.filter(|_| request.operation.access() == Access::Read) else {
+            return self.attempt(&request, number, deadline).await;
+        };
+        let may_hedge = || {
+            let is_paid = self.budget.withdraw(1);
+            if is_paid {
+                self.metrics.count_hedge();
+            }
+            is_paid
+        };
+        let (first, second) = (self.attempt(&request, number, deadline), self.attempt(&request, number, deadline));
+        hedge::race(delay, first, may_hedge, second).await
+    }
+
+    /// The inner half of the order, for each time that a request is sent.
+    async fn attempt(&self, request: &Request, number: u32, deadline: Deadline) -> Result<Answer, Failure> {
+        if deadline.left().is_zero() {
+            // Not the bank's fault, so nothing that its breaker should count.
+            return Err(Failure::new(Cause::DeadlineExceeded));
+        }
+        let permit = self.breaker(request.operation.access()).admit()?; // 5. the breaker of this kind of operation
+        let began = Instant::now();
+        let time = self.attempt_timeout.min(deadline.left()); // 6. its own time, or what is left of the call's
+        let raw = attempt::send(&*self.transport, request, time).await; // 7. sent, and read to the last byte
+        let outcome = raw.and_then(|raw| attempt::judge(request, &raw, self.clock.now()));
+        permit.record(match &outcome {
+            Ok(_) => Verdict::Good,
+            Err(failure) if failure.cause.is_transient() => Verdict::Bad,
+            Err(_) => Verdict::Neutral,
+        });
+        self.report(request, number, began.elapsed(), outcome.as_ref().err());
+        outcome
+    }
+
+    /// One line of log for each attempt that failed, and the metrics of all.
+    fn report(&self, request: &Request, number: u32, took: Duration, failure: Option<&Failure>) {
+        let cause = failure.map(|failure| failure.cause);
+        self.metrics.count_attempt(request.operation, cause, took);
+        let Some(failure) = failure else { return };
+        let operation = request.operation.as_str();
+        let (status, cause) = (failure.status, failure.cause.as_str());
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let breaker = self.breaker(request.operation.access()).state().as_str();
+        let bank_request_id = failure.request_id.as_deref();
+        if failure.cause == Cause::Misconfigured {
+            error!(
+                operation,
+                attempt = number,
+                status,
+                cause,
+                duration_ms,
+                breaker,
+                bank_request_id,
+                "the memory bank is not set up correctly: check its URL, kind, key and authentication scheme"
+            );
+        } else {
+            warn!(
+                operation,
+                attempt = number,
+                status,
+                cause,
+                duration_ms,
+                breaker,
+                bank_request_id,
+                "a call to the memory bank failed"
+            );
+        }
+    }
+
+    fn count_refusal(&self, failure: &Failure) {
+        match failure.cause {
+            Cause::BreakerOpen => self.metrics.count_refusal(Refusal::BreakerOpen),
+            Cause::Crowded => self.metrics.count_refusal(Refusal::Crowded),
+            Cause::DeadlineExceeded => self.metrics.count_refusal(Refusal::DeadlineExceeded),
+            _ => {}
+        }
+    }
+}
+
+fn of_access<T>(both: &[T; 2], access: Access) -> &T {
+    match access {
+        Access::Read => &both[0],
+        Access::Write => &both[1],
+    }
+}

@@ -1,0 +1,178 @@
+//! The HTTP client itself: one request, one answer, no opinion.
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+use super::config::{AuthScheme, RemoteBankConfig};
+use super::exchange::{Method, RawAnswer, Request};
+use super::failure::{Cause, Failure};
+use crate::domain::validation::InvalidValue;
+
+/// Sends a request and reads the answer to its last byte. A seam for tests: what is around it knows no sockets.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// The answer, whatever its status.
+    ///
+    /// # Errors
+    /// [`Cause::NotConnected`], [`Cause::Broken`] and [`Cause::TooLarge`].
+    async fn send(&self, request: &Request) -> Result<RawAnswer, Failure>;
+}
+
+/// Why no client could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteBankError {
+    /// The configuration cannot be.
+    #[error(transparent)]
+    Invalid(#[from] InvalidValue),
+    /// The HTTP client could not be built, such as without the system's certificates.
+    #[error("the HTTP client for the memory bank could not be made")]
+    Client(#[source] reqwest::Error),
+}
+
+/// A transport over HTTP.
+pub struct HttpTransport {
+    client: ClientWithMiddleware,
+    base: Url,
+    answer_limit: usize,
+}
+
+impl HttpTransport {
+    /// A client for the bank of `config`. It does nothing by itself: it follows no redirect, retries nothing, and looks for
+    /// no proxy in the environment.
+    ///
+    /// # Errors
+    /// [`RemoteBankError`].
+    pub fn new(config: &RemoteBankConfig) -> Result<Self, RemoteBankError> {
+        // reqwest takes the provider of the process. It is an error that another part of the program was first: no harm.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("memgate/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(config.connect_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .tcp_nodelay(true)
+            .no_proxy();
+        if let Some(proxy) = &config.proxy {
+            builder = builder.proxy(reqwest::Proxy::all(proxy.clone()).map_err(RemoteBankError::Client)?);
+        }
+        let client = builder.build().map_err(RemoteBankError::Client)?;
+        let mut client = ClientBuilder::new(client);
+        if let Some(key) = &config.api_key {
+            let scheme = config.auth_scheme.unwrap_or_else(|| config.kind.usual_auth_scheme());
+            client = client.with(Credentials::new(scheme, key)?);
+        }
+        Ok(Self { client: client.build(), base: config.url.clone(), answer_limit: config.answer_limit })
+    }
+
+    fn url(&self, request: &Request) -> Result<Url, Failure> {
+        let mut url = self.base.clone();
+        let not_a_base = |()| Failure::new(Cause::Misconfigured).detail("the URL cannot have a path");
+        url.path_segments_mut().map_err(not_a_base)?.pop_if_empty().extend(&request.path);
+        if !request.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&request.query);
+        }
+        Ok(url)
+    }
+
+    async fn read(&self, mut response: reqwest::Response) -> Result<Bytes, Failure> {
+        let too_large = || Failure::new(Cause::TooLarge);
+        if response.content_length().is_some_and(|length| length > self.answer_limit as u64) {
+            return Err(too_large());
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(|_| Failure::new(Cause::Broken))? {
+            if body.len() + chunk.len() > self.answer_limit {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn send(&self, request: &Request) -> Result<RawAnswer, Failure> {
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let mut builder = self.client.request(method, self.url(request)?);
+        if let Some(body) = &request.body {
+            builder = builder.header(CONTENT_TYPE, "application/json").body(body.clone());
+        }
+        let response = builder.send().await.map_err(|error| cause_of(&error))?;
+        let header = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
+        let mut answer = RawAnswer {
+            status: response.status().as_u16(),
+            retry_after: header("retry-after"),
+            rate_limit_reset: header("x-ratelimit-reset"),
+            request_id: header("x-request-id"),
+            body: Bytes::new(),
+        };
+        answer.body = self.read(response).await.map_err(|failure| Failure {
+            status: Some(answer.status),
+            request_id: answer.request_id.clone(),
+            ..failure
+        })?;
+        Ok(answer)
+    }
+}
+
+/// Only what is known of it: the text of an error of reqwest holds the URL, and so the scope.
+fn cause_of(error: &reqwest_middleware::Error) -> Failure {
+    if error.is_connect() {
+        return Failure::new(Cause::NotConnected);
+    }
+    if error.is_builder() {
+        return Failure::new(Cause::Misconfigured).detail("no request can be made of the configured URL");
+    }
+    Failure::new(Cause::Broken)
+}
+
+/// Adds the key to each request.
+struct Credentials {
+    name: HeaderName,
+    value: HeaderValue,
+}
+
+impl Credentials {
+    fn new(scheme: AuthScheme, key: &SecretString) -> Result<Self, InvalidValue> {
+        let key = key.expose_secret();
+        let (name, text) = match scheme {
+            AuthScheme::Token => (AUTHORIZATION, format!("Token {key}")),
+            AuthScheme::Bearer => (AUTHORIZATION, format!("Bearer {key}")),
+            AuthScheme::XApiKey => (HeaderName::from_static("x-api-key"), key.to_owned()),
+        };
+        let mut value = HeaderValue::from_str(&text)
+            .ok()
+            .filter(|_| !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic()))
+            .ok_or_else(|| InvalidValue::new("memory_bank_api_key", "must be visible ASCII characters"))?;
+        value.set_sensitive(true);
+        Ok(Self { name, value })
+    }
+
+    fn add_to(&self, headers: &mut HeaderMap) {
+        headers.insert(self.name.clone(), self.value.clone());
+    }
+}
+
+#[async_trait]
+impl Middleware for Credentials {
+    async fn handle(
+        &self,
+        mut request: reqwest::Request,
+        extensions: &mut http::Extensions,
+        next: Next<'_>,
+    ) -> reqwest_middleware::Result<reqwest::Response> {
+        self.add_to(request.headers_mut());
+        next.run(request, extensions).await
+    }
+}

@@ -1,0 +1,178 @@
+//! Creating, changing and deleting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::RemoteMemoryBank;
+use super::drivers::Added;
+use super::exchange::{Answer, Request, Unless};
+use super::failure::{Cause, Failure};
+use super::reading::is_over;
+use super::resilience::Deadline;
+use super::stored::{NotAMemory, Tenant};
+use crate::domain::ids::MemoryId;
+use crate::domain::memories::{Memory, MemoryChanges, MemoryScope, NewMemory};
+use crate::domain::system::Timestamp;
+
+impl RemoteMemoryBank {
+    /// Creates a memory, unless its write is there already. Where the bank does not know its writes apart, it is looked for
+    /// before a second sending, and with `look_first` before the first one too. Callers with the same write take turns.
+    pub(super) async fn create_unless_there(
+        &self,
+        scope: &MemoryScope,
+        write: &NewMemory,
+        look_first: bool,
+    ) -> Result<Memory, Failure> {
+        let (deadline, tenant) = (self.deadline(), Tenant::of(scope));
+        let key = format!("write {} {}", tenant.as_str(), write.id);
+        let _turn = deadline.bound(async { Ok(self.locks.lock(key).await) }).await?;
+        let mut request = self.driver.add(&tenant, write);
+        request.unless = Some(self.unless(&tenant, write, look_first && !self.driver.knows_repetitions()));
+        let sent = self.exchange(request, deadline).await;
+        // Even a failed one may have arrived.
+        self.pipeline.note_write();
+        let exchanged = sent?;
+        if exchanged.was_there {
+            return self
+                .written(&exchanged.answer, &tenant, write)?
+                .ok_or(Failure::inconsistent("a write came and went"));
+        }
+        let memory = self.added(&exchanged.answer, &tenant, write, deadline).await?;
+        self.pipeline.note_write();
+        Ok(memory)
+    }
+
+    /// The look-up that has to come before the write is sent again.
+    fn unless(&self, tenant: &Tenant, write: &NewMemory, look_first: bool) -> Unless {
+        let request = Arc::new(self.driver.find_write(tenant, write));
+        let (driver, tenant, id) = (Arc::clone(&self.driver), tenant.clone(), write.id.clone());
+        let is_there = move |answer: &Answer| {
+            driver.read_items(answer).is_ok_and(|items| {
+                items.items.iter().any(|item| item.write_id() == Some(id.as_str()) && item.is_of(&tenant))
+            })
+        };
+        Unless { request, is_there: Arc::new(is_there), look_first }
+    }
+
+    /// The memory of the write, if it is among the items of `answer`.
+    fn written(&self, answer: &Answer, tenant: &Tenant, write: &NewMemory) -> Result<Option<Memory>, Failure> {
+        let items = self.driver.read_items(answer)?.items;
+        let own = |item: &&super::Item| item.write_id() == Some(write.id.as_str()) && item.is_of(tenant);
+        items.iter().find(own).map(|item| item.to_memory(tenant).map_err(|reason| broken(&reason))).transpose()
+    }
+
+    /// Reads what became of the write, and asks again while the bank goes on with it.
+    async fn added(
+        &self,
+        answer: &Answer,
+        tenant: &Tenant,
+        write: &NewMemory,
+        deadline: Deadline,
+    ) -> Result<Memory, Failure> {
+        let mut added = self.driver.read_added(answer)?;
+        let mut wait = self.config.event_interval;
+        loop {
+            match added {
+                Added::Kept(id) => {
+                    let id = id.parse().map_err(|_| Failure::inconsistent("an id that is not one"))?;
+                    return Ok(Memory { id, ..write.clone().into_memory() });
+                }
+                Added::Repeated => {
+                    let found = self.look_up(tenant, write, deadline).await?;
+                    return found.ok_or(Failure::inconsistent("it has the memory already, and does not show it"));
+                }
+                Added::NotKept => {
+                    return Err(Failure::new(Cause::Rejected).detail("the memory bank did not keep the memory"));
+                }
+                Added::CouldNot => return Err(Failure::new(Cause::Declined)),
+                Added::Working(event) => {
+                    if wait >= deadline.left() {
+                        let failure = Failure::new(Cause::DeadlineExceeded).detail("it goes on with the write");
+                        return Err(failure.retry_after(Some(wait)));
+                    }
+                    sleep(wait).await;
+                    wait = wait.mul_f64(1.5).min(Duration::from_secs(5));
+                    added = self.event(*event, tenant, write, deadline).await?;
+                }
+            }
+        }
+    }
+
+    /// What has become of the write now. A bank without events is asked for the memory itself.
+    async fn event(
+        &self,
+        event: Request,
+        tenant: &Tenant,
+        write: &NewMemory,
+        deadline: Deadline,
+    ) -> Result<Added, Failure> {
+        let exchanged = self.exchange(event.clone().or_missing(), deadline).await?;
+        if !exchanged.answer.is_missing() {
+            return Ok(self.driver.read_added(&exchanged.answer)?);
+        }
+        let found = self.look_up(tenant, write, deadline).await?;
+        Ok(found.map_or_else(|| Added::Working(Box::new(event)), |memory| Added::Kept(memory.id.to_string())))
+    }
+
+    async fn look_up(&self, tenant: &Tenant, write: &NewMemory, deadline: Deadline) -> Result<Option<Memory>, Failure> {
+        let exchanged = self.exchange(self.driver.find_write(tenant, write), deadline).await?;
+        self.written(&exchanged.answer, tenant, write)
+    }
+
+    /// Reads, changes and writes back; callers of this process who change the same memory take turns.
+    pub(super) async fn change(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        changes: &MemoryChanges,
+        now: Timestamp,
+    ) -> Result<Option<Memory>, Failure> {
+        let (deadline, tenant) = (self.deadline(), Tenant::of(scope));
+        let _turn = self.turn(&tenant, id, deadline).await?;
+        let Some((item, mut memory)) = self.reach(scope, id, deadline).await? else { return Ok(None) };
+        if is_over(&memory, now) {
+            return Ok(None);
+        }
+        changes.apply_to(&mut memory, now);
+        let metadata = item.metadata_for(&tenant, &memory);
+        let Some(request) = self.driver.replace(id, memory.content.as_str(), &metadata) else {
+            return Err(Failure::inconsistent("a bank that does not change memories was asked to"));
+        };
+        let sent = self.exchange(request, deadline).await;
+        self.pipeline.note_write();
+        Ok((!sent?.answer.is_missing()).then_some(memory))
+    }
+
+    pub(super) async fn remove(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, Failure> {
+        let (deadline, tenant) = (self.deadline(), Tenant::of(scope));
+        let _turn = self.turn(&tenant, id, deadline).await?;
+        if self.reach(scope, id, deadline).await?.is_none() {
+            return Ok(false);
+        }
+        let request = self.driver.delete(&tenant, id);
+        let sent = self.exchange(request, deadline).await;
+        self.pipeline.note_write();
+        let exchanged = sent?;
+        // It was there: if it is missing after a second sending, the first one arrived.
+        Ok(!exchanged.answer.is_missing() || exchanged.attempts > 1)
+    }
+
+    async fn turn(
+        &self,
+        tenant: &Tenant,
+        id: &MemoryId,
+        deadline: Deadline,
+    ) -> Result<tokio::sync::OwnedMutexGuard<()>, Failure> {
+        let key = format!("memory {} {id}", tenant.as_str());
+        deadline.bound(async { Ok(self.locks.lock(key).await) }).await
+    }
+}
+
+fn broken(reason: &NotAMemory) -> Failure {
+    match reason {
+        NotAMemory::Foreign => Failure::inconsistent("a memory of another tenant"),
+        NotAMemory::Unreadable(what) => Failure::inconsistent(what),
+    }
+}
