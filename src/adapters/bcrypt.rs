@@ -198,4 +198,16 @@ mod tests {
             assert!(!caller.await.unwrap().unwrap());
         }
     }
+
+    mod conforming {
+        use memgate_domain::testing::conformance::Fixture;
+
+        use super::*;
+
+        fn bcrypt() -> Fixture<dyn SecretHasher> {
+            Fixture::new(Arc::new(super::hasher(&FixedClock::default())))
+        }
+
+        memgate_domain::conformance!(secret_hasher, bcrypt());
+    }
 }

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_simple::prelude::{Claims, HS256Key, MACLike as _};
 use memgate_domain::testing::SeededEntropy;
+use memgate_domain::testing::conformance::Fixture;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -252,4 +253,20 @@ fn a_resealed_key_opens_with_the_new_master_key_and_no_more_with_the_old() {
     let new = SealingKeyVault::new(master, Arc::new(SeededEntropy::default()));
     assert_eq!(new.open(&resealed).unwrap(), vault.open(&key).unwrap());
     assert!(vault.open(&resealed).is_err());
+}
+
+fn conforming(algorithm: KeyAlgorithm) -> Fixture<dyn TokenIssuer> {
+    let vault = vault();
+    let keys = keys(&vault, algorithm);
+    let instance =
+        || -> Arc<dyn TokenIssuer> { Arc::new(JwtTokenIssuer::new(Arc::clone(&vault), keys.clone()).unwrap()) };
+    Fixture::new(instance()).with_instance(instance())
+}
+
+mod with_ed25519 {
+    memgate_domain::conformance!(token_issuer, super::conforming(super::KeyAlgorithm::EdDsa));
+}
+
+mod with_es256 {
+    memgate_domain::conformance!(token_issuer, super::conforming(super::KeyAlgorithm::Es256));
 }

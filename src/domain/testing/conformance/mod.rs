@@ -24,7 +24,9 @@ pub mod audit_log;
 mod fixture;
 pub mod grant_store;
 pub mod memory_bank;
+pub mod secret_hasher;
 pub mod signing_key_store;
+pub mod token_issuer;
 pub mod write_queue;
 
 pub use fixture::{Fixture, Spawn, Task};
@@ -46,8 +48,14 @@ macro_rules! conformance {
     (memory_bank, $fixture:expr) => {
         $crate::memory_bank_cases!($fixture);
     };
+    (secret_hasher, $fixture:expr) => {
+        $crate::secret_hasher_cases!($fixture);
+    };
     (signing_key_store, $fixture:expr) => {
         $crate::signing_key_store_cases!($fixture);
+    };
+    (token_issuer, $fixture:expr) => {
+        $crate::token_issuer_cases!($fixture);
     };
     (write_queue, $fixture:expr) => {
         $crate::write_queue_cases!($fixture);
@@ -91,6 +99,8 @@ mod tests {
             ),
             ("audit_log", &[include_str!("audit_log.rs")]),
             ("grant_store", &[include_str!("grant_store.rs")]),
+            ("secret_hasher", &[include_str!("secret_hasher.rs")]),
+            ("token_issuer", &[include_str!("token_issuer.rs")]),
             ("signing_key_store", &[include_str!("signing_key_store.rs")]),
             ("write_queue", &[include_str!("write_queue.rs")]),
             (

@@ -77,3 +77,17 @@ impl SecretHasher for FakeSecretHasher {
         SecretHash::from_stored("fake$decoy".to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::testing::conformance::Fixture;
+
+    fn fake() -> Fixture<dyn SecretHasher> {
+        Fixture::new(Arc::new(FakeSecretHasher::default()))
+    }
+
+    crate::conformance!(secret_hasher, fake());
+}

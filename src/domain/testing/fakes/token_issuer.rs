@@ -161,3 +161,16 @@ impl TokenIssuer for FakeTokenIssuer {
         json!({ "keys": [] })
     }
 }
+
+#[cfg(test)]
+mod tests {
+
+    use super::*;
+    use crate::testing::conformance::Fixture;
+
+    fn fake() -> Fixture<dyn TokenIssuer> {
+        Fixture::new(Arc::new(FakeTokenIssuer::default()))
+    }
+
+    crate::conformance!(token_issuer, fake());
+}
