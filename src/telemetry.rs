@@ -16,11 +16,6 @@ pub fn init(config: &Config, default: &str) {
     let format = config
         .log_format
         .unwrap_or_else(|| if std::io::stderr().is_terminal() { LogFormat::Pretty } else { LogFormat::Json });
-    // What a panic says may repeat a caller's text, so only its place is logged.
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, "the program has a mistake: a task panicked");
-    }));
     let filter = EnvFilter::new(config.log.as_deref().unwrap_or(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let _already_started = match format {
