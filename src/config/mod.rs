@@ -1,5 +1,6 @@
 //! The configuration: parsed once, at the start, and wrong values named before anything happens.
 
+mod memory_bank;
 mod settings;
 mod source;
 
@@ -12,6 +13,7 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+pub use self::memory_bank::MemoryBankConfig;
 pub use self::settings::{SETTINGS, Setting};
 pub use self::source::{Source, Values};
 use crate::domain::applications::RequestsPerMinute;
@@ -49,8 +51,8 @@ pub struct Config {
     pub key_rotation: Duration,
     /// `key_publish_before`.
     pub key_publish_before: Duration,
-    /// `memory_bank_kind`.
-    pub memory_bank_kind: MemoryBankKind,
+    /// `memory_bank_kind`, and what goes with it.
+    pub memory_bank: MemoryBankConfig,
     /// `rate_limit`.
     pub rate_limit: RequestsPerMinute,
     /// `trusted_proxies`.
@@ -61,13 +63,6 @@ pub struct Config {
     pub log: Option<String>,
     /// `log_format`, where it was given.
     pub log_format: Option<LogFormat>,
-}
-
-/// Which memory service stands behind the gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MemoryBankKind {
-    /// Memgate's own database.
-    Embedded,
 }
 
 /// How log lines look.
@@ -168,10 +163,7 @@ impl Config {
             })?,
             key_rotation: v.duration("key_rotation", Duration::from_hours(1), 3660 * day)?,
             key_publish_before: v.duration("key_publish_before", Duration::from_mins(5), 30 * day)?,
-            memory_bank_kind: v.required("memory_bank_kind", |text| match text {
-                "embedded" => Ok(MemoryBankKind::Embedded),
-                _ => Err("must be embedded".to_owned()),
-            })?,
+            memory_bank: memory_bank::parse(&v)?,
             rate_limit: v.required("rate_limit", |text| {
                 let number: u32 = text.parse().map_err(|_| "must be a whole number, such as 6000".to_owned())?;
                 RequestsPerMinute::try_from(number).map_err(|error: InvalidValue| error.problem().to_owned())
@@ -231,9 +223,28 @@ impl Parser<'_> {
         })
     }
 
+    /// A duration in whole seconds.
     fn duration(&self, name: &'static str, least: Duration, most: Duration) -> Result<Duration, ConfigError> {
+        self.parse_time(name, least, most, parse_duration)
+    }
+
+    /// A duration that may be shorter than a second.
+    fn time(&self, name: &'static str, least: Duration, most: Duration) -> Result<Duration, ConfigError> {
+        self.parse_time(name, least, most, |text| match text.parse() {
+            Ok(seconds) => Some(Duration::from_secs(seconds)),
+            Err(_) => humantime::parse_duration(text).ok(),
+        })
+    }
+
+    fn parse_time(
+        &self,
+        name: &'static str,
+        least: Duration,
+        most: Duration,
+        parse: impl Fn(&str) -> Option<Duration>,
+    ) -> Result<Duration, ConfigError> {
         self.required(name, |text| {
-            let duration = parse_duration(text).filter(|duration| least <= *duration && *duration <= most);
+            let duration = parse(text).filter(|duration| least <= *duration && *duration <= most);
             duration.ok_or_else(|| {
                 let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
                 format!("must be a duration from {least} to {most}, such as 90s, 10m, 1h or 30d")
