@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
 
+use super::bank::Bank;
 use super::master_key::{self, MasterKeyError};
 use crate::adapters::bcrypt::BcryptSecretHasher;
 use crate::adapters::jwt::SealingKeyVault;
-use crate::adapters::memory_bank::embedded::EmbeddedMemoryBank;
+use crate::adapters::memory_bank::remote::RemoteBankError;
 use crate::adapters::persistence::{
     Database, DatabaseError, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmSigningKeyStore,
 };
 use crate::adapters::system::{OsEntropy, SystemClock};
-use crate::config::{Config, MemoryBankKind};
+use crate::config::Config;
 use crate::domain::applications::{ApplicationRepository, ApplicationService, SecretHasher};
 use crate::domain::audit::AuditLog;
 use crate::domain::memories::MemoryBank;
@@ -29,7 +30,7 @@ pub struct Backend {
     pub(super) repository: Arc<dyn ApplicationRepository>,
     pub(super) hasher: Arc<dyn SecretHasher>,
     pub(super) audit: Arc<dyn AuditLog>,
-    pub(super) embedded: Arc<EmbeddedMemoryBank>,
+    pub(super) bank: Bank,
 }
 
 /// Why the driven side cannot be used.
@@ -41,6 +42,9 @@ pub enum OpenError {
     /// There is no master key.
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
+    /// The client of the memory bank cannot be made.
+    #[error(transparent)]
+    MemoryBank(#[from] RemoteBankError),
     /// The signing keys cannot be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -62,25 +66,28 @@ impl Backend {
     pub async fn open(config: &Config) -> Result<Self, OpenError> {
         let database = Self::connect(config).await?;
         database.migrate_up().await?;
-        Ok(Self::with(config, database, Arc::new(SystemClock), Arc::new(OsEntropy)))
+        Self::with(config, database, Arc::new(SystemClock), Arc::new(OsEntropy))
     }
 
     /// Puts the adapters together on a database whose schema is up to date.
-    pub(super) fn with(config: &Config, database: Database, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+    pub(super) fn with(
+        config: &Config,
+        database: Database,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, OpenError> {
         let hasher = BcryptSecretHasher::new(config.bcrypt_cost, config.bcrypt_threads, Arc::clone(&clock), &*entropy);
-        let embedded = match config.memory_bank_kind {
-            MemoryBankKind::Embedded => EmbeddedMemoryBank::new(database.reader().clone(), database.writer()),
-        };
-        Self {
+        let bank = Bank::new(&config.memory_bank, &database, Arc::clone(&clock), Arc::clone(&entropy))?;
+        Ok(Self {
             config: config.clone(),
             repository: Arc::new(SeaOrmApplicationRepository::new(database.clone())),
             audit: Arc::new(SeaOrmAuditLog::new(database.clone())),
             hasher: Arc::new(hasher),
-            embedded: Arc::new(embedded),
+            bank,
             database,
             clock,
             entropy,
-        }
+        })
     }
 
     /// What an operator does with applications.
@@ -104,7 +111,7 @@ impl Backend {
     /// The memory bank that is configured.
     #[must_use]
     pub fn bank(&self) -> Arc<dyn MemoryBank> {
-        Arc::clone(&self.embedded) as Arc<dyn MemoryBank>
+        self.bank.port()
     }
 
     /// The present moment.

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use super::bank::Bank;
 use crate::adapters::jwt::JwtTokenIssuer;
-use crate::adapters::memory_bank::embedded::EmbeddedMemoryBank;
 use crate::domain::memories::WriteQueue;
 use crate::domain::oauth::{GrantStore, KeyService};
-use crate::domain::system::Clock;
+use crate::domain::system::{Clock, Timestamp};
 
 /// How soon a key that was rotated or retired by another process is noticed.
 const WATCH_KEYS_EVERY: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ pub(super) struct Background {
     pub(super) issuer: Arc<JwtTokenIssuer>,
     pub(super) grants: Arc<dyn GrantStore>,
     pub(super) queue: Arc<dyn WriteQueue>,
-    pub(super) embedded: Arc<EmbeddedMemoryBank>,
+    pub(super) bank: Bank,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -61,6 +61,14 @@ impl Background {
         }
     }
 
+    /// Deletes memories that have expired. A service of its own looks after its memories itself.
+    async fn sweep_memories(&self, now: Timestamp) -> Result<u64, String> {
+        match &self.bank {
+            Bank::Embedded(bank) => bank.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()),
+            Bank::Remote(_) => Ok(0),
+        }
+    }
+
     /// Deletes what has expired, in small batches, until nothing is left.
     pub(super) async fn sweep(&self) {
         let now = self.clock.now();
@@ -68,7 +76,7 @@ impl Background {
             let swept = tokio::try_join!(
                 async { self.grants.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 async { self.queue.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
-                async { self.embedded.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
+                self.sweep_memories(now),
             );
             match swept {
                 Ok((0, 0, 0)) => return,

@@ -104,7 +104,7 @@ impl Gate {
                 return Err(StartError::PendingMigrations(pending));
             }
         }
-        let backend = Backend::with(config, database, options.clock, options.entropy);
+        let backend = Backend::with(config, database, options.clock, options.entropy)?;
         let (keys, vault) = backend.keys_and_vault().await?;
         let issuer = Arc::new(JwtTokenIssuer::new(vault, keys.maintain().await?)?);
 
@@ -133,12 +133,14 @@ impl Gate {
             issuer: Arc::clone(&issuer),
             grants: Arc::clone(&grants),
             queue: Arc::clone(&queue) as Arc<_>,
-            embedded: Arc::clone(&backend.embedded),
+            bank: backend.bank.clone(),
             clock,
         });
         let services = services(config, &backend, public_url.clone(), issuer, grants, queue);
         let metrics = Arc::clone(&services.metrics);
-        let admin = AdminServices { metrics: vec![Box::new(move || metrics.render())], breaker: None };
+        let mut metrics: Vec<Box<dyn Fn() -> String + Send + Sync>> = vec![Box::new(move || metrics.render())];
+        metrics.extend(backend.bank.metrics());
+        let admin = AdminServices { metrics, breaker: backend.bank.breaker() };
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = vec![

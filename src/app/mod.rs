@@ -2,6 +2,7 @@
 
 mod backend;
 mod background;
+mod bank;
 mod gate;
 mod import;
 mod listener;

@@ -24,9 +24,8 @@ pub(super) fn parse(v: &Parser<'_>) -> Result<MemoryBankConfig, ConfigError> {
     if v.text("memory_bank_kind") == "embedded" {
         return Ok(MemoryBankConfig::Embedded);
     }
-    let kind = v.required("memory_bank_kind", |text| {
-        text.parse::<BankKind>().map_err(|error| error.problem().to_owned())
-    })?;
+    let kind =
+        v.required("memory_bank_kind", |text| text.parse::<BankKind>().map_err(|error| error.problem().to_owned()))?;
     let example = "must be the base URL of the memory service, such as http://127.0.0.1:8888";
     let url = v.required("memory_bank_url", |text| Url::parse(text).map_err(|_| example.to_owned()))?;
     let config = RemoteBankConfig {

@@ -1,0 +1,100 @@
+//! The memory bank that is configured, and what an operator sees of it.
+
+use std::sync::Arc;
+
+use super::backend::OpenError;
+use crate::adapters::http::{self, BreakerOperation, BreakerSwitch, BreakerView};
+use crate::adapters::memory_bank::embedded::EmbeddedMemoryBank;
+use crate::adapters::memory_bank::remote::{Access, BreakerMode, RemoteMemoryBank};
+use crate::adapters::persistence::Database;
+use crate::config::MemoryBankConfig;
+use crate::domain::memories::MemoryBank;
+use crate::domain::system::{Clock, Entropy};
+
+/// The bank that is configured.
+#[derive(Clone)]
+pub(super) enum Bank {
+    Embedded(Arc<EmbeddedMemoryBank>),
+    Remote(Arc<RemoteMemoryBank>),
+}
+
+impl Bank {
+    pub(super) fn new(
+        config: &MemoryBankConfig,
+        database: &Database,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, OpenError> {
+        Ok(match config {
+            MemoryBankConfig::Embedded => {
+                Self::Embedded(Arc::new(EmbeddedMemoryBank::new(database.reader().clone(), database.writer())))
+            }
+            MemoryBankConfig::Remote(config) => {
+                Self::Remote(Arc::new(RemoteMemoryBank::new((**config).clone(), clock, entropy)?))
+            }
+        })
+    }
+
+    pub(super) fn port(&self) -> Arc<dyn MemoryBank> {
+        match self {
+            Self::Embedded(bank) => Arc::clone(bank) as _,
+            Self::Remote(bank) => Arc::clone(bank) as _,
+        }
+    }
+
+    /// The switch of its breakers, if it has any.
+    pub(super) fn breaker(&self) -> Option<Arc<dyn BreakerSwitch>> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Remote(bank) => Some(Arc::new(RemoteBreakers(Arc::clone(bank)))),
+        }
+    }
+
+    /// Its metrics in the text format of Prometheus; the embedded bank has none of its own.
+    pub(super) fn metrics(&self) -> Option<Box<dyn Fn() -> String + Send + Sync>> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Remote(bank) => {
+                let metrics = bank.metrics();
+                Some(Box::new(move || metrics.to_prometheus()))
+            }
+        }
+    }
+}
+
+struct RemoteBreakers(Arc<RemoteMemoryBank>);
+
+impl BreakerSwitch for RemoteBreakers {
+    fn breakers(&self) -> Vec<BreakerView> {
+        [BreakerOperation::Read, BreakerOperation::Write]
+            .map(|operation| {
+                let (state, mode) = self.0.breaker(access(operation));
+                let mode = match mode {
+                    BreakerMode::Automatic => http::BreakerMode::Automatic,
+                    BreakerMode::ForcedOpen => http::BreakerMode::ForcedOpen,
+                    BreakerMode::ForcedClosed => http::BreakerMode::ForcedClosed,
+                };
+                BreakerView { operation, state: state.as_str(), mode }
+            })
+            .to_vec()
+    }
+
+    fn switch(&self, operation: Option<BreakerOperation>, mode: http::BreakerMode) {
+        let mode = match mode {
+            http::BreakerMode::Automatic => BreakerMode::Automatic,
+            http::BreakerMode::ForcedOpen => BreakerMode::ForcedOpen,
+            http::BreakerMode::ForcedClosed => BreakerMode::ForcedClosed,
+        };
+        let all = [BreakerOperation::Read, BreakerOperation::Write];
+        for one in all.into_iter().filter(|one| operation.is_none_or(|wanted| wanted == *one)) {
+            self.0.set_breaker_mode(access(one), mode);
+        }
+    }
+}
+
+fn access(operation: BreakerOperation) -> Access {
+    match operation {
+        BreakerOperation::Read => Access::Read,
+        BreakerOperation::Write => Access::Write,
+    }
+}
