@@ -22,7 +22,7 @@ pub trait MemoryBank: Send + Sync {
     async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError>;
 
     /// As [`create`](Self::create), for a write that was accepted this moment, so that nobody can have sent it before: a bank
-    /// that does not know its writes apart need not look whether it has this one.
+    /// that would have to look first whether it has it need not.
     ///
     /// # Errors
     /// [`MemoryBankError`].

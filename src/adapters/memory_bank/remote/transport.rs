@@ -57,6 +57,11 @@ impl HttpTransport {
             .referer(false)
             .tcp_nodelay(true)
             .no_proxy();
+        let is_plain = |url: &Url| url.scheme() == "http";
+        if is_plain(&config.url) && config.proxy.as_ref().is_none_or(is_plain) {
+            // Nothing will be encrypted, so the system's certificates need not be there, and are not read.
+            builder = builder.tls_certs_only([]);
+        }
         if let Some(proxy) = &config.proxy {
             builder = builder.proxy(reqwest::Proxy::all(proxy.clone()).map_err(RemoteBankError::Client)?);
         }

@@ -17,8 +17,8 @@ use crate::domain::memories::{Memory, MemoryChanges, MemoryScope, NewMemory};
 use crate::domain::system::Timestamp;
 
 impl RemoteMemoryBank {
-    /// Creates a memory, unless its write is there already. Where the bank does not know its writes apart, it is looked for
-    /// before a second sending, and with `look_first` before the first one too. Callers with the same write take turns.
+    /// Creates a memory, unless its write is there already. It is looked for before a second sending, and with
+    /// `look_first` before the first one too. Callers with the same write take turns.
     pub(super) async fn create_unless_there(
         &self,
         scope: &MemoryScope,
@@ -29,7 +29,7 @@ impl RemoteMemoryBank {
         let key = format!("write {} {}", tenant.as_str(), write.id);
         let _turn = deadline.bound(async { Ok(self.locks.lock(key).await) }).await?;
         let mut request = self.driver.add(&tenant, write);
-        request.unless = Some(self.unless(&tenant, write, look_first && !self.driver.knows_repetitions()));
+        request.unless = Some(self.unless(&tenant, write, look_first));
         let sent = self.exchange(request, deadline).await;
         // Even a failed one may have arrived.
         self.pipeline.note_write();

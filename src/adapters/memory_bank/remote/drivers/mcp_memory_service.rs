@@ -48,10 +48,6 @@ impl Driver for McpMemoryService {
         id.as_str().len() == 64 && id.as_str().bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     }
 
-    fn knows_repetitions(&self) -> bool {
-        true
-    }
-
     /// Its health route asks for no key. The shortest list does.
     fn health(&self) -> Request {
         list(Operation::Health, &Tenant::nobody(), 1, 1)

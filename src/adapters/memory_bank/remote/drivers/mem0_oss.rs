@@ -42,10 +42,6 @@ impl Driver for Mem0Oss {
         mem0::is_id(id)
     }
 
-    fn knows_repetitions(&self) -> bool {
-        false
-    }
-
     /// There is no health route; the shortest list also tells whether the key is right.
     fn health(&self) -> Request {
         list(Operation::Health, &Tenant::nobody(), 1)

@@ -34,10 +34,6 @@ impl Driver for Mem0Platform {
         mem0::is_id(id)
     }
 
-    fn knows_repetitions(&self) -> bool {
-        false
-    }
-
     fn health(&self) -> Request {
         list(Operation::Health, &Tenant::nobody(), 1, 1)
     }

@@ -35,10 +35,6 @@ impl Driver for Mem0V1 {
         mem0::is_id(id)
     }
 
-    fn knows_repetitions(&self) -> bool {
-        false
-    }
-
     /// Nothing cheaper is documented than a search.
     fn health(&self) -> Request {
         search(Operation::Health, &Tenant::nobody(), "health", 1)

@@ -67,9 +67,6 @@ pub trait Driver: Send + Sync {
     /// Whether the bank may have given this id. Another is never sent to it.
     fn is_possible_id(&self, id: &MemoryId) -> bool;
 
-    /// Whether the bank itself refuses to add a write twice, so that nobody has to look first.
-    fn knows_repetitions(&self) -> bool;
-
     /// Whether the bank is there, is what it is taken for, and accepts the key.
     fn health(&self) -> Request;
 

@@ -157,7 +157,6 @@ impl Breaker {
             let state = if mode == BreakerMode::ForcedOpen { BreakerState::Open } else { BreakerState::Closed };
             self.metrics.set_breaker_state(self.access, state);
         }
-        info!(breaker = self.access.as_str(), mode = mode.as_str(), "an operator set the breaker of the memory bank");
     }
 
     /// Lets an attempt through, or says how long nothing will be.
