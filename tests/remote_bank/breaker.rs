@@ -177,7 +177,7 @@ async fn callers_who_waited_for_long_and_went_away_have_seen_a_slow_bank() {
         let _ = timeout(Duration::from_millis(4_999), search(&client)).await;
     }
     assert_eq!(state(&client), BreakerState::Closed);
-    advance(Duration::from_secs(60)).await;
+    advance(Duration::from_mins(1)).await;
     let impatient = (0..10).map(|_| {
         let client = Arc::clone(&client);
         tokio::spawn(async move { timeout(Duration::from_millis(5_001), search(&client)).await.is_err() })

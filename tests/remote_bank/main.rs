@@ -3,7 +3,9 @@
 #[path = "../support/banks/mod.rs"]
 mod banks;
 mod breaker;
+mod configuration;
 mod conformance;
+mod contracts;
 #[path = "../support/fault_proxy.rs"]
 mod fault_proxy;
 mod invariants;
