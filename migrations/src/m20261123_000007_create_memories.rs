@@ -95,8 +95,8 @@ const POSTGRES: &str = r#"
 const INDEXES: &str = "
     CREATE UNIQUE INDEX memories_scope_id_id_idx ON memories (scope_id, id);
     CREATE INDEX memories_scope_id_created_at_id_idx ON memories (scope_id, created_at, id);
-    CREATE INDEX memories_scope_id_conversation_id_seq_idx ON memories (scope_id, conversation_id, seq, expires_at)
-        WHERE conversation_id IS NOT NULL;
+    CREATE INDEX memories_scope_id_conversation_id_created_at_seq_idx
+        ON memories (scope_id, conversation_id, created_at, seq, expires_at) WHERE conversation_id IS NOT NULL;
     CREATE INDEX memories_scope_id_expires_at_idx ON memories (scope_id, expires_at) WHERE expires_at IS NOT NULL;
     CREATE INDEX memories_expires_at_idx ON memories (expires_at) WHERE expires_at IS NOT NULL;
 ";

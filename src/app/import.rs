@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -24,7 +25,8 @@ use crate::domain::validation::InvalidValue;
 pub struct Importer {
     bank: Arc<dyn MemoryBank>,
     scope: MemoryScope,
-    now: Timestamp,
+    /// When the next row was created that does not say so itself.
+    next: Timestamp,
     seen: HashMap<[u8; 32], u64>,
 }
 
@@ -80,9 +82,17 @@ impl Importer {
         Self {
             bank: backend.bank(),
             scope: MemoryScope::of_application(application),
-            now: backend.now(),
+            next: backend.now(),
             seen: HashMap::new(),
         }
+    }
+
+    /// Says how many rows will come, so that those that do not say when they were created get moments up to the present
+    /// in their order: they are loaded side by side, and the turns of a conversation have to stay in theirs.
+    #[must_use]
+    pub fn expecting(mut self, rows: u64) -> Self {
+        self.next = self.next.minus(Duration::from_millis(rows));
+        self
     }
 
     /// Where the rows go.
@@ -107,13 +117,14 @@ impl Importer {
         if !self.scope.categories().allows(&categories) {
             return Err(RowError::CategoryNotAllowed);
         }
+        self.next = self.next.plus(Duration::from_millis(1));
         let memory = NewMemory {
             id: self.next_id(text),
             content: Content::try_from(row.content)?,
             categories,
             metadata: Metadata::from_caller(row.metadata)?.with_context(&context),
             priority: row.priority.map_or(Ok(Priority::default()), |text| text.parse())?,
-            created_at: moment("created_at", row.created_at.as_deref())?.unwrap_or(self.now),
+            created_at: moment("created_at", row.created_at.as_deref())?.unwrap_or(self.next),
             expires_at: moment("expires_at", row.expires_at.as_deref())?,
         };
         Ok(ImportRow { scope: self.scope.clone(), memory })

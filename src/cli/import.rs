@@ -1,6 +1,5 @@
 //! `memgate import`: an operator loads memories from a file.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, IsTerminal as _};
 use std::path::PathBuf;
@@ -50,7 +49,7 @@ impl Import {
         let importer = Importer::new(&backend, &application);
         let total = self.check(&importer)?;
         let mut loading = Loading::new(importer.bank(), progress_bar(total));
-        let mut importer = importer;
+        let mut importer = importer.expecting(total);
         for row in self.rows()? {
             let (number, text) = row?;
             let row = importer.parse(&text).map_err(|error| bad_row(number, &error))?;
@@ -113,43 +112,27 @@ impl Import {
 /// Rows on their way into the bank.
 struct Loading {
     bank: Arc<dyn MemoryBank>,
-    running: JoinSet<Result<Loaded, CliError>>,
-    /// The conversations of the rows on their way. Those of one conversation go one after the other, because a search
-    /// looks at what was said before and after.
-    conversations: HashSet<String>,
+    running: JoinSet<Result<bool, CliError>>,
     progress: ProgressBar,
     loaded: u64,
     known: u64,
 }
 
-/// A row that has arrived.
-struct Loaded {
-    conversation: Option<String>,
-    new: bool,
-}
-
 impl Loading {
     fn new(bank: Arc<dyn MemoryBank>, progress: ProgressBar) -> Self {
-        Self { bank, running: JoinSet::new(), conversations: HashSet::new(), progress, loaded: 0, known: 0 }
+        Self { bank, running: JoinSet::new(), progress, loaded: 0, known: 0 }
     }
 
     async fn add(&mut self, row: ImportRow, number: usize) -> Result<(), CliError> {
-        let conversation = row.memory.metadata.conversation_id().map(ToOwned::to_owned);
-        let must_wait = |loading: &Self| {
-            let spoken = conversation.as_ref().is_some_and(|id| loading.conversations.contains(id));
-            spoken || loading.running.len() == AT_A_TIME
-        };
-        while must_wait(self) {
+        while self.running.len() >= AT_A_TIME {
             self.wait_for_one().await?;
         }
-        self.conversations.extend(conversation.clone());
         let bank = Arc::clone(&self.bank);
         self.running.spawn(async move {
-            let new = load(&*bank, &row).await.map_err(|error| {
+            load(&*bank, &row).await.map_err(|error| {
                 tracing::error!(line = number, "the import stopped; start it again to go on");
                 CliError::failed(error)
-            })?;
-            Ok(Loaded { conversation, new })
+            })
         });
         Ok(())
     }
@@ -157,11 +140,7 @@ impl Loading {
     /// Returns whether there was one to wait for.
     async fn wait_for_one(&mut self) -> Result<bool, CliError> {
         let Some(done) = self.running.join_next().await else { return Ok(false) };
-        let row = done.map_err(CliError::failed)??;
-        if let Some(conversation) = row.conversation {
-            self.conversations.remove(&conversation);
-        }
-        *if row.new { &mut self.loaded } else { &mut self.known } += 1;
+        *if done.map_err(CliError::failed)?? { &mut self.loaded } else { &mut self.known } += 1;
         self.progress.inc(1);
         Ok(true)
     }

@@ -131,7 +131,7 @@ fn demo_application() -> Result<NewApplication, CliError> {
 }
 
 async fn load(backend: &Backend, application: &crate::domain::applications::Application) -> Result<usize, CliError> {
-    let mut importer = Importer::new(backend, application);
+    let mut importer = Importer::new(backend, application).expecting(MEMORIES.lines().count() as u64);
     let mut running: JoinSet<Result<(), CliError>> = JoinSet::new();
     let mut count = 0;
     for line in MEMORIES.lines() {

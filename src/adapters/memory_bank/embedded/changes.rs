@@ -3,9 +3,9 @@
 //! Beside the memory and its entries in the index each change keeps count: of the memories of its scope, of their length,
 //! and of the memories that have each term. Those counts are what makes rare words weigh more than common ones. Common
 //! words are in many memories, so their counts are written often. Therefore all writers of a scope take turns: each locks
-//! the rows of its scopes first, in the order of their numbers. So none waits for one that waits for it, counts are exact,
-//! and the order of `seq` is the order in which the memories of a scope were said. What makes up for the turns is that
-//! each carries everything that gathered while it waited (see [`writer`](super::writer)).
+//! the rows of its scopes first, in the order of their numbers. So none waits for one that waits for it, and counts are
+//! exact. What makes up for the turns is that each carries everything that gathered while it waited (see
+//! [`writer`](super::writer)). `docs/adr` says what else was thought of.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -84,12 +84,14 @@ impl Conversations {
         let mut sql = Sql::new(connection, "SELECT m.seq");
         // Twice as far onward: two memories that join different candidates may be neighbours of each other.
         for (side, order, count) in [("<", "DESC", REACH), (">", "ASC", 2 * REACH)] {
-            sql = sql
-                .then(", (SELECT string_agg(CAST(a.seq AS text), ',') FROM (SELECT n.seq FROM memories n ")
-                .then("WHERE n.scope_id = m.scope_id AND n.conversation_id = m.conversation_id AND ")
-                .then(&format!("n.seq {side} m.seq"));
-            sql =
-                visible(sql, "n", reach.access, reach.now).then(&format!(" ORDER BY n.seq {order} LIMIT {count}) a)"));
+            sql = sql.then(", (SELECT string_agg(CAST(a.seq AS text), ',' ORDER BY a.created_at, a.seq) FROM ").then(
+                &format!(
+                    "(SELECT n.created_at, n.seq FROM memories n WHERE n.scope_id = m.scope_id \
+                 AND n.conversation_id = m.conversation_id AND (n.created_at, n.seq) {side} (m.created_at, m.seq)"
+                ),
+            );
+            sql = visible(sql, "n", reach.access, reach.now)
+                .then(&format!(" ORDER BY n.created_at {order}, n.seq {order} LIMIT {count}) a)"));
         }
         let rows = sql
             .then(" FROM ")
@@ -108,15 +110,14 @@ impl Conversations {
     }
 
     fn add(&mut self, seq: i64, before: Vec<i64>, after: Vec<i64>) {
+        let own = before.len();
         let mut run = before;
         run.push(seq);
         run.extend(after);
-        run.sort_unstable();
         for pair in run.windows(2) {
             self.after.insert(pair[0], pair[1]);
             self.before.insert(pair[1], pair[0]);
         }
-        let own = run.iter().position(|&other| other == seq).unwrap_or(0);
         self.joining.extend(run.into_iter().take(own + REACH + 1));
     }
 
