@@ -7,6 +7,25 @@ use crate::oauth::harness::Harness;
 use crate::oauth::{Revocation, Revoked};
 use crate::testing::{FakeTokenIssuer, now, unique};
 
+#[test]
+fn the_token_stands_behind_the_scheme() {
+    // RFC 6750 §2.1.
+    assert_eq!(bearer_token(b"Bearer mF_9.B5f-4.1JqM"), Some("mF_9.B5f-4.1JqM"));
+    for (header, expected) in [
+        (&b"bEARER  a.b.c \t"[..], Some("a.b.c")),
+        (b"Bearer ", Some("")),
+        (b"Bearer a b", Some("a b")),
+        (b"Bearer \xff", Some("")),
+        (b"Bearer", None),
+        (b"", None),
+        (b"Bearer\ta", None),
+        (b"Basic  YTpi", None),
+        (b"Bearers a", None),
+    ] {
+        assert_eq!(bearer_token(header), expected, "{}", String::from_utf8_lossy(header));
+    }
+}
+
 fn claims(harness: &Harness) -> AccessTokenClaims {
     let issued_at = now().truncated_to_seconds();
     AccessTokenClaims {
