@@ -285,6 +285,27 @@ async fn what_was_said_around_a_memory_helps_to_find_it() {
 }
 
 #[tokio::test]
+async fn turns_of_a_conversation_stand_in_the_order_in_which_they_were_said() {
+    for store in Store::each().await {
+        let (bank, scope) = (store.bank(), scope());
+        let said = |text: &str, seconds: u64| NewMemory {
+            metadata: metadata(json!({})).with_context(&context("g", "walk")),
+            created_at: now().plus(Duration::from_secs(seconds)),
+            ..new_memory(text)
+        };
+        // The answer arrives before its question, and far from it.
+        bank.create(&scope, &said("Two hundred and twelve.", 1)).await.unwrap();
+        for number in 10..20 {
+            bank.create(&scope, &said(&format!("A gull, number {number}."), number)).await.unwrap();
+        }
+        bank.create(&scope, &said("How many stairs lead to the lighthouse?", 0)).await.unwrap();
+        let found = found(&bank, &scope, "stairs of the lighthouse").await;
+        assert!(found.contains(&"Two hundred and twelve.".to_owned()), "{found:?}");
+        assert!(!found.contains(&"A gull, number 19.".to_owned()), "{found:?}");
+    }
+}
+
+#[tokio::test]
 async fn text_without_spaces_and_emoji_are_found() {
     let memories = [
         "来週の会議は東京駅の近くです",
@@ -329,6 +350,37 @@ async fn the_longest_text_of_rare_characters_is_kept_and_found() {
         let last: String = rare.chars().skip(32_766).collect();
         let results = bank.search(&scope, &query(&last)).await.unwrap();
         assert_eq!(results.hits.first().map(|hit| &hit.memory), Some(&memory), "{:?}", store.backend());
+        assert_counts_are_right(&store).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_memory_that_postgres_cannot_index_is_refused_and_takes_no_other_with_it() {
+    let rare: String = (0x20000..0x28000).filter_map(char::from_u32).collect();
+    for store in Store::each().await {
+        if store.backend() != DbBackend::Postgres {
+            continue;
+        }
+        // Entries of the index begin with the number of the scope: so long ones make the index of one memory too large.
+        store.execute("ALTER TABLE memory_scopes ALTER COLUMN id RESTART WITH 100000000000000000").await;
+        let (bank, scope) = (std::sync::Arc::new(store.bank()), scope());
+        let tasks: Vec<_> = (0..20)
+            .map(|number| {
+                let (bank, scope) = (bank.clone(), scope.clone());
+                let text = if number == 7 { rare.clone() } else { format!("guest {number}") };
+                tokio::spawn(async move { bank.create(&scope, &new_memory(&text)).await })
+            })
+            .collect();
+        for (number, task) in tasks.into_iter().enumerate() {
+            match task.await.unwrap() {
+                Ok(_) => assert_ne!(number, 7),
+                Err(MemoryBankError::Rejected(reason)) => {
+                    assert!(number == 7 && reason.contains("too long"), "{reason}")
+                }
+                Err(error) => panic!("{number}: {error}"),
+            }
+        }
+        assert_eq!(found(&bank, &scope, "guest").await.len(), 19);
         assert_counts_are_right(&store).await;
     }
 }

@@ -38,7 +38,8 @@ impl Failure {
         code.is_some_and(|code| code.len() == 5 && (code.starts_with("22") || code.starts_with("54")))
     }
 
-    fn is_unreadable_value(&self) -> bool {
+    /// Whether a row holds what cannot be read. It is about that row alone, and the transaction can go on.
+    pub(super) fn is_about_one_row(&self) -> bool {
         match self {
             Self::Database(DbErr::Type(_) | DbErr::TryIntoErr { .. }) | Self::Row { .. } => true,
             Self::Database(DbErr::Query(RuntimeErr::SqlxError(error)) | DbErr::Exec(RuntimeErr::SqlxError(error))) => {
@@ -47,16 +48,11 @@ impl Failure {
             _ => false,
         }
     }
-
-    /// Whether the failure is about one row alone, and the transaction can go on.
-    pub(super) fn is_about_one_row(&self) -> bool {
-        self.is_unreadable_value()
-    }
 }
 
 impl From<Failure> for MemoryBankError {
     fn from(failure: Failure) -> Self {
-        if failure.is_unreadable_value() {
+        if failure.is_about_one_row() {
             Self::Inconsistent(failure.into())
         } else if failure.is_refused_value() {
             Self::Rejected("the memory is too long to be indexed; split it into several".to_owned())
