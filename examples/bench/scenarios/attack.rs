@@ -13,54 +13,57 @@ use super::{Bench, CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN, fetch_token, token_
 use crate::load::{Answer, Client, Outcome, Repeat, run};
 use crate::random::Random;
 use crate::report::{Report, Row, median};
-use crate::servers::{Credentials, Server};
+use crate::servers::{Credentials, Gate, Server};
 
 const GOOD_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const ATTACKER_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 66));
 /// How many connections of remembered clients look what becomes of them meanwhile.
 const GOOD_CONNECTIONS: usize = 8;
+/// How many connections bring secrets that were not seen before.
+const COLD_CONNECTIONS: usize = 4;
 const AIM_P99_MS: f64 = 20.0;
 /// Longer than any of this takes.
 const LONG: Duration = Duration::from_mins(5);
 
 pub async fn cold_secrets(bench: &Bench, report: &mut Report) -> Result<(), String> {
-    const COLD_CONNECTIONS: usize = 4;
     let gate = bench.gate("cold-secrets")?;
     let (server, _) = gate.start().await?;
     let good = gate.create_app("good", &[CLIENT_CREDENTIALS, REFRESH_TOKEN])?;
-    let mut cold: Vec<OneEach> = Vec::new();
-    for _ in 0..COLD_CONNECTIONS {
-        let mut requests = Vec::new();
-        for _ in 0..bench.plan.size(10) {
-            requests.push(token_request(&gate.create_app("cold", &[CLIENT_CREDENTIALS])?));
-        }
-        cold.push(OneEach { requests, current: Vec::new() });
-    }
+    let (alone, beside) = (cold_clients(bench, &gate)?, cold_clients(bench, &gate)?);
     fetch_token(&server, &good).await?;
-    report.row(good_alone(bench, &server, &good, "remembered clients: nothing else going on").await?);
 
+    let one = one_bcrypt()?;
+    let bound = 1.0 / one.as_secs_f64();
+    let (mut cold, _) = run(server.address, alone, LONG).await?;
+    let what = format!("cold secrets: each request another application, {COLD_CONNECTIONS} connections");
+    let row = figures(&what, &mut cold);
+    // Another process may have had the processor while this one measured.
+    let met = cold.per_second() >= 0.8 * bound;
+    report.row(row.aim(format!("bounded by bcrypt alone: {bound:.1}/s on one core"), met));
+
+    report.row(good_alone(bench, &server, &good, "remembered clients: nothing else going on").await?);
     let stop = Arc::new(AtomicBool::new(false));
     let others = run(server.address, good_clients(&good, &stop), LONG);
     let cold = async {
-        let done = run(server.address, cold, LONG).await;
+        let done = run(server.address, beside, LONG).await;
         stop.store(true, Ordering::Relaxed);
         done
     };
     let (others, cold) = tokio::join!(others, cold);
     let (others, (mut cold, _)) = (others?.0, cold?);
-    let row = Row {
-        per_second: Some(cold.per_second()),
-        p50_ms: Some(cold.latencies.percentile(50)),
-        p99_ms: Some(cold.latencies.percentile(99)),
-        resident_mb: server.resident_mb(),
-        ..Row::new(format!("cold secrets: each request another application, {COLD_CONNECTIONS} connections"))
-    };
-    let one = one_bcrypt()?;
-    let bound = 1.0 / one.as_secs_f64();
-    let met = cold.per_second() >= 0.5 * bound;
-    report.row(row.aim(format!("bounded by bcrypt alone: {bound:.1}/s on one core"), met));
-    report.row(good_row("remembered clients meanwhile", others));
+    report.row(good_row("remembered clients: cold secrets meanwhile", others));
+    let row = figures("cold secrets: remembered clients meanwhile take all that is left", &mut cold);
+    report.row(Row { resident_mb: server.resident_mb(), ..row });
     Ok(())
+}
+
+fn cold_clients(bench: &Bench, gate: &Gate) -> Result<Vec<OneEach>, String> {
+    let client = |_| {
+        let request = |_| Ok(token_request(&gate.create_app("cold", &[CLIENT_CREDENTIALS])?));
+        let requests = (0..bench.plan.size(10)).map(request).collect::<Result<_, String>>()?;
+        Ok(OneEach { requests, current: Vec::new() })
+    };
+    (0..COLD_CONNECTIONS).map(client).collect()
 }
 
 pub async fn flood(bench: &Bench, report: &mut Report) -> Result<(), String> {

@@ -60,8 +60,9 @@ async fn search(bench: &Bench, report: &mut Report, gate: Gate, database: &str) 
         alone(&bench.plan, &mut side).await?;
         let plural = if connections == 1 { "" } else { "s" };
         let row = side.row(&format!("search among {memories}, {connections} connection{plural}: {database}"));
+        // With more callers than cores the time is that of waiting for one another.
         let met = row.p50_ms.is_some_and(|p50| p50 < AIM_P50_MS);
-        report.row(row.aim(format!("p50 < {AIM_P50_MS} ms"), met));
+        report.row(if connections == 1 { row.aim(format!("p50 < {AIM_P50_MS} ms"), met) } else { row });
     }
     Ok(())
 }
