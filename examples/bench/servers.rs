@@ -123,6 +123,8 @@ impl Gate {
             .current_dir(&self.dir)
             .env("MEMGATE_DATABASE_URL", &self.database_url)
             .env("MEMGATE_LOG", "warn")
+            // On, as it is by default, but where nobody else listens.
+            .env("MEMGATE_ADMIN_LISTEN", "127.0.0.1:0")
             .envs(self.settings.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
