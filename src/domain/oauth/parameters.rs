@@ -153,7 +153,7 @@ fn decode_form_component(encoded: &[u8]) -> Option<String> {
         while let Some(byte) = rest.next() {
             decoded.push(match byte {
                 b'+' => b' ',
-                b'%' => hex_digit(*rest.next()?)? << 4 | hex_digit(*rest.next()?)?,
+                b'%' => hex_digit(*rest.next()?)? * 16 + hex_digit(*rest.next()?)?,
                 byte => *byte,
             });
         }

@@ -144,6 +144,8 @@ fn json_that_is_no_object_is_refused() {
         let text = refusal(Parameters::from_json(body.as_bytes()));
         assert_eq!(text, "the body is not a well-formed JSON object", "{body:?}");
     }
+    let error = serde_json::from_str::<JsonObject>("1").map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("expected an object"), "{error}");
     refusal(Parameters::from_json(b"{\"scope\":\"\xff\"}"));
     refusal(Parameters::from_json(br#"{"scope":"\ud800"}"#));
     assert!(json("{}").get("scope").is_none());
