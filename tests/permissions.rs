@@ -49,7 +49,10 @@ fn operations(document: &Value) -> Vec<Operation> {
 impl Operation {
     /// A request that lacks nothing but a token.
     fn request(&self, gate: &TestGate, memory_id: &str) -> RequestBuilder {
-        let request = gate.http.request(self.method.clone(), gate.url(&self.path.replace("{memory_id}", memory_id)));
+        let request = gate.http.request(
+            self.method.clone(),
+            gate.url(&self.path.replace("{memory_id}", memory_id).replace("{request_id}", memory_id)),
+        );
         match &*self.id {
             "searchMemories" => request.json(&json!({"query": "anything"})),
             "createMemory" | "updateMemory" => request.json(&json!({"content": "anything"})),

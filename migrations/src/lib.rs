@@ -12,6 +12,7 @@ mod m20261123_000004_create_signing_keys;
 mod m20261123_000005_create_audit_events;
 mod m20261123_000006_create_queued_writes;
 mod m20261123_000007_create_memories;
+mod m20261123_000011_make_the_queue_durable;
 
 use sea_orm_migration::migrator::MigrationStatus;
 use sea_orm_migration::sea_orm::{
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000005_create_audit_events::Migration),
             Box::new(m20261123_000006_create_queued_writes::Migration),
             Box::new(m20261123_000007_create_memories::Migration),
+            Box::new(m20261123_000011_make_the_queue_durable::Migration),
         ]
     }
 }

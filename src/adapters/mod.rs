@@ -1,6 +1,7 @@
 //! The adapters: each implements ports of the domain, or drives it. None imports another.
 
 pub mod bcrypt;
+pub mod courier;
 pub mod http;
 pub mod jwt;
 pub mod memory_bank;

@@ -11,12 +11,13 @@ use crate::adapters::jwt::SealingKeyVault;
 use crate::adapters::memory_bank::remote::RemoteBankError;
 use crate::adapters::persistence::{
     Database, DatabaseError, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmSigningKeyStore,
+    SeaOrmWriteQueue,
 };
 use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::Config;
 use crate::domain::applications::{ApplicationRepository, ApplicationService, SecretHasher};
 use crate::domain::audit::AuditLog;
-use crate::domain::memories::MemoryBank;
+use crate::domain::memories::{MemoryBank, WriteQueue};
 use crate::domain::oauth::{KeyPolicy, KeyService, SigningKeyStore};
 use crate::domain::system::{Clock, Entropy, StorageError, Timestamp};
 
@@ -112,6 +113,12 @@ impl Backend {
     #[must_use]
     pub fn bank(&self) -> Arc<dyn MemoryBank> {
         self.bank.port()
+    }
+
+    /// The writes that are on their way to the bank.
+    #[must_use]
+    pub fn queue(&self) -> Arc<dyn WriteQueue> {
+        Arc::new(SeaOrmWriteQueue::new(self.database.clone()))
     }
 
     /// The present moment.

@@ -11,17 +11,18 @@ use tokio::task::JoinHandle;
 use super::backend::{Backend, OpenError};
 use super::background::Background;
 use super::listener::Listener;
+use crate::adapters::courier::{CourierOptions, TokioCourier};
 use crate::adapters::http::{self, AdminServices, ConfirmWrites, DatabaseCheck, HttpMetrics, Services, TrustedProxies};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::adapters::persistence::{
-    CachedApplicationRepository, CachedGrantStore, Database, DatabaseError, SeaOrmGrantStore, SeaOrmWriteQueue,
+    CachedApplicationRepository, CachedGrantStore, Database, DatabaseError, SeaOrmGrantStore,
 };
 use crate::adapters::rate_limiter::InMemoryRateLimiter;
 use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::Config;
 use crate::domain::applications::ApplicationRepository;
 use crate::domain::limits::{FailurePolicy, FailureThrottle};
-use crate::domain::memories::MemoryService;
+use crate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService, StaleSearches};
 use crate::domain::oauth::{
     AccessGuard, ClientAuthenticator, GrantStore, KeyError, TokenIssuer, TokenPolicy, TokenService, VaultError,
 };
@@ -38,11 +39,13 @@ pub struct GateOptions {
     pub clock: Arc<dyn Clock>,
     /// Yields randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// Stands in for the memory bank that is configured.
+    pub bank: Option<Arc<dyn MemoryBank>>,
 }
 
 impl Default for GateOptions {
     fn default() -> Self {
-        Self { migrate: true, clock: Arc::new(SystemClock), entropy: Arc::new(OsEntropy) }
+        Self { migrate: true, clock: Arc::new(SystemClock), entropy: Arc::new(OsEntropy), bank: None }
     }
 }
 
@@ -126,17 +129,41 @@ impl Gate {
 
         let (clock, database) = (Arc::clone(&backend.clock), backend.database.clone());
         let grants: Arc<dyn GrantStore> =
-            Arc::new(CachedGrantStore::new(Arc::new(SeaOrmGrantStore::new(database.clone())), Arc::clone(&clock)));
-        let queue = Arc::new(SeaOrmWriteQueue::new(database));
+            Arc::new(CachedGrantStore::new(Arc::new(SeaOrmGrantStore::new(database)), Arc::clone(&clock)));
+        let queue = backend.queue();
+        let delivery = Arc::new(Delivery::new(
+            options.bank.unwrap_or_else(|| backend.bank()),
+            Arc::clone(&queue),
+            Arc::clone(&clock),
+            Arc::clone(&backend.entropy),
+            delivery_policy(config),
+        ));
+        let courier = TokioCourier::new(
+            Arc::clone(&delivery),
+            CourierOptions { wait: config.queue_wait, concurrency: config.queue_concurrency },
+        );
         let background = Arc::new(Background {
             keys,
             issuer: Arc::clone(&issuer),
             grants: Arc::clone(&grants),
-            queue: Arc::clone(&queue) as Arc<_>,
+            queue,
             bank: backend.bank.clone(),
             clock,
         });
-        let services = services(config, &backend, public_url.clone(), issuer, grants, queue);
+        let memories = MemoryService::new(
+            delivery,
+            Arc::new(courier.clone()),
+            Arc::new(InMemoryRateLimiter::default()),
+            config.rate_limit,
+            Arc::clone(&backend.audit),
+            Arc::clone(&backend.clock),
+        );
+        let memories = match config.stale_search {
+            Some(age) => memories.with_stale_searches(StaleSearches::new(age)),
+            None => memories,
+        };
+        let services = services(config, &backend, public_url.clone(), issuer, grants, memories);
+
         let metrics = Arc::clone(&services.metrics);
         let mut metrics: Vec<Box<dyn Fn() -> String + Send + Sync>> = vec![Box::new(move || metrics.render())];
         metrics.extend(backend.bank.metrics());
@@ -145,6 +172,7 @@ impl Gate {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = vec![
             listener.serve(http::routes(services), stopped.clone()),
+            tokio::spawn(courier.run(stopped.clone())),
             tokio::spawn(Arc::clone(&background).run(stopped.clone())),
         ];
         if let Some(listener) = admin_listener {
@@ -207,6 +235,16 @@ impl DatabaseCheck for Ping {
     }
 }
 
+fn delivery_policy(config: &Config) -> DeliveryPolicy {
+    DeliveryPolicy {
+        capacity: config.queue_capacity,
+        retention: config.queue_retention,
+        dead_letter_retention: config.queue_dead_letter_retention,
+        lease: config.queue_lease,
+        ..DeliveryPolicy::default()
+    }
+}
+
 /// Puts the services of the domain together.
 fn services(
     config: &Config,
@@ -214,7 +252,7 @@ fn services(
     public_url: String,
     issuer: Arc<JwtTokenIssuer>,
     grants: Arc<dyn GrantStore>,
-    queue: Arc<SeaOrmWriteQueue>,
+    memories: MemoryService,
 ) -> Services {
     let (clock, entropy) = (Arc::clone(&backend.clock), Arc::clone(&backend.entropy));
     let issuer: Arc<dyn TokenIssuer> = issuer;
@@ -247,18 +285,10 @@ fn services(
         clients,
         issuer,
         grants,
-        Arc::clone(&audit),
+        audit,
         Arc::clone(&clock),
         Arc::clone(&entropy),
         Arc::clone(&policy),
-    );
-    let memories = MemoryService::new(
-        backend.bank(),
-        queue,
-        Arc::new(InMemoryRateLimiter::default()),
-        config.rate_limit,
-        audit,
-        Arc::clone(&clock),
     );
     Services {
         tokens,

@@ -10,6 +10,7 @@ mod keys;
 mod migrate;
 mod openapi;
 mod output;
+mod queue;
 mod serve;
 
 use std::path::{Path, PathBuf};
@@ -49,6 +50,8 @@ enum Command {
     App(app::App),
     #[command(subcommand)]
     Keys(keys::Keys),
+    #[command(subcommand)]
+    Queue(queue::Queue),
     Audit(audit::Audit),
     Import(import::Import),
     #[command(subcommand)]
@@ -121,6 +124,7 @@ fn execute(command: Command, file: Option<&Path>) -> Result<(), CliError> {
             Command::Demo(command) => command.run(config).await,
             Command::App(command) => command.run(&config).await,
             Command::Keys(command) => command.run(&config).await,
+            Command::Queue(command) => command.run(&config).await,
             Command::Audit(command) => command.run(&config).await,
             Command::Import(command) => command.run(&config).await,
             Command::Migrate(command) => command.run(&config).await,

@@ -53,6 +53,20 @@ pub struct Config {
     pub key_publish_before: Duration,
     /// `memory_bank_kind`, and what goes with it.
     pub memory_bank: MemoryBankConfig,
+    /// `queue_wait`.
+    pub queue_wait: Duration,
+    /// `queue_capacity`.
+    pub queue_capacity: u32,
+    /// `queue_retention`.
+    pub queue_retention: Duration,
+    /// `queue_dead_letter_retention`.
+    pub queue_dead_letter_retention: Duration,
+    /// `queue_concurrency`.
+    pub queue_concurrency: u32,
+    /// `queue_lease`.
+    pub queue_lease: Duration,
+    /// `stale_search`, where it was given.
+    pub stale_search: Option<Duration>,
     /// `rate_limit`.
     pub rate_limit: RequestsPerMinute,
     /// `trusted_proxies`.
@@ -164,6 +178,20 @@ impl Config {
             key_rotation: v.duration("key_rotation", Duration::from_hours(1), 3660 * day)?,
             key_publish_before: v.duration("key_publish_before", Duration::from_mins(5), 30 * day)?,
             memory_bank: memory_bank::parse(&v)?,
+            queue_wait: v.duration("queue_wait", Duration::ZERO, Duration::from_secs(40))?,
+            queue_capacity: v.number("queue_capacity", 1, 10_000_000)?,
+            queue_retention: v.duration("queue_retention", Duration::from_mins(1), 366 * day)?,
+            queue_dead_letter_retention: v.duration(
+                "queue_dead_letter_retention",
+                Duration::from_hours(1),
+                3660 * day,
+            )?,
+            queue_concurrency: v.number("queue_concurrency", 1, 1024)?,
+            queue_lease: v.duration("queue_lease", Duration::from_secs(1), Duration::from_hours(1))?,
+            stale_search: match v.text("stale_search") {
+                "" => None,
+                _ => Some(v.duration("stale_search", Duration::from_secs(1), 7 * day)?),
+            },
             rate_limit: v.required("rate_limit", |text| {
                 let number: u32 = text.parse().map_err(|_| "must be a whole number, such as 6000".to_owned())?;
                 RequestsPerMinute::try_from(number).map_err(|error: InvalidValue| error.problem().to_owned())

@@ -125,6 +125,29 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("memory_bank_breaker_open_for", "10s", "How long the breaker stays open."),
     setting("memory_bank_breaker_probes", "3", "How many attempts it then lets through at a time."),
+    setting(
+        "queue_wait",
+        "5s",
+        "How long a create waits for a remote memory bank before it is answered 202; the memory is kept either way.",
+    ),
+    setting(
+        "queue_capacity",
+        "10000",
+        "How many memories may wait for a remote memory bank; beyond that a create is answered 503.",
+    ),
+    setting("queue_retention", "24h", "For how long a delivered memory can be asked for by the id of its request."),
+    setting("queue_dead_letter_retention", "30d", "For how long a memory is kept that the memory bank refused."),
+    setting("queue_concurrency", "16", "How many memories are delivered to a remote memory bank at a time."),
+    setting(
+        "queue_lease",
+        "1m",
+        "After how long a delivery is taken over whose instance has died; longer than any call to the memory bank.",
+    ),
+    setting(
+        "stale_search",
+        "",
+        "For how long an earlier answer to the same search may stand in while the memory bank is away, such as 10m; by default never.",
+    ),
     setting("rate_limit", "6000", "Requests a minute that an application may make unless it has a limit of its own."),
     setting(
         "trusted_proxies",

@@ -9,7 +9,7 @@
 //! | --- | --- | --- |
 //! | [`applications`] | who may ask for tokens, and for what | [`ApplicationRepository`](applications::ApplicationRepository), [`SecretHasher`](applications::SecretHasher) |
 //! | [`oauth`] | tokens: issuing, rotating, revoking, judging; the keys that sign them | [`TokenIssuer`](oauth::TokenIssuer), [`GrantStore`](oauth::GrantStore), [`SigningKeyStore`](oauth::SigningKeyStore), [`KeyVault`](oauth::KeyVault) |
-//! | [`memories`] | memories and who reaches which | [`MemoryBank`](memories::MemoryBank), [`WriteQueue`](memories::WriteQueue) |
+//! | [`memories`] | memories and who reaches which | [`MemoryBank`](memories::MemoryBank), [`WriteQueue`](memories::WriteQueue), [`Courier`](memories::Courier) |
 //! | [`limits`] | how often somebody may call, or guess | [`RateLimiter`](limits::RateLimiter) |
 //! | [`audit`] | who did what | [`AuditLog`](audit::AuditLog) |
 //! | [`system`] | time, randomness, storage that may be away | [`Clock`](system::Clock), [`Entropy`](system::Entropy) |

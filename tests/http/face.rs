@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use memgate::adapters::http::{ConfirmWrites, DatabaseCheck, Services, TrustedProxies, routes};
 use memgate::domain::applications::{Application, ClientSecret};
 use memgate::domain::limits::{FailurePolicy, FailureThrottle};
-use memgate::domain::memories::{MemoryBank, MemoryService};
+use memgate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService};
 use memgate::domain::oauth::{AccessGuard, ClientAuthenticator, TokenPolicy, TokenService};
 use memgate::domain::system::{Clock, StorageError};
 use memgate_domain::testing::{
     FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog,
-    InMemoryGrantStore, InMemoryMemoryBank, InMemoryWriteQueue, Outage, SeededEntropy, application_with_secret,
-    database_is_away,
+    InMemoryGrantStore, InMemoryMemoryBank, InMemoryWriteQueue, InlineCourier, Outage, SeededEntropy,
+    application_with_secret, database_is_away,
 };
 use poem::endpoint::BoxEndpoint;
 use poem::http::{HeaderMap, Method, StatusCode};
@@ -102,6 +102,13 @@ impl Face {
             throttle,
             Arc::clone(&shared_clock),
         );
+        let delivery = Arc::new(Delivery::new(
+            bank,
+            Arc::new(InMemoryWriteQueue::default()),
+            Arc::clone(&shared_clock),
+            Arc::clone(&entropy) as _,
+            DeliveryPolicy::default(),
+        ));
         let services = Services {
             tokens: TokenService::new(
                 clients,
@@ -120,8 +127,8 @@ impl Face {
                 Arc::clone(&policy),
             ),
             memories: MemoryService::new(
-                bank,
-                Arc::new(InMemoryWriteQueue::default()),
+                Arc::clone(&delivery),
+                Arc::new(InlineCourier::new(delivery)),
                 Arc::new(FakeRateLimiter::allowing(allowance)),
                 1000.try_into().unwrap(),
                 audit,

@@ -12,11 +12,11 @@ use memgate::domain::applications::{
     ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError,
 };
 use memgate::domain::audit::{AuditEvent, AuditKind, AuditLog};
-use memgate::domain::memories::{Acceptance, WriteQueue};
+use memgate::domain::memories::{Acceptance, Lease, Line, Turn, Undelivered, WriteQueue};
 use memgate::domain::oauth::{Consumed, GrantStore, KeyPurpose, Revocation, Revoked, SigningKeyStore};
 use memgate::domain::system::StorageError;
 use memgate_domain::testing::{
-    FixedClock, application_with_secret, consumption, new_memory, now, queued_write, signing_key,
+    FixedClock, application_with_secret, consumption, new_memory, now, queued_write, signing_key, unique,
 };
 use sea_orm::ConnectionTrait;
 
@@ -75,9 +75,20 @@ async fn assert_every_port_is_unavailable(database: &Database) {
 
     let queue = SeaOrmWriteQueue::new(database.clone());
     let write = queued_write();
-    assert_unavailable(queue.accept(&write).await);
-    assert_unavailable(queue.mark_stored(write.request_id, &new_memory("x").into_memory()).await);
-    assert_unavailable(queue.mark_failed(write.request_id, "x").await);
+    let (id, lease) = (write.request_id, Lease { id: unique(), until: now() });
+    for line in [Line::Beside, Line::InOrder { capacity: 1 }] {
+        assert_unavailable(queue.accept(&write, line, lease).await);
+    }
+    assert_unavailable(queue.claim(now(), lease, 1).await);
+    assert_unavailable(queue.mark_stored(id, &new_memory("x").into_memory(), now()).await);
+    assert_unavailable(queue.mark_failed(id, "x", now()).await);
+    assert_unavailable(queue.reschedule(id, lease.id, now(), "x").await);
+    assert_unavailable(queue.find(write.application_id, id).await);
+    assert_unavailable(queue.pending(&write.scope, 1).await);
+    assert_unavailable(queue.list(Undelivered::Failed, 1).await);
+    assert_unavailable(queue.retry(id, now()).await);
+    assert_unavailable(queue.drop_failed(id).await);
+    assert_unavailable(queue.statistics().await);
     assert_unavailable(queue.sweep(now(), 1).await);
 
     assert_unavailable(database.ping().await);
@@ -145,12 +156,14 @@ async fn a_full_disk_is_unavailable_and_nothing_is_changed() {
         "{refused:?}"
     );
     let write = queued_write();
-    let mut accepted = queue.accept(&write).await;
+    let lease = Lease { id: unique(), until: now() };
+    let line = Line::InOrder { capacity: 10_000 };
+    let mut accepted = queue.accept(&write, line, lease).await;
     for _ in 0..100 {
         if accepted.is_err() {
             break;
         }
-        accepted = queue.accept(&queued_write()).await;
+        accepted = queue.accept(&queued_write(), line, lease).await;
     }
     assert_unavailable(accepted);
     for token in used {
@@ -159,7 +172,7 @@ async fn a_full_disk_is_unavailable_and_nothing_is_changed() {
 
     database.writer().execute_unprepared("PRAGMA max_page_count = 1000000").await.unwrap();
     assert_eq!(grants.consume(&consumption()).await.unwrap(), Consumed::First);
-    assert_eq!(queue.accept(&queued_write()).await.unwrap(), Acceptance::Accepted);
+    assert_eq!(queue.accept(&queued_write(), line, lease).await.unwrap(), Acceptance::Accepted(Turn::Now));
     applications.create(&application_with_secret().0).await.unwrap();
 }
 

@@ -6,7 +6,7 @@ use memgate::adapters::persistence::{
 use memgate::domain::applications::{Application, ApplicationRepository};
 use memgate::domain::audit::{AuditEvent, AuditKind, AuditLog};
 use memgate::domain::ids::RequestId;
-use memgate::domain::memories::{IdempotencyKey, QueuedWrite, WriteQueue};
+use memgate::domain::memories::{IdempotencyKey, Lease, Line, QueuedWrite, WriteQueue};
 use memgate::domain::oauth::{GrantStore, KeyPurpose, Revocation, Revoked, SigningKeyStore};
 use memgate::domain::system::StorageError;
 use memgate_domain::testing::{application_with_secret, consumption, now, queued_write, signing_key, unique};
@@ -184,7 +184,8 @@ async fn a_queued_write_that_cannot_be_is_an_error(place: Place) {
     let queue = SeaOrmWriteQueue::new(database.clone());
     let key = IdempotencyKey::try_from("key".to_owned()).unwrap();
     let write = QueuedWrite { idempotency_key: Some(key), ..queued_write() };
-    queue.accept(&write).await.unwrap();
+    let lease = Lease { id: unique(), until: now() };
+    queue.accept(&write, Line::Beside, lease).await.unwrap();
     let again = QueuedWrite { request_id: RequestId::from_uuid(unique()), ..write.clone() };
     let changes = [
         "space = 's3cret space'",
@@ -201,10 +202,13 @@ async fn a_queued_write_that_cannot_be_is_an_error(place: Place) {
         "state = 'failed'",
         "stored_memory = '{}'",
         "failure = 's3cret'",
+        "attempts = -1",
+        "attempts = 4294967296",
+        "next_attempt_at = 9223372036854775807",
     ];
     with_each_change(&database, "queued_writes", &changes, |change| {
         let (queue, again, id) = (queue.clone(), again.clone(), write.request_id.to_string());
-        async move { assert_refused(queue.accept(&again).await, "queued_writes", &id, &change) }
+        async move { assert_refused(queue.accept(&again, Line::Beside, lease).await, "queued_writes", &id, &change) }
     })
     .await;
 }

@@ -28,6 +28,9 @@ const PROBLEM_TYPE: &str = "urn:memgate:problem:";
 /// What a caller is told to wait when nobody knows how long something will be away.
 const SHORT_WAIT: Duration = Duration::from_secs(2);
 
+/// What a caller is told to wait when a queue is full that drains as soon as the memory bank is back.
+const LONG_WAIT: Duration = Duration::from_secs(30);
+
 /// Why a request outside the OAuth endpoints was not carried out, or why any request did not even get to its endpoint.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
@@ -109,10 +112,9 @@ impl Verdict {
         self
     }
 
-    /// `Retry-After` in whole seconds, rounded up: who waits that long is let through.
+    /// `Retry-After` in whole seconds.
     fn retry_after(self, wait: Duration) -> Self {
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        self.with(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+        self.with(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)))
     }
 
     fn challenge(self, challenge: &str) -> Self {
@@ -176,6 +178,13 @@ fn of_memory(error: &MemoryError) -> Verdict {
         }
         MemoryError::Invalid(_) => Verdict::new(StatusCode::BAD_REQUEST, "invalid-value", "A value is not valid"),
         MemoryError::NotFound => Verdict::new(StatusCode::NOT_FOUND, "memory-not-found", "There is no such memory"),
+        MemoryError::RequestNotFound => {
+            Verdict::new(StatusCode::NOT_FOUND, "request-not-found", "There is no such request")
+        }
+        MemoryError::QueueFull => {
+            Verdict::new(StatusCode::SERVICE_UNAVAILABLE, "queue-full", "Too many memories wait for the memory bank")
+                .retry_after(LONG_WAIT)
+        }
         MemoryError::IdempotencyConflict => {
             Verdict::new(StatusCode::CONFLICT, "idempotency-conflict", "The idempotency key was used before")
         }
@@ -290,7 +299,21 @@ pub(super) fn render_api(error: &ApiError, under_auth: bool, request_id: Request
         ApiError::Memory(MemoryError::Invalid(invalid)) => Some(invalid.field().to_owned()),
         _ => None,
     };
-    problem_response(verdict, error.to_string(), field, request_id)
+    problem_response(verdict, detail(error), field, request_id)
+}
+
+/// What is wrong, in words that an assistant can repeat to the person before it.
+fn detail(error: &ApiError) -> String {
+    let ApiError::Memory(MemoryError::Bank(MemoryBankError::Unavailable { retry_after, .. })) = error else {
+        return error.to_string();
+    };
+    let seconds = whole_seconds(retry_after.unwrap_or(SHORT_WAIT));
+    format!("the memory bank is away at the moment; nothing is wrong with the request, so send it again in {seconds} s")
+}
+
+/// Rounded up: who waits that long is let through.
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 fn problem_response(verdict: Verdict, detail: String, field: Option<String>, request_id: RequestId) -> Response {

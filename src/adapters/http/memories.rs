@@ -6,7 +6,9 @@ use poem_openapi::{ApiResponse, OpenApi};
 
 use super::assistant;
 use super::bearer::{Authorized, Delete, Read, Scope, Write};
-use super::dto::memory::{CreateBody, DeletedAnswer, MemoryListAnswer, OneMemoryAnswer, StoredAnswer, UpdateBody};
+use super::dto::memory::{
+    AcceptedAnswer, CreateBody, DeletedAnswer, MemoryListAnswer, OneMemoryAnswer, StoredAnswer, UpdateBody,
+};
 use super::dto::scalar::PageSize;
 use super::error::ApiError;
 use super::exchange::Exchange;
@@ -14,14 +16,17 @@ use super::openapi::Tag;
 use super::payload::Json;
 use super::query::{self, Parameter};
 use crate::domain::ids::MemoryId;
-use crate::domain::memories::{Category, Limit, MemoryScope, Position};
+use crate::domain::memories::{Category, Created, Limit, MemoryScope, Position};
 use crate::domain::validation::InvalidValue;
 
 #[derive(ApiResponse)]
-enum Created {
+enum CreateAnswer {
     /// The memory is stored for good.
     #[oai(status = 201)]
     Stored(Json<StoredAnswer>),
+    /// The memory is kept and on its way to the memory bank, which did not confirm it yet. Nothing needs to be sent again.
+    #[oai(status = 202)]
+    Accepted(Json<AcceptedAnswer>),
 }
 
 pub(super) struct MemoriesApi;
@@ -30,8 +35,8 @@ pub(super) struct MemoriesApi;
 impl MemoriesApi {
     /// Store a memory
     ///
-    /// Remembers something for later conversations. When this is answered, the memory is kept for good. Send an
-    /// idempotency key if you may have to repeat the request.
+    /// Remembers something for later conversations. Answered 201 or 202, the memory is kept for good, so do not send it
+    /// again. Send an idempotency key if you may have to repeat the request.
     #[oai(path = "/", method = "post", operation_id = "createMemory")]
     async fn create(
         &self,
@@ -39,12 +44,16 @@ impl MemoriesApi {
         exchange: &Exchange,
         #[oai(scope = "Scope::Write")] auth: Authorized<Write>,
         body: Json<CreateBody>,
-    ) -> Result<Created, ApiError> {
+    ) -> Result<CreateAnswer, ApiError> {
         let Exchange { services, request_id } = exchange;
         let create = body.0.read(assistant::context(request), assistant::idempotency_key(request)?)?;
-        let stored = services.memories.create(&auth.caller, *request_id, create).await?;
-        let answer = StoredAnswer::from(stored);
-        Ok(Created::Stored(Json(if assistant::asks(request) { answer.for_assistant() } else { answer })))
+        Ok(match services.memories.create(&auth.caller, *request_id, create).await? {
+            Created::Stored(stored) => {
+                let answer = StoredAnswer::from(*stored);
+                CreateAnswer::Stored(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
+            }
+            Created::Accepted { request_id } => CreateAnswer::Accepted(Json(AcceptedAnswer::new(request_id))),
+        })
     }
 
     /// List memories

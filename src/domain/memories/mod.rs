@@ -1,15 +1,19 @@
 //! Memories: what they are, who reaches which, and the ports behind which they are kept.
 
 mod bank;
+mod delivery;
 mod metadata;
 mod model;
 mod query;
 mod queue;
+mod requests;
+mod search;
 mod service;
 
 #[cfg(feature = "testing")]
 pub use bank::MockMemoryBank;
 pub use bank::{Capabilities, Capability, MemoryBank, MemoryBankError};
+pub use delivery::{Attempted, Courier, Delivery, DeliveryPolicy};
 pub use metadata::{Context, ContextId, Metadata};
 pub use model::{Category, Content, Memory, MemoryChanges, MemoryScope, NewMemory, Priority};
 pub use query::{
@@ -18,5 +22,12 @@ pub use query::{
 };
 #[cfg(feature = "testing")]
 pub use queue::MockWriteQueue;
-pub use queue::{Acceptance, Fingerprint, IdempotencyKey, QueuedWrite, WriteQueue, WriteState};
-pub use service::{CreateMemory, IDEMPOTENCY_WINDOW, MemoryError, MemoryService, SearchMemories, StoredMemory};
+pub use queue::{
+    Acceptance, Claim, Fingerprint, IdempotencyKey, Lease, Line, QueueStatistics, QueuedWrite, TrackedWrite, Turn,
+    Undelivered, WriteQueue, WriteState,
+};
+pub use requests::{
+    CreateMemory, Created, IDEMPOTENCY_WINDOW, MemoryError, RequestOutcome, SearchMemories, StoredMemory,
+};
+pub use search::{Finding, Findings, StaleSearches};
+pub use service::MemoryService;

@@ -1,10 +1,13 @@
 //! The port to the queue of accepted writes.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::model::{Memory, MemoryScope, NewMemory};
 use crate::ids::{ApplicationId, RequestId};
-use crate::system::{StorageError, Timestamp};
+use crate::system::{Entropy, StorageError, Timestamp};
 use crate::validation::{self, InvalidValue};
 
 /// A caller's own name for a write, under which a repetition is recognised: 1 to 255 characters on one line.
@@ -49,7 +52,7 @@ pub struct QueuedWrite {
     pub memory: NewMemory,
     /// When it was accepted.
     pub accepted_at: Timestamp,
-    /// Until when it is remembered after it was stored.
+    /// Until when it is remembered after it was stored or has failed; never forgotten before that.
     pub keep_until: Timestamp,
 }
 
@@ -60,15 +63,66 @@ pub enum WriteState {
     Pending,
     /// The bank has it, as this memory.
     Stored(Box<Memory>),
-    /// The bank refused it, for this reason.
+    /// The bank refused it, for this reason. Such a write is a dead letter: an operator may send it again, or drop it.
     Failed(String),
+}
+
+/// The right to deliver a write, which one holder at a time has. When it has run out, anybody may take it over: its holder
+/// may be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// A name that no other lease has.
+    pub id: Uuid,
+    /// From when on it is worth nothing.
+    pub until: Timestamp,
+}
+
+impl Lease {
+    /// A new lease from `now` on.
+    pub fn new(entropy: &dyn Entropy, now: Timestamp, length: Duration) -> Self {
+        Self { id: entropy.uuid(), until: now.plus(length) }
+    }
+}
+
+/// A write that somebody holds the lease of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// The write.
+    pub write: QueuedWrite,
+    /// The lease.
+    pub lease: Lease,
+    /// The number of this attempt; 1 if the write was never sent before.
+    pub attempt: u32,
+}
+
+/// Where an accepted write stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// Behind the earlier writes of its scope, which it must not overtake. Refused while so many writes are pending.
+    InOrder {
+        /// How many writes may be pending.
+        capacity: u32,
+    },
+    /// Beside all others, for a bank that is as near as the queue itself, and never refused.
+    Beside,
+}
+
+/// When the turn of an accepted write comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Now, and whoever had it accepted holds its lease: the first attempt is his.
+    Now,
+    /// As soon as the earlier writes of its scope, which are under way, are done.
+    Soon,
+    /// Nobody knows: an earlier write of its scope waits for its next attempt.
+    Later,
 }
 
 /// What became of a write that was to be accepted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Acceptance {
     /// It is in the queue now.
-    Accepted,
+    Accepted(Turn),
     /// A write of the same key, application and scope (its space and person) is there already.
     Known {
         /// That write.
@@ -76,31 +130,130 @@ pub enum Acceptance {
         /// How far it has come.
         state: WriteState,
     },
+    /// The queue has no room. Nothing was kept.
+    Full,
 }
 
-/// Keeps accepted writes until the bank has them. Every method happens entirely or not at all.
+/// A write and all that the queue knows of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrackedWrite {
+    /// The write.
+    pub write: QueuedWrite,
+    /// How far it has come.
+    pub state: WriteState,
+    /// How many attempts there were to deliver it, one that is under way included.
+    pub attempts: u32,
+    /// Before that it is not sent again.
+    pub next_attempt_at: Timestamp,
+    /// Why the last attempt came to nothing.
+    pub last_error: Option<String>,
+}
+
+/// Some of the writes that are not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undelivered {
+    /// Those on their way.
+    Pending,
+    /// The dead letters.
+    Failed,
+}
+
+/// How the queue does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueStatistics {
+    /// How many writes are on their way.
+    pub pending: u64,
+    /// How many dead letters there are.
+    pub failed: u64,
+    /// When the oldest write that is on its way was accepted.
+    pub oldest_pending: Option<Timestamp>,
+}
+
+/// Keeps accepted writes until the bank has them. Every method happens entirely or not at all, and what it has done when it
+/// returns survives the end of the process. Any number of instances share one queue. Nothing stays locked between two calls.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait WriteQueue: Send + Sync {
     /// Puts a write into the queue, unless one of the same idempotency key, application and scope is there: of any number of
-    /// concurrent callers with one key exactly one gets [`Acceptance::Accepted`]. When it returns, the write survives the
-    /// end of the process.
+    /// concurrent callers with one key exactly one gets [`Acceptance::Accepted`]. If it is its turn, the write is under
+    /// `lease` from the start. With [`Line::InOrder`] at most one write of a scope is under a lease at a time, and never more
+    /// than `capacity` writes are pending, however many callers come at once; a repetition is recognised in a full queue too.
     ///
     /// # Errors
     /// [`StorageError`].
-    async fn accept(&self, write: &QueuedWrite) -> Result<Acceptance, StorageError>;
+    async fn accept(&self, write: &QueuedWrite, line: Line, lease: Lease) -> Result<Acceptance, StorageError>;
 
-    /// Notes that the bank has the write.
+    /// Takes at most `limit` pending writes under `lease`, those first that have been due for longest: of each scope only the
+    /// oldest, only if its next attempt is due at `now`, and only if nobody else holds a lease of it that is good at `now`.
+    /// Of any number of concurrent callers one gets a write.
     ///
     /// # Errors
     /// [`StorageError`].
-    async fn mark_stored(&self, request: RequestId, memory: &Memory) -> Result<(), StorageError>;
+    async fn claim(&self, now: Timestamp, lease: Lease, limit: u32) -> Result<Vec<Claim>, StorageError>;
 
-    /// Notes that the bank has refused the write for good.
+    /// Notes that the bank has the write, whoever holds its lease, and remembers it until `keep_until`, or longer if it is to
+    /// be kept longer anyway.
     ///
     /// # Errors
     /// [`StorageError`].
-    async fn mark_failed(&self, request: RequestId, reason: &str) -> Result<(), StorageError>;
+    async fn mark_stored(&self, request: RequestId, memory: &Memory, keep_until: Timestamp)
+    -> Result<(), StorageError>;
+
+    /// Notes that the bank has refused the write for good: it is a dead letter until `keep_until` at least. Changes nothing if
+    /// the write was stored.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn mark_failed(&self, request: RequestId, reason: &str, keep_until: Timestamp) -> Result<(), StorageError>;
+
+    /// Gives back the lease of a pending write, to be sent again at `next_attempt_at`, because of `reason`. Changes nothing if
+    /// the lease is not the one of that id any more.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn reschedule(
+        &self,
+        request: RequestId,
+        lease: Uuid,
+        next_attempt_at: Timestamp,
+        reason: &str,
+    ) -> Result<(), StorageError>;
+
+    /// The write that a request of this application asked for.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn find(&self, application: ApplicationId, request: RequestId) -> Result<Option<TrackedWrite>, StorageError>;
+
+    /// At most `limit` pending writes of the scope (its space and person, whatever their categories), newest first.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn pending(&self, scope: &MemoryScope, limit: u32) -> Result<Vec<QueuedWrite>, StorageError>;
+
+    /// At most `limit` writes that are not delivered, those first that were accepted first.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn list(&self, which: Undelivered, limit: u32) -> Result<Vec<TrackedWrite>, StorageError>;
+
+    /// Makes a dead letter pending again, at the end of its scope's line and due at `now`. Returns whether there was one.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn retry(&self, request: RequestId, now: Timestamp) -> Result<bool, StorageError>;
+
+    /// Deletes a dead letter. Returns whether there was one.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn drop_failed(&self, request: RequestId) -> Result<bool, StorageError>;
+
+    /// How the queue does.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn statistics(&self) -> Result<QueueStatistics, StorageError>;
 
     /// Forgets at most `limit` writes that are stored or failed and whose `keep_until` is before `now`. Returns how many.
     ///

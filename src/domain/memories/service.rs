@@ -1,139 +1,57 @@
 //! What a caller does with memories: permission, allowance, scope, bank, audit, in this order.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use sha2::{Digest, Sha256};
 
 use super::bank::{Capabilities, Capability, MemoryBank, MemoryBankError};
-use super::metadata::{Context, Metadata};
-use super::model::{Category, Content, Memory, MemoryChanges, MemoryScope, NewMemory, Priority};
-use super::query::{
-    DateRange, Limit, ListQuery, MemoryFilter, MemoryQuery, Page, Position, QueryText, Relevance, SearchResults,
-};
-use super::queue::{Acceptance, Fingerprint, IdempotencyKey, QueuedWrite, WriteQueue, WriteState};
+use super::delivery::{Courier, Delivery};
+use super::metadata::Context;
+use super::model::{Category, Memory, MemoryChanges, MemoryScope, NewMemory};
+use super::query::{DateRange, Limit, ListQuery, MemoryQuery, Page, Position};
+use super::queue::{Acceptance, Claim, QueuedWrite, Turn, WriteState};
+use super::requests::{CreateMemory, Created, IDEMPOTENCY_WINDOW, MemoryError, RequestOutcome, SearchMemories};
+use super::search::{Findings, PENDING_SEARCHED, StaleSearches};
 use crate::applications::{Permission, RequestsPerMinute};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::{MemoryId, RequestId};
 use crate::limits::{RateLimited, RateLimiter};
-use crate::oauth::{Caller, MissingPermission};
-use crate::system::{Clock, StorageError, Timestamp};
+use crate::oauth::Caller;
+use crate::system::{Clock, Timestamp};
 use crate::validation::InvalidValue;
-
-/// For how long a repetition of a write is recognised by its idempotency key.
-pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_hours(24);
-
-/// What a caller asks to be remembered.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CreateMemory {
-    /// See [`Memory::content`].
-    pub content: Content,
-    /// See [`Memory::categories`].
-    pub categories: Vec<Category>,
-    /// See [`Memory::metadata`].
-    pub metadata: Metadata,
-    /// Where the request comes from.
-    pub context: Context,
-    /// See [`Memory::priority`].
-    pub priority: Priority,
-    /// The caller's name for this write.
-    pub idempotency_key: Option<IdempotencyKey>,
-    /// See [`Memory::expires_at`].
-    pub expires_at: Option<Timestamp>,
-}
-
-impl CreateMemory {
-    /// Everything but the idempotency key, in a form in which equal writes are equal.
-    fn fingerprint(&self) -> Fingerprint {
-        let categories: Vec<&str> = self.categories.iter().map(Category::as_str).collect();
-        let ids = [&self.context.custom_gpt_id, &self.context.conversation_id];
-        let said = serde_json::json!([
-            self.content.as_str(),
-            categories,
-            self.metadata.as_object(),
-            ids.map(|id| id.as_ref().map(|id| id.as_str().to_owned())),
-            self.priority.as_str(),
-            self.expires_at.map(Timestamp::unix_millis),
-        ]);
-        Sha256::digest(said.to_string()).into()
-    }
-}
-
-/// What a caller looks for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SearchMemories {
-    /// See [`MemoryQuery::text`].
-    pub text: QueryText,
-    /// See [`MemoryQuery::limit`].
-    pub limit: Limit,
-    /// See [`MemoryQuery::threshold`].
-    pub threshold: Option<Relevance>,
-    /// See [`MemoryQuery::filter`].
-    pub filter: MemoryFilter,
-    /// Where the request comes from.
-    pub context: Context,
-}
-
-/// A memory that was stored.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredMemory {
-    /// The request that stored it: for a repetition, the first one.
-    pub request_id: RequestId,
-    /// The memory as it was then.
-    pub memory: Memory,
-}
-
-/// Why a caller's request about memories was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum MemoryError {
-    /// The token does not carry the permission.
-    #[error(transparent)]
-    Forbidden(#[from] MissingPermission),
-    /// The application called more often than it may.
-    #[error(transparent)]
-    RateLimited(#[from] RateLimited),
-    /// A value cannot be.
-    #[error(transparent)]
-    Invalid(#[from] InvalidValue),
-    /// There is no such memory in the caller's scope.
-    #[error("there is no memory with this id; search or list to find the ids of memories")]
-    NotFound,
-    /// The same idempotency key came with another body before.
-    #[error("this idempotency key was used before with another body; use a new key for another memory")]
-    IdempotencyConflict,
-    /// The application may not write in these categories.
-    #[error("this application may only write memories whose categories are among the ones it was given")]
-    CategoryNotAllowed,
-    /// The bank failed.
-    #[error(transparent)]
-    Bank(#[from] MemoryBankError),
-    /// The queue failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
 
 /// The memory API.
 #[derive(Clone)]
 pub struct MemoryService {
-    bank: Arc<dyn MemoryBank>,
-    queue: Arc<dyn WriteQueue>,
+    delivery: Arc<Delivery>,
+    courier: Arc<dyn Courier>,
     limiter: Arc<dyn RateLimiter>,
     default_limit: RequestsPerMinute,
     audit: Arc<dyn AuditLog>,
     clock: Arc<dyn Clock>,
+    stale: Option<Arc<StaleSearches>>,
 }
 
 impl MemoryService {
-    /// Puts the service together.
+    /// Puts the service together. The courier carries what `delivery` accepts.
     pub fn new(
-        bank: Arc<dyn MemoryBank>,
-        queue: Arc<dyn WriteQueue>,
+        delivery: Arc<Delivery>,
+        courier: Arc<dyn Courier>,
         limiter: Arc<dyn RateLimiter>,
         default_limit: RequestsPerMinute,
         audit: Arc<dyn AuditLog>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { bank, queue, limiter, default_limit, audit, clock }
+        Self { delivery, courier, limiter, default_limit, audit, clock, stale: None }
+    }
+
+    /// The same, which answers searches from earlier ones while the bank is away.
+    #[must_use]
+    pub fn with_stale_searches(mut self, stale: StaleSearches) -> Self {
+        self.stale = Some(Arc::new(stale));
+        self
+    }
+
+    fn bank(&self) -> &dyn MemoryBank {
+        self.delivery.bank()
     }
 
     /// Takes one request out of the caller's allowance, for requests that no other method here stands for.
@@ -155,7 +73,7 @@ impl MemoryService {
     /// What the bank can do.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
-        self.bank.capabilities()
+        self.bank().capabilities()
     }
 
     /// Whether the bank answers.
@@ -163,10 +81,10 @@ impl MemoryService {
     /// # Errors
     /// [`MemoryBankError`] that says why not.
     pub async fn check_health(&self) -> Result<(), MemoryBankError> {
-        self.bank.check_health().await
+        self.bank().check_health().await
     }
 
-    /// Finds memories. Needs `memory:read`.
+    /// Finds memories, those among them that are still on their way to the bank. Needs `memory:read`.
     ///
     /// # Errors
     /// [`MemoryError`].
@@ -175,9 +93,9 @@ impl MemoryService {
         caller: &Caller,
         request: RequestId,
         search: SearchMemories,
-    ) -> Result<SearchResults, MemoryError> {
+    ) -> Result<Findings, MemoryError> {
         self.enter(caller, Permission::MemoryRead)?;
-        let capabilities = self.bank.capabilities();
+        let capabilities = self.bank().capabilities();
         let filter = &search.filter;
         require(capabilities.date_filter || filter.created == DateRange::default(), Capability::DateFilter)?;
         require(capabilities.metadata_filter || filter.metadata.is_empty(), Capability::MetadataFilter)?;
@@ -188,12 +106,34 @@ impl MemoryService {
             filter: search.filter,
             now: self.clock.now(),
         };
-        let results = self.bank.search(&MemoryScope::of(caller), &query).await?;
+        let scope = MemoryScope::of(caller);
+        // Before the bank is asked: a write that gets there in between is found twice, and not missed.
+        let pending = if capabilities.local {
+            Vec::new()
+        } else {
+            self.delivery.queue().pending(&scope, PENDING_SEARCHED).await?
+        };
+        let application = caller.application.id;
+        let (found, stale_for) = match (self.bank().search(&scope, &query).await, &self.stale) {
+            (Ok(found), stale) => {
+                if let Some(stale) = stale {
+                    stale.keep(application, &scope, &query, &found);
+                }
+                (found, None)
+            }
+            (Err(error @ MemoryBankError::Unavailable { .. }), Some(stale)) => {
+                match stale.find(application, &scope, &query) {
+                    Some((found, age)) => (found, Some(age)),
+                    None => return Err(error.into()),
+                }
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
         self.record(AuditKind::MemoriesSearched, caller, request, search.context).await;
-        Ok(results)
+        Ok(Findings { stale_for, ..Findings::merge(found, &pending, &scope, &query) })
     }
 
-    /// Stores a memory. Needs `memory:write`. When it returns, the memory is kept for good.
+    /// Stores a memory. Needs `memory:write`. When it returns, the memory is kept for good, or is in the queue and will be.
     ///
     /// # Errors
     /// [`MemoryError`].
@@ -202,9 +142,9 @@ impl MemoryService {
         caller: &Caller,
         request: RequestId,
         create: CreateMemory,
-    ) -> Result<StoredMemory, MemoryError> {
+    ) -> Result<Created, MemoryError> {
         self.enter(caller, Permission::MemoryWrite)?;
-        require(self.bank.capabilities().expiry || create.expires_at.is_none(), Capability::Expiry)?;
+        require(self.bank().capabilities().expiry || create.expires_at.is_none(), Capability::Expiry)?;
         let now = self.clock.now();
         if create.expires_at.is_some_and(|expiry| expiry <= now) {
             return Err(InvalidValue::new("expires_at", "must be in the future").into());
@@ -212,9 +152,9 @@ impl MemoryService {
         let scope = MemoryScope::of(caller);
         check_categories(&scope, &create.categories)?;
         let context = create.context.clone();
-        let stored = self.store(caller, request, scope, create, now).await?;
+        let created = self.store(caller, request, scope, create, now).await?;
         self.record(AuditKind::MemoryCreated, caller, request, context).await;
-        Ok(stored)
+        Ok(created)
     }
 
     async fn store(
@@ -224,7 +164,7 @@ impl MemoryService {
         scope: MemoryScope,
         create: CreateMemory,
         now: Timestamp,
-    ) -> Result<StoredMemory, MemoryError> {
+    ) -> Result<Created, MemoryError> {
         let fingerprint = create.fingerprint();
         let memory = NewMemory {
             id: MemoryId::for_request(request),
@@ -235,9 +175,9 @@ impl MemoryService {
             created_at: now,
             expires_at: create.expires_at,
         };
-        if create.idempotency_key.is_none() && self.bank.capabilities().local {
-            let memory = self.bank.create(&scope, &memory).await?;
-            return Ok(StoredMemory { request_id: request, memory });
+        if create.idempotency_key.is_none() && self.bank().capabilities().local {
+            let memory = self.bank().create_first(&scope, &memory).await?;
+            return Ok(Created::stored(request, memory));
         }
         let write = QueuedWrite {
             request_id: request,
@@ -249,42 +189,47 @@ impl MemoryService {
             accepted_at: now,
             keep_until: now.plus(IDEMPOTENCY_WINDOW),
         };
-        match self.queue.accept(&write).await? {
-            Acceptance::Accepted => {
-                let sent = self.bank.create_first(&write.scope, &write.memory).await;
-                self.note(&write, sent).await
-            }
-            Acceptance::Known { write: known, .. } if known.fingerprint != fingerprint => {
+        match self.delivery.accept(&write).await? {
+            (Acceptance::Accepted(Turn::Later), _) => Ok(Created::Accepted { request_id: request }),
+            (Acceptance::Accepted(Turn::Now | Turn::Soon), claim) => self.carry(&write, claim).await,
+            (Acceptance::Known { write: known, .. }, _) if known.fingerprint != fingerprint => {
                 Err(MemoryError::IdempotencyConflict)
             }
-            Acceptance::Known { write: known, state } => match state {
-                WriteState::Stored(memory) => Ok(StoredMemory { request_id: known.request_id, memory: *memory }),
-                WriteState::Failed(reason) => Err(MemoryBankError::Rejected(reason).into()),
-                WriteState::Pending => {
-                    // Since a bank knows a write by its name, it does no harm to send it twice.
-                    let sent = self.bank.create(&known.scope, &known.memory).await;
-                    self.note(&known, sent).await
-                }
-            },
+            (Acceptance::Known { write: known, state: WriteState::Pending }, _) => self.carry(&known, None).await,
+            (Acceptance::Known { write: known, state }, _) => answer(known.request_id, state),
+            (Acceptance::Full, _) => Err(MemoryError::QueueFull),
         }
     }
 
-    /// Notes in the queue what the bank said to an accepted write.
-    async fn note(
-        &self,
-        write: &QueuedWrite,
-        sent: Result<Memory, MemoryBankError>,
-    ) -> Result<StoredMemory, MemoryError> {
-        let memory = match sent {
-            Ok(memory) => memory,
-            Err(MemoryBankError::Rejected(reason)) => {
-                self.queue.mark_failed(write.request_id, &reason).await?;
-                return Err(MemoryBankError::Rejected(reason).into());
+    async fn carry(&self, write: &QueuedWrite, claim: Option<Claim>) -> Result<Created, MemoryError> {
+        answer(write.request_id, self.courier.carry(write, claim).await)
+    }
+
+    /// How far an earlier request of the same application, for the same person if it was for one, has come. Needs
+    /// `memory:write`: who may not write has nothing to ask for.
+    ///
+    /// # Errors
+    /// [`MemoryError`], [`MemoryError::RequestNotFound`] among them.
+    pub async fn outcome(&self, caller: &Caller, of: RequestId) -> Result<RequestOutcome, MemoryError> {
+        self.enter(caller, Permission::MemoryWrite)?;
+        let scope = MemoryScope::of(caller);
+        if let Some(tracked) = self.delivery.queue().find(caller.application.id, of).await? {
+            let write = tracked.write;
+            if write.scope.tenant() != scope.tenant() || !scope.categories().allows(&write.memory.categories) {
+                return Err(MemoryError::RequestNotFound);
             }
-            Err(error) => return Err(error.into()),
-        };
-        self.queue.mark_stored(write.request_id, &memory).await?;
-        Ok(StoredMemory { request_id: write.request_id, memory })
+            return Ok(RequestOutcome { request_id: of, accepted_at: write.accepted_at, state: tracked.state });
+        }
+        if self.bank().capabilities().local {
+            // Such a bank is written to without a queue, under the name of the request.
+            let id = MemoryId::for_request(of);
+            if let Some(memory) = self.bank().get(&scope, &id, self.clock.now()).await? {
+                let accepted_at = memory.created_at;
+                let state = WriteState::Stored(Box::new(memory));
+                return Ok(RequestOutcome { request_id: of, accepted_at, state });
+            }
+        }
+        Err(MemoryError::RequestNotFound)
     }
 
     /// Lists memories, newest first. Needs `memory:read`.
@@ -300,11 +245,11 @@ impl MemoryService {
         category: Option<Category>,
     ) -> Result<(Page, Option<String>), MemoryError> {
         self.enter(caller, Permission::MemoryRead)?;
-        require(self.bank.capabilities().list, Capability::List)?;
+        require(self.bank().capabilities().list, Capability::List)?;
         let scope = MemoryScope::of(caller);
         let after = cursor.map(|cursor| Position::from_cursor(cursor, &scope)).transpose()?;
         let query = ListQuery { limit, after, category, now: self.clock.now() };
-        let page = self.bank.list(&scope, &query).await?;
+        let page = self.bank().list(&scope, &query).await?;
         let next = page.next.as_ref().map(|position| position.to_cursor(&scope));
         self.record(AuditKind::MemoryRead, caller, request, Context::default()).await;
         Ok((page, next))
@@ -316,7 +261,7 @@ impl MemoryService {
     /// [`MemoryError`].
     pub async fn get(&self, caller: &Caller, request: RequestId, id: &MemoryId) -> Result<Memory, MemoryError> {
         self.enter(caller, Permission::MemoryRead)?;
-        let memory = self.bank.get(&MemoryScope::of(caller), id, self.clock.now()).await?;
+        let memory = self.bank().get(&MemoryScope::of(caller), id, self.clock.now()).await?;
         self.record(AuditKind::MemoryRead, caller, request, Context::default()).await;
         memory.ok_or(MemoryError::NotFound)
     }
@@ -333,7 +278,7 @@ impl MemoryService {
         changes: &MemoryChanges,
     ) -> Result<Memory, MemoryError> {
         self.enter(caller, Permission::MemoryWrite)?;
-        let capabilities = self.bank.capabilities();
+        let capabilities = self.bank().capabilities();
         require(capabilities.update, Capability::Update)?;
         require(capabilities.expiry || changes.expires_at.flatten().is_none(), Capability::Expiry)?;
         if changes.is_empty() {
@@ -346,7 +291,9 @@ impl MemoryService {
         if let Some(categories) = &changes.categories {
             check_categories(&scope, categories)?;
         }
-        let memory = self.bank.update(&scope, id, changes, now).await?;
+        let memory = self.bank().update(&scope, id, changes, now).await;
+        self.forget_searches(&scope);
+        let memory = memory?;
         self.record(AuditKind::MemoryUpdated, caller, request, Context::default()).await;
         memory.ok_or(MemoryError::NotFound)
     }
@@ -357,11 +304,21 @@ impl MemoryService {
     /// [`MemoryError`].
     pub async fn delete(&self, caller: &Caller, request: RequestId, id: &MemoryId) -> Result<(), MemoryError> {
         self.enter(caller, Permission::MemoryDelete)?;
-        if !self.bank.delete(&MemoryScope::of(caller), id).await? {
+        let scope = MemoryScope::of(caller);
+        let deleted = self.bank().delete(&scope, id).await;
+        self.forget_searches(&scope);
+        if !deleted? {
             return Err(MemoryError::NotFound);
         }
         self.record(AuditKind::MemoryDeleted, caller, request, Context::default()).await;
         Ok(())
+    }
+
+    /// What was changed, or may have been, must not come back from an earlier answer.
+    fn forget_searches(&self, scope: &MemoryScope) {
+        if let Some(stale) = &self.stale {
+            stale.forget(scope);
+        }
     }
 
     fn enter(&self, caller: &Caller, permission: Permission) -> Result<(), MemoryError> {
@@ -372,6 +329,14 @@ impl MemoryService {
     async fn record(&self, kind: AuditKind, caller: &Caller, request: RequestId, context: Context) {
         let event = AuditEvent::new(kind, self.clock.now()).application(caller.application.id).request(request);
         self.audit.record(&event.context(context)).await;
+    }
+}
+
+fn answer(request_id: RequestId, state: WriteState) -> Result<Created, MemoryError> {
+    match state {
+        WriteState::Stored(memory) => Ok(Created::stored(request_id, *memory)),
+        WriteState::Pending => Ok(Created::Accepted { request_id }),
+        WriteState::Failed(reason) => Err(MemoryBankError::Rejected(reason).into()),
     }
 }
 

@@ -17,7 +17,7 @@ pub use builders::{
 };
 pub use clock::{FixedClock, now};
 pub use entropy::SeededEntropy;
-pub use fakes::{FakeKeyVault, FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer};
+pub use fakes::{FakeKeyVault, FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer, InlineCourier};
 pub use in_memory::{
     InMemoryApplicationRepository, InMemoryAuditLog, InMemoryGrantStore, InMemoryMemoryBank, InMemorySigningKeyStore,
     InMemoryWriteQueue, Outage,

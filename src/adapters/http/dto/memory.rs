@@ -9,7 +9,7 @@ use super::scalar::{DateTime, FreeObject};
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{
     Category, Content, Context, ContextId, CreateMemory, IdempotencyKey, Memory, MemoryChanges, Metadata, Position,
-    Priority, StoredMemory,
+    Priority, RequestOutcome, StoredMemory, WriteState,
 };
 use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
@@ -244,6 +244,64 @@ impl StoredAnswer {
     pub(in super::super) fn for_assistant(mut self) -> Self {
         self.note = fit_into_answer(&mut self.memory);
         self
+    }
+}
+
+/// A memory that is kept and on its way to the memory bank.
+#[derive(Object, Serialize)]
+pub(in super::super) struct AcceptedAnswer {
+    /// Always `accepted`.
+    status: String,
+    /// The request under which it can be asked for: the first one, if this one repeated it.
+    request_id: String,
+    /// What that means, in plain words.
+    message: String,
+}
+
+impl AcceptedAnswer {
+    pub(in super::super) fn new(request_id: RequestId) -> Self {
+        Self {
+            status: "accepted".to_owned(),
+            request_id: request_id.to_string(),
+            message: format!(
+                "The memory is kept and will be stored as soon as the memory bank takes it. There is nothing to send again; \
+                 searches find it already, and GET /api/v1/requests/{request_id} tells how far it has come."
+            ),
+        }
+    }
+}
+
+/// How far a request to store a memory has come.
+#[derive(Object, Serialize)]
+pub(in super::super) struct RequestAnswer {
+    /// `pending`, `stored` or `failed`.
+    status: String,
+    /// The request.
+    request_id: String,
+    /// When it was accepted.
+    accepted_at: DateTime,
+    /// The memory, if it is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<MemoryAnswer>,
+    /// Why it failed, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl From<RequestOutcome> for RequestAnswer {
+    fn from(outcome: RequestOutcome) -> Self {
+        let (status, memory, reason) = match outcome.state {
+            WriteState::Pending => ("pending", None, None),
+            WriteState::Stored(memory) => ("stored", Some((*memory).into()), None),
+            WriteState::Failed(reason) => ("failed", None, Some(reason)),
+        };
+        Self {
+            status: status.to_owned(),
+            request_id: outcome.request_id.to_string(),
+            accepted_at: outcome.accepted_at.into(),
+            memory,
+            reason,
+        }
     }
 }
 

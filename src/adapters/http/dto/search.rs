@@ -10,7 +10,7 @@ use super::memory::{ContextBody, names};
 use super::scalar::{DateTime, FreeObject, PageSize};
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{
-    Category, Context, DateRange, Hit, Limit, MemoryFilter, QueryText, Relevance, SearchMemories, SearchResults,
+    Category, Context, DateRange, Finding, Findings, Limit, MemoryFilter, QueryText, Relevance, SearchMemories,
 };
 use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
@@ -107,8 +107,11 @@ fn end_of(field: &str, text: &str) -> Result<Timestamp, InvalidValue> {
 /// What was found, best first.
 #[derive(Object, Serialize)]
 pub(in super::super) struct SearchAnswer {
-    /// Always `success`.
+    /// `success`, or `stale` if the memory bank is away and this is the answer to the same search some time ago.
     status: String,
+    /// How old a stale answer is, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_seconds: Option<u64>,
     /// Names this request in the log.
     request_id: String,
     /// The results, best first.
@@ -137,12 +140,17 @@ struct SearchResult {
     metadata: FreeObject,
     /// When it was created.
     created_at: DateTime,
+    /// `true` if it is still on its way to the memory bank: it can be relied on, but not yet be read, changed or deleted by
+    /// its id. Left out otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending: Option<bool>,
 }
 
 impl SearchAnswer {
-    pub(in super::super) fn new(request_id: RequestId, found: SearchResults, took: Duration) -> Self {
+    pub(in super::super) fn new(request_id: RequestId, found: Findings, took: Duration) -> Self {
         Self {
-            status: "success".to_owned(),
+            status: if found.stale_for.is_some() { "stale" } else { "success" }.to_owned(),
+            age_seconds: found.stale_for.map(|age| age.as_secs()),
             request_id: request_id.to_string(),
             results: found.hits.into_iter().map(SearchResult::from).collect(),
             total_found: found.total_found,
@@ -166,8 +174,8 @@ impl Shorten for SearchResult {
     }
 }
 
-impl From<Hit> for SearchResult {
-    fn from(hit: Hit) -> Self {
+impl From<Finding> for SearchResult {
+    fn from(Finding { hit, pending }: Finding) -> Self {
         Self {
             memory_id: hit.memory.id.to_string(),
             content: hit.memory.content.as_str().to_owned(),
@@ -175,6 +183,7 @@ impl From<Hit> for SearchResult {
             categories: names(&hit.memory.categories),
             metadata: FreeObject(hit.memory.metadata.as_object().clone()),
             created_at: hit.memory.created_at.into(),
+            pending: pending.then_some(true),
         }
     }
 }

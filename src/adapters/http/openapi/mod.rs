@@ -21,6 +21,7 @@ use super::health::HealthApi;
 use super::me::MeApi;
 use super::memories::MemoriesApi;
 use super::metadata::MetadataApi;
+use super::requests::RequestsApi;
 use super::search::SearchApi;
 use super::table::Document;
 use super::token::TokenApi;
@@ -43,7 +44,7 @@ pub(super) enum Tag {
 
 /// Every operation there is.
 pub(super) fn api() -> impl OpenApi {
-    (SearchApi, MemoriesApi, MeApi, CapabilitiesApi, TokenApi, MetadataApi, HealthApi)
+    (SearchApi, MemoriesApi, RequestsApi, MeApi, CapabilitiesApi, TokenApi, MetadataApi, HealthApi)
 }
 
 /// The OpenAPI document of a service at `public_url`, as JSON that is the same each time.

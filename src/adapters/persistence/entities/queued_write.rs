@@ -19,6 +19,12 @@ pub struct Model {
     pub state: String,
     pub stored_memory: Option<String>,
     pub failure: Option<String>,
+    pub position: i64,
+    pub attempts: i64,
+    pub next_attempt_at: i64,
+    pub lease_id: Option<Uuid>,
+    pub lease_until: i64,
+    pub last_error: Option<String>,
 }
 
 /// Without the memory.

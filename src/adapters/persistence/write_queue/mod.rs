@@ -1,20 +1,27 @@
 //! Accepted writes, until the bank has them and their idempotency keys are forgotten.
 
+mod accepting;
+mod claiming;
 mod document;
+mod rows;
 
 use async_trait::async_trait;
-use sea_orm::sea_query::ExprTrait;
-use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue, ColumnTrait, Condition, DbErr, EntityTrait, QueryFilter};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ActiveValue, ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use uuid::Uuid;
 
 use super::database::Database;
 use super::entities::queued_write::{self, Column};
 use super::error::storage_error;
 use super::row::Row;
 use super::sweep::sweep;
-use crate::domain::ids::{ApplicationId, RequestId, UserId};
-use crate::domain::memories::{Acceptance, IdempotencyKey, Memory, MemoryScope, QueuedWrite, WriteQueue, WriteState};
+use crate::domain::ids::{ApplicationId, RequestId};
+use crate::domain::memories::{
+    Acceptance, Claim, Lease, Line, Memory, MemoryScope, QueueStatistics, QueuedWrite, TrackedWrite, Undelivered,
+    WriteQueue,
+};
 use crate::domain::system::{StorageError, Timestamp};
+use accepting::Tried;
 use document::MemoryDocument;
 
 const WRITES: &str = "queued_writes";
@@ -41,48 +48,103 @@ impl SeaOrmWriteQueue {
         Self { database }
     }
 
-    async fn find_same(&self, write: &QueuedWrite) -> Result<Option<queued_write::Model>, DbErr> {
-        let of_key = write.idempotency_key.as_ref().map(|key| {
-            Condition::all()
-                .add(Column::ApplicationId.eq(write.application_id.as_uuid()))
-                .add(Column::Tenant.eq(write.scope.tenant()))
-                .add(Column::IdempotencyKey.eq(key.as_str()))
-        });
-        let same = Condition::any().add(Column::RequestId.eq(write.request_id.as_uuid())).add_option(of_key);
-        // From the writer, on whose side of SQLite the write is that was in the way.
-        queued_write::Entity::find().filter(same).one(self.database.writer()).await
+    async fn try_retry(&self, request: RequestId, now: Timestamp) -> Result<bool, DbErr> {
+        let transaction = self.database.begin().await?;
+        let dead = queued_write::Entity::find_by_id(request.as_uuid()).filter(Column::State.eq(FAILED));
+        let Some(dead) = dead.one(&transaction).await? else { return Ok(false) };
+        accepting::lock_tenant_named(&transaction, &dead.tenant).await?;
+        let change = queued_write::ActiveModel {
+            state: ActiveValue::Set(PENDING.to_owned()),
+            failure: ActiveValue::Set(None),
+            position: ActiveValue::Set(accepting::end_of_line(&transaction, &dead.tenant).await?),
+            // It was sent before.
+            attempts: ActiveValue::Set(1),
+            next_attempt_at: ActiveValue::Set(now.unix_millis()),
+            lease_id: ActiveValue::Set(None),
+            lease_until: ActiveValue::Set(0),
+            ..Default::default()
+        };
+        let changed = queued_write::Entity::update_many()
+            .set(change)
+            .filter(Column::RequestId.eq(request.as_uuid()))
+            .filter(Column::State.eq(FAILED))
+            .exec(&transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(changed.rows_affected > 0)
     }
+
+    async fn try_statistics(&self) -> Result<Vec<(String, i64, Option<i64>)>, DbErr> {
+        queued_write::Entity::find()
+            .filter(Column::State.is_in([PENDING, FAILED]))
+            .select_only()
+            .column(Column::State)
+            .column_as(Column::RequestId.count(), "writes")
+            .column_as(Column::AcceptedAt.min(), "oldest")
+            .group_by(Column::State)
+            .into_tuple()
+            .all(self.database.reader())
+            .await
+    }
+}
+
+/// The later of the moment that a row has and this one.
+fn at_least(column: Column, at: Timestamp) -> sea_orm::sea_query::SimpleExpr {
+    let at = at.unix_millis();
+    Expr::case(Expr::col(column).lt(at), Expr::value(at)).finally(Expr::col(column)).into()
+}
+
+/// PostgreSQL has no NUL in its texts, and a reason is the bank's own.
+fn without_nul(reason: &str) -> String {
+    reason.replace('\0', "\u{fffd}")
 }
 
 #[async_trait]
 impl WriteQueue for SeaOrmWriteQueue {
-    async fn accept(&self, write: &QueuedWrite) -> Result<Acceptance, StorageError> {
+    async fn accept(&self, write: &QueuedWrite, line: Line, lease: Lease) -> Result<Acceptance, StorageError> {
         for _ in 0..ATTEMPTS {
-            let inserted = queued_write::Entity::insert(new_row(write))
-                .on_conflict(OnConflict::new().do_nothing().to_owned())
-                .exec_without_returning(self.database.writer())
-                .await
-                .map_err(storage_error(WRITES))?;
-            if inserted > 0 {
-                return Ok(Acceptance::Accepted);
-            }
-            if let Some(known) = self.find_same(write).await.map_err(storage_error(WRITES))? {
-                let (write, state) = read_write(&known)?;
-                return Ok(Acceptance::Known { write: Box::new(write), state });
+            match self.try_accept(write, line, lease).await.map_err(storage_error(WRITES))? {
+                Tried::Inserted(turn) => return Ok(Acceptance::Accepted(turn)),
+                Tried::Known(model) => {
+                    let TrackedWrite { write, state, .. } = rows::read_tracked(&model)?;
+                    return Ok(Acceptance::Known { write: Box::new(write), state });
+                }
+                Tried::Full => return Ok(Acceptance::Full),
+                Tried::Gone => {}
             }
         }
         Err(StorageError::Unavailable("the writes of this idempotency key change too fast to be read".into()))
     }
 
-    async fn mark_stored(&self, request: RequestId, memory: &Memory) -> Result<(), StorageError> {
+    async fn claim(&self, now: Timestamp, lease: Lease, limit: u32) -> Result<Vec<Claim>, StorageError> {
+        let models = self.claim_rows(now, lease, limit).await.map_err(storage_error(WRITES))?;
+        let mut claims = Vec::with_capacity(models.len());
+        for model in &models {
+            match rows::read_claim(model, lease) {
+                Ok(claim) => claims.push(claim),
+                // One row that cannot be must not keep the others from being delivered; it stays for an operator to see.
+                Err(error) => tracing::error!(error = %error, "a queued write cannot be read, so it is not delivered"),
+            }
+        }
+        Ok(claims)
+    }
+
+    async fn mark_stored(
+        &self,
+        request: RequestId,
+        memory: &Memory,
+        keep_until: Timestamp,
+    ) -> Result<(), StorageError> {
         let outcome = queued_write::ActiveModel {
             state: ActiveValue::Set(STORED.to_owned()),
             stored_memory: ActiveValue::Set(Some(MemoryDocument::from(memory).to_json())),
             failure: ActiveValue::Set(None),
+            last_error: ActiveValue::Set(None),
             ..Default::default()
         };
         queued_write::Entity::update_many()
             .set(outcome)
+            .col_expr(Column::KeepUntil, at_least(Column::KeepUntil, keep_until))
             .filter(Column::RequestId.eq(request.as_uuid()))
             .exec(self.database.writer())
             .await
@@ -90,15 +152,16 @@ impl WriteQueue for SeaOrmWriteQueue {
             .map_err(storage_error(WRITES))
     }
 
-    async fn mark_failed(&self, request: RequestId, reason: &str) -> Result<(), StorageError> {
+    async fn mark_failed(&self, request: RequestId, reason: &str, keep_until: Timestamp) -> Result<(), StorageError> {
         let outcome = queued_write::ActiveModel {
             state: ActiveValue::Set(FAILED.to_owned()),
-            // PostgreSQL has no NUL in its texts, and the reason is the bank's own.
-            failure: ActiveValue::Set(Some(reason.replace('\0', "\u{fffd}"))),
+            failure: ActiveValue::Set(Some(without_nul(reason))),
+            last_error: ActiveValue::Set(None),
             ..Default::default()
         };
         queued_write::Entity::update_many()
             .set(outcome)
+            .col_expr(Column::KeepUntil, at_least(Column::KeepUntil, keep_until))
             .filter(Column::RequestId.eq(request.as_uuid()))
             // Of two who deliver one write, the one that succeeded is right.
             .filter(Column::State.ne(STORED))
@@ -108,57 +171,100 @@ impl WriteQueue for SeaOrmWriteQueue {
             .map_err(storage_error(WRITES))
     }
 
+    async fn reschedule(
+        &self,
+        request: RequestId,
+        lease: Uuid,
+        next_attempt_at: Timestamp,
+        reason: &str,
+    ) -> Result<(), StorageError> {
+        let change = queued_write::ActiveModel {
+            next_attempt_at: ActiveValue::Set(next_attempt_at.unix_millis()),
+            lease_id: ActiveValue::Set(None),
+            lease_until: ActiveValue::Set(0),
+            last_error: ActiveValue::Set(Some(without_nul(reason))),
+            ..Default::default()
+        };
+        queued_write::Entity::update_many()
+            .set(change)
+            .filter(Column::RequestId.eq(request.as_uuid()))
+            .filter(Column::State.eq(PENDING))
+            .filter(Column::LeaseId.eq(lease))
+            .exec(self.database.writer())
+            .await
+            .map(drop)
+            .map_err(storage_error(WRITES))
+    }
+
+    async fn find(&self, application: ApplicationId, request: RequestId) -> Result<Option<TrackedWrite>, StorageError> {
+        let found = queued_write::Entity::find_by_id(request.as_uuid())
+            .filter(Column::ApplicationId.eq(application.as_uuid()))
+            .one(self.database.reader())
+            .await
+            .map_err(storage_error(WRITES))?;
+        found.as_ref().map(rows::read_tracked).transpose()
+    }
+
+    async fn pending(&self, scope: &MemoryScope, limit: u32) -> Result<Vec<QueuedWrite>, StorageError> {
+        let found = queued_write::Entity::find()
+            .filter(Column::Tenant.eq(scope.tenant()))
+            .filter(Column::State.eq(PENDING))
+            .order_by_desc(Column::Position)
+            .order_by_desc(Column::RequestId)
+            .limit(u64::from(limit))
+            .all(self.database.reader())
+            .await
+            .map_err(storage_error(WRITES))?;
+        found.iter().map(|model| Ok(rows::read_tracked(model)?.write)).collect()
+    }
+
+    async fn list(&self, which: Undelivered, limit: u32) -> Result<Vec<TrackedWrite>, StorageError> {
+        let state = match which {
+            Undelivered::Pending => PENDING,
+            Undelivered::Failed => FAILED,
+        };
+        let found = queued_write::Entity::find()
+            .filter(Column::State.eq(state))
+            .order_by_asc(Column::AcceptedAt)
+            .order_by_asc(Column::RequestId)
+            .limit(u64::from(limit))
+            .all(self.database.reader())
+            .await
+            .map_err(storage_error(WRITES))?;
+        found.iter().map(rows::read_tracked).collect()
+    }
+
+    async fn retry(&self, request: RequestId, now: Timestamp) -> Result<bool, StorageError> {
+        self.try_retry(request, now).await.map_err(storage_error(WRITES))
+    }
+
+    async fn drop_failed(&self, request: RequestId) -> Result<bool, StorageError> {
+        let dropped = queued_write::Entity::delete_many()
+            .filter(Column::RequestId.eq(request.as_uuid()))
+            .filter(Column::State.eq(FAILED))
+            .exec(self.database.writer())
+            .await
+            .map_err(storage_error(WRITES))?;
+        Ok(dropped.rows_affected > 0)
+    }
+
+    async fn statistics(&self) -> Result<QueueStatistics, StorageError> {
+        let mut statistics = QueueStatistics::default();
+        for (state, writes, oldest) in self.try_statistics().await.map_err(storage_error(WRITES))? {
+            let writes = u64::try_from(writes).unwrap_or(0);
+            if state == PENDING {
+                statistics.pending = writes;
+                let row = Row::new(WRITES, "the oldest pending");
+                statistics.oldest_pending = row.optional_timestamp("accepted_at", oldest)?;
+            } else {
+                statistics.failed = writes;
+            }
+        }
+        Ok(statistics)
+    }
+
     async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
         let due = Column::State.ne(PENDING).and(Column::KeepUntil.lt(now.unix_millis()));
         sweep(self.database.writer(), WRITES, &["request_id"], due, limit).await.map_err(storage_error(WRITES))
     }
-}
-
-fn new_row(write: &QueuedWrite) -> queued_write::ActiveModel {
-    queued_write::ActiveModel {
-        request_id: ActiveValue::Set(write.request_id.as_uuid()),
-        application_id: ActiveValue::Set(write.application_id.as_uuid()),
-        space: ActiveValue::Set(write.scope.space().to_string()),
-        person_id: ActiveValue::Set(write.scope.person().map(UserId::as_uuid)),
-        tenant: ActiveValue::Set(write.scope.tenant()),
-        idempotency_key: ActiveValue::Set(write.idempotency_key.as_ref().map(|key| key.as_str().to_owned())),
-        fingerprint: ActiveValue::Set(write.fingerprint.to_vec()),
-        memory: ActiveValue::Set(MemoryDocument::from(&write.memory).to_json()),
-        accepted_at: ActiveValue::Set(write.accepted_at.unix_millis()),
-        keep_until: ActiveValue::Set(write.keep_until.unix_millis()),
-        state: ActiveValue::Set(PENDING.to_owned()),
-        stored_memory: ActiveValue::Set(None),
-        failure: ActiveValue::Set(None),
-    }
-}
-
-fn read_write(model: &queued_write::Model) -> Result<(QueuedWrite, WriteState), StorageError> {
-    let row = Row::new(WRITES, model.request_id);
-    let state = match (model.state.as_str(), &model.stored_memory, &model.failure) {
-        (PENDING, None, None) => WriteState::Pending,
-        (STORED, Some(memory), None) => {
-            WriteState::Stored(Box::new(MemoryDocument::parse(&row, "stored_memory", memory)?.into_memory(&row)?))
-        }
-        (FAILED, None, Some(reason)) => WriteState::Failed(reason.clone()),
-        _ => return Err(row.inconsistent("columns state, stored_memory and failure do not fit together")),
-    };
-    let idempotency_key = model.idempotency_key.clone().map(|key| {
-        IdempotencyKey::try_from(key)
-            .map_err(|error| row.inconsistent(format!("column idempotency_key {}", error.problem())))
-    });
-    let write = QueuedWrite {
-        request_id: RequestId::from_uuid(model.request_id),
-        application_id: ApplicationId::from_uuid(model.application_id),
-        scope: MemoryScope::from_stored(row.parse("space", &model.space)?, model.person_id.map(UserId::from_uuid)),
-        idempotency_key: idempotency_key.transpose()?,
-        fingerprint: model
-            .fingerprint
-            .as_slice()
-            .try_into()
-            .map_err(|_| row.inconsistent("column fingerprint is not 32 bytes long"))?,
-        memory: MemoryDocument::parse(&row, "memory", &model.memory)?.into_new_memory(&row)?,
-        accepted_at: row.timestamp("accepted_at", model.accepted_at)?,
-        keep_until: row.timestamp("keep_until", model.keep_until)?,
-    };
-    Ok((write, state))
 }

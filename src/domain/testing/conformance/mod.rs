@@ -102,7 +102,7 @@ mod tests {
             ("secret_hasher", &[include_str!("secret_hasher.rs")]),
             ("token_issuer", &[include_str!("token_issuer.rs")]),
             ("signing_key_store", &[include_str!("signing_key_store.rs")]),
-            ("write_queue", &[include_str!("write_queue.rs")]),
+            ("write_queue", &[include_str!("write_queue/mod.rs"), include_str!("write_queue/delivering.rs")]),
             (
                 "memory_bank",
                 &[

@@ -3,24 +3,45 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::{Outage, at_most, lock};
-use crate::ids::RequestId;
-use crate::memories::{Acceptance, Memory, MemoryScope, QueuedWrite, WriteQueue, WriteState};
+use crate::ids::{ApplicationId, RequestId};
+use crate::memories::{
+    Acceptance, Claim, Lease, Line, Memory, MemoryScope, QueueStatistics, QueuedWrite, TrackedWrite, Turn, Undelivered,
+    WriteQueue, WriteState,
+};
 use crate::system::{StorageError, Timestamp};
 
 /// Keeps accepted writes in memory.
 #[derive(Debug, Default)]
 pub struct InMemoryWriteQueue {
-    writes: Mutex<Vec<(QueuedWrite, WriteState)>>,
+    /// In the order of their scopes' lines.
+    writes: Mutex<Vec<Entry>>,
     outage: Outage,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    tracked: TrackedWrite,
+    lease: Option<Lease>,
+}
+
+impl Entry {
+    fn is_pending(&self) -> bool {
+        self.tracked.state == WriteState::Pending
+    }
+
+    fn is_of(&self, tenant: &str) -> bool {
+        self.tracked.write.scope.tenant() == tenant
+    }
 }
 
 impl InMemoryWriteQueue {
     /// Every write that is remembered, oldest first, and how far it has come.
     #[must_use]
     pub fn writes(&self) -> Vec<(QueuedWrite, WriteState)> {
-        lock(&self.writes).clone()
+        lock(&self.writes).iter().map(|entry| (entry.tracked.write.clone(), entry.tracked.state.clone())).collect()
     }
 
     /// The switch that makes it fail.
@@ -29,51 +50,198 @@ impl InMemoryWriteQueue {
         self.outage.clone()
     }
 
-    fn set_state(&self, request: RequestId, new: &WriteState) {
-        for (_, state) in lock(&self.writes).iter_mut().filter(|(write, _)| write.request_id == request) {
-            *state = new.clone();
+    fn change(&self, request: RequestId, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = lock(&self.writes).iter_mut().find(|entry| entry.tracked.write.request_id == request) {
+            change(entry);
         }
     }
 }
 
 fn is_same_write(one: &QueuedWrite, other: &QueuedWrite) -> bool {
-    one.idempotency_key.is_some()
-        && one.idempotency_key == other.idempotency_key
-        && one.application_id == other.application_id
-        && one.scope.tenant() == other.scope.tenant()
+    one.request_id == other.request_id
+        || one.idempotency_key.is_some()
+            && one.idempotency_key == other.idempotency_key
+            && one.application_id == other.application_id
+            && one.scope.tenant() == other.scope.tenant()
 }
 
 #[async_trait]
 impl WriteQueue for InMemoryWriteQueue {
-    async fn accept(&self, write: &QueuedWrite) -> Result<Acceptance, StorageError> {
+    async fn accept(&self, write: &QueuedWrite, line: Line, lease: Lease) -> Result<Acceptance, StorageError> {
         self.outage.check()?;
         let mut writes = lock(&self.writes);
-        if let Some((known, state)) = writes.iter().find(|(known, _)| is_same_write(known, write)) {
-            return Ok(Acceptance::Known { write: Box::new(known.clone()), state: state.clone() });
+        if let Some(Entry { tracked, .. }) = writes.iter().find(|entry| is_same_write(&entry.tracked.write, write)) {
+            return Ok(Acceptance::Known { write: Box::new(tracked.write.clone()), state: tracked.state.clone() });
         }
+        let tenant = write.scope.tenant();
+        let head = writes.iter().find(|entry| entry.is_pending() && entry.is_of(&tenant));
+        let turn = match (line, head) {
+            (Line::InOrder { capacity }, _)
+                if writes.iter().filter(|entry| entry.is_pending()).count() >= at_most(capacity) =>
+            {
+                return Ok(Acceptance::Full);
+            }
+            (Line::Beside, _) | (Line::InOrder { .. }, None) => Turn::Now,
+            (_, Some(head)) if head.tracked.next_attempt_at > write.accepted_at => Turn::Later,
+            (_, Some(_)) => Turn::Soon,
+        };
         let mut write = write.clone();
         write.scope = MemoryScope::from_stored(write.scope.space().clone(), write.scope.person());
-        writes.push((write, WriteState::Pending));
-        Ok(Acceptance::Accepted)
+        let is_leased = turn == Turn::Now;
+        let next_attempt_at = write.accepted_at;
+        let (state, last_error) = (WriteState::Pending, None);
+        let tracked = TrackedWrite { write, state, attempts: u32::from(is_leased), next_attempt_at, last_error };
+        writes.push(Entry { tracked, lease: is_leased.then_some(lease) });
+        Ok(Acceptance::Accepted(turn))
     }
 
-    async fn mark_stored(&self, request: RequestId, memory: &Memory) -> Result<(), StorageError> {
+    async fn claim(&self, now: Timestamp, lease: Lease, limit: u32) -> Result<Vec<Claim>, StorageError> {
         self.outage.check()?;
-        self.set_state(request, &WriteState::Stored(Box::new(memory.clone())));
+        let mut writes = lock(&self.writes);
+        let mut seen = std::collections::HashSet::new();
+        let mut due: Vec<&mut Entry> = writes
+            .iter_mut()
+            .filter(|entry| entry.is_pending() && seen.insert(entry.tracked.write.scope.tenant()))
+            .filter(|entry| entry.tracked.next_attempt_at <= now && entry.lease.is_none_or(|held| held.until <= now))
+            .collect();
+        due.sort_by_key(|entry| entry.tracked.next_attempt_at);
+        Ok(due
+            .into_iter()
+            .take(at_most(limit))
+            .map(|entry| {
+                entry.lease = Some(lease);
+                entry.tracked.attempts += 1;
+                Claim { write: entry.tracked.write.clone(), lease, attempt: entry.tracked.attempts }
+            })
+            .collect())
+    }
+
+    async fn mark_stored(
+        &self,
+        request: RequestId,
+        memory: &Memory,
+        keep_until: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.outage.check()?;
+        self.change(request, |Entry { tracked, lease }| {
+            *lease = None;
+            tracked.state = WriteState::Stored(Box::new(memory.clone()));
+            tracked.last_error = None;
+            tracked.write.keep_until = tracked.write.keep_until.max(keep_until);
+        });
         Ok(())
     }
 
-    async fn mark_failed(&self, request: RequestId, reason: &str) -> Result<(), StorageError> {
+    async fn mark_failed(&self, request: RequestId, reason: &str, keep_until: Timestamp) -> Result<(), StorageError> {
         self.outage.check()?;
-        self.set_state(request, &WriteState::Failed(reason.to_owned()));
+        self.change(request, |Entry { tracked, lease }| {
+            if !matches!(tracked.state, WriteState::Stored(_)) {
+                *lease = None;
+                tracked.state = WriteState::Failed(reason.to_owned());
+                tracked.last_error = None;
+                tracked.write.keep_until = tracked.write.keep_until.max(keep_until);
+            }
+        });
         Ok(())
+    }
+
+    async fn reschedule(
+        &self,
+        request: RequestId,
+        lease: Uuid,
+        next_attempt_at: Timestamp,
+        reason: &str,
+    ) -> Result<(), StorageError> {
+        self.outage.check()?;
+        self.change(request, |entry| {
+            if entry.is_pending() && entry.lease.is_some_and(|held| held.id == lease) {
+                entry.lease = None;
+                entry.tracked.next_attempt_at = next_attempt_at;
+                entry.tracked.last_error = Some(reason.to_owned());
+            }
+        });
+        Ok(())
+    }
+
+    async fn find(&self, application: ApplicationId, request: RequestId) -> Result<Option<TrackedWrite>, StorageError> {
+        self.outage.check()?;
+        let writes = lock(&self.writes);
+        let mut tracked = writes.iter().map(|entry| &entry.tracked);
+        Ok(tracked
+            .find(|tracked| tracked.write.request_id == request && tracked.write.application_id == application)
+            .cloned())
+    }
+
+    async fn pending(&self, scope: &MemoryScope, limit: u32) -> Result<Vec<QueuedWrite>, StorageError> {
+        self.outage.check()?;
+        let (writes, tenant) = (lock(&self.writes), scope.tenant());
+        let newest_first = writes.iter().rev().filter(|entry| entry.is_pending() && entry.is_of(&tenant));
+        Ok(newest_first.take(at_most(limit)).map(|entry| entry.tracked.write.clone()).collect())
+    }
+
+    async fn list(&self, which: Undelivered, limit: u32) -> Result<Vec<TrackedWrite>, StorageError> {
+        self.outage.check()?;
+        let writes = lock(&self.writes);
+        let is_one = |tracked: &&TrackedWrite| match which {
+            Undelivered::Pending => tracked.state == WriteState::Pending,
+            Undelivered::Failed => matches!(tracked.state, WriteState::Failed(_)),
+        };
+        let mut listed: Vec<TrackedWrite> = writes.iter().map(|entry| &entry.tracked).filter(is_one).cloned().collect();
+        listed.sort_by_key(|tracked| (tracked.write.accepted_at, tracked.write.request_id));
+        listed.truncate(at_most(limit));
+        Ok(listed)
+    }
+
+    async fn retry(&self, request: RequestId, now: Timestamp) -> Result<bool, StorageError> {
+        self.outage.check()?;
+        let mut writes = lock(&self.writes);
+        let Some(index) = writes.iter().position(|entry| {
+            entry.tracked.write.request_id == request && matches!(entry.tracked.state, WriteState::Failed(_))
+        }) else {
+            return Ok(false);
+        };
+        let mut entry = writes.remove(index);
+        entry.tracked.state = WriteState::Pending;
+        entry.tracked.next_attempt_at = now;
+        entry.tracked.attempts = 1;
+        writes.push(entry);
+        Ok(true)
+    }
+
+    async fn drop_failed(&self, request: RequestId) -> Result<bool, StorageError> {
+        self.outage.check()?;
+        let mut writes = lock(&self.writes);
+        let before = writes.len();
+        writes.retain(|entry| {
+            entry.tracked.write.request_id != request || !matches!(entry.tracked.state, WriteState::Failed(_))
+        });
+        Ok(writes.len() < before)
+    }
+
+    async fn statistics(&self) -> Result<QueueStatistics, StorageError> {
+        self.outage.check()?;
+        let writes = lock(&self.writes);
+        let mut statistics = QueueStatistics::default();
+        for Entry { tracked, .. } in writes.iter() {
+            match tracked.state {
+                WriteState::Pending => {
+                    statistics.pending += 1;
+                    let accepted_at = tracked.write.accepted_at;
+                    let oldest = statistics.oldest_pending.map_or(accepted_at, |oldest| oldest.min(accepted_at));
+                    statistics.oldest_pending = Some(oldest);
+                }
+                WriteState::Failed(_) => statistics.failed += 1,
+                WriteState::Stored(_) => {}
+            }
+        }
+        Ok(statistics)
     }
 
     async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
         self.outage.check()?;
         let mut swept = 0;
-        lock(&self.writes).retain(|(write, state)| {
-            let is_over = *state != WriteState::Pending && write.keep_until < now && swept < at_most(limit);
+        lock(&self.writes).retain(|entry| {
+            let is_over = !entry.is_pending() && entry.tracked.write.keep_until < now && swept < at_most(limit);
             swept += usize::from(is_over);
             !is_over
         });

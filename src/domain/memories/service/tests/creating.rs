@@ -39,7 +39,7 @@ async fn a_memory_is_stored_with_all_it_was_given_and_where_it_came_from() {
             updated_at: now(),
             expires_at: Some(after(1)),
         };
-        assert_eq!(stored, StoredMemory { request_id: request, memory: expected.clone() });
+        assert_eq!(stored, Created::stored(request, expected.clone()));
         let scope = MemoryScope::of(&harness.caller);
         assert_eq!(harness.bank.get(&scope, &expected.id, now()).await.unwrap(), Some(expected));
         let event = AuditEvent::new(AuditKind::MemoryCreated, now())
@@ -189,20 +189,20 @@ async fn a_key_means_nothing_to_other_applications_and_persons() {
 }
 
 #[tokio::test]
-async fn a_write_that_was_accepted_and_not_delivered_is_delivered_by_its_repetition() {
-    let harness = Harness::new();
-    let first = request();
-    harness.bank.outage().begin();
-    let refused = harness.service.create(&harness.caller, first, keyed("x", "k")).await;
-    assert!(matches!(refused, Err(MemoryError::Bank(MemoryBankError::Unavailable { .. }))), "{refused:?}");
-    assert!(matches!(&harness.queue.writes()[..], [(_, WriteState::Pending)]));
-    harness.bank.outage().end();
-    harness.clock.advance(Duration::from_mins(1));
-    let stored = harness.create(keyed("x", "k")).await.unwrap();
-    assert_eq!((stored.request_id, &stored.memory.id), (first, &MemoryId::for_request(first)));
-    assert_eq!(stored.memory.created_at, now(), "it is as old as the first request");
-    assert_eq!(harness.bank.len(), 1);
-    assert!(matches!(&harness.queue.writes()[..], [(_, WriteState::Stored(_))]));
+async fn a_write_that_was_accepted_while_the_bank_was_away_is_delivered_later() {
+    for harness in [Harness::new(), Harness::remote()] {
+        harness.bank.outage().begin();
+        let first = harness.accepted(keyed("x", "k")).await;
+        assert_eq!(harness.accepted(keyed("x", "k")).await, first, "a repetition has the same answer");
+        assert_eq!(harness.audit.recorded().len(), 2);
+        harness.bank.outage().end();
+        harness.clock.advance(Duration::from_mins(1));
+        assert_eq!(harness.courier.work().await, 1);
+        let stored = harness.create(keyed("x", "k")).await.unwrap();
+        assert_eq!((stored.request_id, &stored.memory.id), (first, &MemoryId::for_request(first)));
+        assert_eq!(stored.memory.created_at, now(), "it is as old as the first request");
+        assert_eq!(harness.bank.len(), 1);
+    }
 }
 
 #[tokio::test]
@@ -216,13 +216,15 @@ async fn a_write_that_was_delivered_and_not_noted_creates_no_second_memory() {
             Ok(())
         }
     };
-    harness.service.bank = Arc::new(HookedBank { inner: harness.bank.clone(), after_create });
-    let refused = harness.create(keyed("x", "k")).await;
-    assert!(matches!(refused, Err(MemoryError::Storage(_))), "{refused:?}");
+    harness.replace_bank(Arc::new(HookedBank { inner: harness.bank.clone(), after_create }));
+    let request = harness.accepted(keyed("x", "k")).await;
     assert_eq!(harness.bank.len(), 1);
     outage.end();
-    harness.service.bank = harness.bank.clone();
-    harness.create(keyed("x", "k")).await.unwrap();
+    harness.replace_bank(harness.bank.clone());
+    assert_eq!(harness.courier.work().await, 0, "its lease is still good");
+    harness.clock.advance(Duration::from_mins(1));
+    assert_eq!(harness.courier.work().await, 1);
+    assert_eq!(harness.create(keyed("x", "k")).await.unwrap().request_id, request);
     assert_eq!(harness.bank.len(), 1);
 }
 
@@ -230,12 +232,12 @@ async fn a_write_that_was_delivered_and_not_noted_creates_no_second_memory() {
 async fn what_the_bank_rejects_stays_rejected() {
     let mut harness = Harness::remote();
     let after_create = || Err(MemoryBankError::Rejected("too long for this bank".to_owned()));
-    harness.service.bank = Arc::new(HookedBank { inner: harness.bank.clone(), after_create });
+    harness.replace_bank(Arc::new(HookedBank { inner: harness.bank.clone(), after_create }));
     for _ in 0..2 {
         let refused = harness.create(keyed("x", "k")).await;
         let Err(MemoryError::Bank(MemoryBankError::Rejected(reason))) = refused else { panic!("{refused:?}") };
         assert_eq!(reason, "too long for this bank");
-        harness.service.bank = harness.bank.clone();
+        harness.replace_bank(harness.bank.clone());
     }
     assert!(matches!(&harness.queue.writes()[..], [(_, WriteState::Failed(_))]));
     assert_eq!(harness.audit.recorded(), []);

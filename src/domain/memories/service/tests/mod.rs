@@ -1,15 +1,22 @@
 //! The memory service on in-memory ports.
 
 mod creating;
+mod queueing;
 mod reading;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::*;
 use crate::applications::{Application, Permissions};
+use crate::memories::{
+    DeliveryPolicy, Fingerprint, MemoryFilter, Metadata, Priority, Relevance, SearchResults, StoredMemory,
+};
+use crate::oauth::MissingPermission;
 use crate::testing::{
-    FakeRateLimiter, FixedClock, InMemoryAuditLog, InMemoryMemoryBank, InMemoryWriteQueue, application, caller,
-    content, unique,
+    FakeRateLimiter, FixedClock, InMemoryAuditLog, InMemoryMemoryBank, InMemoryWriteQueue, InlineCourier,
+    SeededEntropy, application, caller, content, unique,
 };
 
 /// A memory service, one caller, and all that stands behind it.
@@ -19,6 +26,7 @@ struct Harness {
     queue: Arc<InMemoryWriteQueue>,
     limiter: Arc<FakeRateLimiter>,
     audit: Arc<InMemoryAuditLog>,
+    courier: InlineCourier,
     service: MemoryService,
     caller: Caller,
 }
@@ -47,15 +55,32 @@ impl Harness {
         let queue = Arc::new(InMemoryWriteQueue::default());
         let limiter = Arc::new(FakeRateLimiter::unlimited());
         let audit = Arc::new(InMemoryAuditLog::default());
-        let service = MemoryService::new(
+        let delivery = Arc::new(Delivery::new(
             bank.clone(),
             queue.clone(),
+            Arc::new(clock.clone()),
+            Arc::new(SeededEntropy::default()),
+            DeliveryPolicy { capacity: 3, ..DeliveryPolicy::default() },
+        ));
+        let courier = InlineCourier::new(delivery.clone());
+        let service = MemoryService::new(
+            delivery,
+            Arc::new(courier.clone()),
             limiter.clone(),
             DEFAULT_LIMIT.try_into().unwrap(),
             audit.clone(),
             Arc::new(clock.clone()),
         );
-        Self { clock, bank, queue, limiter, audit, service, caller: caller(&application()) }
+        Self { clock, bank, queue, limiter, audit, courier, service, caller: caller(&application()) }
+    }
+
+    /// From now on this bank stands behind the service.
+    fn replace_bank(&mut self, bank: Arc<dyn MemoryBank>) {
+        let (clock, entropy) = (Arc::new(self.clock.clone()), Arc::new(SeededEntropy::new(unique().as_u64_pair().0)));
+        let delivery = Delivery::new(bank, self.queue.clone(), clock, entropy, *self.service.delivery.policy());
+        self.service.delivery = Arc::new(delivery);
+        self.courier = InlineCourier::new(self.service.delivery.clone());
+        self.service.courier = Arc::new(self.courier.clone());
     }
 
     /// The same behind a limiter that lets so many requests through.
@@ -72,8 +97,20 @@ impl Harness {
         caller(&application)
     }
 
+    /// A memory that the bank takes at once, or an error.
     async fn create(&self, create: CreateMemory) -> Result<StoredMemory, MemoryError> {
-        self.service.create(&self.caller, request(), create).await
+        match self.service.create(&self.caller, request(), create).await? {
+            Created::Stored(stored) => Ok(*stored),
+            Created::Accepted { request_id } => panic!("{request_id} was only accepted"),
+        }
+    }
+
+    /// The request that a memory waits under which the bank does not take at once.
+    async fn accepted(&self, create: CreateMemory) -> RequestId {
+        match self.service.create(&self.caller, request(), create).await.unwrap() {
+            Created::Accepted { request_id } => request_id,
+            Created::Stored(stored) => panic!("{} was stored", stored.request_id),
+        }
     }
 
     async fn created(&self, text: &str) -> Memory {

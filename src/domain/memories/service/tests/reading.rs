@@ -61,7 +61,7 @@ async fn a_search_finds_in_the_callers_scope_and_is_recorded_without_its_words()
     let request = request();
     let asked = SearchMemories { context: context("g-1", "c-1"), ..search("What is Tom allergic to?") };
     let results = harness.service.search(&harness.caller, request, asked).await.unwrap();
-    assert_eq!(results.hits.into_iter().map(|hit| hit.memory).collect::<Vec<_>>(), [memory]);
+    assert_eq!(results.hits.into_iter().map(|found| found.hit.memory).collect::<Vec<_>>(), [memory]);
     let event = AuditEvent::new(AuditKind::MemoriesSearched, now())
         .application(harness.caller.application.id)
         .request(request)
@@ -69,7 +69,7 @@ async fn a_search_finds_in_the_callers_scope_and_is_recorded_without_its_words()
     assert_eq!(harness.audit.recorded()[1..], [event]);
     let stranger = caller(&application());
     let results = harness.service.search(&stranger, request, search("Tom")).await.unwrap();
-    assert_eq!(results, SearchResults::default());
+    assert_eq!(results, Findings::default());
 }
 
 #[tokio::test]

@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use serde_json::json;
 
+mod delivering;
+
+pub use delivering::*;
+
 use super::Fixture;
 use crate::ids::{ApplicationId, MemoryId, RequestId};
 use crate::memories::{
-    Acceptance, IdempotencyKey, Memory, Metadata, NewMemory, Priority, QueuedWrite, WriteQueue, WriteState,
+    Acceptance, IdempotencyKey, Lease, Line, Memory, Metadata, NewMemory, Priority, QueuedWrite, Turn, WriteQueue,
+    WriteState,
 };
 use crate::testing::{
     categories, content, context, metadata, now, queued_write, scope, scope_limited_to, scope_of_person, unique,
@@ -38,6 +43,26 @@ macro_rules! write_queue_cases {
                 a_sweep_forgets_what_is_over_and_keeps_the_rest,
                 a_sweep_forgets_no_more_than_its_limit,
                 a_key_can_be_used_anew_after_a_sweep,
+                an_accepted_write_is_under_its_lease_from_the_start,
+                of_a_hundred_concurrent_callers_one_claims_a_write,
+                a_hundred_concurrent_callers_claim_each_write_once,
+                a_lease_that_ran_out_can_be_taken_over,
+                writes_of_a_scope_are_claimed_one_at_a_time_in_their_order,
+                writes_of_other_scopes_do_not_wait_for_one_another,
+                of_a_hundred_concurrent_writes_of_a_scope_one_is_delivered_at_once,
+                a_write_says_whether_its_turn_is_soon_or_later,
+                a_write_that_is_postponed_is_not_due_before_its_time,
+                who_has_lost_its_lease_postpones_nothing,
+                a_full_queue_accepts_nothing_but_knows_repetitions,
+                a_hundred_concurrent_callers_do_not_overfill_the_queue,
+                a_write_beside_the_line_waits_for_nobody,
+                a_stored_write_stays_stored,
+                writes_are_found_by_the_application_that_sent_them,
+                pending_writes_of_a_scope_come_newest_first,
+                dead_letters_are_listed_retried_and_dropped,
+                only_dead_letters_are_retried_and_dropped,
+                statistics_count_what_is_there,
+                what_is_delivered_late_is_remembered_from_then_on,
             ]
         );
     };
@@ -80,11 +105,11 @@ fn full_memory() -> Memory {
 
 pub async fn a_write_is_accepted_once_and_then_known(fixture: Fixture<dyn WriteQueue>) {
     let write = keyed_write();
-    assert_eq!(fixture.port().accept(&write).await.unwrap(), Acceptance::Accepted);
+    assert_eq!(accept(fixture.port(), &write).await, Acceptance::Accepted(Turn::Now));
     let again = another_request(&write);
-    assert_eq!(fixture.other_instance().accept(&again).await.unwrap(), known(&write, WriteState::Pending));
+    assert_eq!(accept(fixture.other_instance(), &again).await, known(&write, WriteState::Pending));
     let other_body = QueuedWrite { fingerprint: [8; 32], ..another_request(&write) };
-    let answer = fixture.port().accept(&other_body).await.unwrap();
+    let answer = accept(fixture.port(), &other_body).await;
     assert_eq!(answer, known(&write, WriteState::Pending), "what it says is for the caller to compare");
 }
 
@@ -99,16 +124,16 @@ pub async fn writes_come_back_with_every_member(fixture: Fixture<dyn WriteQueue>
         keep_until: now().plus(Duration::from_millis(86_400_005)),
         ..queued_write()
     };
-    assert_eq!(fixture.port().accept(&write).await.unwrap(), Acceptance::Accepted);
-    let answer = fixture.port().accept(&another_request(&write)).await.unwrap();
+    assert_eq!(accept(fixture.port(), &write).await, Acceptance::Accepted(Turn::Now));
+    let answer = accept(fixture.port(), &another_request(&write)).await;
     assert_eq!(answer, known(&write, WriteState::Pending));
 }
 
 pub async fn a_plain_write_comes_back_as_plain_as_it_was(fixture: Fixture<dyn WriteQueue>) {
     let write = keyed_write();
     assert_eq!(write.memory.metadata, Metadata::default());
-    fixture.port().accept(&write).await.unwrap();
-    let answer = fixture.port().accept(&another_request(&write)).await.unwrap();
+    accept(fixture.port(), &write).await;
+    let answer = accept(fixture.port(), &another_request(&write)).await;
     assert_eq!(answer, known(&write, WriteState::Pending));
 }
 
@@ -118,10 +143,11 @@ pub async fn of_a_hundred_concurrent_callers_with_one_key_exactly_one_is_accepte
     let answers = fixture
         .together(writes.len(), |number, queue| {
             let write = writes[number].clone();
-            async move { queue.accept(&write).await.unwrap() }
+            async move { accept(&*queue, &write).await }
         })
         .await;
-    let winners: Vec<usize> = (0..writes.len()).filter(|number| answers[*number] == Acceptance::Accepted).collect();
+    let winners: Vec<usize> =
+        (0..writes.len()).filter(|number| answers[*number] == Acceptance::Accepted(Turn::Now)).collect();
     assert_eq!(winners.len(), 1, "so many of a hundred writes were accepted: {winners:?}");
     let expected = known(&writes[winners[0]], WriteState::Pending);
     assert_eq!(answers.iter().filter(|answer| **answer == expected).count(), 99, "all others learn of that one");
@@ -130,74 +156,84 @@ pub async fn of_a_hundred_concurrent_callers_with_one_key_exactly_one_is_accepte
 pub async fn writes_without_a_key_are_all_accepted(fixture: Fixture<dyn WriteQueue>) {
     let write = queued_write();
     for _ in 0..3 {
-        assert_eq!(fixture.port().accept(&another_request(&write)).await.unwrap(), Acceptance::Accepted);
+        assert_eq!(accept(fixture.port(), &another_request(&write)).await, Acceptance::Accepted(Turn::Now));
     }
 }
 
 pub async fn the_same_key_of_another_application_is_another_write(fixture: Fixture<dyn WriteQueue>) {
     let write = keyed_write();
-    fixture.port().accept(&write).await.unwrap();
+    accept(fixture.port(), &write).await;
     let other = QueuedWrite { application_id: ApplicationId::from_uuid(unique()), ..another_request(&write) };
-    assert_eq!(fixture.port().accept(&other).await.unwrap(), Acceptance::Accepted);
+    assert_eq!(accept(fixture.port(), &other).await, Acceptance::Accepted(Turn::Now));
 }
 
 pub async fn the_same_key_in_another_space_is_another_write(fixture: Fixture<dyn WriteQueue>) {
     let write = keyed_write();
-    fixture.port().accept(&write).await.unwrap();
+    accept(fixture.port(), &write).await;
     let other = QueuedWrite { scope: scope(), ..another_request(&write) };
-    assert_eq!(fixture.port().accept(&other).await.unwrap(), Acceptance::Accepted);
+    assert_eq!(accept(fixture.port(), &other).await, Acceptance::Accepted(Turn::Now));
 }
 
 pub async fn the_same_key_for_another_person_is_another_write(fixture: Fixture<dyn WriteQueue>) {
     let write = keyed_write();
-    fixture.port().accept(&write).await.unwrap();
+    accept(fixture.port(), &write).await;
     for _ in 0..2 {
         let other = QueuedWrite { scope: scope_of_person(&write.scope), ..another_request(&write) };
-        assert_eq!(fixture.port().accept(&other).await.unwrap(), Acceptance::Accepted);
+        assert_eq!(accept(fixture.port(), &other).await, Acceptance::Accepted(Turn::Now));
         let again = another_request(&other);
-        assert_eq!(fixture.port().accept(&again).await.unwrap(), known(&other, WriteState::Pending));
+        assert_eq!(accept(fixture.port(), &again).await, known(&other, WriteState::Pending));
     }
 }
 
 pub async fn other_categories_of_the_application_do_not_make_another_write(fixture: Fixture<dyn WriteQueue>) {
     let write = keyed_write();
-    fixture.port().accept(&write).await.unwrap();
+    accept(fixture.port(), &write).await;
     let limited = QueuedWrite { scope: scope_limited_to(&write.scope, &["travel"]), ..another_request(&write) };
-    assert_eq!(fixture.port().accept(&limited).await.unwrap(), known(&write, WriteState::Pending));
+    assert_eq!(accept(fixture.port(), &limited).await, known(&write, WriteState::Pending));
 }
 
 pub async fn keys_are_compared_to_the_letter(fixture: Fixture<dyn WriteQueue>) {
     let write = keyed_write();
     for text in ["trip-1", "TRIP-1", "trip-1 ", "trip_1", "trip-%", "é", "e\u{301}"] {
         let other = QueuedWrite { idempotency_key: Some(key(text)), ..another_request(&write) };
-        assert_eq!(fixture.port().accept(&other).await.unwrap(), Acceptance::Accepted, "{text:?}");
+        assert_eq!(accept(fixture.port(), &other).await, Acceptance::Accepted(Turn::Now), "{text:?}");
     }
 }
 
 pub async fn a_stored_write_comes_back_with_its_memory(fixture: Fixture<dyn WriteQueue>) {
     let (write, memory) = (keyed_write(), full_memory());
-    fixture.port().accept(&write).await.unwrap();
-    fixture.port().mark_stored(write.request_id, &memory).await.unwrap();
-    let answer = fixture.other_instance().accept(&another_request(&write)).await.unwrap();
+    accept(fixture.port(), &write).await;
+    fixture.port().mark_stored(write.request_id, &memory, now()).await.unwrap();
+    let answer = accept(fixture.other_instance(), &another_request(&write)).await;
     assert_eq!(answer, known(&write, WriteState::Stored(Box::new(memory))));
 }
 
 pub async fn a_failed_write_comes_back_with_its_reason(fixture: Fixture<dyn WriteQueue>) {
     let write = keyed_write();
     let other = QueuedWrite { idempotency_key: Some(key("trip-2")), ..another_request(&write) };
-    fixture.port().accept(&write).await.unwrap();
-    fixture.port().accept(&other).await.unwrap();
-    fixture.port().mark_failed(write.request_id, "the bank said: „nein“").await.unwrap();
-    let answer = fixture.port().accept(&another_request(&write)).await.unwrap();
+    accept(fixture.port(), &write).await;
+    accept(fixture.port(), &other).await;
+    fixture.port().mark_failed(write.request_id, "the bank said: „nein“", now()).await.unwrap();
+    let answer = accept(fixture.port(), &another_request(&write)).await;
     assert_eq!(answer, known(&write, WriteState::Failed("the bank said: „nein“".to_owned())));
-    let answer = fixture.port().accept(&another_request(&other)).await.unwrap();
+    let answer = accept(fixture.port(), &another_request(&other)).await;
     assert_eq!(answer, known(&other, WriteState::Pending), "the other write is not concerned");
+}
+
+/// A lease of a minute, unlike any other.
+fn lease() -> Lease {
+    Lease { id: unique(), until: now().plus(Duration::from_mins(1)) }
+}
+
+/// Accepts a write for which order does not matter.
+async fn accept(queue: &dyn WriteQueue, write: &QueuedWrite) -> Acceptance {
+    queue.accept(write, Line::Beside, lease()).await.unwrap()
 }
 
 async fn accept_until(queue: &dyn WriteQueue, name: &str, seconds: u64) -> QueuedWrite {
     let keep_until = now().plus(Duration::from_secs(seconds));
     let write = QueuedWrite { idempotency_key: Some(key(name)), keep_until, ..queued_write() };
-    assert_eq!(queue.accept(&write).await.unwrap(), Acceptance::Accepted);
+    assert_eq!(accept(queue, &write).await, Acceptance::Accepted(Turn::Now));
     write
 }
 
@@ -208,15 +244,15 @@ pub async fn a_sweep_forgets_what_is_over_and_keeps_the_rest(fixture: Fixture<dy
     let pending = accept_until(queue, "pending", 1).await;
     let recent = accept_until(queue, "recent", 2).await;
     let memory = NewMemory { id: MemoryId::for_request(stored.request_id), ..stored.memory.clone() }.into_memory();
-    queue.mark_stored(stored.request_id, &memory).await.unwrap();
-    queue.mark_stored(recent.request_id, &memory).await.unwrap();
-    queue.mark_failed(failed.request_id, "no").await.unwrap();
+    queue.mark_stored(stored.request_id, &memory, now()).await.unwrap();
+    queue.mark_stored(recent.request_id, &memory, now()).await.unwrap();
+    queue.mark_failed(failed.request_id, "no", now()).await.unwrap();
 
     assert_eq!(queue.sweep(now().plus(Duration::from_secs(1)), 100).await.unwrap(), 0, "still to be remembered");
     assert_eq!(queue.sweep(now().plus(Duration::from_secs(2)), 100).await.unwrap(), 2);
-    let answer = queue.accept(&another_request(&pending)).await.unwrap();
+    let answer = accept(queue, &another_request(&pending)).await;
     assert_eq!(answer, known(&pending, WriteState::Pending), "a write that is on its way is never forgotten");
-    let answer = queue.accept(&another_request(&recent)).await.unwrap();
+    let answer = accept(queue, &another_request(&recent)).await;
     assert_eq!(answer, known(&recent, WriteState::Stored(Box::new(memory))));
 }
 
@@ -224,7 +260,7 @@ pub async fn a_sweep_forgets_no_more_than_its_limit(fixture: Fixture<dyn WriteQu
     let queue = fixture.port();
     for number in 0..5 {
         let write = accept_until(queue, &format!("key-{number}"), 1).await;
-        queue.mark_failed(write.request_id, "no").await.unwrap();
+        queue.mark_failed(write.request_id, "no", now()).await.unwrap();
     }
     let later = now().plus(Duration::from_hours(1));
     assert_eq!(queue.sweep(later, 3).await.unwrap(), 3);
@@ -235,7 +271,7 @@ pub async fn a_sweep_forgets_no_more_than_its_limit(fixture: Fixture<dyn WriteQu
 pub async fn a_key_can_be_used_anew_after_a_sweep(fixture: Fixture<dyn WriteQueue>) {
     let queue = fixture.port();
     let write = accept_until(queue, "trip-1", 1).await;
-    queue.mark_failed(write.request_id, "no").await.unwrap();
+    queue.mark_failed(write.request_id, "no", now()).await.unwrap();
     queue.sweep(now().plus(Duration::from_hours(1)), 100).await.unwrap();
-    assert_eq!(queue.accept(&another_request(&write)).await.unwrap(), Acceptance::Accepted);
+    assert_eq!(accept(queue, &another_request(&write)).await, Acceptance::Accepted(Turn::Now));
 }

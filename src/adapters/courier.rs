@@ -1,0 +1,265 @@
+//! Who carries accepted writes to the bank, beside the requests and after them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::time::timeout;
+
+use crate::domain::ids::RequestId;
+use crate::domain::memories::{Attempted, Claim, Courier, Delivery, MemoryBankError, QueuedWrite, WriteState};
+use crate::domain::system::StorageError;
+
+/// How soon a write is noticed that another instance accepted or left behind, and one whose next attempt is due.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long deliveries that are under way may take when the service stops.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// How writes are carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CourierOptions {
+    /// How long a request waits for the bank.
+    pub wait: Duration,
+    /// How many writes are delivered at a time in the background, and how many at once when they were accepted.
+    pub concurrency: u32,
+}
+
+/// Delivers writes in tasks of their own: a request that is answered, or whose caller has gone, ends no delivery.
+#[derive(Clone)]
+pub struct TokioCourier(Arc<Inner>);
+
+struct Inner {
+    delivery: Arc<Delivery>,
+    options: CourierOptions,
+    /// For writes that were just accepted. What waits in the background does not hold them up.
+    first: Arc<Semaphore>,
+    /// For all others.
+    background: Arc<Semaphore>,
+    /// Something may be due.
+    due: Notify,
+    stopping: AtomicBool,
+    waiting: Mutex<HashMap<RequestId, Waiting>>,
+}
+
+/// Those who wait for a write.
+struct Waiting {
+    tenant: String,
+    callers: Vec<oneshot::Sender<WriteState>>,
+}
+
+impl TokioCourier {
+    /// A courier that has nothing to do yet; it looks for work when it [runs](Self::run).
+    #[must_use]
+    pub fn new(delivery: Arc<Delivery>, options: CourierOptions) -> Self {
+        let slots = || Arc::new(Semaphore::new(usize::try_from(options.concurrency).unwrap_or(1)));
+        Self(Arc::new(Inner {
+            delivery,
+            options,
+            first: slots(),
+            background: slots(),
+            due: Notify::new(),
+            stopping: AtomicBool::new(false),
+            waiting: Mutex::default(),
+        }))
+    }
+
+    /// Delivers whatever is due until `stopped`, and then finishes what it has begun.
+    pub async fn run(self, mut stopped: watch::Receiver<bool>) {
+        let courier = self.0;
+        loop {
+            courier.take_what_is_due().await;
+            tokio::select! {
+                _ = stopped.wait_for(|stop| *stop) => break,
+                () = courier.due.notified() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+        courier.stopping.store(true, Ordering::SeqCst);
+        // Nobody will be told any more; what they wait for is safe in the queue.
+        courier.waiting().clear();
+        let all = courier.options.concurrency;
+        let idle = async { tokio::join!(courier.first.acquire_many(all), courier.background.acquire_many(all)) };
+        if timeout(GRACE, idle).await.is_err() {
+            tracing::warn!("deliveries are still under way; they are taken up again when their leases have run out");
+        }
+    }
+}
+
+impl Inner {
+    /// Claims as much as there are free slots for.
+    async fn take_what_is_due(self: &Arc<Self>) {
+        let mut free = Vec::new();
+        while let Ok(slot) = Arc::clone(&self.background).try_acquire_owned() {
+            free.push(slot);
+        }
+        if free.is_empty() {
+            return;
+        }
+        match self.delivery.claim(u32::try_from(free.len()).unwrap_or(u32::MAX)).await {
+            Ok(claims) => {
+                for (claim, slot) in claims.into_iter().zip(free) {
+                    self.start(claim, slot);
+                }
+            }
+            Err(error) => tracing::warn!(error = %Chain(&error), "the queue of writes could not be looked at"),
+        }
+    }
+
+    fn start(self: &Arc<Self>, claim: Claim, slot: OwnedSemaphorePermit) {
+        let courier = Arc::clone(self);
+        tokio::spawn(async move {
+            courier.deliver(&claim).await;
+            drop(slot);
+            // The next write of the same scope may go now, and there is a slot for somebody.
+            courier.due.notify_one();
+        });
+    }
+
+    async fn deliver(&self, claim: &Claim) {
+        let (write, attempt) = (&claim.write, claim.attempt);
+        // Whoever takes the write over when the lease has run out must not meet this attempt.
+        let limit = self.delivery.policy().lease.mul_f64(0.8);
+        let attempted = match timeout(limit, self.delivery.attempt(claim)).await {
+            Ok(attempted) => attempted,
+            Err(elapsed) => self.delivery.postpone(claim, unanswered(elapsed.into())).await,
+        };
+        let state = match attempted {
+            Ok(Attempted::Postponed { until, error }) => {
+                tracing::warn!(
+                    request.id = %write.request_id, attempt, next_attempt_at = %until, error = %Chain(&error),
+                    "a memory could not be delivered now; it stays in the queue",
+                );
+                return self.tell_scope(&write.scope.tenant());
+            }
+            Ok(Attempted::Refused(reason)) => {
+                tracing::warn!(request.id = %write.request_id, attempt, "the memory bank refused a memory; it is a dead letter");
+                WriteState::Failed(reason)
+            }
+            Ok(Attempted::Stored(memory)) => {
+                tracing::debug!(request.id = %write.request_id, attempt, "delivered a memory");
+                WriteState::Stored(Box::new(memory))
+            }
+            Err(error) => {
+                tracing::warn!(request.id = %write.request_id, attempt, error = %Chain(&error), "the outcome of a delivery could not be noted");
+                return self.tell_scope(&write.scope.tenant());
+            }
+        };
+        if let Some(waiting) = self.waiting().remove(&write.request_id) {
+            for caller in waiting.callers {
+                // A caller who has gone needs no answer.
+                let _gone = caller.send(state.clone());
+            }
+        }
+    }
+
+    /// A write has to wait for its next attempt, and all that come after it have to wait with it: nobody needs to stay.
+    fn tell_scope(&self, tenant: &str) {
+        self.waiting().retain(|_, waiting| waiting.tenant != tenant);
+    }
+
+    fn watch(&self, write: &QueuedWrite) -> oneshot::Receiver<WriteState> {
+        let (sender, receiver) = oneshot::channel();
+        let mut waiting = self.waiting();
+        let entry = waiting
+            .entry(write.request_id)
+            .or_insert_with(|| Waiting { tenant: write.scope.tenant(), callers: Vec::new() });
+        entry.callers.push(sender);
+        receiver
+    }
+
+    /// Forgets the callers of a write who wait no longer.
+    fn unwatch(&self, write: &QueuedWrite) {
+        let mut waiting = self.waiting();
+        if let Some(entry) = waiting.get_mut(&write.request_id) {
+            entry.callers.retain(|caller| !caller.is_closed());
+            if entry.callers.is_empty() {
+                waiting.remove(&write.request_id);
+            }
+        }
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins with a claim, or leaves it to whoever is free first.
+    async fn begin(self: &Arc<Self>, claim: Claim) -> Result<(), StorageError> {
+        if !self.stopping.load(Ordering::SeqCst)
+            && let Ok(slot) = Arc::clone(&self.first).try_acquire_owned()
+        {
+            self.start(claim, slot);
+            return Ok(());
+        }
+        self.delivery.give_back(&claim).await?;
+        self.due.notify_one();
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Courier for TokioCourier {
+    async fn carry(&self, write: &QueuedWrite, claim: Option<Claim>) -> WriteState {
+        let courier = &self.0;
+        let receiver = courier.watch(write);
+        let _unwatch = Unwatch { courier, write };
+        if let Some(claim) = claim {
+            if let Err(error) = courier.begin(claim).await {
+                tracing::warn!(
+                    request.id = %write.request_id, error = %Chain(&error), "a memory waits for its lease to run out",
+                );
+                return WriteState::Pending;
+            }
+        } else {
+            // It may have been delivered before anybody waited for it.
+            match courier.delivery.queue().find(write.application_id, write.request_id).await {
+                Ok(Some(tracked)) if tracked.state != WriteState::Pending => return tracked.state,
+                Ok(Some(tracked)) if courier.delivery.is_postponed(&tracked) => return WriteState::Pending,
+                _ => courier.due.notify_one(),
+            }
+        }
+        if courier.stopping.load(Ordering::SeqCst) {
+            return WriteState::Pending;
+        }
+        match timeout(courier.options.wait, receiver).await {
+            Ok(Ok(state)) => state,
+            // It was postponed.
+            Ok(Err(_)) => WriteState::Pending,
+            // Another instance may have delivered it.
+            Err(_) => courier.delivery.state(write).await,
+        }
+    }
+}
+
+/// Stops waiting when the request ends, in whichever way.
+struct Unwatch<'a> {
+    courier: &'a Inner,
+    write: &'a QueuedWrite,
+}
+
+impl Drop for Unwatch<'_> {
+    fn drop(&mut self) {
+        self.courier.unwatch(self.write);
+    }
+}
+
+fn unanswered(source: Box<dyn std::error::Error + Send + Sync>) -> MemoryBankError {
+    MemoryBankError::Unavailable { retry_after: None, source }
+}
+
+/// An error with all its sources.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}

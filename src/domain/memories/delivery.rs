@@ -1,0 +1,242 @@
+//! How an accepted write gets to the bank.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::bank::{MemoryBank, MemoryBankError};
+use super::model::Memory;
+use super::queue::{Acceptance, Claim, Lease, Line, QueuedWrite, TrackedWrite, Turn, WriteQueue, WriteState};
+use crate::system::{Clock, Entropy, StorageError, Timestamp};
+
+/// The rules of delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliveryPolicy {
+    /// How many writes may be pending.
+    pub capacity: u32,
+    /// For how long a write is remembered after it was delivered.
+    pub retention: Duration,
+    /// For how long a dead letter is kept.
+    pub dead_letter_retention: Duration,
+    /// For how long a lease is good; longer than any call to the bank takes.
+    pub lease: Duration,
+    /// The longest wait after the first attempt that failed; each further one doubles it.
+    pub first_backoff: Duration,
+    /// The longest wait after any attempt, unless the bank asks for more.
+    pub longest_backoff: Duration,
+}
+
+impl DeliveryPolicy {
+    /// A bank that asks for more patience is asked again after this all the same.
+    const LONGEST_OBEYED: Duration = Duration::from_hours(1);
+
+    /// How long to wait after attempt number `attempt`: full jitter, on top of what the bank itself asks for.
+    pub(super) fn wait_after(&self, attempt: u32, asked_for: Option<Duration>, entropy: &dyn Entropy) -> Duration {
+        let doublings = attempt.saturating_sub(1).min(31);
+        let ceiling = self.first_backoff.saturating_mul(1 << doublings).min(self.longest_backoff);
+        let share = f64::from(u32::from_le_bytes(entropy.bytes())) / f64::from(u32::MAX);
+        asked_for.unwrap_or_default().min(Self::LONGEST_OBEYED) + ceiling.mul_f64(share)
+    }
+}
+
+impl Default for DeliveryPolicy {
+    fn default() -> Self {
+        Self {
+            capacity: 10_000,
+            retention: Duration::from_hours(24),
+            dead_letter_retention: Duration::from_hours(30 * 24),
+            lease: Duration::from_mins(1),
+            first_backoff: Duration::from_secs(1),
+            longest_backoff: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Takes writes from the queue to the bank. A write whose bank is away is tried again for ever; one that the bank refuses
+/// becomes a dead letter.
+#[derive(Clone)]
+pub struct Delivery {
+    bank: Arc<dyn MemoryBank>,
+    queue: Arc<dyn WriteQueue>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    policy: DeliveryPolicy,
+}
+
+/// What came of one attempt.
+#[derive(Debug)]
+pub enum Attempted {
+    /// The bank has the memory.
+    Stored(Memory),
+    /// The bank refused it for good.
+    Refused(String),
+    /// It is tried again then.
+    Postponed {
+        /// When.
+        until: Timestamp,
+        /// What the bank, or whoever gave up waiting for it, said.
+        error: MemoryBankError,
+    },
+}
+
+impl From<Attempted> for WriteState {
+    fn from(attempted: Attempted) -> Self {
+        match attempted {
+            Attempted::Stored(memory) => Self::Stored(Box::new(memory)),
+            Attempted::Refused(reason) => Self::Failed(reason),
+            Attempted::Postponed { .. } => Self::Pending,
+        }
+    }
+}
+
+impl Delivery {
+    /// Puts the service together.
+    pub fn new(
+        bank: Arc<dyn MemoryBank>,
+        queue: Arc<dyn WriteQueue>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        policy: DeliveryPolicy,
+    ) -> Self {
+        Self { bank, queue, clock, entropy, policy }
+    }
+
+    /// The bank.
+    #[must_use]
+    pub fn bank(&self) -> &dyn MemoryBank {
+        &*self.bank
+    }
+
+    /// The queue.
+    #[must_use]
+    pub fn queue(&self) -> &dyn WriteQueue {
+        &*self.queue
+    }
+
+    /// The rules.
+    #[must_use]
+    pub fn policy(&self) -> &DeliveryPolicy {
+        &self.policy
+    }
+
+    /// Puts a write into the queue. With `Turn::Now` comes the claim for the first attempt.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn accept(&self, write: &QueuedWrite) -> Result<(Acceptance, Option<Claim>), StorageError> {
+        let line = if self.bank.capabilities().local {
+            Line::Beside
+        } else {
+            Line::InOrder { capacity: self.policy.capacity }
+        };
+        let lease = self.new_lease();
+        let acceptance = self.queue.accept(write, line, lease).await?;
+        let claim =
+            (acceptance == Acceptance::Accepted(Turn::Now)).then(|| Claim { write: write.clone(), lease, attempt: 1 });
+        Ok((acceptance, claim))
+    }
+
+    /// Takes at most `limit` writes whose turn it is.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn claim(&self, limit: u32) -> Result<Vec<Claim>, StorageError> {
+        self.queue.claim(self.clock.now(), self.new_lease(), limit).await
+    }
+
+    fn new_lease(&self) -> Lease {
+        Lease::new(&*self.entropy, self.clock.now(), self.policy.lease)
+    }
+
+    /// Makes one attempt, and notes what came of it.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the outcome could not be noted; the write is tried again when its lease has run out, which does no
+    /// harm, since a bank knows a write by its name.
+    pub async fn attempt(&self, claim: &Claim) -> Result<Attempted, StorageError> {
+        let write = &claim.write;
+        let created = if claim.attempt == 1 {
+            self.bank.create_first(&write.scope, &write.memory).await
+        } else {
+            self.bank.create(&write.scope, &write.memory).await
+        };
+        match created {
+            Ok(memory) => {
+                let keep_until = self.clock.now().plus(self.policy.retention);
+                self.queue.mark_stored(write.request_id, &memory, keep_until).await?;
+                Ok(Attempted::Stored(memory))
+            }
+            Err(MemoryBankError::Rejected(reason)) => self.refuse(claim, reason).await,
+            Err(error @ MemoryBankError::Unsupported(_)) => self.refuse(claim, error.to_string()).await,
+            // A bank that is not set up correctly, or answers nonsense, can be put right: the write waits for that.
+            Err(
+                error @ (MemoryBankError::Unavailable { .. }
+                | MemoryBankError::Misconfigured(_)
+                | MemoryBankError::Inconsistent(_)),
+            ) => self.postpone(claim, error).await,
+        }
+    }
+
+    async fn refuse(&self, claim: &Claim, reason: String) -> Result<Attempted, StorageError> {
+        let keep_until = self.clock.now().plus(self.policy.dead_letter_retention);
+        self.queue.mark_failed(claim.write.request_id, &reason, keep_until).await?;
+        Ok(Attempted::Refused(reason))
+    }
+
+    /// Gives a claim back because of `error`, to be tried again later.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn postpone(&self, claim: &Claim, error: MemoryBankError) -> Result<Attempted, StorageError> {
+        let asked_for = match &error {
+            MemoryBankError::Unavailable { retry_after, .. } => *retry_after,
+            _ => Some(self.policy.longest_backoff),
+        };
+        let until = self.clock.now().plus(self.policy.wait_after(claim.attempt, asked_for, &*self.entropy));
+        self.queue.reschedule(claim.write.request_id, claim.lease.id, until, &reason_of(&error)).await?;
+        Ok(Attempted::Postponed { until, error })
+    }
+
+    /// Gives a claim back at once, for whoever has time for it.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn give_back(&self, claim: &Claim) -> Result<(), StorageError> {
+        let now = self.clock.now();
+        self.queue.reschedule(claim.write.request_id, claim.lease.id, now, "no courier was free").await
+    }
+
+    /// Whether a write waits for its next attempt.
+    #[must_use]
+    pub fn is_postponed(&self, tracked: &TrackedWrite) -> bool {
+        tracked.next_attempt_at > self.clock.now()
+    }
+
+    /// How far a write has come; pending if that cannot be found out.
+    pub async fn state(&self, write: &QueuedWrite) -> WriteState {
+        match self.queue.find(write.application_id, write.request_id).await {
+            Ok(Some(tracked)) => tracked.state,
+            Ok(None) | Err(_) => WriteState::Pending,
+        }
+    }
+}
+
+/// An error and its causes on one line, for operators. No error of a bank holds content or credentials.
+fn reason_of(error: &MemoryBankError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
+}
+
+/// The port to whoever delivers beside the requests, and goes on when a request has been answered.
+#[async_trait]
+pub trait Courier: Send + Sync {
+    /// Sees to an accepted write: begins at once with `claim` if there is one, or soon. Waits for what becomes of it, but only
+    /// as long as a caller should wait and there is something to wait for; after that the answer is [`WriteState::Pending`].
+    async fn carry(&self, write: &QueuedWrite, claim: Option<Claim>) -> WriteState;
+}

@@ -1,0 +1,146 @@
+//! What can be asked of the memory service, and what it answers.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::bank::MemoryBankError;
+use super::metadata::{Context, Metadata};
+use super::model::{Category, Content, Memory, Priority};
+use super::query::{Limit, MemoryFilter, QueryText, Relevance};
+use super::queue::{Fingerprint, IdempotencyKey, WriteState};
+use crate::ids::RequestId;
+use crate::limits::RateLimited;
+use crate::oauth::MissingPermission;
+use crate::system::{StorageError, Timestamp};
+use crate::validation::InvalidValue;
+
+/// For how long a repetition of a write is recognised by its idempotency key.
+pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_hours(24);
+
+/// What a caller asks to be remembered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CreateMemory {
+    /// See [`Memory::content`].
+    pub content: Content,
+    /// See [`Memory::categories`].
+    pub categories: Vec<Category>,
+    /// See [`Memory::metadata`].
+    pub metadata: Metadata,
+    /// Where the request comes from.
+    pub context: Context,
+    /// See [`Memory::priority`].
+    pub priority: Priority,
+    /// The caller's name for this write.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// See [`Memory::expires_at`].
+    pub expires_at: Option<Timestamp>,
+}
+
+impl CreateMemory {
+    /// Everything but the idempotency key, in a form in which equal writes are equal.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        let categories: Vec<&str> = self.categories.iter().map(Category::as_str).collect();
+        let ids = [&self.context.custom_gpt_id, &self.context.conversation_id];
+        let said = serde_json::json!([
+            self.content.as_str(),
+            categories,
+            self.metadata.as_object(),
+            ids.map(|id| id.as_ref().map(|id| id.as_str().to_owned())),
+            self.priority.as_str(),
+            self.expires_at.map(Timestamp::unix_millis),
+        ]);
+        Sha256::digest(said.to_string()).into()
+    }
+}
+
+/// What a caller looks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchMemories {
+    /// See [`MemoryQuery::text`].
+    pub text: QueryText,
+    /// See [`MemoryQuery::limit`].
+    pub limit: Limit,
+    /// See [`MemoryQuery::threshold`].
+    pub threshold: Option<Relevance>,
+    /// See [`MemoryQuery::filter`].
+    pub filter: MemoryFilter,
+    /// Where the request comes from.
+    pub context: Context,
+}
+
+/// A memory that was stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredMemory {
+    /// The request that stored it: for a repetition, the first one.
+    pub request_id: RequestId,
+    /// The memory as it was then.
+    pub memory: Memory,
+}
+
+/// What became of a request to store a memory.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Created {
+    /// The bank has it.
+    Stored(Box<StoredMemory>),
+    /// It is kept in the queue and on its way to the bank.
+    Accepted {
+        /// The request under which it can be asked for: for a repetition, the first one.
+        request_id: RequestId,
+    },
+}
+
+impl Created {
+    pub(super) fn stored(request_id: RequestId, memory: Memory) -> Self {
+        Self::Stored(Box::new(StoredMemory { request_id, memory }))
+    }
+}
+
+/// How far a request to store a memory has come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestOutcome {
+    /// The request.
+    pub request_id: RequestId,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// How far it has come.
+    pub state: WriteState,
+}
+
+/// Why a caller's request about memories was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum MemoryError {
+    /// The token does not carry the permission.
+    #[error(transparent)]
+    Forbidden(#[from] MissingPermission),
+    /// The application called more often than it may.
+    #[error(transparent)]
+    RateLimited(#[from] RateLimited),
+    /// A value cannot be.
+    #[error(transparent)]
+    Invalid(#[from] InvalidValue),
+    /// There is no such memory in the caller's scope.
+    #[error("there is no memory with this id; search or list to find the ids of memories")]
+    NotFound,
+    /// There is no such request of this application.
+    #[error(
+        "there is no request with this id among those of this application that are on their way or were stored lately; it is the \
+         `request_id` that the answer to a create has"
+    )]
+    RequestNotFound,
+    /// Too many writes wait for the bank.
+    #[error("too many memories wait for the memory bank, so this one was not accepted; send it again in a while")]
+    QueueFull,
+    /// The same idempotency key came with another body before.
+    #[error("this idempotency key was used before with another body; use a new key for another memory")]
+    IdempotencyConflict,
+    /// The application may not write in these categories.
+    #[error("this application may only write memories whose categories are among the ones it was given")]
+    CategoryNotAllowed,
+    /// The bank failed.
+    #[error(transparent)]
+    Bank(#[from] MemoryBankError),
+    /// The queue failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}

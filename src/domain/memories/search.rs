@@ -1,0 +1,243 @@
+//! What a search finds beside what the bank finds: writes that are still in the queue, and earlier answers.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::model::{Memory, MemoryScope};
+use super::query::{Hit, MemoryQuery, Relevance, SearchResults};
+use super::queue::QueuedWrite;
+use crate::applications::CategoryAccess;
+use crate::ids::ApplicationId;
+use crate::system::Timestamp;
+
+/// How many pending writes of a scope a search looks at, the newest first.
+pub(super) const PENDING_SEARCHED: u32 = 200;
+
+/// What a search found, best first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Findings {
+    /// The memories, as many as were asked for.
+    pub hits: Vec<Finding>,
+    /// How many there are in all, as far as can be told; at least as many as `hits`.
+    pub total_found: u64,
+    /// How old the answer is, if the bank is away and an earlier answer was given in its place.
+    pub stale_for: Option<Duration>,
+}
+
+/// One memory that was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// The memory and how well it fits.
+    pub hit: Hit,
+    /// Whether it is still on its way to the bank. Its id is then the one that memgate proposes to the bank.
+    pub pending: bool,
+}
+
+impl Findings {
+    /// What the bank found, and what of the `pending` writes fits, by relevance; of equals the pending one is first, since it
+    /// is newer. A write that the bank has shown by now is not shown twice.
+    pub(super) fn merge(
+        found: SearchResults,
+        pending: &[QueuedWrite],
+        scope: &MemoryScope,
+        query: &MemoryQuery,
+    ) -> Self {
+        let terms = terms(query.text.as_str());
+        let is_new = |memory: &Memory| {
+            !found.hits.iter().any(|hit| {
+                hit.memory.id == memory.id
+                    || (hit.memory.created_at == memory.created_at && hit.memory.content == memory.content)
+            })
+        };
+        let waiting: Vec<Hit> = pending
+            .iter()
+            .map(|write| write.memory.clone().into_memory())
+            .filter(|memory| fits(memory, scope, query) && is_new(memory))
+            .filter_map(|memory| overlap(&terms, &memory).map(|relevance| Hit { memory, relevance }))
+            .filter(|hit| query.threshold.is_none_or(|threshold| hit.relevance >= threshold))
+            .collect();
+        let total_found = found.total_found + u64::try_from(waiting.len()).unwrap_or(0);
+        let waiting = waiting.into_iter().map(|hit| Finding { hit, pending: true });
+        let stored = found.hits.into_iter().map(|hit| Finding { hit, pending: false });
+        let mut hits: Vec<Finding> = waiting.chain(stored).collect();
+        hits.sort_by(|a, b| b.hit.relevance.get().total_cmp(&a.hit.relevance.get()));
+        hits.truncate(usize::try_from(query.limit.get()).unwrap_or(usize::MAX));
+        Self { hits, total_found, stale_for: None }
+    }
+}
+
+fn fits(memory: &Memory, scope: &MemoryScope, query: &MemoryQuery) -> bool {
+    scope.categories().allows(&memory.categories)
+        && query.filter.passes(memory)
+        && memory.expires_at.is_none_or(|expiry| query.now < expiry)
+}
+
+/// The share of the wanted terms that the memory holds; `None` if it holds none. A simple measure: it ranks the few memories
+/// that are on their way, for the moment until the bank ranks them.
+fn overlap(wanted: &BTreeSet<String>, memory: &Memory) -> Option<Relevance> {
+    let held = terms(memory.content.as_str());
+    let count = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
+    let shared = wanted.intersection(&held).count();
+    (shared > 0).then(|| Relevance::clamped(count(shared) / count(wanted.len())))
+}
+
+/// The words of a text, without case, without the plural that most often makes two words of one, and without those that say
+/// nothing, unless the text has no other.
+fn terms(text: &str) -> BTreeSet<String> {
+    const STOP_WORDS: &str = " a an and are as at be been but by can could did do does for from had has have he her his how i in \
+                              is it its me my not of on or our she should so that the their them they this to was we were what \
+                              when where which who why will with would you your ";
+    let folded = text.to_lowercase();
+    let words = || folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let stem = |word: &str| word.strip_suffix('s').filter(|stem| stem.chars().count() > 2).unwrap_or(word).to_owned();
+    let telling: BTreeSet<String> =
+        words().filter(|word| !STOP_WORDS.contains(&format!(" {word} "))).map(stem).collect();
+    if telling.is_empty() { words().map(stem).collect() } else { telling }
+}
+
+/// Earlier answers to searches, for the time when the bank is away. Bounded in number and in size; the oldest go first.
+pub struct StaleSearches {
+    max_age: Duration,
+    answers: Mutex<Answers>,
+}
+
+type Key = [u8; 32];
+
+#[derive(Default)]
+struct Answers {
+    by_key: HashMap<Key, Answer>,
+    /// The keys in the order of their answers. A key whose answer was renewed or dropped is here more often than once, or for
+    /// nothing: the number tells.
+    order: VecDeque<(Key, u64)>,
+    bytes: usize,
+    count: u64,
+}
+
+struct Answer {
+    tenant: String,
+    at: Timestamp,
+    results: SearchResults,
+    bytes: usize,
+    number: u64,
+}
+
+impl StaleSearches {
+    /// How many answers are kept.
+    pub const MAX_ANSWERS: usize = 2_000;
+    /// How many bytes of memories they may hold in all.
+    pub const MAX_BYTES: usize = 32 * 1024 * 1024;
+
+    /// Answers are given for as long as `max_age` after they were good.
+    #[must_use]
+    pub fn new(max_age: Duration) -> Self {
+        Self { max_age, answers: Mutex::default() }
+    }
+
+    pub(super) fn keep(
+        &self,
+        application: ApplicationId,
+        scope: &MemoryScope,
+        query: &MemoryQuery,
+        results: &SearchResults,
+    ) {
+        let bytes = results.hits.iter().map(|hit| size_of(&hit.memory)).sum();
+        if bytes > Self::MAX_BYTES / 16 {
+            return;
+        }
+        let key = key_of(application, scope, query);
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.remove(&key);
+        answers.count += 1;
+        let number = answers.count;
+        answers.bytes += bytes;
+        answers.order.push_back((key, number));
+        let answer = Answer { tenant: scope.tenant(), at: query.now, results: results.clone(), bytes, number };
+        answers.by_key.insert(key, answer);
+        answers.make_room();
+    }
+
+    /// The answer that the same application got to the same search, and its age.
+    pub(super) fn find(
+        &self,
+        application: ApplicationId,
+        scope: &MemoryScope,
+        query: &MemoryQuery,
+    ) -> Option<(SearchResults, Duration)> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = answers.by_key.get(&key_of(application, scope, query))?;
+        let age = query.now.since(answer.at);
+        if age > self.max_age {
+            return None;
+        }
+        let mut results = answer.results.clone();
+        // What was forgotten meanwhile stays forgotten.
+        results.hits.retain(|hit| hit.memory.expires_at.is_none_or(|expiry| query.now < expiry));
+        Some((results, age))
+    }
+
+    /// Forgets the answers of a scope in which something was changed or deleted.
+    pub(super) fn forget(&self, scope: &MemoryScope) {
+        let tenant = scope.tenant();
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys: Vec<Key> =
+            answers.by_key.iter().filter(|(_, answer)| answer.tenant == tenant).map(|(key, _)| *key).collect();
+        for key in keys {
+            answers.remove(&key);
+        }
+    }
+}
+
+impl Answers {
+    fn remove(&mut self, key: &Key) {
+        if let Some(answer) = self.by_key.remove(key) {
+            self.bytes -= answer.bytes;
+        }
+    }
+
+    fn make_room(&mut self) {
+        while self.by_key.len() > StaleSearches::MAX_ANSWERS
+            || self.bytes > StaleSearches::MAX_BYTES
+            || self.order.len() > 2 * StaleSearches::MAX_ANSWERS
+        {
+            let Some((key, number)) = self.order.pop_front() else { return };
+            if self.by_key.get(&key).is_some_and(|answer| answer.number == number) {
+                self.remove(&key);
+            }
+        }
+    }
+}
+
+fn size_of(memory: &Memory) -> usize {
+    const REST: usize = 512;
+    memory.content.as_str().len() + serde_json::json!(memory.metadata.as_object()).to_string().len() + REST
+}
+
+/// All that the answer depends on but the time.
+fn key_of(application: ApplicationId, scope: &MemoryScope, query: &MemoryQuery) -> Key {
+    let categories = match scope.categories() {
+        CategoryAccess::All => None,
+        CategoryAccess::Only(categories) => Some(categories.iter().map(ToString::to_string).collect::<Vec<_>>()),
+    };
+    let filter = &query.filter;
+    let wanted: Vec<String> = filter.categories.iter().map(ToString::to_string).collect();
+    let metadata: Vec<_> = filter.metadata.iter().map(|(name, value)| (name, format!("{value:?}"))).collect();
+    let asked = serde_json::json!([
+        application.to_string(),
+        scope.tenant(),
+        categories,
+        query.text.as_str(),
+        query.limit.get(),
+        query.threshold.map(Relevance::get),
+        wanted,
+        filter.created.start().map(Timestamp::unix_millis),
+        filter.created.end().map(Timestamp::unix_millis),
+        metadata,
+    ]);
+    Sha256::digest(asked.to_string()).into()
+}
+
+#[cfg(test)]
+mod tests;
