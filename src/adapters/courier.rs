@@ -86,6 +86,31 @@ impl TokioCourier {
             tracing::warn!("deliveries are still under way; they are taken up again when their leases have run out");
         }
     }
+
+    /// Waits for what is under way, and delivers whatever is due until nothing is.
+    pub async fn work_off(&self) {
+        let Self(courier) = self;
+        let all = courier.options.concurrency;
+        // With all slots taken nobody else delivers meanwhile.
+        let slots = tokio::join!(courier.first.acquire_many(all), courier.background.acquire_many(all));
+        loop {
+            let claims = match courier.delivery.claim(all).await {
+                Ok(claims) => claims,
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "the queue of writes could not be looked at");
+                    break;
+                }
+            };
+            if claims.is_empty() {
+                break;
+            }
+            for claim in claims {
+                courier.deliver(&claim).await;
+            }
+        }
+        drop(slots);
+        courier.due.notify_one();
+    }
 }
 
 impl Inner {

@@ -88,6 +88,7 @@ pub struct Gate {
     public_url: String,
     backend: Backend,
     background: Arc<Background>,
+    courier: TokioCourier,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -172,13 +173,13 @@ impl Gate {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = vec![
             listener.serve(http::routes(services), stopped.clone()),
-            tokio::spawn(courier.run(stopped.clone())),
+            tokio::spawn(courier.clone().run(stopped.clone())),
             tokio::spawn(Arc::clone(&background).run(stopped.clone())),
         ];
         if let Some(listener) = admin_listener {
             tasks.push(listener.serve(http::admin_routes(admin), stopped));
         }
-        Ok(Self { address, admin_address, public_url, backend, background, stop, tasks })
+        Ok(Self { address, admin_address, public_url, backend, background, courier, stop, tasks })
     }
 
     /// Where it listens.
@@ -208,6 +209,7 @@ impl Gate {
     /// Does at once what the background does now and then.
     pub async fn run_background_work(&self) {
         self.background.watch_keys().await;
+        self.courier.work_off().await;
         self.background.sweep().await;
     }
 

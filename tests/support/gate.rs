@@ -9,6 +9,7 @@ use memgate::domain::applications::{
     ApplicationService, CategoryAccess, ClientKind, GrantType, NewApplication, Permissions,
 };
 use memgate::domain::ids::ApplicationId;
+use memgate::domain::memories::MemoryBank;
 use memgate::domain::system::Clock as _;
 use memgate_domain::testing::FixedClock;
 use reqwest::{Client, RequestBuilder, Response};
@@ -25,6 +26,7 @@ pub struct TestGate {
     gate: Gate,
     config: Config,
     database: TestDatabase,
+    bank: Option<Arc<dyn MemoryBank>>,
 }
 
 /// An application of a test, with its credentials.
@@ -64,17 +66,32 @@ impl TestGate {
 
     /// A gate on this database, with these variables and this clock.
     pub async fn with_clock(database: TestDatabase, variables: &[(&str, &str)], clock: FixedClock) -> Self {
+        Self::start(database, variables, clock, None).await
+    }
+
+    /// A gate on this database, with these variables, before this bank.
+    pub async fn with_bank(database: TestDatabase, variables: &[(&str, &str)], bank: Arc<dyn MemoryBank>) -> Self {
+        Self::start(database, variables, FixedClock::default(), Some(bank)).await
+    }
+
+    async fn start(
+        database: TestDatabase,
+        variables: &[(&str, &str)],
+        clock: FixedClock,
+        bank: Option<Arc<dyn MemoryBank>>,
+    ) -> Self {
         let config = config(&database, variables);
-        let gate = start(&config, &clock).await;
-        Self { clock, http: client(), gate, config, database }
+        let gate = start(&config, &clock, bank.clone()).await;
+        Self { clock, http: client(), gate, config, database, bank }
     }
 
     /// Another gate on the same database, as a second instance would be. Its clock is the same.
     pub async fn second_instance(&self) -> Self {
         let mut config = self.config.clone();
         config.public_url = Some(self.url("").parse().unwrap());
-        let gate = start(&config, &self.clock).await;
-        Self { clock: self.clock.clone(), http: client(), gate, config, database: self.database.clone() }
+        let bank = self.bank.clone();
+        let gate = start(&config, &self.clock, bank.clone()).await;
+        Self { clock: self.clock.clone(), http: client(), gate, config, database: self.database.clone(), bank }
     }
 
     /// Stops the gate and starts it again on the same database, at the same public URL.
@@ -82,9 +99,10 @@ impl TestGate {
         let mut config = self.config.clone();
         config.public_url = Some(self.url("").parse().unwrap());
         let (clock, database, http) = (self.clock.clone(), self.database.clone(), self.http.clone());
+        let bank = self.bank.clone();
         self.gate.stop().await;
-        let gate = start(&config, &clock).await;
-        Self { clock, http, gate, config, database }
+        let gate = start(&config, &clock, bank.clone()).await;
+        Self { clock, http, gate, config, database, bank }
     }
 
     /// The database, for tests that look into it or take it away.
@@ -195,8 +213,8 @@ pub fn config(database: &TestDatabase, variables: &[(&str, &str)]) -> Config {
     Config::from_values(&Values::gather(None, all).unwrap()).unwrap()
 }
 
-async fn start(config: &Config, clock: &FixedClock) -> Gate {
-    let options = GateOptions { clock: Arc::new(clock.clone()), ..GateOptions::default() };
+async fn start(config: &Config, clock: &FixedClock, bank: Option<Arc<dyn MemoryBank>>) -> Gate {
+    let options = GateOptions { clock: Arc::new(clock.clone()), bank, ..GateOptions::default() };
     Gate::start(config, options).await.unwrap()
 }
 
