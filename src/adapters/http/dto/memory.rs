@@ -271,7 +271,7 @@ impl AcceptedAnswer {
     }
 }
 
-/// How far a request to store a memory has come.
+/// How far a request to store a memory has come. The memory is there if it is stored.
 #[derive(Object, Serialize)]
 pub(in super::super) struct RequestAnswer {
     /// `pending`, `stored` or `failed`.
@@ -280,7 +280,6 @@ pub(in super::super) struct RequestAnswer {
     request_id: String,
     /// When it was accepted.
     accepted_at: DateTime,
-    /// The memory, if it is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     memory: Option<MemoryAnswer>,
     /// Why it failed, if it did.

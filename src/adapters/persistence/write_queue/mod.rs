@@ -226,6 +226,7 @@ impl WriteQueue for SeaOrmWriteQueue {
         let found = queued_write::Entity::find()
             .filter(Column::State.eq(state))
             .order_by_asc(Column::AcceptedAt)
+            .order_by_asc(Column::Position)
             .order_by_asc(Column::RequestId)
             .limit(u64::from(limit))
             .all(self.database.reader())

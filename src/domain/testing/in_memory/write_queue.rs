@@ -187,7 +187,8 @@ impl WriteQueue for InMemoryWriteQueue {
             Undelivered::Failed => matches!(tracked.state, WriteState::Failed(_)),
         };
         let mut listed: Vec<TrackedWrite> = writes.iter().map(|entry| &entry.tracked).filter(is_one).cloned().collect();
-        listed.sort_by_key(|tracked| (tracked.write.accepted_at, tracked.write.request_id));
+        // Of the same moment those first that are first in line.
+        listed.sort_by_key(|tracked| tracked.write.accepted_at);
         listed.truncate(at_most(limit));
         Ok(listed)
     }
