@@ -375,7 +375,7 @@ async fn a_memory_that_postgres_cannot_index_is_refused_and_takes_no_other_with_
             match task.await.unwrap() {
                 Ok(_) => assert_ne!(number, 7),
                 Err(MemoryBankError::Rejected(reason)) => {
-                    assert!(number == 7 && reason.contains("too long"), "{reason}")
+                    assert!(number == 7 && reason.contains("too long"), "{reason}");
                 }
                 Err(error) => panic!("{number}: {error}"),
             }

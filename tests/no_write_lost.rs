@@ -65,7 +65,7 @@ impl Bank {
 }
 
 #[handler]
-fn add(bank: Data<&Arc<Bank>>, body: Json<Value>) -> Response {
+fn add(Data(bank): Data<&Arc<Bank>>, Json(body): Json<Value>) -> Response {
     let mood = bank.mood();
     if mood == AWAY {
         return Bank::failure();
@@ -86,7 +86,7 @@ fn add(bank: Data<&Arc<Bank>>, body: Json<Value>) -> Response {
 }
 
 #[handler]
-fn search(bank: Data<&Arc<Bank>>, body: Json<Value>) -> Response {
+fn search(Data(bank): Data<&Arc<Bank>>, Json(body): Json<Value>) -> Response {
     if bank.mood() == AWAY {
         return Bank::failure();
     }
