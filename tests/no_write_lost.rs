@@ -115,8 +115,8 @@ async fn serve(bank: Arc<Bank>) -> String {
     let server = poem::Server::new_with_acceptor(TcpAcceptor::from_tokio(listener).unwrap());
     tokio::spawn(server.run(routes));
     tokio::spawn(async move {
-        let mut moods = [(WELL, 900), (AWAY, 300), (WELL, 900), (LYING, 300)].into_iter().cycle();
-        while let Some((mood, millis)) = moods.next() {
+        let moods = [(WELL, 900), (AWAY, 300), (WELL, 900), (LYING, 300)];
+        for (mood, millis) in moods.into_iter().cycle() {
             bank.mood.store(mood, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(millis)).await;
         }
@@ -134,6 +134,7 @@ async fn token(http: &reqwest::Client, url: &str, application: &Value) -> String
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 async fn every_201_and_202_is_in_the_bank_exactly_once_whatever_dies() {
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
