@@ -354,37 +354,6 @@ async fn the_longest_text_of_rare_characters_is_kept_and_found() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_memory_that_postgres_cannot_index_is_refused_and_takes_no_other_with_it() {
-    let rare: String = (0x20000..0x28000).filter_map(char::from_u32).collect();
-    for store in Store::each().await {
-        if store.backend() != DbBackend::Postgres {
-            continue;
-        }
-        // Entries of the index begin with the number of the scope: so long ones make the index of one memory too large.
-        store.execute("ALTER TABLE memory_scopes ALTER COLUMN id RESTART WITH 100000000000000000").await;
-        let (bank, scope) = (std::sync::Arc::new(store.bank()), scope());
-        let tasks: Vec<_> = (0..20)
-            .map(|number| {
-                let (bank, scope) = (bank.clone(), scope.clone());
-                let text = if number == 7 { rare.clone() } else { format!("guest {number}") };
-                tokio::spawn(async move { bank.create(&scope, &new_memory(&text)).await })
-            })
-            .collect();
-        for (number, task) in tasks.into_iter().enumerate() {
-            match task.await.unwrap() {
-                Ok(_) => assert_ne!(number, 7),
-                Err(MemoryBankError::Rejected(reason)) => {
-                    assert!(number == 7 && reason.contains("too long"), "{reason}");
-                }
-                Err(error) => panic!("{number}: {error}"),
-            }
-        }
-        assert_eq!(found(&bank, &scope, "guest").await.len(), 19);
-        assert_counts_are_right(&store).await;
-    }
-}
-
 #[tokio::test]
 async fn sweeping_deletes_what_has_expired_and_nothing_else() {
     for store in Store::each().await {
