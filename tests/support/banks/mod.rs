@@ -144,7 +144,8 @@ pub fn similarity(question: &str, text: &str) -> f64 {
     count(wanted.iter().filter(|word| held.contains(word)).count()) / count(wanted.len())
 }
 
-fn words(text: &str) -> Vec<String> {
+/// The words that say something, in the form in which they are compared.
+pub fn words(text: &str) -> Vec<String> {
     const STOP_WORDS: &str = " a an and are at did do does for from has have he her his how i in is it my of on or \
                               our she that the their they to was we were what when where which who why with you your ";
     let mut words: Vec<String> = text
