@@ -1,4 +1,4 @@
-//! A real Memory Bank Service: mcp-memory-service from PyPI, with a small stub in the place of its embedding service.
+//! A real Memory Bank Service: mcp-memory-service from `PyPI`, with a small stub in the place of its embedding service.
 //!
 //! `TEST_MCP_MEMORY_SERVICE` names its program `memory`, which `.ci/install-real-bank` installs. Where it is not set, the
 //! tests that need it say so and pass; with `REQUIRE_REAL_BANK=1` they fail.
@@ -25,7 +25,7 @@ use super::banks::words;
 pub const KEY: &str = "the-key-of-the-real-bank";
 
 /// How long it may take to start. It is a program in Python.
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_mins(2);
 
 /// The service. It stops when the process ends, however that comes about.
 pub struct RealBank {
@@ -99,7 +99,7 @@ fn start() -> Option<RealBank> {
 /// How many numbers an embedding has: more than there are words in all tests.
 const DIMENSIONS: usize = 4096;
 
-/// An embedding service as OpenAI's, on a thread of its own: each word has a dimension, so that the cosine of two texts
+/// An embedding service as `OpenAI`'s, on a thread of its own: each word has a dimension, so that the cosine of two texts
 /// says how many words they share.
 fn serve_embeddings() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
