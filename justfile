@@ -34,6 +34,10 @@ openapi:
 ci:
     .ci/run
 
+# the tests before a real memory service, mcp-memory-service from PyPI, which this installs
+real-bank *ARGS:
+    TEST_MCP_MEMORY_SERVICE=$(.ci/install-real-bank) REQUIRE_REAL_BANK=1 cargo test --test real_bank {{ARGS}}
+
 # the benchmark: memgate against a floor, in one run
 bench *ARGS:
     cargo build --release --bin memgate --example floor --example bench
