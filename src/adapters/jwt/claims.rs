@@ -6,7 +6,7 @@ use jwt_simple::claims::{Audiences, JWTClaims};
 use jwt_simple::prelude::{Claims, Duration, UnixTimeStamp};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::ids::ClientId;
+use crate::domain::ids::{ClientId, TokenId};
 use crate::domain::oauth::{AccessTokenClaims, RefreshTokenClaims, Subject};
 use crate::domain::system::Timestamp;
 
@@ -27,10 +27,8 @@ impl AccessClaims {
             gid: claims.grant_id.to_string(),
         };
         let subject = subject_to_text(&claims.subject, &claims.client_id);
-        let mut jwt = registered(own, &claims.issuer, &claims.audience, subject, claims.token_id.to_string());
-        jwt.issued_at = Some(to_jwt_time(claims.issued_at));
-        jwt.expires_at = Some(to_jwt_time(claims.expires_at));
-        jwt
+        let times = (claims.issued_at, claims.expires_at);
+        registered(own, &claims.issuer, &claims.audience, subject, claims.token_id, times)
     }
 
     /// `None` for claims that memgate never writes.
@@ -69,10 +67,8 @@ impl RefreshClaims {
             gxp: claims.grant_expires_at.unix_seconds(),
         };
         let subject = subject_to_text(&claims.subject, &claims.client_id);
-        let mut jwt = registered(own, &claims.issuer, &claims.audience, subject, claims.token_id.to_string());
-        jwt.issued_at = Some(to_jwt_time(claims.issued_at));
-        jwt.expires_at = Some(to_jwt_time(claims.expires_at));
-        jwt
+        let times = (claims.issued_at, claims.expires_at);
+        registered(own, &claims.issuer, &claims.audience, subject, claims.token_id, times)
     }
 
     /// `None` for claims that memgate never writes.
@@ -98,13 +94,16 @@ fn registered<T: Serialize + for<'a> Deserialize<'a>>(
     issuer: &str,
     audience: &str,
     subject: String,
-    token_id: String,
+    token_id: TokenId,
+    (issued_at, expires_at): (Timestamp, Timestamp),
 ) -> JWTClaims<T> {
-    // The library fills in the times of its own clock; the caller replaces those that a token has.
+    // The library fills in the times of its own clock, which are replaced.
     let mut jwt = Claims::with_custom_claims(own, Duration::from_secs(0))
         .with_issuer(issuer)
         .with_subject(subject)
         .with_jwt_id(token_id);
+    jwt.issued_at = Some(to_jwt_time(issued_at));
+    jwt.expires_at = Some(to_jwt_time(expires_at));
     jwt.invalid_before = None;
     jwt.audiences = Some(Audiences::AsString(audience.to_owned()));
     jwt

@@ -79,6 +79,7 @@ impl KeyService {
     pub async fn maintain(&self) -> Result<Vec<SigningKey>, KeyError> {
         let now = self.clock.now();
         let keys = self.store.list().await?;
+        let mut changed = false;
         for purpose in KeyPurpose::ALL {
             let newest = newest(&keys, purpose);
             let algorithm = self.algorithm(purpose);
@@ -92,12 +93,15 @@ impl KeyService {
             };
             if let Some(activates_at) = next {
                 self.add(purpose, newest.map_or(1, |key| key.generation + 1), now, activates_at).await?;
+                changed = true;
             }
         }
         for key in keys.iter().filter(|key| state_of(key, &keys, now) == KeyState::Expired) {
             self.store.delete(&key.id).await?;
+            changed = true;
         }
-        Ok(self.store.list().await?)
+        // Mostly there is nothing to do, and every instance asks each second.
+        if changed { Ok(self.store.list().await?) } else { Ok(keys) }
     }
 
     /// Makes a new key for each purpose, which signs after the stated time, or at once if `immediately`.
