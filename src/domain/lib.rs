@@ -8,7 +8,8 @@
 //! | module | what it rules | its ports |
 //! | --- | --- | --- |
 //! | [`applications`] | who may ask for tokens, and for what | [`ApplicationRepository`](applications::ApplicationRepository), [`SecretHasher`](applications::SecretHasher) |
-//! | [`oauth`] | tokens: issuing, rotating, revoking, judging; the keys that sign them | [`TokenIssuer`](oauth::TokenIssuer), [`GrantStore`](oauth::GrantStore), [`SigningKeyStore`](oauth::SigningKeyStore), [`KeyVault`](oauth::KeyVault) |
+//! | [`oauth`] | tokens: issuing, rotating, revoking, judging; the keys that sign them | [`TokenIssuer`](oauth::TokenIssuer), [`GrantStore`](oauth::GrantStore), [`SigningKeyStore`](oauth::SigningKeyStore), [`KeyVault`](oauth::KeyVault), [`AuthorizationStore`](oauth::AuthorizationStore) |
+//! | [`people`] | who signs in, and how | [`PersonRepository`](people::PersonRepository), [`SessionStore`](people::SessionStore), [`PasswordHasher`](people::PasswordHasher), [`IdentityProvider`](people::IdentityProvider) |
 //! | [`memories`] | memories and who reaches which | [`MemoryBank`](memories::MemoryBank), [`WriteQueue`](memories::WriteQueue), [`Courier`](memories::Courier) |
 //! | [`limits`] | how often somebody may call, or guess | [`RateLimiter`](limits::RateLimiter) |
 //! | [`audit`] | who did what | [`AuditLog`](audit::AuditLog) |
@@ -27,6 +28,7 @@ pub mod ids;
 pub mod limits;
 pub mod memories;
 pub mod oauth;
+pub mod people;
 pub mod system;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

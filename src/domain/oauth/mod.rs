@@ -1,6 +1,7 @@
 //! The OAuth 2.0 server: RFC 6749 with the security practice of RFC 9700, JWT access tokens as RFC 9068 has them.
 
 mod access;
+mod authorization;
 mod client;
 mod error;
 mod grant_store;
@@ -17,6 +18,11 @@ mod service;
 mod token;
 
 pub use access::{AccessError, AccessGuard, Caller, MissingPermission, bearer_token};
+#[cfg(feature = "testing")]
+pub use authorization::MockAuthorizationStore;
+pub use authorization::{
+    Authorization, AuthorizationCode, AuthorizationStore, CodeChallenge, CodeDigest, CodeVerifier, Redemption,
+};
 pub use client::ClientAuthenticator;
 pub use error::{OAuthError, Unavailable};
 #[cfg(feature = "testing")]

@@ -1,0 +1,12 @@
+//! The authorization code grant, up to the code: what an application asks of a person, and what the person answers
+//! (RFC 6749 §4.1, with PKCE of RFC 7636 and the practice of RFC 9700).
+
+mod model;
+mod pkce;
+mod store;
+
+pub use model::{Authorization, AuthorizationCode, CodeDigest};
+pub use pkce::{CodeChallenge, CodeVerifier};
+#[cfg(feature = "testing")]
+pub use store::MockAuthorizationStore;
+pub use store::{AuthorizationStore, Redemption};

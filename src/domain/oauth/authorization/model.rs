@@ -1,0 +1,97 @@
+//! An authorization: one person's consent, and the code that stands for it for a minute.
+
+use std::fmt;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use super::pkce::CodeChallenge;
+use crate::applications::Permissions;
+use crate::ids::{ApplicationId, GrantId, UserId};
+use crate::system::{Entropy, Timestamp};
+
+/// What a person has allowed an application to do. The tokens that descend from it carry its grant id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorization {
+    /// The grant.
+    pub grant_id: GrantId,
+    /// The application that may act.
+    pub application_id: ApplicationId,
+    /// On whose behalf.
+    pub person: UserId,
+    /// What it may do.
+    pub scope: Permissions,
+    /// Where the code was sent, to the letter.
+    pub redirect_uri: String,
+    /// What the code verifier must fit to, if there was a challenge.
+    pub challenge: Option<CodeChallenge>,
+    /// The digest of the code.
+    pub code: CodeDigest,
+    /// When the person agreed.
+    pub created_at: Timestamp,
+    /// From when on the code is refused.
+    pub code_expires_at: Timestamp,
+    /// When the code was exchanged for tokens.
+    pub redeemed_at: Option<Timestamp>,
+    /// Until when this has to be remembered: for as long as a token can descend from it, or, before the code is
+    /// exchanged, for as long as somebody may try.
+    pub keep_until: Timestamp,
+}
+
+/// An authorization code: 256 random bits in 43 URL-safe characters.
+pub struct AuthorizationCode(SecretString);
+
+impl AuthorizationCode {
+    /// How long a code lives.
+    pub const LIFETIME: Duration = Duration::from_mins(1);
+    /// For how long a code that was never exchanged is remembered.
+    pub const REMEMBERED: Duration = Duration::from_hours(24);
+
+    /// A new code.
+    pub fn generate(entropy: &dyn Entropy) -> Self {
+        Self(SecretString::from(entropy.url_safe_token()))
+    }
+
+    /// The code itself, for the one redirect that carries it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// What is kept of it.
+    #[must_use]
+    pub fn digest(&self) -> CodeDigest {
+        CodeDigest::of(self.expose())
+    }
+}
+
+impl fmt::Debug for AuthorizationCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuthorizationCode(…)")
+    }
+}
+
+/// The digest of a code. It opens nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CodeDigest([u8; 32]);
+
+impl CodeDigest {
+    /// The digest of what was presented as a code, which may be anything.
+    #[must_use]
+    pub fn of(presented: &str) -> Self {
+        Self(Sha256::new().chain_update("memgate authorization code\0").chain_update(presented).finalize().into())
+    }
+
+    /// Takes a digest that was stored.
+    #[must_use]
+    pub fn from_stored(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The digest as it is stored.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}

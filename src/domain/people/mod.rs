@@ -1,0 +1,13 @@
+//! The people whose memories are kept: who they are, how they sign in, and what their browser shows as proof.
+
+mod model;
+mod password;
+mod ports;
+mod session;
+
+pub use model::{Account, AccountLabel, ExternalIdentity, Login, Newcomer, Person, ProvenIdentity};
+pub use password::Password;
+pub use ports::{CreatePersonError, IdentityError, IdentityProvider, PasswordHasher, PersonRepository, SessionStore};
+#[cfg(feature = "testing")]
+pub use ports::{MockIdentityProvider, MockPasswordHasher, MockPersonRepository, MockSessionStore};
+pub use session::{FormToken, Session, SessionId, SessionToken, SignInAttempt};

@@ -1,0 +1,165 @@
+//! The ports that people need.
+
+use async_trait::async_trait;
+use url::Url;
+
+use super::model::{Login, Newcomer, Person, ProvenIdentity};
+use super::password::Password;
+use super::session::{Session, SessionId, SignInAttempt};
+use crate::applications::{HasherError, SecretHash};
+use crate::ids::UserId;
+use crate::system::{BoxError, StorageError, Timestamp};
+
+/// Stores people. Every method is one whole intention: it happens entirely or not at all, and concurrent callers, on any
+/// number of machines, see it so.
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait PersonRepository: Send + Sync {
+    /// Stores a new person.
+    ///
+    /// # Errors
+    /// [`CreatePersonError::Exists`] if the id, the login or the external identity is taken; nothing is changed then.
+    async fn create(&self, person: &Person) -> Result<(), CreatePersonError>;
+
+    /// The person with the external identity of `newcomer`, who is stored, enabled, if there is none yet. Of any number of
+    /// concurrent callers all get the same person. The label of somebody who was there is brought up to date.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn find_or_create(&self, newcomer: &Newcomer) -> Result<Person, StorageError>;
+
+    /// The person of that id, as it is now.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn find(&self, id: UserId) -> Result<Option<Person>, StorageError>;
+
+    /// The person who signs in with that login.
+    ///
+    /// # Errors
+    /// [`StorageError`]. A database that is away is never reported as `None`.
+    async fn find_by_login(&self, login: &Login) -> Result<Option<Person>, StorageError>;
+
+    /// At most `limit` people in the order of their ids, from the one after `after`.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn list(&self, after: Option<UserId>, limit: u32) -> Result<Vec<Person>, StorageError>;
+
+    /// Lets a person sign in, or not. Returns whether there is such a person.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn set_enabled(&self, id: UserId, enabled: bool, now: Timestamp) -> Result<bool, StorageError>;
+
+    /// Replaces the password of a local account. Returns whether there is such a person with such an account.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn set_password(&self, id: UserId, password: &SecretHash, now: Timestamp) -> Result<bool, StorageError>;
+
+    /// Deletes a person with all sessions. Returns whether there was one.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn delete(&self, id: UserId) -> Result<bool, StorageError>;
+}
+
+/// Why a person was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum CreatePersonError {
+    /// The id, the login or the external identity is taken.
+    #[error("a person with this login exists already")]
+    Exists,
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Stores sessions of browsers, by the digest of their tokens.
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait SessionStore: Send + Sync {
+    /// Stores a new session.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn create(&self, session: &Session) -> Result<(), StorageError>;
+
+    /// The session of that id, if it is good at `now`.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn find(&self, id: &SessionId, now: Timestamp) -> Result<Option<Session>, StorageError>;
+
+    /// Ends a session at once, for every instance. Returns whether there was one.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn end(&self, id: &SessionId) -> Result<bool, StorageError>;
+
+    /// Ends every session of a person at once. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn end_all_of(&self, person: UserId) -> Result<u64, StorageError>;
+
+    /// Forgets at most `limit` sessions that expired before `now`. Returns how many.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError>;
+}
+
+/// Hashes passwords slowly on purpose, and verifies them. Every character of a password counts, however long it is.
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait PasswordHasher: Send + Sync {
+    /// Hashes a new password.
+    ///
+    /// # Errors
+    /// [`HasherError`].
+    async fn hash(&self, password: &Password) -> Result<SecretHash, HasherError>;
+
+    /// Whether `password` is the one that `hash` was made of. It takes as long for a wrong password as for a right one.
+    ///
+    /// # Errors
+    /// [`HasherError`].
+    async fn verify(&self, password: &Password, hash: &SecretHash) -> Result<bool, HasherError>;
+
+    /// A hash that no password has, and that takes as long to verify as a real one.
+    fn decoy(&self) -> SecretHash;
+}
+
+/// An OpenID Connect provider with which people sign in. Both methods derive `state`, `nonce` and the code verifier from
+/// the same attempt.
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait IdentityProvider: Send + Sync {
+    /// What people call it, on the button.
+    fn name(&self) -> &str;
+
+    /// Where a browser is sent to sign in.
+    ///
+    /// # Errors
+    /// [`IdentityError::Unavailable`] if the provider was never reached yet and cannot be reached now.
+    async fn authorization_url(&self, attempt: &SignInAttempt) -> Result<Url, IdentityError>;
+
+    /// Who it was that came back with `code`. The provider's signature, issuer, audience, expiry and nonce have been
+    /// verified.
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    async fn identify(&self, attempt: &SignInAttempt, code: &str) -> Result<ProvenIdentity, IdentityError>;
+}
+
+/// Why an identity provider told nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// It cannot be reached, or does not work. The same may succeed later.
+    #[error("the identity provider did not answer")]
+    Unavailable(#[source] BoxError),
+    /// It refused the code, or what it said cannot be trusted.
+    #[error("the identity provider did not confirm who this is")]
+    Rejected(#[source] BoxError),
+}

@@ -1,0 +1,247 @@
+//! What a browser shows as proof: of a person who signed in, or of one who is about to.
+//!
+//! Both are 256 random bits that the browser keeps in a cookie. Everything else that has to be tied to that browser (the
+//! hidden token of a form; `state`, `nonce` and code verifier towards an identity provider) is derived from them, so it
+//! needs no storage, and nobody can make it who has not the cookie.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::ids::UserId;
+use crate::system::{Entropy, Timestamp};
+
+/// The length of 256 bits in URL-safe Base64.
+const LENGTH: usize = 43;
+
+/// A person who signed in with one browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its name in the store.
+    pub id: SessionId,
+    /// Who signed in.
+    pub person: UserId,
+    /// When.
+    pub signed_in_at: Timestamp,
+    /// Until when it is good.
+    pub expires_at: Timestamp,
+}
+
+/// What is kept of a session's token: its digest, which opens nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId([u8; 32]);
+
+impl SessionId {
+    /// Takes an id that was stored.
+    #[must_use]
+    pub fn from_stored(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The id as it is stored.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// The proof of a session. Only its browser has it.
+#[derive(Clone)]
+pub struct SessionToken(SecretString);
+
+impl SessionToken {
+    /// A new token.
+    pub fn generate(entropy: &dyn Entropy) -> Self {
+        Self(SecretString::from(entropy.url_safe_token()))
+    }
+
+    /// Reads a presented token; `None` if it is none.
+    #[must_use]
+    pub fn parse(presented: &str) -> Option<Self> {
+        is_token(presented).then(|| Self(SecretString::from(presented.to_owned())))
+    }
+
+    /// The token itself, for the cookie.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// The name of the session in the store.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        SessionId(digest("session", self.expose()))
+    }
+
+    /// What forms of this session's pages must send back.
+    #[must_use]
+    pub fn form_token(&self) -> FormToken {
+        FormToken(derived("session form", self.expose()))
+    }
+}
+
+impl fmt::Debug for SessionToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionToken(…)")
+    }
+}
+
+/// An attempt to sign in, from the page that asks who it is to the proof. It ties all of that to one browser, so that
+/// nobody is signed in as somebody else's account (login CSRF).
+#[derive(Clone)]
+pub struct SignInAttempt(SecretString);
+
+impl SignInAttempt {
+    /// A new attempt.
+    pub fn begin(entropy: &dyn Entropy) -> Self {
+        Self(SecretString::from(entropy.url_safe_token()))
+    }
+
+    /// Reads what a browser kept; `None` if it is no attempt.
+    #[must_use]
+    pub fn parse(presented: &str) -> Option<Self> {
+        is_token(presented).then(|| Self(SecretString::from(presented.to_owned())))
+    }
+
+    /// The attempt itself, for the cookie.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// What the sign-in form must send back.
+    #[must_use]
+    pub fn form_token(&self) -> FormToken {
+        FormToken(derived("sign-in form", self.expose()))
+    }
+
+    /// `state` towards the identity provider.
+    #[must_use]
+    pub fn state(&self) -> FormToken {
+        FormToken(derived("identity provider state", self.expose()))
+    }
+
+    /// `nonce` towards the identity provider.
+    #[must_use]
+    pub fn nonce(&self) -> SecretString {
+        SecretString::from(derived("identity provider nonce", self.expose()))
+    }
+
+    /// The code verifier towards the identity provider (RFC 7636).
+    #[must_use]
+    pub fn code_verifier(&self) -> SecretString {
+        SecretString::from(derived("identity provider code verifier", self.expose()))
+    }
+}
+
+impl fmt::Debug for SignInAttempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SignInAttempt(…)")
+    }
+}
+
+/// What proves that a form, or an answer of the identity provider, belongs to this browser.
+pub struct FormToken(String);
+
+impl FormToken {
+    /// The token as it stands in the form, or in the URL.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `presented` is this token. Takes the same time wherever they differ.
+    #[must_use]
+    pub fn matches(&self, presented: &str) -> bool {
+        self.0.as_bytes().ct_eq(presented.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for FormToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FormToken(…)")
+    }
+}
+
+fn is_token(text: &str) -> bool {
+    text.len() == LENGTH && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+fn digest(purpose: &str, secret: &str) -> [u8; 32] {
+    Sha256::new()
+        .chain_update("memgate ")
+        .chain_update(purpose)
+        .chain_update("\0")
+        .chain_update(secret)
+        .finalize()
+        .into()
+}
+
+fn derived(purpose: &str, secret: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest(purpose, secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::testing::SeededEntropy;
+
+    #[test]
+    fn everything_that_is_derived_differs_by_purpose_and_by_secret() {
+        let entropy = SeededEntropy::default();
+        let mut seen = HashSet::new();
+        for _ in 0..3 {
+            let session = SessionToken::generate(&entropy);
+            let attempt = SignInAttempt::begin(&entropy);
+            for derived in [
+                session.expose().to_owned(),
+                URL_SAFE_NO_PAD.encode(session.id().as_bytes()),
+                session.form_token().as_str().to_owned(),
+                attempt.expose().to_owned(),
+                attempt.form_token().as_str().to_owned(),
+                attempt.state().as_str().to_owned(),
+                attempt.nonce().expose_secret().to_owned(),
+                attempt.code_verifier().expose_secret().to_owned(),
+            ] {
+                assert_eq!(derived.len(), LENGTH);
+                assert!(seen.insert(derived));
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_browser_kept_is_read_back_to_the_same() {
+        let entropy = SeededEntropy::default();
+        let session = SessionToken::generate(&entropy);
+        assert_eq!(SessionToken::parse(session.expose()).unwrap().id(), session.id());
+        let attempt = SignInAttempt::begin(&entropy);
+        let again = SignInAttempt::parse(attempt.expose()).unwrap();
+        assert!(again.form_token().matches(attempt.form_token().as_str()));
+        assert!(!again.state().matches(attempt.form_token().as_str()));
+        assert!(!again.form_token().matches(""));
+    }
+
+    #[test]
+    fn garbage_is_no_token() {
+        for garbage in ["", "short", &"a".repeat(42), &"a".repeat(44), &"é".repeat(43), &format!("{}=", "a".repeat(42))]
+        {
+            assert!(SessionToken::parse(garbage).is_none(), "{garbage}");
+            assert!(SignInAttempt::parse(garbage).is_none(), "{garbage}");
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let entropy = SeededEntropy::default();
+        let (session, attempt) = (SessionToken::generate(&entropy), SignInAttempt::begin(&entropy));
+        let printed = format!("{session:?} {attempt:?} {:?} {:?}", session.form_token(), attempt.nonce());
+        assert!(!printed.contains(session.expose()) && !printed.contains(attempt.expose()));
+        assert!(!printed.contains(session.form_token().as_str()));
+    }
+}
