@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use memgate::app::{Gate, GateOptions};
 use memgate::config::{Config, Values};
-use memgate::domain::applications::{CategoryAccess, ClientKind, GrantType, NewApplication, Permissions};
+use memgate::domain::applications::{CategoryAccess, ClientKind, GrantType, NewApplication, Permissions, PkceRule};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use time::PrimitiveDateTime;
@@ -119,6 +119,7 @@ impl Client {
             permissions: Permissions::all(),
             grants: [GrantType::ClientCredentials].into(),
             redirect_uris: Vec::new(),
+            pkce: PkceRule::Required,
             space: None,
             categories: CategoryAccess::All,
             rate_limit: None,

@@ -13,6 +13,7 @@ mod m20261123_000005_create_audit_events;
 mod m20261123_000006_create_queued_writes;
 mod m20261123_000007_create_memories;
 mod m20261123_000011_make_the_queue_durable;
+mod m20261125_000015_add_pkce_to_applications;
 
 use sea_orm_migration::migrator::MigrationStatus;
 use sea_orm_migration::sea_orm::{
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000006_create_queued_writes::Migration),
             Box::new(m20261123_000007_create_memories::Migration),
             Box::new(m20261123_000011_make_the_queue_durable::Migration),
+            Box::new(m20261125_000015_add_pkce_to_applications::Migration),
         ]
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use memgate::app::{Gate, GateOptions};
 use memgate::config::{Config, Values};
 use memgate::domain::applications::{
-    ApplicationService, CategoryAccess, ClientKind, GrantType, NewApplication, Permissions,
+    ApplicationService, CategoryAccess, ClientKind, GrantType, NewApplication, Permissions, PkceRule,
 };
 use memgate::domain::ids::ApplicationId;
 use memgate::domain::memories::MemoryBank;
@@ -43,8 +43,9 @@ pub fn new_application() -> NewApplication {
         name: "Test GPT".parse().unwrap(),
         kind: ClientKind::Confidential,
         permissions: Permissions::all(),
-        grants: GrantType::ALL.into_iter().collect(),
+        grants: [GrantType::ClientCredentials, GrantType::RefreshToken].into(),
         redirect_uris: Vec::new(),
+        pkce: PkceRule::Required,
         space: None,
         categories: CategoryAccess::All,
         rate_limit: None,

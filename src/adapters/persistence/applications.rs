@@ -224,6 +224,7 @@ fn application_row(application: &Application) -> application::ActiveModel {
         permissions: Some(application.permissions),
         grants: Some(application.grants.clone()),
         redirect_uris: Some(application.redirect_uris.clone()),
+        pkce: Some(application.pkce),
         space: Some(application.space.clone()),
         categories: Some(application.categories.clone()),
         rate_limit: Some(application.rate_limit),
@@ -254,6 +255,7 @@ fn changed_columns(changes: &ApplicationChanges, now: Timestamp) -> application:
         permissions: set(changes.permissions.as_ref(), |set| json_list(set.iter().map(Permission::as_str))),
         grants: set(changes.grants.as_ref(), |set| json_list(set.iter().map(|grant| grant.as_str()))),
         redirect_uris: set(changes.redirect_uris.as_ref(), |uris| json_list(uris.iter().map(RedirectUri::as_str))),
+        pkce: set(changes.pkce.as_ref(), |rule| rule.as_str().to_owned()),
         space: set(changes.space.as_ref(), ToString::to_string),
         categories: set(changes.categories.as_ref(), |access| match access {
             CategoryAccess::All => None,
@@ -312,6 +314,7 @@ fn read_application(
         permissions: row.parse_list("permissions", &model.permissions, Row::parse::<Permission>)?,
         grants: row.parse_list("grants", &model.grants, Row::parse::<GrantType>)?,
         redirect_uris: row.parse_list("redirect_uris", &model.redirect_uris, Row::parse::<RedirectUri>)?,
+        pkce: row.parse("pkce", &model.pkce)?,
         space: row.parse("space", &model.space)?,
         categories,
         rate_limit: rate_limit.transpose()?,

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::CliError;
 use crate::config::parse_duration;
 use crate::domain::applications::{
-    ApplicationChanges, ApplicationName, CategoryAccess, ClientKind, GrantType, NewApplication, Permission,
+    ApplicationChanges, ApplicationName, CategoryAccess, ClientKind, GrantType, NewApplication, Permission, PkceRule,
     RedirectUri, RequestsPerMinute, SpaceName, TokenLifetime,
 };
 use crate::domain::ids::ApplicationId;
@@ -24,12 +24,16 @@ pub(in crate::cli) struct CreateArguments {
     /// What it may do, repeatable: memory:read, memory:write, memory:delete [default: read and write]
     #[arg(long = "permission", value_name = "PERMISSION")]
     permissions: Vec<Permission>,
-    /// How it may get tokens, repeatable: client_credentials, refresh_token [default: both]
+    /// How it may get tokens, repeatable: client_credentials, authorization_code, refresh_token [default: all that fit:
+    /// client_credentials unless it is public, authorization_code if it has a redirect URI, and refresh_token]
     #[arg(long = "grant", value_name = "GRANT")]
     grants: Vec<GrantType>,
-    /// Where an authorization may be sent, repeatable
+    /// Where an authorization may be sent, repeatable: an exact URI, or gpt-callback for ChatGPT's callback of any GPT
     #[arg(long = "redirect-uri", value_name = "URI")]
     redirect_uris: Vec<RedirectUri>,
+    /// Whether its authorization requests must use PKCE: required, or optional for a client that does not speak it
+    #[arg(long, value_name = "RULE", default_value = "required")]
+    pkce: PkceRule,
     /// A memory space to share with other applications [default: one of its own]
     #[arg(long, value_name = "NAME")]
     space: Option<SpaceName>,
@@ -60,10 +64,14 @@ impl CreateArguments {
             _ => given.into_iter().collect(),
         };
         let kind = if self.public { ClientKind::Public } else { ClientKind::Confidential };
-        let grants = match (self.grants.as_slice(), kind) {
-            ([], ClientKind::Confidential) => GrantType::ALL.into_iter().collect(),
-            ([], ClientKind::Public) => [GrantType::RefreshToken].into_iter().collect(),
-            _ => self.grants.into_iter().collect(),
+        let fits = |grant: &GrantType| match grant {
+            GrantType::ClientCredentials => !self.public,
+            GrantType::AuthorizationCode => self.public || !self.redirect_uris.is_empty(),
+            GrantType::RefreshToken => true,
+        };
+        let grants = match self.grants.as_slice() {
+            [] => GrantType::ALL.into_iter().filter(fits).collect(),
+            given => given.iter().copied().collect(),
         };
         NewApplication {
             name: self.name,
@@ -71,6 +79,7 @@ impl CreateArguments {
             permissions: or(self.permissions),
             grants,
             redirect_uris: self.redirect_uris,
+            pkce: self.pkce,
             space: self.space,
             categories: access_to(self.categories),
             rate_limit: self.rate_limit,
@@ -94,12 +103,15 @@ pub(in crate::cli) struct UpdateArguments {
     /// How it may get tokens, repeatable; replaces all it had
     #[arg(long = "grant", value_name = "GRANT")]
     grants: Vec<GrantType>,
-    /// Where an authorization may be sent, repeatable; replaces all it had
+    /// Where an authorization may be sent, repeatable (an exact URI, or gpt-callback); replaces all it had
     #[arg(long = "redirect-uri", value_name = "URI")]
     redirect_uris: Vec<RedirectUri>,
     /// Remove all redirect URIs
     #[arg(long, conflicts_with = "redirect_uris")]
     no_redirect_uris: bool,
+    /// Whether its authorization requests must use PKCE: required or optional
+    #[arg(long, value_name = "RULE")]
+    pkce: Option<PkceRule>,
     /// Another memory space; memories do not move along
     #[arg(long, value_name = "NAME")]
     space: Option<SpaceName>,
@@ -133,6 +145,7 @@ impl UpdateArguments {
             permissions: given(self.permissions),
             grants: given(self.grants),
             redirect_uris: if self.no_redirect_uris { Some(Vec::new()) } else { given(self.redirect_uris) },
+            pkce: self.pkce,
             space: self.space,
             categories: match (self.all_categories, self.categories.is_empty()) {
                 (false, true) => None,

@@ -108,6 +108,7 @@ fn application_json(application: &Application) -> Value {
         "permissions": application.permissions.iter().map(Permission::as_str).collect::<Vec<_>>(),
         "grants": application.grants.iter().copied().map(GrantType::as_str).collect::<Vec<_>>(),
         "redirect_uris": application.redirect_uris.iter().map(RedirectUri::as_str).collect::<Vec<_>>(),
+        "pkce": application.pkce.as_str(),
         "space": application.space.as_str(),
         "categories": match &application.categories {
             CategoryAccess::All => Value::Null,

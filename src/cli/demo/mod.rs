@@ -16,7 +16,7 @@ use super::{CliError, output};
 use crate::app::{Backend, Gate, GateOptions, Importer, StartError};
 use crate::config::Config;
 use crate::domain::applications::{
-    ApplicationName, CategoryAccess, ClientKind, GrantType, NewApplication, Permissions,
+    ApplicationName, CategoryAccess, ClientKind, GrantType, NewApplication, Permissions, PkceRule,
 };
 
 const MEMORIES: &str = include_str!("../../../samples/memories.jsonl");
@@ -120,8 +120,9 @@ fn demo_application() -> Result<NewApplication, CliError> {
         name: "Demo GPT".parse::<ApplicationName>().map_err(CliError::failed)?,
         kind: ClientKind::Confidential,
         permissions: Permissions::all(),
-        grants: GrantType::ALL.into_iter().collect(),
+        grants: [GrantType::ClientCredentials, GrantType::RefreshToken].into(),
         redirect_uris: Vec::new(),
+        pkce: PkceRule::Required,
         space: None,
         categories: CategoryAccess::All,
         rate_limit: None,

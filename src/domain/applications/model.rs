@@ -6,9 +6,8 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
-use url::Url;
-
 use super::permissions::{GrantTypes, Permissions};
+use super::redirect_uri::RedirectUri;
 use super::secret::StoredSecret;
 use crate::ids::{ApplicationId, ClientId};
 use crate::memories::Category;
@@ -30,8 +29,10 @@ pub struct Application {
     pub permissions: Permissions,
     /// The grant types that it may use.
     pub grants: GrantTypes,
-    /// Where an authorization may be sent, compared to the letter.
+    /// Where an authorization may be sent.
     pub redirect_uris: Vec<RedirectUri>,
+    /// Whether its authorization requests must use PKCE.
+    pub pkce: PkceRule,
     /// Where its memories live.
     pub space: SpaceName,
     /// The categories that it may see and write.
@@ -87,6 +88,40 @@ impl FromStr for ClientKind {
             "confidential" => Ok(Self::Confidential),
             "public" => Ok(Self::Public),
             _ => Err(InvalidValue::new("kind", "must be confidential or public")),
+        }
+    }
+}
+
+/// Whether the authorization requests of an application must use PKCE (RFC 7636).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PkceRule {
+    /// A request without a code challenge is refused.
+    #[default]
+    Required,
+    /// A request may do without: for a confidential client that does not speak PKCE, such as ChatGPT's actions. Its secret
+    /// is then all that protects a code that was stolen on its way.
+    Optional,
+}
+
+impl PkceRule {
+    /// The name under which it is stored and configured.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Optional => "optional",
+        }
+    }
+}
+
+impl FromStr for PkceRule {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text {
+            "required" => Ok(Self::Required),
+            "optional" => Ok(Self::Optional),
+            _ => Err(InvalidValue::new("pkce", "must be required or optional")),
         }
     }
 }
@@ -158,50 +193,6 @@ impl FromStr for SpaceName {
 impl fmt::Display for SpaceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// A redirect URI: absolute, without a fragment, https unless it is a loopback address or an app's own scheme.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedirectUri(String);
-
-impl RedirectUri {
-    const MAX: usize = 2048;
-
-    /// The URI exactly as it was registered.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for RedirectUri {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let refuse = |problem: &str| Err(InvalidValue::new("redirect_uri", problem));
-        if text.len() > Self::MAX || !text.bytes().all(|b| b.is_ascii_graphic()) {
-            return refuse("must be at most 2048 visible ASCII characters");
-        }
-        let Ok(url) = Url::parse(text) else {
-            return refuse("must be an absolute URI such as https://chatgpt.com/aip/g-123/oauth/callback");
-        };
-        if url.fragment().is_some() {
-            return refuse("must not have a fragment (the part after #)");
-        }
-        let loopback = match url.host() {
-            Some(url::Host::Ipv4(address)) => address.is_loopback(),
-            Some(url::Host::Ipv6(address)) => address.is_loopback(),
-            Some(url::Host::Domain(name)) => name == "localhost",
-            None => false,
-        };
-        match url.scheme() {
-            "https" => Ok(Self(text.to_owned())),
-            "http" if loopback => Ok(Self(text.to_owned())),
-            "http" => refuse("must use https; http is for loopback addresses only"),
-            scheme if scheme.contains('.') => Ok(Self(text.to_owned())),
-            _ => refuse("must use https, http on a loopback address, or an app's own scheme such as com.example.app:/"),
-        }
     }
 }
 
@@ -296,6 +287,8 @@ pub struct NewApplication {
     pub grants: GrantTypes,
     /// See [`Application::redirect_uris`].
     pub redirect_uris: Vec<RedirectUri>,
+    /// See [`Application::pkce`].
+    pub pkce: PkceRule,
     /// A shared space; `None` for one of its own.
     pub space: Option<SpaceName>,
     /// See [`Application::categories`].
@@ -319,6 +312,8 @@ pub struct ApplicationChanges {
     pub grants: Option<GrantTypes>,
     /// See [`Application::redirect_uris`].
     pub redirect_uris: Option<Vec<RedirectUri>>,
+    /// See [`Application::pkce`].
+    pub pkce: Option<PkceRule>,
     /// See [`Application::space`]. Memories do not move along.
     pub space: Option<SpaceName>,
     /// See [`Application::categories`].
@@ -351,6 +346,7 @@ impl ApplicationChanges {
         set(&mut application.permissions, self.permissions.as_ref());
         set(&mut application.grants, self.grants.as_ref());
         set(&mut application.redirect_uris, self.redirect_uris.as_ref());
+        set(&mut application.pkce, self.pkce.as_ref());
         set(&mut application.space, self.space.as_ref());
         set(&mut application.categories, self.categories.as_ref());
         set(&mut application.rate_limit, self.rate_limit.as_ref());

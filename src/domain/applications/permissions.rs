@@ -86,6 +86,12 @@ impl Permissions {
         Self(self.0 & other.0)
     }
 
+    /// What either set holds.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether the set holds nothing.
     #[must_use]
     pub fn is_empty(self) -> bool {
@@ -136,19 +142,22 @@ impl FromStr for Permissions {
 pub enum GrantType {
     /// `client_credentials` (RFC 6749 §4.4).
     ClientCredentials,
+    /// `authorization_code` (RFC 6749 §4.1).
+    AuthorizationCode,
     /// `refresh_token` (RFC 6749 §6).
     RefreshToken,
 }
 
 impl GrantType {
     /// Every grant type that memgate speaks.
-    pub const ALL: [Self; 2] = [Self::ClientCredentials, Self::RefreshToken];
+    pub const ALL: [Self; 3] = [Self::ClientCredentials, Self::AuthorizationCode, Self::RefreshToken];
 
     /// The value of the parameter `grant_type`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ClientCredentials => "client_credentials",
+            Self::AuthorizationCode => "authorization_code",
             Self::RefreshToken => "refresh_token",
         }
     }
@@ -164,10 +173,9 @@ impl FromStr for GrantType {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        Self::ALL
-            .into_iter()
-            .find(|grant| grant.as_str() == text)
-            .ok_or_else(|| InvalidValue::new("grant_type", "must be client_credentials or refresh_token"))
+        Self::ALL.into_iter().find(|grant| grant.as_str() == text).ok_or_else(|| {
+            InvalidValue::new("grant_type", "must be client_credentials, authorization_code or refresh_token")
+        })
     }
 }
 

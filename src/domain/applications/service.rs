@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{Application, ApplicationChanges, ClientKind, NewApplication, SpaceName};
+use super::model::{Application, ApplicationChanges, ClientKind, NewApplication, PkceRule, SpaceName};
 use super::permissions::GrantType;
 use super::ports::{ApplicationRepository, ChangeApplicationError, CreateApplicationError, HasherError, SecretHasher};
+use super::redirect_uri::RedirectUri;
 use super::secret::{ClientSecret, StoredSecret};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::{ApplicationId, ClientId, SecretId};
@@ -101,6 +102,7 @@ impl ApplicationService {
             permissions: new.permissions,
             grants: new.grants,
             redirect_uris: new.redirect_uris,
+            pkce: new.pkce,
             space: new.space.unwrap_or_else(|| SpaceName::own(id)),
             categories: new.categories,
             rate_limit: new.rate_limit,
@@ -284,8 +286,27 @@ fn check_consistency(application: &Application) -> Result<(), InvalidValue> {
     if application.refresh_token_ttl.is_some_and(|ttl| ttl.as_duration() > LONGEST_REFRESH_TOKEN_LIFETIME) {
         return Err(InvalidValue::new("refresh_token_ttl", "must be at most 366 days"));
     }
-    if application.redirect_uris.len() > Application::MAX_REDIRECT_URIS {
+    check_authorization(application)
+}
+
+/// Rules of the authorization code grant.
+fn check_authorization(application: &Application) -> Result<(), InvalidValue> {
+    let uris = &application.redirect_uris;
+    if uris.len() > Application::MAX_REDIRECT_URIS {
         return Err(InvalidValue::new("redirect_uris", format!("must be at most {}", Application::MAX_REDIRECT_URIS)));
+    }
+    if application.grants.contains(&GrantType::AuthorizationCode) && uris.is_empty() {
+        return Err(InvalidValue::new("redirect_uris", "must hold at least one for the grant authorization_code"));
+    }
+    // Without a secret, PKCE is all that ties a code to who asked for it; and any GPT can receive a GPT's callback.
+    if application.kind == ClientKind::Public && application.pkce == PkceRule::Optional {
+        return Err(InvalidValue::new("pkce", "must be required: a public application has no secret"));
+    }
+    if application.kind == ClientKind::Public && uris.iter().any(RedirectUri::is_gpt_callback) {
+        return Err(InvalidValue::new(
+            "redirect_uris",
+            "must not hold gpt-callback: a public application has no secret",
+        ));
     }
     Ok(())
 }

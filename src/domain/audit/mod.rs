@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::ids::{ApplicationId, GrantId, RequestId};
+use crate::ids::{ApplicationId, GrantId, RequestId, UserId};
 use crate::memories::Context;
 use crate::system::{StorageError, Timestamp};
 
@@ -35,6 +35,22 @@ pub enum AuditKind {
     SigningKeyRetired,
     /// The signing keys were encrypted anew with another master key.
     SigningKeysRewrapped,
+    /// A person's account was made.
+    PersonCreated,
+    /// A person was let in again.
+    PersonEnabled,
+    /// A person was shut out.
+    PersonDisabled,
+    /// A person's account was deleted.
+    PersonDeleted,
+    /// A person's password was replaced.
+    PasswordChanged,
+    /// A person allowed an application to act.
+    AuthorizationGranted,
+    /// What a person had allowed was taken back.
+    AuthorizationEnded,
+    /// A code was used a second time: somebody else may have it. Its grant was revoked.
+    AuthorizationCodeReused,
     /// Memories were searched.
     MemoriesSearched,
     /// Memories were listed, or one was read.
@@ -49,7 +65,7 @@ pub enum AuditKind {
 
 impl AuditKind {
     /// Every kind there is.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 26] = [
         Self::ApplicationCreated,
         Self::ApplicationUpdated,
         Self::ApplicationEnabled,
@@ -63,6 +79,14 @@ impl AuditKind {
         Self::SigningKeyCreated,
         Self::SigningKeyRetired,
         Self::SigningKeysRewrapped,
+        Self::PersonCreated,
+        Self::PersonEnabled,
+        Self::PersonDisabled,
+        Self::PersonDeleted,
+        Self::PasswordChanged,
+        Self::AuthorizationGranted,
+        Self::AuthorizationEnded,
+        Self::AuthorizationCodeReused,
         Self::MemoriesSearched,
         Self::MemoryRead,
         Self::MemoryCreated,
@@ -87,6 +111,14 @@ impl AuditKind {
             Self::SigningKeyCreated => "signing_key_created",
             Self::SigningKeyRetired => "signing_key_retired",
             Self::SigningKeysRewrapped => "signing_keys_rewrapped",
+            Self::PersonCreated => "person_created",
+            Self::PersonEnabled => "person_enabled",
+            Self::PersonDisabled => "person_disabled",
+            Self::PersonDeleted => "person_deleted",
+            Self::PasswordChanged => "password_changed",
+            Self::AuthorizationGranted => "authorization_granted",
+            Self::AuthorizationEnded => "authorization_ended",
+            Self::AuthorizationCodeReused => "authorization_code_reused",
             Self::MemoriesSearched => "memories_searched",
             Self::MemoryRead => "memory_read",
             Self::MemoryCreated => "memory_created",
@@ -123,6 +155,8 @@ pub struct AuditEvent {
     pub application_id: Option<ApplicationId>,
     /// Which grant was concerned.
     pub grant_id: Option<GrantId>,
+    /// Which person was concerned.
+    pub person_id: Option<UserId>,
     /// Which request asked for it.
     pub request_id: Option<RequestId>,
     /// Which GPT and conversation it came from, as the assistant says. Logged, and not kept.
@@ -133,7 +167,15 @@ impl AuditEvent {
     /// An event that concerns nobody in particular yet.
     #[must_use]
     pub fn new(kind: AuditKind, at: Timestamp) -> Self {
-        Self { kind, at, application_id: None, grant_id: None, request_id: None, context: Context::default() }
+        Self {
+            kind,
+            at,
+            application_id: None,
+            grant_id: None,
+            person_id: None,
+            request_id: None,
+            context: Context::default(),
+        }
     }
 
     /// Says which application is concerned.
@@ -147,6 +189,13 @@ impl AuditEvent {
     #[must_use]
     pub fn grant(mut self, id: GrantId) -> Self {
         self.grant_id = Some(id);
+        self
+    }
+
+    /// Says which person is concerned.
+    #[must_use]
+    pub fn person(mut self, id: UserId) -> Self {
+        self.person_id = Some(id);
         self
     }
 

@@ -14,14 +14,14 @@ pub enum OAuthError {
     /// The client is not who it says, or says nothing. The same for an unknown client and a wrong secret.
     #[error("client authentication failed: check the client_id and the client_secret")]
     InvalidClient,
-    /// The refresh token cannot be used (any more). One text for every cause, so that it helps no thief.
-    #[error("the token is invalid, expired, revoked, or was issued to another client")]
+    /// The refresh token or the code cannot be used (any more). One text for every cause, so that it helps no thief.
+    #[error("the token or code is invalid, expired, revoked, used already, or was issued to another client")]
     InvalidGrant,
     /// The application may not use this grant type.
     #[error("this application may not use the grant type {0}")]
     UnauthorizedClient(GrantType),
     /// There is no such grant type.
-    #[error("this grant type is not supported; use client_credentials or refresh_token")]
+    #[error("this grant type is not supported; use client_credentials, authorization_code or refresh_token")]
     UnsupportedGrantType,
     /// The scope is unknown, or goes beyond what is held.
     #[error("the scope is unknown or goes beyond what was granted to this application")]

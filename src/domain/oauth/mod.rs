@@ -21,7 +21,9 @@ pub use access::{AccessError, AccessGuard, Caller, MissingPermission, bearer_tok
 #[cfg(feature = "testing")]
 pub use authorization::MockAuthorizationStore;
 pub use authorization::{
-    Authorization, AuthorizationCode, AuthorizationStore, CodeChallenge, CodeDigest, CodeVerifier, Redemption,
+    Authorization, AuthorizationCode, AuthorizationError, AuthorizationPorts, AuthorizationRequest,
+    AuthorizationService, AuthorizationStore, CodeChallenge, CodeDigest, CodeVerifier, Connection, Redemption,
+    UntrustedRequest,
 };
 pub use client::ClientAuthenticator;
 pub use error::{OAuthError, Unavailable};
@@ -35,11 +37,11 @@ pub use keys::{
 };
 #[cfg(feature = "testing")]
 pub use keys::{MockKeyVault, MockSigningKeyStore};
-pub use parameters::{Parameters, parse_basic};
-pub use request::{GrantRequest, PresentedCredentials, PresentedToken, TokenRequest};
+pub use parameters::{Parameters, QueryFault, parse_basic};
+pub use request::{CodeExchange, GrantRequest, PresentedCredentials, PresentedToken, TokenRequest};
 pub use revocation::TokenInquiry;
 pub use scope::RequestedScope;
-pub use service::{TokenPolicy, TokenResponse, TokenService};
+pub use service::{TokenPolicy, TokenPorts, TokenResponse, TokenService};
 #[cfg(feature = "testing")]
 pub use token::MockTokenIssuer;
 pub use token::{

@@ -29,15 +29,33 @@ impl Parameters {
     /// # Errors
     /// [`OAuthError::InvalidRequest`] that says what is wrong.
     pub fn from_form(body: &[u8]) -> Result<Self, OAuthError> {
-        let invalid = || OAuthError::InvalidRequest("the body is not a well-formed UTF-8 form".to_owned());
         let mut parameters = Self::default();
-        for pair in body.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
-            let mut halves = pair.splitn(2, |b| *b == b'=');
-            let name = decode_form_component(halves.next().unwrap_or_default()).ok_or_else(invalid)?;
-            let value = decode_form_component(halves.next().unwrap_or_default()).ok_or_else(invalid)?;
-            parameters.add(name, value)?;
+        for pair in pairs(body) {
+            let (name, value) = pair.map_err(Fault::into_error)?;
+            parameters.add(name, value).map_err(Fault::into_error)?;
         }
         Ok(parameters)
+    }
+
+    /// Reads the query of an authorization request, in the same form. What is wrong with a parameter is noted and the
+    /// parameter left out, because the client is to be told of it at its redirect URI; the first fault is returned.
+    #[must_use]
+    pub fn from_query(query: &[u8]) -> (Self, Option<QueryFault>) {
+        let mut parameters = Self::default();
+        let mut fault: Option<QueryFault> = None;
+        for pair in pairs(query) {
+            let added = pair.and_then(|(name, value)| match &fault {
+                // One that is given three times is not right again.
+                Some(fault) if fault.concerns(&[&name]) => Ok(()),
+                _ => parameters.add(name, value),
+            });
+            if let Err(Fault { name, problem }) = added {
+                let fault = fault.get_or_insert(QueryFault { names: Vec::new(), problem });
+                parameters.0.retain(|(known, _)| Some(known) != name.as_ref());
+                fault.names.extend(name);
+            }
+        }
+        (parameters, fault)
     }
 
     /// Reads a JSON object with the same members as the form; each that is used must be a string, and `null` counts as
@@ -51,12 +69,12 @@ impl Parameters {
         let mut parameters = Self::default();
         for (name, value) in object.0 {
             match value {
-                serde_json::Value::String(value) => parameters.add(name, value)?,
-                serde_json::Value::Null => parameters.add(name, String::new())?,
+                serde_json::Value::String(value) => parameters.add(name, value).map_err(Fault::into_error)?,
+                serde_json::Value::Null => parameters.add(name, String::new()).map_err(Fault::into_error)?,
                 _ if KNOWN.contains(&name.as_str()) => {
                     return Err(OAuthError::InvalidRequest(format!("the member `{name}` must be a string")));
                 }
-                _ => parameters.add(name, String::new())?,
+                _ => parameters.add(name, String::new()).map_err(Fault::into_error)?,
             }
         }
         Ok(parameters)
@@ -76,25 +94,88 @@ impl Parameters {
         self.get(name).ok_or_else(|| OAuthError::InvalidRequest(format!("the parameter `{name}` is missing")))
     }
 
-    fn add(&mut self, name: String, value: String) -> Result<(), OAuthError> {
+    fn add(&mut self, name: String, value: String) -> Result<(), Fault> {
         let shown = if KNOWN.contains(&name.as_str()) { format!("`{name}`") } else { "that is not known".to_owned() };
+        let refuse = |name, problem| Err(Fault { name: Some(name), problem });
         if self.0.len() == Self::MAX {
-            return Err(OAuthError::InvalidRequest(format!("there are more than {} parameters", Self::MAX)));
+            return refuse(name, format!("there are more than {} parameters", Self::MAX));
         }
         if value.chars().chain(name.chars()).any(char::is_control) {
-            return Err(OAuthError::InvalidRequest(format!("a parameter {shown} contains a control character")));
+            return refuse(name, format!("a parameter {shown} contains a control character"));
         }
         if self.0.iter().any(|(known, _)| *known == name) {
-            return Err(OAuthError::InvalidRequest(format!("a parameter {shown} is given more than once")));
+            return refuse(name, format!("a parameter {shown} is given more than once"));
         }
         self.0.push((name, value));
         Ok(())
     }
 }
 
+/// What is wrong with one parameter, and its name if that can be read.
+struct Fault {
+    name: Option<String>,
+    problem: String,
+}
+
+impl Fault {
+    fn into_error(self) -> OAuthError {
+        OAuthError::InvalidRequest(self.problem)
+    }
+}
+
+/// What is wrong with a query.
+#[derive(Debug)]
+pub struct QueryFault {
+    names: Vec<String>,
+    problem: String,
+}
+
+impl QueryFault {
+    /// Whether one of these parameters is at fault.
+    #[must_use]
+    pub fn concerns(&self, names: &[&str]) -> bool {
+        self.names.iter().any(|name| names.contains(&name.as_str()))
+    }
+}
+
+impl fmt::Display for QueryFault {
+    /// The first thing that is wrong. It repeats nothing of what was sent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem)
+    }
+}
+
+/// The pairs of a form.
+fn pairs(form: &[u8]) -> impl Iterator<Item = Result<(String, String), Fault>> {
+    form.split(|b| *b == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let mut halves = pair.splitn(2, |b| *b == b'=');
+        let name = decode_form_component(halves.next().unwrap_or_default());
+        let value = decode_form_component(halves.next().unwrap_or_default());
+        match (name, value) {
+            (Some(name), Some(value)) => Ok((name, value)),
+            (name, _) => Err(Fault { name, problem: "the request is not a well-formed UTF-8 form".to_owned() }),
+        }
+    })
+}
+
 /// The parameters that some endpoint reads: only these are named in errors.
-const KNOWN: [&str; 7] =
-    ["grant_type", "client_id", "client_secret", "scope", "refresh_token", "token", "token_type_hint"];
+const KNOWN: [&str; 15] = [
+    "grant_type",
+    "client_id",
+    "client_secret",
+    "scope",
+    "refresh_token",
+    "token",
+    "token_type_hint",
+    "response_type",
+    "response_mode",
+    "redirect_uri",
+    "state",
+    "code",
+    "code_challenge",
+    "code_challenge_method",
+    "code_verifier",
+];
 
 /// Values may be secrets.
 impl fmt::Debug for Parameters {

@@ -24,6 +24,8 @@ pub enum GrantRequest {
         /// The parameter `scope`.
         scope: RequestedScope,
     },
+    /// `authorization_code`.
+    AuthorizationCode(CodeExchange),
     /// `refresh_token`.
     RefreshToken {
         /// The parameter `refresh_token`.
@@ -31,6 +33,17 @@ pub enum GrantRequest {
         /// The parameter `scope`.
         scope: RequestedScope,
     },
+}
+
+/// The parameters of `authorization_code` (RFC 6749 §4.1.3, RFC 7636 §4.5).
+#[derive(Debug)]
+pub struct CodeExchange {
+    /// The parameter `code`.
+    pub code: PresentedToken,
+    /// The parameter `redirect_uri`, which repeats that of the authorization request.
+    pub redirect_uri: String,
+    /// The parameter `code_verifier`.
+    pub code_verifier: Option<PresentedToken>,
 }
 
 impl TokenRequest {
@@ -46,6 +59,11 @@ impl TokenRequest {
         let scope = RequestedScope::parse(parameters.get("scope"));
         let grant = match grant_type {
             GrantType::ClientCredentials => GrantRequest::ClientCredentials { scope },
+            GrantType::AuthorizationCode => GrantRequest::AuthorizationCode(CodeExchange {
+                code: PresentedToken::require(parameters, "code")?,
+                redirect_uri: parameters.require("redirect_uri")?.to_owned(),
+                code_verifier: parameters.get("code_verifier").map(|verifier| PresentedToken(verifier.to_owned())),
+            }),
             GrantType::RefreshToken => {
                 GrantRequest::RefreshToken { token: PresentedToken::require(parameters, "refresh_token")?, scope }
             }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::authorization::AuthorizationService;
 use super::client::ClientAuthenticator;
 use super::error::OAuthError;
 use super::grant_store::GrantStore;
@@ -16,6 +17,7 @@ use super::token::{
 use crate::applications::{Application, GrantType, Permissions, TokenLifetime};
 use crate::audit::AuditLog;
 use crate::ids::{GrantId, TokenId};
+use crate::people::PersonRepository;
 use crate::system::{Clock, Entropy, Timestamp};
 
 /// What the configuration says about tokens.
@@ -52,12 +54,33 @@ pub struct TokenResponse {
     pub refresh_token: Option<RefreshToken>,
 }
 
+/// The ports behind [`TokenService`].
+#[derive(Clone)]
+pub struct TokenPorts {
+    /// Signs and verifies tokens.
+    pub issuer: Arc<dyn TokenIssuer>,
+    /// What was used, and what was revoked.
+    pub grants: Arc<dyn GrantStore>,
+    /// What codes stand for.
+    pub authorizations: AuthorizationService,
+    /// Who agreed to it.
+    pub people: Arc<dyn PersonRepository>,
+    /// Who did what.
+    pub audit: Arc<dyn AuditLog>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids.
+    pub entropy: Arc<dyn Entropy>,
+}
+
 /// Issues tokens.
 #[derive(Clone)]
 pub struct TokenService {
     pub(super) clients: ClientAuthenticator,
     pub(super) issuer: Arc<dyn TokenIssuer>,
     pub(super) grants: Arc<dyn GrantStore>,
+    pub(super) authorizations: AuthorizationService,
+    pub(super) people: Arc<dyn PersonRepository>,
     pub(super) audit: Arc<dyn AuditLog>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
@@ -66,16 +89,10 @@ pub struct TokenService {
 
 impl TokenService {
     /// Puts the service together.
-    pub fn new(
-        clients: ClientAuthenticator,
-        issuer: Arc<dyn TokenIssuer>,
-        grants: Arc<dyn GrantStore>,
-        audit: Arc<dyn AuditLog>,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        policy: Arc<TokenPolicy>,
-    ) -> Self {
-        Self { clients, issuer, grants, audit, clock, entropy, policy }
+    #[must_use]
+    pub fn new(clients: ClientAuthenticator, ports: TokenPorts, policy: Arc<TokenPolicy>) -> Self {
+        let TokenPorts { issuer, grants, authorizations, people, audit, clock, entropy } = ports;
+        Self { clients, issuer, grants, authorizations, people, audit, clock, entropy, policy }
     }
 
     /// Answers a token request that comes from `address`.
@@ -86,6 +103,9 @@ impl TokenService {
         let application = self.clients.authenticate(&request.credentials, address).await?;
         match &request.grant {
             GrantRequest::ClientCredentials { scope } => grants::client_credentials::grant(self, &application, *scope),
+            GrantRequest::AuthorizationCode(exchange) => {
+                grants::authorization_code::grant(self, &application, exchange).await
+            }
             GrantRequest::RefreshToken { token, scope } => {
                 grants::refresh_token::grant(self, &application, token, *scope).await
             }
@@ -135,7 +155,7 @@ impl TokenService {
             return Ok(None);
         }
         let issued_at = self.clock.now().truncated_to_seconds();
-        let grant_expires_at = issued_at.plus(self.policy.grant_ttl.min(LONGEST_REFRESH_TOKEN_LIFETIME));
+        let grant_expires_at = self.grant_expiry(issued_at);
         let claims = RefreshTokenClaims {
             issuer: self.policy.issuer.clone(),
             audience: self.policy.audience.clone(),
@@ -149,6 +169,11 @@ impl TokenService {
             grant_expires_at,
         };
         Ok(Some(self.issuer.issue_refresh_token(&claims)?))
+    }
+
+    /// When a grant that begins at `begun_at` ends, however often its refresh token is used.
+    pub(super) fn grant_expiry(&self, begun_at: Timestamp) -> Timestamp {
+        begun_at.plus(self.policy.grant_ttl.min(LONGEST_REFRESH_TOKEN_LIFETIME))
     }
 
     /// When a refresh token that is issued at `issued_at` expires.

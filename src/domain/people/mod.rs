@@ -1,13 +1,19 @@
 //! The people whose memories are kept: who they are, how they sign in, and what their browser shows as proof.
 
+mod admission;
 mod model;
 mod password;
 mod ports;
+mod service;
 mod session;
+mod sign_in;
 
+pub use admission::*;
 pub use model::{Account, AccountLabel, ExternalIdentity, Login, Newcomer, Person, ProvenIdentity};
 pub use password::Password;
 pub use ports::{CreatePersonError, IdentityError, IdentityProvider, PasswordHasher, PersonRepository, SessionStore};
 #[cfg(feature = "testing")]
 pub use ports::{MockIdentityProvider, MockPasswordHasher, MockPersonRepository, MockSessionStore};
+pub use service::{PeopleError, PeoplePorts, PeopleService};
 pub use session::{FormToken, Session, SessionId, SessionToken, SignInAttempt};
+pub use sign_in::{ExternalSignIn, ProviderAnswer, SignInError, SignInPorts, SignInService, Visitor};

@@ -13,7 +13,7 @@ use super::clock::now;
 use super::entropy::SeededEntropy;
 use super::fakes::FakeSecretHasher;
 use crate::applications::{
-    Application, CategoryAccess, ClientKind, ClientSecret, GrantType, Permissions, SpaceName, StoredSecret,
+    Application, CategoryAccess, ClientKind, ClientSecret, GrantType, Permissions, PkceRule, SpaceName, StoredSecret,
 };
 use crate::ids::{ApplicationId, ClientId, GrantId, MemoryId, RequestId, SecretId, TokenId, UserId};
 use crate::memories::{Category, Content, Context, ContextId, MemoryScope, Metadata, NewMemory, Priority, QueuedWrite};
@@ -40,6 +40,7 @@ pub fn application() -> Application {
         permissions: Permissions::all(),
         grants: GrantType::ALL.into(),
         redirect_uris: Vec::new(),
+        pkce: PkceRule::Required,
         space: SpaceName::own(id),
         categories: CategoryAccess::All,
         rate_limit: None,

@@ -11,6 +11,7 @@ pub struct Model {
     pub permissions: String,
     pub grants: String,
     pub redirect_uris: String,
+    pub pkce: String,
     pub space: String,
     pub categories: Option<String>,
     pub rate_limit: Option<i64>,

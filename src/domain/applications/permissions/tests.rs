@@ -45,11 +45,12 @@ fn what_is_no_permission_is_refused() {
 #[test]
 fn grant_types_are_read_as_they_are_written() {
     assert_eq!("client_credentials".parse(), Ok(GrantType::ClientCredentials));
+    assert_eq!("authorization_code".parse(), Ok(GrantType::AuthorizationCode));
     assert_eq!("refresh_token".parse(), Ok(GrantType::RefreshToken));
     for grant in GrantType::ALL {
         assert_eq!(grant.to_string().parse(), Ok(grant));
     }
-    for unknown in ["", "password", "implicit", "authorization_code", "Refresh_Token"] {
+    for unknown in ["", "password", "implicit", "authorization-code", "Refresh_Token"] {
         assert!(unknown.parse::<GrantType>().is_err(), "{unknown}");
     }
 }

@@ -49,14 +49,19 @@ fn new_application() -> NewApplication {
         name: "Trip planner".parse().unwrap(),
         kind: ClientKind::Confidential,
         permissions: Permissions::all(),
-        grants: GrantType::ALL.into(),
+        grants: [GrantType::ClientCredentials, GrantType::RefreshToken].into(),
         redirect_uris: Vec::new(),
+        pkce: PkceRule::Required,
         space: None,
         categories: CategoryAccess::All,
         rate_limit: None,
         access_token_ttl: None,
         refresh_token_ttl: None,
     }
+}
+
+fn new_public_application() -> NewApplication {
+    NewApplication { kind: ClientKind::Public, grants: [GrantType::RefreshToken].into(), ..new_application() }
 }
 
 fn lifetime(duration: Duration) -> TokenLifetime {
@@ -78,6 +83,7 @@ async fn a_registered_application_has_all_it_was_given_and_a_first_secret() {
     let new = NewApplication {
         space: Some(space("shared")),
         redirect_uris: vec!["https://a.example/b".parse().unwrap()],
+        pkce: PkceRule::Optional,
         categories: CategoryAccess::Only(BTreeSet::new()),
         rate_limit: Some(7.try_into().unwrap()),
         access_token_ttl: Some(lifetime(LONGEST_ACCESS_TOKEN_LIFETIME)),
@@ -94,6 +100,7 @@ async fn a_registered_application_has_all_it_was_given_and_a_first_secret() {
         permissions: new.permissions,
         grants: new.grants,
         redirect_uris: new.redirect_uris,
+        pkce: PkceRule::Optional,
         space: space("shared"),
         categories: new.categories,
         rate_limit: new.rate_limit,
@@ -154,6 +161,12 @@ async fn parts_that_do_not_fit_together_are_refused_and_nothing_is_stored() {
                 ..new_application()
             },
         ),
+        ("redirect_uris", NewApplication { grants: [GrantType::AuthorizationCode].into(), ..new_application() }),
+        (
+            "redirect_uris",
+            NewApplication { redirect_uris: vec!["gpt-callback".parse().unwrap()], ..new_public_application() },
+        ),
+        ("pkce", NewApplication { pkce: PkceRule::Optional, ..new_public_application() }),
         (
             "redirect_uris",
             NewApplication { redirect_uris: vec!["https://a.example".parse().unwrap(); 21], ..new_application() },
@@ -190,10 +203,9 @@ async fn a_change_is_checked_against_what_is_there() {
 #[tokio::test]
 async fn a_public_application_cannot_be_given_client_credentials() {
     let harness = Harness::new();
-    let new =
-        NewApplication { kind: ClientKind::Public, grants: [GrantType::RefreshToken].into(), ..new_application() };
-    let id = harness.service.register(new).await.unwrap().application.id;
-    let changes = ApplicationChanges { grants: Some(GrantType::ALL.into()), ..ApplicationChanges::default() };
+    let id = harness.service.register(new_public_application()).await.unwrap().application.id;
+    let grants = Some([GrantType::ClientCredentials].into());
+    let changes = ApplicationChanges { grants, ..ApplicationChanges::default() };
     assert_eq!(refused_field(harness.service.update(id, &changes).await), "grants");
 }
 

@@ -3,10 +3,14 @@
 
 mod model;
 mod pkce;
+mod request;
+mod service;
 mod store;
 
 pub use model::{Authorization, AuthorizationCode, CodeDigest};
 pub use pkce::{CodeChallenge, CodeVerifier};
+pub use request::{AuthorizationRequest, UntrustedRequest};
+pub use service::{AuthorizationError, AuthorizationPorts, AuthorizationService, Connection};
 #[cfg(feature = "testing")]
 pub use store::MockAuthorizationStore;
 pub use store::{AuthorizationStore, Redemption};

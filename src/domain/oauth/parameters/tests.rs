@@ -108,7 +108,7 @@ fn a_form_that_is_none_is_refused() {
         [&b"scope=%"[..], b"scope=%4", b"scope=%zz", b"scope=%4g", b"%=a", b"scope=%ff", b"scope=\xff", b"\xc3=a"]
     {
         let text = refusal(Parameters::from_form(body));
-        assert_eq!(text, "the body is not a well-formed UTF-8 form", "{body:?}");
+        assert_eq!(text, "the request is not a well-formed UTF-8 form", "{body:?}");
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Fixture;
 use crate::applications::{
     Application, ApplicationChanges, ApplicationRepository, CategoryAccess, ChangeApplicationError, ClientKind,
-    CreateApplicationError, GrantType, GrantTypes, Permission, Permissions, RequestsPerMinute, StoredSecret,
+    CreateApplicationError, GrantType, GrantTypes, Permission, Permissions, PkceRule, RequestsPerMinute, StoredSecret,
     TokenLifetime,
 };
 use crate::ids::{ApplicationId, SecretId};
@@ -79,10 +79,15 @@ fn full_application() -> Application {
     Application {
         name: "Reise-Planer „Zürich“ 🦊 ' \" \\ %".parse().unwrap(),
         permissions: [Permission::MemoryRead, Permission::MemoryDelete].into_iter().collect(),
-        grants: GrantTypes::from([GrantType::RefreshToken]),
-        redirect_uris: ["https://chatgpt.com/aip/g-1/oauth/callback?a=1,2&b=%20", "com.example.app:/callback"]
-            .map(|uri| uri.parse().unwrap())
-            .into(),
+        grants: GrantTypes::from([GrantType::AuthorizationCode, GrantType::RefreshToken]),
+        redirect_uris: [
+            "https://chatgpt.com/aip/g-1/oauth/callback?a=1,2&b=%20",
+            "com.example.app:/callback",
+            "gpt-callback",
+        ]
+        .map(|uri| uri.parse().unwrap())
+        .into(),
+        pkce: PkceRule::Optional,
         space: space("Shared_space-1.x"),
         categories: limited(&["travel", "with, comma", "naïve \"quotes\"", "日本"]),
         rate_limit: Some(rate(1_000_000)),
@@ -213,13 +218,14 @@ pub async fn applications_are_listed_in_pages_in_the_order_of_their_ids(fixture:
 }
 
 /// A change of each member by itself.
-fn single_changes() -> [ApplicationChanges; 10] {
+fn single_changes() -> [ApplicationChanges; 11] {
     let none = ApplicationChanges::default;
     [
         ApplicationChanges { name: Some("Another name".parse().unwrap()), ..none() },
         ApplicationChanges { permissions: Some([Permission::MemoryWrite].into_iter().collect()), ..none() },
         ApplicationChanges { grants: Some([GrantType::ClientCredentials].into()), ..none() },
         ApplicationChanges { redirect_uris: Some(vec!["https://a.example/b".parse().unwrap()]), ..none() },
+        ApplicationChanges { pkce: Some(PkceRule::Required), ..none() },
         ApplicationChanges { space: Some(space("another")), ..none() },
         ApplicationChanges { categories: Some(limited(&["work"])), ..none() },
         ApplicationChanges { rate_limit: Some(Some(rate(1))), ..none() },

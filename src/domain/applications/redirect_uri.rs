@@ -1,0 +1,202 @@
+//! Where an authorization may be sent (RFC 9700 §2.1).
+
+use std::fmt;
+use std::str::FromStr;
+
+use url::{Host, Url};
+
+use crate::validation::InvalidValue;
+
+/// A registered redirect URI: one URI, or the callback that ChatGPT gives to a GPT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedirectUri(Kind);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    /// One URI, exactly as it was registered.
+    Exact(String),
+    /// `https://chatgpt.com/aip/{g-ID}/oauth/callback`, or the same on `chat.openai.com`, with any id.
+    GptCallback,
+}
+
+/// The hosts on which ChatGPT receives the answers to its GPTs' requests.
+const GPT_HOSTS: [&str; 2] = ["chatgpt.com", "chat.openai.com"];
+
+impl RedirectUri {
+    const MAX: usize = 2048;
+    /// The word for ChatGPT's callback. The id in it changes whenever the OAuth settings of a GPT are edited, so it
+    /// cannot be registered to the letter once and for all.
+    pub const GPT_CALLBACK: &'static str = "gpt-callback";
+
+    /// The URI exactly as it was registered, or [`GPT_CALLBACK`](Self::GPT_CALLBACK).
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Kind::Exact(uri) => uri,
+            Kind::GptCallback => Self::GPT_CALLBACK,
+        }
+    }
+
+    /// Whether this stands for the callback of any GPT.
+    #[must_use]
+    pub fn is_gpt_callback(&self) -> bool {
+        self.0 == Kind::GptCallback
+    }
+
+    /// Whether a request may name `presented`: the same to the letter, but for the port of a loopback address, which a
+    /// native program cannot know beforehand (RFC 8252 §7.3).
+    #[must_use]
+    pub fn accepts(&self, presented: &str) -> bool {
+        match &self.0 {
+            Kind::Exact(registered) => {
+                registered == presented
+                    || loopback_without_port(registered).is_some_and(|own| {
+                        is_plain(presented) && loopback_without_port(presented).is_some_and(|other| own == other)
+                    })
+            }
+            Kind::GptCallback => GPT_HOSTS.iter().any(|host| is_gpt_callback(presented, host)),
+        }
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    text.len() <= RedirectUri::MAX && text.bytes().all(|b| b.is_ascii_graphic()) && !text.contains('#')
+}
+
+/// The URI without its port, if it is plain http to a loopback address that is written as a number.
+fn loopback_without_port(uri: &str) -> Option<Url> {
+    let mut url = Url::parse(uri).ok().filter(|url| url.scheme() == "http")?;
+    let is_loopback = match url.host()? {
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+        Host::Domain(_) => false,
+    };
+    (is_loopback && url.set_port(None).is_ok()).then_some(url)
+}
+
+fn is_gpt_callback(presented: &str, host: &str) -> bool {
+    let id = presented
+        .strip_prefix("https://")
+        .and_then(|rest| rest.strip_prefix(host))
+        .and_then(|rest| rest.strip_prefix("/aip/"))
+        .and_then(|rest| rest.strip_suffix("/oauth/callback"));
+    id.and_then(|id| id.strip_prefix("g-")).is_some_and(|id| {
+        (1..=100).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    })
+}
+
+impl FromStr for RedirectUri {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let refuse = |problem: &str| Err(InvalidValue::new("redirect_uri", problem));
+        if text == Self::GPT_CALLBACK {
+            return Ok(Self(Kind::GptCallback));
+        }
+        if text.len() > Self::MAX || !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return refuse("must be at most 2048 visible ASCII characters");
+        }
+        let Ok(url) = Url::parse(text) else {
+            return refuse(
+                "must be an absolute URI such as https://example.com/callback, or gpt-callback for the callback of a GPT",
+            );
+        };
+        if text.contains('#') {
+            return refuse("must not have a fragment (the part after #)");
+        }
+        let loopback = match url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        match url.scheme() {
+            "https" => Ok(Self(Kind::Exact(text.to_owned()))),
+            "http" if loopback => Ok(Self(Kind::Exact(text.to_owned()))),
+            "http" => refuse("must use https; http is for loopback addresses only"),
+            scheme if scheme.contains('.') => Ok(Self(Kind::Exact(text.to_owned()))),
+            _ => refuse("must use https, http on a loopback address, or an app's own scheme such as com.example.app:/"),
+        }
+    }
+}
+
+impl fmt::Display for RedirectUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registered(uri: &str) -> RedirectUri {
+        uri.parse().unwrap()
+    }
+
+    #[test]
+    fn a_uri_is_compared_to_the_letter() {
+        let uri = registered("https://app.example/callback?x=1");
+        assert!(uri.accepts("https://app.example/callback?x=1"));
+        for other in [
+            "https://app.example/callback",
+            "https://app.example/callback?x=1&y=2",
+            "https://app.example/callback?x=1#",
+            "https://APP.example/callback?x=1",
+            "https://app.example:443/callback?x=1",
+            "https://app.example/a/../callback?x=1",
+            "https://app.example.evil/callback?x=1",
+            "https://app.example@evil.example/callback?x=1",
+            "http://app.example/callback?x=1",
+            "gpt-callback",
+            "",
+        ] {
+            assert!(!uri.accepts(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_port_of_a_loopback_address_is_free_and_nothing_else_is() {
+        for (own, presented, accepted) in [
+            ("http://127.0.0.1/callback", "http://127.0.0.1:49152/callback", true),
+            ("http://127.0.0.1:3000/callback", "http://127.0.0.1:49152/callback", true),
+            ("http://[::1]/callback", "http://[::1]:49152/callback", true),
+            ("http://127.0.0.1/callback", "http://127.0.0.2:49152/callback", false),
+            ("http://127.0.0.1/callback", "http://127.0.0.1:49152/other", false),
+            ("http://127.0.0.1/callback", "https://127.0.0.1:49152/callback", false),
+            ("http://127.0.0.1/callback", "http://user@127.0.0.1:49152/callback", false),
+            ("http://127.0.0.1/callback", "http://127.0.0.1:49152/callback#part", false),
+            ("http://127.0.0.1/callback", "http://127.0.0.1:49152/call\nback", false),
+            ("http://127.0.0.1/callback", "http://localhost:49152/callback", false),
+            ("http://localhost/callback", "http://localhost:49152/callback", false),
+            ("https://127.0.0.1/callback", "https://127.0.0.1:49152/callback", false),
+        ] {
+            assert_eq!(registered(own).accepts(presented), accepted, "{own} {presented}");
+        }
+    }
+
+    #[test]
+    fn the_callback_of_any_gpt_is_a_kind_of_its_own() {
+        let uri = registered("gpt-callback");
+        assert!(uri.is_gpt_callback());
+        assert_eq!(uri.to_string(), "gpt-callback");
+        for (presented, accepted) in [
+            ("https://chatgpt.com/aip/g-1a2b3c/oauth/callback", true),
+            ("https://chat.openai.com/aip/g-1a2b3c/oauth/callback", true),
+            ("https://chatgpt.com/aip/g-/oauth/callback", false),
+            ("https://chatgpt.com/aip/1a2b3c/oauth/callback", false),
+            ("https://chatgpt.com/aip/g-1/../x/oauth/callback", false),
+            ("https://chatgpt.com/aip/g-1%2f/oauth/callback", false),
+            ("https://chatgpt.com/aip/g-1/oauth/callback?x=1", false),
+            ("https://chatgpt.com/aip/g-1/oauth/callback#x", false),
+            ("https://chatgpt.com.evil.example/aip/g-1/oauth/callback", false),
+            ("https://evil.example/https://chatgpt.com/aip/g-1/oauth/callback", false),
+            ("https://chatgpt.com:8443/aip/g-1/oauth/callback", false),
+            ("https://user@chatgpt.com/aip/g-1/oauth/callback", false),
+            ("http://chatgpt.com/aip/g-1/oauth/callback", false),
+            (&format!("https://chatgpt.com/aip/g-{}/oauth/callback", "a".repeat(101)), false),
+        ] {
+            assert_eq!(uri.accepts(presented), accepted, "{presented}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What an application asks for, parsed once (RFC 6749 §4.1.1). Until the client and its redirect URI are known to belong
+//! together nothing may be redirected; from then on every mistake of the client is told to the client.
+
+use std::sync::Arc;
+
+use url::Url;
+
+use super::pkce::CodeChallenge;
+use crate::applications::{Application, GrantType, Permissions, PkceRule};
+use crate::oauth::parameters::Parameters;
+use crate::oauth::scope::RequestedScope;
+
+/// A valid authorization request: all that is left is for a person to answer it.
+#[derive(Clone, Debug)]
+pub struct AuthorizationRequest {
+    /// Who asks.
+    pub application: Arc<Application>,
+    /// For what.
+    pub scope: Permissions,
+    pub(super) challenge: Option<CodeChallenge>,
+    pub(super) destination: Destination,
+}
+
+impl AuthorizationRequest {
+    /// Where the answer goes.
+    #[must_use]
+    pub fn redirect_uri(&self) -> &Url {
+        &self.destination.url
+    }
+}
+
+/// Why a request is answered with a page, and never with a redirect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UntrustedRequest {
+    /// The parameter `client_id` or `redirect_uri` is given twice or cannot be read, so it is not clear whose it is.
+    #[error("the request is not well-formed")]
+    Malformed,
+    /// There is no `client_id`.
+    #[error("the request does not say which application it comes from (the parameter client_id is missing)")]
+    NoClient,
+    /// No enabled application has this client id.
+    #[error("no application with this client_id is registered here, or it was disabled")]
+    UnknownClient,
+    /// There is no `redirect_uri`.
+    #[error("the request does not say where to go afterwards (the parameter redirect_uri is missing)")]
+    NoRedirectUri,
+    /// The application has not registered this `redirect_uri`.
+    #[error("the address to go to afterwards (redirect_uri) is not registered for this application")]
+    UnregisteredRedirectUri,
+}
+
+/// Where an answer goes, and what goes with every answer.
+#[derive(Clone, Debug)]
+pub(super) struct Destination {
+    /// The redirect URI as the client wrote it, which the token request must repeat to the letter.
+    pub(super) redirect_uri: String,
+    url: Url,
+    state: Option<String>,
+    issuer: String,
+}
+
+impl Destination {
+    pub(super) fn of(
+        application: &Application,
+        parameters: &Parameters,
+        issuer: &str,
+    ) -> Result<Self, UntrustedRequest> {
+        let redirect_uri = parameters.get("redirect_uri").ok_or(UntrustedRequest::NoRedirectUri)?;
+        let url = Url::parse(redirect_uri)
+            .ok()
+            .filter(|_| application.redirect_uris.iter().any(|registered| registered.accepts(redirect_uri)))
+            .ok_or(UntrustedRequest::UnregisteredRedirectUri)?;
+        Ok(Self {
+            redirect_uri: redirect_uri.to_owned(),
+            url,
+            state: parameters.get("state").map(str::to_owned),
+            issuer: issuer.to_owned(),
+        })
+    }
+
+    /// The redirect that carries `answer`, the state, and who answers (RFC 9207).
+    pub(super) fn with(&self, answer: &[(&str, &str)]) -> Url {
+        let mut url = self.url.clone();
+        let mut query = url.query_pairs_mut();
+        query.extend_pairs(answer);
+        if let Some(state) = &self.state {
+            query.append_pair("state", state);
+        }
+        query.append_pair("iss", &self.issuer);
+        drop(query);
+        url
+    }
+
+    /// The redirect that carries an error (RFC 6749 §4.1.2.1).
+    pub(super) fn refusing(&self, refusal: &Refusal) -> Url {
+        self.with(&[("error", refusal.code()), ("error_description", &refusal.to_string())])
+    }
+}
+
+/// Why a request is refused, in the words of RFC 6749 §4.1.2.1.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("{0}")]
+    InvalidRequest(String),
+    #[error("this application may not use the grant type authorization_code")]
+    UnauthorizedClient,
+    #[error("only the response type code is supported")]
+    UnsupportedResponseType,
+    #[error("the scope is unknown or goes beyond what was granted to this application")]
+    InvalidScope,
+    #[error("the person did not allow it")]
+    AccessDenied,
+}
+
+impl Refusal {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest(_) => "invalid_request",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::InvalidScope => "invalid_scope",
+            Self::AccessDenied => "access_denied",
+        }
+    }
+
+    fn invalid(text: &str) -> Self {
+        Self::InvalidRequest(text.to_owned())
+    }
+}
+
+/// Judges what the application asks for.
+pub(super) fn judge(
+    application: &Application,
+    parameters: &Parameters,
+) -> Result<(Permissions, Option<CodeChallenge>), Refusal> {
+    match parameters.get("response_type") {
+        Some("code") => {}
+        Some(_) => return Err(Refusal::UnsupportedResponseType),
+        None => return Err(Refusal::invalid("the parameter `response_type` is missing; it must be code")),
+    }
+    if parameters.get("response_mode").is_some_and(|mode| mode != "query") {
+        return Err(Refusal::invalid("only the response mode query is supported"));
+    }
+    if !application.grants.contains(&GrantType::AuthorizationCode) {
+        return Err(Refusal::UnauthorizedClient);
+    }
+    let challenge = challenge(application, parameters)?;
+    let scope = RequestedScope::parse(parameters.get("scope"));
+    Ok((scope.within(application.permissions).ok_or(Refusal::InvalidScope)?, challenge))
+}
+
+fn challenge(application: &Application, parameters: &Parameters) -> Result<Option<CodeChallenge>, Refusal> {
+    match (parameters.get("code_challenge"), parameters.get("code_challenge_method")) {
+        (Some(challenge), Some(CodeChallenge::METHOD)) => challenge
+            .parse()
+            .map(Some)
+            .map_err(|error: crate::validation::InvalidValue| Refusal::InvalidRequest(error.to_string())),
+        // A challenge without a method means `plain` (RFC 7636 §4.3), which shows the verifier to whoever sees this.
+        (Some(_), _) => Err(Refusal::invalid("the parameter `code_challenge_method` must be S256")),
+        (None, Some(_)) => Err(Refusal::invalid("there is a `code_challenge_method` and no `code_challenge`")),
+        (None, None) if application.pkce == PkceRule::Optional => Ok(None),
+        (None, None) => {
+            Err(Refusal::invalid("PKCE is required: send `code_challenge` and `code_challenge_method=S256`"))
+        }
+    }
+}

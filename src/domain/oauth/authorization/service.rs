@@ -1,0 +1,246 @@
+//! The authorization endpoint's rules, and what a person sees and takes back of what was allowed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use url::Url;
+
+use super::model::{Authorization, AuthorizationCode};
+use super::request::{AuthorizationRequest, Destination, Refusal, UntrustedRequest, judge};
+use super::store::AuthorizationStore;
+use crate::applications::{ApplicationName, ApplicationRepository, Permissions};
+use crate::audit::{AuditEvent, AuditKind, AuditLog};
+use crate::ids::{ApplicationId, ClientId, GrantId, UserId};
+use crate::oauth::grant_store::{GrantStore, Revocation, Revoked};
+use crate::oauth::parameters::Parameters;
+use crate::oauth::service::TokenPolicy;
+use crate::oauth::token::{LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME};
+use crate::people::Person;
+use crate::system::{BoxError, Clock, Entropy, StorageError, Timestamp};
+
+/// The ports behind [`AuthorizationService`].
+#[derive(Clone)]
+pub struct AuthorizationPorts {
+    /// Who may ask.
+    pub applications: Arc<dyn ApplicationRepository>,
+    /// What was allowed.
+    pub authorizations: Arc<dyn AuthorizationStore>,
+    /// What was taken back.
+    pub grants: Arc<dyn GrantStore>,
+    /// Who did what.
+    pub audit: Arc<dyn AuditLog>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes codes.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Judges authorization requests, and keeps what people answer.
+#[derive(Clone)]
+pub struct AuthorizationService {
+    ports: AuthorizationPorts,
+    policy: Arc<TokenPolicy>,
+}
+
+/// Why an authorization request goes no further.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorizationError {
+    /// Nobody knows where it comes from or where an answer would go: the person sees a page.
+    #[error(transparent)]
+    Untrusted(#[from] UntrustedRequest),
+    /// The application made a mistake, and is told so at `location`.
+    #[error("the application's request was refused")]
+    Refused {
+        /// The redirect URI with the error in it.
+        location: Url,
+    },
+    /// The database is away for now.
+    #[error("the service is busy or its database is away; try again shortly")]
+    TemporarilyUnavailable(#[source] StorageError),
+    /// Something is broken.
+    #[error("an internal error occurred")]
+    Internal(#[source] BoxError),
+}
+
+impl From<StorageError> for AuthorizationError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Unavailable(_) => Self::TemporarilyUnavailable(error),
+            StorageError::InconsistentRow { .. } => Self::Internal(error.into()),
+        }
+    }
+}
+
+/// An application that a person has connected, and everything it holds together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The application.
+    pub application_id: ApplicationId,
+    /// What it is called; `None` if it has been deleted since.
+    pub name: Option<ApplicationName>,
+    /// What it may do.
+    pub scope: Permissions,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when at the longest.
+    pub until: Timestamp,
+}
+
+impl AuthorizationService {
+    /// Puts the service together.
+    #[must_use]
+    pub fn new(ports: AuthorizationPorts, policy: Arc<TokenPolicy>) -> Self {
+        Self { ports, policy }
+    }
+
+    /// Judges the query (or the form) of an authorization request. Nothing is written.
+    ///
+    /// # Errors
+    /// [`AuthorizationError`].
+    pub async fn begin(&self, query: &[u8]) -> Result<AuthorizationRequest, AuthorizationError> {
+        let (parameters, fault) = Parameters::from_query(query);
+        if fault.as_ref().is_some_and(|fault| fault.concerns(&["client_id", "redirect_uri"])) {
+            return Err(UntrustedRequest::Malformed.into());
+        }
+        let client_id = parameters.get("client_id").ok_or(UntrustedRequest::NoClient)?;
+        let application = match client_id.parse::<ClientId>() {
+            Ok(client_id) => self.ports.applications.find_by_client_id(&client_id).await?,
+            Err(_) => None,
+        };
+        let application =
+            application.filter(|application| application.enabled).ok_or(UntrustedRequest::UnknownClient)?;
+        let destination = Destination::of(&application, &parameters, &self.policy.issuer)?;
+        let judged = match fault {
+            Some(fault) => Err(Refusal::InvalidRequest(fault.to_string())),
+            None => judge(&application, &parameters),
+        };
+        match judged {
+            Ok((scope, challenge)) => Ok(AuthorizationRequest { application, scope, challenge, destination }),
+            Err(refusal) => Err(AuthorizationError::Refused { location: destination.refusing(&refusal) }),
+        }
+    }
+
+    /// The person agrees. Returns the redirect that carries the code.
+    ///
+    /// # Errors
+    /// [`AuthorizationError::TemporarilyUnavailable`], [`AuthorizationError::Internal`].
+    pub async fn approve(&self, request: &AuthorizationRequest, person: &Person) -> Result<Url, AuthorizationError> {
+        let now = self.ports.clock.now();
+        let code = AuthorizationCode::generate(&*self.ports.entropy);
+        let code_expires_at = now.plus(AuthorizationCode::LIFETIME);
+        let authorization = Authorization {
+            grant_id: GrantId::generate(&*self.ports.entropy),
+            application_id: request.application.id,
+            person: person.id,
+            scope: request.scope,
+            redirect_uri: request.destination.redirect_uri.clone(),
+            challenge: request.challenge.clone(),
+            code: code.digest(),
+            created_at: now,
+            code_expires_at,
+            redeemed_at: None,
+            keep_until: now.plus(AuthorizationCode::REMEMBERED),
+        };
+        self.ports.authorizations.create(&authorization).await?;
+        self.record(AuditKind::AuthorizationGranted, &authorization, now).await;
+        Ok(request.destination.with(&[("code", code.expose())]))
+    }
+
+    /// The person does not agree. Returns the redirect that says so.
+    #[must_use]
+    pub fn deny(&self, request: &AuthorizationRequest) -> Url {
+        request.destination.refusing(&Refusal::AccessDenied)
+    }
+
+    /// The applications that act on a person's behalf, the newest first.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn connections(&self, person: UserId) -> Result<Vec<Connection>, StorageError> {
+        let now = self.ports.clock.now();
+        let mut connections: Vec<Connection> = Vec::new();
+        let mut places: BTreeMap<ApplicationId, usize> = BTreeMap::new();
+        let all = self.ports.authorizations.of_person(person).await?;
+        for authorization in all.iter().filter(|a| a.redeemed_at.is_some() && now <= a.keep_until) {
+            if let Some(place) = places.get(&authorization.application_id) {
+                let known = &mut connections[*place];
+                known.scope = known.scope.union(authorization.scope);
+                known.since = known.since.min(authorization.created_at);
+                known.until = known.until.max(authorization.keep_until);
+                continue;
+            }
+            let application = self.ports.applications.find(authorization.application_id).await?;
+            places.insert(authorization.application_id, connections.len());
+            connections.push(Connection {
+                application_id: authorization.application_id,
+                name: application.map(|application| application.name.clone()),
+                scope: authorization.scope,
+                since: authorization.created_at,
+                until: authorization.keep_until,
+            });
+        }
+        Ok(connections)
+    }
+
+    /// Takes back all that a person has allowed an application: its tokens stop at once, and codes that are still on
+    /// their way yield none. Returns whether there was anything.
+    ///
+    /// # Errors
+    /// [`StorageError`]. The call can be repeated.
+    pub async fn disconnect(&self, person: UserId, application: ApplicationId) -> Result<bool, StorageError> {
+        self.end_where(person, |authorization| authorization.application_id == application).await
+    }
+
+    /// Takes back all that a person has allowed anybody.
+    ///
+    /// # Errors
+    /// As [`disconnect`](Self::disconnect).
+    pub async fn disconnect_all(&self, person: UserId) -> Result<bool, StorageError> {
+        self.end_where(person, |_| true).await
+    }
+
+    async fn end_where(&self, person: UserId, ends: impl Fn(&Authorization) -> bool) -> Result<bool, StorageError> {
+        let now = self.ports.clock.now();
+        let mut any = false;
+        for authorization in self.ports.authorizations.of_person(person).await?.into_iter().filter(|a| ends(a)) {
+            self.revoke(&authorization, now).await?;
+            if self.ports.authorizations.end(authorization.grant_id).await? {
+                self.record(AuditKind::AuthorizationEnded, &authorization, now).await;
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Kills every token that descends from an authorization. One whose code is being exchanged at this moment is
+    /// remembered for as long as a grant that begins now.
+    pub(in crate::oauth) async fn revoke(
+        &self,
+        authorization: &Authorization,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let begun_now = now.plus(self.policy.grant_ttl.min(LONGEST_REFRESH_TOKEN_LIFETIME));
+        let last_refresh = authorization.keep_until.max(begun_now);
+        let revocation = Revocation {
+            what: Revoked::Grant(authorization.grant_id),
+            at: now,
+            keep_until: last_refresh.plus(LONGEST_ACCESS_TOKEN_LIFETIME),
+        };
+        self.ports.grants.revoke(&revocation).await.map(drop)
+    }
+
+    pub(in crate::oauth) async fn record(&self, kind: AuditKind, authorization: &Authorization, now: Timestamp) {
+        let event = AuditEvent::new(kind, now)
+            .application(authorization.application_id)
+            .grant(authorization.grant_id)
+            .person(authorization.person);
+        self.ports.audit.record(&event).await;
+    }
+
+    pub(in crate::oauth) fn store(&self) -> &dyn AuthorizationStore {
+        &*self.ports.authorizations
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! `authorization_code` (RFC 6749 §4.1.3): a code works once. A second use means that somebody else has it, so it costs
+//! the tokens that the first one got (§4.1.2, RFC 9700 §4.5).
+
+use crate::applications::{Application, GrantType, TokenLifetime};
+use crate::audit::AuditKind;
+use crate::oauth::authorization::{Authorization, CodeDigest, CodeVerifier, Redemption};
+use crate::oauth::error::OAuthError;
+use crate::oauth::request::CodeExchange;
+use crate::oauth::service::{TokenResponse, TokenService};
+use crate::oauth::token::Subject;
+use crate::system::Timestamp;
+
+/// Exchanges a code for tokens that act on behalf of the person who agreed.
+///
+/// Everything is judged before the code is used up, so that a mistake costs the client nothing, and somebody who has only
+/// the code cannot use it up.
+pub(in crate::oauth) async fn grant(
+    service: &TokenService,
+    application: &Application,
+    exchange: &CodeExchange,
+) -> Result<TokenResponse, OAuthError> {
+    if !application.grants.contains(&GrantType::AuthorizationCode) {
+        return Err(OAuthError::UnauthorizedClient(GrantType::AuthorizationCode));
+    }
+    let code = CodeDigest::of(exchange.code.as_str());
+    let authorization = service.authorizations.store().find_by_code(&code).await?.ok_or(OAuthError::InvalidGrant)?;
+    if authorization.application_id != application.id {
+        return Err(OAuthError::InvalidGrant);
+    }
+    let now = service.clock.now();
+    if authorization.redeemed_at.is_some() {
+        return reused(service, &authorization, now).await;
+    }
+    if now >= authorization.code_expires_at || !fits(&authorization, exchange) {
+        return Err(OAuthError::InvalidGrant);
+    }
+    let person = service.people.find(authorization.person).await?;
+    if !person.is_some_and(|person| person.enabled) {
+        return Err(OAuthError::InvalidGrant);
+    }
+    // The application may have lost a permission since the person agreed.
+    let scope = authorization.scope.intersection(application.permissions);
+    if scope.is_empty() {
+        return Err(OAuthError::InvalidGrant);
+    }
+
+    let grant_id = authorization.grant_id;
+    let keep_until = service.end_of_grant(application, now);
+    if !service.authorizations.store().redeem(&Redemption { grant_id, at: now, keep_until }).await? {
+        return reused(service, &authorization, now).await;
+    }
+    let subject = Subject::Person(authorization.person);
+    let (access_token, expires_in) = service.access_token(application, subject.clone(), grant_id, scope)?;
+    let refresh_token = service.first_refresh_token(application, subject, grant_id, scope)?;
+    Ok(TokenResponse { access_token, expires_in, scope, refresh_token })
+}
+
+/// Whether whoever exchanges the code is who asked for it.
+fn fits(authorization: &Authorization, exchange: &CodeExchange) -> bool {
+    let verifier = exchange.code_verifier.as_ref().map(|verifier| verifier.as_str().parse::<CodeVerifier>());
+    let verified = match (&authorization.challenge, verifier) {
+        (Some(challenge), Some(Ok(verifier))) => challenge.is_met_by(&verifier),
+        // A verifier without a challenge: somebody took the challenge out of the request (RFC 9700 §4.8.2).
+        (None, Some(_)) | (Some(_), None | Some(Err(_))) => false,
+        (None, None) => true,
+    };
+    verified && exchange.redirect_uri == authorization.redirect_uri
+}
+
+async fn reused(
+    service: &TokenService,
+    authorization: &Authorization,
+    now: Timestamp,
+) -> Result<TokenResponse, OAuthError> {
+    service.authorizations.revoke(authorization, now).await?;
+    service.authorizations.record(AuditKind::AuthorizationCodeReused, authorization, now).await;
+    service.authorizations.store().end(authorization.grant_id).await?;
+    Err(OAuthError::InvalidGrant)
+}
+
+impl TokenService {
+    /// When the last token of a grant that begins now will have expired, but for access tokens of its last minute.
+    fn end_of_grant(&self, application: &Application, now: Timestamp) -> Timestamp {
+        if application.grants.contains(&GrantType::RefreshToken) {
+            return self.grant_expiry(now);
+        }
+        let ttl = application.access_token_ttl.map_or(self.policy.access_token_ttl, TokenLifetime::as_duration);
+        now.plus(ttl)
+    }
+}
+
+#[cfg(test)]
+mod tests;

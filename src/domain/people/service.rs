@@ -1,0 +1,201 @@
+//! What an operator does with people.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::model::{Account, Login, Person};
+use super::password::Password;
+use super::ports::{CreatePersonError, PasswordHasher, PersonRepository, SessionStore};
+use crate::applications::{ApplicationRepository, HasherError, SpaceName};
+use crate::audit::{AuditEvent, AuditKind, AuditLog};
+use crate::ids::{ApplicationId, UserId};
+use crate::oauth::AuthorizationService;
+use crate::system::{Clock, Entropy, StorageError};
+
+/// The ports behind [`PeopleService`].
+#[derive(Clone)]
+pub struct PeoplePorts {
+    /// Who there is.
+    pub people: Arc<dyn PersonRepository>,
+    /// Who is signed in.
+    pub sessions: Arc<dyn SessionStore>,
+    /// Hashes passwords.
+    pub hasher: Arc<dyn PasswordHasher>,
+    /// Which applications there are, and so which spaces.
+    pub applications: Arc<dyn ApplicationRepository>,
+    /// What people have allowed.
+    pub authorizations: AuthorizationService,
+    /// Who did what.
+    pub audit: Arc<dyn AuditLog>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Looks after people.
+#[derive(Clone)]
+pub struct PeopleService {
+    ports: PeoplePorts,
+}
+
+/// Why an operator's request about people was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum PeopleError {
+    /// There is no such person.
+    #[error("there is no such person")]
+    NotFound,
+    /// The login is taken.
+    #[error("a person with this login exists already")]
+    Exists,
+    /// The person signs in elsewhere.
+    #[error("this person signs in with the identity provider and has no password here")]
+    NoPassword,
+    /// The password could not be hashed.
+    #[error(transparent)]
+    Hasher(#[from] HasherError),
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl PeopleService {
+    /// Puts the service together.
+    #[must_use]
+    pub fn new(ports: PeoplePorts) -> Self {
+        Self { ports }
+    }
+
+    /// Makes a local account.
+    ///
+    /// # Errors
+    /// [`PeopleError::Exists`], [`PeopleError::Hasher`], [`PeopleError::Storage`].
+    pub async fn create(&self, login: Login, password: &Password) -> Result<Person, PeopleError> {
+        let password = self.ports.hasher.hash(password).await?;
+        let now = self.ports.clock.now();
+        let person = Person {
+            id: UserId::generate(&*self.ports.entropy),
+            account: Account::Local { login, password },
+            enabled: true,
+            created_at: now,
+            updated_at: now,
+        };
+        match self.ports.people.create(&person).await {
+            Ok(()) => {}
+            Err(CreatePersonError::Exists) => return Err(PeopleError::Exists),
+            Err(CreatePersonError::Storage(error)) => return Err(error.into()),
+        }
+        self.record(AuditKind::PersonCreated, person.id).await;
+        Ok(person)
+    }
+
+    /// The person of that id.
+    ///
+    /// # Errors
+    /// [`PeopleError::NotFound`], [`PeopleError::Storage`].
+    pub async fn get(&self, id: UserId) -> Result<Person, PeopleError> {
+        self.ports.people.find(id).await?.ok_or(PeopleError::NotFound)
+    }
+
+    /// The person who signs in with that login.
+    ///
+    /// # Errors
+    /// [`PeopleError::NotFound`], [`PeopleError::Storage`].
+    pub async fn get_by_login(&self, login: &Login) -> Result<Person, PeopleError> {
+        self.ports.people.find_by_login(login).await?.ok_or(PeopleError::NotFound)
+    }
+
+    /// At most `limit` people, from the one after `after`.
+    ///
+    /// # Errors
+    /// [`PeopleError::Storage`].
+    pub async fn list(&self, after: Option<UserId>, limit: u32) -> Result<Vec<Person>, PeopleError> {
+        Ok(self.ports.people.list(after, limit).await?)
+    }
+
+    /// Lets a person sign in again. What was connected before has to be connected anew.
+    ///
+    /// # Errors
+    /// [`PeopleError::NotFound`], [`PeopleError::Storage`].
+    pub async fn enable(&self, id: UserId) -> Result<Person, PeopleError> {
+        self.set_enabled(id, true).await?;
+        self.record(AuditKind::PersonEnabled, id).await;
+        self.get(id).await
+    }
+
+    /// Shuts a person out: every session ends, and every application that acts on the person's behalf stops.
+    ///
+    /// # Errors
+    /// [`PeopleError::NotFound`], [`PeopleError::Storage`]. The call can be repeated.
+    pub async fn disable(&self, id: UserId) -> Result<Person, PeopleError> {
+        self.shut_out(id).await?;
+        self.record(AuditKind::PersonDisabled, id).await;
+        self.get(id).await
+    }
+
+    /// Replaces a password, and ends every session. Connected applications stay connected.
+    ///
+    /// # Errors
+    /// [`PeopleError::NotFound`], [`PeopleError::NoPassword`], [`PeopleError::Hasher`], [`PeopleError::Storage`].
+    pub async fn set_password(&self, id: UserId, password: &Password) -> Result<(), PeopleError> {
+        if let Account::External { .. } = self.get(id).await?.account {
+            return Err(PeopleError::NoPassword);
+        }
+        let hash = self.ports.hasher.hash(password).await?;
+        if !self.ports.people.set_password(id, &hash, self.ports.clock.now()).await? {
+            return Err(PeopleError::NotFound);
+        }
+        self.ports.sessions.end_all_of(id).await?;
+        self.record(AuditKind::PasswordChanged, id).await;
+        Ok(())
+    }
+
+    /// Deletes an account, after everything that [`disable`](Self::disable) does.
+    ///
+    /// # Errors
+    /// [`PeopleError::NotFound`], [`PeopleError::Storage`]. The call can be repeated.
+    pub async fn delete(&self, id: UserId) -> Result<(), PeopleError> {
+        self.shut_out(id).await?;
+        if !self.ports.people.delete(id).await? {
+            return Err(PeopleError::NotFound);
+        }
+        self.record(AuditKind::PersonDeleted, id).await;
+        Ok(())
+    }
+
+    /// The spaces in which a person can have memories: those of all applications.
+    ///
+    /// # Errors
+    /// [`PeopleError::Storage`].
+    pub async fn spaces(&self) -> Result<BTreeSet<SpaceName>, PeopleError> {
+        const AT_A_TIME: u32 = 500;
+        let mut spaces = BTreeSet::new();
+        let mut after: Option<ApplicationId> = None;
+        loop {
+            let page = self.ports.applications.list(after, AT_A_TIME).await?;
+            let Some(last) = page.last() else { return Ok(spaces) };
+            after = Some(last.id);
+            spaces.extend(page.iter().map(|application| application.space.clone()));
+        }
+    }
+
+    /// First the account, so that nothing new begins; then what there is.
+    async fn shut_out(&self, id: UserId) -> Result<(), PeopleError> {
+        self.set_enabled(id, false).await?;
+        self.ports.sessions.end_all_of(id).await?;
+        self.ports.authorizations.disconnect_all(id).await?;
+        Ok(())
+    }
+
+    async fn set_enabled(&self, id: UserId, enabled: bool) -> Result<(), PeopleError> {
+        let found = self.ports.people.set_enabled(id, enabled, self.ports.clock.now()).await?;
+        if found { Ok(()) } else { Err(PeopleError::NotFound) }
+    }
+
+    async fn record(&self, kind: AuditKind, id: UserId) {
+        self.ports.audit.record(&AuditEvent::new(kind, self.ports.clock.now()).person(id)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

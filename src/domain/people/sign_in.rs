@@ -1,0 +1,265 @@
+//! How a person signs in, stays signed in, and signs out.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use super::admission::{Admission, label_of};
+use super::model::{Account, Login, Newcomer, Person};
+use super::password::Password;
+use super::ports::{IdentityError, IdentityProvider, PasswordHasher, PersonRepository, SessionStore};
+use super::session::{Session, SessionToken, SignInAttempt};
+use crate::applications::HasherError;
+use crate::ids::UserId;
+use crate::limits::FailureThrottle;
+use crate::system::{BoxError, Clock, Entropy, StorageError};
+
+/// The ports behind [`SignInService`].
+#[derive(Clone)]
+pub struct SignInPorts {
+    /// Who there is.
+    pub people: Arc<dyn PersonRepository>,
+    /// Who is signed in.
+    pub sessions: Arc<dyn SessionStore>,
+    /// Verifies passwords.
+    pub hasher: Arc<dyn PasswordHasher>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes tokens.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// The identity provider, and whom of its accounts we let in.
+#[derive(Clone)]
+pub struct ExternalSignIn {
+    /// The provider.
+    pub provider: Arc<dyn IdentityProvider>,
+    /// Who is let in.
+    pub admission: Admission,
+}
+
+/// Signs people in.
+#[derive(Clone)]
+pub struct SignInService {
+    ports: SignInPorts,
+    throttle: Arc<FailureThrottle>,
+    external: Option<ExternalSignIn>,
+    session_ttl: Duration,
+}
+
+/// A person who is signed in, with the proof that their browser keeps.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// The proof, for the cookie.
+    pub token: SessionToken,
+    /// What is kept of it.
+    pub session: Session,
+    /// Who it is.
+    pub person: Person,
+}
+
+/// What an identity provider's redirect brought back (RFC 6749 §4.1.2).
+#[derive(Clone, Default)]
+pub struct ProviderAnswer {
+    /// The parameter `state`.
+    pub state: Option<String>,
+    /// The parameter `code`.
+    pub code: Option<String>,
+    /// The parameter `error`.
+    pub error: Option<String>,
+}
+
+/// Why nobody was signed in.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// There is no such account, the password is another one, or the account is disabled: all the same.
+    #[error("the login or the password is not right")]
+    WrongCredentials,
+    /// This login failed too often from this address.
+    #[error("too many failed attempts to sign in; wait before the next")]
+    TooManyFailures {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// No identity provider is configured.
+    #[error("sign-in with an identity provider is not set up here")]
+    NoProvider,
+    /// The answer belongs to no attempt of this browser.
+    #[error("this answer of the identity provider does not belong to a sign-in that began in this browser")]
+    ForeignAnswer,
+    /// The person, or the provider, did not want to.
+    #[error("the identity provider did not sign you in")]
+    Declined,
+    /// The provider told nothing.
+    #[error(transparent)]
+    Provider(#[from] IdentityError),
+    /// The provider knows who it is, but we do not let that account in.
+    #[error("this account may not sign in here")]
+    NotAdmitted,
+    /// The database is away, or the verification of passwords has more to do than it can.
+    #[error("the service is busy or its database is away; try again shortly")]
+    TemporarilyUnavailable(#[source] BoxError),
+    /// Something is broken.
+    #[error("an internal error occurred")]
+    Internal(#[source] BoxError),
+}
+
+impl From<StorageError> for SignInError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Unavailable(_) => Self::TemporarilyUnavailable(error.into()),
+            StorageError::InconsistentRow { .. } => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<HasherError> for SignInError {
+    fn from(error: HasherError) -> Self {
+        match error {
+            HasherError::Overloaded => Self::TemporarilyUnavailable(error.into()),
+            HasherError::Failed(_) => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl SignInService {
+    /// Puts the service together. Failures are counted by `throttle`; a session is good for `session_ttl`.
+    #[must_use]
+    pub fn new(
+        ports: SignInPorts,
+        throttle: Arc<FailureThrottle>,
+        external: Option<ExternalSignIn>,
+        session_ttl: Duration,
+    ) -> Self {
+        Self { ports, throttle, external, session_ttl }
+    }
+
+    /// A new attempt, for its cookie.
+    #[must_use]
+    pub fn begin(&self) -> SignInAttempt {
+        SignInAttempt::begin(&*self.ports.entropy)
+    }
+
+    /// Signs in with a login and a password, which may be anything. An unknown login, a wrong password and a disabled
+    /// account are the same error and take the same time: one hash.
+    ///
+    /// # Errors
+    /// [`SignInError`].
+    pub async fn with_password(&self, login: &str, password: &str, address: IpAddr) -> Result<Visitor, SignInError> {
+        let typed = login.trim().to_ascii_lowercase();
+        let now = self.ports.clock.now();
+        self.throttle
+            .check(&typed, address, now)
+            .map_err(|retry_after| SignInError::TooManyFailures { retry_after })?;
+        let person = match typed.parse::<Login>() {
+            Ok(login) => self.ports.people.find_by_login(&login).await?,
+            Err(_) => None,
+        };
+        let stored = person.as_ref().and_then(|person| match &person.account {
+            Account::Local { password, .. } => Some(password.clone()),
+            Account::External { .. } => None,
+        });
+        let is_known = stored.is_some();
+        let hash = stored.unwrap_or_else(|| self.ports.hasher.decoy());
+        let verified = match Password::parse(password) {
+            Some(password) => self.ports.hasher.verify(&password, &hash).await? && is_known,
+            None => false,
+        };
+        match person.filter(|person| verified && person.enabled) {
+            Some(person) => {
+                self.throttle.record_success(&typed, address);
+                self.open_session(person).await
+            }
+            None => {
+                self.throttle.record_failure(&typed, address, self.ports.clock.now());
+                Err(SignInError::WrongCredentials)
+            }
+        }
+    }
+
+    /// What people call the identity provider; `None` if there is none.
+    #[must_use]
+    pub fn provider_name(&self) -> Option<&str> {
+        self.external.as_ref().map(|external| external.provider.name())
+    }
+
+    /// Where the browser of `attempt` is sent to sign in.
+    ///
+    /// # Errors
+    /// [`SignInError::NoProvider`], [`SignInError::Provider`].
+    pub async fn provider_url(&self, attempt: &SignInAttempt) -> Result<Url, SignInError> {
+        let external = self.external.as_ref().ok_or(SignInError::NoProvider)?;
+        Ok(external.provider.authorization_url(attempt).await?)
+    }
+
+    /// Signs in with what the identity provider sent back to the browser of `attempt`.
+    ///
+    /// # Errors
+    /// [`SignInError`].
+    pub async fn with_provider(
+        &self,
+        attempt: &SignInAttempt,
+        answer: &ProviderAnswer,
+    ) -> Result<Visitor, SignInError> {
+        let external = self.external.as_ref().ok_or(SignInError::NoProvider)?;
+        if !answer.state.as_ref().is_some_and(|state| attempt.state().matches(state)) {
+            return Err(SignInError::ForeignAnswer);
+        }
+        let code = answer.code.as_ref().filter(|_| answer.error.is_none()).ok_or(SignInError::Declined)?;
+        let proven = external.provider.identify(attempt, code).await?;
+        if !external.admission.admits(&proven) {
+            return Err(SignInError::NotAdmitted);
+        }
+        let newcomer = Newcomer {
+            id: UserId::generate(&*self.ports.entropy),
+            label: label_of(&proven),
+            identity: proven.identity,
+            at: self.ports.clock.now(),
+        };
+        let person = self.ports.people.find_or_create(&newcomer).await?;
+        if !person.enabled {
+            return Err(SignInError::NotAdmitted);
+        }
+        self.open_session(person).await
+    }
+
+    /// Who presents this cookie; `None` if its session is over, or its person is disabled or gone.
+    ///
+    /// # Errors
+    /// [`SignInError::TemporarilyUnavailable`], [`SignInError::Internal`].
+    pub async fn recognize(&self, cookie: &str) -> Result<Option<Visitor>, SignInError> {
+        let Some(token) = SessionToken::parse(cookie) else { return Ok(None) };
+        let Some(session) = self.ports.sessions.find(&token.id(), self.ports.clock.now()).await? else {
+            return Ok(None);
+        };
+        let person = self.ports.people.find(session.person).await?.filter(|person| person.enabled);
+        Ok(person.map(|person| Visitor { token, session, person }))
+    }
+
+    /// Ends the session of this token.
+    ///
+    /// # Errors
+    /// [`SignInError::TemporarilyUnavailable`], [`SignInError::Internal`].
+    pub async fn sign_out(&self, token: &SessionToken) -> Result<(), SignInError> {
+        self.ports.sessions.end(&token.id()).await?;
+        Ok(())
+    }
+
+    async fn open_session(&self, person: Person) -> Result<Visitor, SignInError> {
+        let token = SessionToken::generate(&*self.ports.entropy);
+        let signed_in_at = self.ports.clock.now();
+        let session = Session {
+            id: token.id(),
+            person: person.id,
+            signed_in_at,
+            expires_at: signed_in_at.plus(self.session_ttl),
+        };
+        self.ports.sessions.create(&session).await?;
+        Ok(Visitor { token, session, person })
+    }
+}
+
+#[cfg(test)]
+mod tests;
