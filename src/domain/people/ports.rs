@@ -80,7 +80,7 @@ pub enum CreatePersonError {
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait SessionStore: Send + Sync {
-    /// Stores a new session.
+    /// Stores a new session. If its person is deleted at the same time, it is gone with the person.
     ///
     /// # Errors
     /// [`StorageError`].

@@ -11,13 +11,16 @@ use uuid::Uuid;
 
 use super::clock::now;
 use super::entropy::SeededEntropy;
-use super::fakes::FakeSecretHasher;
+use super::fakes::{FakeIdentityProvider, FakePasswordHasher, FakeSecretHasher};
 use crate::applications::{
     Application, CategoryAccess, ClientKind, ClientSecret, GrantType, Permissions, PkceRule, SpaceName, StoredSecret,
 };
 use crate::ids::{ApplicationId, ClientId, GrantId, MemoryId, RequestId, SecretId, TokenId, UserId};
 use crate::memories::{Category, Content, Context, ContextId, MemoryScope, Metadata, NewMemory, Priority, QueuedWrite};
-use crate::oauth::{Caller, Consumption, KeyAlgorithm, KeyPurpose, SealedKey, SigningKey, Subject};
+use crate::oauth::{
+    Authorization, AuthorizationCode, Caller, Consumption, KeyAlgorithm, KeyPurpose, SealedKey, SigningKey, Subject,
+};
+use crate::people::{Account, ExternalIdentity, Password, Person, Session, SessionToken};
 use crate::system::{Entropy, StorageError};
 
 /// A UUID that no other call in this process returns.
@@ -195,6 +198,53 @@ pub fn consumption() -> Consumption {
         at: now(),
         keep_until: now().plus(Duration::from_hours(24)),
     }
+}
+
+/// Somebody who signs in with a login that nobody else has and the password `correct horse`, of which the
+/// [`FakePasswordHasher`] made the hash.
+#[must_use]
+pub fn person() -> Person {
+    let id = UserId::from_uuid(unique());
+    let login = format!("marta-{}", id.as_uuid().simple()).parse().expect("a valid login");
+    let password = FakePasswordHasher::hash_of(&Password::choose("correct horse").expect("a valid password"));
+    Person { id, account: Account::Local { login, password }, enabled: true, created_at: now(), updated_at: now() }
+}
+
+/// Somebody who signs in through the [`FakeIdentityProvider`], with a subject that nobody else has.
+#[must_use]
+pub fn external_person() -> Person {
+    let subject = unique().simple().to_string();
+    let identity = ExternalIdentity::new(FakeIdentityProvider::ISSUER, &subject).expect("a valid identity");
+    let label = "marta@example.com".parse().expect("a valid label");
+    Person { account: Account::External { identity, label }, ..person() }
+}
+
+/// A session of `person` that began now and is good for twelve hours, and its token.
+#[must_use]
+pub fn session(person: &Person) -> (Session, SessionToken) {
+    let token = SessionToken::generate(&SeededEntropy::new(unique().as_u64_pair().0));
+    let expires_at = now().plus(Duration::from_hours(12));
+    (Session { id: token.id(), person: person.id, signed_in_at: now(), expires_at }, token)
+}
+
+/// What `person` allowed `application` now: all that it may do. The code was not exchanged yet, and has no challenge.
+#[must_use]
+pub fn authorization(application: &Application, person: UserId) -> (Authorization, AuthorizationCode) {
+    let code = AuthorizationCode::generate(&SeededEntropy::new(unique().as_u64_pair().0));
+    let authorization = Authorization {
+        grant_id: GrantId::from_uuid(unique()),
+        application_id: application.id,
+        person,
+        scope: application.permissions,
+        redirect_uri: "https://chatgpt.com/aip/g-1/oauth/callback".to_owned(),
+        challenge: None,
+        code: code.digest(),
+        created_at: now(),
+        code_expires_at: now().plus(AuthorizationCode::LIFETIME),
+        redeemed_at: None,
+        keep_until: now().plus(AuthorizationCode::REMEMBERED),
+    };
+    (authorization, code)
 }
 
 /// A key that signs from now on.

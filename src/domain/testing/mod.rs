@@ -11,14 +11,18 @@ mod fakes;
 mod in_memory;
 
 pub use builders::{
-    application, application_with_secret, caller, caller_for, categories, category, consumption, content, context,
-    database_is_away, metadata, new_memory, queued_write, scope, scope_limited_to, scope_of_person, signing_key, space,
-    stored_secret, unique,
+    application, application_with_secret, authorization, caller, caller_for, categories, category, consumption,
+    content, context, database_is_away, external_person, metadata, new_memory, person, queued_write, scope,
+    scope_limited_to, scope_of_person, session, signing_key, space, stored_secret, unique,
 };
 pub use clock::{FixedClock, now};
 pub use entropy::SeededEntropy;
-pub use fakes::{FakeKeyVault, FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer, InlineCourier};
+pub use fakes::{
+    FakeIdentityProvider, FakeKeyVault, FakePasswordHasher, FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer,
+    InlineCourier,
+};
 pub use in_memory::{
-    InMemoryApplicationRepository, InMemoryAuditLog, InMemoryGrantStore, InMemoryMemoryBank, InMemorySigningKeyStore,
-    InMemoryWriteQueue, Outage,
+    InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore, InMemoryGrantStore,
+    InMemoryMemoryBank, InMemoryPersonRepository, InMemorySessionStore, InMemorySigningKeyStore, InMemoryWriteQueue,
+    Outage,
 };

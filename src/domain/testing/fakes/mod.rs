@@ -1,13 +1,17 @@
 //! Fakes of the ports that keep nothing.
 
 mod courier;
+mod identity_provider;
 mod key_vault;
+mod password_hasher;
 mod rate_limiter;
 mod secret_hasher;
 mod token_issuer;
 
 pub use courier::InlineCourier;
+pub use identity_provider::FakeIdentityProvider;
 pub use key_vault::FakeKeyVault;
+pub use password_hasher::FakePasswordHasher;
 pub use rate_limiter::FakeRateLimiter;
 pub use secret_hasher::FakeSecretHasher;
 pub use token_issuer::FakeTokenIssuer;

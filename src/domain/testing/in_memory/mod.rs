@@ -2,8 +2,11 @@
 
 mod application_repository;
 mod audit_log;
+mod authorization_store;
 mod grant_store;
 mod memory_bank;
+mod person_repository;
+mod session_store;
 mod signing_key_store;
 mod write_queue;
 
@@ -12,8 +15,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use application_repository::InMemoryApplicationRepository;
 pub use audit_log::InMemoryAuditLog;
+pub use authorization_store::InMemoryAuthorizationStore;
 pub use grant_store::InMemoryGrantStore;
 pub use memory_bank::InMemoryMemoryBank;
+pub use person_repository::InMemoryPersonRepository;
+pub use session_store::InMemorySessionStore;
 pub use signing_key_store::InMemorySigningKeyStore;
 pub use write_queue::InMemoryWriteQueue;
 

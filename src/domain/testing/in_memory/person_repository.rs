@@ -1,0 +1,141 @@
+//! People in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use super::{Outage, at_most, lock};
+use crate::applications::SecretHash;
+use crate::ids::UserId;
+use crate::people::{Account, CreatePersonError, Login, Newcomer, Person, PersonRepository, Session, SessionId};
+use crate::system::{StorageError, Timestamp};
+
+/// Keeps people in memory. Their sessions are in an [`InMemorySessionStore`](super::InMemorySessionStore) of it.
+#[derive(Debug, Default)]
+pub struct InMemoryPersonRepository {
+    state: Arc<Mutex<State>>,
+    outage: Outage,
+}
+
+/// People and their sessions, which go along with them.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) people: BTreeMap<UserId, Person>,
+    pub(super) sessions: HashMap<SessionId, Session>,
+}
+
+impl InMemoryPersonRepository {
+    /// A repository that holds these people.
+    #[must_use]
+    pub fn holding(people: impl IntoIterator<Item = Person>) -> Self {
+        let people = people.into_iter().map(|person| (person.id, person)).collect();
+        let state = State { people, sessions: HashMap::new() };
+        Self { state: Arc::new(Mutex::new(state)), outage: Outage::default() }
+    }
+
+    /// The switch that makes it fail.
+    #[must_use]
+    pub fn outage(&self) -> Outage {
+        self.outage.clone()
+    }
+
+    pub(super) fn state(&self) -> Arc<Mutex<State>> {
+        Arc::clone(&self.state)
+    }
+
+    /// Changes the person of that id. Returns whether there is one whom `change` could change.
+    fn change(&self, id: UserId, now: Timestamp, change: impl FnOnce(&mut Person) -> bool) -> bool {
+        lock(&self.state).people.get_mut(&id).is_some_and(|person| {
+            let changed = change(person);
+            if changed {
+                person.updated_at = now;
+            }
+            changed
+        })
+    }
+}
+
+#[async_trait]
+impl PersonRepository for InMemoryPersonRepository {
+    async fn create(&self, person: &Person) -> Result<(), CreatePersonError> {
+        self.outage.check()?;
+        let people = &mut lock(&self.state).people;
+        if people.values().any(|known| known.id == person.id || are_the_same(&known.account, &person.account)) {
+            return Err(CreatePersonError::Exists);
+        }
+        people.insert(person.id, person.clone());
+        Ok(())
+    }
+
+    async fn find_or_create(&self, newcomer: &Newcomer) -> Result<Person, StorageError> {
+        self.outage.check()?;
+        let people = &mut lock(&self.state).people;
+        let account = Account::External { identity: newcomer.identity.clone(), label: newcomer.label.clone() };
+        if let Some(known) = people.values_mut().find(|known| are_the_same(&known.account, &account)) {
+            if known.account != account {
+                known.account = account;
+                known.updated_at = newcomer.at;
+            }
+            return Ok(known.clone());
+        }
+        let person =
+            Person { id: newcomer.id, account, enabled: true, created_at: newcomer.at, updated_at: newcomer.at };
+        people.insert(person.id, person.clone());
+        Ok(person)
+    }
+
+    async fn find(&self, id: UserId) -> Result<Option<Person>, StorageError> {
+        self.outage.check()?;
+        Ok(lock(&self.state).people.get(&id).cloned())
+    }
+
+    async fn find_by_login(&self, login: &Login) -> Result<Option<Person>, StorageError> {
+        self.outage.check()?;
+        let has_it = |person: &&Person| matches!(&person.account, Account::Local { login: own, .. } if own == login);
+        Ok(lock(&self.state).people.values().find(has_it).cloned())
+    }
+
+    async fn list(&self, after: Option<UserId>, limit: u32) -> Result<Vec<Person>, StorageError> {
+        self.outage.check()?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let people = &lock(&self.state).people;
+        Ok(people.range((from, Bound::Unbounded)).take(at_most(limit)).map(|(_, person)| person.clone()).collect())
+    }
+
+    async fn set_enabled(&self, id: UserId, enabled: bool, now: Timestamp) -> Result<bool, StorageError> {
+        self.outage.check()?;
+        Ok(self.change(id, now, |person| {
+            person.enabled = enabled;
+            true
+        }))
+    }
+
+    async fn set_password(&self, id: UserId, password: &SecretHash, now: Timestamp) -> Result<bool, StorageError> {
+        self.outage.check()?;
+        Ok(self.change(id, now, |person| match &mut person.account {
+            Account::Local { password: kept, .. } => {
+                kept.clone_from(password);
+                true
+            }
+            Account::External { .. } => false,
+        }))
+    }
+
+    async fn delete(&self, id: UserId) -> Result<bool, StorageError> {
+        self.outage.check()?;
+        let mut state = lock(&self.state);
+        state.sessions.retain(|_, session| session.person != id);
+        Ok(state.people.remove(&id).is_some())
+    }
+}
+
+/// Whether two accounts cannot both be there.
+fn are_the_same(one: &Account, other: &Account) -> bool {
+    match (one, other) {
+        (Account::Local { login: one, .. }, Account::Local { login: other, .. }) => one == other,
+        (Account::External { identity: one, .. }, Account::External { identity: other, .. }) => one == other,
+        _ => false,
+    }
+}

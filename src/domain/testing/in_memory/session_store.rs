@@ -1,0 +1,72 @@
+//! Sessions in memory.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use super::person_repository::State;
+use super::{InMemoryPersonRepository, Outage, at_most, lock};
+use crate::ids::UserId;
+use crate::people::{Session, SessionId, SessionStore};
+use crate::system::{StorageError, Timestamp};
+
+/// Keeps sessions in memory.
+#[derive(Debug)]
+pub struct InMemorySessionStore {
+    state: Arc<Mutex<State>>,
+    outage: Outage,
+}
+
+impl InMemorySessionStore {
+    /// A store of the sessions of `people`: whoever is deleted there has no session here.
+    #[must_use]
+    pub fn of(people: &InMemoryPersonRepository) -> Self {
+        Self { state: people.state(), outage: Outage::default() }
+    }
+
+    /// The switch that makes it fail.
+    #[must_use]
+    pub fn outage(&self) -> Outage {
+        self.outage.clone()
+    }
+
+    fn forget(&self, limit: u32, over: impl Fn(&Session) -> bool) -> u64 {
+        let sessions = &mut lock(&self.state).sessions;
+        let ids: Vec<SessionId> =
+            sessions.values().filter(|session| over(session)).map(|session| session.id).take(at_most(limit)).collect();
+        ids.iter().filter(|id| sessions.remove(id).is_some()).map(|_| 1).sum()
+    }
+}
+
+#[async_trait]
+impl SessionStore for InMemorySessionStore {
+    async fn create(&self, session: &Session) -> Result<(), StorageError> {
+        self.outage.check()?;
+        let mut state = lock(&self.state);
+        if state.people.contains_key(&session.person) {
+            state.sessions.insert(session.id, session.clone());
+        }
+        Ok(())
+    }
+
+    async fn find(&self, id: &SessionId, now: Timestamp) -> Result<Option<Session>, StorageError> {
+        self.outage.check()?;
+        let found = lock(&self.state).sessions.get(id).cloned();
+        Ok(found.filter(|session| now < session.expires_at))
+    }
+
+    async fn end(&self, id: &SessionId) -> Result<bool, StorageError> {
+        self.outage.check()?;
+        Ok(lock(&self.state).sessions.remove(id).is_some())
+    }
+
+    async fn end_all_of(&self, person: UserId) -> Result<u64, StorageError> {
+        self.outage.check()?;
+        Ok(self.forget(u32::MAX, |session| session.person == person))
+    }
+
+    async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+        self.outage.check()?;
+        Ok(self.forget(limit, |session| session.expires_at < now))
+    }
+}
