@@ -1,10 +1,12 @@
 //! The people whose memories are kept: who they are, how they sign in, and what their browser shows as proof.
 
+mod admission;
 mod model;
 mod password;
 mod ports;
 mod session;
 
+pub use admission::{Admission, EmailDomain, label_of};
 pub use model::{Account, AccountLabel, ExternalIdentity, Login, Newcomer, Person, ProvenIdentity};
 pub use password::Password;
 pub use ports::{CreatePersonError, IdentityError, IdentityProvider, PasswordHasher, PersonRepository, SessionStore};
