@@ -8,7 +8,7 @@ mod service;
 mod session;
 mod sign_in;
 
-pub use admission::*;
+pub use admission::{Admission, EmailDomain, label_of};
 pub use model::{Account, AccountLabel, ExternalIdentity, Login, Newcomer, Person, ProvenIdentity};
 pub use password::Password;
 pub use ports::{CreatePersonError, IdentityError, IdentityProvider, PasswordHasher, PersonRepository, SessionStore};

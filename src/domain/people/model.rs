@@ -89,13 +89,13 @@ impl fmt::Display for Login {
     }
 }
 
-/// What an account of an identity provider is shown as: an e-mail address, or the provider's name for it; 1 to 254
+/// What an account of an identity provider is shown as: an e-mail address, or the provider's name for it; 1 to 255
 /// characters on one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountLabel(String);
 
 impl AccountLabel {
-    const MAX: usize = 254;
+    const MAX: usize = ExternalIdentity::MAX_SUBJECT;
 
     /// The label as text.
     #[must_use]
@@ -109,6 +109,13 @@ impl FromStr for AccountLabel {
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         validation::line("label", text.to_owned(), Self::MAX).map(Self)
+    }
+}
+
+impl From<&ExternalIdentity> for AccountLabel {
+    /// The subject: every subject is a label.
+    fn from(identity: &ExternalIdentity) -> Self {
+        Self(identity.subject.clone())
     }
 }
 
