@@ -35,6 +35,7 @@ fn an_event_says_whom_it_concerns() {
         at: now(),
         application_id: Some(application),
         grant_id: Some(grant),
+        person_id: None,
         request_id: Some(request),
         context: context("g", "c"),
     };

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AccessGuard, ClientAuthenticator, OAuthError, Parameters, TokenInquiry, TokenPolicy, TokenRequest, TokenResponse,
-    TokenService,
+    AccessGuard, AuthorizationPorts, AuthorizationService, ClientAuthenticator, OAuthError, Parameters, TokenInquiry,
+    TokenPolicy, TokenPorts, TokenRequest, TokenResponse, TokenService,
 };
 use crate::applications::{Application, ApplicationChanges, ApplicationRepository, ClientSecret};
 use crate::limits::{FailurePolicy, FailureThrottle};
+use crate::people::Person;
 use crate::system::Clock;
 use crate::testing::{
-    FakeSecretHasher, FakeTokenIssuer, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, InMemoryGrantStore,
-    SeededEntropy, application_with_secret,
+    FakeSecretHasher, FakeTokenIssuer, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog,
+    InMemoryAuthorizationStore, InMemoryGrantStore, InMemoryPersonRepository, SeededEntropy, application_with_secret,
+    person,
 };
 
 pub(in crate::oauth) const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -23,6 +25,9 @@ pub(in crate::oauth) struct Harness {
     pub(in crate::oauth) clock: FixedClock,
     pub(in crate::oauth) applications: Arc<InMemoryApplicationRepository>,
     pub(in crate::oauth) grants: Arc<InMemoryGrantStore>,
+    pub(in crate::oauth) authorizations: Arc<InMemoryAuthorizationStore>,
+    pub(in crate::oauth) authorizing: AuthorizationService,
+    pub(in crate::oauth) people: Arc<InMemoryPersonRepository>,
     pub(in crate::oauth) audit: Arc<InMemoryAuditLog>,
     pub(in crate::oauth) hasher: Arc<FakeSecretHasher>,
     pub(in crate::oauth) issuer: Arc<FakeTokenIssuer>,
@@ -30,6 +35,7 @@ pub(in crate::oauth) struct Harness {
     pub(in crate::oauth) service: TokenService,
     pub(in crate::oauth) guard: AccessGuard,
     pub(in crate::oauth) policy: Arc<TokenPolicy>,
+    pub(in crate::oauth) person: Person,
     pub(in crate::oauth) application: Application,
     pub(in crate::oauth) secret: ClientSecret,
 }
@@ -66,6 +72,9 @@ impl Harness {
         let clock = FixedClock::default();
         let applications = Arc::new(InMemoryApplicationRepository::holding([application.clone()]));
         let grants = Arc::new(InMemoryGrantStore::default());
+        let authorizations = Arc::new(InMemoryAuthorizationStore::default());
+        let person = person();
+        let people = Arc::new(InMemoryPersonRepository::holding([person.clone()]));
         let audit = Arc::new(InMemoryAuditLog::default());
         let hasher = Arc::new(FakeSecretHasher::default());
         let issuer = Arc::new(FakeTokenIssuer::default());
@@ -74,21 +83,36 @@ impl Harness {
         let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
         let clients =
             ClientAuthenticator::new(applications.clone(), hasher.clone(), throttle, Arc::clone(&shared_clock));
-        let service = TokenService::new(
-            clients.clone(),
-            issuer.clone(),
-            grants.clone(),
-            audit.clone(),
-            Arc::clone(&shared_clock),
-            Arc::new(SeededEntropy::new(1)),
-            Arc::clone(&policy),
-        );
+        let entropy = Arc::new(SeededEntropy::new(1));
+        let authorization_ports = AuthorizationPorts {
+            applications: applications.clone(),
+            authorizations: authorizations.clone(),
+            grants: grants.clone(),
+            audit: audit.clone(),
+            clock: Arc::clone(&shared_clock),
+            entropy: entropy.clone(),
+        };
+        let authorizing = AuthorizationService::new(authorization_ports, Arc::clone(&policy));
+        let ports = TokenPorts {
+            issuer: issuer.clone(),
+            grants: grants.clone(),
+            authorizations: authorizing.clone(),
+            people: people.clone(),
+            audit: audit.clone(),
+            clock: Arc::clone(&shared_clock),
+            entropy,
+        };
+        let service = TokenService::new(clients.clone(), ports, Arc::clone(&policy));
         let guard =
             AccessGuard::new(issuer.clone(), grants.clone(), applications.clone(), shared_clock, Arc::clone(&policy));
         Self {
             clock,
             applications,
             grants,
+            authorizations,
+            authorizing,
+            people,
+            person,
             audit,
             hasher,
             issuer,
