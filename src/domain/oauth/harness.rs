@@ -112,7 +112,6 @@ impl Harness {
             authorizations,
             authorizing,
             people,
-            person,
             audit,
             hasher,
             issuer,
@@ -120,6 +119,7 @@ impl Harness {
             service,
             guard,
             policy,
+            person,
             application,
             secret,
         }

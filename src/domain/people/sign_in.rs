@@ -167,16 +167,12 @@ impl SignInService {
             Some(password) => self.ports.hasher.verify(&password, &hash).await? && is_known,
             None => false,
         };
-        match person.filter(|person| verified && person.enabled) {
-            Some(person) => {
-                self.throttle.record_success(&typed, address);
-                self.open_session(person).await
-            }
-            None => {
-                self.throttle.record_failure(&typed, address, self.ports.clock.now());
-                Err(SignInError::WrongCredentials)
-            }
-        }
+        let Some(person) = person.filter(|person| verified && person.enabled) else {
+            self.throttle.record_failure(&typed, address, self.ports.clock.now());
+            return Err(SignInError::WrongCredentials);
+        };
+        self.throttle.record_success(&typed, address);
+        self.open_session(person).await
     }
 
     /// What people call the identity provider; `None` if there is none.

@@ -58,13 +58,13 @@ pub(in crate::oauth) async fn grant(
 /// Whether whoever exchanges the code is who asked for it.
 fn fits(authorization: &Authorization, exchange: &CodeExchange) -> bool {
     let verifier = exchange.code_verifier.as_ref().map(|verifier| verifier.as_str().parse::<CodeVerifier>());
-    let verified = match (&authorization.challenge, verifier) {
+    let is_asker = match (&authorization.challenge, verifier) {
         (Some(challenge), Some(Ok(verifier))) => challenge.is_met_by(&verifier),
         // A verifier without a challenge: somebody took the challenge out of the request (RFC 9700 §4.8.2).
         (None, Some(_)) | (Some(_), None | Some(Err(_))) => false,
         (None, None) => true,
     };
-    verified && exchange.redirect_uri == authorization.redirect_uri
+    is_asker && exchange.redirect_uri == authorization.redirect_uri
 }
 
 async fn reused(

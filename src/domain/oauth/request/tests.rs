@@ -47,8 +47,14 @@ fn the_grant_type_is_judged_before_the_client() {
     let error = anonymous(&[]);
     assert!(matches!(&error, OAuthError::InvalidRequest(text) if text.contains("`grant_type`")), "{error:?}");
     assert!(matches!(anonymous(&[("grant_type", "")]), OAuthError::InvalidRequest(_)));
-    for unsupported in ["password", "implicit", "urn:ietf:params:oauth:grant-type:device_code", "CLIENT_CREDENTIALS", " client_credentials", "%"]
-    {
+    for unsupported in [
+        "password",
+        "implicit",
+        "urn:ietf:params:oauth:grant-type:device_code",
+        "CLIENT_CREDENTIALS",
+        " client_credentials",
+        "%",
+    ] {
         assert!(matches!(anonymous(&[("grant_type", unsupported)]), OAuthError::UnsupportedGrantType), "{unsupported}");
     }
     assert!(matches!(anonymous(&[("grant_type", "client_credentials")]), OAuthError::InvalidClient));

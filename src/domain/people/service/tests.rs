@@ -1,1 +1,210 @@
+use std::time::Duration;
 
+use super::*;
+use crate::applications::Application;
+use crate::ids::TokenId;
+use crate::oauth::{AuthorizationPorts, AuthorizationStore, GrantStore, TokenPolicy};
+use crate::testing::{
+    FakePasswordHasher, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore,
+    InMemoryGrantStore, InMemoryPersonRepository, InMemorySessionStore, SeededEntropy, application, authorization,
+    external_person, now, person, session, space, unique,
+};
+
+struct Harness {
+    clock: FixedClock,
+    people: Arc<InMemoryPersonRepository>,
+    sessions: Arc<InMemorySessionStore>,
+    grants: Arc<InMemoryGrantStore>,
+    authorizations: Arc<InMemoryAuthorizationStore>,
+    audit: Arc<InMemoryAuditLog>,
+    hasher: Arc<FakePasswordHasher>,
+    service: PeopleService,
+}
+
+impl Harness {
+    fn new(applications: impl IntoIterator<Item = Application>) -> Self {
+        let clock = FixedClock::default();
+        let people = Arc::new(InMemoryPersonRepository::default());
+        let sessions = Arc::new(InMemorySessionStore::of(&people));
+        let grants = Arc::new(InMemoryGrantStore::default());
+        let authorizations = Arc::new(InMemoryAuthorizationStore::default());
+        let audit = Arc::new(InMemoryAuditLog::default());
+        let hasher = Arc::new(FakePasswordHasher::default());
+        let applications = Arc::new(InMemoryApplicationRepository::holding(applications));
+        let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
+        let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::default());
+        let authorization_ports = AuthorizationPorts {
+            applications: applications.clone(),
+            authorizations: authorizations.clone(),
+            grants: grants.clone(),
+            audit: audit.clone(),
+            clock: Arc::clone(&shared_clock),
+            entropy: Arc::clone(&entropy),
+        };
+        let day = Duration::from_hours(24);
+        let policy = TokenPolicy {
+            issuer: "https://memory.example".to_owned(),
+            audience: "https://memory.example".to_owned(),
+            access_token_ttl: day,
+            refresh_token_ttl: day,
+            grant_ttl: day,
+            retry_window: Duration::ZERO,
+            leeway: Duration::ZERO,
+        };
+        let service = PeopleService::new(PeoplePorts {
+            people: people.clone(),
+            sessions: sessions.clone(),
+            hasher: hasher.clone(),
+            applications,
+            authorizations: AuthorizationService::new(authorization_ports, Arc::new(policy)),
+            audit: audit.clone(),
+            clock: shared_clock,
+            entropy,
+        });
+        Self { clock, people, sessions, grants, authorizations, audit, hasher, service }
+    }
+
+    /// Somebody who is signed in and has connected an application: the session and the grant.
+    async fn connected(&self, person: &Person) -> (crate::people::SessionId, crate::ids::GrantId) {
+        self.people.create(person).await.unwrap();
+        let (session, _) = session(person);
+        self.sessions.create(&session).await.unwrap();
+        let (authorization, _) = authorization(&application(), person.id);
+        self.authorizations.create(&authorization).await.unwrap();
+        (session.id, authorization.grant_id)
+    }
+
+    async fn is_signed_in(&self, session: &crate::people::SessionId) -> bool {
+        self.sessions.find(session, now()).await.unwrap().is_some()
+    }
+
+    async fn is_revoked(&self, grant: crate::ids::GrantId) -> bool {
+        self.grants.is_revoked(grant, TokenId::from_uuid(unique())).await.unwrap()
+    }
+}
+
+fn password(text: &str) -> Password {
+    Password::choose(text).unwrap()
+}
+
+#[tokio::test]
+async fn a_new_person_has_a_login_of_its_own_and_a_hashed_password() {
+    let harness = Harness::new([]);
+    let login: Login = "marta".parse().unwrap();
+    let person = harness.service.create(login.clone(), &password("correct horse")).await.unwrap();
+    let hash = FakePasswordHasher::hash_of(&password("correct horse"));
+    let expected = Person {
+        id: person.id,
+        account: Account::Local { login: login.clone(), password: hash },
+        enabled: true,
+        created_at: now(),
+        updated_at: now(),
+    };
+    assert_eq!(person, expected);
+    assert_eq!(harness.service.get(person.id).await.unwrap(), person);
+    assert_eq!(harness.service.get_by_login(&login).await.unwrap(), person);
+    assert_eq!(harness.service.list(None, 10).await.unwrap(), std::slice::from_ref(&person));
+    let again = harness.service.create(login, &password("another horse")).await;
+    assert!(matches!(again, Err(PeopleError::Exists)), "{again:?}");
+    let [event] = harness.audit.recorded().try_into().unwrap();
+    assert_eq!((event.kind, event.person_id), (AuditKind::PersonCreated, Some(person.id)));
+}
+
+#[tokio::test]
+async fn disabling_ends_sessions_and_connections_and_enabling_brings_neither_back() {
+    let harness = Harness::new([]);
+    let person = person();
+    let (session, grant) = harness.connected(&person).await;
+    harness.clock.advance(Duration::from_secs(1));
+    assert!(!harness.service.disable(person.id).await.unwrap().enabled);
+    assert!(!harness.is_signed_in(&session).await);
+    assert!(harness.is_revoked(grant).await);
+    let enabled = harness.service.enable(person.id).await.unwrap();
+    assert_eq!(enabled, Person { updated_at: now().plus(Duration::from_secs(1)), ..person.clone() });
+    assert!(!harness.is_signed_in(&session).await);
+    assert!(harness.is_revoked(grant).await);
+    assert_eq!(
+        harness.audit.kinds(),
+        [AuditKind::AuthorizationEnded, AuditKind::PersonDisabled, AuditKind::PersonEnabled]
+    );
+}
+
+#[tokio::test]
+async fn a_new_password_ends_sessions_and_leaves_connections() {
+    let harness = Harness::new([]);
+    let person = person();
+    let (session, grant) = harness.connected(&person).await;
+    harness.service.set_password(person.id, &password("a new password")).await.unwrap();
+    let Account::Local { password: hash, .. } = harness.service.get(person.id).await.unwrap().account else {
+        panic!("a local account")
+    };
+    assert_eq!(hash, FakePasswordHasher::hash_of(&password("a new password")));
+    assert!(!harness.is_signed_in(&session).await);
+    assert!(!harness.is_revoked(grant).await);
+    assert_eq!(harness.audit.kinds(), [AuditKind::PasswordChanged]);
+}
+
+#[tokio::test]
+async fn an_account_of_the_identity_provider_has_no_password_to_set() {
+    let harness = Harness::new([]);
+    let person = external_person();
+    harness.people.create(&person).await.unwrap();
+    let answer = harness.service.set_password(person.id, &password("a new password")).await;
+    assert!(matches!(answer, Err(PeopleError::NoPassword)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn deleting_takes_sessions_and_connections_along() {
+    let harness = Harness::new([]);
+    let person = person();
+    let (session, grant) = harness.connected(&person).await;
+    harness.service.delete(person.id).await.unwrap();
+    assert!(!harness.is_signed_in(&session).await);
+    assert!(harness.is_revoked(grant).await);
+    assert_eq!(harness.people.find(person.id).await.unwrap(), None);
+    assert_eq!(harness.audit.kinds(), [AuditKind::AuthorizationEnded, AuditKind::PersonDeleted]);
+}
+
+#[tokio::test]
+async fn whoever_is_not_there_is_not_found() {
+    let harness = Harness::new([]);
+    let nobody = UserId::from_uuid(unique());
+    let service = &harness.service;
+    assert!(matches!(service.get(nobody).await, Err(PeopleError::NotFound)));
+    assert!(matches!(service.get_by_login(&"nobody".parse().unwrap()).await, Err(PeopleError::NotFound)));
+    assert!(matches!(service.enable(nobody).await, Err(PeopleError::NotFound)));
+    assert!(matches!(service.disable(nobody).await, Err(PeopleError::NotFound)));
+    assert!(matches!(service.delete(nobody).await, Err(PeopleError::NotFound)));
+    let set = service.set_password(nobody, &password("a new password")).await;
+    assert!(matches!(set, Err(PeopleError::NotFound)), "{set:?}");
+    assert_eq!(harness.audit.kinds(), []);
+}
+
+#[tokio::test]
+async fn the_spaces_of_all_applications_are_found_across_pages() {
+    let mut applications: Vec<Application> = (0..501).map(|_| application()).collect();
+    applications[0].space = space("shared");
+    applications[500].space = space("shared");
+    let expected: BTreeSet<SpaceName> = applications.iter().map(|application| application.space.clone()).collect();
+    assert_eq!(expected.len(), 500);
+    assert_eq!(Harness::new(applications).service.spaces().await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn what_is_away_is_an_error_and_can_be_repeated() {
+    let harness = Harness::new([]);
+    let person = person();
+    let (_, grant) = harness.connected(&person).await;
+    harness.authorizations.outage().begin();
+    assert!(matches!(harness.service.disable(person.id).await, Err(PeopleError::Storage(_))));
+    harness.authorizations.outage().end();
+    harness.service.disable(person.id).await.unwrap();
+    assert!(harness.is_revoked(grant).await);
+    harness.hasher.set_overloaded(true);
+    let answer = harness.service.create("anna".parse().unwrap(), &password("correct horse")).await;
+    assert!(matches!(answer, Err(PeopleError::Hasher(_))), "{answer:?}");
+    harness.people.outage().begin();
+    harness.hasher.set_overloaded(false);
+    let answer = harness.service.create("anna".parse().unwrap(), &password("correct horse")).await;
+    assert!(matches!(answer, Err(PeopleError::Storage(_))), "{answer:?}");
+}

@@ -1,1 +1,277 @@
+use std::net::{IpAddr, Ipv4Addr};
 
+use super::*;
+use crate::limits::FailurePolicy;
+use crate::people::EmailDomain;
+use crate::testing::{
+    FakeIdentityProvider, FakePasswordHasher, FixedClock, InMemoryPersonRepository, InMemorySessionStore, Outage,
+    SeededEntropy, external_person, now, person,
+};
+
+const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
+const TTL: Duration = Duration::from_hours(12);
+
+struct Harness {
+    clock: FixedClock,
+    people: Arc<InMemoryPersonRepository>,
+    sessions: Arc<InMemorySessionStore>,
+    hasher: Arc<FakePasswordHasher>,
+    provider: Arc<FakeIdentityProvider>,
+    service: SignInService,
+    person: Person,
+}
+
+impl Harness {
+    fn new() -> Self {
+        Self::holding(person())
+    }
+
+    fn holding(person: Person) -> Self {
+        let clock = FixedClock::default();
+        let people = Arc::new(InMemoryPersonRepository::holding([person.clone()]));
+        let sessions = Arc::new(InMemorySessionStore::of(&people));
+        let hasher = Arc::new(FakePasswordHasher::default());
+        let provider = Arc::new(FakeIdentityProvider::default());
+        let ports = SignInPorts {
+            people: people.clone(),
+            sessions: sessions.clone(),
+            hasher: hasher.clone(),
+            clock: Arc::new(clock.clone()),
+            entropy: Arc::new(SeededEntropy::default()),
+        };
+        let domains = ["example.com".parse::<EmailDomain>().unwrap()].into();
+        let admission = Admission { domains, ..Admission::default() };
+        let external = ExternalSignIn { provider: provider.clone(), admission };
+        let throttle = Arc::new(FailureThrottle::new(FailurePolicy::default()));
+        let service = SignInService::new(ports, throttle, Some(external), TTL);
+        Self { clock, people, sessions, hasher, provider, service, person }
+    }
+
+    async fn sign_in(&self, password: &str) -> Result<Visitor, SignInError> {
+        self.service.with_password(self.person.label(), password, HOME).await
+    }
+
+    /// Comes back from the provider as `subject`.
+    async fn return_as(&self, subject: &str) -> Result<Visitor, SignInError> {
+        let attempt = self.service.begin();
+        let state = Some(attempt.state().as_str().to_owned());
+        let answer = ProviderAnswer { state, code: Some(subject.to_owned()), error: None };
+        self.service.with_provider(&attempt, &answer).await
+    }
+
+    fn outages(&self) -> [Outage; 2] {
+        [self.people.outage(), self.sessions.outage()]
+    }
+}
+
+#[track_caller]
+fn assert_wrong<T: std::fmt::Debug>(answer: &Result<T, SignInError>) {
+    assert!(matches!(answer, Err(SignInError::WrongCredentials)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn the_right_password_opens_a_session_that_is_recognized_until_it_ends() {
+    let harness = Harness::new();
+    let visitor = harness.sign_in("correct horse").await.unwrap();
+    assert_eq!(visitor.person, harness.person);
+    let session =
+        Session { id: visitor.token.id(), person: harness.person.id, signed_in_at: now(), expires_at: now().plus(TTL) };
+    assert_eq!(visitor.session, session);
+    harness.clock.advance(TTL.saturating_sub(Duration::from_millis(1)));
+    let again = harness.service.recognize(visitor.token.expose()).await.unwrap().unwrap();
+    assert_eq!((again.person, again.session), (harness.person.clone(), session));
+    harness.clock.advance(Duration::from_millis(1));
+    assert!(harness.service.recognize(visitor.token.expose()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_login_is_typed_in_any_case() {
+    let harness = Harness::new();
+    let login = format!("  {} ", harness.person.label().to_uppercase());
+    assert!(harness.service.with_password(&login, "correct horse", HOME).await.is_ok());
+}
+
+#[tokio::test]
+async fn every_sign_in_gets_a_token_of_its_own_and_signing_out_ends_that_one() {
+    let harness = Harness::new();
+    let [first, second] =
+        [harness.sign_in("correct horse").await.unwrap(), harness.sign_in("correct horse").await.unwrap()];
+    assert_ne!(first.token.expose(), second.token.expose());
+    harness.service.sign_out(&first.token).await.unwrap();
+    harness.service.sign_out(&first.token).await.unwrap();
+    assert!(harness.service.recognize(first.token.expose()).await.unwrap().is_none());
+    assert!(harness.service.recognize(second.token.expose()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_wrong_password_an_unknown_login_and_a_disabled_account_are_the_same_and_cost_one_hash_each() {
+    let harness = Harness::new();
+    let disabled = Person { enabled: false, ..person() };
+    harness.people.create(&disabled).await.unwrap();
+    let elsewhere = external_person();
+    harness.people.create(&elsewhere).await.unwrap();
+    for (login, password) in [
+        (harness.person.label(), "wrong horse"),
+        ("nobody", "correct horse"),
+        ("no login at all!", "correct horse"),
+        (disabled.label(), "correct horse"),
+        (elsewhere.label(), "correct horse"),
+    ] {
+        let before = harness.hasher.verified().len();
+        assert_wrong(&harness.service.with_password(login, password, HOME).await);
+        assert_eq!(harness.hasher.verified().len(), before + 1, "{login}");
+    }
+    assert_wrong(&harness.sign_in("").await);
+    assert_wrong(&harness.sign_in(&"x".repeat(300)).await);
+}
+
+#[tokio::test]
+async fn whoever_fails_too_often_waits_and_nobody_else_does() {
+    let harness = Harness::new();
+    for _ in 0..6 {
+        assert_wrong(&harness.sign_in("wrong horse").await);
+    }
+    // Typed in another case it is still the same login.
+    let login = harness.person.label().to_uppercase();
+    let hashes = harness.hasher.verified().len();
+    match harness.service.with_password(&login, "correct horse", HOME).await {
+        Err(SignInError::TooManyFailures { retry_after }) => assert_eq!(retry_after, Duration::from_secs(1)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(harness.hasher.verified().len(), hashes, "whoever has to wait costs no hash");
+    let elsewhere = harness.service.with_password(&login, "correct horse", ELSEWHERE).await;
+    assert!(elsewhere.is_ok(), "{elsewhere:?}");
+    harness.clock.advance(Duration::from_secs(1));
+    assert!(harness.sign_in("correct horse").await.is_ok());
+    assert_wrong(&harness.sign_in("wrong horse").await);
+    assert!(harness.sign_in("correct horse").await.is_ok(), "a success forgives the failures before");
+}
+
+#[tokio::test]
+async fn a_person_who_is_disabled_or_gone_is_not_recognized_any_more() {
+    let harness = Harness::new();
+    let visitor = harness.sign_in("correct horse").await.unwrap();
+    harness.people.set_enabled(harness.person.id, false, now()).await.unwrap();
+    assert!(harness.service.recognize(visitor.token.expose()).await.unwrap().is_none());
+    harness.people.delete(harness.person.id).await.unwrap();
+    assert!(harness.service.recognize(visitor.token.expose()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn garbage_in_a_cookie_is_nobody() {
+    let harness = Harness::new();
+    for garbage in ["", "x", &"a".repeat(43), &"é".repeat(43)] {
+        assert!(harness.service.recognize(garbage).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn an_identity_that_is_let_in_is_a_person_of_its_own_and_the_same_next_time() {
+    let harness = Harness::new();
+    harness.provider.know("248289", Some("marta@example.com"));
+    let first = harness.return_as("248289").await.unwrap();
+    assert_eq!(first.person.label(), "marta@example.com");
+    harness.provider.know("248289", Some("marta.new@example.com"));
+    let second = harness.return_as("248289").await.unwrap();
+    assert_eq!((second.person.id, second.person.label()), (first.person.id, "marta.new@example.com"));
+    // Somebody else with the same address at the provider is somebody else here.
+    harness.provider.know("999", Some("marta@example.com"));
+    assert_ne!(harness.return_as("999").await.unwrap().person.id, first.person.id);
+    assert!(harness.service.recognize(second.token.expose()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn an_identity_with_the_address_of_a_local_account_is_not_that_account() {
+    let login = "marta@example.com".parse().unwrap();
+    let Person { account: Account::Local { password, .. }, .. } = person() else { panic!("a local account") };
+    let harness = Harness::holding(Person { account: Account::Local { login, password }, ..person() });
+    harness.provider.know("248289", Some("marta@example.com"));
+    assert_ne!(harness.return_as("248289").await.unwrap().person.id, harness.person.id);
+}
+
+#[tokio::test]
+async fn whoever_is_not_on_the_list_or_was_shut_out_is_not_let_in_and_not_stored() {
+    let harness = Harness::new();
+    harness.provider.know("mallory", Some("mallory@evil.example"));
+    harness.provider.know("unverified", None);
+    for subject in ["mallory", "unverified"] {
+        let answer = harness.return_as(subject).await;
+        assert!(matches!(answer, Err(SignInError::NotAdmitted)), "{answer:?}");
+    }
+    assert_eq!(harness.people.list(None, 10).await.unwrap(), std::slice::from_ref(&harness.person));
+    harness.provider.know("248289", Some("marta@example.com"));
+    let person = harness.return_as("248289").await.unwrap().person;
+    harness.people.set_enabled(person.id, false, now()).await.unwrap();
+    assert!(matches!(harness.return_as("248289").await, Err(SignInError::NotAdmitted)));
+}
+
+#[tokio::test]
+async fn an_answer_that_belongs_to_another_browser_is_refused_before_the_provider_is_asked() {
+    let harness = Harness::new();
+    harness.provider.know("248289", Some("marta@example.com"));
+    let [own, other] = [harness.service.begin(), harness.service.begin()];
+    for state in [None, Some(String::new()), Some(other.state().as_str().to_owned())] {
+        let answer = ProviderAnswer { state, code: Some("248289".to_owned()), error: None };
+        let answer = harness.service.with_provider(&own, &answer).await;
+        assert!(matches!(answer, Err(SignInError::ForeignAnswer)), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_declines_or_sends_no_code_signs_nobody_in() {
+    let harness = Harness::new();
+    let attempt = harness.service.begin();
+    let state = Some(attempt.state().as_str().to_owned());
+    for (code, error) in [(None, None), (None, Some("access_denied")), (Some("248289"), Some("server_error"))] {
+        let (code, error) = (code.map(str::to_owned), error.map(str::to_owned));
+        let answer = ProviderAnswer { state: state.clone(), code, error };
+        let answer = harness.service.with_provider(&attempt, &answer).await;
+        assert!(matches!(answer, Err(SignInError::Declined)), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_is_said_to_be_away_and_one_that_is_not_there_is_not_asked() {
+    let harness = Harness::new();
+    let attempt = harness.service.begin();
+    assert_eq!(harness.service.provider_name(), Some("Example ID"));
+    let url = harness.service.provider_url(&attempt).await.unwrap();
+    assert!(url.as_str().contains(attempt.state().as_str()));
+    harness.provider.set_away(true);
+    assert!(matches!(harness.service.provider_url(&attempt).await, Err(SignInError::Provider(_))));
+    assert!(matches!(harness.return_as("248289").await, Err(SignInError::Provider(_))));
+
+    let service = SignInService { external: None, ..harness.service.clone() };
+    assert_eq!(service.provider_name(), None);
+    assert!(matches!(service.provider_url(&attempt).await, Err(SignInError::NoProvider)));
+    let answer = service.with_provider(&attempt, &ProviderAnswer::default()).await;
+    assert!(matches!(answer, Err(SignInError::NoProvider)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_never_a_wrong_password_or_a_stranger() {
+    let harness = Harness::new();
+    harness.provider.know("248289", Some("marta@example.com"));
+    let visitor = harness.sign_in("correct horse").await.unwrap();
+    for outage in harness.outages() {
+        outage.begin();
+        let away = |error: Option<SignInError>| matches!(error, Some(SignInError::TemporarilyUnavailable(_)));
+        assert!(away(harness.sign_in("correct horse").await.err()));
+        assert!(away(harness.return_as("248289").await.err()));
+        assert!(away(harness.service.recognize(visitor.token.expose()).await.err()));
+        outage.end();
+    }
+    harness.sessions.outage().begin();
+    assert!(harness.service.sign_out(&visitor.token).await.is_err());
+    harness.sessions.outage().end();
+    harness.hasher.set_overloaded(true);
+    assert!(matches!(harness.sign_in("correct horse").await, Err(SignInError::TemporarilyUnavailable(_))));
+}
+
+#[test]
+fn what_is_broken_is_an_internal_error() {
+    let inconsistent = StorageError::InconsistentRow { table: "people", key: "1".to_owned(), detail: "x".to_owned() };
+    assert!(matches!(SignInError::from(inconsistent), SignInError::Internal(_)));
+    assert!(matches!(SignInError::from(HasherError::Failed("x".into())), SignInError::Internal(_)));
+}
