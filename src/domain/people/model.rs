@@ -120,7 +120,7 @@ impl From<&ExternalIdentity> for AccountLabel {
 }
 
 /// An account at an identity provider. Its subject never changes, unlike an e-mail address, and never goes to somebody
-/// else (OpenID Connect Core §2).
+/// else. Both are ASCII (OpenID Connect Core §2).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ExternalIdentity {
     issuer: String,
@@ -134,12 +134,19 @@ impl ExternalIdentity {
     /// The account `subject` at `issuer`.
     ///
     /// # Errors
-    /// [`InvalidValue`] if either is empty, longer than 2048 and 255 characters, or not on one line.
+    /// [`InvalidValue`] if either is empty, longer than 2048 and 255 characters, not ASCII, or not on one line.
     pub fn new(issuer: &str, subject: &str) -> Result<Self, InvalidValue> {
         Ok(Self {
-            issuer: validation::line("issuer", issuer.to_owned(), Self::MAX_ISSUER)?,
-            subject: validation::line("subject", subject.to_owned(), Self::MAX_SUBJECT)?,
+            issuer: Self::part("issuer", issuer, Self::MAX_ISSUER)?,
+            subject: Self::part("subject", subject, Self::MAX_SUBJECT)?,
         })
+    }
+
+    fn part(field: &str, text: &str, max: usize) -> Result<String, InvalidValue> {
+        if !text.is_ascii() {
+            return Err(InvalidValue::new(field, "must not contain other characters than ASCII"));
+        }
+        validation::line(field, text.to_owned(), max)
     }
 
     /// The issuer of the ID token.
@@ -201,13 +208,15 @@ mod tests {
     }
 
     #[test]
-    fn an_external_identity_has_an_issuer_and_a_subject_on_one_line() {
+    fn an_external_identity_has_an_issuer_and_a_subject_of_ascii_on_one_line() {
         assert!(ExternalIdentity::new("https://id.example", "248289761001").is_ok());
         for (issuer, subject) in [
             ("", "x"),
             ("https://id.example", ""),
             ("https://id.example", "a\nb"),
             ("https://id.example\0", "x"),
+            ("https://märta.example", "x"),
+            ("https://id.example", "märta"),
             (&"x".repeat(2049), "x"),
             ("https://id.example", &"x".repeat(256)),
         ] {

@@ -21,10 +21,14 @@
 
 pub mod application_repository;
 pub mod audit_log;
+pub mod authorization_store;
 mod fixture;
 pub mod grant_store;
 pub mod memory_bank;
+pub mod password_hasher;
+pub mod person_repository;
 pub mod secret_hasher;
+pub mod session_store;
 pub mod signing_key_store;
 pub mod token_issuer;
 pub mod write_queue;
@@ -42,14 +46,26 @@ macro_rules! conformance {
     (audit_log, $fixture:expr) => {
         $crate::audit_log_cases!($fixture);
     };
+    (authorization_store, $fixture:expr) => {
+        $crate::authorization_store_cases!($fixture);
+    };
     (grant_store, $fixture:expr) => {
         $crate::grant_store_cases!($fixture);
     };
     (memory_bank, $fixture:expr) => {
         $crate::memory_bank_cases!($fixture);
     };
+    (password_hasher, $fixture:expr) => {
+        $crate::password_hasher_cases!($fixture);
+    };
+    (person_repository, $fixture:expr) => {
+        $crate::person_repository_cases!($fixture);
+    };
     (secret_hasher, $fixture:expr) => {
         $crate::secret_hasher_cases!($fixture);
+    };
+    (session_store, $fixture:expr) => {
+        $crate::session_store_cases!($fixture);
     };
     (signing_key_store, $fixture:expr) => {
         $crate::signing_key_store_cases!($fixture);
@@ -98,8 +114,12 @@ mod tests {
                 &[include_str!("application_repository/mod.rs"), include_str!("application_repository/secrets.rs")][..],
             ),
             ("audit_log", &[include_str!("audit_log.rs")]),
+            ("authorization_store", &[include_str!("authorization_store.rs")]),
             ("grant_store", &[include_str!("grant_store.rs")]),
+            ("password_hasher", &[include_str!("password_hasher.rs")]),
+            ("person_repository", &[include_str!("person_repository.rs")]),
             ("secret_hasher", &[include_str!("secret_hasher.rs")]),
+            ("session_store", &[include_str!("session_store.rs")]),
             ("token_issuer", &[include_str!("token_issuer.rs")]),
             ("signing_key_store", &[include_str!("signing_key_store.rs")]),
             ("write_queue", &[include_str!("write_queue/mod.rs"), include_str!("write_queue/delivering.rs")]),

@@ -60,3 +60,17 @@ impl PasswordHasher for FakePasswordHasher {
         SecretHash::from_stored("fake-password$decoy".to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::testing::conformance::Fixture;
+
+    fn fake() -> Fixture<dyn PasswordHasher> {
+        Fixture::new(Arc::new(FakePasswordHasher::default()))
+    }
+
+    crate::conformance!(password_hasher, fake());
+}

@@ -80,3 +80,17 @@ impl AuthorizationStore for InMemoryAuthorizationStore {
         Ok(over.iter().filter(|grant| authorizations.remove(grant).is_some()).map(|_| 1).sum())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::testing::conformance::Fixture;
+
+    fn in_memory() -> Fixture<dyn AuthorizationStore> {
+        Fixture::new(Arc::new(InMemoryAuthorizationStore::default()))
+    }
+
+    crate::conformance!(authorization_store, in_memory());
+}

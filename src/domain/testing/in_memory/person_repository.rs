@@ -139,3 +139,15 @@ fn are_the_same(one: &Account, other: &Account) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::conformance::Fixture;
+
+    fn in_memory() -> Fixture<dyn PersonRepository> {
+        Fixture::new(Arc::new(InMemoryPersonRepository::default()))
+    }
+
+    crate::conformance!(person_repository, in_memory());
+}

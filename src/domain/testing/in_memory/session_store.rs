@@ -70,3 +70,18 @@ impl SessionStore for InMemorySessionStore {
         Ok(self.forget(limit, |session| session.expires_at < now))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::conformance::Fixture;
+    use crate::testing::conformance::session_store::Accounts;
+
+    fn in_memory() -> Fixture<Accounts> {
+        let people = Arc::new(InMemoryPersonRepository::default());
+        let sessions = Arc::new(InMemorySessionStore::of(&people));
+        Fixture::new(Arc::new(Accounts { people, sessions }))
+    }
+
+    crate::conformance!(session_store, in_memory());
+}

@@ -1,0 +1,212 @@
+//! What a [`SessionStore`] promises, together with the [`PersonRepository`] whose people have the sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Fixture;
+use crate::ids::UserId;
+use crate::people::{Person, PersonRepository, Session, SessionStore};
+use crate::system::Timestamp;
+use crate::testing::{now, person, session, unique};
+
+/// The sessions, and the people who have them.
+pub struct Accounts {
+    /// The people.
+    pub people: Arc<dyn PersonRepository>,
+    /// Their sessions.
+    pub sessions: Arc<dyn SessionStore>,
+}
+
+/// Makes a test of each case of this suite.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! session_store_cases {
+    ($fixture:expr) => {
+        $crate::conformance_cases!(
+            session_store,
+            $crate::testing::conformance::session_store::Accounts,
+            $fixture,
+            [
+                a_session_comes_back_with_every_member,
+                an_unknown_session_is_none,
+                a_session_is_good_until_it_expires_and_no_longer,
+                a_person_may_have_several_sessions,
+                a_hundred_concurrent_sessions_of_one_person_are_all_kept,
+                a_session_that_was_ended_is_gone_for_every_instance_and_the_others_stay,
+                of_a_hundred_concurrent_callers_exactly_one_ends_a_session,
+                every_session_of_a_person_is_ended_and_no_other,
+                a_deleted_person_has_no_session_and_the_others_keep_theirs,
+                nobody_who_was_deleted_gets_a_session,
+                no_session_outlives_a_person_who_is_deleted_at_the_same_time,
+                a_sweep_forgets_what_is_over_and_keeps_the_rest,
+                a_sweep_forgets_no_more_than_its_limit,
+            ]
+        );
+    };
+}
+
+async fn somebody(accounts: &Accounts) -> Person {
+    let person = person();
+    accounts.people.create(&person).await.unwrap();
+    person
+}
+
+async fn begun(accounts: &Accounts, person: &Person) -> Session {
+    let session = session(person).0;
+    accounts.sessions.create(&session).await.unwrap();
+    session
+}
+
+async fn begun_until(accounts: &Accounts, person: &Person, expires_at: Timestamp) -> Session {
+    let session = Session { expires_at, ..session(person).0 };
+    accounts.sessions.create(&session).await.unwrap();
+    session
+}
+
+async fn is_good(accounts: &Accounts, session: &Session) -> bool {
+    let found = accounts.sessions.find(&session.id, now()).await.unwrap();
+    assert!(found.as_ref().is_none_or(|found| found == session));
+    found.is_some()
+}
+
+pub async fn a_session_comes_back_with_every_member(fixture: Fixture<Accounts>) {
+    let person = somebody(fixture.port()).await;
+    let full = Session {
+        signed_in_at: now().minus(Duration::from_millis(12_345)),
+        expires_at: now().plus(Duration::from_millis(67_891)),
+        ..session(&person).0
+    };
+    fixture.port().sessions.create(&full).await.unwrap();
+    assert_eq!(fixture.other_instance().sessions.find(&full.id, now()).await.unwrap(), Some(full));
+}
+
+pub async fn an_unknown_session_is_none(fixture: Fixture<Accounts>) {
+    let person = somebody(fixture.port()).await;
+    begun(fixture.port(), &person).await;
+    let (unknown, _) = session(&person);
+    assert_eq!(fixture.port().sessions.find(&unknown.id, now()).await.unwrap(), None);
+    assert!(!fixture.port().sessions.end(&unknown.id).await.unwrap());
+}
+
+pub async fn a_session_is_good_until_it_expires_and_no_longer(fixture: Fixture<Accounts>) {
+    let session = begun(fixture.port(), &somebody(fixture.port()).await).await;
+    let last = session.expires_at.minus(Duration::from_millis(1));
+    assert!(fixture.port().sessions.find(&session.id, last).await.unwrap().is_some());
+    assert!(fixture.port().sessions.find(&session.id, session.expires_at).await.unwrap().is_none());
+    assert!(fixture.port().sessions.find(&session.id, last).await.unwrap().is_some(), "to look changes nothing");
+}
+
+pub async fn a_person_may_have_several_sessions(fixture: Fixture<Accounts>) {
+    let person = somebody(fixture.port()).await;
+    let sessions = [begun(fixture.port(), &person).await, begun(fixture.other_instance(), &person).await];
+    for session in &sessions {
+        assert!(is_good(fixture.port(), session).await);
+    }
+}
+
+pub async fn a_hundred_concurrent_sessions_of_one_person_are_all_kept(fixture: Fixture<Accounts>) {
+    let person = somebody(fixture.port()).await;
+    let sessions = fixture
+        .together(100, |_, accounts| {
+            let person = person.clone();
+            async move { begun(&accounts, &person).await }
+        })
+        .await;
+    for session in &sessions {
+        assert!(is_good(fixture.port(), session).await);
+    }
+}
+
+pub async fn a_session_that_was_ended_is_gone_for_every_instance_and_the_others_stay(fixture: Fixture<Accounts>) {
+    let person = somebody(fixture.port()).await;
+    let (ended, kept) = (begun(fixture.port(), &person).await, begun(fixture.port(), &person).await);
+    assert!(is_good(fixture.other_instance(), &ended).await);
+    assert!(fixture.port().sessions.end(&ended.id).await.unwrap());
+    assert!(!is_good(fixture.other_instance(), &ended).await);
+    assert!(!is_good(fixture.port(), &ended).await);
+    assert!(!fixture.other_instance().sessions.end(&ended.id).await.unwrap());
+    assert!(is_good(fixture.port(), &kept).await);
+}
+
+pub async fn of_a_hundred_concurrent_callers_exactly_one_ends_a_session(fixture: Fixture<Accounts>) {
+    let session = begun(fixture.port(), &somebody(fixture.port()).await).await;
+    let id = session.id;
+    let answers = fixture.together(100, |_, accounts| async move { accounts.sessions.end(&id).await.unwrap() }).await;
+    assert_eq!(answers.iter().filter(|ended| **ended).count(), 1);
+}
+
+pub async fn every_session_of_a_person_is_ended_and_no_other(fixture: Fixture<Accounts>) {
+    let accounts = fixture.port();
+    let (person, bystander) = (somebody(accounts).await, somebody(accounts).await);
+    let sessions = [begun(accounts, &person).await, begun(accounts, &person).await, begun(accounts, &person).await];
+    let kept = begun(accounts, &bystander).await;
+    assert_eq!(accounts.sessions.end_all_of(person.id).await.unwrap(), 3);
+    for session in &sessions {
+        assert!(!is_good(fixture.other_instance(), session).await);
+    }
+    assert!(is_good(fixture.other_instance(), &kept).await);
+    assert_eq!(accounts.sessions.end_all_of(person.id).await.unwrap(), 0);
+    assert_eq!(accounts.sessions.end_all_of(UserId::from_uuid(unique())).await.unwrap(), 0);
+}
+
+pub async fn a_deleted_person_has_no_session_and_the_others_keep_theirs(fixture: Fixture<Accounts>) {
+    let accounts = fixture.port();
+    let (person, bystander) = (somebody(accounts).await, somebody(accounts).await);
+    let (gone, kept) = (begun(accounts, &person).await, begun(accounts, &bystander).await);
+    assert!(accounts.people.delete(person.id).await.unwrap());
+    assert!(!is_good(fixture.other_instance(), &gone).await);
+    assert!(!accounts.sessions.end(&gone.id).await.unwrap());
+    assert!(is_good(accounts, &kept).await);
+}
+
+pub async fn nobody_who_was_deleted_gets_a_session(fixture: Fixture<Accounts>) {
+    let accounts = fixture.port();
+    let person = somebody(accounts).await;
+    accounts.people.delete(person.id).await.unwrap();
+    let late = begun(fixture.other_instance(), &person).await;
+    assert!(!is_good(accounts, &late).await);
+}
+
+pub async fn no_session_outlives_a_person_who_is_deleted_at_the_same_time(fixture: Fixture<Accounts>) {
+    let person = somebody(fixture.port()).await;
+    let sessions = fixture
+        .together(20, |number, accounts| {
+            let person = person.clone();
+            async move {
+                if number == 10 {
+                    accounts.people.delete(person.id).await.unwrap();
+                    return None;
+                }
+                Some(begun(&accounts, &person).await)
+            }
+        })
+        .await;
+    for session in sessions.iter().flatten() {
+        assert!(!is_good(fixture.port(), session).await);
+    }
+}
+
+pub async fn a_sweep_forgets_what_is_over_and_keeps_the_rest(fixture: Fixture<Accounts>) {
+    let accounts = fixture.port();
+    let person = somebody(accounts).await;
+    let (soon, late) = (now().plus(Duration::from_secs(1)), now().plus(Duration::from_secs(2)));
+    let over = begun_until(accounts, &person, soon).await;
+    let kept = begun_until(accounts, &person, late).await;
+    assert_eq!(accounts.sessions.sweep(soon, 100).await.unwrap(), 0, "it expired at that moment, and not before");
+    assert_eq!(accounts.sessions.sweep(late, 100).await.unwrap(), 1);
+    assert_eq!(fixture.other_instance().sessions.sweep(late, 100).await.unwrap(), 0);
+    assert!(!is_good(accounts, &over).await);
+    assert!(is_good(accounts, &kept).await);
+}
+
+pub async fn a_sweep_forgets_no_more_than_its_limit(fixture: Fixture<Accounts>) {
+    let accounts = fixture.port();
+    let person = somebody(accounts).await;
+    for _ in 0..5 {
+        begun(accounts, &person).await;
+    }
+    let later = now().plus(Duration::from_hours(100));
+    for expected in [3, 2, 0] {
+        assert_eq!(accounts.sessions.sweep(later, 3).await.unwrap(), expected);
+    }
+}
