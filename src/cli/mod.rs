@@ -4,6 +4,7 @@
 mod app;
 mod audit;
 mod config;
+mod connect;
 mod demo;
 mod import;
 mod keys;
@@ -12,6 +13,7 @@ mod openapi;
 mod output;
 mod queue;
 mod serve;
+mod user;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -48,6 +50,10 @@ enum Command {
     Demo(demo::Demo),
     #[command(subcommand)]
     App(app::App),
+    #[command(subcommand)]
+    User(user::User),
+    #[command(subcommand)]
+    Connect(connect::Connect),
     #[command(subcommand)]
     Keys(keys::Keys),
     #[command(subcommand)]
@@ -123,6 +129,8 @@ fn execute(command: Command, file: Option<&Path>) -> Result<(), CliError> {
             Command::Serve(command) => command.run(config).await,
             Command::Demo(command) => command.run(config).await,
             Command::App(command) => command.run(&config).await,
+            Command::User(command) => command.run(&config).await,
+            Command::Connect(command) => command.run(&config).await,
             Command::Keys(command) => command.run(&config).await,
             Command::Queue(command) => command.run(&config).await,
             Command::Audit(command) => command.run(&config).await,

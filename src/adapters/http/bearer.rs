@@ -9,7 +9,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, OAuthSco
 
 use super::error::ApiError;
 use super::exchange::Exchange;
-use super::openapi::TOKEN_URL;
+use super::openapi::{AUTHORIZATION_URL, TOKEN_URL};
 use super::payload;
 use crate::domain::applications::Permission;
 use crate::domain::oauth::{Caller, Parameters, bearer_token};
@@ -72,8 +72,8 @@ impl<'a, N: Needs> ApiExtractor<'a> for Authorized<N> {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        let client_credentials = MetaOAuthFlow {
-            authorization_url: None,
+        let flow = |authorization_url| MetaOAuthFlow {
+            authorization_url,
             token_url: Some(TOKEN_URL),
             refresh_url: None,
             scopes: Scope::meta(),
@@ -90,8 +90,8 @@ impl<'a, N: Needs> ApiExtractor<'a> for Authorized<N> {
                 flows: Some(MetaOAuthFlows {
                     implicit: None,
                     password: None,
-                    client_credentials: Some(client_credentials),
-                    authorization_code: None,
+                    client_credentials: Some(flow(None)),
+                    authorization_code: Some(flow(Some(AUTHORIZATION_URL))),
                 }),
                 openid_connect_url: None,
             },

@@ -22,8 +22,8 @@ pub(super) struct TokenApi;
 impl TokenApi {
     /// Issue a token
     ///
-    /// Answers the grants `client_credentials` and `refresh_token` (RFC 6749). A refresh token is used up and answered
-    /// with its successor.
+    /// Answers the grants `client_credentials`, `authorization_code` and `refresh_token` (RFC 6749). A code works once;
+    /// a refresh token is used up and answered with its successor.
     #[oai(path = "/token", method = "post", operation_id = "issueToken")]
     async fn issue(&self, body: ClientRequest<TokenRequestBody>) -> Result<Json<TokenAnswer>, RefusedGrant> {
         let token_request = TokenRequest::parse(body.authorization.as_deref(), &body.parameters)?;

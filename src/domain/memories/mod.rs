@@ -2,6 +2,7 @@
 
 mod bank;
 mod delivery;
+mod erasure;
 mod metadata;
 mod model;
 mod query;
@@ -14,6 +15,7 @@ mod service;
 pub use bank::MockMemoryBank;
 pub use bank::{Capabilities, Capability, MemoryBank, MemoryBankError};
 pub use delivery::{Attempted, Courier, Delivery, DeliveryPolicy};
+pub use erasure::{Erasure, ErasureError};
 pub use metadata::{Context, ContextId, Metadata};
 pub use model::{Category, Content, Memory, MemoryChanges, MemoryScope, NewMemory, Priority};
 pub use query::{

@@ -62,6 +62,8 @@ pub struct Limit(u32);
 impl Limit {
     /// The largest limit.
     pub const MAX: u32 = 1_000;
+    /// As many as can be had at once.
+    pub const LARGEST: Self = Self(Self::MAX);
 
     /// The limit as a number.
     #[must_use]

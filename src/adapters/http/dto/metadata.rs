@@ -5,12 +5,15 @@ use serde::Serialize;
 
 use super::scalar::FreeObject;
 use crate::domain::applications::{GrantType, Permission};
+use crate::domain::oauth::CodeChallenge;
 
 /// The authorization server (RFC 8414).
 #[derive(Object, Serialize)]
 pub(in super::super) struct ServerMetadata {
     /// The public URL; `iss` of every token.
     issuer: String,
+    /// Where a person is asked.
+    authorization_endpoint: String,
     /// Where tokens are issued.
     token_endpoint: String,
     /// Where tokens are revoked.
@@ -21,8 +24,14 @@ pub(in super::super) struct ServerMetadata {
     jwks_uri: String,
     /// The permissions there are.
     scopes_supported: Vec<String>,
-    /// Always empty: there is no authorization endpoint.
+    /// What the authorization endpoint answers with: a code.
     response_types_supported: Vec<String>,
+    /// How it answers: in the query of the redirect URI.
+    response_modes_supported: Vec<String>,
+    /// How a code is tied to who asked for it (RFC 7636).
+    code_challenge_methods_supported: Vec<String>,
+    /// Whether the answer says who gives it (RFC 9207).
+    authorization_response_iss_parameter_supported: bool,
     /// The grant types there are.
     grant_types_supported: Vec<String>,
     /// How clients may authenticate at the token endpoint.
@@ -37,19 +46,23 @@ pub(in super::super) struct ServerMetadata {
 
 impl ServerMetadata {
     pub(in super::super) fn new(issuer: &str, base: &str) -> Self {
-        let auth_methods = || texts(["client_secret_basic", "client_secret_post"]);
+        let auth_methods = || texts(["client_secret_basic", "client_secret_post", "none"]);
         Self {
             issuer: issuer.to_owned(),
+            authorization_endpoint: format!("{base}/auth/authorize"),
             token_endpoint: format!("{base}/auth/token"),
             revocation_endpoint: format!("{base}/auth/revoke"),
             introspection_endpoint: format!("{base}/auth/introspect"),
             jwks_uri: format!("{base}/.well-known/jwks.json"),
             scopes_supported: scopes(),
-            response_types_supported: Vec::new(),
+            response_types_supported: texts(["code"]),
+            response_modes_supported: texts(["query"]),
+            code_challenge_methods_supported: texts([CodeChallenge::METHOD]),
+            authorization_response_iss_parameter_supported: true,
             grant_types_supported: texts(GrantType::ALL.map(GrantType::as_str)),
             token_endpoint_auth_methods_supported: auth_methods(),
             revocation_endpoint_auth_methods_supported: auth_methods(),
-            introspection_endpoint_auth_methods_supported: auth_methods(),
+            introspection_endpoint_auth_methods_supported: texts(["client_secret_basic", "client_secret_post"]),
             service_documentation: format!("{base}/docs"),
         }
     }

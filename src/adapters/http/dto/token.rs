@@ -9,7 +9,7 @@ use crate::domain::oauth::{ActiveToken, Subject, TokenKind, TokenResponse};
 #[derive(Object)]
 #[oai(rename = "TokenRequest")]
 pub(in super::super) struct TokenRequestBody {
-    /// `client_credentials`, or `refresh_token` to exchange a refresh token.
+    /// `client_credentials`, `authorization_code` to exchange a code, or `refresh_token` to exchange a refresh token.
     grant_type: String,
     /// The id of the application, unless it is in the Authorization header.
     client_id: Option<String>,
@@ -19,6 +19,12 @@ pub(in super::super) struct TokenRequestBody {
     scope: Option<String>,
     /// The refresh token, with that grant type.
     refresh_token: Option<String>,
+    /// The code, with the grant type `authorization_code`.
+    code: Option<String>,
+    /// The redirect URI to which the code was sent, to the letter.
+    redirect_uri: Option<String>,
+    /// What the code challenge was made of, if there was one (RFC 7636).
+    code_verifier: Option<String>,
 }
 
 /// A request about a token. The domain reads it from the raw body; this is its documentation.

@@ -107,10 +107,15 @@ pub(super) fn convert(document: &Value, base: &str, confirm: ConfirmWrites) -> V
         "servers": [{ "url": base }],
         "components": {
             "schemas": reachable_schemas(&paths, components),
-            "securitySchemes": { "OAuth2": components["securitySchemes"]["OAuth2"] },
+            "securitySchemes": { "OAuth2": signed_in_people(&components["securitySchemes"]["OAuth2"]) },
         },
         "paths": paths,
     })
+}
+
+/// The security scheme with the one flow that ChatGPT speaks: a person signs in and agrees.
+fn signed_in_people(scheme: &Value) -> Value {
+    json!({ "type": "oauth2", "flows": { "authorizationCode": scheme["flows"]["authorizationCode"] } })
 }
 
 fn find<'a>(document: &'a Value, operation_id: &str) -> Option<(&'a str, &'a str, &'a Value)> {

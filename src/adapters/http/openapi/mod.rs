@@ -28,6 +28,8 @@ use super::token::TokenApi;
 
 /// Stands in for the address of the token endpoint, which poem-openapi wants to know when it is compiled.
 pub(super) const TOKEN_URL: &str = "https://memgate.invalid/auth/token";
+/// The same for the authorization endpoint.
+pub(super) const AUTHORIZATION_URL: &str = "https://memgate.invalid/auth/authorize";
 
 /// The parts of the document.
 #[derive(Tags)]
@@ -54,9 +56,13 @@ pub fn openapi_document(public_url: &str) -> String {
     let service = OpenApiService::new(api(), "memgate", env!("CARGO_PKG_VERSION"))
         .description("Memory for AI assistants, behind OAuth 2.0.")
         .server(base);
-    let mut document = service.spec().replace(TOKEN_URL, &format!("{base}/auth/token"));
+    let mut document = with_endpoints(&service.spec(), base);
     document.push('\n');
     document
+}
+
+fn with_endpoints(text: &str, base: &str) -> String {
+    text.replace(TOKEN_URL, &format!("{base}/auth/token")).replace(AUTHORIZATION_URL, &format!("{base}/auth/authorize"))
 }
 
 /// The document that a Custom GPT imports, of a service at `public_url`, as JSON that is the same each time.
@@ -93,7 +99,7 @@ impl Page {
     fn new(public_url: &str) -> Self {
         let base = base_url(public_url);
         let service = OpenApiService::new(api(), "memgate", env!("CARGO_PKG_VERSION")).server(base);
-        let html = service.swagger_ui_html().replace(TOKEN_URL, &format!("{base}/auth/token"));
+        let html = with_endpoints(&service.swagger_ui_html(), base);
         let scripts: Vec<String> = inline_scripts(&html).map(|script| format!("'sha256-{}'", hash(script))).collect();
         let content_security_policy = format!(
             "default-src 'none'; script-src {}; style-src 'unsafe-inline'; img-src 'self' data:; connect-src 'self' {base}; \

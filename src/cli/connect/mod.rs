@@ -1,0 +1,23 @@
+//! `memgate connect`: everything that has to be done here to connect an assistant.
+
+mod check;
+mod gpt;
+
+use clap::Subcommand;
+
+use super::CliError;
+use crate::config::Config;
+
+/// Connect an assistant: register it, and print what to paste where.
+#[derive(Debug, Subcommand)]
+pub(super) enum Connect {
+    Gpt(gpt::Gpt),
+}
+
+impl Connect {
+    pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
+        match self {
+            Self::Gpt(gpt) => gpt.run(config).await,
+        }
+    }
+}

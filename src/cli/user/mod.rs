@@ -1,0 +1,173 @@
+//! `memgate user`: the people who sign in.
+
+mod password;
+mod view;
+
+use clap::{Args, Subcommand};
+
+use super::{CliError, output};
+use crate::app::Backend;
+use crate::config::Config;
+use crate::domain::ids::UserId;
+use crate::domain::memories::ErasureError;
+use crate::domain::people::{Login, PeopleError, PeopleService, Person};
+
+/// Look after the people who sign in and connect applications to memories of their own.
+///
+/// Works on the database directly, also while `memgate serve` runs, which notices within two seconds. Passwords are read
+/// from standard input (asked for on a terminal), never from the command line.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  memgate user create marta                     asks for a password, twice
+  printf '%s' \"$PASSWORD\" | memgate user create marta@example.com --json
+  memgate user disable marta                    signs her out everywhere and stops her applications
+  memgate user delete marta                     deletes the account and everything remembered of her")]
+pub(super) enum User {
+    /// Make an account; its password is read from standard input
+    Create {
+        /// What is typed to sign in: letters, digits and . _ - + @
+        #[arg(value_name = "LOGIN")]
+        login: Login,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// List everybody, those of the identity provider included
+    List {
+        /// Print one JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one person
+    Show(Named),
+    /// Shut somebody out: every session ends, and every application that acts for the person stops
+    Disable(Named),
+    /// Let somebody in again; applications have to be connected anew
+    Enable(Named),
+    /// Replace a password, read from standard input; every session ends, applications stay connected
+    SetPassword(Named),
+    /// Delete an account, with everything that is remembered of the person
+    Delete {
+        #[command(flatten)]
+        named: Named,
+        /// Leave the memories in the bank, where nobody reaches them any more
+        #[arg(long)]
+        keep_memories: bool,
+    },
+}
+
+/// A person, by login or id.
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// The login, or the id that `user list` shows
+    #[arg(value_name = "PERSON")]
+    person: String,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl User {
+    pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
+        let backend = Backend::open(config).await.map_err(CliError::failed)?;
+        let people = backend.people();
+        match self {
+            Self::Create { login, json } => {
+                let password = password::read()?;
+                let person = people.create(login, &password).await.map_err(explain)?;
+                view::person(&person, json)
+            }
+            Self::List { json } => view::list(&everybody(&people).await?, json),
+            Self::Show(named) => view::person(&find(&people, &named).await?, named.json),
+            Self::Disable(named) => {
+                let person = find(&people, &named).await?;
+                view::person(&people.disable(person.id).await.map_err(explain)?, named.json)
+            }
+            Self::Enable(named) => {
+                let person = find(&people, &named).await?;
+                view::person(&people.enable(person.id).await.map_err(explain)?, named.json)
+            }
+            Self::SetPassword(named) => {
+                let person = find(&people, &named).await?;
+                people.set_password(person.id, &password::read()?).await.map_err(explain)?;
+                view::person(&people.get(person.id).await.map_err(explain)?, named.json)
+            }
+            Self::Delete { named, keep_memories } => {
+                let person = find(&people, &named).await?;
+                delete(&backend, &people, &person, keep_memories, named.json).await
+            }
+        }
+    }
+}
+
+/// The person of that login, or of that id. A login that looks like an id is found by it only if nobody has that id.
+async fn find(people: &PeopleService, named: &Named) -> Result<Person, CliError> {
+    if let Ok(id) = named.person.parse::<UserId>() {
+        match people.get(id).await {
+            Err(PeopleError::NotFound) => {}
+            other => return other.map_err(explain),
+        }
+    }
+    let login: Login = named.person.parse().map_err(|_| explain(PeopleError::NotFound))?;
+    people.get_by_login(&login).await.map_err(explain)
+}
+
+async fn everybody(people: &PeopleService) -> Result<Vec<Person>, CliError> {
+    const AT_A_TIME: u32 = 500;
+    let mut all: Vec<Person> = Vec::new();
+    loop {
+        let page = people.list(all.last().map(|person| person.id), AT_A_TIME).await.map_err(explain)?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
+}
+
+/// First the person is shut out, so that nothing new is remembered; then the memories go, and the account last, so that the
+/// command can be repeated if the bank is away.
+async fn delete(
+    backend: &Backend,
+    people: &PeopleService,
+    person: &Person,
+    keep_memories: bool,
+    json: bool,
+) -> Result<(), CliError> {
+    people.disable(person.id).await.map_err(explain)?;
+    let mut erased = 0;
+    if !keep_memories {
+        let erasure = backend.erasure();
+        for space in people.spaces().await.map_err(explain)? {
+            erased += erasure.erase(person.id, &space).await.map_err(explain_erasure)?;
+        }
+        erasure.drop_dead_letters(person.id).await.map_err(explain_erasure)?;
+    }
+    people.delete(person.id).await.map_err(explain)?;
+    if json {
+        let id = person.id.to_string();
+        return output::json(&serde_json::json!({ "id": id, "deleted": true, "memories_deleted": erased }));
+    }
+    output::line(format!("Deleted {}, and {erased} memories.", person.label()))
+}
+
+fn explain(error: PeopleError) -> CliError {
+    match error {
+        PeopleError::NotFound => {
+            CliError::failed("there is no such person; `memgate user list` shows everybody")
+        }
+        other => CliError::failed(other),
+    }
+}
+
+fn explain_erasure(error: ErasureError) -> CliError {
+    const SHUT_OUT: &str = "The person is shut out and the account is still there: repeat the command";
+    CliError::failed(match error {
+        ErasureError::Pending => format!(
+            "memories of this person still wait for the memory bank (`memgate queue list --pending`). {SHUT_OUT} when they \
+             have arrived, or with --keep-memories"
+        ),
+        ErasureError::Bank(error) => format!("{error}. {SHUT_OUT} when the memory bank works, or with --keep-memories"),
+        ErasureError::Storage(error) => format!("{error}. {SHUT_OUT}"),
+    })
+}
