@@ -49,7 +49,6 @@ async fn assert_every_port_is_unavailable(database: &Database) {
     }
     assert_unavailable(applications.delete(id).await);
     assert_unavailable(applications.remove_secret(id, secret.id, now()).await);
-    assert_unavailable(applications.record_secret_use(id, secret.id, now()).await);
 
     let grants = SeaOrmGrantStore::new(database.clone());
     let mine = consumption();
@@ -72,6 +71,7 @@ async fn assert_every_port_is_unavailable(database: &Database) {
     let log = SeaOrmAuditLog::new(database.clone());
     log.record(&AuditEvent::new(AuditKind::SecretAdded, now())).await;
     assert_unavailable(log.recent(1).await);
+    assert_unavailable(log.sweep(now(), 1).await);
 
     let queue = SeaOrmWriteQueue::new(database.clone());
     let write = queued_write();
