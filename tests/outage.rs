@@ -1,6 +1,5 @@
-//! A disk that is full, over HTTP: what needs no write goes on, what needs one is away for now, and nothing is lost.
-//!
-//! The disk of this test is full because the system lets the service write no further into any file.
+//! A database that is gone, and a disk that is full, over HTTP: what cannot be done is away for now, and nobody is refused
+//! who is right.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -11,20 +10,27 @@ use std::process::Command;
 use reqwest::{Client, Response};
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 use serde_json::{Value, json};
-use support::process::{Server, memgate, succeed_json};
+use support::postgres::PostgresServer;
+use support::process::{Server, memgate};
+
+const MASTER_KEY: &str = "dGVzdHMgdXNlIHRoaXMgbWFzdGVyIGtleSBvZiAzMkI=";
 
 struct Place {
     folder: tempfile::TempDir,
+    variables: Vec<(&'static str, String)>,
     http: Client,
     server: Server,
 }
 
 impl Place {
-    fn begin() -> Self {
+    /// On the SQLite file in its folder, or on the database that `variables` name.
+    fn begin(variables: Vec<(&'static str, String)>) -> Self {
         let _already_installed = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
-        let server = Server::start(patient_with_limits(folder.path()));
-        Self { folder, http: Client::builder().no_proxy().build().unwrap(), server }
+        let mut command = patient_with_limits(folder.path());
+        command.envs(variables.iter().cloned());
+        let server = Server::start(command);
+        Self { folder, variables, http: Client::builder().no_proxy().build().unwrap(), server }
     }
 
     /// From now on the write-ahead log, into which every commit goes, cannot grow.
@@ -45,7 +51,11 @@ impl Place {
     }
 
     fn register(&self, name: &str) -> Value {
-        succeed_json(self.folder.path(), &["app", "create", "--name", name])
+        let mut command = memgate(self.folder.path());
+        command.args(["app", "create", "--json", "--name", name]).envs(self.variables.iter().cloned());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     async fn form(&self, path: &str, application: &Value, parameters: &[(&str, &str)]) -> (u16, Value) {
@@ -85,7 +95,7 @@ impl Place {
     }
 }
 
-/// The service, which is not killed when it reaches a limit: writing fails, as on a full disk.
+/// The service, which is not killed when it may write no further into a file: writing fails, as on a full disk.
 fn patient_with_limits(folder: &Path) -> Command {
     let memgate = memgate(folder);
     let mut command = Command::new("sh");
@@ -116,7 +126,7 @@ fn is_away_for_now((status, answer): (u16, Value)) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_full_disk_nothing_is_refused_that_is_right_and_afterwards_everything_goes_on() {
-    let place = Place::begin();
+    let place = Place::begin(Vec::new());
     let (known, cold) = (place.register("Known"), place.register("Cold"));
     let (_, tokens) = place.token(&known).await;
     let (access, refresh) = (text(&tokens, "access_token"), text(&tokens, "refresh_token"));
@@ -160,4 +170,39 @@ async fn on_a_full_disk_nothing_is_refused_that_is_right_and_afterwards_everythi
 async fn is_refused(place: &Place, application: &Value, token: &str) {
     let (status, answer) = place.refresh(application, token).await;
     assert_eq!((status, text(&answer, "error")), (400, "invalid_grant"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_is_gone_every_answer_is_away_for_now_and_none_blames_the_client() {
+    let Some(server) = PostgresServer::start() else { return };
+    let database = server.database().await;
+    let place = Place::begin(vec![
+        ("MEMGATE_DATABASE_URL", database.url().to_owned()),
+        ("MEMGATE_MASTER_KEY", MASTER_KEY.to_owned()),
+    ]);
+    let (known, cold) = (place.register("Known"), place.register("Cold"));
+    let (_, tokens) = place.token(&known).await;
+    let (access, refresh) = (text(&tokens, "access_token"), text(&tokens, "refresh_token"));
+
+    drop((database, server));
+    // What is younger than a second is still known.
+    let away = loop {
+        match place.token(&known).await {
+            (200, _) => {}
+            answer => break answer,
+        }
+    };
+    is_away_for_now(away);
+    is_away_for_now(place.token(&cold).await);
+    is_away_for_now(place.refresh(&known, refresh).await);
+    for path in ["/auth/revoke", "/auth/introspect"] {
+        is_away_for_now(place.form(path, &known, &[("token", access)]).await);
+    }
+    let mut unknown = cold.clone();
+    unknown["client_id"] = json!("00000000-0000-4000-8000-000000000000");
+    is_away_for_now(place.token(&unknown).await);
+    let (status, problem) = place.call(access, "/api/v1/search", json!({ "query": "a" })).await;
+    assert_eq!(status, 503, "{problem}");
+    let ready = place.http.get(format!("{}/health/ready", place.server.url)).send().await.unwrap();
+    assert_eq!(ready.status(), 503);
 }
