@@ -47,7 +47,7 @@ impl Listener {
 
     /// Answers until `stopped`.
     ///
-    /// poem's own server would do, but it never closes a connection on which a part of a request arrived.
+    /// poem's own server never closes a connection on which a part of a request arrived (docs/adr/0009).
     pub(super) fn serve(self, endpoint: BoxEndpoint<'static>, stopped: watch::Receiver<bool>) -> JoinHandle<()> {
         tokio::spawn(self.answer(Arc::new(endpoint), stopped))
     }

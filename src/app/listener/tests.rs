@@ -4,9 +4,14 @@ use tokio::time::Instant;
 
 use super::*;
 
+/// A little less than the patience of the server.
+const ALMOST: Duration = Duration::from_secs(74);
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: gate\r\n\r\n";
 
-/// A server whose answers take as many seconds as the path says, and a client that is connected to it.
+/// More than the system keeps for a client that does not read.
+const LARGE: usize = 64 << 20;
+
+/// A server whose answers take as many seconds as the path says, or are large, and a client that is connected to it.
 struct Place {
     client: TcpStream,
     stop: watch::Sender<bool>,
@@ -14,6 +19,9 @@ struct Place {
 }
 
 async fn answer(request: Request) -> poem::Result<Response> {
+    if request.uri().path() == "/large" {
+        return Ok(Response::builder().body(vec![0; LARGE]));
+    }
     let seconds = request.uri().path().trim_start_matches('/').parse().unwrap_or(0);
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     Ok(Response::builder().body("answered"))
@@ -93,12 +101,22 @@ async fn a_second_request_is_not_waited_for_longer_than_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_its_answer_is_not_waited_for() {
+    let mut place = place().await;
+    place.send(b"GET /large HTTP/1.1\r\nHost: gate\r\n\r\n").await;
+    tokio::time::sleep(PATIENCE * 2 + Duration::from_secs(1)).await;
+    let mut read = Vec::new();
+    let _ended = place.client.read_to_end(&mut read).await;
+    assert!((1..LARGE).contains(&read.len()), "{}", read.len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_is_used_stays_open() {
     let mut place = place().await;
     for _ in 0..20 {
         place.send(REQUEST).await;
         place.receive().await;
-        tokio::time::sleep(PATIENCE - Duration::from_secs(1)).await;
+        tokio::time::sleep(ALMOST).await;
     }
 }
 
@@ -107,7 +125,7 @@ async fn an_answer_that_takes_long_is_waited_for_and_the_connection_kept_afterwa
     let mut place = place().await;
     place.send(b"GET /1000 HTTP/1.1\r\nHost: gate\r\n\r\n").await;
     place.receive().await;
-    tokio::time::sleep(PATIENCE - Duration::from_secs(1)).await;
+    tokio::time::sleep(ALMOST).await;
     place.send(REQUEST).await;
     place.receive().await;
 }
