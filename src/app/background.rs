@@ -8,6 +8,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::bank::Bank;
 use crate::adapters::jwt::JwtTokenIssuer;
+use crate::domain::audit::AuditLog;
 use crate::domain::memories::WriteQueue;
 use crate::domain::oauth::{GrantStore, KeyService};
 use crate::domain::system::{Clock, Timestamp};
@@ -29,6 +30,8 @@ pub(super) struct Background {
     pub(super) issuer: Arc<JwtTokenIssuer>,
     pub(super) grants: Arc<dyn GrantStore>,
     pub(super) queue: Arc<dyn WriteQueue>,
+    pub(super) audit: Arc<dyn AuditLog>,
+    pub(super) audit_retention: Duration,
     pub(super) bank: Bank,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -72,16 +75,18 @@ impl Background {
     /// Deletes what has expired, in small batches, until nothing is left.
     pub(super) async fn sweep(&self) {
         let now = self.clock.now();
+        let audited_since = now.minus(self.audit_retention);
         loop {
             let swept = tokio::try_join!(
                 async { self.grants.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 async { self.queue.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
+                async { self.audit.sweep(audited_since, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 self.sweep_memories(now),
             );
             match swept {
-                Ok((0, 0, 0)) => return,
-                Ok((grants, writes, memories)) => {
-                    tracing::debug!(grants, writes, memories, "deleted expired rows");
+                Ok((0, 0, 0, 0)) => return,
+                Ok((grants, writes, events, memories)) => {
+                    tracing::debug!(grants, writes, events, memories, "deleted expired rows");
                     tokio::task::yield_now().await;
                 }
                 Err(error) => {

@@ -148,6 +148,8 @@ impl Gate {
             issuer: Arc::clone(&issuer),
             grants: Arc::clone(&grants),
             queue,
+            audit: Arc::clone(&backend.audit),
+            audit_retention: config.audit_retention,
             bank: backend.bank.clone(),
             clock,
         });

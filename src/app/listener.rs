@@ -1,26 +1,36 @@
 //! A port, and the HTTP server behind it.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use poem::Server;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use poem::Endpoint as _;
 use poem::endpoint::BoxEndpoint;
-use poem::listener::TcpAcceptor;
-use tokio::net::TcpListener;
+use poem::http::uri::Scheme;
+use poem::web::{LocalAddr, RemoteAddr};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::background::told_to_stop;
 
 /// How long requests that are under way may take when the service stops.
 const GRACE: Duration = Duration::from_secs(30);
-/// How long a connection may stay silent.
-const IDLE: Duration = Duration::from_secs(75);
+/// How long a connection may be open without a request under way; at most twice as long, because it is looked at as often.
+/// It counts from the last answer to the next whole head of a request, so sending one slowly gains nothing.
+const PATIENCE: Duration = Duration::from_secs(75);
+/// How long to wait when the system has no room for another connection.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A port that is taken, and answers nobody yet.
 pub(super) struct Listener {
-    acceptor: TcpAcceptor,
+    listener: TcpListener,
     address: SocketAddr,
 }
 
@@ -28,7 +38,7 @@ impl Listener {
     pub(super) async fn bind(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { acceptor: TcpAcceptor::from_tokio(listener)?, address })
+        Ok(Self { listener, address })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -36,14 +46,122 @@ impl Listener {
     }
 
     /// Answers until `stopped`.
-    pub(super) fn serve(self, endpoint: BoxEndpoint<'static>, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
-        let server = Server::new_with_acceptor(self.acceptor).idle_timeout(IDLE);
-        let until = async move { told_to_stop(&mut stopped).await };
-        let serve = server.run_with_graceful_shutdown(endpoint, until, Some(GRACE));
-        tokio::spawn(async move {
-            if let Err(error) = serve.await {
-                tracing::error!(error = %error, "the HTTP server ended");
+    ///
+    /// poem's own server never closes a connection on which a part of a request arrived (docs/adr/0009).
+    pub(super) fn serve(self, endpoint: BoxEndpoint<'static>, stopped: watch::Receiver<bool>) -> JoinHandle<()> {
+        tokio::spawn(self.answer(Arc::new(endpoint), stopped))
+    }
+
+    async fn answer(self, endpoint: Arc<BoxEndpoint<'static>>, mut stopped: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = told_to_stop(&mut stopped) => break,
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        let connection =
+                            Connection { local: self.address, peer, endpoint: Arc::clone(&endpoint) };
+                        connections.spawn(connection.serve(stream, stopped.clone()));
+                    }
+                    Err(error) => {
+                        tracing::warn!(error = %error, "a connection could not be accepted");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                },
+                Some(_ended) = connections.join_next() => {}
             }
-        })
+        }
+        drop(self.listener);
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, all_ended).await.is_err() {
+            tracing::warn!(connections = connections.len(), "requests that did not end in time are broken off");
+            connections.shutdown().await;
+        }
     }
 }
+
+/// What the requests of one connection have in common.
+struct Connection {
+    local: SocketAddr,
+    peer: SocketAddr,
+    endpoint: Arc<BoxEndpoint<'static>>,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
+        let tally = Arc::new(Tally::default());
+        let service = hyper::service::service_fn({
+            let tally = Arc::clone(&tally);
+            move |request: hyper::Request<Incoming>| {
+                let under_way = UnderWay::begin(Arc::clone(&tally));
+                let (local, peer) = (LocalAddr(self.local.into()), RemoteAddr(self.peer.into()));
+                let request = poem::Request::from((request, local, peer, Scheme::HTTP));
+                let endpoint = Arc::clone(&self.endpoint);
+                async move {
+                    let answer = endpoint.get_response(request).await;
+                    drop(under_way);
+                    Ok::<_, Infallible>(hyper::Response::from(answer))
+                }
+            }
+        });
+        let http = auto::Builder::new(TokioExecutor::new());
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
+            () = tally.stands_still() => return,
+            () = told_to_stop(&mut stopped) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(error, "a connection ended early");
+        }
+    }
+}
+
+/// The requests of one connection so far.
+#[derive(Default)]
+struct Tally {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl Tally {
+    fn so_far(&self) -> (u64, u64) {
+        (self.begun.load(Ordering::Relaxed), self.ended.load(Ordering::Relaxed))
+    }
+
+    /// Returns when no request is under way and none was for [`PATIENCE`].
+    async fn stands_still(&self) {
+        let mut before = (0, 0);
+        loop {
+            tokio::time::sleep(PATIENCE).await;
+            let (begun, ended) = self.so_far();
+            if begun == ended && (begun, ended) == before {
+                return;
+            }
+            before = (begun, ended);
+        }
+    }
+}
+
+/// A request, from its whole head to its answer, or to the moment when its client goes away.
+struct UnderWay(Arc<Tally>);
+
+impl UnderWay {
+    fn begin(tally: Arc<Tally>) -> Self {
+        tally.begun.fetch_add(1, Ordering::Relaxed);
+        Self(tally)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -65,6 +65,8 @@ pub struct Config {
     pub queue_concurrency: u32,
     /// `queue_lease`.
     pub queue_lease: Duration,
+    /// `audit_retention`.
+    pub audit_retention: Duration,
     /// `stale_search`, where it was given.
     pub stale_search: Option<Duration>,
     /// `rate_limit`.
@@ -188,6 +190,7 @@ impl Config {
             )?,
             queue_concurrency: v.number("queue_concurrency", 1, 1024)?,
             queue_lease: v.duration("queue_lease", Duration::from_secs(1), Duration::from_hours(1))?,
+            audit_retention: v.duration("audit_retention", Duration::from_hours(1), 3660 * day)?,
             stale_search: match v.text("stale_search") {
                 "" => None,
                 _ => Some(v.duration("stale_search", Duration::from_secs(1), 7 * day)?),

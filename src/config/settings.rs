@@ -148,6 +148,7 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "For how long an earlier answer to the same search may stand in while the memory bank is away, such as 10m; by default never.",
     ),
+    setting("audit_retention", "365d", "For how long an audit event is kept."),
     setting("rate_limit", "6000", "Requests a minute that an application may make unless it has a limit of its own."),
     setting(
         "trusted_proxies",

@@ -66,6 +66,7 @@ fn every_wrong_value_is_named_and_never_repeated() {
         ("MEMGATE_QUEUE_DEAD_LETTER_RETENTION", "59m"),
         ("MEMGATE_QUEUE_CONCURRENCY", "0"),
         ("MEMGATE_QUEUE_LEASE", "0"),
+        ("MEMGATE_AUDIT_RETENTION", "59m"),
         ("MEMGATE_STALE_SEARCH", "8d"),
         ("MEMGATE_RATE_LIMIT", "0"),
         ("MEMGATE_TRUSTED_PROXIES", "10.0.0.0/99"),

@@ -5,10 +5,13 @@ use std::time::Duration;
 use memgate::domain::applications::{Application, CategoryAccess};
 use memgate::domain::memories::{Capability, MemoryBankError, MockMemoryBank};
 use memgate_domain::testing::{InMemoryMemoryBank, application_with_secret, category, database_is_away};
+use poem::Body;
 use poem::http::Method;
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::Instant;
 
-use super::face::{Face, Parts};
+use super::face::{FORM, Face, Parts, request};
 
 fn failing(error: fn() -> MemoryBankError) -> Face {
     let mut bank = MockMemoryBank::new();
@@ -96,4 +99,28 @@ async fn the_process_is_alive_even_when_nothing_else_is() {
     face.database.take_away();
     face.applications_outage.begin();
     assert_eq!(face.get("/health/live").await.json(), json!({"status": "alive"}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_arrive_is_not_waited_for_longer_than_half_a_minute() {
+    let face = Face::new();
+    let token = face.token().await;
+    let (mut sender, body) = tokio::io::duplex(64);
+    let drip = tokio::spawn(async move {
+        while sender.write_all(b"a").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let asked = Instant::now();
+    let form = request(Method::POST, "/auth/token").content_type(FORM);
+    assert_eq!(face.send(form.body(Body::from_async_read(body))).await.oauth_error(400), "invalid_request");
+    assert_eq!(asked.elapsed(), Duration::from_secs(30));
+    drip.await.unwrap();
+
+    let (_sender, body) = tokio::io::duplex(64);
+    let search = request(Method::POST, "/api/v1/search").content_type("application/json");
+    let search = search.header("Authorization", format!("Bearer {token}"));
+    let answer = face.send(search.body(Body::from_async_read(body))).await;
+    let problem = answer.problem(400, "interrupted-body");
+    assert!(problem["detail"].as_str().unwrap().contains("30 seconds"), "{problem}");
 }

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod bearer;
 mod clients;
 mod endpoints;
@@ -75,6 +76,9 @@ on_both_databases! {
     clients::line_36_two_secrets_overlap_and_a_removed_one_is_refused,
     clients::line_37_disabling_and_losing_a_permission_act_on_live_tokens,
     bearer::line_38_a_token_is_good_until_its_second_and_not_after,
+    bad_input::control_characters_are_refused_in_every_parameter,
+    bad_input::a_scope_is_divided_by_spaces_and_by_nothing_else,
+    bad_input::input_of_absurd_size_is_refused_and_the_next_request_answered,
 }
 
 /// The code of an OAuth error, which must be of this status and must not be stored.

@@ -20,6 +20,7 @@ use memgate_domain::testing::{
 };
 use sea_orm::ConnectionTrait;
 
+use super::audit::Log;
 use super::postgres::PostgresServer;
 use super::{Place, on_both_databases};
 
@@ -49,7 +50,6 @@ async fn assert_every_port_is_unavailable(database: &Database) {
     }
     assert_unavailable(applications.delete(id).await);
     assert_unavailable(applications.remove_secret(id, secret.id, now()).await);
-    assert_unavailable(applications.record_secret_use(id, secret.id, now()).await);
 
     let grants = SeaOrmGrantStore::new(database.clone());
     let mine = consumption();
@@ -72,6 +72,7 @@ async fn assert_every_port_is_unavailable(database: &Database) {
     let log = SeaOrmAuditLog::new(database.clone());
     log.record(&AuditEvent::new(AuditKind::SecretAdded, now())).await;
     assert_unavailable(log.recent(1).await);
+    assert_unavailable(log.sweep(now(), 1).await);
 
     let queue = SeaOrmWriteQueue::new(database.clone());
     let write = queued_write();
@@ -125,6 +126,25 @@ async fn a_server_that_goes_away_is_unavailable_to_every_port_and_to_the_caches_
     clock.advance(Duration::from_millis(1001));
     assert_unavailable(applications.find_by_client_id(&application.client_id).await);
     assert_unavailable(grants.is_revoked(mine.grant_id, mine.token_id).await);
+}
+
+#[tokio::test]
+async fn a_use_of_a_secret_that_cannot_be_noted_is_a_warning_in_the_log() {
+    let place = Place::sqlite();
+    let database = place.migrated().await;
+    let (application, _) = application_with_secret();
+    let applications = SeaOrmApplicationRepository::new(database.clone());
+    applications.create(&application).await.unwrap();
+    let (log, _guard) = Log::collect();
+    let lines = || log.lines_at("memgate::adapters::persistence::applications");
+    applications.record_secret_use(application.id, application.secrets[0].id, now()).await;
+    assert_eq!(lines(), [] as [serde_json::Value; 0]);
+    database.close().await.unwrap();
+    applications.record_secret_use(application.id, application.secrets[0].id, now()).await;
+    let lines = lines();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["level"], "WARN");
+    assert_eq!(lines[0]["fields"]["application.id"], application.id.to_string());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

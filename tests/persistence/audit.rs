@@ -14,7 +14,7 @@ use super::Place;
 
 /// Collects the log of this thread.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -27,18 +27,23 @@ impl Write for Log {
 }
 
 impl Log {
-    fn collect() -> (Self, DefaultGuard) {
+    pub(super) fn collect() -> (Self, DefaultGuard) {
         let log = Self::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
         (log, tracing::subscriber::set_default(subscriber))
     }
 
-    /// The lines of the audit log so far.
-    fn lines(&self) -> Vec<Value> {
+    /// The lines at this target so far.
+    pub(super) fn lines_at(&self, target: &str) -> Vec<Value> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines.filter(|line| line["target"] == "memgate::audit").collect()
+        lines.filter(|line| line["target"] == target).collect()
+    }
+
+    /// The lines of the audit log so far.
+    fn lines(&self) -> Vec<Value> {
+        self.lines_at("memgate::audit")
     }
 }
 

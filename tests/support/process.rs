@@ -97,6 +97,11 @@ impl Server {
         Err(log)
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it as a crash does.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

@@ -12,9 +12,9 @@ use poem::Response;
 use poem::error::{NotFoundError, ResponseError};
 use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 
-use super::MAX_BODY_BYTES;
 use super::dto::failure::{OAuthFailure, Problem};
 use super::payload::json_response;
+use super::{BODY_PATIENCE, MAX_BODY_BYTES};
 use crate::domain::applications::Permission;
 use crate::domain::ids::RequestId;
 use crate::domain::limits::RateLimited;
@@ -56,7 +56,10 @@ pub(super) enum ApiError {
     #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
     TooLarge,
     /// The body did not arrive.
-    #[error("the body ended before it was complete; send the request again")]
+    #[error(
+        "the body ended before it was complete, or took longer than {} seconds; send the request again",
+        BODY_PATIENCE.as_secs()
+    )]
     Interrupted,
     /// There is nothing at this path.
     #[error("there is nothing at this path; /openapi.json lists what there is")]

@@ -28,6 +28,7 @@ mod table;
 mod token;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use poem::endpoint::BoxEndpoint;
 use poem::{EndpointExt, Route};
@@ -44,6 +45,9 @@ use crate::domain::system::{Clock, Entropy};
 
 /// The largest body that is read, in bytes.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// How long a body may take to arrive.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the HTTP face stands on.
 pub struct Services {

@@ -11,8 +11,8 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOpti
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::MAX_BODY_BYTES;
 use super::error::ApiError;
+use super::{BODY_PATIENCE, MAX_BODY_BYTES};
 use crate::domain::validation::InvalidValue;
 
 /// A JSON body.
@@ -115,20 +115,25 @@ pub(super) fn essence(request: &Request) -> Option<Cow<'_, str>> {
     Some(if is_lower { Cow::Borrowed(essence) } else { Cow::Owned(essence.to_ascii_lowercase()) })
 }
 
-/// The whole body, if it is not too large.
+/// The whole body, if it is not too large and does not take too long.
 ///
 /// # Errors
 /// [`ApiError::TooLarge`], [`ApiError::Interrupted`].
 pub(super) async fn read(request: &Request, body: &mut RequestBody) -> Result<bytes::Bytes, ApiError> {
     let body = body.take().map_err(|_| ApiError::Interrupted)?;
     let declared = request.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
-    let bytes = match declared {
-        Some(length) if length > MAX_BODY_BYTES => return Err(ApiError::TooLarge),
-        // The server reads no more than was declared.
-        Some(_) => body.into_bytes().await,
-        None => body.into_bytes_limit(MAX_BODY_BYTES).await,
+    let bytes = async {
+        match declared {
+            // The server reads no more than was declared.
+            Some(_) => body.into_bytes().await,
+            None => body.into_bytes_limit(MAX_BODY_BYTES).await,
+        }
     };
-    bytes.map_err(|error| match error {
+    if declared.is_some_and(|length| length > MAX_BODY_BYTES) {
+        return Err(ApiError::TooLarge);
+    }
+    let read = tokio::time::timeout(BODY_PATIENCE, bytes).await.map_err(|_| ApiError::Interrupted)?;
+    read.map_err(|error| match error {
         poem::error::ReadBodyError::PayloadTooLarge => ApiError::TooLarge,
         _ => ApiError::Interrupted,
     })

@@ -151,7 +151,20 @@ impl ApplicationRepository for SeaOrmApplicationRepository {
         Ok(true)
     }
 
-    async fn record_secret_use(&self, id: ApplicationId, secret: SecretId, at: Timestamp) -> Result<(), StorageError> {
+    async fn record_secret_use(&self, id: ApplicationId, secret: SecretId, at: Timestamp) {
+        if let Err(error) = self.note_secret_use(id, secret, at).await {
+            tracing::warn!(
+                application.id = %id,
+                secret.id = %secret,
+                error = &error as &dyn std::error::Error,
+                "the last use of a secret could not be noted"
+            );
+        }
+    }
+}
+
+impl SeaOrmApplicationRepository {
+    async fn note_secret_use(&self, id: ApplicationId, secret: SecretId, at: Timestamp) -> Result<(), DbErr> {
         let at = at.unix_millis();
         let last_used_at = application_secret::Column::LastUsedAt;
         application_secret::Entity::update_many()
@@ -162,11 +175,8 @@ impl ApplicationRepository for SeaOrmApplicationRepository {
             .exec(self.database.writer())
             .await
             .map(drop)
-            .map_err(storage_error(SECRETS))
     }
-}
 
-impl SeaOrmApplicationRepository {
     /// Returns whether the application was not there before.
     async fn insert(&self, new: &Application) -> Result<bool, DbErr> {
         let transaction = self.database.begin().await?;

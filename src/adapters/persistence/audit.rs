@@ -1,16 +1,17 @@
 //! The audit log: every event goes to the log of the program, and the rare ones into a table as well.
 
 use async_trait::async_trait;
-use sea_orm::{ActiveValue, DbErr, EntityTrait, QueryOrder, QuerySelect};
+use sea_orm::{ActiveValue, ColumnTrait, DbErr, EntityTrait, QueryOrder, QuerySelect};
 
 use super::database::Database;
 use super::entities::audit_event;
 use super::error::storage_error;
 use super::row::Row;
+use super::sweep::sweep;
 use crate::domain::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::domain::ids::{ApplicationId, GrantId, RequestId};
 use crate::domain::memories::{Context, ContextId};
-use crate::domain::system::StorageError;
+use crate::domain::system::{StorageError, Timestamp};
 
 const EVENTS: &str = "audit_events";
 
@@ -66,6 +67,11 @@ impl AuditLog for SeaOrmAuditLog {
             .await
             .map_err(storage_error(EVENTS))?;
         rows.iter().map(read_event).collect()
+    }
+
+    async fn sweep(&self, before: Timestamp, limit: u32) -> Result<u64, StorageError> {
+        let older = audit_event::Column::HappenedAt.lt(before.unix_millis());
+        sweep(self.database.writer(), EVENTS, &["id"], older, limit).await.map_err(storage_error(EVENTS))
     }
 }
 

@@ -101,7 +101,7 @@ impl ApplicationRepository for CachedApplicationRepository {
         self.inner.remove_secret(id, secret, now).await
     }
 
-    async fn record_secret_use(&self, id: ApplicationId, secret: SecretId, at: Timestamp) -> Result<(), StorageError> {
-        self.inner.record_secret_use(id, secret, at).await
+    async fn record_secret_use(&self, id: ApplicationId, secret: SecretId, at: Timestamp) {
+        self.inner.record_secret_use(id, secret, at).await;
     }
 }

@@ -75,11 +75,9 @@ pub trait ApplicationRepository: Send + Sync {
     async fn remove_secret(&self, id: ApplicationId, secret: SecretId, now: Timestamp) -> Result<bool, StorageError>;
 
     /// Notes that a secret was verified at `at`; an earlier moment never replaces a later one. An unknown secret is
-    /// passed over.
-    ///
-    /// # Errors
-    /// [`StorageError`].
-    async fn record_secret_use(&self, id: ApplicationId, secret: SecretId, at: Timestamp) -> Result<(), StorageError>;
+    /// passed over. A note that cannot be written, on a full disk for one, is the adapter's to report: the secret is
+    /// right all the same.
+    async fn record_secret_use(&self, id: ApplicationId, secret: SecretId, at: Timestamp);
 }
 
 /// Why an application was not stored.

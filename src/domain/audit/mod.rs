@@ -226,6 +226,12 @@ pub trait AuditLog: Send + Sync {
     /// # Errors
     /// [`StorageError`].
     async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, StorageError>;
+
+    /// Forgets at most `limit` events that happened before `before`. Returns how many.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn sweep(&self, before: Timestamp, limit: u32) -> Result<u64, StorageError>;
 }
 
 #[cfg(test)]

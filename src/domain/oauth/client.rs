@@ -66,7 +66,7 @@ impl ClientAuthenticator {
             && let Some((application, stored)) = application.as_ref().zip(stored)
         {
             self.throttle.record_success(&presented.client_id, address);
-            self.applications.record_secret_use(application.id, stored.id, self.clock.now()).await?;
+            self.applications.record_secret_use(application.id, stored.id, self.clock.now()).await;
             return enabled(application);
         }
         self.throttle.record_failure(&presented.client_id, address, self.clock.now());

@@ -24,6 +24,8 @@ macro_rules! audit_log_cases {
                 events_of_every_kind_that_is_kept_are_kept_and_no_others,
                 the_newest_events_come_first_and_no_more_than_the_limit,
                 a_hundred_concurrent_events_are_all_kept,
+                a_sweep_forgets_what_is_older_and_keeps_the_rest,
+                a_sweep_forgets_no_more_than_its_limit,
             ]
         );
     };
@@ -80,4 +82,28 @@ pub async fn a_hundred_concurrent_events_are_all_kept(fixture: Fixture<dyn Audit
         })
         .await;
     assert_eq!(fixture.port().recent(1000).await.unwrap().len(), 100);
+}
+
+pub async fn a_sweep_forgets_what_is_older_and_keeps_the_rest(fixture: Fixture<dyn AuditLog>) {
+    let log = fixture.port();
+    let at = |milliseconds| AuditEvent::new(AuditKind::GrantRevoked, now().plus(Duration::from_millis(milliseconds)));
+    for event in [at(2), at(0), at(1)] {
+        log.record(&event).await;
+    }
+    assert_eq!(log.sweep(at(0).at, 100).await.unwrap(), 0, "what happened at that very moment is not older");
+    assert_eq!(log.sweep(at(2).at, 100).await.unwrap(), 2);
+    assert_eq!(log.sweep(at(2).at, 100).await.unwrap(), 0);
+    assert_eq!(fixture.other_instance().recent(10).await.unwrap(), [at(2)]);
+}
+
+pub async fn a_sweep_forgets_no_more_than_its_limit(fixture: Fixture<dyn AuditLog>) {
+    let log = fixture.port();
+    for _ in 0..5 {
+        log.record(&AuditEvent::new(AuditKind::SecretAdded, now())).await;
+    }
+    let later = now().plus(Duration::from_millis(1));
+    assert_eq!(log.sweep(later, 3).await.unwrap(), 3);
+    assert_eq!(log.recent(10).await.unwrap().len(), 2);
+    assert_eq!(log.sweep(later, 3).await.unwrap(), 2);
+    assert_eq!(log.recent(10).await.unwrap(), []);
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{Outage, at_most, lock};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::memories::Context;
-use crate::system::StorageError;
+use crate::system::{StorageError, Timestamp};
 
 /// Keeps audit events in memory.
 #[derive(Debug, Default)]
@@ -51,6 +51,17 @@ impl AuditLog for InMemoryAuditLog {
         kept.sort_by_key(|event| event.at);
         let newest = kept.into_iter().rev().take(at_most(limit));
         Ok(newest.map(|event| event.context(Context::default())).collect())
+    }
+
+    async fn sweep(&self, before: Timestamp, limit: u32) -> Result<u64, StorageError> {
+        self.outage.check()?;
+        let mut swept = 0;
+        lock(&self.events).retain(|event| {
+            let goes = swept < limit && event.kind.is_kept() && event.at < before;
+            swept += u32::from(goes);
+            !goes
+        });
+        Ok(u64::from(swept))
     }
 }
 

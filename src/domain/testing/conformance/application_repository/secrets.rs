@@ -77,7 +77,7 @@ pub async fn the_latest_use_of_a_secret_is_kept(fixture: Fixture<dyn Application
     let application = created(repository, application).await;
     let used = application.secrets[0].id;
     for (at, expected) in [(later(5), later(5)), (later(3), later(5)), (later(8), later(8))] {
-        repository.record_secret_use(application.id, used, at).await.unwrap();
+        repository.record_secret_use(application.id, used, at).await;
         let found = found(repository, application.id).await;
         let last_uses: Vec<_> = found.secrets.iter().map(|secret| (secret.id == used, secret.last_used_at)).collect();
         assert!(last_uses.contains(&(true, Some(expected))), "{last_uses:?}");
@@ -88,8 +88,8 @@ pub async fn the_latest_use_of_a_secret_is_kept(fixture: Fixture<dyn Application
 pub async fn the_use_of_an_unknown_secret_is_passed_over(fixture: Fixture<dyn ApplicationRepository>) {
     let repository = fixture.port();
     let application = created(repository, full_application()).await;
-    repository.record_secret_use(application.id, SecretId::from_uuid(unique()), later(9)).await.unwrap();
+    repository.record_secret_use(application.id, SecretId::from_uuid(unique()), later(9)).await;
     let unknown = ApplicationId::from_uuid(unique());
-    repository.record_secret_use(unknown, application.secrets[0].id, later(9)).await.unwrap();
+    repository.record_secret_use(unknown, application.secrets[0].id, later(9)).await;
     assert_eq!(found(repository, application.id).await, application);
 }

@@ -1,0 +1,62 @@
+//! What the service deletes by itself when its time has come.
+
+mod support;
+
+use std::time::Duration;
+
+use memgate::domain::audit::AuditKind;
+use support::database::TestDatabase;
+use support::gate::TestGate;
+
+const DAY: Duration = Duration::from_hours(24);
+
+struct Upkeep {
+    gate: TestGate,
+}
+
+impl Upkeep {
+    async fn on(database: TestDatabase, variables: &[(&str, &str)]) -> Self {
+        Self { gate: TestGate::configured(database, variables).await }
+    }
+
+    /// How many registrations the audit log holds after the background has done its work.
+    async fn registrations(&self) -> usize {
+        self.gate.gate().run_background_work().await;
+        let events = self.gate.gate().backend().audit().recent(10_000).await.unwrap();
+        events.iter().filter(|event| event.kind == AuditKind::ApplicationCreated).count()
+    }
+}
+
+async fn audit_events_are_kept_for_a_year(database: TestDatabase) {
+    let upkeep = Upkeep::on(database, &[]).await;
+    for _ in 0..3 {
+        upkeep.gate.application().await;
+    }
+    upkeep.gate.advance(DAY * 365);
+    upkeep.gate.application().await;
+    assert_eq!(upkeep.registrations().await, 4);
+    upkeep.gate.advance(Duration::from_millis(1));
+    assert_eq!(upkeep.registrations().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn audit_events_are_kept_for_a_year_in_sqlite() {
+    audit_events_are_kept_for_a_year(TestDatabase::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn audit_events_are_kept_for_a_year_in_postgresql() {
+    if let Some(database) = TestDatabase::postgres().await {
+        audit_events_are_kept_for_a_year(database).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_says_for_how_long_audit_events_are_kept() {
+    let upkeep = Upkeep::on(TestDatabase::sqlite(), &[("MEMGATE_AUDIT_RETENTION", "30d")]).await;
+    upkeep.gate.application().await;
+    upkeep.gate.advance(DAY * 30);
+    assert_eq!(upkeep.registrations().await, 1);
+    upkeep.gate.advance(Duration::from_millis(1));
+    assert_eq!(upkeep.registrations().await, 0);
+}
