@@ -3,6 +3,7 @@
 pub mod bcrypt;
 pub mod courier;
 pub mod http;
+pub mod identity_provider;
 pub mod jwt;
 pub mod memory_bank;
 pub mod persistence;

@@ -1,5 +1,6 @@
 //! The configuration: parsed once, at the start, and wrong values named before anything happens.
 
+mod identity_provider;
 mod memory_bank;
 mod settings;
 mod source;
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+pub use self::identity_provider::IdentityProviderConfig;
 pub use self::memory_bank::MemoryBankConfig;
 pub use self::settings::{SETTINGS, Setting};
 pub use self::source::{Source, Values};
@@ -51,6 +53,10 @@ pub struct Config {
     pub key_rotation: Duration,
     /// `key_publish_before`.
     pub key_publish_before: Duration,
+    /// `session_ttl`.
+    pub session_ttl: Duration,
+    /// `oidc_issuer`, where it was given, and what goes with it.
+    pub identity_provider: Option<IdentityProviderConfig>,
     /// `memory_bank_kind`, and what goes with it.
     pub memory_bank: MemoryBankConfig,
     /// `queue_wait`.
@@ -179,6 +185,8 @@ impl Config {
             })?,
             key_rotation: v.duration("key_rotation", Duration::from_hours(1), 3660 * day)?,
             key_publish_before: v.duration("key_publish_before", Duration::from_mins(5), 30 * day)?,
+            session_ttl: v.duration("session_ttl", Duration::from_mins(5), 30 * day)?,
+            identity_provider: identity_provider::parse(&v)?,
             memory_bank: memory_bank::parse(&v)?,
             queue_wait: v.duration("queue_wait", Duration::ZERO, Duration::from_secs(40))?,
             queue_capacity: v.number("queue_capacity", 1, 10_000_000)?,

@@ -69,6 +69,25 @@ pub const SETTINGS: &[Setting] = &[
     setting("token_algorithm", "EdDSA", "What signs access tokens: EdDSA or ES256."),
     setting("key_rotation", "30d", "After how long a signing key is followed by a new one."),
     setting("key_publish_before", "10m", "For how long a new signing key is published before it signs."),
+    setting("session_ttl", "12h", "How long a browser stays signed in, 5m to 30d."),
+    setting(
+        "oidc_issuer",
+        "",
+        "The OpenID Connect provider with which people sign in, such as https://accounts.google.com; by default none.",
+    ),
+    setting("oidc_client_id", "", "As what memgate is registered with the provider."),
+    secret("oidc_client_secret", "", "The secret of that registration; without it memgate is a public client."),
+    setting("oidc_name", "", "What people call the provider, on the button; by default the host of the issuer."),
+    setting(
+        "oidc_allowed_domains",
+        "",
+        "Domains, separated by commas, of verified e-mail addresses whose owners may sign in, such as example.com.",
+    ),
+    setting(
+        "oidc_allowed_subjects",
+        "",
+        "Subjects of the provider (the claim sub), separated by commas, who may sign in whatever their address.",
+    ),
     setting(
         "memory_bank_kind",
         "embedded",

@@ -16,6 +16,8 @@ fn the_defaults_are_sound() {
     assert_eq!(config.bcrypt_cost, 12);
     assert_eq!(config.access_token_ttl, Duration::from_hours(1));
     assert_eq!(config.refresh_token_ttl, Duration::from_hours(30 * 24));
+    assert_eq!(config.session_ttl, Duration::from_hours(12));
+    assert!(config.identity_provider.is_none());
     assert!(config.trusted_proxies.is_empty());
     assert!(config.master_key.is_none());
 }
@@ -58,6 +60,10 @@ fn every_wrong_value_is_named_and_never_repeated() {
         ("MEMGATE_TOKEN_ALGORITHM", "HS256"),
         ("MEMGATE_KEY_ROTATION", "1s"),
         ("MEMGATE_KEY_PUBLISH_BEFORE", "1s"),
+        ("MEMGATE_SESSION_TTL", "4m"),
+        ("MEMGATE_SESSION_TTL", "31d"),
+        ("MEMGATE_OIDC_ISSUER", "accounts.google.com"),
+        ("MEMGATE_OIDC_ISSUER", "http://accounts.google.com"),
         ("MEMGATE_MEMORY_BANK_KIND", "attic"),
         ("MEMGATE_GPT_CONFIRM_WRITES", "maybe"),
         ("MEMGATE_QUEUE_WAIT", "41s"),

@@ -1,0 +1,75 @@
+//! The HTTP client: one request, one answer of bounded size, to addresses that are as safe as the issuer.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
+use url::Url;
+
+use super::config::Issuer;
+use super::failure::Problem;
+
+/// How many bytes an answer may have. A key set has a few thousand.
+const ANSWER_LIMIT: usize = 512 * 1024;
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A client of one provider. It follows no redirect, retries nothing, and looks for no proxy in the environment.
+pub(super) struct HttpClient {
+    client: reqwest::Client,
+    issuer: Issuer,
+}
+
+impl HttpClient {
+    pub(super) fn new(issuer: Issuer) -> Result<Self, reqwest::Error> {
+        // reqwest takes the provider of the process. It is an error that another part of the program was first: no harm.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("memgate/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy();
+        if issuer.is_plain() {
+            // Nothing will be encrypted, so the system's certificates need not be there, and are not read.
+            builder = builder.tls_certs_only([]);
+        }
+        Ok(Self { client: builder.build()?, issuer })
+    }
+
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Problem> {
+        let request = reqwest::Request::try_from(request).map_err(|_| Problem::NotUnderstood)?;
+        self.check(request.url())?;
+        let cause = |error: reqwest::Error| if error.is_connect() { Problem::NotConnected } else { Problem::Broken };
+        let mut response = self.client.execute(request).await.map_err(cause)?;
+        let status = response.status();
+        if status.is_server_error() || status.is_redirection() || status == http::StatusCode::TOO_MANY_REQUESTS {
+            return Err(Problem::Status(status.as_u16()));
+        }
+        let mut answer = http::Response::new(Vec::new());
+        *answer.status_mut() = status;
+        *answer.headers_mut() = std::mem::take(response.headers_mut());
+        while let Some(chunk) = response.chunk().await.map_err(|_| Problem::Broken)? {
+            if answer.body().len() + chunk.len() > ANSWER_LIMIT {
+                return Err(Problem::TooLarge);
+            }
+            answer.body_mut().extend_from_slice(&chunk);
+        }
+        Ok(answer)
+    }
+
+    /// Refuses a URL that the provider has named and that is less safe than the provider itself.
+    pub(super) fn check(&self, url: &Url) -> Result<(), Problem> {
+        if self.issuer.allows(url) { Ok(()) } else { Err(Problem::Insecure) }
+    }
+}
+
+impl<'c> AsyncHttpClient<'c> for HttpClient {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, Problem>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.send(request))
+    }
+}

@@ -1,0 +1,193 @@
+//! Sign-in through an `OpenID` Connect provider: the authorization code flow with PKCE, `state` and `nonce`.
+
+mod config;
+mod directory;
+mod failure;
+mod http;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use openidconnect::core::{
+    CoreAuthenticationFlow, CoreClient, CoreClientAuthMethod, CoreIdTokenVerifier, CoreJwsSigningAlgorithm,
+    CoreProviderMetadata, CoreUserInfoClaims,
+};
+use openidconnect::{
+    AccessToken, AuthType, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret, CsrfToken, EndUserEmail,
+    EndpointMaybeSet, EndpointNotSet, EndpointSet, JwsSigningAlgorithm as _, Nonce, OAuth2TokenResponse as _,
+    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, SignatureVerificationError, SubjectIdentifier,
+    TokenResponse as _,
+};
+use secrecy::ExposeSecret as _;
+use tokio::time::timeout;
+use url::Url;
+
+pub use self::config::{Issuer, OpenIdConfig};
+use self::directory::Directory;
+use self::failure::{Failure, Problem, Question};
+use self::http::HttpClient;
+use crate::domain::people::{ExternalIdentity, IdentityError, IdentityProvider, ProvenIdentity, SignInAttempt};
+use crate::domain::system::Clock;
+
+type Client =
+    CoreClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointMaybeSet, EndpointMaybeSet>;
+
+/// An `OpenID` Connect provider, behind the port. It is first asked for anything when somebody signs in, so a provider that is
+/// away keeps nothing from starting.
+pub struct OpenIdProvider {
+    config: OpenIdConfig,
+    redirect_uri: RedirectUrl,
+    http: Arc<HttpClient>,
+    directory: Directory,
+    clock: Arc<dyn Clock>,
+}
+
+/// Why no client of the provider could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenIdError {
+    /// The service's own URL is none.
+    #[error("the public URL cannot be sent to the identity provider")]
+    PublicUrl(#[source] url::ParseError),
+    /// The HTTP client could not be built, such as without the system's certificates.
+    #[error("the HTTP client for the identity provider could not be made")]
+    Client(#[source] reqwest::Error),
+}
+
+impl OpenIdProvider {
+    /// A client of the provider of `config`, which sends browsers back to `/auth/callback` of `public_url`.
+    ///
+    /// # Errors
+    /// [`OpenIdError`].
+    pub fn new(config: OpenIdConfig, public_url: &str, clock: Arc<dyn Clock>) -> Result<Self, OpenIdError> {
+        let redirect_uri = format!("{}/auth/callback", public_url.trim_end_matches('/'));
+        let redirect_uri = RedirectUrl::new(redirect_uri).map_err(OpenIdError::PublicUrl)?;
+        let issuer = config.issuer.clone();
+        let http = Arc::new(HttpClient::new(issuer.clone()).map_err(OpenIdError::Client)?);
+        // Half of the time is left for what the metadata are asked for.
+        let directory = Directory::new(issuer, config.timeout / 2, Arc::clone(&http), Arc::clone(&clock));
+        Ok(Self { config, redirect_uri, http, directory, clock })
+    }
+
+    fn client(&self, metadata: &CoreProviderMetadata) -> Client {
+        let secret = self.config.client_secret.as_ref();
+        let secret = secret.map(|secret| ClientSecret::new(secret.expose_secret().to_owned()));
+        let methods = metadata.token_endpoint_auth_methods_supported();
+        // Basic is what holds where the provider says nothing (OpenID Connect Discovery §3).
+        let takes_basic = methods.is_none_or(|methods| methods.contains(&CoreClientAuthMethod::ClientSecretBasic));
+        let auth_type = if takes_basic { AuthType::BasicAuth } else { AuthType::RequestBody };
+        CoreClient::from_provider_metadata(metadata.clone(), self.client_id(), secret)
+            .set_auth_type(auth_type)
+            .set_redirect_uri(self.redirect_uri.clone())
+    }
+
+    fn client_id(&self) -> ClientId {
+        ClientId::new(self.config.client_id.clone())
+    }
+
+    /// Verifies signatures of the provider's own keys only. One that is made with the client secret proves less, since two
+    /// know that; so the secret takes no part, though the client has one.
+    fn verifier(&self, metadata: &CoreProviderMetadata) -> CoreIdTokenVerifier<'_> {
+        let algorithms = metadata
+            .id_token_signing_alg_values_supported()
+            .iter()
+            .filter(|algorithm| !algorithm.uses_shared_secret() && **algorithm != CoreJwsSigningAlgorithm::None);
+        let (issuer, keys) = (metadata.issuer().clone(), metadata.jwks().clone());
+        CoreIdTokenVerifier::new_public_client(self.client_id(), issuer, keys)
+            .set_allowed_algs(algorithms.cloned().collect::<Vec<_>>())
+            .set_time_fn(|| {
+                let millis = u64::try_from(self.clock.now().unix_millis()).unwrap_or(0);
+                (SystemTime::UNIX_EPOCH + Duration::from_millis(millis)).into()
+            })
+    }
+
+    async fn redeem(&self, attempt: &SignInAttempt, code: &str) -> Result<ProvenIdentity, Failure> {
+        let failure = |problem| Failure::new(Question::Token, problem);
+        let metadata = self.directory.current().await?;
+        let client = self.client(&metadata);
+        let request = client
+            .exchange_code(AuthorizationCode::new(code.to_owned()))
+            .map_err(|_| failure(Problem::NoEndpoint))?
+            .set_pkce_verifier(code_verifier(attempt));
+        let answer = request.request_async(&*self.http).await.map_err(|error| failure(error.into()))?;
+        let id_token = answer.id_token().ok_or(failure(Problem::NotUnderstood))?;
+
+        let nonce = nonce(attempt);
+        let claims = match id_token.claims(&self.verifier(&metadata), &nonce) {
+            Err(error) if may_be_a_new_key(&error) => {
+                let metadata = self.directory.newer_than(&metadata).await?;
+                id_token.claims(&self.verifier(&metadata), &nonce)
+            }
+            claims => claims,
+        };
+        let claims = claims.map_err(|error| failure(error.into()))?;
+        let identity = ExternalIdentity::new(claims.issuer(), claims.subject())
+            .map_err(|_| failure(Problem::Untrusted("its subject is longer than a line of 255 characters")))?;
+        let verified_email = match claims.email() {
+            Some(email) => verified(email, claims.email_verified()),
+            None => self.ask_for_email(&client, answer.access_token(), claims.subject()).await?,
+        };
+        Ok(ProvenIdentity { identity, verified_email })
+    }
+
+    /// A provider may keep the address for those who ask with the access token (`OpenID` Connect Core §5.4).
+    async fn ask_for_email(
+        &self,
+        client: &Client,
+        token: &AccessToken,
+        subject: &SubjectIdentifier,
+    ) -> Result<Option<String>, Failure> {
+        let failure = |problem| Failure::new(Question::UserInfo, problem);
+        if !token.secret().bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(failure(Problem::Untrusted("its access token cannot be sent")));
+        }
+        let Ok(request) = client.user_info(token.clone(), Some(subject.clone())) else { return Ok(None) };
+        let claims: CoreUserInfoClaims =
+            request.request_async(&*self.http).await.map_err(|error| failure(Problem::from(error)))?;
+        Ok(claims.email().and_then(|email| verified(email, claims.email_verified())))
+    }
+}
+
+#[async_trait]
+impl IdentityProvider for OpenIdProvider {
+    fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    async fn authorization_url(&self, attempt: &SignInAttempt) -> Result<Url, IdentityError> {
+        let metadata = self.directory.current().await?;
+        let client = self.client(&metadata);
+        let state = CsrfToken::new(attempt.state().as_str().to_owned());
+        let nonce = nonce(attempt);
+        let request = client
+            .authorize_url(CoreAuthenticationFlow::AuthorizationCode, || state, || nonce)
+            .add_scope(Scope::new("email".to_owned()))
+            .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&code_verifier(attempt)));
+        let (url, ..) = request.url();
+        Ok(url)
+    }
+
+    async fn identify(&self, attempt: &SignInAttempt, code: &str) -> Result<ProvenIdentity, IdentityError> {
+        let identified = timeout(self.config.timeout, self.redeem(attempt, code)).await;
+        Ok(identified.unwrap_or_else(|_| Err(Failure::new(Question::Token, Problem::Slow)))?)
+    }
+}
+
+fn code_verifier(attempt: &SignInAttempt) -> PkceCodeVerifier {
+    PkceCodeVerifier::new(attempt.code_verifier().expose_secret().to_owned())
+}
+
+fn nonce(attempt: &SignInAttempt) -> Nonce {
+    Nonce::new(attempt.nonce().expose_secret().to_owned())
+}
+
+/// Whether the token may be signed with a key that the provider has had for less time than its keys are known. A key that
+/// has no name cannot be missed; its successor's signatures look wrong.
+fn may_be_a_new_key(error: &ClaimsVerificationError) -> bool {
+    use SignatureVerificationError::{CryptoError, NoMatchingKey};
+    matches!(error, ClaimsVerificationError::SignatureVerification(NoMatchingKey | CryptoError(_)))
+}
+
+fn verified(email: &EndUserEmail, is_verified: Option<bool>) -> Option<String> {
+    (is_verified == Some(true)).then(|| email.as_str().to_owned())
+}
