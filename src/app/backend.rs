@@ -1,6 +1,7 @@
 //! The driven side: the database and what stands on it. The service and the operator's commands share it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 
@@ -10,16 +11,23 @@ use crate::adapters::bcrypt::BcryptSecretHasher;
 use crate::adapters::jwt::SealingKeyVault;
 use crate::adapters::memory_bank::remote::RemoteBankError;
 use crate::adapters::persistence::{
-    Database, DatabaseError, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmSigningKeyStore,
-    SeaOrmWriteQueue,
+    Database, DatabaseError, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore,
+    SeaOrmGrantStore, SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
 };
 use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::Config;
 use crate::domain::applications::{ApplicationRepository, ApplicationService, SecretHasher};
 use crate::domain::audit::AuditLog;
-use crate::domain::memories::{MemoryBank, WriteQueue};
-use crate::domain::oauth::{KeyPolicy, KeyService, SigningKeyStore};
+use crate::domain::memories::{Erasure, MemoryBank, WriteQueue};
+use crate::domain::oauth::{
+    AuthorizationPorts, AuthorizationService, AuthorizationStore, GrantStore, KeyPolicy, KeyService, SigningKeyStore,
+    TokenPolicy,
+};
+use crate::domain::people::{PasswordHasher, PeoplePorts, PeopleService, PersonRepository, SessionStore};
 use crate::domain::system::{Clock, Entropy, StorageError, Timestamp};
+
+/// By how much the clocks of instances may differ.
+const LEEWAY: Duration = Duration::from_secs(5);
 
 /// The adapters that need no HTTP.
 #[derive(Clone)]
@@ -30,6 +38,10 @@ pub struct Backend {
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) repository: Arc<dyn ApplicationRepository>,
     pub(super) hasher: Arc<dyn SecretHasher>,
+    pub(super) people: Arc<dyn PersonRepository>,
+    pub(super) sessions: Arc<dyn SessionStore>,
+    pub(super) authorizations: Arc<dyn AuthorizationStore>,
+    pub(super) passwords: Arc<dyn PasswordHasher>,
     pub(super) audit: Arc<dyn AuditLog>,
     pub(super) bank: Bank,
 }
@@ -78,12 +90,17 @@ impl Backend {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, OpenError> {
         let hasher = BcryptSecretHasher::new(config.bcrypt_cost, config.bcrypt_threads, Arc::clone(&clock), &*entropy);
+        let hasher = Arc::new(hasher);
         let bank = Bank::new(&config.memory_bank, &database, Arc::clone(&clock), Arc::clone(&entropy))?;
         Ok(Self {
             config: config.clone(),
             repository: Arc::new(SeaOrmApplicationRepository::new(database.clone())),
             audit: Arc::new(SeaOrmAuditLog::new(database.clone())),
-            hasher: Arc::new(hasher),
+            people: Arc::new(SeaOrmPersonRepository::new(database.clone())),
+            sessions: Arc::new(SeaOrmSessionStore::new(database.clone())),
+            authorizations: Arc::new(SeaOrmAuthorizationStore::new(database.clone())),
+            passwords: Arc::clone(&hasher) as Arc<_>,
+            hasher,
             bank,
             database,
             clock,
@@ -101,6 +118,48 @@ impl Backend {
             Arc::clone(&self.clock),
             Arc::clone(&self.entropy),
         )
+    }
+
+    /// What an operator does with people.
+    #[must_use]
+    pub fn people(&self) -> PeopleService {
+        let public_url = self.config.public_url.as_ref().map_or("", |url| url.as_str());
+        let grants = Arc::new(SeaOrmGrantStore::new(self.database.clone()));
+        let policy = Arc::new(token_policy(&self.config, public_url.trim_end_matches('/')));
+        PeopleService::new(PeoplePorts {
+            people: Arc::clone(&self.people),
+            sessions: Arc::clone(&self.sessions),
+            hasher: Arc::clone(&self.passwords),
+            applications: Arc::clone(&self.repository),
+            authorizations: self.authorizing(Arc::clone(&self.repository), grants, policy),
+            audit: Arc::clone(&self.audit),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+        })
+    }
+
+    /// What people allow and take back.
+    pub(super) fn authorizing(
+        &self,
+        applications: Arc<dyn ApplicationRepository>,
+        grants: Arc<dyn GrantStore>,
+        policy: Arc<TokenPolicy>,
+    ) -> AuthorizationService {
+        let ports = AuthorizationPorts {
+            applications,
+            authorizations: Arc::clone(&self.authorizations),
+            grants,
+            audit: Arc::clone(&self.audit),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+        };
+        AuthorizationService::new(ports, policy)
+    }
+
+    /// Deletes what is remembered of people.
+    #[must_use]
+    pub fn erasure(&self) -> Erasure {
+        Erasure::new(self.bank(), self.queue())
     }
 
     /// What happened to applications, secrets, keys and grants.
@@ -148,5 +207,18 @@ impl Backend {
         let (audit, clock) = (Arc::clone(&self.audit), Arc::clone(&self.clock));
         let service = KeyService::new(store, Arc::clone(&vault) as Arc<_>, audit, clock, policy);
         Ok((service, vault))
+    }
+}
+
+/// What tokens of a service at `public_url` say, and for how long they live.
+pub(super) fn token_policy(config: &Config, public_url: &str) -> TokenPolicy {
+    TokenPolicy {
+        audience: public_url.to_owned(),
+        issuer: public_url.to_owned(),
+        access_token_ttl: config.access_token_ttl,
+        refresh_token_ttl: config.refresh_token_ttl,
+        grant_ttl: config.grant_ttl,
+        retry_window: config.refresh_retry_window,
+        leeway: LEEWAY,
     }
 }

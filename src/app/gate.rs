@@ -8,28 +8,27 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::backend::{Backend, OpenError};
+use super::backend::{Backend, OpenError, token_policy};
 use super::background::Background;
 use super::listener::Listener;
 use crate::adapters::courier::{CourierOptions, TokioCourier};
 use crate::adapters::http::{self, AdminServices, ConfirmWrites, DatabaseCheck, HttpMetrics, Services, TrustedProxies};
+use crate::adapters::identity_provider::{OpenIdError, OpenIdProvider};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::adapters::persistence::{
     CachedApplicationRepository, CachedGrantStore, Database, DatabaseError, SeaOrmGrantStore,
 };
 use crate::adapters::rate_limiter::InMemoryRateLimiter;
 use crate::adapters::system::{OsEntropy, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, IdentityProviderConfig};
 use crate::domain::applications::ApplicationRepository;
 use crate::domain::limits::{FailurePolicy, FailureThrottle};
 use crate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService, StaleSearches};
 use crate::domain::oauth::{
-    AccessGuard, ClientAuthenticator, GrantStore, KeyError, TokenIssuer, TokenPolicy, TokenService, VaultError,
+    AccessGuard, ClientAuthenticator, GrantStore, KeyError, TokenIssuer, TokenPorts, TokenService, VaultError,
 };
+use crate::domain::people::{ExternalSignIn, SignInPorts, SignInService};
 use crate::domain::system::{Clock, Entropy, StorageError};
-
-/// By how much the clocks of instances may differ.
-const LEEWAY: Duration = Duration::from_secs(5);
 
 /// What tests set differently.
 pub struct GateOptions {
@@ -61,6 +60,9 @@ pub enum StartError {
     /// The signing keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// The client of the identity provider cannot be made.
+    #[error(transparent)]
+    IdentityProvider(#[from] OpenIdError),
     /// The address is taken or not there.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
@@ -165,7 +167,8 @@ impl Gate {
             Some(age) => memories.with_stale_searches(StaleSearches::new(age)),
             None => memories,
         };
-        let services = services(config, &backend, public_url.clone(), issuer, grants, memories);
+        let sign_in = sign_in(config, &backend, &public_url)?;
+        let services = services(config, &backend, &public_url, issuer, grants, memories, sign_in);
 
         let metrics = Arc::clone(&services.metrics);
         let mut metrics: Vec<Box<dyn Fn() -> String + Send + Sync>> = vec![Box::new(move || metrics.render())];
@@ -249,28 +252,41 @@ fn delivery_policy(config: &Config) -> DeliveryPolicy {
     }
 }
 
+/// How people sign in.
+fn sign_in(config: &Config, backend: &Backend, public_url: &str) -> Result<SignInService, OpenIdError> {
+    let ports = SignInPorts {
+        people: Arc::clone(&backend.people),
+        sessions: Arc::clone(&backend.sessions),
+        hasher: Arc::clone(&backend.passwords),
+        clock: Arc::clone(&backend.clock),
+        entropy: Arc::clone(&backend.entropy),
+    };
+    let external = match &config.identity_provider {
+        Some(IdentityProviderConfig { provider, admission }) => {
+            let provider = OpenIdProvider::new(provider.clone(), public_url, Arc::clone(&backend.clock))?;
+            Some(ExternalSignIn { provider: Arc::new(provider), admission: admission.clone() })
+        }
+        None => None,
+    };
+    let throttle = Arc::new(FailureThrottle::new(FailurePolicy::default()));
+    Ok(SignInService::new(ports, throttle, external, config.session_ttl))
+}
+
 /// Puts the services of the domain together.
 fn services(
     config: &Config,
     backend: &Backend,
-    public_url: String,
+    public_url: &str,
     issuer: Arc<JwtTokenIssuer>,
     grants: Arc<dyn GrantStore>,
     memories: MemoryService,
+    sign_in: SignInService,
 ) -> Services {
     let (clock, entropy) = (Arc::clone(&backend.clock), Arc::clone(&backend.entropy));
     let issuer: Arc<dyn TokenIssuer> = issuer;
     let applications: Arc<dyn ApplicationRepository> =
         Arc::new(CachedApplicationRepository::new(Arc::clone(&backend.repository), Arc::clone(&clock)));
-    let policy = Arc::new(TokenPolicy {
-        audience: public_url.clone(),
-        issuer: public_url,
-        access_token_ttl: config.access_token_ttl,
-        refresh_token_ttl: config.refresh_token_ttl,
-        grant_ttl: config.grant_ttl,
-        retry_window: config.refresh_retry_window,
-        leeway: LEEWAY,
-    });
+    let policy = Arc::new(token_policy(config, public_url));
     let clients = ClientAuthenticator::new(
         Arc::clone(&applications),
         Arc::clone(&backend.hasher),
@@ -280,22 +296,26 @@ fn services(
     let guard = AccessGuard::new(
         Arc::clone(&issuer),
         Arc::clone(&grants),
-        applications,
+        Arc::clone(&applications),
         Arc::clone(&clock),
         Arc::clone(&policy),
     );
-    let audit = Arc::clone(&backend.audit);
-    let tokens = TokenService::new(
-        clients,
+    let authorizations =
+        backend.authorizing(Arc::clone(&applications), Arc::clone(&grants), Arc::clone(&policy));
+    let ports = TokenPorts {
         issuer,
         grants,
-        audit,
-        Arc::clone(&clock),
-        Arc::clone(&entropy),
-        Arc::clone(&policy),
-    );
+        authorizations: authorizations.clone(),
+        people: Arc::clone(&backend.people),
+        audit: Arc::clone(&backend.audit),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+    };
+    let tokens = TokenService::new(clients, ports, Arc::clone(&policy));
     Services {
         tokens,
+        sign_in,
+        authorizations,
         guard,
         memories,
         policy,

@@ -8,11 +8,14 @@ use memgate::adapters::http::{ConfirmWrites, DatabaseCheck, Services, TrustedPro
 use memgate::domain::applications::{Application, ClientSecret};
 use memgate::domain::limits::{FailurePolicy, FailureThrottle};
 use memgate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService};
-use memgate::domain::oauth::{AccessGuard, ClientAuthenticator, TokenPolicy, TokenService};
+use memgate::domain::oauth::{
+    AccessGuard, AuthorizationPorts, AuthorizationService, ClientAuthenticator, TokenPolicy, TokenPorts, TokenService,
+};
+use memgate::domain::people::{SignInPorts, SignInService};
 use memgate::domain::system::{Clock, StorageError};
 use memgate_domain::testing::{
-    FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog,
-    InMemoryGrantStore, InMemoryMemoryBank, InMemoryWriteQueue, InlineCourier, Outage, SeededEntropy,
+    FakePasswordHasher, FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog,
+    InMemoryAuthorizationStore, InMemoryGrantStore, InMemoryMemoryBank, InMemoryPersonRepository, InMemorySessionStore, InMemoryWriteQueue, InlineCourier, Outage, SeededEntropy,
     application_with_secret, database_is_away,
 };
 use poem::endpoint::BoxEndpoint;
@@ -109,16 +112,37 @@ impl Face {
             Arc::clone(&entropy) as _,
             DeliveryPolicy::default(),
         ));
+        let authorization_ports = AuthorizationPorts {
+            applications: Arc::clone(&applications) as _,
+            authorizations: Arc::new(InMemoryAuthorizationStore::default()),
+            grants: Arc::clone(&grants) as _,
+            audit: Arc::clone(&audit) as _,
+            clock: Arc::clone(&shared_clock),
+            entropy: Arc::clone(&entropy) as _,
+        };
+        let authorizations = AuthorizationService::new(authorization_ports, Arc::clone(&policy));
+        let people = Arc::new(InMemoryPersonRepository::default());
+        let token_ports = TokenPorts {
+            issuer: Arc::clone(&issuer) as _,
+            grants: Arc::clone(&grants) as _,
+            authorizations: authorizations.clone(),
+            people: Arc::clone(&people) as _,
+            audit: Arc::clone(&audit) as _,
+            clock: Arc::clone(&shared_clock),
+            entropy: Arc::clone(&entropy) as _,
+        };
+        let sign_in_ports = SignInPorts {
+            sessions: Arc::new(InMemorySessionStore::of(&people)),
+            people,
+            hasher: Arc::new(FakePasswordHasher::default()),
+            clock: Arc::clone(&shared_clock),
+            entropy: Arc::clone(&entropy) as _,
+        };
+        let sign_in_throttle = Arc::new(FailureThrottle::new(FailurePolicy::default()));
         let services = Services {
-            tokens: TokenService::new(
-                clients,
-                Arc::clone(&issuer) as _,
-                Arc::clone(&grants) as _,
-                Arc::clone(&audit) as _,
-                Arc::clone(&shared_clock),
-                Arc::clone(&entropy) as _,
-                Arc::clone(&policy),
-            ),
+            tokens: TokenService::new(clients, token_ports, Arc::clone(&policy)),
+            sign_in: SignInService::new(sign_in_ports, sign_in_throttle, None, Duration::from_hours(12)),
+            authorizations,
             guard: AccessGuard::new(
                 Arc::clone(&issuer) as _,
                 grants,

@@ -40,7 +40,8 @@ pub use metrics::HttpMetrics;
 pub use openapi::{ConfirmWrites, gpt_actions_document, openapi_document};
 
 use crate::domain::memories::MemoryService;
-use crate::domain::oauth::{AccessGuard, TokenPolicy, TokenService};
+use crate::domain::oauth::{AccessGuard, AuthorizationService, TokenPolicy, TokenService};
+use crate::domain::people::SignInService;
 use crate::domain::system::{Clock, Entropy};
 
 /// The largest body that is read, in bytes.
@@ -55,6 +56,10 @@ pub struct Services {
     pub tokens: TokenService,
     /// Judges access tokens.
     pub guard: AccessGuard,
+    /// Signs people in.
+    pub sign_in: SignInService,
+    /// What people allow applications.
+    pub authorizations: AuthorizationService,
     /// The memory API.
     pub memories: MemoryService,
     /// What tokens say; [`TokenPolicy::issuer`] is the public URL, from which every address in an answer is made.
