@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::ids::{ApplicationId, GrantId, RequestId};
+use crate::ids::{ApplicationId, GrantId, RequestId, UserId};
 use crate::memories::Context;
 use crate::system::{StorageError, Timestamp};
 
@@ -35,6 +35,24 @@ pub enum AuditKind {
     SigningKeyRetired,
     /// The signing keys were encrypted anew with another master key.
     SigningKeysRewrapped,
+    /// A person was registered, or signed in for the first time through the identity provider.
+    PersonCreated,
+    /// A person was let in again.
+    PersonEnabled,
+    /// A person was shut out.
+    PersonDisabled,
+    /// A person was deleted.
+    PersonDeleted,
+    /// The password of a person was replaced.
+    PasswordChanged,
+    /// A person signed in.
+    PersonSignedIn,
+    /// A person let an application act on their behalf.
+    AuthorizationGranted,
+    /// A person took that back.
+    AuthorizationEnded,
+    /// An authorization code was presented a second time: somebody else may have it. Its grant was revoked.
+    AuthorizationCodeReused,
     /// Memories were searched.
     MemoriesSearched,
     /// Memories were listed, or one was read.
@@ -49,7 +67,7 @@ pub enum AuditKind {
 
 impl AuditKind {
     /// Every kind there is.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 27] = [
         Self::ApplicationCreated,
         Self::ApplicationUpdated,
         Self::ApplicationEnabled,
@@ -63,6 +81,15 @@ impl AuditKind {
         Self::SigningKeyCreated,
         Self::SigningKeyRetired,
         Self::SigningKeysRewrapped,
+        Self::PersonCreated,
+        Self::PersonEnabled,
+        Self::PersonDisabled,
+        Self::PersonDeleted,
+        Self::PasswordChanged,
+        Self::PersonSignedIn,
+        Self::AuthorizationGranted,
+        Self::AuthorizationEnded,
+        Self::AuthorizationCodeReused,
         Self::MemoriesSearched,
         Self::MemoryRead,
         Self::MemoryCreated,
@@ -87,6 +114,15 @@ impl AuditKind {
             Self::SigningKeyCreated => "signing_key_created",
             Self::SigningKeyRetired => "signing_key_retired",
             Self::SigningKeysRewrapped => "signing_keys_rewrapped",
+            Self::PersonCreated => "person_created",
+            Self::PersonEnabled => "person_enabled",
+            Self::PersonDisabled => "person_disabled",
+            Self::PersonDeleted => "person_deleted",
+            Self::PasswordChanged => "password_changed",
+            Self::PersonSignedIn => "person_signed_in",
+            Self::AuthorizationGranted => "authorization_granted",
+            Self::AuthorizationEnded => "authorization_ended",
+            Self::AuthorizationCodeReused => "authorization_code_reused",
             Self::MemoriesSearched => "memories_searched",
             Self::MemoryRead => "memory_read",
             Self::MemoryCreated => "memory_created",
@@ -121,6 +157,8 @@ pub struct AuditEvent {
     pub at: Timestamp,
     /// Whose application was concerned.
     pub application_id: Option<ApplicationId>,
+    /// Which person was concerned.
+    pub person_id: Option<UserId>,
     /// Which grant was concerned.
     pub grant_id: Option<GrantId>,
     /// Which request asked for it.
@@ -133,13 +171,28 @@ impl AuditEvent {
     /// An event that concerns nobody in particular yet.
     #[must_use]
     pub fn new(kind: AuditKind, at: Timestamp) -> Self {
-        Self { kind, at, application_id: None, grant_id: None, request_id: None, context: Context::default() }
+        Self {
+            kind,
+            at,
+            application_id: None,
+            person_id: None,
+            grant_id: None,
+            request_id: None,
+            context: Context::default(),
+        }
     }
 
     /// Says which application is concerned.
     #[must_use]
     pub fn application(mut self, id: ApplicationId) -> Self {
         self.application_id = Some(id);
+        self
+    }
+
+    /// Says which person is concerned.
+    #[must_use]
+    pub fn person(mut self, id: UserId) -> Self {
+        self.person_id = Some(id);
         self
     }
 
