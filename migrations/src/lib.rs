@@ -13,7 +13,11 @@ mod m20261123_000005_create_audit_events;
 mod m20261123_000006_create_queued_writes;
 mod m20261123_000007_create_memories;
 mod m20261123_000011_make_the_queue_durable;
+mod m20261125_000012_create_people;
+mod m20261125_000013_create_sessions;
+mod m20261125_000014_create_authorizations;
 mod m20261125_000015_add_pkce_to_applications;
+mod m20261125_000016_name_people_in_the_audit_log;
 
 use sea_orm_migration::migrator::MigrationStatus;
 use sea_orm_migration::sea_orm::{
@@ -37,7 +41,11 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000006_create_queued_writes::Migration),
             Box::new(m20261123_000007_create_memories::Migration),
             Box::new(m20261123_000011_make_the_queue_durable::Migration),
+            Box::new(m20261125_000012_create_people::Migration),
+            Box::new(m20261125_000013_create_sessions::Migration),
+            Box::new(m20261125_000014_create_authorizations::Migration),
             Box::new(m20261125_000015_add_pkce_to_applications::Migration),
+            Box::new(m20261125_000016_name_people_in_the_audit_log::Migration),
         ]
     }
 }

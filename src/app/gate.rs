@@ -258,6 +258,7 @@ fn sign_in(config: &Config, backend: &Backend, public_url: &str) -> Result<SignI
         people: Arc::clone(&backend.people),
         sessions: Arc::clone(&backend.sessions),
         hasher: Arc::clone(&backend.passwords),
+        audit: Arc::clone(&backend.audit),
         clock: Arc::clone(&backend.clock),
         entropy: Arc::clone(&backend.entropy),
     };
@@ -300,8 +301,7 @@ fn services(
         Arc::clone(&clock),
         Arc::clone(&policy),
     );
-    let authorizations =
-        backend.authorizing(Arc::clone(&applications), Arc::clone(&grants), Arc::clone(&policy));
+    let authorizations = backend.authorizing(Arc::clone(&applications), Arc::clone(&grants), Arc::clone(&policy));
     let ports = TokenPorts {
         issuer,
         grants,

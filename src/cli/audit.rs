@@ -7,7 +7,7 @@ use super::{CliError, output};
 use crate::app::Backend;
 use crate::config::Config;
 
-/// Show the newest audit events: changes to applications, secrets and keys, revocations, reused tokens
+/// Show the newest audit events: changes to applications, secrets, people and keys, sign-ins, revocations, reused tokens
 #[derive(Debug, Args)]
 pub(super) struct Audit {
     /// How many events
@@ -27,6 +27,7 @@ impl Audit {
                 json!({
                     "at": event.at.to_string(), "event": event.kind.as_str(),
                     "client_id": event.application_id.map(|id| id.to_string()),
+                    "person_id": event.person_id.map(|id| id.to_string()),
                     "grant_id": event.grant_id.map(|id| id.to_string()),
                 })
             });
@@ -34,8 +35,9 @@ impl Audit {
         }
         let rows = events.iter().map(|event| {
             let application = event.application_id.map_or_else(String::new, |id| id.to_string());
-            vec![event.at.to_string(), event.kind.as_str().to_owned(), application]
+            let person = event.person_id.map_or_else(String::new, |id| id.to_string());
+            vec![event.at.to_string(), event.kind.as_str().to_owned(), application, person]
         });
-        output::table(&["at", "event", "client_id"], &rows.collect::<Vec<_>>())
+        output::table(&["at", "event", "client_id", "person_id"], &rows.collect::<Vec<_>>())
     }
 }

@@ -14,9 +14,10 @@ use memgate::domain::oauth::{
 use memgate::domain::people::{SignInPorts, SignInService};
 use memgate::domain::system::{Clock, StorageError};
 use memgate_domain::testing::{
-    FakePasswordHasher, FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog,
-    InMemoryAuthorizationStore, InMemoryGrantStore, InMemoryMemoryBank, InMemoryPersonRepository, InMemorySessionStore, InMemoryWriteQueue, InlineCourier, Outage, SeededEntropy,
-    application_with_secret, database_is_away,
+    FakePasswordHasher, FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer, FixedClock, InMemoryApplicationRepository,
+    InMemoryAuditLog, InMemoryAuthorizationStore, InMemoryGrantStore, InMemoryMemoryBank, InMemoryPersonRepository,
+    InMemorySessionStore, InMemoryWriteQueue, InlineCourier, Outage, SeededEntropy, application_with_secret,
+    database_is_away,
 };
 use poem::endpoint::BoxEndpoint;
 use poem::http::{HeaderMap, Method, StatusCode};
@@ -135,6 +136,7 @@ impl Face {
             sessions: Arc::new(InMemorySessionStore::of(&people)),
             people,
             hasher: Arc::new(FakePasswordHasher::default()),
+            audit: Arc::clone(&audit) as _,
             clock: Arc::clone(&shared_clock),
             entropy: Arc::clone(&entropy) as _,
         };

@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex};
 
 use memgate::adapters::persistence::SeaOrmAuditLog;
 use memgate::domain::audit::{AuditEvent, AuditKind, AuditLog};
-use memgate::domain::ids::{ApplicationId, GrantId, RequestId};
+use memgate::domain::ids::{ApplicationId, GrantId, RequestId, UserId};
 use memgate_domain::testing::{context, now, unique};
 use serde_json::Value;
 use tracing::subscriber::DefaultGuard;
 
 use super::Place;
+
+/// The kind after which those of people begin.
+const LAST_BEFORE_PEOPLE: AuditKind = AuditKind::SigningKeysRewrapped;
 
 /// Collects the log of this thread.
 #[derive(Clone, Default)]
@@ -53,19 +56,21 @@ async fn an_event_of_any_kind_is_logged_once_with_the_ids_that_it_has() {
     let audit = SeaOrmAuditLog::new(place.migrated().await);
     let (log, _guard) = Log::collect();
     let (application, grant) = (ApplicationId::from_uuid(unique()), GrantId::from_uuid(unique()));
-    let request = RequestId::from_uuid(unique());
+    let (person, request) = (UserId::from_uuid(unique()), RequestId::from_uuid(unique()));
     for (index, kind) in AuditKind::ALL.into_iter().enumerate() {
-        let event = AuditEvent::new(kind, now()).application(application).grant(grant).request(request);
-        audit.record(&event.context(context("g-123", "c-456"))).await;
+        let event = AuditEvent::new(kind, now()).application(application).person(person).grant(grant);
+        audit.record(&event.request(request).context(context("g-123", "c-456"))).await;
         let lines = log.lines();
         assert_eq!(lines.len(), index + 1, "{kind:?}");
         let fields = &lines[index]["fields"];
         assert_eq!(fields["kind"], kind.as_str());
         assert_eq!(fields["application.id"], application.to_string());
+        assert_eq!(fields["person.id"], person.to_string());
         assert_eq!(fields["grant.id"], grant.to_string());
         assert_eq!(fields["request.id"], request.to_string());
         assert_eq!((&fields["gpt.id"], &fields["conversation.id"]), (&"g-123".into(), &"c-456".into()));
-        let level = if kind == AuditKind::RefreshTokenReused { "WARN" } else { "INFO" };
+        let stolen = matches!(kind, AuditKind::RefreshTokenReused | AuditKind::AuthorizationCodeReused);
+        let level = if stolen { "WARN" } else { "INFO" };
         assert_eq!(lines[index]["level"], level, "{kind:?}");
     }
     audit.record(&AuditEvent::new(AuditKind::SigningKeyCreated, now())).await;
@@ -90,4 +95,20 @@ async fn an_event_that_cannot_be_stored_is_an_error_in_the_log() {
     assert_eq!(lines[2]["level"], "ERROR");
     assert_eq!(lines[2]["fields"]["kind"], "secret_added");
     assert!(lines[2]["fields"]["error"].as_str().unwrap().contains("closed"), "{}", lines[2]);
+}
+
+#[tokio::test]
+async fn after_a_rollback_the_log_holds_no_kind_that_the_release_before_does_not_know() {
+    let place = Place::sqlite();
+    let database = place.migrated().await;
+    let audit = SeaOrmAuditLog::new(database.clone());
+    for kind in AuditKind::ALL {
+        audit.record(&AuditEvent::new(kind, now())).await;
+    }
+    while !database.migrate_down(1).await.unwrap()[0].ends_with("name_people_in_the_audit_log") {}
+    database.migrate_up().await.unwrap();
+    let mut left: Vec<AuditKind> = audit.recent(100).await.unwrap().into_iter().map(|event| event.kind).collect();
+    left.reverse();
+    let known_before = &AuditKind::ALL[..=AuditKind::ALL.iter().position(|kind| *kind == LAST_BEFORE_PEOPLE).unwrap()];
+    assert_eq!(left, known_before);
 }

@@ -56,7 +56,7 @@ async fn each_migration_undoes_what_it_did(place: Place) {
         let before = smaller;
         assert_eq!(database.migrate_down(1).await.unwrap(), std::slice::from_ref(name));
         smaller = schema(&database).await;
-        assert!(smaller.len() < before.len(), "{name} undoes nothing");
+        assert_ne!(smaller, before, "{name} undoes nothing");
         // What went away is what it makes.
         database.migrate_up().await.unwrap();
         let (_, later) = names.split_at(names.iter().position(|other| other == name).unwrap() + 1);

@@ -9,7 +9,7 @@ use super::error::storage_error;
 use super::row::Row;
 use super::sweep::sweep;
 use crate::domain::audit::{AuditEvent, AuditKind, AuditLog};
-use crate::domain::ids::{ApplicationId, GrantId, RequestId};
+use crate::domain::ids::{ApplicationId, GrantId, RequestId, UserId};
 use crate::domain::memories::{Context, ContextId};
 use crate::domain::system::{StorageError, Timestamp};
 
@@ -34,6 +34,7 @@ impl SeaOrmAuditLog {
             kind: ActiveValue::Set(event.kind.as_str().to_owned()),
             happened_at: ActiveValue::Set(event.at.unix_millis()),
             application_id: ActiveValue::Set(event.application_id.map(ApplicationId::as_uuid)),
+            person_id: ActiveValue::Set(event.person_id.map(UserId::as_uuid)),
             grant_id: ActiveValue::Set(event.grant_id.map(GrantId::as_uuid)),
             request_id: ActiveValue::Set(event.request_id.map(RequestId::as_uuid)),
         };
@@ -83,6 +84,7 @@ fn log(event: &AuditEvent) {
                 kind = event.kind.as_str(),
                 at = %event.at,
                 application.id = event.application_id.map(display),
+                person.id = event.person_id.map(display),
                 grant.id = event.grant_id.map(display),
                 request.id = event.request_id.map(display),
                 gpt.id = event.context.custom_gpt_id.as_ref().map(ContextId::as_str),
@@ -93,6 +95,9 @@ fn log(event: &AuditEvent) {
     }
     match event.kind {
         AuditKind::RefreshTokenReused => at_level!(warn, "a refresh token was used twice, and its grant was revoked"),
+        AuditKind::AuthorizationCodeReused => {
+            at_level!(warn, "an authorization code was used twice, and its grant was revoked");
+        }
         AuditKind::ApplicationCreated => at_level!(info, "an application was registered"),
         AuditKind::ApplicationUpdated => at_level!(info, "an application was changed"),
         AuditKind::ApplicationEnabled => at_level!(info, "an application was enabled"),
@@ -105,6 +110,14 @@ fn log(event: &AuditEvent) {
         AuditKind::SigningKeyCreated => at_level!(info, "a signing key was made"),
         AuditKind::SigningKeyRetired => at_level!(info, "a signing key was retired"),
         AuditKind::SigningKeysRewrapped => at_level!(info, "the signing keys were encrypted anew"),
+        AuditKind::PersonCreated => at_level!(info, "a person was registered"),
+        AuditKind::PersonEnabled => at_level!(info, "a person was enabled"),
+        AuditKind::PersonDisabled => at_level!(info, "a person was disabled"),
+        AuditKind::PersonDeleted => at_level!(info, "a person was deleted"),
+        AuditKind::PasswordChanged => at_level!(info, "a password was changed"),
+        AuditKind::PersonSignedIn => at_level!(info, "a person signed in"),
+        AuditKind::AuthorizationGranted => at_level!(info, "a person authorized an application"),
+        AuditKind::AuthorizationEnded => at_level!(info, "an authorization was ended"),
         AuditKind::MemoriesSearched => at_level!(info, "memories were searched"),
         AuditKind::MemoryRead => at_level!(info, "memories were read"),
         AuditKind::MemoryCreated => at_level!(info, "a memory was created"),
@@ -120,6 +133,7 @@ fn read_event(model: &audit_event::Model) -> Result<AuditEvent, StorageError> {
             .ok_or_else(|| row.inconsistent("column kind names no kind of event"))?,
         at: row.timestamp("happened_at", model.happened_at)?,
         application_id: model.application_id.map(ApplicationId::from_uuid),
+        person_id: model.person_id.map(UserId::from_uuid),
         grant_id: model.grant_id.map(GrantId::from_uuid),
         request_id: model.request_id.map(RequestId::from_uuid),
         context: Context::default(),

@@ -19,7 +19,8 @@ pub(super) async fn reaches_a_gate(public_url: &Url) -> Result<(), CliError> {
              that address (docs/gpt-actions.md says how), or register without this check with --skip-check"
         ))
     };
-    let client = reqwest::Client::builder().timeout(PATIENCE).redirect(Policy::none()).build().map_err(CliError::failed)?;
+    let client =
+        reqwest::Client::builder().timeout(PATIENCE).redirect(Policy::none()).build().map_err(CliError::failed)?;
     let answer = client.get(format!("{base}/.well-known/oauth-authorization-server")).send().await;
     let answer = answer.map_err(|error| failed(&cause(&error)))?;
     if !answer.status().is_success() {

@@ -153,9 +153,7 @@ async fn delete(
 
 fn explain(error: PeopleError) -> CliError {
     match error {
-        PeopleError::NotFound => {
-            CliError::failed("there is no such person; `memgate user list` shows everybody")
-        }
+        PeopleError::NotFound => CliError::failed("there is no such person; `memgate user list` shows everybody"),
         other => CliError::failed(other),
     }
 }

@@ -35,21 +35,23 @@ pub enum AuditKind {
     SigningKeyRetired,
     /// The signing keys were encrypted anew with another master key.
     SigningKeysRewrapped,
-    /// A person's account was made.
+    /// A person was registered, or signed in for the first time through the identity provider.
     PersonCreated,
     /// A person was let in again.
     PersonEnabled,
     /// A person was shut out.
     PersonDisabled,
-    /// A person's account was deleted.
+    /// A person was deleted.
     PersonDeleted,
-    /// A person's password was replaced.
+    /// The password of a person was replaced.
     PasswordChanged,
-    /// A person allowed an application to act.
+    /// A person signed in.
+    PersonSignedIn,
+    /// A person let an application act on their behalf.
     AuthorizationGranted,
-    /// What a person had allowed was taken back.
+    /// A person took that back.
     AuthorizationEnded,
-    /// A code was used a second time: somebody else may have it. Its grant was revoked.
+    /// An authorization code was presented a second time: somebody else may have it. Its grant was revoked.
     AuthorizationCodeReused,
     /// Memories were searched.
     MemoriesSearched,
@@ -65,7 +67,7 @@ pub enum AuditKind {
 
 impl AuditKind {
     /// Every kind there is.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::ApplicationCreated,
         Self::ApplicationUpdated,
         Self::ApplicationEnabled,
@@ -84,6 +86,7 @@ impl AuditKind {
         Self::PersonDisabled,
         Self::PersonDeleted,
         Self::PasswordChanged,
+        Self::PersonSignedIn,
         Self::AuthorizationGranted,
         Self::AuthorizationEnded,
         Self::AuthorizationCodeReused,
@@ -116,6 +119,7 @@ impl AuditKind {
             Self::PersonDisabled => "person_disabled",
             Self::PersonDeleted => "person_deleted",
             Self::PasswordChanged => "password_changed",
+            Self::PersonSignedIn => "person_signed_in",
             Self::AuthorizationGranted => "authorization_granted",
             Self::AuthorizationEnded => "authorization_ended",
             Self::AuthorizationCodeReused => "authorization_code_reused",
@@ -153,10 +157,10 @@ pub struct AuditEvent {
     pub at: Timestamp,
     /// Whose application was concerned.
     pub application_id: Option<ApplicationId>,
-    /// Which grant was concerned.
-    pub grant_id: Option<GrantId>,
     /// Which person was concerned.
     pub person_id: Option<UserId>,
+    /// Which grant was concerned.
+    pub grant_id: Option<GrantId>,
     /// Which request asked for it.
     pub request_id: Option<RequestId>,
     /// Which GPT and conversation it came from, as the assistant says. Logged, and not kept.
@@ -171,8 +175,8 @@ impl AuditEvent {
             kind,
             at,
             application_id: None,
-            grant_id: None,
             person_id: None,
+            grant_id: None,
             request_id: None,
             context: Context::default(),
         }
@@ -185,17 +189,17 @@ impl AuditEvent {
         self
     }
 
-    /// Says which grant is concerned.
-    #[must_use]
-    pub fn grant(mut self, id: GrantId) -> Self {
-        self.grant_id = Some(id);
-        self
-    }
-
     /// Says which person is concerned.
     #[must_use]
     pub fn person(mut self, id: UserId) -> Self {
         self.person_id = Some(id);
+        self
+    }
+
+    /// Says which grant is concerned.
+    #[must_use]
+    pub fn grant(mut self, id: GrantId) -> Self {
+        self.grant_id = Some(id);
         self
     }
 

@@ -23,10 +23,11 @@ fn everyday_use_of_memories_is_not_kept_and_everything_else_is() {
 
 #[test]
 fn an_event_says_whom_it_concerns() {
-    let (application, grant, request) =
-        (ApplicationId::from_uuid(unique()), GrantId::from_uuid(unique()), RequestId::from_uuid(unique()));
+    let (application, person) = (ApplicationId::from_uuid(unique()), UserId::from_uuid(unique()));
+    let (grant, request) = (GrantId::from_uuid(unique()), RequestId::from_uuid(unique()));
     let event = AuditEvent::new(AuditKind::GrantRevoked, now())
         .application(application)
+        .person(person)
         .grant(grant)
         .request(request)
         .context(context("g", "c"));
@@ -34,8 +35,8 @@ fn an_event_says_whom_it_concerns() {
         kind: AuditKind::GrantRevoked,
         at: now(),
         application_id: Some(application),
+        person_id: Some(person),
         grant_id: Some(grant),
-        person_id: None,
         request_id: Some(request),
         context: context("g", "c"),
     };

@@ -12,6 +12,7 @@ use super::password::Password;
 use super::ports::{IdentityError, IdentityProvider, PasswordHasher, PersonRepository, SessionStore};
 use super::session::{Session, SessionToken, SignInAttempt};
 use crate::applications::HasherError;
+use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::UserId;
 use crate::limits::FailureThrottle;
 use crate::system::{BoxError, Clock, Entropy, StorageError};
@@ -25,6 +26,8 @@ pub struct SignInPorts {
     pub sessions: Arc<dyn SessionStore>,
     /// Verifies passwords.
     pub hasher: Arc<dyn PasswordHasher>,
+    /// Who signed in.
+    pub audit: Arc<dyn AuditLog>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes tokens.
@@ -208,13 +211,13 @@ impl SignInService {
         if !external.admission.admits(&proven) {
             return Err(SignInError::NotAdmitted);
         }
-        let newcomer = Newcomer {
-            id: UserId::generate(&*self.ports.entropy),
-            label: label_of(&proven),
-            identity: proven.identity,
-            at: self.ports.clock.now(),
-        };
+        let new_id = UserId::generate(&*self.ports.entropy);
+        let newcomer =
+            Newcomer { id: new_id, label: label_of(&proven), identity: proven.identity, at: self.ports.clock.now() };
         let person = self.ports.people.find_or_create(&newcomer).await?;
+        if person.id == new_id {
+            self.record(AuditKind::PersonCreated, new_id).await;
+        }
         if !person.enabled {
             return Err(SignInError::NotAdmitted);
         }
@@ -253,7 +256,12 @@ impl SignInService {
             expires_at: signed_in_at.plus(self.session_ttl),
         };
         self.ports.sessions.create(&session).await?;
+        self.record(AuditKind::PersonSignedIn, person.id).await;
         Ok(Visitor { token, session, person })
+    }
+
+    async fn record(&self, kind: AuditKind, person: UserId) {
+        self.ports.audit.record(&AuditEvent::new(kind, self.ports.clock.now()).person(person)).await;
     }
 }
 

@@ -10,6 +10,7 @@ pub struct Model {
     pub application_id: Option<Uuid>,
     pub grant_id: Option<Uuid>,
     pub request_id: Option<Uuid>,
+    pub person_id: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

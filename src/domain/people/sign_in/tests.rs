@@ -4,8 +4,8 @@ use super::*;
 use crate::limits::FailurePolicy;
 use crate::people::EmailDomain;
 use crate::testing::{
-    FakeIdentityProvider, FakePasswordHasher, FixedClock, InMemoryPersonRepository, InMemorySessionStore, Outage,
-    SeededEntropy, external_person, now, person,
+    FakeIdentityProvider, FakePasswordHasher, FixedClock, InMemoryAuditLog, InMemoryPersonRepository,
+    InMemorySessionStore, Outage, SeededEntropy, external_person, now, person,
 };
 
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -18,6 +18,7 @@ struct Harness {
     sessions: Arc<InMemorySessionStore>,
     hasher: Arc<FakePasswordHasher>,
     provider: Arc<FakeIdentityProvider>,
+    audit: Arc<InMemoryAuditLog>,
     service: SignInService,
     person: Person,
 }
@@ -33,10 +34,12 @@ impl Harness {
         let sessions = Arc::new(InMemorySessionStore::of(&people));
         let hasher = Arc::new(FakePasswordHasher::default());
         let provider = Arc::new(FakeIdentityProvider::default());
+        let audit = Arc::new(InMemoryAuditLog::default());
         let ports = SignInPorts {
             people: people.clone(),
             sessions: sessions.clone(),
             hasher: hasher.clone(),
+            audit: audit.clone(),
             clock: Arc::new(clock.clone()),
             entropy: Arc::new(SeededEntropy::default()),
         };
@@ -45,7 +48,7 @@ impl Harness {
         let external = ExternalSignIn { provider: provider.clone(), admission };
         let throttle = Arc::new(FailureThrottle::new(FailurePolicy::default()));
         let service = SignInService::new(ports, throttle, Some(external), TTL);
-        Self { clock, people, sessions, hasher, provider, service, person }
+        Self { clock, people, sessions, hasher, provider, audit, service, person }
     }
 
     async fn sign_in(&self, password: &str) -> Result<Visitor, SignInError> {
@@ -179,6 +182,11 @@ async fn an_identity_that_is_let_in_is_a_person_of_its_own_and_the_same_next_tim
     harness.provider.know("999", Some("marta@example.com"));
     assert_ne!(harness.return_as("999").await.unwrap().person.id, first.person.id);
     assert!(harness.service.recognize(second.token.expose()).await.unwrap().is_some());
+    let of_first = harness.audit.recorded().into_iter().filter(|event| event.person_id == Some(first.person.id));
+    assert_eq!(
+        of_first.map(|event| event.kind).collect::<Vec<_>>(),
+        [AuditKind::PersonCreated, AuditKind::PersonSignedIn, AuditKind::PersonSignedIn]
+    );
 }
 
 #[tokio::test]

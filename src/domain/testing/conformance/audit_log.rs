@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Fixture;
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
-use crate::ids::{ApplicationId, GrantId, RequestId};
+use crate::ids::{ApplicationId, GrantId, RequestId, UserId};
 use crate::memories::Context;
 use crate::testing::{context, now, unique};
 
@@ -38,6 +38,7 @@ pub async fn an_empty_log_has_no_events(fixture: Fixture<dyn AuditLog>) {
 pub async fn events_come_back_with_every_member_but_the_context(fixture: Fixture<dyn AuditLog>) {
     let event = AuditEvent::new(AuditKind::RefreshTokenReused, now())
         .application(ApplicationId::from_uuid(unique()))
+        .person(UserId::from_uuid(unique()))
         .grant(GrantId::from_uuid(unique()))
         .request(RequestId::from_uuid(unique()))
         .context(context("g-1", "c-1"));
