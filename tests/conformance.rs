@@ -10,15 +10,18 @@ use std::sync::Arc;
 use memgate::adapters::memory_bank::embedded::EmbeddedMemoryBank;
 use memgate::adapters::persistence::{
     CachedApplicationRepository, CachedGrantStore, Database, DatabaseOptions, SeaOrmApplicationRepository,
-    SeaOrmAuditLog, SeaOrmGrantStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
+    SeaOrmAuditLog, SeaOrmAuthorizationStore, SeaOrmGrantStore, SeaOrmPersonRepository, SeaOrmSessionStore,
+    SeaOrmSigningKeyStore, SeaOrmWriteQueue,
 };
 use memgate::domain::applications::ApplicationRepository;
 use memgate::domain::audit::AuditLog;
 use memgate::domain::memories::{MemoryBank, WriteQueue};
-use memgate::domain::oauth::{GrantStore, SigningKeyStore};
+use memgate::domain::oauth::{AuthorizationStore, GrantStore, SigningKeyStore};
+use memgate::domain::people::PersonRepository;
 use memgate_domain::conformance;
 use memgate_domain::testing::FixedClock;
 use memgate_domain::testing::conformance::Fixture;
+use memgate_domain::testing::conformance::session_store::Accounts;
 use postgres::PostgresDatabase;
 
 /// Two instances of an adapter, made of two connections to one database at `url`.
@@ -60,6 +63,19 @@ fn keys(database: Database) -> Arc<dyn SigningKeyStore> {
     Arc::new(SeaOrmSigningKeyStore::new(database))
 }
 
+fn people(database: Database) -> Arc<dyn PersonRepository> {
+    Arc::new(SeaOrmPersonRepository::new(database))
+}
+
+fn accounts(database: Database) -> Arc<Accounts> {
+    let sessions = Arc::new(SeaOrmSessionStore::new(database.clone()));
+    Arc::new(Accounts { people: people(database), sessions })
+}
+
+fn authorizations(database: Database) -> Arc<dyn AuthorizationStore> {
+    Arc::new(SeaOrmAuthorizationStore::new(database))
+}
+
 fn audit_log(database: Database) -> Arc<dyn AuditLog> {
     Arc::new(SeaOrmAuditLog::new(database))
 }
@@ -93,6 +109,18 @@ mod on_sqlite {
 
     mod signing_key_store {
         super::conformance!(signing_key_store, super::on_sqlite(super::keys).await);
+    }
+
+    mod person_repository {
+        super::conformance!(person_repository, super::on_sqlite(super::people).await);
+    }
+
+    mod session_store {
+        super::conformance!(session_store, super::on_sqlite(super::accounts).await);
+    }
+
+    mod authorization_store {
+        super::conformance!(authorization_store, super::on_sqlite(super::authorizations).await);
     }
 
     mod audit_log {
@@ -129,6 +157,18 @@ mod on_postgres {
 
     mod signing_key_store {
         super::conformance!(signing_key_store, super::on_postgres(super::keys).await);
+    }
+
+    mod person_repository {
+        super::conformance!(person_repository, super::on_postgres(super::people).await);
+    }
+
+    mod session_store {
+        super::conformance!(session_store, super::on_postgres(super::accounts).await);
+    }
+
+    mod authorization_store {
+        super::conformance!(authorization_store, super::on_postgres(super::authorizations).await);
     }
 
     mod audit_log {

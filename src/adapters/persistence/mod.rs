@@ -2,6 +2,7 @@
 
 mod applications;
 mod audit;
+mod authorizations;
 mod cached_applications;
 mod cached_grants;
 mod database;
@@ -10,8 +11,10 @@ mod error;
 mod freshness;
 mod grants;
 mod group_commit;
+mod people;
 mod postgres;
 mod row;
+mod sessions;
 mod signing_keys;
 mod sqlite;
 mod sweep;
@@ -19,11 +22,14 @@ mod write_queue;
 
 pub use applications::SeaOrmApplicationRepository;
 pub use audit::SeaOrmAuditLog;
+pub use authorizations::SeaOrmAuthorizationStore;
 pub use cached_applications::CachedApplicationRepository;
 pub use cached_grants::CachedGrantStore;
 pub use database::{Database, DatabaseOptions};
 pub use error::DatabaseError;
 pub use grants::SeaOrmGrantStore;
 pub use memgate_migrations::MigrationState;
+pub use people::SeaOrmPersonRepository;
+pub use sessions::SeaOrmSessionStore;
 pub use signing_keys::SeaOrmSigningKeyStore;
 pub use write_queue::SeaOrmWriteQueue;

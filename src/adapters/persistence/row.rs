@@ -58,6 +58,11 @@ impl Row {
         texts.iter().map(|text| parse(self, column, text)).collect()
     }
 
+    /// A column that holds a digest.
+    pub(super) fn digest(&self, column: &str, bytes: &[u8]) -> Result<[u8; 32], StorageError> {
+        bytes.try_into().map_err(|_| self.inconsistent(format!("column {column} is not 32 bytes long")))
+    }
+
     /// A column of milliseconds since the Unix epoch.
     pub(super) fn timestamp(&self, column: &str, millis: i64) -> Result<Timestamp, StorageError> {
         let at = Timestamp::from_unix_millis(millis);
@@ -76,6 +81,11 @@ impl Row {
     ) -> Result<Option<Timestamp>, StorageError> {
         millis.map(|millis| self.timestamp(column, millis)).transpose()
     }
+}
+
+/// Bytes as SQL writes them, for a key that an operator can look for.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// A JSON array of texts.

@@ -3,7 +3,10 @@
 pub(super) mod application;
 pub(super) mod application_secret;
 pub(super) mod audit_event;
+pub(super) mod authorization;
 pub(super) mod consumed_refresh_token;
+pub(super) mod person;
 pub(super) mod queued_write;
 pub(super) mod revocation;
+pub(super) mod session;
 pub(super) mod signing_key;
