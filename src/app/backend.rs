@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 
 use super::bank::Bank;
 use super::master_key::{self, MasterKeyError};
-use crate::adapters::bcrypt::BcryptSecretHasher;
+use crate::adapters::bcrypt::{BcryptPasswordHasher, BcryptSecretHasher, BcryptThreads};
 use crate::adapters::jwt::SealingKeyVault;
 use crate::adapters::memory_bank::remote::RemoteBankError;
 use crate::adapters::persistence::{
@@ -89,8 +89,9 @@ impl Backend {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, OpenError> {
-        let hasher = BcryptSecretHasher::new(config.bcrypt_cost, config.bcrypt_threads, Arc::clone(&clock), &*entropy);
-        let hasher = Arc::new(hasher);
+        let threads = BcryptThreads::new(config.bcrypt_cost, config.bcrypt_threads);
+        let passwords = BcryptPasswordHasher::new(threads.clone(), &*entropy);
+        let hasher = BcryptSecretHasher::new(threads, Arc::clone(&clock), &*entropy);
         let bank = Bank::new(&config.memory_bank, &database, Arc::clone(&clock), Arc::clone(&entropy))?;
         Ok(Self {
             config: config.clone(),
@@ -99,8 +100,8 @@ impl Backend {
             people: Arc::new(SeaOrmPersonRepository::new(database.clone())),
             sessions: Arc::new(SeaOrmSessionStore::new(database.clone())),
             authorizations: Arc::new(SeaOrmAuthorizationStore::new(database.clone())),
-            passwords: Arc::clone(&hasher) as Arc<_>,
-            hasher,
+            passwords: Arc::new(passwords),
+            hasher: Arc::new(hasher),
             bank,
             database,
             clock,

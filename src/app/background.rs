@@ -7,10 +7,12 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::bank::Bank;
+use super::tls::Tls;
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::domain::audit::AuditLog;
 use crate::domain::memories::WriteQueue;
-use crate::domain::oauth::{GrantStore, KeyService};
+use crate::domain::oauth::{AuthorizationStore, GrantStore, KeyService};
+use crate::domain::people::SessionStore;
 use crate::domain::system::{Clock, Timestamp};
 
 /// How soon a key that was rotated or retired by another process is noticed.
@@ -29,10 +31,13 @@ pub(super) struct Background {
     pub(super) keys: KeyService,
     pub(super) issuer: Arc<JwtTokenIssuer>,
     pub(super) grants: Arc<dyn GrantStore>,
+    pub(super) authorizations: Arc<dyn AuthorizationStore>,
+    pub(super) sessions: Arc<dyn SessionStore>,
     pub(super) queue: Arc<dyn WriteQueue>,
     pub(super) audit: Arc<dyn AuditLog>,
     pub(super) audit_retention: Duration,
     pub(super) bank: Bank,
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -47,7 +52,10 @@ impl Background {
             tokio::select! {
                 () = told_to_stop(&mut stopped) => return,
                 _ = watch_keys.tick() => self.watch_keys().await,
-                _ = sweep.tick() => self.sweep().await,
+                _ = sweep.tick() => {
+                    self.watch_certificate();
+                    self.sweep().await;
+                }
             }
         }
     }
@@ -61,6 +69,13 @@ impl Background {
                 }
             }
             Err(error) => tracing::warn!(error = %error, "the signing keys could not be looked at"),
+        }
+    }
+
+    /// Takes up a certificate that was renewed.
+    pub(super) fn watch_certificate(&self) {
+        if let Some(tls) = &self.tls {
+            tls.refresh();
         }
     }
 
@@ -79,14 +94,16 @@ impl Background {
         loop {
             let swept = tokio::try_join!(
                 async { self.grants.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
+                async { self.authorizations.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
+                async { self.sessions.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 async { self.queue.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 async { self.audit.sweep(audited_since, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 self.sweep_memories(now),
             );
             match swept {
-                Ok((0, 0, 0, 0)) => return,
-                Ok((grants, writes, events, memories)) => {
-                    tracing::debug!(grants, writes, events, memories, "deleted expired rows");
+                Ok((0, 0, 0, 0, 0, 0)) => return,
+                Ok((grants, authorizations, sessions, writes, events, memories)) => {
+                    tracing::debug!(grants, authorizations, sessions, writes, events, memories, "deleted expired rows");
                     tokio::task::yield_now().await;
                 }
                 Err(error) => {

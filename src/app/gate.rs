@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -11,6 +10,7 @@ use tokio::task::JoinHandle;
 use super::backend::{Backend, OpenError, token_policy};
 use super::background::Background;
 use super::listener::Listener;
+use super::tls::{Tls, TlsError};
 use crate::adapters::courier::{CourierOptions, TokioCourier};
 use crate::adapters::http::{self, AdminServices, ConfirmWrites, DatabaseCheck, HttpMetrics, Services, TrustedProxies};
 use crate::adapters::identity_provider::{OpenIdError, OpenIdProvider};
@@ -25,7 +25,8 @@ use crate::domain::applications::ApplicationRepository;
 use crate::domain::limits::{FailurePolicy, FailureThrottle};
 use crate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService, StaleSearches};
 use crate::domain::oauth::{
-    AccessGuard, ClientAuthenticator, GrantStore, KeyError, TokenIssuer, TokenPorts, TokenService, VaultError,
+    AccessGuard, AuthorizationService, ClientAuthenticator, GrantStore, KeyError, TokenIssuer, TokenPorts,
+    TokenService, VaultError,
 };
 use crate::domain::people::{ExternalSignIn, SignInPorts, SignInService};
 use crate::domain::system::{Clock, Entropy, StorageError};
@@ -63,6 +64,9 @@ pub enum StartError {
     /// The client of the identity provider cannot be made.
     #[error(transparent)]
     IdentityProvider(#[from] OpenIdError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address is taken or not there.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
@@ -88,6 +92,7 @@ pub struct Gate {
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
     public_url: String,
+    authorizations: AuthorizationService,
     backend: Backend,
     background: Arc<Background>,
     courier: TokioCourier,
@@ -115,7 +120,8 @@ impl Gate {
         let issuer = Arc::new(JwtTokenIssuer::new(vault, keys.maintain().await?)?);
 
         let listen = |error| StartError::Listen(config.listen, error);
-        let listener = Listener::bind(config.listen).await.map_err(listen)?;
+        let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
+        let listener = Listener::bind(config.listen).await.map_err(listen)?.with_tls(tls.clone());
         let address = listener.address();
         let admin_listener = match config.admin_listen {
             Some(address) => {
@@ -127,6 +133,7 @@ impl Gate {
         let admin_address = admin_listener.as_ref().map(Listener::address);
         let public_url = match &config.public_url {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None if tls.is_some() => format!("https://{address}"),
             None => format!("http://{address}"),
         };
 
@@ -149,10 +156,13 @@ impl Gate {
             keys,
             issuer: Arc::clone(&issuer),
             grants: Arc::clone(&grants),
+            authorizations: Arc::clone(&backend.authorizations),
+            sessions: Arc::clone(&backend.sessions),
             queue,
             audit: Arc::clone(&backend.audit),
             audit_retention: config.audit_retention,
             bank: backend.bank.clone(),
+            tls: tls.clone(),
             clock,
         });
         let memories = MemoryService::new(
@@ -170,6 +180,7 @@ impl Gate {
         let sign_in = sign_in(config, &backend, &public_url)?;
         let services = services(config, &backend, &public_url, issuer, grants, memories, sign_in);
 
+        let authorizations = services.authorizations.clone();
         let metrics = Arc::clone(&services.metrics);
         let mut metrics: Vec<Box<dyn Fn() -> String + Send + Sync>> = vec![Box::new(move || metrics.render())];
         metrics.extend(backend.bank.metrics());
@@ -184,7 +195,7 @@ impl Gate {
         if let Some(listener) = admin_listener {
             tasks.push(listener.serve(http::admin_routes(admin), stopped));
         }
-        Ok(Self { address, admin_address, public_url, backend, background, courier, stop, tasks })
+        Ok(Self { address, admin_address, public_url, authorizations, backend, background, courier, stop, tasks })
     }
 
     /// Where it listens.
@@ -205,6 +216,12 @@ impl Gate {
         &self.public_url
     }
 
+    /// What people allow applications.
+    #[must_use]
+    pub fn authorizations(&self) -> &AuthorizationService {
+        &self.authorizations
+    }
+
     /// The driven side, as an operator's commands use it.
     #[must_use]
     pub fn backend(&self) -> &Backend {
@@ -214,6 +231,7 @@ impl Gate {
     /// Does at once what the background does now and then.
     pub async fn run_background_work(&self) {
         self.background.watch_keys().await;
+        self.background.watch_certificate();
         self.courier.work_off().await;
         self.background.sweep().await;
     }

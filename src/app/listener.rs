@@ -14,17 +14,23 @@ use poem::Endpoint as _;
 use poem::endpoint::BoxEndpoint;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 use super::background::told_to_stop;
+use super::tls::Tls;
 
 /// How long requests that are under way may take when the service stops.
 const GRACE: Duration = Duration::from_secs(30);
 /// How long a connection may be open without a request under way; at most twice as long, because it is looked at as often.
 /// It counts from the last answer to the next whole head of a request, so sending one slowly gains nothing.
 const PATIENCE: Duration = Duration::from_secs(75);
+/// How long a client may take to agree on keys.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long to wait when the system has no room for another connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -32,13 +38,14 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Listener {
     listener: TcpListener,
     address: SocketAddr,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Listener {
     pub(super) async fn bind(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, tls: None })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -52,6 +59,12 @@ impl Listener {
         tokio::spawn(self.answer(Arc::new(endpoint), stopped))
     }
 
+    /// The same, with TLS if a certificate is given.
+    pub(super) fn with_tls(mut self, tls: Option<Arc<Tls>>) -> Self {
+        self.tls = tls;
+        self
+    }
+
     async fn answer(self, endpoint: Arc<BoxEndpoint<'static>>, mut stopped: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
         loop {
@@ -61,7 +74,13 @@ impl Listener {
                     Ok((stream, peer)) => {
                         let connection =
                             Connection { local: self.address, peer, endpoint: Arc::clone(&endpoint) };
-                        connections.spawn(connection.serve(stream, stopped.clone()));
+                        let (tls, stopped) = (self.tls.as_ref().map(|tls| tls.config()), stopped.clone());
+                        connections.spawn(async move {
+                            match tls {
+                                Some(tls) => connection.serve_tls(stream, tls, stopped).await,
+                                None => connection.serve(stream, Scheme::HTTP, stopped).await,
+                            }
+                        });
                     }
                     Err(error) => {
                         tracing::warn!(error = %error, "a connection could not be accepted");
@@ -88,14 +107,25 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
+    async fn serve_tls(self, stream: TcpStream, tls: Arc<ServerConfig>, stopped: watch::Receiver<bool>) {
+        match tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(tls).accept(stream)).await {
+            Ok(Ok(stream)) => self.serve(stream, Scheme::HTTPS, stopped).await,
+            Ok(Err(error)) => tracing::debug!(error = %error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn serve<S>(self, stream: S, scheme: Scheme, mut stopped: watch::Receiver<bool>)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let tally = Arc::new(Tally::default());
         let service = hyper::service::service_fn({
             let tally = Arc::clone(&tally);
             move |request: hyper::Request<Incoming>| {
                 let under_way = UnderWay::begin(Arc::clone(&tally));
                 let (local, peer) = (LocalAddr(self.local.into()), RemoteAddr(self.peer.into()));
-                let request = poem::Request::from((request, local, peer, Scheme::HTTP));
+                let request = poem::Request::from((request, local, peer, scheme.clone()));
                 let endpoint = Arc::clone(&self.endpoint);
                 async move {
                     let answer = endpoint.get_response(request).await;

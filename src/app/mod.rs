@@ -7,6 +7,7 @@ mod gate;
 mod import;
 mod listener;
 mod master_key;
+mod tls;
 
 pub use backend::{Backend, OpenError};
 pub use gate::{Gate, GateOptions, StartError};

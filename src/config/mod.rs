@@ -6,7 +6,7 @@ mod settings;
 mod source;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `public_url`, where it was given.
     pub public_url: Option<Url>,
+    /// `tls_cert` and `tls_key`, where they were given.
+    pub tls: Option<TlsFiles>,
     /// `database_url`.
     pub database_url: SecretString,
     /// `master_key`, where it was given.
@@ -85,6 +87,15 @@ pub struct Config {
     pub log: Option<String>,
     /// `log_format`, where it was given.
     pub log_format: Option<LogFormat>,
+}
+
+/// The files of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and its chain, in PEM.
+    pub certificate: PathBuf,
+    /// Its private key, in PEM.
+    pub key: PathBuf,
 }
 
 /// How log lines look.
@@ -155,6 +166,7 @@ impl Config {
         Ok(Self {
             listen: v.parse("listen", "must be an address and a port, such as 127.0.0.1:8080")?,
             public_url: v.optional("public_url", parse_public_url)?,
+            tls: tls_files(&v)?,
             database_url: v.required("database_url", |text| Ok(SecretString::from(text.to_owned())))?,
             master_key: v.optional("master_key", |text| {
                 MasterKey::parse("", text).map_err(|error| error.problem().to_owned())
@@ -300,6 +312,19 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         Err(_) => humantime::parse_duration(text).ok()?,
     };
     (duration.subsec_nanos() == 0).then_some(duration)
+}
+
+fn tls_files(v: &Parser<'_>) -> Result<Option<TlsFiles>, ConfigError> {
+    let missing = |name: &str, other: &str| ConfigError::Invalid {
+        name: name.to_owned(),
+        problem: format!("must be set where {other} is: https needs a certificate and its key"),
+    };
+    match (v.text("tls_cert"), v.text("tls_key")) {
+        ("", "") => Ok(None),
+        ("", _) => Err(missing("MEMGATE_TLS_CERT", "MEMGATE_TLS_KEY")),
+        (_, "") => Err(missing("MEMGATE_TLS_KEY", "MEMGATE_TLS_CERT")),
+        (certificate, key) => Ok(Some(TlsFiles { certificate: certificate.into(), key: key.into() })),
+    }
 }
 
 fn parse_public_url(text: &str) -> Result<Url, String> {

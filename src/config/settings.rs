@@ -37,6 +37,12 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "The URL by which clients reach the service, without a path; the issuer of its tokens. By default http:// and the listen address.",
     ),
+    setting(
+        "tls_cert",
+        "",
+        "A PEM file with the certificate and its chain, to serve https without a proxy in front. Taken up again when it changes.",
+    ),
+    setting("tls_key", "", "A PEM file with the private key of that certificate."),
     secret(
         "database_url",
         "sqlite://memgate.db?mode=rwc",

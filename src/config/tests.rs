@@ -87,6 +87,16 @@ fn every_wrong_value_is_named_and_never_repeated() {
 }
 
 #[test]
+fn https_needs_a_certificate_and_its_key() {
+    let [certificate, key] = [("MEMGATE_TLS_CERT", "cert.pem"), ("MEMGATE_TLS_KEY", "key.pem")];
+    assert!(refusal(&[certificate]).starts_with("MEMGATE_TLS_KEY must be set where MEMGATE_TLS_CERT is"));
+    assert!(refusal(&[key]).starts_with("MEMGATE_TLS_CERT must be set where MEMGATE_TLS_KEY is"));
+    let files = config(&[certificate, key]).unwrap().tls.unwrap();
+    assert_eq!((files.certificate.to_str(), files.key.to_str()), (Some("cert.pem"), Some("key.pem")));
+    assert!(config(&[]).unwrap().tls.is_none());
+}
+
+#[test]
 fn the_environment_goes_before_the_file_and_the_file_before_the_default() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("memgate.toml");

@@ -3,6 +3,7 @@
 use crate::support::database::TestDatabase;
 use crate::support::gate::{TestApplication, TestGate};
 use crate::{Answer, GRANT, about, is_active, me, oauth_error, refresh, token};
+use memgate::domain::applications::{ClientKind, GrantType, NewApplication};
 
 pub(crate) async fn line_31_revocation_is_silent_about_tokens_and_strict_about_clients(database: TestDatabase) {
     let gate = TestGate::on(database).await;
@@ -93,6 +94,12 @@ pub(crate) async fn line_34_the_metadata_is_true(database: TestDatabase) {
     let introspected = about(&gate, "/auth/introspect", &application, &[("token", &token)]).await;
     assert_eq!(introspected.json()["iss"], metadata["issuer"]);
 
+    let public = NewApplication {
+        kind: ClientKind::Public,
+        grants: [GrantType::RefreshToken].into(),
+        ..crate::support::gate::new_application()
+    };
+    let public = gate.register(public).await;
     for (endpoint, parameters) in [
         ("token_endpoint", &[GRANT][..]),
         ("introspection_endpoint", &[("token", &*token)]),
@@ -107,11 +114,25 @@ pub(crate) async fn line_34_the_metadata_is_true(database: TestDatabase) {
                     let request = request.basic_auth(&application.client_id, Some(&application.secret));
                     Answer::read(request.send().await.unwrap()).await
                 }
+                // A public client has no secret; what it is refused for is not its authentication.
+                "none" => {
+                    let public = [("client_id", &*public.client_id)];
+                    let request = gate.form(path, &[&public, parameters].concat());
+                    let answer = Answer::read(request.send().await.unwrap()).await;
+                    assert!(!answer.body.contains("invalid_client"), "{endpoint}: {}", answer.body);
+                    continue;
+                }
                 other => panic!("{other} is advertised, and this test does not know how to try it"),
             };
             assert_eq!(answer.status, 200, "{endpoint} {method}: {}", answer.body);
         }
     }
+    let path = metadata["authorization_endpoint"].as_str().unwrap().strip_prefix(issuer).unwrap();
+    let asked = gate.http.get(gate.url(path)).send().await.unwrap();
+    assert_eq!(asked.status(), 400, "the authorization endpoint answers, and misses its parameters");
+    assert_eq!(metadata["response_types_supported"], serde_json::json!(["code"]));
+    assert_eq!(metadata["code_challenge_methods_supported"], serde_json::json!(["S256"]));
+    assert_eq!(metadata["authorization_response_iss_parameter_supported"], true);
     for document in ["jwks_uri", "service_documentation"] {
         let path = metadata[document].as_str().unwrap().strip_prefix(issuer).unwrap();
         assert_eq!(gate.http.get(gate.url(path)).send().await.unwrap().status(), 200, "{document}");

@@ -1,5 +1,4 @@
 //! The checklist of the OAuth contract, over real HTTP, on SQLite and on PostgreSQL: a line of the table per test name.
-//! The lines about authorization codes (21 to 23) come with those.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -7,6 +6,7 @@ mod support;
 mod bad_input;
 mod bearer;
 mod clients;
+mod codes;
 mod endpoints;
 mod jwt;
 mod refresh;
@@ -61,6 +61,9 @@ on_both_databases! {
     refresh::line_18_after_a_lost_answer_the_same_successor_comes_again,
     refresh::line_19_a_replayed_refresh_token_kills_its_grant,
     refresh::line_20_no_token_survives_a_race_of_refresh_and_revoke,
+    codes::line_21_a_code_works_once_for_its_client_at_its_uri_and_in_its_minute,
+    codes::line_22_a_code_needs_the_verifier_of_its_challenge,
+    codes::line_23_an_unregistered_redirect_uri_is_a_page_and_never_a_redirect,
     jwt::line_24_the_access_token_is_an_at_jwt_with_all_its_claims,
     jwt::line_25_a_forged_token_is_refused_and_nothing_is_fetched,
     bearer::line_26_a_refresh_token_opens_nothing,

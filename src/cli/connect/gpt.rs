@@ -23,7 +23,7 @@ Example:
   memgate connect gpt --name 'Trip planner' --public-url https://memory.example.com
 
 docs/gpt-actions.md leads through it from the beginning.")]
-pub(super) struct Gpt {
+pub(in crate::cli) struct Gpt {
     /// What people read when they are asked to agree, 1 to 100 characters
     #[arg(long)]
     name: ApplicationName,
