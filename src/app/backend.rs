@@ -6,7 +6,7 @@ use secrecy::ExposeSecret as _;
 
 use super::bank::Bank;
 use super::master_key::{self, MasterKeyError};
-use crate::adapters::bcrypt::BcryptSecretHasher;
+use crate::adapters::bcrypt::{BcryptSecretHasher, BcryptThreads};
 use crate::adapters::jwt::SealingKeyVault;
 use crate::adapters::memory_bank::remote::RemoteBankError;
 use crate::adapters::persistence::{
@@ -77,7 +77,8 @@ impl Backend {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, OpenError> {
-        let hasher = BcryptSecretHasher::new(config.bcrypt_cost, config.bcrypt_threads, Arc::clone(&clock), &*entropy);
+        let threads = BcryptThreads::new(config.bcrypt_cost, config.bcrypt_threads);
+        let hasher = BcryptSecretHasher::new(threads, Arc::clone(&clock), &*entropy);
         let bank = Bank::new(&config.memory_bank, &database, Arc::clone(&clock), Arc::clone(&entropy))?;
         Ok(Self {
             config: config.clone(),
