@@ -6,17 +6,22 @@ use std::time::Duration;
 
 use memgate::adapters::persistence::{
     CachedApplicationRepository, CachedGrantStore, Database, DatabaseOptions, SeaOrmApplicationRepository,
-    SeaOrmAuditLog, SeaOrmGrantStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
+    SeaOrmAuditLog, SeaOrmAuthorizationStore, SeaOrmGrantStore, SeaOrmPersonRepository, SeaOrmSessionStore,
+    SeaOrmSigningKeyStore, SeaOrmWriteQueue,
 };
 use memgate::domain::applications::{
     ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError,
 };
 use memgate::domain::audit::{AuditEvent, AuditKind, AuditLog};
 use memgate::domain::memories::{Acceptance, Lease, Line, Turn, Undelivered, WriteQueue};
-use memgate::domain::oauth::{Consumed, GrantStore, KeyPurpose, Revocation, Revoked, SigningKeyStore};
+use memgate::domain::oauth::{
+    AuthorizationStore, Consumed, GrantStore, KeyPurpose, Redemption, Revocation, Revoked, SigningKeyStore,
+};
+use memgate::domain::people::{Account, CreatePersonError, Newcomer, PersonRepository, SessionStore};
 use memgate::domain::system::StorageError;
 use memgate_domain::testing::{
-    FixedClock, application_with_secret, consumption, new_memory, now, queued_write, signing_key, unique,
+    FixedClock, application, application_with_secret, authorization, consumption, external_person, new_memory, now,
+    person, queued_write, session, signing_key, unique,
 };
 use sea_orm::ConnectionTrait;
 
@@ -69,6 +74,8 @@ async fn assert_every_port_is_unavailable(database: &Database) {
     assert_unavailable(keys.rewrap(&[(key.clone(), key.sealed.clone())]).await);
     assert_unavailable(keys.delete(&key.id).await);
 
+    assert_the_ports_of_people_are_unavailable(database).await;
+
     let log = SeaOrmAuditLog::new(database.clone());
     log.record(&AuditEvent::new(AuditKind::SecretAdded, now())).await;
     assert_unavailable(log.recent(1).await);
@@ -94,6 +101,43 @@ async fn assert_every_port_is_unavailable(database: &Database) {
 
     assert_unavailable(database.ping().await);
     database.migrations().await.unwrap_err();
+}
+
+async fn assert_the_ports_of_people_are_unavailable(database: &Database) {
+    let people = SeaOrmPersonRepository::new(database.clone());
+    let (local, external) = (person(), external_person());
+    let (Account::Local { login, password }, Account::External { identity, label }) =
+        (local.account.clone(), external.account)
+    else {
+        panic!("one is local, and the other one is not")
+    };
+    let created = people.create(&local).await;
+    assert!(matches!(created, Err(CreatePersonError::Storage(StorageError::Unavailable(_)))), "{created:?}");
+    assert_unavailable(people.find_or_create(&Newcomer { id: external.id, identity, label, at: now() }).await);
+    assert_unavailable(people.find(local.id).await);
+    assert_unavailable(people.find_by_login(&login).await);
+    assert_unavailable(people.list(None, 1).await);
+    assert_unavailable(people.set_enabled(local.id, false, now()).await);
+    assert_unavailable(people.set_password(local.id, &password, now()).await);
+    assert_unavailable(people.delete(local.id).await);
+
+    let sessions = SeaOrmSessionStore::new(database.clone());
+    let (session, _) = session(&local);
+    assert_unavailable(sessions.create(&session).await);
+    assert_unavailable(sessions.find(&session.id, now()).await);
+    assert_unavailable(sessions.end(&session.id).await);
+    assert_unavailable(sessions.end_all_of(local.id).await);
+    assert_unavailable(sessions.sweep(now(), 1).await);
+
+    let authorizations = SeaOrmAuthorizationStore::new(database.clone());
+    let (authorization, _) = authorization(&application(), local.id);
+    let grant_id = authorization.grant_id;
+    assert_unavailable(authorizations.create(&authorization).await);
+    assert_unavailable(authorizations.find_by_code(&authorization.code).await);
+    assert_unavailable(authorizations.redeem(&Redemption { grant_id, at: now(), keep_until: now() }).await);
+    assert_unavailable(authorizations.of_person(local.id).await);
+    assert_unavailable(authorizations.end(grant_id).await);
+    assert_unavailable(authorizations.sweep(now(), 1).await);
 }
 
 async fn a_closed_database_is_unavailable_to_every_port(place: Place) {

@@ -12,7 +12,9 @@ mod postgres;
 mod rows;
 
 use std::any::Any;
+use std::io;
 use std::path::Path;
+use std::sync::Once;
 
 use memgate::adapters::persistence::{Database, DatabaseOptions};
 use postgres::PostgresDatabase;
@@ -26,12 +28,14 @@ struct Place {
 impl Place {
     /// A file that is not there yet.
     fn sqlite() -> Self {
+        log_nowhere();
         let folder = tempfile::tempdir().unwrap();
         Self { url: url_of(&folder.path().join("memgate.db")), _guard: Box::new(folder) }
     }
 
     /// A new database of the server; `None` where there is none.
     async fn postgres() -> Option<Self> {
+        log_nowhere();
         let database = PostgresDatabase::create().await?;
         Some(Self { url: database.url().to_owned(), _guard: Box::new(database) })
     }
@@ -45,6 +49,13 @@ impl Place {
         database.migrate_up().await.unwrap();
         database
     }
+}
+
+/// Gives a log to the threads of the tests that do not look at theirs. Without it, a line that one of them writes first
+/// may be taken for one that nobody wants to see, also in a test that does.
+fn log_nowhere() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| tracing_subscriber::fmt().with_writer(io::sink).init());
 }
 
 fn url_of(path: &Path) -> String {

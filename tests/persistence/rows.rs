@@ -1,15 +1,22 @@
 //! Rows that cannot be.
 
 use memgate::adapters::persistence::{
-    Database, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmGrantStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
+    Database, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore, SeaOrmGrantStore,
+    SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
 };
 use memgate::domain::applications::{Application, ApplicationRepository};
 use memgate::domain::audit::{AuditEvent, AuditKind, AuditLog};
 use memgate::domain::ids::RequestId;
 use memgate::domain::memories::{IdempotencyKey, Lease, Line, QueuedWrite, WriteQueue};
-use memgate::domain::oauth::{GrantStore, KeyPurpose, Revocation, Revoked, SigningKeyStore};
+use memgate::domain::oauth::{
+    Authorization, AuthorizationStore, GrantStore, KeyPurpose, Revocation, Revoked, SigningKeyStore,
+};
+use memgate::domain::people::{Account, Newcomer, PersonRepository, SessionStore};
 use memgate::domain::system::StorageError;
-use memgate_domain::testing::{application_with_secret, consumption, now, queued_write, signing_key, unique};
+use memgate_domain::testing::{
+    application, application_with_secret, authorization, consumption, external_person, now, person, queued_write,
+    session, signing_key, unique,
+};
 use sea_orm::{ConnectionTrait, DbBackend};
 
 use super::{Place, on_both_databases};
@@ -20,6 +27,10 @@ on_both_databases!(
     a_revocation_that_cannot_be_is_an_error,
     a_use_that_cannot_be_is_an_error,
     a_signing_key_that_cannot_be_is_an_error,
+    a_local_person_that_cannot_be_is_an_error,
+    an_external_person_that_cannot_be_is_an_error,
+    a_session_that_cannot_be_is_an_error,
+    an_authorization_that_cannot_be_is_an_error,
     an_audit_event_that_cannot_be_is_an_error,
     a_queued_write_that_cannot_be_is_an_error,
     one_broken_row_does_not_hide_the_others,
@@ -166,6 +177,105 @@ async fn a_signing_key_that_cannot_be_is_an_error(place: Place) {
         async move { assert_refused(store.list().await, "signing_keys", &id, &change) }
     })
     .await;
+}
+
+async fn a_local_person_that_cannot_be_is_an_error(place: Place) {
+    let database = place.migrated().await;
+    let people = SeaOrmPersonRepository::new(database.clone());
+    let somebody = person();
+    people.create(&somebody).await.unwrap();
+    let changes = [
+        "kind = 's3cret'",
+        "kind = 'external'",
+        "login = 'S3CRET'",
+        "login = 's3cret with space'",
+        "login = NULL",
+        "password_hash = NULL",
+        "issuer = 's3cret'",
+        "label = 's3cret'",
+        "created_at = 9223372036854775807",
+        "updated_at = -9223372036854775807",
+    ];
+    with_each_change(&database, "people", &changes, |change| {
+        let (people, id) = (people.clone(), somebody.id);
+        async move {
+            assert_refused(people.find(id).await, "people", &id.to_string(), &change);
+            assert_refused(people.list(None, 10).await, "people", &id.to_string(), &change);
+        }
+    })
+    .await;
+    assert_eq!(people.find(somebody.id).await.unwrap(), Some(somebody));
+}
+
+async fn an_external_person_that_cannot_be_is_an_error(place: Place) {
+    let database = place.migrated().await;
+    let people = SeaOrmPersonRepository::new(database.clone());
+    let somebody = external_person();
+    people.create(&somebody).await.unwrap();
+    let changes = [
+        "kind = 'local'",
+        "issuer = 's3cret é'",
+        "subject = ''",
+        "subject = NULL",
+        "label = ''",
+        "label = NULL",
+        "login = 's3cret'",
+        "password_hash = 's3cret'",
+        "created_at = 9223372036854775807",
+    ];
+    with_each_change(&database, "people", &changes, |change| {
+        let (people, id) = (people.clone(), somebody.id);
+        async move { assert_refused(people.find(id).await, "people", &id.to_string(), &change) }
+    })
+    .await;
+    let Account::External { identity, label } = somebody.account else { panic!("somebody is external") };
+    with_each_change(&database, "people", &["created_at = 9223372036854775807"], |change| {
+        let newcomer = Newcomer { id: somebody.id, identity: identity.clone(), label: label.clone(), at: now() };
+        let (people, id) = (people.clone(), somebody.id.to_string());
+        async move { assert_refused(people.find_or_create(&newcomer).await, "people", &id, &change) }
+    })
+    .await;
+}
+
+async fn a_session_that_cannot_be_is_an_error(place: Place) {
+    let database = place.migrated().await;
+    let somebody = person();
+    SeaOrmPersonRepository::new(database.clone()).create(&somebody).await.unwrap();
+    let sessions = SeaOrmSessionStore::new(database.clone());
+    let (session, _) = session(&somebody);
+    sessions.create(&session).await.unwrap();
+    let key = session.id.as_bytes().map(|byte| format!("{byte:02x}")).concat();
+    let changes = ["signed_in_at = 9223372036854775807", "expires_at = 9223372036854775807"];
+    with_each_change(&database, "sessions", &changes, |change| {
+        let (sessions, key, id) = (sessions.clone(), key.clone(), session.id);
+        async move { assert_refused(sessions.find(&id, now()).await, "sessions", &key, &change) }
+    })
+    .await;
+}
+
+async fn an_authorization_that_cannot_be_is_an_error(place: Place) {
+    let database = place.migrated().await;
+    let store = SeaOrmAuthorizationStore::new(database.clone());
+    let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".parse().unwrap();
+    let (plain, _) = authorization(&application(), person().id);
+    let authorization = Authorization { challenge: Some(challenge), ..plain };
+    store.create(&authorization).await.unwrap();
+    let changes = [
+        "scope = 's3cret'",
+        "scope = '[\"s3cret\"]'",
+        "code_challenge = 's3cret'",
+        if database.backend() == DbBackend::Sqlite { "code_digest = x'00'" } else { "code_digest = '\\x00'" },
+        "created_at = 9223372036854775807",
+        "code_expires_at = 9223372036854775807",
+        "redeemed_at = 9223372036854775807",
+        "keep_until = 9223372036854775807",
+    ];
+    with_each_change(&database, "authorizations", &changes, |change| {
+        let (store, key, person) = (store.clone(), authorization.grant_id.to_string(), authorization.person);
+        async move { assert_refused(store.of_person(person).await, "authorizations", &key, &change) }
+    })
+    .await;
+    assert_eq!(store.find_by_code(&authorization.code).await.unwrap(), Some(authorization));
 }
 
 async fn an_audit_event_that_cannot_be_is_an_error(place: Place) {

@@ -1,0 +1,12 @@
+//! Secrets and passwords hashed with bcrypt, on threads of their own.
+
+mod decoy;
+mod passwords;
+mod secrets;
+#[cfg(test)]
+mod tests;
+mod threads;
+
+pub use passwords::BcryptPasswordHasher;
+pub use secrets::BcryptSecretHasher;
+pub use threads::BcryptThreads;

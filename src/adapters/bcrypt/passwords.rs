@@ -1,0 +1,53 @@
+//! Passwords of people.
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use super::decoy::decoy;
+use super::threads::BcryptThreads;
+use crate::domain::applications::{HasherError, SecretHash};
+use crate::domain::people::{Password, PasswordHasher};
+use crate::domain::system::Entropy;
+
+/// Hashes passwords with bcrypt. It remembers none: people sign in rarely.
+pub struct BcryptPasswordHasher {
+    threads: BcryptThreads,
+    decoy: SecretHash,
+}
+
+impl BcryptPasswordHasher {
+    /// A hasher that uses `threads`.
+    pub fn new(threads: BcryptThreads, entropy: &dyn Entropy) -> Self {
+        Self { decoy: decoy(threads.cost(), entropy), threads }
+    }
+}
+
+/// What bcrypt gets to see: it reads 72 bytes at the most and stops at a NUL, and a password may be longer. The prefix
+/// keeps it apart from digests of passwords that another service may have lost.
+fn prepared(password: &Password) -> SecretString {
+    let digest = Sha256::new().chain_update("memgate password\0").chain_update(password.expose()).finalize();
+    SecretString::from(STANDARD.encode(digest))
+}
+
+#[async_trait]
+impl PasswordHasher for BcryptPasswordHasher {
+    async fn hash(&self, password: &Password) -> Result<SecretHash, HasherError> {
+        let (place, cost) = (self.threads.place_for_password()?, self.threads.cost());
+        let prepared = prepared(password);
+        let hash = self.threads.run(place, move || bcrypt::non_truncating_hash(prepared.expose_secret(), cost)).await?;
+        Ok(SecretHash::from_stored(hash))
+    }
+
+    async fn verify(&self, password: &Password, hash: &SecretHash) -> Result<bool, HasherError> {
+        let place = self.threads.place_for_password()?;
+        let (prepared, hash) = (prepared(password), hash.clone());
+        self.threads.run(place, move || bcrypt::non_truncating_verify(prepared.expose_secret(), hash.as_str())).await
+    }
+
+    fn decoy(&self) -> SecretHash {
+        self.decoy.clone()
+    }
+}
