@@ -47,7 +47,7 @@ bench *ARGS:
 eval-retrieval FILE:
     cargo run --release --example eval-retrieval -- {{FILE}}
 
-# line coverage of the workspace (installs cargo-tarpaulin on first use)
+# line coverage of the workspace, at least 90 % as in CI (installs cargo-tarpaulin on first use)
 coverage *ARGS:
     command -v cargo-tarpaulin > /dev/null || cargo install --locked cargo-tarpaulin
     cargo tarpaulin --config tarpaulin.toml {{ARGS}}
@@ -57,6 +57,7 @@ mutants *ARGS:
     command -v cargo-mutants > /dev/null || cargo install --locked cargo-mutants
     cargo mutants --package memgate-domain --file 'src/domain/oauth/**/*.rs' --features testing {{ARGS}}
 
-# fuzz a target for a minute: token_request or bearer_header (needs cargo-fuzz)
+# fuzz a target for a minute: token_request or bearer_header (installs cargo-fuzz on first use; needs g++)
 fuzz TARGET *ARGS:
+    command -v cargo-fuzz > /dev/null || cargo install --locked cargo-fuzz
     RUSTC_BOOTSTRAP=1 cargo fuzz run {{TARGET}} -- -max_total_time=60 {{ARGS}}
