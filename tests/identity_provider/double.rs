@@ -123,7 +123,7 @@ impl Double {
         let mut said = format!("{error:?} {error}");
         let mut source = std::error::Error::source(error);
         while let Some(error) = source {
-            said.push_str(&format!(" {error:?} {error}"));
+            said = format!("{said} {error:?} {error}");
             source = error.source();
         }
         let (nonce, verifier) = (self.attempt.nonce(), self.attempt.code_verifier());
