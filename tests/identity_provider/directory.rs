@@ -87,6 +87,15 @@ async fn a_provider_that_cannot_be_reached_is_unavailable() {
 }
 
 #[tokio::test]
+async fn a_provider_that_cannot_prove_itself_with_tls_is_unavailable() {
+    let mut double = Double::start().await;
+    double.config.issuer = double.server.uri().replace("http:", "https:").parse().unwrap();
+    let error = double.client().authorization_url(&double.attempt).await.unwrap_err();
+    assert!(unavailability(error).contains("could not be connected to"));
+    assert!(double.requests(METADATA).await.is_empty());
+}
+
+#[tokio::test]
 async fn metadata_that_do_not_come_are_not_waited_for() {
     let mut double = Double::start().await;
     double.config.timeout = Duration::from_secs(2);
