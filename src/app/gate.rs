@@ -147,9 +147,9 @@ impl Gate {
             keys,
             issuer: Arc::clone(&issuer),
             grants: Arc::clone(&grants),
-            queue,
+            queue: Arc::clone(&queue),
             bank: backend.bank.clone(),
-            clock,
+            clock: Arc::clone(&clock),
         });
         let memories = MemoryService::new(
             delivery,
@@ -168,7 +168,7 @@ impl Gate {
         let metrics = Arc::clone(&services.metrics);
         let mut metrics: Vec<Box<dyn Fn() -> String + Send + Sync>> = vec![Box::new(move || metrics.render())];
         metrics.extend(backend.bank.metrics());
-        let admin = AdminServices { metrics, breaker: backend.bank.breaker() };
+        let admin = AdminServices { metrics, queue, clock, breaker: backend.bank.breaker() };
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = vec![
