@@ -38,6 +38,11 @@ ci:
 real-bank *ARGS:
     TEST_MCP_MEMORY_SERVICE=$(.ci/install-real-bank) REQUIRE_REAL_BANK=1 cargo test --test real_bank {{ARGS}}
 
+# break a memory bank, watch the circuit breaker open, heal it, watch it close (--by-hand to do it yourself)
+breaker-drill *ARGS:
+    cargo build --bin memgate --example breaker-drill
+    target/debug/examples/breaker-drill {{ARGS}}
+
 # the benchmark: memgate against a floor, in one run
 bench *ARGS:
     cargo build --release --bin memgate --example floor --example bench
