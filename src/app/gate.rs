@@ -15,14 +15,14 @@ use crate::adapters::courier::{CourierOptions, TokioCourier};
 use crate::adapters::http::{self, AdminServices, ConfirmWrites, DatabaseCheck, HttpMetrics, Services, TrustedProxies};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::adapters::persistence::{
-    CachedApplicationRepository, CachedGrantStore, Database, DatabaseError, SeaOrmGrantStore,
+    CachedApplicationRepository, CachedGrantStore, CachedWriteQueue, Database, DatabaseError, SeaOrmGrantStore,
 };
 use crate::adapters::rate_limiter::InMemoryRateLimiter;
 use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::Config;
 use crate::domain::applications::ApplicationRepository;
 use crate::domain::limits::{FailurePolicy, FailureThrottle};
-use crate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService, StaleSearches};
+use crate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService, StaleSearches, WriteQueue};
 use crate::domain::oauth::{
     AccessGuard, ClientAuthenticator, GrantStore, KeyError, TokenIssuer, TokenPolicy, TokenService, VaultError,
 };
@@ -131,7 +131,7 @@ impl Gate {
         let (clock, database) = (Arc::clone(&backend.clock), backend.database.clone());
         let grants: Arc<dyn GrantStore> =
             Arc::new(CachedGrantStore::new(Arc::new(SeaOrmGrantStore::new(database)), Arc::clone(&clock)));
-        let queue = backend.queue();
+        let queue = remembering_queue(config, &backend);
         let delivery = Arc::new(Delivery::new(
             options.bank.unwrap_or_else(|| backend.bank()),
             Arc::clone(&queue),
@@ -235,6 +235,12 @@ impl DatabaseCheck for Ping {
     async fn check(&self) -> Result<(), StorageError> {
         self.0.ping().await
     }
+}
+
+/// Instances that share PostgreSQL ask it each time, so that a search at one finds what another has just accepted.
+fn remembering_queue(config: &Config, backend: &Backend) -> Arc<dyn WriteQueue> {
+    let queue = backend.queue();
+    if config.uses_postgres() { queue } else { Arc::new(CachedWriteQueue::new(queue, Arc::clone(&backend.clock))) }
 }
 
 fn delivery_policy(config: &Config) -> DeliveryPolicy {
