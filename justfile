@@ -42,6 +42,11 @@ real-bank *ARGS:
 oidc-provider *ARGS:
     TEST_OIDC_PROVIDER=$(.ci/install-oidc-provider) REQUIRE_OIDC_PROVIDER=1 cargo test --test identity_provider {{ARGS}}
 
+# break a memory bank, watch the circuit breaker open, heal it, watch it close (--by-hand to do it yourself)
+breaker-drill *ARGS:
+    cargo build --bin memgate --example breaker-drill
+    target/debug/examples/breaker-drill {{ARGS}}
+
 # the benchmark: memgate against a floor, in one run
 bench *ARGS:
     cargo build --release --bin memgate --example floor --example bench

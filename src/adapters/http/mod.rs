@@ -22,6 +22,7 @@ mod metrics;
 mod openapi;
 mod payload;
 mod query;
+mod queue_metrics;
 mod requests;
 mod search;
 mod table;
