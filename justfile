@@ -38,6 +38,15 @@ ci:
 real-bank *ARGS:
     TEST_MCP_MEMORY_SERVICE=$(.ci/install-real-bank) REQUIRE_REAL_BANK=1 cargo test --test real_bank {{ARGS}}
 
+# the tests before a real OpenID Connect provider, oidc-provider from npm, which this installs
+oidc-provider *ARGS:
+    TEST_OIDC_PROVIDER=$(.ci/install-oidc-provider) REQUIRE_OIDC_PROVIDER=1 cargo test --test identity_provider {{ARGS}}
+
+# break a memory bank, watch the circuit breaker open, heal it, watch it close (--by-hand to do it yourself)
+breaker-drill *ARGS:
+    cargo build --bin memgate --example breaker-drill
+    target/debug/examples/breaker-drill {{ARGS}}
+
 # the benchmark: memgate against a floor, in one run
 bench *ARGS:
     cargo build --release --bin memgate --example floor --example bench
@@ -47,7 +56,7 @@ bench *ARGS:
 eval-retrieval FILE:
     cargo run --release --example eval-retrieval -- {{FILE}}
 
-# line coverage of the workspace (installs cargo-tarpaulin on first use)
+# line coverage of the workspace, at least 90 % as in CI (installs cargo-tarpaulin on first use)
 coverage *ARGS:
     command -v cargo-tarpaulin > /dev/null || cargo install --locked cargo-tarpaulin
     cargo tarpaulin --config tarpaulin.toml {{ARGS}}
@@ -57,6 +66,7 @@ mutants *ARGS:
     command -v cargo-mutants > /dev/null || cargo install --locked cargo-mutants
     cargo mutants --package memgate-domain --file 'src/domain/oauth/**/*.rs' --features testing {{ARGS}}
 
-# fuzz a target for a minute: token_request or bearer_header (needs cargo-fuzz)
+# fuzz a target for a minute: token_request or bearer_header (installs cargo-fuzz on first use; needs g++)
 fuzz TARGET *ARGS:
+    command -v cargo-fuzz > /dev/null || cargo install --locked cargo-fuzz
     RUSTC_BOOTSTRAP=1 cargo fuzz run {{TARGET}} -- -max_total_time=60 {{ARGS}}

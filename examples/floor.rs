@@ -1,10 +1,16 @@
-//! The floor that the benchmark compares memgate with: poem and jwt-simple alone, doing the least that an answer needs.
+//! The floor that the benchmark compares memgate with: poem, jwt-simple and reqwest alone, doing the least that an answer
+//! needs.
 //!
 //! - `POST /auth/token` parses the form, signs one Ed25519 JWT with the claims of RFC 9068, and answers it.
 //!   No client is looked up, no secret is verified, nothing is logged.
 //! - `GET /fixed` answers a search result that was written down beforehand.
+//! - `POST /bank/search` is the search of a memory bank that remembers nothing; see `floor/bank.rs`.
+//! - `POST /search` passes everything on to the bank whose URL is the second argument, and its answer back.
 //!
 //! `cargo run --release --example floor -- 127.0.0.1:0` prints the address that it listens on.
+
+#[path = "floor/bank.rs"]
+mod bank;
 
 use std::env;
 use std::io;
@@ -14,10 +20,10 @@ use jwt_simple::algorithms::{Ed25519KeyPair, EdDSAKeyPairLike as _};
 use jwt_simple::claims::Claims;
 use jwt_simple::common::HeaderOptions;
 use jwt_simple::prelude::Duration;
-use poem::error::InternalServerError;
+use poem::error::{BadGateway, InternalServerError};
 use poem::listener::{Acceptor as _, Listener as _, TcpListener};
 use poem::web::{Data, Form, Json};
-use poem::{EndpointExt as _, IntoResponse, Response, Route, Server, get, handler, post};
+use poem::{Body, EndpointExt as _, IntoResponse, Response, Route, Server, get, handler, post};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -76,11 +82,34 @@ fn fixed() -> Response {
     FIXED.with_content_type("application/json; charset=utf-8").into_response()
 }
 
+/// The bank that searches are passed on to.
+#[derive(Clone)]
+struct Upstream {
+    http: reqwest::Client,
+    search: String,
+}
+
+#[handler]
+async fn pass_on(Data(upstream): Data<&Upstream>, body: Body) -> poem::Result<Response> {
+    let body = body.into_bytes().await?;
+    let request = upstream.http.post(&upstream.search).header("content-type", "application/json").body(body);
+    let answer = request.send().await.map_err(BadGateway)?;
+    let status = answer.status();
+    let body = answer.bytes().await.map_err(BadGateway)?;
+    Ok(Response::builder().status(status).content_type("application/json").body(body))
+}
+
 #[tokio::main]
 async fn main() -> io::Result<()> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let key = Arc::new(Ed25519KeyPair::generate().with_key_id("floor"));
-    let routes = Route::new().at("/auth/token", post(token)).at("/fixed", get(fixed)).data(key);
+    let mut routes = Route::new().at("/auth/token", post(token)).at("/fixed", get(fixed)).nest("/bank", bank::routes());
+    if let Some(bank) = env::args().nth(2) {
+        let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().map_err(io::Error::other)?;
+        let upstream = Upstream { http, search: format!("{bank}/search") };
+        routes = routes.at("/search", post(pass_on).data(upstream));
+    }
+    let routes = routes.data(key);
 
     let acceptor = TcpListener::bind(address).into_acceptor().await?;
     for local in acceptor.local_addr() {

@@ -5,6 +5,8 @@ mod support;
 use serde_json::{Value, json};
 use support::database::TestDatabase;
 use support::gate::TestGate;
+use wiremock::matchers::path;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 async fn gate() -> (TestGate, String) {
     let gate = TestGate::on(TestDatabase::sqlite()).await;
@@ -49,6 +51,49 @@ async fn the_embedded_bank_has_no_breaker_to_switch() {
         assert_eq!(answer.status(), 404);
         let problem: Value = answer.json().await.unwrap();
         assert!(problem["detail"].as_str().unwrap().contains("embedded"));
+    }
+}
+
+#[tokio::test]
+async fn invariant_9_an_operator_forces_a_breaker_open_and_closed_and_gives_it_back() {
+    let bank = MockServer::start().await;
+    let nothing = ResponseTemplate::new(200).set_body_json(json!({ "results": [] }));
+    Mock::given(path("/search")).respond_with(nothing).mount(&bank).await;
+    let url = bank.uri();
+    let remote = [("MEMGATE_MEMORY_BANK_KIND", "mem0-oss"), ("MEMGATE_MEMORY_BANK_URL", url.as_str())];
+    let gate = TestGate::configured(TestDatabase::sqlite(), &remote).await;
+    let token = gate.access_token(&gate.application().await).await;
+    let admin = format!("http://{}/admin/breaker", gate.gate().admin_address().unwrap());
+    let switch = async |body: Value| {
+        let answer = gate.http.post(&admin).json(&body).send().await.unwrap();
+        (answer.status(), answer.json::<Value>().await.unwrap())
+    };
+    let read = |state: &str, mode: &str| json!({ "operation": "read", "state": state, "mode": mode });
+    let write = json!({ "operation": "write", "state": "closed", "mode": "automatic" });
+
+    let (status, shown) = switch(json!({ "mode": "forced_open", "operation": "read" })).await;
+    assert_eq!((status.as_u16(), &shown["breakers"]), (200, &json!([read("open", "forced_open"), write])));
+    let search = gate.http.post(gate.url("/api/v1/search")).bearer_auth(&token).json(&json!({ "query": "dogs" }));
+    let refused = search.send().await.unwrap();
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["content-type"], "application/problem+json");
+    let wait: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    let problem: Value = refused.json().await.unwrap();
+    assert!(problem["detail"].as_str().unwrap().contains(&format!("send it again in {wait} s")), "{problem}");
+    assert!(bank.received_requests().await.unwrap().is_empty(), "nothing is sent while it is open");
+
+    let (_, shown) = switch(json!({ "mode": "automatic" })).await;
+    assert_eq!(shown["breakers"], json!([read("half_open", "automatic"), write]));
+    assert_eq!(gate.search(&token, "dogs").await["total_found"], 0);
+    let shown: Value = gate.http.get(&admin).send().await.unwrap().json().await.unwrap();
+    assert_eq!(shown["breakers"], json!([read("closed", "automatic"), write]));
+
+    let (_, shown) = switch(json!({ "mode": "forced_closed", "operation": "read" })).await;
+    assert_eq!(shown["breakers"], json!([read("closed", "forced_closed"), write]));
+    for wrong in [json!({ "mode": "ajar" }), json!({ "mode": "automatic", "operation": "all" }), json!({})] {
+        let (status, problem) = switch(wrong).await;
+        assert_eq!(status, 400);
+        assert!(problem["detail"].as_str().unwrap().contains("forced_closed"), "{problem}");
     }
 }
 

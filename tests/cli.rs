@@ -29,7 +29,9 @@ async fn token_status(url: &str, application: &Value) -> u16 {
 fn without_a_subcommand_it_prints_help() {
     let folder = folder();
     let help = succeed(folder.path(), &[]);
-    for command in ["serve", "demo", "app", "keys", "audit", "import", "migrate", "openapi", "config"] {
+    for command in
+        ["serve", "demo", "app", "user", "connect", "keys", "audit", "import", "migrate", "openapi", "config"]
+    {
         assert!(help.contains(&format!("\n  {command} ")), "the help names {command}: {help}");
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use memgate::adapters::memory_bank::embedded::EmbeddedMemoryBank;
 use memgate::adapters::persistence::{
-    CachedApplicationRepository, CachedGrantStore, Database, DatabaseOptions, SeaOrmApplicationRepository,
-    SeaOrmAuditLog, SeaOrmAuthorizationStore, SeaOrmGrantStore, SeaOrmPersonRepository, SeaOrmSessionStore,
-    SeaOrmSigningKeyStore, SeaOrmWriteQueue,
+    CachedApplicationRepository, CachedGrantStore, CachedWriteQueue, Database, DatabaseOptions,
+    SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore, SeaOrmGrantStore, SeaOrmPersonRepository,
+    SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
 };
 use memgate::domain::applications::ApplicationRepository;
 use memgate::domain::audit::AuditLog;
@@ -84,6 +84,10 @@ fn write_queue(database: Database) -> Arc<dyn WriteQueue> {
     Arc::new(SeaOrmWriteQueue::new(database))
 }
 
+fn cached_write_queue(database: Database) -> Arc<dyn WriteQueue> {
+    Arc::new(CachedWriteQueue::new(write_queue(database), Arc::new(FixedClock::default())))
+}
+
 fn memory_bank(database: &Database) -> Arc<dyn MemoryBank> {
     Arc::new(EmbeddedMemoryBank::new(database.reader().clone(), database.writer()))
 }
@@ -129,6 +133,10 @@ mod on_sqlite {
 
     mod write_queue {
         super::conformance!(write_queue, super::on_sqlite(super::write_queue).await);
+    }
+
+    mod cached_write_queue {
+        super::conformance!(write_queue, super::on_sqlite(super::cached_write_queue).await);
     }
 
     mod memory_bank {

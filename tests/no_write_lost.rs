@@ -135,7 +135,7 @@ async fn token(http: &reqwest::Client, url: &str, application: &Value) -> String
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::too_many_lines, reason = "one story, told in its order")]
-async fn every_201_and_202_is_in_the_bank_exactly_once_whatever_dies() {
+async fn invariant_10_every_201_and_202_is_in_the_bank_exactly_once_whatever_dies() {
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let folder = tempfile::tempdir().unwrap();

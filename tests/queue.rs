@@ -143,6 +143,16 @@ impl Place {
         self.gate.http.get(url).bearer_auth(token).send().await.unwrap()
     }
 
+    /// What the operator's listener says of the queue: how many wait, for how many seconds, and how many were refused.
+    async fn metrics(&self) -> [u64; 3] {
+        let url = format!("http://{}/metrics", self.gate.gate().admin_address().unwrap());
+        let text = self.gate.http.get(url).send().await.unwrap().text().await.unwrap();
+        ["pending", "oldest_pending_age_seconds", "dead_letters"].map(|name| {
+            let value = text.lines().find_map(|line| line.strip_prefix(&format!("memgate_queue_{name} ")));
+            value.unwrap_or_else(|| panic!("memgate_queue_{name} is missing:\n{text}")).parse().unwrap()
+        })
+    }
+
     async fn search(&self, query: &str) -> Response {
         let request = self.gate.http.post(self.gate.url("/api/v1/search")).bearer_auth(&self.token);
         request.json(&json!({ "query": query })).send().await.unwrap()
@@ -309,6 +319,20 @@ async fn an_earlier_answer_stands_in_while_the_bank_is_away_if_that_is_wanted() 
     assert_eq!(place.search("cat").await.status(), 503);
     place.gate.advance(Duration::from_secs(511));
     assert_eq!(place.search("dog").await.status(), 503);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_metrics_tell_how_many_wait_since_when_and_how_many_were_refused() {
+    let place = Place::before(RemoteBank::new(), &[]).await;
+    assert_eq!(place.metrics().await, [0, 0, 0]);
+    place.bank.inner.outage().begin();
+    place.accepted("first").await;
+    place.gate.advance(Duration::from_secs(90));
+    place.accepted("second").await;
+    assert_eq!(place.metrics().await, [2, 90, 0]);
+    place.bank.refuses.store(true, Ordering::SeqCst);
+    place.recover().await;
+    assert_eq!(place.metrics().await, [0, 0, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

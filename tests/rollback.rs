@@ -2,8 +2,12 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use support::process::{Server, memgate, succeed, succeed_json};
+use wiremock::matchers::path;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 /// The newest migration; what it added is what a rollback to the release before takes away.
 const NEWEST: &str = "1";
@@ -65,4 +69,55 @@ async fn what_was_stored_before_a_deployment_is_there_after_its_rollback() {
         .await
         .unwrap();
     assert_eq!(refreshed.status(), 200, "the refresh token from before is still good");
+}
+
+#[tokio::test]
+async fn a_memory_that_waited_for_its_bank_through_a_rollback_is_delivered_afterwards() {
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    // An address of a bank that is away: nobody listens there any more.
+    let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let start = |bank: &str| {
+        let mut command = memgate(folder.path());
+        command.envs([
+            ("MEMGATE_PUBLIC_URL", "http://gate.test"),
+            ("MEMGATE_MEMORY_BANK_KIND", "mem0-oss"),
+            ("MEMGATE_MEMORY_BANK_URL", bank),
+        ]);
+        Server::start(command)
+    };
+
+    // Up and use: the memory is accepted, and waits.
+    let application = succeed_json(folder.path(), &["app", "create", "--name", "A"]);
+    let server = start(&format!("http://{away}"));
+    let tokens = token(&http, &server.url, &application).await;
+    let access = tokens["access_token"].as_str().unwrap();
+    let create = http.post(format!("{}/api/v1/memories", server.url)).bearer_auth(access);
+    let accepted = create.json(&json!({ "content": "kept through a rollback" })).send().await.unwrap();
+    assert_eq!(accepted.status(), 202);
+    let request = accepted.json::<Value>().await.unwrap()["request_id"].as_str().unwrap().to_owned();
+    assert!(server.terminate().success());
+    assert_eq!(succeed_json(folder.path(), &["queue", "list"])["pending"], 1);
+
+    // Down and up again, without a backup, before a bank that is back.
+    succeed(folder.path(), &["migrate", "down", "--steps", NEWEST]);
+    let bank = MockServer::start().await;
+    let added = json!({"results": [{"id": "67e55044-10b1-426f-9247-bb680e5fe0c8", "memory": "x", "event": "ADD"}]});
+    let answer = |body: &Value| ResponseTemplate::new(200).set_body_json(body);
+    Mock::given(path("/memories")).respond_with(answer(&added)).expect(1).mount(&bank).await;
+    Mock::given(path("/search")).respond_with(answer(&json!({"results": []}))).mount(&bank).await;
+    let server = start(&bank.uri());
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        let outcome = http.get(format!("{}/api/v1/requests/{request}", server.url)).bearer_auth(access).send();
+        let outcome: Value = outcome.await.unwrap().json().await.unwrap();
+        if outcome["status"] == "stored" {
+            assert_eq!(outcome["memory"]["content"], "kept through a rollback");
+            break;
+        }
+        assert!(Instant::now() < deadline, "it is not delivered: {outcome}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(server.terminate().success());
 }

@@ -39,26 +39,35 @@ pub struct Side<'a, C> {
     server: &'a Server,
     clients: Vec<C>,
     rounds: Vec<Round>,
+    answers: u64,
 }
 
 struct Round {
+    answers: u64,
     per_second: f64,
     p50_ms: f64,
     p99_ms: f64,
+    p999_ms: f64,
     cpu_us: f64,
     resident_mb: f64,
 }
 
 impl<'a, C: Client> Side<'a, C> {
     pub fn new(server: &'a Server, clients: Vec<C>) -> Self {
-        Self { server, clients, rounds: Vec::new() }
+        Self { server, clients, rounds: Vec::new(), answers: 0 }
     }
 
     async fn load(&mut self, duration: Duration) -> Result<Round, String> {
         let clients = std::mem::take(&mut self.clients);
         let (clients, round) = measure(self.server, clients, duration).await?;
         self.clients = clients;
+        self.answers += round.answers;
         Ok(round)
+    }
+
+    /// How many answers there were so far, those of the warm-up included.
+    pub fn answers(&self) -> u64 {
+        self.answers
     }
 
     /// The medians of its rounds, under the name `what`.
@@ -68,6 +77,7 @@ impl<'a, C: Client> Side<'a, C> {
             per_second: of(|round| round.per_second),
             p50_ms: of(|round| round.p50_ms),
             p99_ms: of(|round| round.p99_ms),
+            p999_ms: of(|round| round.p999_ms),
             cpu_us: of(|round| round.cpu_us),
             resident_mb: self.rounds.iter().map(|round| round.resident_mb).reduce(f64::max),
             ..Row::new(what)
@@ -93,9 +103,11 @@ async fn measure<C: Client>(server: &Server, clients: Vec<C>, duration: Duration
     #[expect(clippy::cast_precision_loss, reason = "both numbers are far below 2^52")]
     let cpu_us = cpu as f64 / outcome.latencies.len().max(1) as f64;
     let round = Round {
+        answers: u64::try_from(outcome.latencies.len()).unwrap_or(u64::MAX),
         per_second: outcome.per_second(),
         p50_ms: outcome.latencies.percentile(50),
         p99_ms: outcome.latencies.percentile(99),
+        p999_ms: outcome.latencies.per_mille(999),
         cpu_us,
         resident_mb: resident_mb.max(server.resident_mb().unwrap_or_default()),
     };
@@ -119,6 +131,20 @@ pub async fn alternate<A: Client, B: Client>(
     Ok(())
 }
 
+/// Any number of servers in turn, A B C A B C.
+pub async fn take_turns<C: Client>(plan: &Plan, sides: &mut [Side<'_, C>]) -> Result<(), String> {
+    for side in &mut *sides {
+        side.load(plan.warm_up).await?;
+    }
+    for _ in 0..plan.rounds {
+        for side in &mut *sides {
+            let round = side.load(plan.round).await?;
+            side.rounds.push(round);
+        }
+    }
+    Ok(())
+}
+
 /// One server alone.
 pub async fn alone<C: Client>(plan: &Plan, side: &mut Side<'_, C>) -> Result<(), String> {
     side.load(plan.warm_up).await?;
@@ -127,6 +153,12 @@ pub async fn alone<C: Client>(plan: &Plan, side: &mut Side<'_, C>) -> Result<(),
         side.rounds.push(round);
     }
     Ok(())
+}
+
+/// By how many milliseconds the other's median answer was later than the floor's: the median of the pairs.
+pub fn added_p50_ms<A, B>(floor: &Side<'_, A>, other: &Side<'_, B>) -> f64 {
+    let pairs: Vec<f64> = floor.rounds.iter().zip(&other.rounds).map(|(f, o)| o.p50_ms - f.p50_ms).collect();
+    median(&pairs)
 }
 
 /// How many times as fast as `floor` the other was: the lowest, the median and the highest of the pairs.

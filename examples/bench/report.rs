@@ -19,10 +19,15 @@ impl Latencies {
 
     /// The time within which `percent` of the answers came, in milliseconds.
     pub fn percentile(&mut self, percent: usize) -> f64 {
+        self.per_mille(percent * 10)
+    }
+
+    /// The same, in thousandths.
+    pub fn per_mille(&mut self, share: usize) -> f64 {
         if self.0.is_empty() {
             return f64::NAN;
         }
-        let at = (self.0.len() * percent / 100).min(self.0.len() - 1);
+        let at = (self.0.len() * share / 1000).min(self.0.len() - 1);
         f64::from(*self.0.select_nth_unstable(at).1) / 1000.0
     }
 }
@@ -45,6 +50,7 @@ pub struct Row {
     pub per_second: Option<f64>,
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
+    pub p999_ms: Option<f64>,
     pub cpu_us: Option<f64>,
     pub resident_mb: Option<f64>,
     /// To the other server, pair by pair: the lowest, the median, the highest.
@@ -94,8 +100,8 @@ impl Report {
     pub fn markdown(&self) -> String {
         let mut text = format!("{}\n\n", self.machine);
         text.push_str(
-            "| scenario | requests/s | p50 ms | p99 ms | CPU µs/request | resident MB | ratio to the floor (min–max) | aim |\n\
-             | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n",
+            "| scenario | requests/s | p50 ms | p99 ms | p99.9 ms | CPU µs/request | resident MB | ratio to the floor (min–max) | aim |\n\
+             | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n",
         );
         for row in &self.rows {
             text.push_str(&line(row));
@@ -125,11 +131,12 @@ fn line(row: &Row) -> String {
         .as_ref()
         .map_or(String::new(), |aim| format!("{}: {}", aim.text, if aim.met { "met" } else { "**missed**" }));
     format!(
-        "| {} | {} | {} | {} | {} | {} | {ratio} | {aim} |",
+        "| {} | {} | {} | {} | {} | {} | {} | {ratio} | {aim} |",
         row.what,
         number(row.per_second, usize::from(row.per_second.is_some_and(|rate| rate < 100.0))),
         number(row.p50_ms, 2),
         number(row.p99_ms, 2),
+        number(row.p999_ms, 2),
         number(row.cpu_us, 0),
         number(row.resident_mb, 1),
     )
@@ -141,6 +148,7 @@ fn row_json(row: &Row) -> Value {
         "requests_per_second": row.per_second,
         "p50_ms": row.p50_ms,
         "p99_ms": row.p99_ms,
+        "p99_9_ms": row.p999_ms,
         "cpu_us_per_request": row.cpu_us,
         "resident_mb": row.resident_mb,
         "ratio_to_floor": row.ratio,

@@ -25,9 +25,19 @@ pub struct Server {
 impl Server {
     /// Starts the floor, which says itself where it listens.
     pub fn floor() -> Result<Self, String> {
+        Self::floor_with(&[])
+    }
+
+    /// The floor as a bare proxy before the bank at `url`.
+    pub fn proxy_before(url: &str) -> Result<Self, String> {
+        Self::floor_with(&[url])
+    }
+
+    fn floor_with(arguments: &[&str]) -> Result<Self, String> {
         let path = examples_dir()?.join("floor");
         let mut child = command(&path)
             .arg("127.0.0.1:0")
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| cannot_start(&path, &error))?;

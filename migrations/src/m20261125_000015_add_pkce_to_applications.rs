@@ -19,6 +19,13 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        // A release without it knows neither this grant nor this kind of redirect URI, and refuses rows that hold them.
+        for (column, item) in [("grants", "authorization_code"), ("redirect_uris", "gpt-callback")] {
+            for part in [format!(r#""{item}","#), format!(r#","{item}""#), format!(r#""{item}""#)] {
+                let statement = format!("UPDATE applications SET {column} = REPLACE({column}, '{part}', '')");
+                manager.get_connection().execute_unprepared(&statement).await?;
+            }
+        }
         manager.alter_table(Table::alter().table("applications").drop_column("pkce").take()).await
     }
 }

@@ -145,9 +145,7 @@ impl Inner {
 
     async fn deliver(&self, claim: &Claim) {
         let (write, attempt) = (&claim.write, claim.attempt);
-        // Whoever takes the write over when the lease has run out must not meet this attempt.
-        let limit = self.delivery.policy().lease.mul_f64(0.8);
-        let attempted = match timeout(limit, self.delivery.attempt(claim)).await {
+        let attempted = match timeout(self.delivery.policy().longest_attempt(), self.delivery.attempt(claim)).await {
             Ok(attempted) => attempted,
             Err(elapsed) => self.delivery.postpone(claim, unanswered(elapsed.into())).await,
         };

@@ -55,6 +55,7 @@ impl Background {
                 _ = sweep.tick() => {
                     self.watch_certificate();
                     self.sweep().await;
+                    self.report_queue().await;
                 }
             }
         }
@@ -84,6 +85,19 @@ impl Background {
         match &self.bank {
             Bank::Embedded(bank) => bank.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()),
             Bank::Remote(_) => Ok(0),
+        }
+    }
+
+    /// Says in the log how the queue of writes does, as long as anything in it wants attention.
+    async fn report_queue(&self) {
+        match self.queue.statistics().await {
+            Ok(statistics) if statistics.pending + statistics.failed > 0 => {
+                let oldest_pending_seconds = statistics.oldest_pending_age(self.clock.now()).as_secs();
+                let (pending, dead_letters) = (statistics.pending, statistics.failed);
+                tracing::info!(pending, oldest_pending_seconds, dead_letters, "memories are in the queue of writes");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = %error, "the queue of writes could not be looked at"),
         }
     }
 

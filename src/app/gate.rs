@@ -17,14 +17,14 @@ use crate::adapters::http::{self, AdminServices, ConfirmWrites, DatabaseCheck, H
 use crate::adapters::identity_provider::{OpenIdError, OpenIdProvider};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::adapters::persistence::{
-    CachedApplicationRepository, CachedGrantStore, Database, DatabaseError, SeaOrmGrantStore,
+    CachedApplicationRepository, CachedGrantStore, CachedWriteQueue, Database, DatabaseError, SeaOrmGrantStore,
 };
 use crate::adapters::rate_limiter::InMemoryRateLimiter;
 use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::{Config, IdentityProviderConfig};
 use crate::domain::applications::ApplicationRepository;
 use crate::domain::limits::{FailurePolicy, FailureThrottle};
-use crate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService, StaleSearches};
+use crate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService, StaleSearches, WriteQueue};
 use crate::domain::oauth::{
     AccessGuard, AuthorizationService, ClientAuthenticator, GrantStore, KeyError, TokenIssuer, TokenPorts,
     TokenService, VaultError,
@@ -144,7 +144,7 @@ impl Gate {
         let (clock, database) = (Arc::clone(&backend.clock), backend.database.clone());
         let grants: Arc<dyn GrantStore> =
             Arc::new(CachedGrantStore::new(Arc::new(SeaOrmGrantStore::new(database)), Arc::clone(&clock)));
-        let queue = backend.queue();
+        let queue = remembering_queue(config, &backend);
         let delivery = Arc::new(Delivery::new(
             options.bank.unwrap_or_else(|| backend.bank()),
             Arc::clone(&queue),
@@ -162,12 +162,12 @@ impl Gate {
             grants: Arc::clone(&grants),
             authorizations: Arc::clone(&backend.authorizations),
             sessions: Arc::clone(&backend.sessions),
-            queue,
+            queue: Arc::clone(&queue),
             audit: Arc::clone(&backend.audit),
             audit_retention: config.audit_retention,
             bank: backend.bank.clone(),
             tls: tls.clone(),
-            clock,
+            clock: Arc::clone(&clock),
         });
         let memories = MemoryService::new(
             delivery,
@@ -188,7 +188,7 @@ impl Gate {
         let metrics = Arc::clone(&services.metrics);
         let mut metrics: Vec<Box<dyn Fn() -> String + Send + Sync>> = vec![Box::new(move || metrics.render())];
         metrics.extend(backend.bank.metrics());
-        let admin = AdminServices { metrics, breaker: backend.bank.breaker() };
+        let admin = AdminServices { metrics, queue, clock, breaker: backend.bank.breaker() };
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = vec![
@@ -262,6 +262,12 @@ impl DatabaseCheck for Ping {
     async fn check(&self) -> Result<(), StorageError> {
         self.0.ping().await
     }
+}
+
+/// Instances that share PostgreSQL ask it each time, so that a search at one finds what another has just accepted.
+fn remembering_queue(config: &Config, backend: &Backend) -> Arc<dyn WriteQueue> {
+    let queue = backend.queue();
+    if config.uses_postgres() { queue } else { Arc::new(CachedWriteQueue::new(queue, Arc::clone(&backend.clock))) }
 }
 
 fn delivery_policy(config: &Config) -> DeliveryPolicy {

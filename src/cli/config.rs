@@ -52,14 +52,17 @@ impl ConfigCommand {
     }
 }
 
-/// Of a URL all but the password is shown, of any other secret nothing.
+/// Of a database's URL all but the password is shown, of any other secret nothing.
 fn redact(value: &str) -> String {
     if value.is_empty() {
         return String::new();
     }
     let Ok(mut url) = url::Url::parse(value) else { return "[redacted]".to_owned() };
-    if url.scheme() == "sqlite" {
-        return value.to_owned();
+    match url.scheme() {
+        "sqlite" => return value.to_owned(),
+        "postgres" | "postgresql" => {}
+        // Many a secret reads as a URL: whatever has a colon after some letters.
+        _ => return "[redacted]".to_owned(),
     }
     if url.password().is_some() && url.set_password(Some("redacted")).is_err() {
         return "[redacted]".to_owned();
@@ -69,4 +72,24 @@ fn redact(value: &str) -> String {
         url.set_query(None);
     }
     url.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redact;
+
+    #[test]
+    fn nothing_but_the_url_of_a_database_is_shown() {
+        for (value, shown) in [
+            ("", ""),
+            ("hunter2", "[redacted]"),
+            ("client:hunter2", "[redacted]"),
+            ("https://hunter2", "[redacted]"),
+            ("sqlite://memgate.db?mode=rwc", "sqlite://memgate.db?mode=rwc"),
+            ("postgres://me:hunter2@db/memgate", "postgres://me:redacted@db/memgate"),
+            ("postgresql://db/memgate?user=me&password=hunter2", "postgresql://db/memgate"),
+        ] {
+            assert_eq!(redact(value), shown);
+        }
+    }
 }

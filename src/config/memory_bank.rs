@@ -6,7 +6,9 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{ConfigError, Parser};
-use crate::adapters::memory_bank::remote::{AuthScheme, BankKind, BreakerConfig, RemoteBankConfig, ResilienceConfig};
+use crate::adapters::memory_bank::remote::{
+    AuthScheme, BankKind, BreakerConfig, HedgeAfter, RemoteBankConfig, ResilienceConfig,
+};
 
 /// Which memory service stands behind the gate.
 #[derive(Clone, Debug)]
@@ -61,10 +63,9 @@ fn resilience(v: &Parser<'_>) -> Result<ResilienceConfig, ConfigError> {
         retry_percent: v.number("memory_bank_retry_percent", 0, 100)?,
         retry_floor: v.number("memory_bank_retry_floor", 0, 1_000_000)?,
         retry_savings: v.number("memory_bank_retry_savings", 0, 1_000_000)?,
-        hedge_after: match v.text("memory_bank_hedge_after") {
-            "" => None,
-            _ => Some(v.time("memory_bank_hedge_after", MILLISECOND, DAY)?),
-        },
+        hedge_after: v.required("memory_bank_hedge_after", |text| {
+            text.parse::<HedgeAfter>().map_err(|error| error.problem().to_owned())
+        })?,
         breaker: BreakerConfig {
             window: v.time("memory_bank_breaker_window", MILLISECOND, DAY)?,
             calls: v.number("memory_bank_breaker_calls", 2, 10_000)?,

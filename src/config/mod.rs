@@ -19,6 +19,7 @@ pub use self::memory_bank::MemoryBankConfig;
 pub use self::settings::{SETTINGS, Setting};
 pub use self::source::{Source, Values};
 use crate::domain::applications::RequestsPerMinute;
+use crate::domain::memories::DeliveryPolicy;
 use crate::domain::oauth::{KeyAlgorithm, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, MasterKey};
 use crate::domain::validation::InvalidValue;
 
@@ -165,7 +166,7 @@ impl Config {
     pub fn from_values(values: &Values) -> Result<Self, ConfigError> {
         let v = Parser(values);
         let day = Duration::from_hours(24);
-        Ok(Self {
+        let config = Self {
             listen: v.parse("listen", "must be an address and a port, such as 127.0.0.1:8080")?,
             public_url: v.optional("public_url", parse_public_url)?,
             tls: tls_files(&v)?,
@@ -233,6 +234,26 @@ impl Config {
                 "json" => Ok(LogFormat::Json),
                 _ => Err("must be pretty or json".to_owned()),
             })?,
+        };
+        config.check_lease()?;
+        Ok(config)
+    }
+
+    /// Whoever takes over the write of an instance that died must not meet a call of that instance.
+    fn check_lease(&self) -> Result<(), ConfigError> {
+        let MemoryBankConfig::Remote(bank) = &self.memory_bank else { return Ok(()) };
+        let deadline = bank.resilience.deadline;
+        let policy = DeliveryPolicy { lease: self.queue_lease, ..DeliveryPolicy::default() };
+        if policy.longest_attempt() > deadline {
+            return Ok(());
+        }
+        let (lease, deadline) = (humantime::format_duration(self.queue_lease), humantime::format_duration(deadline));
+        Err(ConfigError::Invalid {
+            name: "MEMGATE_QUEUE_LEASE".to_owned(),
+            problem: format!(
+                "is {lease}, but four fifths of it must be longer than MEMGATE_MEMORY_BANK_DEADLINE, which is {deadline}: \
+                 a delivery must end before another instance takes it over"
+            ),
         })
     }
 

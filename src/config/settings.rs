@@ -138,8 +138,8 @@ pub const SETTINGS: &[Setting] = &[
     setting("memory_bank_retry_savings", "100", "How many retries can be saved up in good times."),
     setting(
         "memory_bank_hedge_after",
-        "",
-        "After how long a read without an answer is sent a second time, within the retry budget; by default never.",
+        "auto",
+        "After how long a read without an answer is sent a second time, within the retry budget: auto (what all but one of twenty answers take), a duration such as 200ms, or off.",
     ),
     setting("memory_bank_max_concurrent", "64", "How many reads, and how many writes, are under way at a time."),
     setting("memory_bank_max_waiting", "256", "How many more of each may wait for their turn."),

@@ -97,6 +97,21 @@ fn https_needs_a_certificate_and_its_key() {
 }
 
 #[test]
+fn a_lease_that_a_call_to_the_bank_could_outlive_is_refused_with_both_names() {
+    let remote = |more: &[(&str, &str)]| {
+        let bank = [("MEMGATE_MEMORY_BANK_KIND", "mem0-oss"), ("MEMGATE_MEMORY_BANK_URL", "http://127.0.0.1:8888")];
+        config(&[&bank, more].concat())
+    };
+    let error = remote(&[("MEMGATE_QUEUE_LEASE", "25s")]).unwrap_err().to_string();
+    assert!(error.starts_with("MEMGATE_QUEUE_LEASE is 25s"), "{error}");
+    assert!(error.contains("MEMGATE_MEMORY_BANK_DEADLINE, which is 20s"), "{error}");
+    assert!(remote(&[("MEMGATE_QUEUE_LEASE", "26s")]).is_ok());
+    assert!(remote(&[("MEMGATE_MEMORY_BANK_DEADLINE", "44s"), ("MEMGATE_QUEUE_LEASE", "55s")]).is_err());
+    assert!(remote(&[("MEMGATE_MEMORY_BANK_DEADLINE", "44s")]).is_ok(), "the default is long enough for any deadline");
+    assert!(config(&[("MEMGATE_QUEUE_LEASE", "1s")]).is_ok(), "the embedded bank has no calls that could outlive it");
+}
+
+#[test]
 fn the_environment_goes_before_the_file_and_the_file_before_the_default() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("memgate.toml");

@@ -8,6 +8,7 @@ mod bearer;
 mod clients;
 mod codes;
 mod endpoints;
+mod instances;
 mod jwt;
 mod refresh;
 mod requests;
@@ -79,6 +80,8 @@ on_both_databases! {
     clients::line_36_two_secrets_overlap_and_a_removed_one_is_refused,
     clients::line_37_disabling_and_losing_a_permission_act_on_live_tokens,
     bearer::line_38_a_token_is_good_until_its_second_and_not_after,
+    instances::what_one_instance_does_acts_on_the_other_within_two_seconds,
+    instances::of_refreshes_at_two_instances_one_successor_lives,
     bad_input::control_characters_are_refused_in_every_parameter,
     bad_input::a_scope_is_divided_by_spaces_and_by_nothing_else,
     bad_input::input_of_absurd_size_is_refused_and_the_next_request_answered,

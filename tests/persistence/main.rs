@@ -9,6 +9,7 @@ mod grants;
 mod migrations;
 #[path = "../support/postgres.rs"]
 mod postgres;
+mod remembered_queue;
 mod rows;
 
 use std::any::Any;

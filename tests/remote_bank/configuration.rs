@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memgate::adapters::memory_bank::remote::{
-    AuthScheme, BankKind, RemoteBankConfig, RemoteBankError, RemoteMemoryBank,
+    AuthScheme, BankKind, HedgeAfter, RemoteBankConfig, RemoteBankError, RemoteMemoryBank,
 };
 use memgate_domain::testing::{FixedClock, SeededEntropy};
 
@@ -64,6 +64,16 @@ fn kinds_and_schemes_are_read_by_their_names() {
         assert_eq!(text.parse(), Ok(scheme));
     }
     assert!("Basic".parse::<AuthScheme>().is_err());
+    for (text, after) in [
+        ("off", HedgeAfter::Never),
+        ("auto", HedgeAfter::Learned),
+        ("200ms", HedgeAfter::Fixed(Duration::from_millis(200))),
+    ] {
+        assert_eq!(text.parse(), Ok(after));
+    }
+    for text in ["", "soon", "0s"] {
+        assert!(text.parse::<HedgeAfter>().unwrap_err().problem().contains("200ms"), "{text}");
+    }
 }
 
 #[test]

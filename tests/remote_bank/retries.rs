@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memgate::adapters::memory_bank::remote::{
-    Access, BreakerMode, Cause, Operation, Refusal, RemoteBankConfig, RemoteMemoryBank,
+    Access, BreakerMode, Cause, HedgeAfter, Operation, Refusal, RemoteBankConfig, RemoteMemoryBank,
 };
 use memgate::domain::memories::{ListQuery, MemoryBank, MemoryBankError, MemoryChanges};
 use memgate_domain::testing::{content, new_memory, now, scope};
@@ -15,6 +15,7 @@ use super::support::{Played, Step, played, query, search, unavailable};
 
 const BROKEN: Step = Step::Fails(Cause::Broken);
 const WORKS: Step = Step::Status(200);
+const SOON: HedgeAfter = HedgeAfter::Fixed(Duration::from_millis(50));
 
 /// A client whose breakers let everything through.
 fn unbroken(bank: &Arc<Played>, change: impl FnOnce(&mut RemoteBankConfig)) -> Arc<RemoteMemoryBank> {
@@ -23,6 +24,14 @@ fn unbroken(bank: &Arc<Played>, change: impl FnOnce(&mut RemoteBankConfig)) -> A
         client.set_breaker_mode(access, BreakerMode::ForcedClosed);
     }
     client
+}
+
+/// Lets good calls pay for hedges, as far as that goes, and forgets them.
+async fn save_up(client: &RemoteMemoryBank, bank: &Played) {
+    for _ in 0..1_000 {
+        search(client).await.unwrap();
+    }
+    bank.forget();
 }
 
 #[tokio::test(start_paused = true)]
@@ -208,7 +217,8 @@ async fn what_a_proxy_says_in_the_banks_place_is_done_again_and_what_the_bank_sa
 #[tokio::test(start_paused = true)]
 async fn without_hedging_a_slow_read_is_waited_for() {
     let bank = Played::new(WORKS);
-    let client = unbroken(&bank, |_| ());
+    let client = unbroken(&bank, |config| config.resilience.hedge_after = HedgeAfter::Never);
+    save_up(&client, &bank).await;
     bank.script([Step::After(Duration::from_secs(4), json!({"results": []}))]);
     let began = Instant::now();
     search(&client).await.unwrap();
@@ -216,9 +226,28 @@ async fn without_hedging_a_slow_read_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn hedging_learns_from_the_bank_when_it_is_time() {
+    let bank = Played::new(Step::After(Duration::from_millis(30), json!({"results": []})));
+    let client = unbroken(&bank, |_| ());
+    for _ in 0..2_000 {
+        search(&client).await.unwrap();
+    }
+    let hedges = client.metrics().hedges();
+    assert!(hedges <= 2_000 / 10, "{hedges} of 2,000 were hedged though all are alike");
+    bank.script([Step::After(Duration::from_secs(4), json!({"results": []}))]);
+    let began = Instant::now();
+    search(&client).await.unwrap();
+    let took = began.elapsed();
+    assert!(took > Duration::from_millis(50) && took < Duration::from_millis(80), "{took:?}");
+    let shown = client.metrics().to_prometheus();
+    assert!(shown.contains("\nmemgate_bank_hedge_delay_seconds 0.0"), "{shown}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn with_hedging_a_slow_read_is_sent_twice_and_the_first_answer_counts() {
     let bank = Played::new(WORKS);
-    let client = unbroken(&bank, |config| config.resilience.hedge_after = Some(Duration::from_millis(50)));
+    let client = unbroken(&bank, |config| config.resilience.hedge_after = SOON);
+    save_up(&client, &bank).await;
     bank.script([Step::After(Duration::from_secs(4), json!({"results": []}))]);
     let began = Instant::now();
     search(&client).await.unwrap();
@@ -244,9 +273,22 @@ async fn with_hedging_a_slow_read_is_sent_twice_and_the_first_answer_counts() {
 #[tokio::test(start_paused = true)]
 async fn hedges_are_paid_for_by_the_retry_budget() {
     let bank = Played::new(Step::After(Duration::from_secs(1), json!({"results": []})));
-    let client = unbroken(&bank, |config| config.resilience.hedge_after = Some(Duration::from_millis(50)));
+    let client = unbroken(&bank, |config| config.resilience.hedge_after = SOON);
     for _ in 0..100 {
         search(&client).await.unwrap();
     }
-    assert!(bank.count() <= 100 + 10 + 10, "{} of 100", bank.count());
+    assert_eq!(bank.count(), 100 + 10, "a hundred calls pay for ten");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hedges_leave_the_floor_of_the_budget_to_the_retries() {
+    let bank = Played::new(Step::After(Duration::from_secs(1), json!({"results": []})));
+    let client = unbroken(&bank, |config| config.resilience.hedge_after = SOON);
+    for _ in 0..100 {
+        search(&client).await.unwrap();
+    }
+    assert_eq!(client.metrics().budget_left(), 10);
+    bank.script([BROKEN, BROKEN]);
+    search(&client).await.unwrap();
+    assert_eq!(client.metrics().retries(), 2);
 }

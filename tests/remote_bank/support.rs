@@ -86,6 +86,11 @@ impl Played {
         self.sent.lock().unwrap().clone()
     }
 
+    /// Forgets what was sent so far.
+    pub fn forget(&self) {
+        self.sent.lock().unwrap().clear();
+    }
+
     /// The operations that were sent.
     pub fn operations(&self) -> Vec<Operation> {
         self.sent().into_iter().map(|(operation, _)| operation).collect()

@@ -2,6 +2,7 @@
 
 mod attack;
 mod footprint;
+mod remote;
 mod rotation;
 mod search;
 mod speed;
@@ -57,6 +58,12 @@ pub enum Scenario {
     SearchSqlite,
     /// The same on PostgreSQL (skipped where it is not installed)
     SearchPostgres,
+    /// Search before a memory bank of its own: the bank alone, a bare proxy before it, memgate before it
+    RemoteBank,
+    /// The same with 2 % of the bank's answers half a second late, without and with hedging
+    RemoteBankSlow,
+    /// Search while the memory bank is down
+    RemoteBankDown,
 }
 
 impl Scenario {
@@ -82,6 +89,9 @@ impl Scenario {
             Self::Footprint => footprint::footprint(bench, report).await,
             Self::SearchSqlite => search::sqlite(bench, report).await,
             Self::SearchPostgres => search::postgres(bench, report).await,
+            Self::RemoteBank => remote::speed(bench, report).await,
+            Self::RemoteBankSlow => remote::hedging(bench, report).await,
+            Self::RemoteBankDown => remote::down(bench, report).await,
         }
     }
 }

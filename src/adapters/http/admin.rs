@@ -10,6 +10,10 @@ use poem::{EndpointExt as _, IntoResponse as _, Response, Route, get, handler};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::queue_metrics;
+use crate::domain::memories::WriteQueue;
+use crate::domain::system::Clock;
+
 /// The content type of the text format of Prometheus.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -17,6 +21,10 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct AdminServices {
     /// Each renders a part of the metrics.
     pub metrics: Vec<Box<dyn Fn() -> String + Send + Sync>>,
+    /// The writes that wait for the memory bank.
+    pub queue: Arc<dyn WriteQueue>,
+    /// Tells how long they have waited.
+    pub clock: Arc<dyn Clock>,
     /// The breaker of the memory bank, if the bank has one.
     pub breaker: Option<Arc<dyn BreakerSwitch>>,
 }
@@ -83,8 +91,9 @@ pub fn admin_routes(services: AdminServices) -> BoxEndpoint<'static> {
 }
 
 #[handler]
-fn metrics(Data(services): Data<&Arc<AdminServices>>) -> Response {
-    let text: String = services.metrics.iter().map(|render| render()).collect();
+async fn metrics(Data(services): Data<&Arc<AdminServices>>) -> Response {
+    let mut text: String = services.metrics.iter().map(|render| render()).collect();
+    text += &queue_metrics::render(&*services.queue, services.clock.now()).await;
     Response::builder().header(header::CONTENT_TYPE, METRICS_TYPE).body(text)
 }
 

@@ -24,6 +24,7 @@ mod openapi;
 mod pages;
 mod payload;
 mod query;
+mod queue_metrics;
 mod requests;
 mod search;
 mod table;

@@ -48,7 +48,7 @@ impl FromStr for Issuer {
         match url.scheme() {
             "https" => Ok(Self(issuer)),
             "http" if is_plain_loopback(url) => Ok(Self(issuer)),
-            "http" => Err(refuse("must use https; http is for loopback addresses only")),
+            "http" => Err(refuse("must be an https URL; http is for loopback addresses only")),
             _ => Err(refuse(example)),
         }
     }

@@ -122,7 +122,7 @@ impl OpenIdProvider {
         };
         let claims = claims.map_err(|error| failure(error.into()))?;
         let identity = ExternalIdentity::new(claims.issuer(), claims.subject())
-            .map_err(|_| failure(Problem::Untrusted("its subject is longer than a line of 255 characters")))?;
+            .map_err(|_| failure(Problem::Untrusted("its subject is not a line of 1 to 255 characters")))?;
         let verified_email = match claims.email() {
             Some(email) => verified(email, claims.email_verified()),
             None => self.ask_for_email(&client, answer.access_token(), claims.subject()).await?,
@@ -138,7 +138,7 @@ impl OpenIdProvider {
         subject: &SubjectIdentifier,
     ) -> Result<Option<String>, Failure> {
         let failure = |problem| Failure::new(Question::UserInfo, problem);
-        if !token.secret().bytes().all(|b| b.is_ascii_graphic()) {
+        if token.secret().is_empty() || !token.secret().bytes().all(|b| b.is_ascii_graphic()) {
             return Err(failure(Problem::Untrusted("its access token cannot be sent")));
         }
         let Ok(request) = client.user_info(token.clone(), Some(subject.clone())) else { return Ok(None) };

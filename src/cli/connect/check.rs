@@ -43,3 +43,50 @@ fn cause(error: &reqwest::Error) -> String {
     }
     innermost.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use wiremock::matchers::path;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+
+    async fn checked(answer: impl FnOnce(&str) -> ResponseTemplate) -> Result<(), String> {
+        let _already_installed = rustls::crypto::ring::default_provider().install_default();
+        let server = MockServer::start().await;
+        let metadata = path("/.well-known/oauth-authorization-server");
+        Mock::given(metadata).respond_with(answer(&server.uri())).mount(&server).await;
+        reaches_a_gate(&server.uri().parse().unwrap()).await.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_gate_that_knows_itself_by_this_address_is_reached() {
+        let own = |uri: &str| ResponseTemplate::new(200).set_body_json(json!({ "issuer": uri }));
+        assert_eq!(checked(own).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn anything_else_is_said_to_be_something_else_and_what_to_do_about_it() {
+        let json = |value: serde_json::Value| ResponseTemplate::new(200).set_body_json(value);
+        for (answer, expected) in [
+            (json(json!({ "issuer": "https://other.example" })), "its own public URL is another one"),
+            (json(json!({ "hello": 1 })), "not the metadata"),
+            (ResponseTemplate::new(200).set_body_string("<html>"), "not the metadata"),
+            (ResponseTemplate::new(404), "status 404"),
+            // A redirect is not followed: ChatGPT would not send a client's secret along either.
+            (ResponseTemplate::new(301).insert_header("location", "https://other.example"), "status 301"),
+        ] {
+            let error = checked(|_| answer).await.unwrap_err();
+            assert!(error.contains(expected) && error.contains("MEMGATE_PUBLIC_URL="), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_at_which_nobody_answers_is_named_with_its_cause() {
+        let _already_installed = rustls::crypto::ring::default_provider().install_default();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = reaches_a_gate(&format!("http://{free}").parse().unwrap()).await.unwrap_err().to_string();
+        assert!(error.contains("refused") && error.contains("--skip-check"), "{error}");
+    }
+}

@@ -31,6 +31,12 @@ impl DeliveryPolicy {
     /// A bank that asks for more patience is asked again after this all the same.
     const LONGEST_OBEYED: Duration = Duration::from_hours(1);
 
+    /// How long an attempt may take. Whoever takes the write over when the lease has run out must not meet it.
+    #[must_use]
+    pub fn longest_attempt(&self) -> Duration {
+        self.lease * 4 / 5
+    }
+
     /// How long to wait after attempt number `attempt`: full jitter, on top of what the bank itself asks for.
     pub(super) fn wait_after(&self, attempt: u32, asked_for: Option<Duration>, entropy: &dyn Entropy) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);

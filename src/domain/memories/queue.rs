@@ -169,6 +169,14 @@ pub struct QueueStatistics {
     pub oldest_pending: Option<Timestamp>,
 }
 
+impl QueueStatistics {
+    /// For how long the oldest write that is on its way has been waiting at `now`; nothing if none is.
+    #[must_use]
+    pub fn oldest_pending_age(&self, now: Timestamp) -> Duration {
+        self.oldest_pending.map_or(Duration::ZERO, |accepted| now.since(accepted))
+    }
+}
+
 /// Keeps accepted writes until the bank has them. Every method happens entirely or not at all, and what it has done when it
 /// returns survives the end of the process. Any number of instances share one queue. Nothing stays locked between two calls.
 #[cfg_attr(feature = "testing", mockall::automock)]

@@ -39,6 +39,8 @@ impl RequestedScope {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -72,5 +74,21 @@ mod tests {
         assert_eq!(RequestedScope::Exactly(read).within(all), Some(read));
         assert_eq!(RequestedScope::Exactly(all).within(read), None);
         assert_eq!(RequestedScope::Unknown.within(all), None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_asked_for_no_more_is_granted_than_is_held(
+            text in "((memory:(read|write|delete)|[a-z: \\t\\x00é]{0,6})[ ]{0,2}){0,6}",
+            held in prop::sample::subsequence(Permission::ALL.to_vec(), 0..=Permission::ALL.len()),
+        ) {
+            let held: Permissions = held.into_iter().collect();
+            let asked: Vec<&str> = text.split(' ').filter(|token| !token.is_empty()).collect();
+            if let Some(granted) = RequestedScope::parse(Some(&text)).within(held) {
+                prop_assert!(granted.is_subset_of(held));
+                prop_assert!(asked.is_empty() || granted.iter().all(|one| asked.contains(&one.as_str())));
+                prop_assert!(asked.iter().all(|one| granted.iter().any(|granted| granted.as_str() == *one)));
+            }
+        }
     }
 }

@@ -142,7 +142,8 @@ pub trait IdentityProvider: Send + Sync {
     /// Where a browser is sent to sign in.
     ///
     /// # Errors
-    /// [`IdentityError::Unavailable`] if the provider was never reached yet and cannot be reached now.
+    /// [`IdentityError::Unavailable`] if the provider was never reached yet and cannot be reached now, and
+    /// [`IdentityError::Rejected`] if what it says of itself cannot be trusted.
     async fn authorization_url(&self, attempt: &SignInAttempt) -> Result<Url, IdentityError>;
 
     /// Who it was that came back with `code`. The provider's signature, issuer, audience, expiry and nonce have been

@@ -92,6 +92,31 @@ impl FromStr for AuthScheme {
     }
 }
 
+/// After how long a read is sent a second time beside the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HedgeAfter {
+    /// Never.
+    Never,
+    /// After this.
+    Fixed(Duration),
+    /// After what all but one of twenty of the bank's answers take; never before 10 ms.
+    Learned,
+}
+
+impl FromStr for HedgeAfter {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text {
+            "off" => Ok(Self::Never),
+            "auto" => Ok(Self::Learned),
+            _ => humantime::parse_duration(text).ok().filter(|delay| !delay.is_zero()).map(Self::Fixed).ok_or_else(
+                || InvalidValue::new("memory_bank_hedge_after", "must be auto, off, or a duration such as 200ms"),
+            ),
+        }
+    }
+}
+
 /// Where a bank is, how memgate gets in, and how much it puts up with.
 #[derive(Clone, Debug)]
 pub struct RemoteBankConfig {
@@ -186,9 +211,9 @@ pub struct ResilienceConfig {
     pub retry_floor: u32,
     /// How many retries can be saved up in good times. 100.
     pub retry_savings: u32,
-    /// After how long a read without an answer is sent a second time, as long as the retry budget pays for it; the first
-    /// answer counts. `None`, the default, never does: it helps only where a bank is now and then slow, and costs it work.
-    pub hedge_after: Option<Duration>,
+    /// After how long a read without an answer is sent a second time, as long as the retry budget holds more than its floor;
+    /// the first answer counts. Learned by default.
+    pub hedge_after: HedgeAfter,
     /// When no more requests are sent to a bank that is not well.
     pub breaker: BreakerConfig,
     /// How many reads, and how many writes, are under way at a time. 64.
@@ -210,7 +235,7 @@ impl Default for ResilienceConfig {
             retry_percent: 10,
             retry_floor: 10,
             retry_savings: 100,
-            hedge_after: None,
+            hedge_after: HedgeAfter::Learned,
             breaker: BreakerConfig::default(),
             max_concurrent: 64,
             max_waiting: 256,

@@ -92,6 +92,7 @@ pub struct BankMetrics {
     breaker_states: [AtomicU64; Access::ALL.len()],
     budget_left: AtomicU64,
     hedges: AtomicU64,
+    hedge_delay_micros: AtomicU64,
     coalesced: AtomicU64,
 }
 
@@ -127,6 +128,10 @@ impl BankMetrics {
 
     pub(super) fn count_hedge(&self) {
         add(&self.hedges);
+    }
+
+    pub(super) fn set_hedge_delay(&self, delay: Duration) {
+        self.hedge_delay_micros.store(u64::try_from(delay.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     pub(super) fn count_coalesced(&self) {
@@ -222,6 +227,8 @@ impl BankMetrics {
         text.line("retry_budget", &[], self.budget_left());
         text.head("hedges_total", "counter", "Reads sent a second time because the first took its time.");
         text.line("hedges_total", &[], self.hedges());
+        text.head("hedge_delay_seconds", "gauge", "After how long reads are sent a second time; 0 if none is.");
+        text.line("hedge_delay_seconds", &[], seconds(get(&self.hedge_delay_micros)));
         text.head("coalesced_total", "counter", "Searches that shared the answer of an equal one.");
         text.line("coalesced_total", &[], self.coalesced());
         text.head("refusals_total", "counter", "Calls and retries that did not reach the memory bank.");

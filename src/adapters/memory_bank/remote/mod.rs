@@ -20,7 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::warn;
 
-pub use config::{AuthScheme, BankKind, BreakerConfig, RemoteBankConfig, ResilienceConfig};
+pub use config::{AuthScheme, BankKind, BreakerConfig, HedgeAfter, RemoteBankConfig, ResilienceConfig};
 pub use exchange::{Access, Answer, Method, Operation, RawAnswer, Request, Unless};
 pub use failure::{Cause, Failure};
 pub use metrics::{BankMetrics, LeftOut, Refusal};

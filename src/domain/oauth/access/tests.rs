@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::applications::ApplicationChanges;
 use crate::ids::{GrantId, UserId};
@@ -23,6 +25,24 @@ fn the_token_stands_behind_the_scheme() {
         (b"Bearers a", None),
     ] {
         assert_eq!(bearer_token(header), expected, "{}", String::from_utf8_lossy(header));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_header_makes_the_reader_panic_and_what_it_reads_stood_there(header in prop::collection::vec(any::<u8>(), 0..100)) {
+        for header in [header.clone(), [b"Bearer ", &header[..]].concat()] {
+            if let Some(token) = bearer_token(&header) {
+                prop_assert!(header.windows(token.len().max(1)).any(|part| token.is_empty() || part == token.as_bytes()));
+                prop_assert_eq!(token.trim(), token);
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_comes_back_as_it_was(token in "[A-Za-z0-9._~+/=-]{1,100}", scheme in "[Bb][Ee][Aa][Rr][Ee][Rr] ") {
+        let header = format!("{scheme}{token}");
+        prop_assert_eq!(bearer_token(header.as_bytes()), Some(token.as_str()));
     }
 }
 

@@ -17,14 +17,14 @@ pub fn is_id(id: &MemoryId) -> bool {
     uuid::Uuid::try_parse(id.as_str()).is_ok()
 }
 
-/// The body that adds a write. `infer` is off: a memory is kept as it was said, and not what a model makes of it.
-pub fn write(tenant: &Tenant, write: &NewMemory) -> Value {
-    json!({
+/// Adds a write at `path`. `infer` is off: a memory is kept as it was said, and not what a model makes of it.
+pub fn add<'a>(path: impl IntoIterator<Item = &'a str>, tenant: &Tenant, write: &NewMemory) -> Request {
+    Request::new(Operation::Create, Method::Post, path).json(&json!({
         "messages": [{"role": "user", "content": write.content.as_str()}],
         "user_id": tenant.as_str(),
         "metadata": metadata_of_write(tenant, write),
         "infer": false,
-    })
+    }))
 }
 
 /// What is searched for to find a write again: its own text.
@@ -74,11 +74,10 @@ fn read_object(object: &Value) -> Result<Item, Odd> {
 }
 
 /// Reads what became of a write: a list of events, which is the answer itself or its `results`, or one event that goes on.
-/// `event` makes the request that asks for it.
-pub fn read_added(answer: &Answer, event: fn(&str) -> Request) -> Result<Added, Odd> {
+pub fn read_added(answer: &Answer) -> Result<Added, Odd> {
     let body = &answer.body;
     match body["status"].as_str() {
-        Some("PENDING" | "RUNNING") => return working(body, event),
+        Some("PENDING" | "RUNNING") => return working(body),
         Some("FAILED") => return Ok(Added::CouldNot),
         _ => {}
     }
@@ -88,13 +87,13 @@ pub fn read_added(answer: &Answer, event: fn(&str) -> Request) -> Result<Added, 
     };
     match (first["id"].as_str(), first["status"].as_str()) {
         (Some(id), _) => Ok(Added::Kept(id.to_owned())),
-        (None, Some("PENDING" | "RUNNING")) => working(first, event),
+        (None, Some("PENDING" | "RUNNING")) => working(first),
         (None, Some("FAILED")) => Ok(Added::CouldNot),
         (None, _) => Err(Odd("an added memory without `id`")),
     }
 }
 
-fn working(body: &Value, event: fn(&str) -> Request) -> Result<Added, Odd> {
+fn working(body: &Value) -> Result<Added, Odd> {
     // An event calls itself `id`, what speaks of it calls it `event_id`.
     let id = body["event_id"].as_str().or_else(|| body["id"].as_str());
     let id = id.filter(|id| uuid::Uuid::try_parse(id).is_ok()).ok_or(Odd("a pending write without `event_id`"))?;
@@ -102,7 +101,7 @@ fn working(body: &Value, event: fn(&str) -> Request) -> Result<Added, Odd> {
 }
 
 /// What `GET /v1/event/{id}/` asks.
-pub fn event(id: &str) -> Request {
+fn event(id: &str) -> Request {
     Request::new(Operation::Event, Method::Get, ["v1", "event", id, ""])
 }
 

@@ -52,11 +52,11 @@ impl Driver for Mem0Oss {
     }
 
     fn add(&self, tenant: &Tenant, write: &NewMemory) -> Request {
-        Request::new(Operation::Create, Method::Post, ["memories"]).json(&mem0::write(tenant, write))
+        mem0::add(["memories"], tenant, write)
     }
 
     fn read_added(&self, answer: &Answer) -> Result<Added, Odd> {
-        mem0::read_added(answer, mem0::event)
+        mem0::read_added(answer)
     }
 
     /// Equality of one member of the metadata is what every store beneath can filter by.

@@ -43,12 +43,11 @@ impl Driver for Mem0Platform {
     }
 
     fn add(&self, tenant: &Tenant, write: &NewMemory) -> Request {
-        let path = ["v3", "memories", "add", ""];
-        Request::new(Operation::Create, Method::Post, path).json(&mem0::write(tenant, write))
+        mem0::add(["v3", "memories", "add", ""], tenant, write)
     }
 
     fn read_added(&self, answer: &Answer) -> Result<Added, Odd> {
-        mem0::read_added(answer, mem0::event)
+        mem0::read_added(answer)
     }
 
     /// Its filters know no metadata, so the write is searched by its text, which nothing fits as well.

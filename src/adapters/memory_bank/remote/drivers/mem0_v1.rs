@@ -45,12 +45,11 @@ impl Driver for Mem0V1 {
     }
 
     fn add(&self, tenant: &Tenant, write: &NewMemory) -> Request {
-        let path = ["v1", "memories", ""];
-        Request::new(Operation::Create, Method::Post, path).json(&mem0::write(tenant, write))
+        mem0::add(["v1", "memories", ""], tenant, write)
     }
 
     fn read_added(&self, answer: &Answer) -> Result<Added, Odd> {
-        mem0::read_added(answer, mem0::event)
+        mem0::read_added(answer)
     }
 
     /// No filter by metadata is documented, so the write is searched by its text, which nothing fits as well.

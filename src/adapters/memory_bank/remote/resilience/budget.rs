@@ -13,6 +13,7 @@ const RETRY: u64 = 100;
 pub struct RetryBudget {
     saved: AtomicU64,
     per_call: u64,
+    floor: u64,
     most: u64,
 }
 
@@ -23,6 +24,7 @@ impl RetryBudget {
         Self {
             saved: AtomicU64::new(u64::from(config.retry_floor) * RETRY),
             per_call: u64::from(config.retry_percent),
+            floor: u64::from(config.retry_floor) * RETRY,
             most: u64::from(config.retry_savings) * RETRY,
         }
     }
@@ -39,6 +41,13 @@ impl RetryBudget {
     pub fn withdraw(&self, requests: u64) -> bool {
         let cost = requests * RETRY;
         self.saved.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |saved| saved.checked_sub(cost)).is_ok()
+    }
+
+    /// Takes out what one request costs, if the floor is left: what is nice to have must not take what retries live on.
+    #[must_use]
+    pub fn withdraw_spare(&self) -> bool {
+        let spare = |saved: u64| saved.checked_sub(RETRY).filter(|left| *left >= self.floor);
+        self.saved.fetch_update(Ordering::SeqCst, Ordering::SeqCst, spare).is_ok()
     }
 
     /// How many retries are left.

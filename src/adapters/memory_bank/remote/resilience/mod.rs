@@ -28,6 +28,7 @@ use self::breaker::Verdict;
 use self::budget::RetryBudget;
 use self::bulkhead::Bulkhead;
 use self::coalescing::Coalescing;
+use self::hedge::HedgeDelay;
 use self::retries::Retries;
 use super::config::ResilienceConfig;
 use super::exchange::{Access, Answer, Request};
@@ -57,7 +58,7 @@ pub struct Pipeline {
     budget: Arc<RetryBudget>,
     breakers: [Breaker; 2],
     attempt_timeout: Duration,
-    hedge_after: Option<Duration>,
+    hedge_delay: HedgeDelay,
     metrics: Arc<BankMetrics>,
 }
 
@@ -80,7 +81,7 @@ impl Pipeline {
             budget,
             breakers: Access::ALL.map(|access| Breaker::new(access, &config.breaker, Arc::clone(&metrics))),
             attempt_timeout: config.attempt_timeout,
-            hedge_after: config.hedge_after,
+            hedge_delay: HedgeDelay::new(config.hedge_after, config.attempt_timeout),
             metrics,
         }
     }
@@ -122,18 +123,25 @@ impl Pipeline {
     }
 
     async fn hedged(&self, request: Arc<Request>, number: u32, deadline: Deadline) -> Result<Answer, Failure> {
-        let Some(delay) = self.hedge_after.filter(|_| request.operation.access() == Access::Read) else {
+        let Some(delay) = self.hedge_delay.current().filter(|_| request.operation.access() == Access::Read) else {
             return self.attempt(&request, number, deadline).await;
         };
         let may_hedge = || {
-            let is_paid = self.budget.withdraw(1);
+            // A bank that is not well gets no more than its probes.
+            let is_well = self.breaker(Access::Read).state() == BreakerState::Closed;
+            let is_paid = is_well && self.budget.withdraw_spare();
             if is_paid {
                 self.metrics.count_hedge();
             }
             is_paid
         };
         let (first, second) = (self.attempt(&request, number, deadline), self.attempt(&request, number, deadline));
-        hedge::race(delay, first, may_hedge, second).await
+        let (outcome, in_time) = hedge::race(delay, first, may_hedge, second).await;
+        if outcome.is_ok() {
+            self.hedge_delay.learn(in_time);
+            self.metrics.set_hedge_delay(self.hedge_delay.current().unwrap_or_default());
+        }
+        outcome
     }
 
     /// The inner half of the order, for each time that a request is sent.
@@ -165,6 +173,7 @@ impl Pipeline {
         let (status, cause) = (failure.status, failure.cause.as_str());
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let breaker = self.breaker(request.operation.access()).state().as_str();
+        let retry_budget = self.budget.left();
         let bank_request_id = failure.request_id.as_deref();
         if failure.cause == Cause::Misconfigured {
             error!(
@@ -174,6 +183,7 @@ impl Pipeline {
                 cause,
                 duration_ms,
                 breaker,
+                retry_budget,
                 bank_request_id,
                 "the memory bank is not set up correctly: check its URL, kind, key and authentication scheme"
             );
@@ -185,6 +195,7 @@ impl Pipeline {
                 cause,
                 duration_ms,
                 breaker,
+                retry_budget,
                 bank_request_id,
                 "a call to the memory bank failed"
             );

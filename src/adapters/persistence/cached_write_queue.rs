@@ -1,0 +1,119 @@
+//! From memory, whether anything waits for the bank: every search asks, and hardly ever does.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use quick_cache::sync::Cache;
+use uuid::Uuid;
+
+use super::freshness::{Era, Fresh};
+use crate::domain::ids::{ApplicationId, RequestId};
+use crate::domain::memories::{
+    Acceptance, Claim, Lease, Line, Memory, MemoryScope, QueueStatistics, QueuedWrite, TrackedWrite, Undelivered,
+    WriteQueue,
+};
+use crate::domain::system::{Clock, StorageError, Timestamp};
+
+/// Of how many tenants it is remembered, at some hundred bytes each.
+const CAPACITY: usize = 10_000;
+
+/// Remembers for at most one second that nothing of a tenant is [`pending`](WriteQueue::pending); everything else goes to the
+/// queue behind it.
+///
+/// What is accepted through it is pending at once. What another process accepts is, after a second: this is for a database
+/// that one instance has for itself.
+pub struct CachedWriteQueue {
+    inner: Arc<dyn WriteQueue>,
+    nothing_waits: Cache<String, Arc<Fresh<bool>>>,
+    era: Era,
+}
+
+impl CachedWriteQueue {
+    /// Remembers what `inner` says, for as long as `clock` counts a second.
+    pub fn new(inner: Arc<dyn WriteQueue>, clock: Arc<dyn Clock>) -> Self {
+        Self { inner, nothing_waits: Cache::new(CAPACITY), era: Era::new(clock) }
+    }
+
+    /// Everything that is remembered is forgotten when the guard is dropped: after the change, also if its caller went away.
+    fn forget_afterwards(&self) -> ForgetAfterwards<'_> {
+        ForgetAfterwards(&self.era)
+    }
+}
+
+struct ForgetAfterwards<'a>(&'a Era);
+
+impl Drop for ForgetAfterwards<'_> {
+    fn drop(&mut self) {
+        self.0.begin_new();
+    }
+}
+
+#[async_trait]
+impl WriteQueue for CachedWriteQueue {
+    async fn accept(&self, write: &QueuedWrite, line: Line, lease: Lease) -> Result<Acceptance, StorageError> {
+        let _forget = self.forget_afterwards();
+        self.inner.accept(write, line, lease).await
+    }
+
+    async fn claim(&self, now: Timestamp, lease: Lease, limit: u32) -> Result<Vec<Claim>, StorageError> {
+        self.inner.claim(now, lease, limit).await
+    }
+
+    async fn mark_stored(
+        &self,
+        request: RequestId,
+        memory: &Memory,
+        keep_until: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.inner.mark_stored(request, memory, keep_until).await
+    }
+
+    async fn mark_failed(&self, request: RequestId, reason: &str, keep_until: Timestamp) -> Result<(), StorageError> {
+        self.inner.mark_failed(request, reason, keep_until).await
+    }
+
+    async fn reschedule(
+        &self,
+        request: RequestId,
+        lease: Uuid,
+        next_attempt_at: Timestamp,
+        reason: &str,
+    ) -> Result<(), StorageError> {
+        self.inner.reschedule(request, lease, next_attempt_at, reason).await
+    }
+
+    async fn find(&self, application: ApplicationId, request: RequestId) -> Result<Option<TrackedWrite>, StorageError> {
+        self.inner.find(application, request).await
+    }
+
+    async fn pending(&self, scope: &MemoryScope, limit: u32) -> Result<Vec<QueuedWrite>, StorageError> {
+        let Ok(fresh) = self.nothing_waits.get_or_insert_with(&scope.tenant(), || Ok::<_, Infallible>(Arc::default()));
+        let look_up = |_| async { Ok(self.inner.pending(scope, 1).await?.is_empty()) };
+        if fresh.get(&self.era, look_up).await? {
+            return Ok(Vec::new());
+        }
+        self.inner.pending(scope, limit).await
+    }
+
+    async fn list(&self, which: Undelivered, limit: u32) -> Result<Vec<TrackedWrite>, StorageError> {
+        self.inner.list(which, limit).await
+    }
+
+    async fn retry(&self, request: RequestId, now: Timestamp) -> Result<bool, StorageError> {
+        let _forget = self.forget_afterwards();
+        self.inner.retry(request, now).await
+    }
+
+    async fn drop_failed(&self, request: RequestId) -> Result<bool, StorageError> {
+        self.inner.drop_failed(request).await
+    }
+
+    async fn statistics(&self) -> Result<QueueStatistics, StorageError> {
+        self.inner.statistics().await
+    }
+
+    async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
+        self.inner.sweep(now, limit).await
+    }
+}

@@ -1,0 +1,247 @@
+//! People on the command line, what stops when they are shut out, and what is left when they are deleted.
+
+mod support;
+
+use std::path::Path;
+
+use memgate::domain::applications::{GrantType, NewApplication, PkceRule};
+use memgate::domain::people::{Password, Person};
+use serde_json::{Value, json};
+use support::database::TestDatabase;
+use support::gate::{TestApplication, TestGate, new_application};
+use support::process::{fail, run_with_input, succeed, succeed_json};
+use url::Url;
+
+const PASSWORD: &str = "correct horse";
+
+fn create(folder: &Path, login: &str, password: &str) -> Value {
+    let output = run_with_input(folder, &["user", "create", login, "--json"], password);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What a command that is given this input says when it refuses it, which must be with this exit code.
+fn refused(folder: &Path, arguments: &[&str], input: &str, code: i32) -> String {
+    let output = run_with_input(folder, arguments, input);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_person_is_created_listed_disabled_enabled_and_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let created = create(folder, "Marta@Example.com", &format!("{PASSWORD}\n"));
+    assert_eq!(
+        (&created["login"], &created["account"], &created["enabled"]),
+        (&json!("marta@example.com"), &json!("password"), &json!(true))
+    );
+    let id = created["id"].as_str().unwrap();
+    assert_eq!(succeed_json(folder, &["user", "list"]), json!([created]));
+    assert_eq!(succeed_json(folder, &["user", "show", id]), created);
+    assert_eq!(succeed_json(folder, &["user", "disable", "marta@example.com"])["enabled"], false);
+    assert_eq!(succeed_json(folder, &["user", "enable", id])["enabled"], true);
+    let table = succeed(folder, &["user", "list"]);
+    assert!(table.contains("marta@example.com") && table.contains("enabled"), "{table}");
+    let deleted = succeed_json(folder, &["user", "delete", "marta@example.com"]);
+    assert_eq!(deleted, json!({ "id": id, "deleted": true, "memories_deleted": 0 }));
+    assert_eq!(succeed_json(folder, &["user", "list"]), json!([]));
+    assert!(fail(folder, &["user", "show", id], 1).contains("memgate user list"));
+}
+
+#[test]
+fn a_password_is_read_from_standard_input_and_never_shown_or_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for (password, problem) in [
+        ("", "at least 10"),
+        ("short\n", "at least 10"),
+        (&*"x".repeat(257), "at most 256"),
+        (&*"x".repeat(10_000), "at most 256"),
+        ("two lines\nof text", "on one line"),
+    ] {
+        let said = refused(folder, &["user", "create", "marta"], password, 2);
+        assert!(said.contains(problem), "{said}");
+        assert!(!said.contains("two lines"), "{said}");
+    }
+    let created = create(folder, "marta", "correct horse battery staple");
+    assert!(!created.to_string().contains("correct"));
+    let stored: Vec<u8> = ["memgate.db", "memgate.db-wal"]
+        .iter()
+        .flat_map(|name| std::fs::read(folder.join(name)).unwrap_or_default())
+        .collect();
+    let in_file = |text: &[u8]| stored.windows(text.len()).any(|window| window == text);
+    assert!(in_file(b"$2b$04$") && !in_file(b"correct horse"), "only the hash is stored");
+    assert!(refused(folder, &["user", "create", "marta"], PASSWORD, 1).contains("exists already"));
+    assert!(refused(folder, &["user", "create", "mar ta"], PASSWORD, 2).contains("letters, digits"));
+}
+
+#[test]
+fn a_gpt_is_registered_with_everything_that_its_editor_asks_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let arguments =
+        ["connect", "gpt", "--name", "Trip planner", "--skip-check", "--public-url", "https://memory.example.com"];
+    let fields = succeed_json(folder, &arguments);
+    for (name, value) in [
+        ("authentication_type", "OAuth"),
+        ("authorization_url", "https://memory.example.com/auth/authorize"),
+        ("token_url", "https://memory.example.com/auth/token"),
+        ("scope", "memory:read memory:write memory:delete"),
+        ("token_exchange_method", "Default (POST request)"),
+        ("schema_url", "https://memory.example.com/openapi/gpt-actions.json"),
+        ("privacy_policy_url", "https://memory.example.com/privacy"),
+    ] {
+        assert_eq!(fields[name], value, "{name}");
+    }
+    assert!(fields["client_secret"].as_str().unwrap().starts_with("mgs_"));
+    let instructions = fields["instructions"].as_str().unwrap();
+    let document: Value =
+        serde_json::from_str(&succeed(folder, &["openapi", "--gpt-actions", "--public-url", "https://m.example"]))
+            .unwrap();
+    for operation in document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values())
+    {
+        assert!(instructions.contains(operation["operationId"].as_str().unwrap()), "{operation}");
+    }
+    let application = succeed_json(folder, &["app", "show", fields["client_id"].as_str().unwrap()]);
+    assert_eq!(application["grants"], json!(["authorization_code", "refresh_token"]));
+    assert_eq!((&application["redirect_uris"], &application["pkce"]), (&json!(["gpt-callback"]), &json!("optional")));
+
+    let printed = succeed(folder, &[&arguments[..], &["--permission", "memory:read"]].concat());
+    for line in ["Client ID", "Client Secret", "https://memory.example.com/auth/token", "searchMemories"] {
+        assert!(printed.contains(line), "{line}: {printed}");
+    }
+    assert_eq!(succeed_json(folder, &["app", "list"]).as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_public_url_that_chatgpt_would_not_accept_is_refused_before_anything_is_registered() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let gpt = ["connect", "gpt", "--name", "Trip planner"];
+    assert!(fail(folder, &gpt, 2).contains("MEMGATE_PUBLIC_URL"));
+    for url in ["http://memory.example.com", "https://memory.example.com:8443", "https://memory.example.com/gate"] {
+        let said = fail(folder, &[&gpt[..], &["--public-url", url]].concat(), 2);
+        assert!(said.contains("https on port 443"), "{said}");
+    }
+    let nobody = fail(folder, &[&gpt[..], &["--public-url", "https://memgate.invalid"]].concat(), 1);
+    assert!(nobody.contains("does not answer"), "{nobody}");
+    assert_eq!(succeed_json(folder, &["app", "list"]), json!([]));
+}
+
+/// A gate, somebody, and an application that acts for them.
+struct Place {
+    gate: TestGate,
+    person: Person,
+    application: TestApplication,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let gate = TestGate::on(TestDatabase::sqlite()).await;
+        let people = gate.gate().backend().people();
+        let person = people.create("marta".parse().unwrap(), &Password::choose(PASSWORD).unwrap()).await.unwrap();
+        let application = gate.register(authorized()).await;
+        Self { gate, person, application }
+    }
+
+    /// A token of `application` for `person`.
+    async fn token_for(&self, application: &TestApplication, person: &Person) -> String {
+        let mut url = Url::parse("https://x.example").unwrap();
+        url.query_pairs_mut().extend_pairs([
+            ("response_type", "code"),
+            ("client_id", &*application.client_id),
+            ("redirect_uri", "https://app.example/callback"),
+        ]);
+        let authorizations = self.gate.gate().authorizations();
+        let request = authorizations.begin(url.query().unwrap().as_bytes()).await.unwrap();
+        let location = authorizations.approve(&request, person).await.unwrap();
+        let code = location.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+        let parameters =
+            [("grant_type", "authorization_code"), ("code", &*code), ("redirect_uri", "https://app.example/callback")];
+        let answer: Value = self.gate.token_request(application, &parameters).await.json().await.unwrap();
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+
+    async fn found(&self, token: &str) -> Vec<String> {
+        let answer = self.gate.search(token, "Which nuts must Marta not eat?").await;
+        let results = answer["results"].as_array().unwrap();
+        results.iter().map(|result| result["content"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn status(&self, token: &str) -> u16 {
+        self.gate.http.get(self.gate.url("/api/v1/me")).bearer_auth(token).send().await.unwrap().status().as_u16()
+    }
+}
+
+fn authorized() -> NewApplication {
+    NewApplication {
+        grants: GrantType::ALL.into(),
+        redirect_uris: vec!["https://app.example/callback".parse().unwrap()],
+        pkce: PkceRule::Optional,
+        ..new_application()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_people_behind_one_gpt_and_the_gpt_itself_never_see_each_others_memories() {
+    let place = Place::new().await;
+    let people = place.gate.gate().backend().people();
+    let anna = people.create("anna".parse().unwrap(), &Password::choose(PASSWORD).unwrap()).await.unwrap();
+    let marta = place.token_for(&place.application, &place.person).await;
+    let anna = place.token_for(&place.application, &anna).await;
+    let own = place.gate.access_token(&place.application).await;
+    let tokens = [&marta, &anna, &own];
+    for (token, name) in tokens.iter().zip(["Marta", "Anna", "the application"]) {
+        place.gate.remember(token, &format!("Marta must not eat nuts, says {name}.")).await;
+    }
+    for (token, name) in tokens.iter().zip(["Marta", "Anna", "the application"]) {
+        assert_eq!(place.found(token).await, [format!("Marta must not eat nuts, says {name}.")]);
+    }
+    let memory = place.gate.remember(&marta, "Only Marta knows this.").await;
+    for token in [&anna, &own] {
+        let url = place.gate.url(&format!("/api/v1/memories/{}", memory["memory_id"].as_str().unwrap()));
+        let answer = place.gate.http.get(&url).bearer_auth(token).send().await.unwrap();
+        assert_eq!(answer.status(), 404);
+        let answer = place.gate.http.delete(&url).bearer_auth(token).send().await.unwrap();
+        assert_eq!(answer.status(), 404);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_acts_for_somebody_who_is_shut_out_stops_and_stays_stopped() {
+    let place = Place::new().await;
+    let token = place.token_for(&place.application, &place.person).await;
+    let own = place.gate.access_token(&place.application).await;
+    assert_eq!(place.status(&token).await, 200);
+    let people = place.gate.gate().backend().people();
+    people.disable(place.person.id).await.unwrap();
+    // The command line is another process: its stated bound is two seconds.
+    place.gate.advance(std::time::Duration::from_secs(2));
+    assert_eq!(place.status(&token).await, 401);
+    assert_eq!(place.status(&own).await, 200, "the application itself goes on");
+    people.enable(place.person.id).await.unwrap();
+    assert_eq!(place.status(&token).await, 401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deleting_somebody_deletes_what_is_remembered_of_them_and_nothing_else() {
+    let place = Place::new().await;
+    let shared = place.gate.register(authorized()).await;
+    let [first, second] =
+        [place.token_for(&place.application, &place.person).await, place.token_for(&shared, &place.person).await];
+    let own = place.gate.access_token(&place.application).await;
+    for token in [&first, &second, &own] {
+        place.gate.remember(token, "Marta must not eat nuts.").await;
+    }
+    let backend = place.gate.gate().backend();
+    let (people, erasure) = (backend.people(), backend.erasure());
+    people.disable(place.person.id).await.unwrap();
+    let mut erased = 0;
+    for space in people.spaces().await.unwrap() {
+        erased += erasure.erase(place.person.id, &space).await.unwrap();
+    }
+    people.delete(place.person.id).await.unwrap();
+    assert_eq!(erased, 2);
+    assert_eq!(place.found(&own).await, ["Marta must not eat nuts."]);
+}
