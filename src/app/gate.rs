@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use super::backend::{Backend, OpenError, token_policy};
 use super::background::Background;
 use super::listener::Listener;
+use super::privacy::{self, PrivacyError};
 use super::tls::{Tls, TlsError};
 use crate::adapters::courier::{CourierOptions, TokioCourier};
 use crate::adapters::http::{self, AdminServices, ConfirmWrites, DatabaseCheck, HttpMetrics, Services, TrustedProxies};
@@ -67,6 +68,9 @@ pub enum StartError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The privacy policy cannot be used.
+    #[error(transparent)]
+    Privacy(#[from] PrivacyError),
     /// The address is taken or not there.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
@@ -178,7 +182,7 @@ impl Gate {
             None => memories,
         };
         let sign_in = sign_in(config, &backend, &public_url)?;
-        let services = services(config, &backend, &public_url, issuer, grants, memories, sign_in);
+        let services = services(config, &backend, &public_url, issuer, grants, memories, sign_in)?;
 
         let authorizations = services.authorizations.clone();
         let metrics = Arc::clone(&services.metrics);
@@ -306,7 +310,7 @@ fn services(
     grants: Arc<dyn GrantStore>,
     memories: MemoryService,
     sign_in: SignInService,
-) -> Services {
+) -> Result<Services, PrivacyError> {
     let (clock, entropy) = (Arc::clone(&backend.clock), Arc::clone(&backend.entropy));
     let issuer: Arc<dyn TokenIssuer> = issuer;
     let applications: Arc<dyn ApplicationRepository> =
@@ -336,12 +340,13 @@ fn services(
         entropy: Arc::clone(&entropy),
     };
     let tokens = TokenService::new(clients, ports, Arc::clone(&policy));
-    Services {
+    Ok(Services {
         tokens,
         sign_in,
         authorizations,
         guard,
         memories,
+        privacy: privacy::load(config.privacy_file.as_deref())?,
         policy,
         database: Arc::new(Ping(backend.database.clone())),
         clock,
@@ -349,5 +354,5 @@ fn services(
         trusted_proxies: TrustedProxies::new(config.trusted_proxies.clone()),
         metrics: Arc::new(HttpMetrics::default()),
         confirm_writes: if config.gpt_confirm_writes { ConfirmWrites::Always } else { ConfirmWrites::Optional },
-    }
+    })
 }

@@ -7,6 +7,7 @@ mod gate;
 mod import;
 mod listener;
 mod master_key;
+mod privacy;
 mod tls;
 
 pub use backend::{Backend, OpenError};

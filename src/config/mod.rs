@@ -56,6 +56,8 @@ pub struct Config {
     pub key_rotation: Duration,
     /// `key_publish_before`.
     pub key_publish_before: Duration,
+    /// `privacy_file`, where it was given.
+    pub privacy_file: Option<PathBuf>,
     /// `session_ttl`.
     pub session_ttl: Duration,
     /// `oidc_issuer`, where it was given, and what goes with it.
@@ -198,6 +200,7 @@ impl Config {
             })?,
             key_rotation: v.duration("key_rotation", Duration::from_hours(1), 3660 * day)?,
             key_publish_before: v.duration("key_publish_before", Duration::from_mins(5), 30 * day)?,
+            privacy_file: v.optional("privacy_file", |text| Ok(PathBuf::from(text)))?,
             session_ttl: v.duration("session_ttl", Duration::from_mins(5), 30 * day)?,
             identity_provider: identity_provider::parse(&v)?,
             memory_bank: memory_bank::parse(&v)?,

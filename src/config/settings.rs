@@ -75,6 +75,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("token_algorithm", "EdDSA", "What signs access tokens: EdDSA or ES256."),
     setting("key_rotation", "30d", "After how long a signing key is followed by a new one."),
     setting("key_publish_before", "10m", "For how long a new signing key is published before it signs."),
+    setting(
+        "privacy_file",
+        "",
+        "A UTF-8 text file with what /privacy says; by default what memgate can say by itself.",
+    ),
     setting("session_ttl", "12h", "How long a browser stays signed in, 5m to 30d."),
     setting(
         "oidc_issuer",

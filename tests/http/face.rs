@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use memgate::adapters::http::{ConfirmWrites, DatabaseCheck, Services, TrustedProxies, routes};
+use memgate::adapters::http::{ConfirmWrites, DatabaseCheck, PrivacyPolicy, Services, TrustedProxies, routes};
 use memgate::domain::applications::{Application, ClientSecret};
 use memgate::domain::limits::{FailurePolicy, FailureThrottle};
 use memgate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService};
 use memgate::domain::oauth::{
     AccessGuard, AuthorizationPorts, AuthorizationService, ClientAuthenticator, TokenPolicy, TokenPorts, TokenService,
 };
-use memgate::domain::people::{SignInPorts, SignInService};
+use memgate::domain::people::{Admission, ExternalSignIn, SignInPorts, SignInService};
 use memgate::domain::system::{Clock, StorageError};
 use memgate_domain::testing::{
-    FakePasswordHasher, FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer, FixedClock, InMemoryApplicationRepository,
-    InMemoryAuditLog, InMemoryAuthorizationStore, InMemoryGrantStore, InMemoryMemoryBank, InMemoryPersonRepository,
-    InMemorySessionStore, InMemoryWriteQueue, InlineCourier, Outage, SeededEntropy, application_with_secret,
-    database_is_away,
+    FakeIdentityProvider, FakePasswordHasher, FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer, FixedClock,
+    InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore, InMemoryGrantStore,
+    InMemoryMemoryBank, InMemoryPersonRepository, InMemorySessionStore, InMemoryWriteQueue, InlineCourier, Outage,
+    SeededEntropy, application_with_secret, database_is_away,
 };
 use poem::endpoint::BoxEndpoint;
 use poem::http::{HeaderMap, Method, StatusCode};
@@ -38,6 +38,9 @@ pub struct Face {
     pub database: Arc<Database>,
     pub hasher: Arc<FakeSecretHasher>,
     pub issuer: Arc<FakeTokenIssuer>,
+    pub people: Arc<InMemoryPersonRepository>,
+    pub authorizations: Arc<InMemoryAuthorizationStore>,
+    pub provider: Arc<FakeIdentityProvider>,
 }
 
 /// What a face is made of, where a test wants it differently.
@@ -113,9 +116,10 @@ impl Face {
             Arc::clone(&entropy) as _,
             DeliveryPolicy::default(),
         ));
+        let store = Arc::new(InMemoryAuthorizationStore::default());
         let authorization_ports = AuthorizationPorts {
             applications: Arc::clone(&applications) as _,
-            authorizations: Arc::new(InMemoryAuthorizationStore::default()),
+            authorizations: Arc::clone(&store) as _,
             grants: Arc::clone(&grants) as _,
             audit: Arc::clone(&audit) as _,
             clock: Arc::clone(&shared_clock),
@@ -134,16 +138,19 @@ impl Face {
         };
         let sign_in_ports = SignInPorts {
             sessions: Arc::new(InMemorySessionStore::of(&people)),
-            people,
+            people: Arc::clone(&people) as _,
             hasher: Arc::new(FakePasswordHasher::default()),
             audit: Arc::clone(&audit) as _,
             clock: Arc::clone(&shared_clock),
             entropy: Arc::clone(&entropy) as _,
         };
         let sign_in_throttle = Arc::new(FailureThrottle::new(FailurePolicy::default()));
+        let provider = Arc::new(FakeIdentityProvider::default());
+        let admission = Admission { domains: ["example.com".parse().unwrap()].into(), ..Admission::default() };
+        let external = ExternalSignIn { provider: Arc::clone(&provider) as _, admission };
         let services = Services {
             tokens: TokenService::new(clients, token_ports, Arc::clone(&policy)),
-            sign_in: SignInService::new(sign_in_ports, sign_in_throttle, None, Duration::from_hours(12)),
+            sign_in: SignInService::new(sign_in_ports, sign_in_throttle, Some(external), Duration::from_hours(12)),
             authorizations,
             guard: AccessGuard::new(
                 Arc::clone(&issuer) as _,
@@ -160,6 +167,7 @@ impl Face {
                 audit,
                 Arc::clone(&shared_clock),
             ),
+            privacy: PrivacyPolicy::default(),
             policy,
             database: Arc::clone(&database) as _,
             clock: shared_clock,
@@ -169,7 +177,19 @@ impl Face {
             confirm_writes: ConfirmWrites::Always,
         };
         let applications_outage = applications.outage();
-        Self { endpoint: routes(services), application, secret, clock, applications_outage, database, hasher, issuer }
+        Self {
+            endpoint: routes(services),
+            application,
+            secret,
+            clock,
+            applications_outage,
+            database,
+            hasher,
+            issuer,
+            people,
+            authorizations: store,
+            provider,
+        }
     }
 
     pub async fn send(&self, request: Request) -> Answer {

@@ -10,7 +10,7 @@ use poem_openapi::OperationId;
 
 use super::error::{self, ApiError};
 use super::exchange::Exchange;
-use super::{Services, query};
+use super::{Services, pages, query};
 use crate::domain::ids::RequestId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -33,15 +33,15 @@ impl Envelope {
             let error = ApiError::BearerRequest(
                 "tokens and secrets must not be sent in the URL; send a token in the Authorization header",
             );
-            return (None, error::render_api(&error, area == Area::Auth, request_id));
+            return (None, area.render_api(&error, request_id));
         }
         request.set_data(Exchange { services: Arc::clone(&self.services), request_id });
         match self.inner.call(request).await {
             Ok(response) if response.data::<Panicked>().is_some() => {
-                (None, error::render_api(&ApiError::Panicked, area == Area::Auth, request_id))
+                (None, area.render_api(&ApiError::Panicked, request_id))
             }
             Ok(response) => (response.data().copied(), response),
-            Err(error) => (error.data().copied(), error::render(&error, area == Area::Auth, request_id)),
+            Err(error) => (error.data().copied(), area.render(&error, request_id)),
         }
     }
 }
@@ -78,6 +78,8 @@ enum Area {
     Auth,
     /// The memory API.
     Api,
+    /// What people look at.
+    Page,
     /// What everybody may read.
     Other,
 }
@@ -86,9 +88,24 @@ impl Area {
     fn of(path: &str) -> Self {
         let first = path.trim_start_matches('/').split('/').next();
         match first {
+            _ if pages::is_page(path) => Self::Page,
             Some("auth") => Self::Auth,
             Some("api") => Self::Api,
             _ => Self::Other,
+        }
+    }
+
+    fn render(self, error: &poem::Error, request_id: RequestId) -> Response {
+        match self {
+            Self::Page => pages::render(error, request_id),
+            _ => error::render(error, self == Self::Auth, request_id),
+        }
+    }
+
+    fn render_api(self, error: &ApiError, request_id: RequestId) -> Response {
+        match self {
+            Self::Page => pages::render_api(error, request_id),
+            _ => error::render_api(error, self == Self::Auth, request_id),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Everything that can go wrong, and what it is in HTTP. No other file knows the status of an error.
+//! Everything that can go wrong, and what it is in HTTP. Only pages for people (`pages/error.rs`) have statuses of their
+//! own.
 //!
 //! Under `/auth` errors are JSON objects as RFC 6749 §5.2 has them, everywhere else problem documents (RFC 9457) whose
 //! `type` is `urn:memgate:problem:` and a word that stays the same for ever.
@@ -26,7 +27,7 @@ use crate::domain::validation::InvalidValue;
 const PROBLEM_JSON: &str = "application/problem+json";
 const PROBLEM_TYPE: &str = "urn:memgate:problem:";
 /// What a caller is told to wait when nobody knows how long something will be away.
-const SHORT_WAIT: Duration = Duration::from_secs(2);
+pub(super) const SHORT_WAIT: Duration = Duration::from_secs(2);
 
 /// What a caller is told to wait when a queue is full that drains as soon as the memory bank is back.
 const LONG_WAIT: Duration = Duration::from_secs(30);
@@ -269,7 +270,7 @@ fn as_oauth(mut verdict: Verdict) -> Verdict {
 pub(super) fn render(error: &poem::Error, under_auth: bool, request_id: RequestId) -> Response {
     if let Some(RefusedGrant(error)) = error.downcast_ref() {
         let verdict = of_oauth(error);
-        log(&verdict, error, request_id);
+        log(verdict.status, verdict.slug, error, request_id);
         return oauth_response(verdict, error.to_string());
     }
     if let Some(error) = error.downcast_ref() {
@@ -284,7 +285,7 @@ pub(super) fn render(error: &poem::Error, under_auth: bool, request_id: RequestI
         _ => internal(),
     };
     let detail = "the request could not be read; compare it with /openapi.json".to_owned();
-    log(&verdict, error, request_id);
+    log(verdict.status, verdict.slug, error, request_id);
     if under_auth {
         return oauth_response(as_oauth(verdict), detail);
     }
@@ -294,7 +295,7 @@ pub(super) fn render(error: &poem::Error, under_auth: bool, request_id: RequestI
 /// As [`render`].
 pub(super) fn render_api(error: &ApiError, under_auth: bool, request_id: RequestId) -> Response {
     let verdict = Verdict::from(error);
-    log(&verdict, error, request_id);
+    log(verdict.status, verdict.slug, error, request_id);
     if under_auth {
         return oauth_response(as_oauth(verdict), error.to_string());
     }
@@ -315,7 +316,7 @@ fn detail(error: &ApiError) -> String {
 }
 
 /// Rounded up: who waits that long is let through.
-fn whole_seconds(wait: Duration) -> u64 {
+pub(super) fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
@@ -340,12 +341,13 @@ fn oauth_response(verdict: Verdict, description: String) -> Response {
     response
 }
 
-fn log(verdict: &Verdict, error: &dyn Error, request_id: RequestId) {
-    let (status, kind) = (verdict.status.as_u16(), verdict.slug);
-    if verdict.status.is_client_error() {
+/// Logs an error that is answered with `status`.
+pub(super) fn log(status: StatusCode, kind: &'static str, error: &dyn Error, request_id: RequestId) {
+    let (code, status) = (status, status.as_u16());
+    if code.is_client_error() {
         // The text is left out: it may name what a caller made up.
         tracing::debug!(request.id = %request_id, status, kind, "refused a request");
-    } else if matches!(verdict.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::NOT_IMPLEMENTED) {
+    } else if matches!(code, StatusCode::SERVICE_UNAVAILABLE | StatusCode::NOT_IMPLEMENTED) {
         tracing::warn!(request.id = %request_id, status, kind, error = %Chain(error), "could not answer a request now");
     } else {
         tracing::error!(request.id = %request_id, status, kind, error = %Chain(error), "failed to answer a request");

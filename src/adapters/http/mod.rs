@@ -2,7 +2,8 @@
 //!
 //! A request goes through [`envelope`] (request id, panics, headers, the shape of errors) to one of the resources. These
 //! read it ([`payload`], [`query`], [`bearer`], [`client`]), ask a service of the domain, and write the answer ([`dto`]).
-//! Whatever goes wrong becomes an [`error::ApiError`], and only [`error`] knows what that is in HTTP.
+//! Whatever goes wrong becomes an [`error::ApiError`], and only [`error`] knows what that is in HTTP. What people look at,
+//! errors included, is in [`pages`].
 
 mod address;
 mod admin;
@@ -20,6 +21,7 @@ mod memories;
 mod metadata;
 mod metrics;
 mod openapi;
+mod pages;
 mod payload;
 mod query;
 mod queue_metrics;
@@ -39,6 +41,7 @@ pub use admin::{AdminServices, BreakerMode, BreakerOperation, BreakerSwitch, Bre
 pub use health::DatabaseCheck;
 pub use metrics::HttpMetrics;
 pub use openapi::{ConfirmWrites, gpt_actions_document, openapi_document};
+pub use pages::PrivacyPolicy;
 
 use crate::domain::memories::MemoryService;
 use crate::domain::oauth::{AccessGuard, AuthorizationService, TokenPolicy, TokenService};
@@ -63,6 +66,8 @@ pub struct Services {
     pub authorizations: AuthorizationService,
     /// The memory API.
     pub memories: MemoryService,
+    /// What `/privacy` says.
+    pub privacy: PrivacyPolicy,
     /// What tokens say; [`TokenPolicy::issuer`] is the public URL, from which every address in an answer is made.
     pub policy: Arc<TokenPolicy>,
     /// Whether the database answers.
@@ -84,6 +89,7 @@ pub struct Services {
 pub fn routes(services: Services) -> BoxEndpoint<'static> {
     let services = Arc::new(services);
     let routes = table::add_to(Route::new(), openapi::api());
+    let routes = pages::add_to(routes);
     let routes = openapi::add_documents_to(routes, &services.policy.issuer, services.confirm_writes);
     envelope::Envelope::new(routes, services).boxed()
 }

@@ -18,14 +18,14 @@ pub(super) fn add_to(route: Route, api: impl OpenApi) -> Route {
     paths.into_iter().fold(route, |route, (path, methods)| route.at(path, Methods::new(methods)))
 }
 
-/// The operations of one path.
-struct Methods {
+/// What can be done at one path.
+pub(super) struct Methods {
     endpoints: Vec<(Method, BoxEndpoint<'static>)>,
     allow: HeaderValue,
 }
 
 impl Methods {
-    fn new(methods: HashMap<Method, BoxEndpoint<'static>>) -> Self {
+    pub(super) fn new(methods: impl IntoIterator<Item = (Method, BoxEndpoint<'static>)>) -> Self {
         let mut endpoints: Vec<_> = methods.into_iter().collect();
         endpoints.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
         Self { allow: allow(endpoints.iter().map(|(method, _)| method)), endpoints }

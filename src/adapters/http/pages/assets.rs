@@ -1,0 +1,55 @@
+//! The files that the pages load: a stylesheet and an icon. Their names change with what is in them, so browsers may keep
+//! them for ever.
+
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use poem::http::header;
+use poem::{Response, Route};
+use sha2::{Digest, Sha256};
+
+use crate::adapters::http::table::Document;
+
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+static STYLESHEET: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("style", "css", "text/css; charset=utf-8", include_str!("assets/style.css")));
+static ICON: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_str!("assets/icon.svg")));
+
+/// Where the stylesheet is.
+pub(super) fn stylesheet_path() -> &'static str {
+    &STYLESHEET.path
+}
+
+/// Where the icon is.
+pub(super) fn icon_path() -> &'static str {
+    &ICON.path
+}
+
+pub(super) fn add_to(route: Route) -> Route {
+    [&STYLESHEET, &ICON].into_iter().fold(route, |route, asset| route.at(&asset.path, Document(|| asset.response())))
+}
+
+struct Asset {
+    path: String,
+    content_type: &'static str,
+    content: &'static str,
+}
+
+impl Asset {
+    fn new(name: &str, extension: &str, content_type: &'static str, content: &'static str) -> Self {
+        let hash = URL_SAFE_NO_PAD.encode(&Sha256::digest(content)[..12]);
+        Self { path: format!("/assets/{name}-{hash}.{extension}"), content_type, content }
+    }
+
+    fn response(&self) -> Response {
+        Response::builder()
+            .header(header::CONTENT_TYPE, self.content_type)
+            .header(header::CACHE_CONTROL, FOR_EVER)
+            .header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+            .header("cross-origin-resource-policy", "same-origin")
+            .body(self.content)
+    }
+}

@@ -1,0 +1,83 @@
+//! The browser that sent a request, and what it keeps.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use poem::{FromRequest, Request, RequestBody, Response, Result};
+
+use super::cookies::{Cookies, Kept};
+use super::error::PageError;
+use super::return_to::ReturnTo;
+use super::view;
+use crate::adapters::http::Services;
+use crate::adapters::http::exchange::Exchange;
+use crate::domain::people::{SessionToken, SignInAttempt, Visitor};
+
+pub(super) struct Browser<'a> {
+    pub(super) request: &'a Request,
+    pub(super) services: Arc<Services>,
+    pub(super) cookies: Cookies,
+}
+
+impl<'a> FromRequest<'a> for Browser<'a> {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
+        let services = Arc::clone(&Exchange::of(request)?.services);
+        let cookies = Cookies::at(&services.policy.issuer);
+        Ok(Self { request, services, cookies })
+    }
+}
+
+impl Browser<'_> {
+    /// The query string of the request.
+    pub(super) fn query(&self) -> &str {
+        self.request.uri().query().unwrap_or_default()
+    }
+
+    /// The address of the person.
+    pub(super) fn address(&self) -> IpAddr {
+        self.services.trusted_proxies.address_of(self.request)
+    }
+
+    /// The session that the browser claims to have.
+    pub(super) fn session(&self) -> Option<SessionToken> {
+        SessionToken::parse(&self.cookies.read(self.request, Kept::Session)?)
+    }
+
+    /// Who has signed in with this browser.
+    ///
+    /// # Errors
+    /// [`PageError::Unavailable`], [`PageError::Internal`].
+    pub(super) async fn visitor(&self) -> Result<Option<Visitor>, PageError> {
+        match self.cookies.read(self.request, Kept::Session) {
+            Some(cookie) => Ok(self.services.sign_in.recognize(&cookie).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// The attempt to sign in that the browser keeps.
+    pub(super) fn attempt(&self, kept: Kept) -> Option<SignInAttempt> {
+        SignInAttempt::parse(&self.cookies.read(self.request, kept)?)
+    }
+
+    /// Lets in who has just signed in, and sends the browser on. What it kept from before counts no more.
+    ///
+    /// # Errors
+    /// [`PageError::Unavailable`], [`PageError::Internal`].
+    pub(super) async fn let_in(&self, visitor: &Visitor, return_to: &ReturnTo) -> Result<Response, PageError> {
+        if let Some(before) = self.session() {
+            self.services.sign_in.sign_out(&before).await?;
+        }
+        let mut response = view::send_on_to(&return_to.to_string())?;
+        self.forget_attempts(&mut response);
+        let lifetime = visitor.session.expires_at.since(self.services.clock.now());
+        self.cookies.set(&mut response, Kept::Session, visitor.token.expose(), lifetime);
+        Ok(response)
+    }
+
+    /// Lets the browser forget that somebody was about to sign in.
+    pub(super) fn forget_attempts(&self, response: &mut Response) {
+        for kept in [Kept::SignIn, Kept::Provider, Kept::ReturnTo] {
+            self.cookies.clear(response, kept);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! `/account/connections`: what a person has allowed, and how it is taken back.
+
+use askama::Template;
+use poem::http::StatusCode;
+use poem::{Response, handler};
+
+use super::assets;
+use super::browser::Browser;
+use super::error::PageError;
+use super::forms::Form;
+use super::return_to::ReturnTo;
+use super::sign_in::{self, Saying};
+use super::view::{self, Place};
+use super::words::{self, Day, PermissionInWords};
+use crate::domain::ids::ApplicationId;
+use crate::domain::oauth::Connection;
+
+/// The query string by which the page knows that something has just been disconnected.
+const DISCONNECTED: &str = "disconnected";
+/// What stands for the name of an application that has been deleted.
+const DELETED: &str = "An application that is no longer here";
+
+#[derive(Template)]
+#[template(path = "connections.html")]
+struct ConnectionsPage<'a> {
+    account: &'a str,
+    connections: Vec<ConnectionInWords>,
+    disconnected: bool,
+    form_token: &'a str,
+}
+
+struct ConnectionInWords {
+    id: ApplicationId,
+    name: String,
+    initial: String,
+    permissions: Vec<PermissionInWords>,
+    since: Day,
+    until: Day,
+}
+
+impl From<Connection> for ConnectionInWords {
+    fn from(connection: Connection) -> Self {
+        let name = connection.name.as_ref().map_or(DELETED, |name| name.as_str());
+        Self {
+            id: connection.application_id,
+            initial: words::initial(name),
+            name: name.to_owned(),
+            permissions: PermissionInWords::all(connection.scope),
+            since: connection.since.into(),
+            until: connection.until.into(),
+        }
+    }
+}
+
+#[handler]
+pub(super) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
+    let Some(visitor) = browser.visitor().await? else {
+        return sign_in::ask(&browser, &ReturnTo::Connections, None, &Saying::Nothing);
+    };
+    let connections = browser.services.authorizations.connections(visitor.person.id).await?;
+    let form_token = visitor.token.form_token();
+    let page = ConnectionsPage {
+        account: visitor.person.label(),
+        connections: connections.into_iter().map(ConnectionInWords::from).collect(),
+        disconnected: browser.query() == DISCONNECTED,
+        form_token: form_token.as_str(),
+    };
+    view::show(StatusCode::OK, Place::AtHome, &page)
+}
+
+#[handler]
+pub(super) async fn revoke(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
+    let visitor = browser.visitor().await?.filter(|visitor| form.belongs_to(&visitor.token.form_token()));
+    let visitor = visitor.ok_or(PageError::ForeignForm { again: Some(ReturnTo::Connections) })?;
+    let application = form.get("application").parse().map_err(|_| PageError::UnreadableForm)?;
+    browser.services.authorizations.disconnect(visitor.person.id, application).await?;
+    view::send_on_to(&format!("{}?{DISCONNECTED}", ReturnTo::Connections))
+}

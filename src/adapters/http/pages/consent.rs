@@ -1,0 +1,94 @@
+//! `/auth/authorize` and `/auth/consent`: an application asks, and a person answers.
+
+use askama::Template;
+use poem::http::StatusCode;
+use poem::{Response, handler};
+
+use super::assets;
+use super::browser::Browser;
+use super::error::PageError;
+use super::forms::{Form, RawForm};
+use super::return_to::ReturnTo;
+use super::sign_in::{self, Saying};
+use super::view::{self, Place};
+use super::words::{self, PermissionInWords};
+use crate::domain::applications::Permission;
+use crate::domain::oauth::AuthorizationError;
+
+#[derive(Template)]
+#[template(path = "consent.html")]
+struct ConsentPage<'a> {
+    application: &'a str,
+    initial: String,
+    permissions: Vec<PermissionInWords>,
+    account: &'a str,
+    destination: String,
+    form_token: &'a str,
+    return_to: &'a str,
+}
+
+#[handler]
+pub(super) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
+    let query = browser.query();
+    let request = match browser.services.authorizations.begin(query.as_bytes()).await {
+        Ok(request) => request,
+        Err(error) => return refuse(error),
+    };
+    let return_to = ReturnTo::authorization(query).ok_or(PageError::TooLong)?;
+    let Some(visitor) = browser.visitor().await? else {
+        return sign_in::ask(&browser, &return_to, Some(&request), &Saying::Nothing);
+    };
+    let (application, form_token) = (request.application.name.as_str(), visitor.token.form_token());
+    let page = ConsentPage {
+        application,
+        initial: words::initial(application),
+        permissions: PermissionInWords::all(request.scope),
+        account: visitor.person.label(),
+        destination: words::destination(request.redirect_uri()),
+        form_token: form_token.as_str(),
+        return_to: &return_to.to_string(),
+    };
+    view::show(StatusCode::OK, Place::BeforeRedirect(request.redirect_uri()), &page)
+}
+
+/// The same request as a form (RFC 6749 §3.1). It is sent on to come again with GET, since browsers leave the session's
+/// cookie out of a form of another site.
+#[handler]
+pub(super) async fn ask_by_form(form: RawForm) -> Result<Response, PageError> {
+    let again = ReturnTo::authorization(&form.0).ok_or(PageError::TooLong)?;
+    view::send_on_to(&again.to_string())
+}
+
+#[handler]
+pub(super) async fn answer(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
+    let Some(return_to @ ReturnTo::Authorization(_)) = ReturnTo::parse(form.get("return_to")) else {
+        return Err(PageError::UnreadableForm);
+    };
+    let visitor = browser.visitor().await?.filter(|visitor| form.belongs_to(&visitor.token.form_token()));
+    let (Some(visitor), ReturnTo::Authorization(query)) = (visitor, &return_to) else {
+        return Err(PageError::ForeignForm { again: Some(return_to) });
+    };
+    let authorizations = &browser.services.authorizations;
+    let request = match authorizations.begin(query.as_bytes()).await {
+        Ok(request) => request,
+        Err(error) => return refuse(error),
+    };
+    match form.get("decision") {
+        "allow" => match authorizations.approve(&request, &visitor.person).await {
+            Ok(location) => view::send_on_to(location.as_str()),
+            Err(error) => refuse(error),
+        },
+        "deny" => view::send_on_to(authorizations.deny(&request).as_str()),
+        _ => Err(PageError::UnreadableForm),
+    }
+}
+
+/// Tells the application of its mistake, if it is known who that is, and else the person.
+fn refuse(error: AuthorizationError) -> Result<Response, PageError> {
+    match error {
+        AuthorizationError::Refused { location } => view::send_on_to(location.as_str()),
+        AuthorizationError::Untrusted(request) => Err(request.into()),
+        AuthorizationError::TemporarilyUnavailable(error) => Err(PageError::Unavailable(error.into())),
+        AuthorizationError::Internal(error) => Err(PageError::Internal(error)),
+    }
+}

@@ -1,0 +1,219 @@
+//! What a person reads when something went wrong, and what that is in HTTP.
+
+use askama::Template;
+use poem::error::{NotFoundError, ResponseError};
+use poem::http::{HeaderValue, StatusCode, header};
+use poem::{IntoResponse, Response};
+
+use super::return_to::ReturnTo;
+use super::view::{self, Place};
+use super::{assets, words};
+use crate::adapters::http::error::{self, ApiError, SHORT_WAIT};
+use crate::domain::ids::RequestId;
+use crate::domain::oauth::UntrustedRequest;
+use crate::domain::people::SignInError;
+use crate::domain::system::{BoxError, StorageError};
+
+/// Why a page was not shown, or a form not acted upon.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::adapters::http) enum PageError {
+    /// An application's request that cannot be trusted, so that nobody is sent anywhere.
+    #[error(transparent)]
+    Untrusted(#[from] UntrustedRequest),
+    /// An application's request that is too long to be kept.
+    #[error("the request is too long")]
+    TooLong,
+    /// There is no such page.
+    #[error("there is nothing at this path")]
+    NothingHere,
+    /// A form that is too old, or was not sent from the page that it belongs to.
+    #[error("the form does not belong to this browser")]
+    ForeignForm {
+        /// Where to begin again.
+        again: Option<ReturnTo>,
+    },
+    /// A form that cannot be read.
+    #[error("the form could not be read")]
+    UnreadableForm,
+    /// The same may succeed later.
+    #[error("the page cannot be shown now")]
+    Unavailable(#[source] BoxError),
+    /// Something is broken.
+    #[error("the page cannot be shown")]
+    Internal(#[source] BoxError),
+}
+
+impl From<SignInError> for PageError {
+    fn from(error: SignInError) -> Self {
+        match error {
+            SignInError::TemporarilyUnavailable(_) => Self::Unavailable(error.into()),
+            error => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<StorageError> for PageError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Unavailable(_) => Self::Unavailable(error.into()),
+            StorageError::InconsistentRow { .. } => Self::Internal(error.into()),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    title: &'static str,
+    text: &'static str,
+    detail: Option<String>,
+    again: Option<String>,
+    request_id: RequestId,
+}
+
+/// An error as a person sees it.
+struct Verdict {
+    status: StatusCode,
+    /// As the log calls it.
+    kind: &'static str,
+    title: &'static str,
+    text: &'static str,
+}
+
+const NOTHING_HERE: Verdict = Verdict {
+    status: StatusCode::NOT_FOUND,
+    kind: "no-such-page",
+    title: "There is nothing here",
+    text: "The address may be mistyped, or the page may have moved.",
+};
+
+const UNREADABLE: Verdict = Verdict {
+    status: StatusCode::BAD_REQUEST,
+    kind: "unreadable-form",
+    title: "That could not be read",
+    text: "What your browser sent is not what this page expects. Nothing was done. Go back and try again.",
+};
+
+const BROKEN: Verdict = Verdict {
+    status: StatusCode::INTERNAL_SERVER_ERROR,
+    kind: "internal",
+    title: "Something is broken here",
+    text: "This is not your fault, and trying again will hardly help. Whoever runs this service finds the reason in its log.",
+};
+
+const AWAY: Verdict = Verdict {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    kind: "unavailable",
+    title: "Back in a moment",
+    text: "The service is busy or being looked after. Nothing is lost: wait a little, then load this page again.",
+};
+
+impl From<&PageError> for Verdict {
+    fn from(error: &PageError) -> Self {
+        match error {
+            PageError::Untrusted(_) => Self {
+                status: StatusCode::BAD_REQUEST,
+                kind: "untrusted-request",
+                title: "This request cannot be trusted",
+                text: "The application that sent you here made a mistake, or it is not what it claims to be. You were \
+                       not sent back to it, and it was given nothing.",
+            },
+            PageError::ForeignForm { .. } => Self {
+                status: StatusCode::FORBIDDEN,
+                kind: "foreign-form",
+                title: "This page is out of date",
+                text: "It was open for too long, you have signed in or out since, or it was not opened here. \
+                       Nothing was done.",
+            },
+            PageError::TooLong => Self {
+                status: StatusCode::BAD_REQUEST,
+                kind: "request-too-long",
+                title: "This request is too long",
+                text: "The application that sent you here put more into its request than can be passed on. It was given \
+                       nothing.",
+            },
+            PageError::NothingHere => NOTHING_HERE,
+            PageError::UnreadableForm => UNREADABLE,
+            PageError::Unavailable(_) => AWAY,
+            PageError::Internal(_) => BROKEN,
+        }
+    }
+}
+
+impl From<&ApiError> for Verdict {
+    fn from(error: &ApiError) -> Self {
+        match error {
+            ApiError::NoSuchPath => NOTHING_HERE,
+            ApiError::MethodNotAllowed { .. } => Self {
+                status: StatusCode::METHOD_NOT_ALLOWED,
+                kind: "method-not-allowed",
+                title: "This page is not opened like that",
+                text: "It belongs to a form. Go back and use the button there.",
+            },
+            ApiError::TooLarge => Self { status: StatusCode::PAYLOAD_TOO_LARGE, ..UNREADABLE },
+            error => match error.status() {
+                StatusCode::SERVICE_UNAVAILABLE => AWAY,
+                status if status.is_client_error() => UNREADABLE,
+                _ => BROKEN,
+            },
+        }
+    }
+}
+
+/// Turns whatever a page returned as an error into a page, and logs it, once.
+pub(in crate::adapters::http) fn render(error: &poem::Error, request_id: RequestId) -> Response {
+    if let Some(error) = error.downcast_ref::<PageError>() {
+        return answer(Verdict::from(error), error, details(error), request_id);
+    }
+    if let Some(error) = error.downcast_ref() {
+        return render_api(error, request_id);
+    }
+    let verdict = match error.status() {
+        _ if error.is::<NotFoundError>() => NOTHING_HERE,
+        status if status.is_client_error() => Verdict { status, ..UNREADABLE },
+        _ => BROKEN,
+    };
+    answer(verdict, error, Details::default(), request_id)
+}
+
+/// As [`render`].
+pub(in crate::adapters::http) fn render_api(error: &ApiError, request_id: RequestId) -> Response {
+    let mut response = answer(Verdict::from(error), error, Details::default(), request_id);
+    if let ApiError::MethodNotAllowed { allow } = error {
+        response.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    response
+}
+
+/// What an error page says beyond the kind of its error.
+#[derive(Default)]
+struct Details {
+    detail: Option<String>,
+    again: Option<String>,
+}
+
+fn details(error: &PageError) -> Details {
+    match error {
+        PageError::Untrusted(problem) => Details { detail: Some(words::sentence(&problem.to_string())), again: None },
+        PageError::ForeignForm { again: Some(again) } => Details { detail: None, again: Some(again.to_string()) },
+        _ => Details::default(),
+    }
+}
+
+fn answer(verdict: Verdict, error: &dyn std::error::Error, details: Details, request_id: RequestId) -> Response {
+    let Verdict { status, kind, title, text } = verdict;
+    error::log(status, kind, error, request_id);
+    let Details { detail, again } = details;
+    let page = ErrorPage { title, text, detail, again, request_id };
+    let mut response = view::show(status, Place::OnTheWay, &page).unwrap_or_else(|_| status.into_response());
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(SHORT_WAIT.as_secs()));
+    }
+    response
+}
+
+impl ResponseError for PageError {
+    fn status(&self) -> StatusCode {
+        Verdict::from(self).status
+    }
+}

@@ -1,0 +1,76 @@
+//! The pages that a person sees: sign-in, consent, connected applications, privacy, and what went wrong.
+//!
+//! They are made here, need no script, load nothing from elsewhere, and let nobody frame them. A form is acted upon only
+//! if it carries the token that was put into it for this browser, and if the browser does not say that another site sent
+//! it.
+
+mod assets;
+mod browser;
+mod connections;
+mod consent;
+mod cookies;
+mod error;
+mod forms;
+mod privacy;
+mod provider;
+mod return_to;
+mod sign_in;
+mod sign_out;
+mod view;
+mod words;
+
+use poem::http::Method;
+use poem::{EndpointExt, Route};
+
+pub(super) use error::{render, render_api};
+pub use privacy::PrivacyPolicy;
+
+use super::table::Methods;
+
+/// Whether a person looks at what is at `path`, rather than a program.
+pub(super) fn is_page(path: &str) -> bool {
+    let mut parts = path.trim_start_matches('/').split('/');
+    match parts.next() {
+        Some("auth") => {
+            matches!(parts.next(), Some("authorize" | "callback" | "consent" | "sign-in" | "sign-out"))
+        }
+        first => matches!(first, Some("account" | "privacy")),
+    }
+}
+
+/// Adds every page.
+pub(super) fn add_to(route: Route) -> Route {
+    let (get, post) = (Method::GET, Method::POST);
+    assets::add_to(route)
+        .at(
+            "/auth/authorize",
+            Methods::new([(get.clone(), consent::ask.boxed()), (post.clone(), consent::ask_by_form.boxed())]),
+        )
+        .at("/auth/consent", Methods::new([(post.clone(), consent::answer.boxed())]))
+        .at(
+            "/auth/sign-in",
+            Methods::new([(get.clone(), sign_in::show.boxed()), (post.clone(), sign_in::with_password.boxed())]),
+        )
+        .at("/auth/sign-in/provider", Methods::new([(get.clone(), provider::start.boxed())]))
+        .at("/auth/callback", Methods::new([(get.clone(), provider::come_back.boxed())]))
+        .at("/auth/sign-out", Methods::new([(post.clone(), sign_out::sign_out.boxed())]))
+        .at("/account/connections", Methods::new([(get.clone(), connections::show.boxed())]))
+        .at("/account/connections/revoke", Methods::new([(post, connections::revoke.boxed())]))
+        .at("/privacy", Methods::new([(get, privacy::show.boxed())]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_told_from_what_programs_call() {
+        for page in ["/auth/authorize", "/auth/sign-in/provider", "/account/nowhere", "/privacy", "/auth/consent"] {
+            assert!(is_page(page), "{page}");
+        }
+        for other in ["/", "/auth", "/auth/token", "/auth/revoke", "/api/v1/me", "/assets/x", "/accounts", "/privacy-x"]
+        {
+            assert!(!is_page(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! `/auth/sign-in`: who is it?
+
+use askama::Template;
+use poem::http::{HeaderValue, StatusCode, header};
+use poem::{Response, handler};
+use url::form_urlencoded;
+
+use super::browser::Browser;
+use super::cookies::{ATTEMPT_LIFETIME, Kept};
+use super::error::PageError;
+use super::forms::Form;
+use super::return_to::ReturnTo;
+use super::view::{self, Place};
+use super::{assets, words};
+use crate::adapters::http::error::{SHORT_WAIT, whole_seconds};
+use crate::domain::oauth::AuthorizationRequest;
+use crate::domain::people::{IdentityError, SignInError};
+
+/// The query string by which the page knows that somebody has just signed out.
+pub(super) const SIGNED_OUT: &str = "signed-out";
+
+#[derive(Default, Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage<'a> {
+    application: Option<&'a str>,
+    provider: Option<Provider<'a>>,
+    notice: Option<&'static str>,
+    problem: Option<&'a str>,
+    /// Whether the problem is what was typed.
+    wrong: bool,
+    login: &'a str,
+    form_token: &'a str,
+    return_to: &'a str,
+}
+
+struct Provider<'a> {
+    name: &'a str,
+    href: String,
+}
+
+/// What the page says beside its question.
+#[derive(Default)]
+pub(super) enum Saying<'a> {
+    #[default]
+    Nothing,
+    SignedOut,
+    Refused(&'a Refusal, &'a str),
+}
+
+/// Why somebody was not signed in, as it is put to them.
+pub(super) struct Refusal {
+    status: StatusCode,
+    problem: String,
+    /// Whether it is what was typed.
+    wrong: bool,
+    retry_after: Option<u64>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, problem: impl Into<String>) -> Self {
+        Self { status, problem: problem.into(), wrong: false, retry_after: None }
+    }
+
+    /// # Errors
+    /// The [`PageError`] that `error` is if trying again with the same page makes no sense.
+    pub(super) fn of(error: SignInError) -> Result<Self, PageError> {
+        Ok(match error {
+            SignInError::WrongCredentials => {
+                let problem = "The login or the password is not right. Check both and try again.";
+                Self { wrong: true, ..Self::new(StatusCode::FORBIDDEN, problem) }
+            }
+            SignInError::TooManyFailures { retry_after } => {
+                let problem = format!("That was wrong too often. Wait {}, then try again.", words::wait(retry_after));
+                let retry_after = Some(whole_seconds(retry_after));
+                Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, problem) }
+            }
+            SignInError::ForeignAnswer => Self::new(
+                StatusCode::FORBIDDEN,
+                "That sign-in was begun too long ago, or not in this browser. Nobody was signed in. Try again.",
+            ),
+            SignInError::Declined => {
+                Self::new(StatusCode::FORBIDDEN, "You were not signed in. Try again when you like.")
+            }
+            SignInError::NotAdmitted => Self::new(
+                StatusCode::FORBIDDEN,
+                "This account may not be used here. Sign in with another one, or ask whoever runs this service.",
+            ),
+            SignInError::Provider(IdentityError::Unavailable(_)) => Self {
+                retry_after: Some(SHORT_WAIT.as_secs()),
+                ..Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "The service that knows your account does not answer. Try again in a moment.",
+                )
+            },
+            SignInError::Provider(IdentityError::Rejected(_)) => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "The service that knows your account did not confirm who you are. Try again; if that does not help, ask \
+                 whoever runs this service.",
+            ),
+            SignInError::NoProvider => return Err(PageError::NothingHere),
+            error @ (SignInError::TemporarilyUnavailable(_) | SignInError::Internal(_)) => return Err(error.into()),
+        })
+    }
+}
+
+/// Asks who it is. `asking` is the request that somebody has to sign in for.
+///
+/// # Errors
+/// [`PageError::Internal`].
+pub(super) fn ask(
+    browser: &Browser<'_>,
+    return_to: &ReturnTo,
+    asking: Option<&AuthorizationRequest>,
+    saying: &Saying<'_>,
+) -> Result<Response, PageError> {
+    let services = &browser.services;
+    let attempt = browser.attempt(Kept::SignIn).unwrap_or_else(|| services.sign_in.begin());
+    let (return_to, form_token) = (return_to.to_string(), attempt.form_token());
+    let provider = services.sign_in.provider_name().map(|name| Provider { name, href: provider_href(&return_to) });
+    let page = SignInPage {
+        application: asking.map(|request| request.application.name.as_str()),
+        provider,
+        form_token: form_token.as_str(),
+        return_to: &return_to,
+        ..SignInPage::default()
+    };
+    let mut response = match saying {
+        Saying::Nothing => view::show(StatusCode::OK, Place::OnTheWay, &page)?,
+        Saying::SignedOut => {
+            let page = SignInPage { notice: Some("You are signed out."), ..page };
+            view::show(StatusCode::OK, Place::OnTheWay, &page)?
+        }
+        Saying::Refused(refusal, login) => {
+            let page = SignInPage { problem: Some(&refusal.problem), wrong: refusal.wrong, login, ..page };
+            let mut response = view::show(refusal.status, Place::OnTheWay, &page)?;
+            if let Some(seconds) = refusal.retry_after {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            response
+        }
+    };
+    browser.cookies.set(&mut response, Kept::SignIn, attempt.expose(), ATTEMPT_LIFETIME);
+    Ok(response)
+}
+
+fn provider_href(return_to: &str) -> String {
+    let query: String = form_urlencoded::Serializer::new(String::new()).append_pair("return_to", return_to).finish();
+    format!("/auth/sign-in/provider?{query}")
+}
+
+/// Asks again, after `error`.
+///
+/// # Errors
+/// [`PageError`].
+pub(super) async fn ask_again(
+    browser: &Browser<'_>,
+    return_to: &ReturnTo,
+    error: SignInError,
+    login: &str,
+) -> Result<Response, PageError> {
+    let refusal = Refusal::of(error)?;
+    let asking = match return_to {
+        ReturnTo::Authorization(query) => browser.services.authorizations.begin(query.as_bytes()).await.ok(),
+        ReturnTo::Connections => None,
+    };
+    ask(browser, return_to, asking.as_ref(), &Saying::Refused(&refusal, login))
+}
+
+#[handler]
+pub(super) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
+    if browser.visitor().await?.is_some() {
+        return view::send_on_to(&ReturnTo::default().to_string());
+    }
+    let saying = if browser.query() == SIGNED_OUT { Saying::SignedOut } else { Saying::Nothing };
+    ask(&browser, &ReturnTo::default(), None, &saying)
+}
+
+#[handler]
+pub(super) async fn with_password(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
+    let return_to = ReturnTo::parse(form.get("return_to")).unwrap_or_default();
+    let ours = browser.attempt(Kept::SignIn).is_some_and(|attempt| form.belongs_to(&attempt.form_token()));
+    if !ours {
+        return Err(PageError::ForeignForm { again: Some(return_to) });
+    }
+    let login = form.get("login");
+    let signed_in = browser.services.sign_in.with_password(login, form.get("password"), browser.address()).await;
+    match signed_in {
+        Ok(visitor) => browser.let_in(&visitor, &return_to).await,
+        Err(error) => ask_again(&browser, &return_to, error, login).await,
+    }
+}

@@ -1,0 +1,151 @@
+//! What people read instead of identifiers.
+
+use std::time::Duration;
+
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use url::Url;
+
+use crate::domain::applications::{Permission, Permissions};
+use crate::domain::system::Timestamp;
+
+/// A permission, as it is put to a person.
+pub(super) struct PermissionInWords {
+    pub(super) permission: Permission,
+    pub(super) title: &'static str,
+    pub(super) detail: &'static str,
+}
+
+impl PermissionInWords {
+    fn of(permission: Permission) -> Self {
+        let (title, detail) = match permission {
+            Permission::MemoryRead => ("Read your memories", "Find and look at what is kept for you."),
+            Permission::MemoryWrite => ("Store memories", "Keep new ones for you, and correct old ones."),
+            Permission::MemoryDelete => ("Delete memories", "Remove what is kept for you, for good."),
+        };
+        Self { permission, title, detail }
+    }
+
+    /// All of a scope.
+    pub(super) fn all(scope: Permissions) -> Vec<Self> {
+        scope.iter().map(Self::of).collect()
+    }
+}
+
+/// A day, in UTC.
+pub(super) struct Day {
+    /// As programs read it.
+    pub(super) machine: String,
+    /// As people do.
+    pub(super) words: String,
+}
+
+impl From<Timestamp> for Day {
+    fn from(at: Timestamp) -> Self {
+        const MACHINE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
+        const WORDS: &[BorrowedFormatItem<'_>] = format_description!("[day padding:none] [month repr:long] [year]");
+        let format = |description: &[BorrowedFormatItem<'_>]| at.to_utc().format(description).unwrap_or_default();
+        Self { machine: format(MACHINE), words: format(WORDS) }
+    }
+}
+
+/// An error's text as a sentence of its own.
+pub(super) fn sentence(text: &str) -> String {
+    let mut rest = text.chars();
+    rest.next().into_iter().flat_map(char::to_uppercase).chain(rest).chain(['.']).collect()
+}
+
+/// The letter that stands for a name.
+pub(super) fn initial(name: &str) -> String {
+    name.chars().find(|c| c.is_alphanumeric()).map_or_else(|| "·".to_owned(), |c| c.to_uppercase().collect())
+}
+
+/// Where a redirect leads, as a person would say it.
+pub(super) fn destination(redirect_uri: &Url) -> String {
+    let loopback = match redirect_uri.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    match (redirect_uri.scheme(), redirect_uri.host_str(), redirect_uri.port()) {
+        _ if loopback => "a program on this device".to_owned(),
+        ("https" | "http", Some(host), None) => host.to_owned(),
+        ("https" | "http", Some(host), Some(port)) => format!("{host}:{port}"),
+        (scheme, ..) => format!("the app {scheme} on this device"),
+    }
+}
+
+/// A wait, rounded up, so that who waits that long is let through.
+pub(super) fn wait(wait: Duration) -> String {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    match seconds.max(1) {
+        1 => "1 second".to_owned(),
+        seconds @ ..=120 => format!("{seconds} seconds"),
+        seconds => format!("{} minutes", seconds.div_ceil(60)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_permission_has_words_of_its_own() {
+        let words = PermissionInWords::all(Permissions::all());
+        assert_eq!(words.len(), Permission::ALL.len());
+        for (words, permission) in words.iter().zip(Permission::ALL) {
+            assert_eq!(words.permission, permission);
+            assert!(!words.title.contains(':') && words.detail.ends_with('.'));
+        }
+        assert!(PermissionInWords::all(Permissions::default()).is_empty());
+    }
+
+    #[test]
+    fn a_destination_is_the_host_or_this_device() {
+        for (uri, expected) in [
+            ("https://chatgpt.com/aip/g-1/oauth/callback?x=y", "chatgpt.com"),
+            ("https://chatgpt.com:8443/", "chatgpt.com:8443"),
+            ("https://user@evil.example/", "evil.example"),
+            ("https://b\u{fc}cher.example/", "xn--bcher-kva.example"),
+            ("http://127.0.0.1:4711/cb", "a program on this device"),
+            ("http://[::1]:4711/cb", "a program on this device"),
+            ("http://localhost/cb", "a program on this device"),
+            ("com.example.app:/cb", "the app com.example.app on this device"),
+        ] {
+            assert_eq!(destination(&uri.parse().unwrap()), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_written_for_people_and_for_programs() {
+        let day = Day::from(Timestamp::parse("at", "2026-05-08T23:59:59Z").unwrap());
+        assert_eq!((day.machine.as_str(), day.words.as_str()), ("2026-05-08", "8 May 2026"));
+    }
+
+    #[test]
+    fn a_sentence_begins_with_a_capital_letter_and_ends() {
+        assert_eq!(sentence("the form is old"), "The form is old.");
+    }
+
+    #[test]
+    fn the_initial_is_the_first_letter_or_digit() {
+        for (name, expected) in [("test GPT", "T"), ("\"4\"", "4"), ("  ß", "SS"), ("!?", "·"), ("", "·")] {
+            assert_eq!(initial(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up() {
+        for (millis, expected) in [
+            (1, "1 second"),
+            (1_000, "1 second"),
+            (1_001, "2 seconds"),
+            (120_000, "120 seconds"),
+            (120_001, "3 minutes"),
+            (900_000, "15 minutes"),
+        ] {
+            assert_eq!(wait(Duration::from_millis(millis)), expected, "{millis}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What another site, somebody in between, or somebody at the same machine tries.
+
+use super::browser::{Answer, Browser};
+use super::consent::{fields, parameter};
+use super::{CONNECTIONS, PASSWORD, Place};
+
+/// The forms of a browser that has signed in, with everything right but their token.
+fn forms(place: &Place) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
+    vec![
+        ("/auth/consent", vec![("return_to", place.request(&[])), ("decision", "allow".to_owned())]),
+        ("/auth/sign-out", vec![("return_to", CONNECTIONS.to_owned())]),
+        ("/account/connections/revoke", vec![("application", place.application.id.to_string())]),
+    ]
+}
+
+async fn submit(
+    browser: &mut Browser<'_>,
+    form: &(&str, Vec<(&'static str, String)>),
+    token: Option<&str>,
+    headers: &[(&str, &str)],
+) -> Answer {
+    let mut fields: Vec<_> = form.1.iter().map(|(name, value)| (*name, &**value)).collect();
+    fields.extend(token.map(|token| ("form_token", token)));
+    browser.submit_with(form.0, &fields, headers).await
+}
+
+/// That the page refuses the form, and that Marta is still signed in and connected.
+async fn assert_nothing_happened(place: &Place, browser: &mut Browser<'_>, answer: &Answer, access_token: &str) {
+    assert!(answer.assert_page(403).says("Nothing was done."), "{}", answer.page.text());
+    assert_eq!(answer.headers.get_all("set-cookie").iter().count(), 0);
+    let page = browser.get(CONNECTIONS).await.page;
+    assert!(page.says("the memories of marta") && page.says("Trip planner"));
+    place.gate.search(access_token, "anything").await;
+}
+
+#[tokio::test]
+async fn a_form_without_the_token_of_its_own_session_is_refused_and_nothing_happens() {
+    let place = Place::new().await;
+    let (mut browser, access_token) = place.connected().await;
+    let mut other = Browser::of(&place.gate);
+    other.sign_in(CONNECTIONS, "nils", PASSWORD).await;
+    let foreign = other.get(CONNECTIONS).await.page.hidden("form_token");
+    let of_sign_in = Browser::of(&place.gate).get(CONNECTIONS).await.page.hidden("form_token");
+    for form in forms(&place) {
+        for token in [None, Some(""), Some("wrong"), Some(&*foreign), Some(&*of_sign_in)] {
+            let answer = submit(&mut browser, &form, token, &[]).await;
+            assert_nothing_happened(&place, &mut browser, &answer, &access_token).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_another_site_sent_is_refused_even_with_the_right_token() {
+    let place = Place::new().await;
+    let (mut browser, access_token) = place.connected().await;
+    let token = browser.get(CONNECTIONS).await.page.hidden("form_token");
+    for form in forms(&place) {
+        for headers in [
+            [("origin", "https://evil.example")].as_slice(),
+            &[("origin", "https://evil.example"), ("sec-fetch-site", "same-origin")],
+            &[("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "same-site")],
+            &[("origin", "null"), ("sec-fetch-site", "cross-site")],
+        ] {
+            let answer = submit(&mut browser, &form, Some(&token), headers).await;
+            assert_nothing_happened(&place, &mut browser, &answer, &access_token).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_form_is_sent_with_an_origin_of_null_since_the_pages_send_no_referrer() {
+    let place = Place::new().await;
+    let (mut browser, page) = place.browser_at_consent("marta").await;
+    let headers = [("origin", "null"), ("sec-fetch-site", "same-origin")];
+    let answer = browser.submit_with("/auth/consent", &fields(&page, "allow"), &headers).await;
+    assert!(parameter(&answer.location(), "code").is_some());
+}
+
+#[tokio::test]
+async fn a_form_that_stood_there_while_somebody_signed_out_is_out_of_date() {
+    let place = Place::new().await;
+    let (mut browser, page) = place.browser_at_consent("marta").await;
+    let token = page.hidden("form_token");
+    browser.submit("/auth/sign-out", &[("form_token", &token)]).await;
+    let answer = browser.submit("/auth/consent", &fields(&page, "allow")).await;
+    assert!(answer.assert_page(403).says("This page is out of date") && answer.page.says("Start again"));
+}
+
+#[tokio::test]
+async fn nobody_is_signed_in_by_the_form_of_another_browser() {
+    let place = Place::new().await;
+    let mut attacker = Browser::of(&place.gate);
+    let token = attacker.get(CONNECTIONS).await.page.hidden("form_token");
+    let fields = [("form_token", &*token), ("login", "nils"), ("password", PASSWORD)];
+    // Without a cookie, with the cookie of an attempt of its own, and with garbage.
+    let (mut without, mut with_own, mut garbled) =
+        (Browser::of(&place.gate), Browser::of(&place.gate), Browser::of(&place.gate));
+    with_own.get(CONNECTIONS).await;
+    garbled.cookies.insert("memgate-sign-in".to_owned(), token.clone());
+    for victim in [&mut without, &mut with_own, &mut garbled] {
+        victim.submit("/auth/sign-in", &fields).await.assert_page(403);
+        assert!(!victim.cookies.contains_key("memgate-session"));
+    }
+    let foreign = [("origin", "https://evil.example")];
+    attacker.submit_with("/auth/sign-in", &fields, &foreign).await.assert_page(403);
+    assert_eq!(attacker.submit("/auth/sign-in", &fields).await.location(), CONNECTIONS);
+}
+
+#[tokio::test]
+async fn a_session_that_was_planted_before_signing_in_is_worth_nothing_after() {
+    let place = Place::new().await;
+    let mut attacker = Browser::of(&place.gate);
+    attacker.sign_in(CONNECTIONS, "nils", PASSWORD).await;
+    let planted = attacker.cookies.clone();
+    let mut victim = Browser::of(&place.gate);
+    victim.get("/auth/sign-in").await;
+    victim.cookies.extend(planted.clone());
+    // The page of somebody who has signed in has no form to sign in with, so the form comes from before.
+    let page = Browser::of(&place.gate).get(CONNECTIONS).await;
+    let attempt = page.header("set-cookie").unwrap().split(['=', ';']).nth(1).unwrap().to_owned();
+    victim.cookies.insert("memgate-sign-in".to_owned(), attempt);
+    let token = page.page.hidden("form_token");
+    let fields = [("form_token", &*token), ("login", "marta"), ("password", PASSWORD)];
+    assert_eq!(victim.submit("/auth/sign-in", &fields).await.location(), CONNECTIONS);
+    assert_ne!(victim.cookies["memgate-session"], planted["memgate-session"]);
+    assert!(victim.get(CONNECTIONS).await.page.says("the memories of marta"));
+    assert!(attacker.get(CONNECTIONS).await.page.says("Sign in"), "the session from before has ended");
+}
+
+#[tokio::test]
+async fn a_session_of_ones_own_making_is_none() {
+    let place = Place::new().await;
+    let mut browser = Browser::of(&place.gate);
+    for value in ["A".repeat(43), String::new(), "é".to_owned(), "x".repeat(5000)] {
+        browser.cookies.insert("memgate-session".to_owned(), value);
+        assert!(browser.get(CONNECTIONS).await.assert_page(200).says("Sign in"));
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_sent_to_another_site_after_signing_in_or_out() {
+    let place = Place::new().await;
+    for elsewhere in [
+        "https://evil.example/",
+        "//evil.example/",
+        "/\\evil.example/",
+        "https://evil.example/auth/authorize?x",
+        "/auth/authorize\r\nLocation: https://evil.example/",
+        "/auth/sign-out",
+        "",
+    ] {
+        let mut browser = Browser::of(&place.gate);
+        let token = browser.get(CONNECTIONS).await.page.hidden("form_token");
+        let fields = [("form_token", &*token), ("return_to", elsewhere), ("login", "marta"), ("password", PASSWORD)];
+        assert_eq!(browser.submit("/auth/sign-in", &fields).await.location(), CONNECTIONS, "{elsewhere:?}");
+        let token = browser.get(CONNECTIONS).await.page.hidden("form_token");
+        let answer = browser.submit("/auth/sign-out", &[("form_token", &token), ("return_to", elsewhere)]).await;
+        assert_eq!(answer.location(), "/auth/sign-in?signed-out", "{elsewhere:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_page_can_be_framed_stored_or_made_to_load_anything() {
+    let place = Place::new().await;
+    let (mut browser, _) = place.connected().await;
+    let mut stranger = Browser::of(&place.gate);
+    let pages = [
+        stranger.get(CONNECTIONS).await,
+        stranger.get(&place.request(&[])).await,
+        stranger.get("/auth/sign-in").await,
+        stranger.get("/auth/authorize").await,
+        stranger.get("/auth/callback?code=a&state=b").await,
+        stranger.get("/account/nowhere").await,
+        stranger.get("/auth/consent").await,
+        stranger.get("/privacy").await,
+        stranger.submit("/auth/sign-in", &[]).await,
+        browser.get(CONNECTIONS).await,
+        browser.get(&place.request(&[])).await,
+    ];
+    for answer in &pages {
+        answer.assert_page(answer.status);
+        assert_eq!(answer.header("x-frame-options"), Some("DENY"));
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        let policy = answer.header("content-security-policy").unwrap();
+        for directive in ["default-src 'none'", "style-src 'self'", "base-uri 'none'", "frame-ancestors 'none'"] {
+            assert!(policy.contains(directive), "{policy}");
+        }
+        assert!(!policy.contains("unsafe") && !policy.contains("script-src"), "{policy}");
+        let may_leave = answer.page.says("Allow Trip planner");
+        assert_eq!(policy.contains("form-action 'self' https:;"), may_leave, "{policy}");
+        assert_eq!(policy.contains("form-action 'self';"), !may_leave, "{policy}");
+    }
+}

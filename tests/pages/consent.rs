@@ -1,0 +1,170 @@
+//! An application asks, and a person answers.
+
+use memgate::domain::applications::{NewApplication, Permission};
+use url::Url;
+
+use super::browser::Browser;
+use super::page::Page;
+use super::{PASSWORD, Place, REDIRECT_URI, of_a_gpt};
+
+/// What the form of the consent page sends.
+pub fn fields(page: &Page, decision: &'static str) -> Vec<(&'static str, &'static str)> {
+    let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+    vec![
+        ("form_token", leak(page.hidden("form_token"))),
+        ("return_to", leak(page.hidden("return_to"))),
+        ("decision", decision),
+    ]
+}
+
+/// A parameter of a redirect.
+pub fn parameter(location: &str, name: &str) -> Option<String> {
+    let url = Url::parse(location).unwrap();
+    url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+}
+
+#[tokio::test]
+async fn the_page_says_who_asks_for_what_for_whom_and_where_it_goes_on() {
+    let place = Place::new().await;
+    let (_, page) = place.browser_at_consent("marta").await;
+    page.assert_sound();
+    for text in [
+        "Allow Trip planner to use your memories?",
+        "Read your memories",
+        "Store memories",
+        "Delete memories",
+        "Signed in as marta",
+        "Not you? Sign out",
+        "Afterwards you go to chatgpt.com.",
+    ] {
+        assert!(page.says(text), "{text}: {}", page.text());
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_asked_for_is_shown() {
+    let place = Place::new().await;
+    let mut browser = Browser::of(&place.gate);
+    let answer = browser.sign_in(&place.request(&[("scope", "memory:read")]), "marta", PASSWORD).await;
+    let page = browser.get(&answer.location()).await.page;
+    assert!(page.says("Read your memories") && !page.says("Store memories") && !page.says("Delete memories"));
+}
+
+#[tokio::test]
+async fn who_allows_it_goes_back_with_a_code_that_becomes_a_token_for_their_own_memories() {
+    let place = Place::new().await;
+    let (_, token) = place.connected().await;
+    let own = place.gate.access_token(&place.application).await;
+    place.gate.remember(&token, "Marta is allergic to hazelnuts.").await;
+    assert_eq!(place.gate.search(&token, "hazelnuts").await["results"].as_array().unwrap().len(), 1);
+    assert_eq!(place.gate.search(&own, "hazelnuts").await["results"].as_array().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn the_answer_goes_where_the_application_asked_with_its_state_and_who_answers() {
+    let place = Place::new().await;
+    for (decision, expected) in [("allow", "code"), ("deny", "error")] {
+        let (mut browser, page) = place.browser_at_consent("marta").await;
+        let location = browser.submit("/auth/consent", &fields(&page, decision)).await.location();
+        assert!(location.starts_with(&format!("{REDIRECT_URI}?")), "{location}");
+        assert_eq!(parameter(&location, "state").as_deref(), Some("a b&c"));
+        assert_eq!(parameter(&location, "iss").as_deref(), Some(place.gate.gate().public_url()));
+        assert!(parameter(&location, expected).is_some(), "{location}");
+        assert_eq!(parameter(&location, "code").is_some(), decision == "allow");
+    }
+}
+
+#[tokio::test]
+async fn who_denies_it_gives_nothing() {
+    let place = Place::new().await;
+    let (mut browser, page) = place.browser_at_consent("marta").await;
+    let location = browser.submit("/auth/consent", &fields(&page, "deny")).await.location();
+    assert_eq!(parameter(&location, "error").as_deref(), Some("access_denied"));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_neither_yes_nor_no_is_no_answer() {
+    let place = Place::new().await;
+    let (mut browser, page) = place.browser_at_consent("marta").await;
+    for decision in ["", "maybe", "ALLOW"] {
+        browser.submit("/auth/consent", &fields(&page, decision)).await.assert_page(400);
+    }
+}
+
+#[tokio::test]
+async fn a_request_as_a_form_comes_again_with_get() {
+    let place = Place::new().await;
+    let request = place.request(&[]);
+    let fields: Vec<_> = url::form_urlencoded::parse(request.split_once('?').unwrap().1.as_bytes()).collect();
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let mut browser = Browser::of(&place.gate);
+    let foreign = [("origin", "https://chatgpt.com"), ("sec-fetch-site", "cross-site")];
+    assert_eq!(browser.submit_with("/auth/authorize", &fields, &foreign).await.location(), request);
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_trusted_is_a_page_and_never_a_redirect() {
+    let place = Place::new().await;
+    let (mut signed_in, page) = place.browser_at_consent("marta").await;
+    for (change, says) in [
+        (("client_id", ""), "does not say which application"),
+        (("client_id", "unknown"), "No application with this client_id"),
+        (("redirect_uri", ""), "does not say where to go"),
+        (("redirect_uri", "https://evil.example/"), "is not registered for this application"),
+        (("redirect_uri", "https://chatgpt.com/aip/g-124/oauth/callback"), "is not registered for this application"),
+        (("redirect_uri", "https://chatgpt.com/aip/g-123/oauth/callback/"), "is not registered for this application"),
+        (("redirect_uri", "https://chatgpt.com/aip/g-123/oauth/callback#x"), "is not registered for this application"),
+    ] {
+        let request = place.request(&[change]);
+        for browser in [&mut Browser::of(&place.gate), &mut signed_in] {
+            let answer = browser.get(&request).await;
+            assert!(answer.assert_page(400).says(says), "{change:?}: {}", answer.page.text());
+            assert!(answer.page.says(answer.header("x-request-id").unwrap()));
+        }
+        let mut fields = fields(&page, "allow");
+        fields[1].1 = &request;
+        signed_in.submit("/auth/consent", &fields).await.assert_page(400);
+    }
+    let twice = format!("{}&redirect_uri=https%3A%2F%2Fevil.example%2F", place.request(&[]));
+    signed_in.get(&twice).await.assert_page(400);
+    signed_in.get("/auth/authorize").await.assert_page(400);
+    let long = format!("{}&x={}", place.request(&[]), "x".repeat(8000));
+    signed_in.get(&long).await.assert_page(400);
+}
+
+#[tokio::test]
+async fn every_other_mistake_is_told_to_the_application() {
+    let place = Place::new().await;
+    for (change, error) in [
+        (("response_type", "token"), "unsupported_response_type"),
+        (("response_type", ""), "invalid_request"),
+        (("scope", "memory:everything"), "invalid_scope"),
+        (("code_challenge_method", "plain"), "invalid_request"),
+    ] {
+        let location = Browser::of(&place.gate).get(&place.request(&[change])).await.location();
+        assert!(location.starts_with(REDIRECT_URI), "{location}");
+        assert_eq!(parameter(&location, "error").as_deref(), Some(error));
+        assert_eq!(parameter(&location, "state").as_deref(), Some("a b&c"));
+    }
+}
+
+#[tokio::test]
+async fn an_application_cannot_put_markup_into_the_pages_by_its_name() {
+    let name = r#"<script>alert(1)</script> & "Co" <b onclick='x'>"#;
+    let mut place = Place::new().await;
+    place.application = place
+        .gate
+        .register(NewApplication { permissions: [Permission::MemoryRead].into_iter().collect(), ..of_a_gpt(name) })
+        .await;
+    let asked = Browser::of(&place.gate).get(&place.request(&[])).await;
+    let (mut browser, consent) = place.browser_at_consent("marta").await;
+    let answer = browser.submit("/auth/consent", &fields(&consent, "allow")).await;
+    let code = parameter(&answer.location(), "code").unwrap();
+    let parameters = [("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", REDIRECT_URI)];
+    assert_eq!(place.gate.token_request(&place.application, &parameters).await.status(), 200);
+    let connections = browser.get(super::CONNECTIONS).await.page;
+    for page in [asked.page, consent, connections] {
+        assert!(!page.0.contains("<script") && !page.0.contains("<b "), "{}", page.0);
+        assert!(page.says(name), "{}", page.text());
+    }
+}

@@ -1,0 +1,92 @@
+//! What people see and do with a browser, before a served gate: signing in and out, consent, connected applications; and
+//! what somebody in between, or another site, tries.
+
+#[path = "../support/page.rs"]
+mod page;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod attacks;
+mod browser;
+mod connections;
+mod consent;
+mod signing_in;
+
+use memgate::domain::applications::{GrantType, NewApplication, PkceRule};
+use memgate::domain::people::Password;
+use support::database::TestDatabase;
+use support::gate::{TestApplication, TestGate, new_application};
+
+const PASSWORD: &str = "correct horse battery";
+const REDIRECT_URI: &str = "https://chatgpt.com/aip/g-123/oauth/callback";
+const CONNECTIONS: &str = "/account/connections";
+
+/// A gate that knows Marta and Nils, and one application.
+struct Place {
+    gate: TestGate,
+    application: TestApplication,
+}
+
+impl Place {
+    async fn new() -> Self {
+        Self::configured(&[]).await
+    }
+
+    async fn configured(variables: &[(&str, &str)]) -> Self {
+        let gate = TestGate::configured(TestDatabase::sqlite(), variables).await;
+        let password = Password::choose(PASSWORD).unwrap();
+        for login in ["marta", "nils"] {
+            gate.gate().backend().people().create(login.parse().unwrap(), &password).await.unwrap();
+        }
+        let application = gate.register(of_a_gpt("Trip planner")).await;
+        Self { gate, application }
+    }
+
+    /// The application's request with these changes; an empty value takes a parameter away.
+    fn request(&self, changes: &[(&str, &str)]) -> String {
+        let mut parameters = vec![
+            ("response_type", "code"),
+            ("client_id", &*self.application.client_id),
+            ("redirect_uri", REDIRECT_URI),
+            ("state", "a b&c"),
+        ];
+        for (name, value) in changes {
+            parameters.retain(|(known, _)| known != name);
+            parameters.push((name, value));
+        }
+        parameters.retain(|(_, value)| !value.is_empty());
+        let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        format!("/auth/authorize?{query}")
+    }
+
+    /// Signs in and looks at the application's request.
+    async fn browser_at_consent(&self, login: &str) -> (browser::Browser<'_>, page::Page) {
+        let mut browser = browser::Browser::of(&self.gate);
+        let answer = browser.sign_in(&self.request(&[]), login, PASSWORD).await;
+        let page = browser.get(&answer.location()).await.page;
+        (browser, page)
+    }
+
+    /// Lets Marta allow the application's request and exchanges the code. Returns the access token.
+    async fn connected(&self) -> (browser::Browser<'_>, String) {
+        let (mut browser, page) = self.browser_at_consent("marta").await;
+        let answer = browser.submit("/auth/consent", &consent::fields(&page, "allow")).await;
+        let code = consent::parameter(&answer.location(), "code").unwrap();
+        let parameters = [("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", REDIRECT_URI)];
+        let answer = self.gate.token_request(&self.application, &parameters).await;
+        assert_eq!(answer.status(), 200);
+        let answer: serde_json::Value = answer.json().await.unwrap();
+        (browser, answer["access_token"].as_str().unwrap().to_owned())
+    }
+}
+
+/// An application as `memgate connect gpt` registers it.
+fn of_a_gpt(name: &str) -> NewApplication {
+    NewApplication {
+        name: name.parse().unwrap(),
+        grants: GrantType::ALL.into(),
+        redirect_uris: vec![REDIRECT_URI.parse().unwrap()],
+        pkce: PkceRule::Optional,
+        ..new_application()
+    }
+}
