@@ -201,6 +201,25 @@ async fn a_change_is_checked_against_what_is_there() {
 }
 
 #[tokio::test]
+async fn a_public_application_may_ask_people_and_a_confidential_one_may_be_a_gpt() {
+    let harness = Harness::new();
+    let grants = GrantTypes::from([GrantType::AuthorizationCode, GrantType::RefreshToken]);
+    let public = NewApplication {
+        redirect_uris: vec!["http://127.0.0.1/callback".parse().unwrap()],
+        grants: grants.clone(),
+        ..new_public_application()
+    };
+    assert!(harness.service.register(public).await.unwrap().secret.is_none());
+    let gpt = NewApplication {
+        redirect_uris: vec!["gpt-callback".parse().unwrap()],
+        pkce: PkceRule::Optional,
+        grants,
+        ..new_application()
+    };
+    assert!(harness.service.register(gpt).await.unwrap().secret.is_some());
+}
+
+#[tokio::test]
 async fn a_public_application_cannot_be_given_client_credentials() {
     let harness = Harness::new();
     let id = harness.service.register(new_public_application()).await.unwrap().application.id;
