@@ -43,7 +43,7 @@ async fn the_metadata_names_the_issuer_and_only_endpoints_that_are_there() {
     }
     let methods: Vec<&str> =
         metadata["grant_types_supported"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    assert_eq!(methods, ["client_credentials", "refresh_token"]);
+    assert_eq!(methods, ["client_credentials", "authorization_code", "refresh_token"]);
 
     let resource = face.get("/.well-known/oauth-protected-resource").await.json();
     assert_eq!(resource["resource"], PUBLIC_URL);

@@ -39,7 +39,7 @@ pub struct Face {
     pub hasher: Arc<FakeSecretHasher>,
     pub issuer: Arc<FakeTokenIssuer>,
     pub people: Arc<InMemoryPersonRepository>,
-    pub authorizations: Arc<InMemoryAuthorizationStore>,
+    pub sessions_outage: Outage,
     pub provider: Arc<FakeIdentityProvider>,
 }
 
@@ -116,10 +116,9 @@ impl Face {
             Arc::clone(&entropy) as _,
             DeliveryPolicy::default(),
         ));
-        let store = Arc::new(InMemoryAuthorizationStore::default());
         let authorization_ports = AuthorizationPorts {
             applications: Arc::clone(&applications) as _,
-            authorizations: Arc::clone(&store) as _,
+            authorizations: Arc::new(InMemoryAuthorizationStore::default()),
             grants: Arc::clone(&grants) as _,
             audit: Arc::clone(&audit) as _,
             clock: Arc::clone(&shared_clock),
@@ -136,8 +135,10 @@ impl Face {
             clock: Arc::clone(&shared_clock),
             entropy: Arc::clone(&entropy) as _,
         };
+        let sessions = InMemorySessionStore::of(&people);
+        let sessions_outage = sessions.outage();
         let sign_in_ports = SignInPorts {
-            sessions: Arc::new(InMemorySessionStore::of(&people)),
+            sessions: Arc::new(sessions),
             people: Arc::clone(&people) as _,
             hasher: Arc::new(FakePasswordHasher::default()),
             audit: Arc::clone(&audit) as _,
@@ -187,7 +188,7 @@ impl Face {
             hasher,
             issuer,
             people,
-            authorizations: store,
+            sessions_outage,
             provider,
         }
     }

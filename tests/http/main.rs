@@ -8,4 +8,7 @@ mod face;
 mod failures;
 mod memories;
 mod oauth;
+#[path = "../support/page.rs"]
+mod page;
+mod pages;
 mod values;
