@@ -86,13 +86,13 @@ export class ChatGpt {
   async remember(content) {
     const answer = await this.call('createMemory', { body: { content } });
     assert.equal(answer.status, 201, JSON.stringify(answer.body));
-    return answer.body.memory_id;
+    return answer.body.memory.memory_id;
   }
 
   /// The texts of the memories that are found.
   async search(query) {
     const answer = await this.call('searchMemories', { body: { query } });
     assert.equal(answer.status, 200, JSON.stringify(answer.body));
-    return answer.body.results.map((result) => result.content ?? result.memory?.content);
+    return answer.body.results.map((result) => result.content);
   }
 }
