@@ -1,5 +1,6 @@
 // The program itself, as an operator runs it, in a folder of its own that vanishes with it.
 import { execFile, spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +12,10 @@ export const PASSWORD = 'correct horse battery';
 export const HOST = 'memory.example.com';
 export const CALLBACK = 'https://chatgpt.com/aip/g-1234567890/oauth/callback';
 
-const PROGRAM = process.env.MEMGATE_BIN ?? fileURLToPath(new URL('../../debug/memgate', import.meta.url));
+// Whoever is told to end clears away first.
+process.once('SIGTERM', () => process.exit(143));
+
+const PROGRAM = process.env.TEST_MEMGATE ?? fileURLToPath(new URL('../../debug/memgate', import.meta.url));
 
 export class Gate {
   /// Serves on https, as `https://memory.example.com`, with this certificate.
@@ -46,7 +50,10 @@ export class Gate {
     };
     const server = spawn(PROGRAM, ['serve'], { cwd: folder, env: environment, stdio: ['ignore', 'ignore', 'pipe'] });
     const gate = Object.assign(new Gate(), { environment, folder, log: [], server });
-    process.on('exit', () => server.kill('SIGKILL'));
+    process.on('exit', () => {
+      server.kill('SIGKILL');
+      rmSync(folder, { force: true, recursive: true });
+    });
     gate.ended = new Promise((resolve) => server.on('close', resolve));
     try {
       const { hostname, port } = new URL(`http://${await gate.#address()}`);

@@ -1,5 +1,6 @@
 // All the world there is for the browser and for ChatGPT: the gate, and the sites that a test makes up, on this machine.
 import { execFile } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import https from 'node:https';
 import { tmpdir } from 'node:os';
@@ -15,6 +16,7 @@ export const NEIGHBOUR = 'blog.example.com';
 export class Internet {
   static async create() {
     const folder = await mkdtemp(join(tmpdir(), 'memgate-internet-'));
+    process.on('exit', () => rmSync(folder, { force: true, recursive: true }));
     const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
     await promisify(execFile)('openssl', [
       ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-noenc', '-days', '2'],
@@ -62,8 +64,9 @@ export class Internet {
     if (host !== HOST) throw new Error(`${url} is not the gate's`);
     const target = { host: '127.0.0.1', port: gate.port, servername: host, ca: this.authority };
     const options = { ...target, method, path: pathname + search, headers: { ...headers, host }, agent: false };
+    const signal = AbortSignal.timeout(30_000);
     return new Promise((resolve, reject) => {
-      const request = https.request(options, async (response) => {
+      const request = https.request({ ...options, signal }, async (response) => {
         const chunks = await response.toArray();
         const text = Buffer.concat(chunks).toString();
         const isJson = /json/.test(response.headers['content-type']);
