@@ -42,6 +42,16 @@ real-bank *ARGS:
 oidc-provider *ARGS:
     TEST_OIDC_PROVIDER=$(.ci/install-oidc-provider) REQUIRE_OIDC_PROVIDER=1 cargo test --test identity_provider {{ARGS}}
 
+# the tests with a browser, headless Chromium and what drives it, which this installs; screenshots are in target/browser
+browser:
+    cargo build --bin memgate
+    npm --prefix "$(.ci/install-browser)" --silent test
+
+# renew the pictures of the documentation
+screenshots:
+    cargo build --bin memgate
+    npm --prefix "$(.ci/install-browser)" run --silent screenshots -- "$PWD/docs/images"
+
 # break a memory bank, watch the circuit breaker open, heal it, watch it close (--by-hand to do it yourself)
 breaker-drill *ARGS:
     cargo build --bin memgate --example breaker-drill

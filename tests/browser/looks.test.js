@@ -1,0 +1,103 @@
+// What every page looks like, on a desk and on a phone, in light and dark, and whether everybody can use it.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { allow, headingOf, inspect, openAs, signIn } from './support/browser.js';
+import { ChatGpt } from './support/chatgpt.js';
+import { world } from './support/world.js';
+
+const here = world();
+const connections = () => `${here.gate.url}/account/connections`;
+
+const looks = (name, open) =>
+  test(`${name} is sound in every look`, () =>
+    here.browser.visit(async (page) => {
+      await open(page);
+      await inspect(page, name.replaceAll(' ', '-'));
+    }));
+
+looks('sign-in', async (page) => {
+  await page.goto(connections());
+  await headingOf(page, 'Sign in');
+});
+
+looks('sign-in for an application', async (page) => {
+  await page.goto(here.gate.request(here.gpt));
+  await page.getByText('to continue with Trip planner').waitFor();
+});
+
+looks('wrong password', async (page) => {
+  await page.goto(here.gate.request(here.gpt));
+  await signIn(page, 'marta', 'wrong horse battery');
+  await page.getByRole('alert').waitFor();
+});
+
+looks('throttled', async (page) => {
+  await page.goto(connections());
+  const [form_token, cookies] = [await page.locator('[name=form_token]').first().inputValue(), await page.context().cookies()];
+  const cookie = cookies.map(({ name, value }) => `${name}=${value}`).join('; ');
+  const headers = { cookie, 'content-type': 'application/x-www-form-urlencoded' };
+  const body = String(new URLSearchParams({ form_token, login: 'throttled', password: 'wrong' }));
+  const fail = () => here.internet.send(here.gate, `${here.gate.url}/auth/sign-in`, { method: 'POST', headers, body });
+  // At once, so that they are all under way before the first few have failed: the wait doubles with each.
+  await Promise.all(Array.from({ length: 8 }, fail));
+  await signIn(page, 'throttled');
+  await page.getByText(/That was wrong too often\. Wait \d+ seconds?, then try again\./).waitFor();
+});
+
+looks('signed out', async (page) => {
+  await openAs(page, connections(), 'marta', 'Connected applications');
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.getByText('You are signed out.').waitFor();
+});
+
+looks('consent', (page) => openAs(page, here.gate.request(here.gpt), 'marta', 'Allow Trip planner to use your memories?'));
+
+looks('consent with the longest name', async (page) => {
+  const gpt = await here.gate.connectGpt('W'.repeat(100));
+  await openAs(page, here.gate.request(gpt), 'marta', /^Allow W/);
+});
+
+looks('consent to reading only', async (page) => {
+  const gpt = await here.gate.connectGpt('Librarian', '--permission', 'memory:read');
+  await openAs(page, here.gate.request(gpt), 'marta', /^Allow /);
+  assert.equal(await page.locator('.grants li').count(), 1);
+});
+
+looks('connections empty', async (page) => {
+  await openAs(page, connections(), 'nils', 'Connected applications');
+  await page.getByRole('heading', { name: 'Nothing is connected' }).waitFor();
+});
+
+looks('connections', async (page) => {
+  const librarian = await here.gate.connectGpt('Librarian', '--permission', 'memory:read');
+  for (const gpt of [here.gpt, librarian]) {
+    const chatgpt = new ChatGpt(here.internet, here.gate, gpt);
+    await page.context().clearCookies();
+    await chatgpt.comeBack(await allow(page, chatgpt.signInUrl(), 'marta'));
+  }
+  await page.goto(connections());
+  assert.equal(await page.getByRole('button', { name: /^Disconnect / }).count(), 2);
+});
+
+looks('error page', async (page) => {
+  const answer = await page.goto(here.gate.request(here.gpt, { redirect_uri: 'https://evil.example/' }));
+  assert.equal(answer.status(), 400);
+  await headingOf(page, 'This request cannot be trusted');
+});
+
+looks('page out of date', async (page) => {
+  await page.goto(connections());
+  await page.context().clearCookies();
+  await signIn(page, 'marta');
+  await headingOf(page, 'This page is out of date');
+});
+
+looks('nothing here', async (page) => {
+  assert.equal((await page.goto(`${here.gate.url}/account/nowhere`)).status(), 404);
+  await headingOf(page, 'There is nothing here');
+});
+
+looks('privacy', async (page) => {
+  await page.goto(`${here.gate.url}/privacy`);
+  await headingOf(page, 'Privacy');
+});
