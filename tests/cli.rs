@@ -286,6 +286,15 @@ async fn keys_rotate_retire_and_move_to_another_master_key() {
 }
 
 #[test]
+fn a_key_id_may_begin_with_a_hyphen() {
+    let folder = folder();
+    for id in ["-Yp8AT", "--Yp8AT", "-hYp8AT"] {
+        let error = fail(folder.path(), &["keys", "retire", id], 1);
+        assert!(error.contains("there is no key of that id"), "{error}");
+    }
+}
+
+#[test]
 fn a_new_master_key_that_is_none_is_refused_without_being_repeated() {
     let folder = folder();
     let output = run_with_input(folder.path(), &["keys", "rewrap"], "hunter2");

@@ -31,7 +31,8 @@ pub(super) enum Keys {
     /// Take a key out of use at once: every token that it signed is refused
     Retire {
         /// The key's id, as `keys list` shows it
-        #[arg(value_name = "KEY_ID")]
+        // Some ids begin with a hyphen.
+        #[arg(value_name = "KEY_ID", allow_hyphen_values = true)]
         id: KeyId,
     },
     /// Encrypt the keys anew with another master key, which is read from standard input

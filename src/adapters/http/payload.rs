@@ -122,18 +122,18 @@ pub(super) fn essence(request: &Request) -> Option<Cow<'_, str>> {
 pub(super) async fn read(request: &Request, body: &mut RequestBody) -> Result<bytes::Bytes, ApiError> {
     let body = body.take().map_err(|_| ApiError::Interrupted)?;
     let declared = request.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
-    let bytes = async {
+    if declared.is_some_and(|length| length > MAX_BODY_BYTES) {
+        return Err(ApiError::TooLarge);
+    }
+    let arrival = async {
         match declared {
             // The server reads no more than was declared.
             Some(_) => body.into_bytes().await,
             None => body.into_bytes_limit(MAX_BODY_BYTES).await,
         }
     };
-    if declared.is_some_and(|length| length > MAX_BODY_BYTES) {
-        return Err(ApiError::TooLarge);
-    }
-    let read = tokio::time::timeout(BODY_PATIENCE, bytes).await.map_err(|_| ApiError::Interrupted)?;
-    read.map_err(|error| match error {
+    let bytes = tokio::time::timeout(BODY_PATIENCE, arrival).await.map_err(|_| ApiError::Interrupted)?;
+    bytes.map_err(|error| match error {
         poem::error::ReadBodyError::PayloadTooLarge => ApiError::TooLarge,
         _ => ApiError::Interrupted,
     })
