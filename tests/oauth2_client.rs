@@ -2,15 +2,19 @@
 
 mod support;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use memgate::domain::applications::{GrantType, NewApplication};
+use memgate::domain::people::Password;
 use oauth2::basic::{BasicClient, BasicErrorResponseType};
 use oauth2::{
-    AuthType, ClientId, ClientSecret, HttpRequest, HttpResponse, IntrospectionUrl, RefreshToken, RequestTokenError,
-    RevocationUrl, Scope, StandardRevocableToken, TokenIntrospectionResponse as _, TokenResponse as _, TokenUrl,
+    AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, HttpRequest, HttpResponse,
+    IntrospectionUrl, PkceCodeChallenge, RedirectUrl, RefreshToken, RequestTokenError, RevocationUrl, Scope,
+    StandardRevocableToken, TokenIntrospectionResponse as _, TokenResponse as _, TokenUrl,
 };
 use support::database::TestDatabase;
-use support::gate::{TestApplication, TestGate};
+use support::gate::{TestApplication, TestGate, new_application};
 
 /// Sends the client's requests with the gate's own HTTP client.
 async fn send(http: reqwest::Client, request: HttpRequest) -> Result<HttpResponse, reqwest::Error> {
@@ -104,6 +108,41 @@ async fn it_understands_introspection_and_the_errors() {
         }
         other => panic!("a wrong secret is refused, not {other:?}"),
     }
+}
+
+#[tokio::test]
+async fn it_exchanges_the_code_of_a_persons_consent_with_pkce() {
+    let gate = TestGate::on(TestDatabase::sqlite()).await;
+    let application = NewApplication {
+        grants: GrantType::ALL.into(),
+        redirect_uris: vec!["https://app.example/callback".parse().unwrap()],
+        ..new_application()
+    };
+    let application = gate.register(application).await;
+    let password = Password::choose("correct horse").unwrap();
+    let person = gate.gate().backend().people().create("marta".parse().unwrap(), &password).await.unwrap();
+    let client = client!(gate, application, AuthType::BasicAuth)
+        .set_auth_uri(AuthUrl::new(gate.url("/auth/authorize")).unwrap())
+        .set_redirect_uri(RedirectUrl::new("https://app.example/callback".to_owned()).unwrap());
+    let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+    let (url, state) = client
+        .authorize_url(CsrfToken::new_random)
+        .add_scope(Scope::new("memory:read".to_owned()))
+        .set_pkce_challenge(challenge)
+        .url();
+    // What a browser does is tried in `tests/pages`; here the person agrees in the domain.
+    let authorizations = gate.gate().authorizations();
+    let request = authorizations.begin(url.query().unwrap().as_bytes()).await.unwrap();
+    let location = authorizations.approve(&request, &person).await.unwrap();
+    let answer: HashMap<String, String> = location.query_pairs().into_owned().collect();
+    assert_eq!(answer["state"], *state.secret());
+    let http = |request| send(gate.http.clone(), request);
+    let code = AuthorizationCode::new(answer["code"].clone());
+    let token = client.exchange_code(code).set_pkce_verifier(verifier).request_async(&http).await.unwrap();
+    assert_eq!(token.scopes().unwrap(), &[Scope::new("memory:read".to_owned())]);
+    let next = client.exchange_refresh_token(token.refresh_token().unwrap()).request_async(&http).await.unwrap();
+    let answer = gate.http.get(gate.url("/api/v1/me")).bearer_auth(next.access_token().secret());
+    assert!(answer.send().await.unwrap().text().await.unwrap().contains(&person.id.to_string()));
 }
 
 #[tokio::test]

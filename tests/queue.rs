@@ -265,13 +265,13 @@ async fn what_was_accepted_survives_a_restart_and_arrives_once(database: TestDat
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_accepted_survives_a_restart_and_arrives_once_on_sqlite() {
-    what_was_accepted_survives_a_restart_and_arrives_once(TestDatabase::sqlite()).await;
+    Box::pin(what_was_accepted_survives_a_restart_and_arrives_once(TestDatabase::sqlite())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_accepted_survives_a_restart_and_arrives_once_on_postgres() {
     if let Some(database) = TestDatabase::postgres().await {
-        what_was_accepted_survives_a_restart_and_arrives_once(database).await;
+        Box::pin(what_was_accepted_survives_a_restart_and_arrives_once(database)).await;
     }
 }
 

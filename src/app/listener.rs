@@ -36,16 +36,16 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// A port that is taken, and answers nobody yet.
 pub(super) struct Listener {
-    listener: TcpListener,
+    socket: TcpListener,
     address: SocketAddr,
     tls: Option<Arc<Tls>>,
 }
 
 impl Listener {
     pub(super) async fn bind(address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok(Self { listener, address, tls: None })
+        let socket = TcpListener::bind(address).await?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address, tls: None })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -70,7 +70,7 @@ impl Listener {
         loop {
             tokio::select! {
                 () = told_to_stop(&mut stopped) => break,
-                accepted = self.listener.accept() => match accepted {
+                accepted = self.socket.accept() => match accepted {
                     Ok((stream, peer)) => {
                         let connection =
                             Connection { local: self.address, peer, endpoint: Arc::clone(&endpoint) };
@@ -90,7 +90,7 @@ impl Listener {
                 Some(_ended) = connections.join_next() => {}
             }
         }
-        drop(self.listener);
+        drop(self.socket);
         let all_ended = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(GRACE, all_ended).await.is_err() {
             tracing::warn!(connections = connections.len(), "requests that did not end in time are broken off");

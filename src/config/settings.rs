@@ -58,8 +58,12 @@ pub const SETTINGS: &[Setting] = &[
         "127.0.0.1:9090",
         "Address and port of the operator's listener (/metrics, /admin/breaker), which asks for no credentials; or off.",
     ),
-    setting("bcrypt_cost", "12", "Cost of hashing client secrets, 4 to 31; each step doubles the time."),
-    setting("bcrypt_threads", "", "How many secrets are hashed at a time; by default half of the processors."),
+    setting("bcrypt_cost", "12", "Cost of hashing client secrets and passwords, 4 to 31; each step doubles the time."),
+    setting(
+        "bcrypt_threads",
+        "",
+        "How many secrets and passwords are hashed at a time; by default half of the processors.",
+    ),
     setting("access_token_ttl", "1h", "How long an access token lives; at most 24h."),
     setting("refresh_token_ttl", "30d", "How long a refresh token may lie unused; at most 366d."),
     setting(

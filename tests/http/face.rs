@@ -75,6 +75,18 @@ impl DatabaseCheck for Database {
     }
 }
 
+fn policy() -> TokenPolicy {
+    TokenPolicy {
+        issuer: PUBLIC_URL.to_owned(),
+        audience: PUBLIC_URL.to_owned(),
+        access_token_ttl: Duration::from_hours(1),
+        refresh_token_ttl: Duration::from_hours(720),
+        grant_ttl: Duration::from_hours(2160),
+        retry_window: Duration::from_secs(30),
+        leeway: Duration::from_secs(5),
+    }
+}
+
 impl Face {
     pub fn new() -> Self {
         Self::of(Parts::default())
@@ -93,15 +105,7 @@ impl Face {
         let (grants, audit) = (Arc::new(InMemoryGrantStore::default()), Arc::new(InMemoryAuditLog::default()));
         let entropy = Arc::new(SeededEntropy::default());
         let database = Arc::new(Database::default());
-        let policy = Arc::new(TokenPolicy {
-            issuer: PUBLIC_URL.to_owned(),
-            audience: PUBLIC_URL.to_owned(),
-            access_token_ttl: Duration::from_hours(1),
-            refresh_token_ttl: Duration::from_hours(720),
-            grant_ttl: Duration::from_hours(2160),
-            retry_window: Duration::from_secs(30),
-            leeway: Duration::from_secs(5),
-        });
+        let policy = Arc::new(policy());
         let throttle = Arc::new(FailureThrottle::new(FailurePolicy::default()));
         let clients = ClientAuthenticator::new(
             Arc::clone(&applications) as _,

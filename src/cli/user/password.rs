@@ -26,6 +26,6 @@ fn piped() -> Result<String, CliError> {
         .take(MOST)
         .read_to_string(&mut text)
         .map_err(|_| CliError::Usage("the password on standard input is not UTF-8 text".into()))?;
-    let text = text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)).unwrap_or(&text);
-    Ok(text.to_owned())
+    let line = text.strip_suffix('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+    Ok(line.unwrap_or(&text).to_owned())
 }

@@ -54,7 +54,8 @@ pub(super) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
 /// The same request as a form (RFC 6749 §3.1). It is sent on to come again with GET, since browsers leave the session's
 /// cookie out of a form of another site.
 #[handler]
-pub(super) async fn ask_by_form(form: RawForm) -> Result<Response, PageError> {
+#[expect(clippy::needless_pass_by_value, reason = "poem hands extractors over by value")]
+pub(super) fn ask_by_form(form: RawForm) -> Result<Response, PageError> {
     let again = ReturnTo::authorization(&form.0).ok_or(PageError::TooLong)?;
     view::send_on_to(&again.to_string())
 }

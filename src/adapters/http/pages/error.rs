@@ -163,7 +163,7 @@ impl From<&ApiError> for Verdict {
 /// Turns whatever a page returned as an error into a page, and logs it, once.
 pub(in crate::adapters::http) fn render(error: &poem::Error, request_id: RequestId) -> Response {
     if let Some(error) = error.downcast_ref::<PageError>() {
-        return answer(Verdict::from(error), error, details(error), request_id);
+        return answer(&Verdict::from(error), error, details(error), request_id);
     }
     if let Some(error) = error.downcast_ref() {
         return render_api(error, request_id);
@@ -173,12 +173,12 @@ pub(in crate::adapters::http) fn render(error: &poem::Error, request_id: Request
         status if status.is_client_error() => Verdict { status, ..UNREADABLE },
         _ => BROKEN,
     };
-    answer(verdict, error, Details::default(), request_id)
+    answer(&verdict, error, Details::default(), request_id)
 }
 
 /// As [`render`].
 pub(in crate::adapters::http) fn render_api(error: &ApiError, request_id: RequestId) -> Response {
-    let mut response = answer(Verdict::from(error), error, Details::default(), request_id);
+    let mut response = answer(&Verdict::from(error), error, Details::default(), request_id);
     if let ApiError::MethodNotAllowed { allow } = error {
         response.headers_mut().insert(header::ALLOW, allow.clone());
     }
@@ -200,8 +200,8 @@ fn details(error: &PageError) -> Details {
     }
 }
 
-fn answer(verdict: Verdict, error: &dyn std::error::Error, details: Details, request_id: RequestId) -> Response {
-    let Verdict { status, kind, title, text } = verdict;
+fn answer(verdict: &Verdict, error: &dyn std::error::Error, details: Details, request_id: RequestId) -> Response {
+    let Verdict { status, kind, title, text } = *verdict;
     error::log(status, kind, error, request_id);
     let Details { detail, again } = details;
     let page = ErrorPage { title, text, detail, again, request_id };

@@ -55,7 +55,7 @@ struct PrivacyPage<'a> {
 }
 
 #[handler]
-pub(super) async fn show(exchange: &Exchange) -> Result<Response, PageError> {
+pub(super) fn show(exchange: &Exchange) -> Result<Response, PageError> {
     let page = PrivacyPage { parts: &exchange.services.privacy.0 };
     view::show(StatusCode::OK, Place::AtHome, &page)
 }

@@ -235,6 +235,18 @@ proptest! {
     }
 
     #[test]
+    fn a_query_says_what_is_wrong_and_keeps_nothing_twice(query in "([ab]=[1%]{0,2}&?){0,6}") {
+        let (parameters, fault) = Parameters::from_query(query.as_bytes());
+        let names: Vec<&String> = parameters.0.iter().map(|(name, _)| name).collect();
+        prop_assert!(names.len() < 2 || names[0] != names[1]);
+        prop_assert_eq!(fault.is_none(), Parameters::from_form(query.as_bytes()).is_ok());
+        for name in ["a", "b"] {
+            let at_fault = fault.as_ref().is_some_and(|fault| fault.concerns(&[name]));
+            prop_assert!(!at_fault || parameters.get(name).is_none(), "{} is at fault and kept", name);
+        }
+    }
+
+    #[test]
     fn no_text_that_looks_like_a_form_makes_the_parser_panic(body in "[a-c=&%+0-9A-F\\x00é]{0,60}") {
         let _ = Parameters::from_form(body.as_bytes());
     }

@@ -106,7 +106,7 @@ mod tests {
         let delay = learned(10_000, evenly);
         assert!(delay > Duration::from_millis(80) && delay < Duration::from_millis(120), "{delay:?}");
         // A few stragglers do not count.
-        let stragglers = |number: u32| if number % 50 == 0 { LONGEST } else { Duration::from_millis(30) };
+        let stragglers = |number: u32| if number.is_multiple_of(50) { LONGEST } else { Duration::from_millis(30) };
         let delay = learned(10_000, stragglers);
         assert!(delay > Duration::from_millis(25) && delay < Duration::from_millis(50), "{delay:?}");
     }
