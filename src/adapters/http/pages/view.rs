@@ -73,3 +73,33 @@ pub(super) fn send_on_to(location: &str) -> Result<Response, PageError> {
         .header(header::REFERRER_POLICY, "no-referrer")
         .finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_form_before_a_redirect_may_lead_elsewhere_and_only_by_the_scheme_of_the_redirect_uri() {
+        let form_action = |place: Place<'_>| {
+            let policy = place.content_security_policy();
+            policy.split("; ").find_map(|directive| directive.strip_prefix("form-action ")).map(str::to_owned)
+        };
+        for (uri, expected) in [
+            ("https://chatgpt.com/aip/g-1/oauth/callback", "'self' https:"),
+            ("http://127.0.0.1:4711/callback", "'self' http:"),
+            ("com.example.app:/callback", "'self' com.example.app:"),
+        ] {
+            let uri: Url = uri.parse().unwrap();
+            assert_eq!(form_action(Place::BeforeRedirect(&uri)).as_deref(), Some(expected));
+        }
+        for place in [Place::OnTheWay, Place::AtHome] {
+            assert_eq!(form_action(place).as_deref(), Some("'self'"));
+        }
+    }
+
+    #[test]
+    fn there_is_no_redirect_with_a_line_break() {
+        assert!(send_on_to("/x\r\nSet-Cookie: a=b").is_err());
+        assert_eq!(send_on_to("/x").unwrap().headers()["location"], "/x");
+    }
+}
