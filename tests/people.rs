@@ -111,6 +111,7 @@ fn a_gpt_is_registered_with_everything_that_its_editor_asks_for() {
     for line in ["Client ID", "Client Secret", "https://memory.example.com/auth/token", "searchMemories"] {
         assert!(printed.contains(line), "{line}: {printed}");
     }
+    assert!(!printed.contains("createMemory"), "a GPT that may only read is not told to write: {printed}");
     assert_eq!(succeed_json(folder, &["app", "list"]).as_array().unwrap().len(), 2);
 }
 

@@ -35,26 +35,12 @@ impl CachedApplicationRepository {
     pub fn new(inner: Arc<dyn ApplicationRepository>, clock: Arc<dyn Clock>) -> Self {
         Self { inner, known: Cache::new(CAPACITY), era: Era::new(clock) }
     }
-
-    /// Everything that is remembered is forgotten when the guard is dropped: after the change, also if it failed half-way
-    /// or its caller went away. Changes are rare, and nothing lives longer than a second anyway.
-    fn forget_afterwards(&self) -> ForgetAfterwards<'_> {
-        ForgetAfterwards(&self.era)
-    }
-}
-
-struct ForgetAfterwards<'a>(&'a Era);
-
-impl Drop for ForgetAfterwards<'_> {
-    fn drop(&mut self) {
-        self.0.begin_new();
-    }
 }
 
 #[async_trait]
 impl ApplicationRepository for CachedApplicationRepository {
     async fn create(&self, application: &Application) -> Result<(), CreateApplicationError> {
-        let _forget = self.forget_afterwards();
+        let _forget = self.era.forget_afterwards();
         self.inner.create(application).await
     }
 
@@ -77,12 +63,12 @@ impl ApplicationRepository for CachedApplicationRepository {
         changes: &ApplicationChanges,
         now: Timestamp,
     ) -> Result<Arc<Application>, ChangeApplicationError> {
-        let _forget = self.forget_afterwards();
+        let _forget = self.era.forget_afterwards();
         self.inner.update(id, changes, now).await
     }
 
     async fn delete(&self, id: ApplicationId) -> Result<bool, StorageError> {
-        let _forget = self.forget_afterwards();
+        let _forget = self.era.forget_afterwards();
         self.inner.delete(id).await
     }
 
@@ -92,12 +78,12 @@ impl ApplicationRepository for CachedApplicationRepository {
         secret: &StoredSecret,
         now: Timestamp,
     ) -> Result<(), ChangeApplicationError> {
-        let _forget = self.forget_afterwards();
+        let _forget = self.era.forget_afterwards();
         self.inner.add_secret(id, secret, now).await
     }
 
     async fn remove_secret(&self, id: ApplicationId, secret: SecretId, now: Timestamp) -> Result<bool, StorageError> {
-        let _forget = self.forget_afterwards();
+        let _forget = self.era.forget_afterwards();
         self.inner.remove_secret(id, secret, now).await
     }
 

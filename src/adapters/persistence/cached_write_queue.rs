@@ -34,25 +34,12 @@ impl CachedWriteQueue {
     pub fn new(inner: Arc<dyn WriteQueue>, clock: Arc<dyn Clock>) -> Self {
         Self { inner, nothing_waits: Cache::new(CAPACITY), era: Era::new(clock) }
     }
-
-    /// Everything that is remembered is forgotten when the guard is dropped: after the change, also if its caller went away.
-    fn forget_afterwards(&self) -> ForgetAfterwards<'_> {
-        ForgetAfterwards(&self.era)
-    }
-}
-
-struct ForgetAfterwards<'a>(&'a Era);
-
-impl Drop for ForgetAfterwards<'_> {
-    fn drop(&mut self) {
-        self.0.begin_new();
-    }
 }
 
 #[async_trait]
 impl WriteQueue for CachedWriteQueue {
     async fn accept(&self, write: &QueuedWrite, line: Line, lease: Lease) -> Result<Acceptance, StorageError> {
-        let _forget = self.forget_afterwards();
+        let _forget = self.era.forget_afterwards();
         self.inner.accept(write, line, lease).await
     }
 
@@ -101,7 +88,7 @@ impl WriteQueue for CachedWriteQueue {
     }
 
     async fn retry(&self, request: RequestId, now: Timestamp) -> Result<bool, StorageError> {
-        let _forget = self.forget_afterwards();
+        let _forget = self.era.forget_afterwards();
         self.inner.retry(request, now).await
     }
 

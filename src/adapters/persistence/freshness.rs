@@ -45,6 +45,21 @@ impl Era {
     pub(super) fn number(&self) -> u64 {
         self.number.load(Ordering::Acquire)
     }
+
+    /// Everything that is remembered is forgotten when the guard is dropped: after a change, also if it failed half-way or
+    /// its caller went away. Changes are rare, and nothing lives longer than [`MAX_AGE`] anyway.
+    pub(super) fn forget_afterwards(&self) -> ForgetAfterwards<'_> {
+        ForgetAfterwards(self)
+    }
+}
+
+/// See [`Era::forget_afterwards`].
+pub(super) struct ForgetAfterwards<'a>(&'a Era);
+
+impl Drop for ForgetAfterwards<'_> {
+    fn drop(&mut self) {
+        self.0.begin_new();
+    }
 }
 
 /// Something that is looked up at most once at a time, and remembered for [`MAX_AGE`].
