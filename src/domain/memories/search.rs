@@ -212,7 +212,8 @@ impl Answers {
 
 fn size_of(memory: &Memory) -> usize {
     const REST: usize = 512;
-    memory.content.as_str().len() + serde_json::json!(memory.metadata.as_object()).to_string().len() + REST
+    let metadata = serde_json::to_string(memory.metadata.as_object()).map_or(0, |text| text.len());
+    memory.content.as_str().len() + metadata + REST
 }
 
 /// All that the answer depends on but the time.
