@@ -1,5 +1,6 @@
 //! What a search finds beside what the bank finds: writes that are still in the queue, and earlier answers.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -45,7 +46,8 @@ impl Findings {
         scope: &MemoryScope,
         query: &MemoryQuery,
     ) -> Self {
-        let terms = terms(query.text.as_str());
+        // Mostly nothing is pending.
+        let terms = LazyCell::new(|| terms(query.text.as_str()));
         let is_new = |memory: &Memory| {
             !found.hits.iter().any(|hit| {
                 hit.memory.id == memory.id
