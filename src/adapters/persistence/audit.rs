@@ -49,7 +49,8 @@ impl AuditLog for SeaOrmAuditLog {
         if !event.kind.is_kept() {
             return;
         }
-        if let Err(error) = self.keep(event).await {
+        // In a box of its own, since it is large, and most events are not kept.
+        if let Err(error) = Box::pin(self.keep(event)).await {
             tracing::error!(
                 target: "memgate::audit",
                 kind = event.kind.as_str(),

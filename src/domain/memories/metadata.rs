@@ -98,6 +98,12 @@ impl Metadata {
         &self.0
     }
 
+    /// The members themselves.
+    #[must_use]
+    pub fn into_object(self) -> Map<String, Value> {
+        self.0
+    }
+
     /// The id of the conversation in which the memory was written.
     #[must_use]
     pub fn conversation_id(&self) -> Option<&str> {

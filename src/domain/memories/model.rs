@@ -125,6 +125,12 @@ impl Content {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The text itself.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0
+    }
 }
 
 impl TryFrom<String> for Content {

@@ -1,5 +1,6 @@
 //! What a search finds beside what the bank finds: writes that are still in the queue, and earlier answers.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -45,7 +46,8 @@ impl Findings {
         scope: &MemoryScope,
         query: &MemoryQuery,
     ) -> Self {
-        let terms = terms(query.text.as_str());
+        // Mostly nothing is pending.
+        let terms = LazyCell::new(|| terms(query.text.as_str()));
         let is_new = |memory: &Memory| {
             !found.hits.iter().any(|hit| {
                 hit.memory.id == memory.id
@@ -212,7 +214,8 @@ impl Answers {
 
 fn size_of(memory: &Memory) -> usize {
     const REST: usize = 512;
-    memory.content.as_str().len() + serde_json::json!(memory.metadata.as_object()).to_string().len() + REST
+    let metadata = serde_json::to_string(memory.metadata.as_object()).map_or(0, |text| text.len());
+    memory.content.as_str().len() + metadata + REST
 }
 
 /// All that the answer depends on but the time.

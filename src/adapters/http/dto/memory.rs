@@ -192,9 +192,9 @@ impl From<Memory> for MemoryAnswer {
     fn from(memory: Memory) -> Self {
         Self {
             memory_id: memory.id.to_string(),
-            content: memory.content.as_str().to_owned(),
+            content: memory.content.into_string(),
             categories: names(&memory.categories),
-            metadata: FreeObject(memory.metadata.as_object().clone()),
+            metadata: FreeObject(memory.metadata.into_object()),
             priority: memory.priority.into(),
             created_at: memory.created_at.into(),
             updated_at: memory.updated_at.into(),

@@ -178,10 +178,10 @@ impl From<Finding> for SearchResult {
     fn from(Finding { hit, pending }: Finding) -> Self {
         Self {
             memory_id: hit.memory.id.to_string(),
-            content: hit.memory.content.as_str().to_owned(),
+            content: hit.memory.content.into_string(),
             relevance_score: (hit.relevance.get() * 1e4).round() / 1e4,
             categories: names(&hit.memory.categories),
-            metadata: FreeObject(hit.memory.metadata.as_object().clone()),
+            metadata: FreeObject(hit.memory.metadata.into_object()),
             created_at: hit.memory.created_at.into(),
             pending: pending.then_some(true),
         }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::failure::{Cause, Failure};
 use super::resilience::Deadline;
@@ -32,7 +33,7 @@ impl RemoteMemoryBank {
         loop {
             let request = self.driver.search(&tenant, query.text.as_str(), wanted, query.threshold);
             let exchanged = self.exchange(request, deadline).await?;
-            let items = self.driver.read_items(&exchanged.answer)?.items;
+            let items = self.driver.read_items(Arc::unwrap_or_clone(exchanged.answer))?.items;
             let is_all = u32::try_from(items.len()).is_ok_and(|number| number < wanted) || wanted == most;
             let hits = self.hits(&items, &tenant, scope, query);
             if is_all || hits.len() >= count(limit) {
@@ -65,7 +66,7 @@ impl RemoteMemoryBank {
         for page in 1.. {
             let Some(request) = self.driver.list(&tenant, page) else { return Ok(None) };
             let exchanged = self.exchange(request, deadline).await?;
-            let items = self.driver.read_items(&exchanged.answer)?;
+            let items = self.driver.read_items(Arc::unwrap_or_clone(exchanged.answer))?;
             seen += items.items.len();
             if seen > count(self.config.list_limit) {
                 return Err(Failure::new(Cause::Rejected).detail(format!(

@@ -49,7 +49,7 @@ impl RemoteMemoryBank {
         let request = Arc::new(self.driver.find_write(tenant, write));
         let (driver, tenant, id) = (Arc::clone(&self.driver), tenant.clone(), write.id.clone());
         let is_there = move |answer: &Answer| {
-            driver.read_items(answer).is_ok_and(|items| {
+            driver.read_items(answer.clone()).is_ok_and(|items| {
                 items.items.iter().any(|item| item.write_id() == Some(id.as_str()) && item.is_of(&tenant))
             })
         };
@@ -58,7 +58,7 @@ impl RemoteMemoryBank {
 
     /// The memory of the write, if it is among the items of `answer`.
     fn written(&self, answer: &Answer, tenant: &Tenant, write: &NewMemory) -> Result<Option<Memory>, Failure> {
-        let items = self.driver.read_items(answer)?.items;
+        let items = self.driver.read_items(answer.clone())?.items;
         let own = |item: &&super::Item| item.write_id() == Some(write.id.as_str()) && item.is_of(tenant);
         items.iter().find(own).map(|item| item.to_memory(tenant).map_err(|reason| broken(&reason))).transpose()
     }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::super::config::BankKind;
 use super::super::exchange::{Answer, Method, Operation, Request};
 use super::super::stored::{Item, Tenant, metadata_of_write};
-use super::{Added, Driver, Items, Odd};
+use super::{Added, Driver, Items, Odd, take_list, take_object, take_text};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{Capabilities, NewMemory, Relevance};
 use crate::domain::system::Timestamp;
@@ -54,7 +54,7 @@ impl Driver for McpMemoryService {
     }
 
     fn read_health(&self, answer: &Answer) -> Result<(), Odd> {
-        self.read_items(answer).map(|_| ())
+        self.read_items(answer.clone()).map(|_| ())
     }
 
     /// With a `conversation_id` it does not refuse a text for being similar to another.
@@ -96,20 +96,21 @@ impl Driver for McpMemoryService {
         Request::new(Operation::Search, Method::Post, ["api", "search"]).json(&body)
     }
 
-    fn read_items(&self, answer: &Answer) -> Result<Items, Odd> {
-        let body = &answer.body;
-        if let Some(results) = body["results"].as_array() {
+    fn read_items(&self, answer: Answer) -> Result<Items, Odd> {
+        let mut body = answer.body;
+        if let Some(results) = take_list(&mut body, "results") {
             let items = results
-                .iter()
-                .map(|result| {
-                    let item = read_object(&result["memory"])?;
+                .into_iter()
+                .map(|mut result| {
+                    let memory = result.get_mut("memory").map(Value::take).unwrap_or_default();
+                    let item = read_object(memory)?;
                     Ok(Item { score: result["similarity_score"].as_f64(), ..item })
                 })
                 .collect::<Result<_, _>>()?;
             return Ok(Items { items, has_more: false });
         }
-        let memories = body["memories"].as_array().ok_or(Odd("a list without `results` or `memories`"))?;
-        let items = memories.iter().map(read_object).collect::<Result<_, _>>()?;
+        let memories = take_list(&mut body, "memories").ok_or(Odd("a list without `results` or `memories`"))?;
+        let items = memories.into_iter().map(read_object).collect::<Result<_, _>>()?;
         Ok(Items { items, has_more: body["has_more"] == true })
     }
 
@@ -128,7 +129,7 @@ impl Driver for McpMemoryService {
     }
 
     fn read_item(&self, answer: &Answer) -> Result<Option<Item>, Odd> {
-        if answer.is_missing() || answer.body.is_null() { Ok(None) } else { read_object(&answer.body).map(Some) }
+        if answer.is_missing() || answer.body.is_null() { Ok(None) } else { read_object(answer.body.clone()).map(Some) }
     }
 
     fn replace(&self, _id: &MemoryId, _content: &str, _metadata: &Map<String, Value>) -> Option<Request> {
@@ -177,13 +178,16 @@ fn one(operation: Operation, method: Method, tenant: &Tenant, id: &MemoryId) -> 
     Request::new(operation, method, ["api", "memories", id.as_str()]).query("store", store(tenant)).or_missing()
 }
 
-fn read_object(object: &Value) -> Result<Item, Odd> {
-    let text = |name: &str| object[name].as_str().map(str::to_owned);
+fn read_object(mut object: Value) -> Result<Item, Odd> {
+    let mut text = |name: &str| take_text(&mut object, name);
+    let id = text("content_hash").ok_or(Odd("a memory without `content_hash`"))?;
+    let content = text("content").ok_or(Odd("a memory without `content`"))?;
+    let metadata = take_object(&mut object, "metadata").unwrap_or_default();
     let mut item = Item {
-        id: text("content_hash").ok_or(Odd("a memory without `content_hash`"))?,
-        content: text("content").ok_or(Odd("a memory without `content`"))?,
+        id,
+        content,
         owner: None,
-        metadata: object["metadata"].as_object().cloned().unwrap_or_default(),
+        metadata,
         created_at: moment(&object["created_at"]),
         updated_at: moment(&object["updated_at"]),
         score: None,

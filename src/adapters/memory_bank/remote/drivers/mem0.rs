@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::exchange::{Answer, Method, Operation, Request};
 use super::super::stored::{Item, Tenant, metadata_of_write};
-use super::{Added, Items, Odd};
+use super::{Added, Items, Odd, take_list, take_object, take_text};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{NewMemory, Relevance};
 use crate::domain::system::Timestamp;
@@ -43,30 +43,35 @@ pub fn relevance(score: f64) -> Relevance {
 }
 
 /// Reads a list, which is the answer itself, its `results`, or its `memories`.
-pub fn read_items(answer: &Answer) -> Result<Items, Odd> {
-    let body = &answer.body;
-    let list = body
-        .as_array()
-        .or_else(|| body["results"].as_array())
-        .or_else(|| body["memories"].as_array())
-        .ok_or(Odd("a list without `results`"))?;
-    let items = list.iter().map(read_object).collect::<Result<_, _>>()?;
-    Ok(Items { items, has_more: !body["next"].is_null() })
+pub fn read_items(answer: Answer) -> Result<Items, Odd> {
+    let has_more = !answer.body["next"].is_null();
+    let list = match answer.body {
+        Value::Array(list) => list,
+        mut body => take_list(&mut body, "results")
+            .or_else(|| take_list(&mut body, "memories"))
+            .ok_or(Odd("a list without `results`"))?,
+    };
+    let items = list.into_iter().map(read_object).collect::<Result<_, _>>()?;
+    Ok(Items { items, has_more })
 }
 
 /// Reads one item; null and a 404 are none.
 pub fn read_item(answer: &Answer) -> Result<Option<Item>, Odd> {
-    if answer.is_missing() || answer.body.is_null() { Ok(None) } else { read_object(&answer.body).map(Some) }
+    if answer.is_missing() || answer.body.is_null() { Ok(None) } else { read_object(answer.body.clone()).map(Some) }
 }
 
-fn read_object(object: &Value) -> Result<Item, Odd> {
-    let text = |name: &str| object[name].as_str().map(str::to_owned);
+fn read_object(mut object: Value) -> Result<Item, Odd> {
+    let mut text = |name: &str| take_text(&mut object, name);
+    let id = text("id").ok_or(Odd("a memory without `id`"))?;
+    let content = text("memory").or_else(|| text("data")).ok_or(Odd("a memory without `memory`"))?;
+    let owner = text("user_id");
+    let metadata = take_object(&mut object, "metadata").unwrap_or_default();
     let moment = |name: &str| Timestamp::parse(name, object[name].as_str()?).ok();
     Ok(Item {
-        id: text("id").ok_or(Odd("a memory without `id`"))?,
-        content: text("memory").or_else(|| text("data")).ok_or(Odd("a memory without `memory`"))?,
-        owner: text("user_id"),
-        metadata: object["metadata"].as_object().cloned().unwrap_or_default(),
+        id,
+        content,
+        owner,
+        metadata,
         created_at: moment("created_at"),
         updated_at: moment("updated_at"),
         score: object["score"].as_f64(),

@@ -48,7 +48,7 @@ impl Driver for Mem0Oss {
     }
 
     fn read_health(&self, answer: &Answer) -> Result<(), Odd> {
-        mem0::read_items(answer).map(|_| ())
+        mem0::read_items(answer.clone()).map(|_| ())
     }
 
     fn add(&self, tenant: &Tenant, write: &NewMemory) -> Request {
@@ -72,7 +72,7 @@ impl Driver for Mem0Oss {
         Request::new(Operation::Search, Method::Post, ["search"]).json(&body)
     }
 
-    fn read_items(&self, answer: &Answer) -> Result<Items, Odd> {
+    fn read_items(&self, answer: Answer) -> Result<Items, Odd> {
         mem0::read_items(answer)
     }
 

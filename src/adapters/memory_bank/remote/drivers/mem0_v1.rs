@@ -41,7 +41,7 @@ impl Driver for Mem0V1 {
     }
 
     fn read_health(&self, answer: &Answer) -> Result<(), Odd> {
-        mem0::read_items(answer).map(|_| ())
+        mem0::read_items(answer.clone()).map(|_| ())
     }
 
     fn add(&self, tenant: &Tenant, write: &NewMemory) -> Request {
@@ -61,7 +61,7 @@ impl Driver for Mem0V1 {
         search(Operation::Search, tenant, text, most)
     }
 
-    fn read_items(&self, answer: &Answer) -> Result<Items, Odd> {
+    fn read_items(&self, answer: Answer) -> Result<Items, Odd> {
         mem0::read_items(answer)
     }
 

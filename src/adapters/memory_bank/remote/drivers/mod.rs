@@ -95,7 +95,7 @@ pub trait Driver: Send + Sync {
     ///
     /// # Errors
     /// [`Odd`].
-    fn read_items(&self, answer: &Answer) -> Result<Items, Odd>;
+    fn read_items(&self, answer: Answer) -> Result<Items, Odd>;
 
     /// How well an item of that score fits, 0 to 1.
     fn relevance(&self, score: f64) -> Relevance;
@@ -117,4 +117,28 @@ pub trait Driver: Send + Sync {
 
     /// Deletes one.
     fn delete(&self, tenant: &Tenant, id: &MemoryId) -> Request;
+}
+
+/// The member `name` of an object, taken out of it, if it is text.
+fn take_text(object: &mut Value, name: &str) -> Option<String> {
+    match object.get_mut(name).map(Value::take) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// The same, if it is a list.
+fn take_list(object: &mut Value, name: &str) -> Option<Vec<Value>> {
+    match object.get_mut(name).map(Value::take) {
+        Some(Value::Array(list)) => Some(list),
+        _ => None,
+    }
+}
+
+/// The same, if it is an object.
+fn take_object(object: &mut Value, name: &str) -> Option<Map<String, Value>> {
+    match object.get_mut(name).map(Value::take) {
+        Some(Value::Object(members)) => Some(members),
+        _ => None,
+    }
 }

@@ -23,7 +23,7 @@ type Work = BoxFuture<'static, Result<Exchanged, Failure>>;
 /// The searches that are under way.
 #[derive(Debug)]
 pub struct Coalescing {
-    flights: Arc<Mutex<HashMap<Key, Flight>>>,
+    flights: Arc<Mutex<HashMap<Arc<Key>, Flight>>>,
     /// Counts writes. A search does not join one that began before a write was confirmed, since it would miss it.
     writes: AtomicU64,
     /// How old a search may be that another joins: one that joins late has the rest of the first one's time only.
@@ -31,7 +31,7 @@ pub struct Coalescing {
     metrics: Arc<BankMetrics>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct Key {
     writes: u64,
     path: Vec<String>,
@@ -69,12 +69,12 @@ impl Coalescing {
     }
 
     fn join(&self, request: &Request, work: impl FnOnce() -> Work) -> Shared<Work> {
-        let key = Key {
+        let key = Arc::new(Key {
             writes: self.writes.load(Ordering::SeqCst),
             path: request.path.clone(),
             query: request.query.clone(),
             body: request.body.clone(),
-        };
+        });
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = flights.get(&key)
             && flight.began.elapsed() < self.joinable_for
@@ -84,7 +84,7 @@ impl Coalescing {
             return work;
         }
         let began = Instant::now();
-        let landing = Landing { flights: Arc::clone(&self.flights), key: key.clone(), began };
+        let landing = Landing { flights: Arc::clone(&self.flights), key: Arc::clone(&key), began };
         let work = work();
         let shared = async move {
             let answer = work.await;
@@ -102,8 +102,8 @@ impl Coalescing {
 
 /// Takes the flight off the list when it has ended, or when nobody waits for it any more.
 struct Landing {
-    flights: Arc<Mutex<HashMap<Key, Flight>>>,
-    key: Key,
+    flights: Arc<Mutex<HashMap<Arc<Key>, Flight>>>,
+    key: Arc<Key>,
     began: Instant,
 }
 
