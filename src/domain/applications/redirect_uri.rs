@@ -135,6 +135,12 @@ mod tests {
     }
 
     #[test]
+    fn plain_http_is_refused_with_what_it_is_for() {
+        let refused = "http://app.example/callback".parse::<RedirectUri>().unwrap_err();
+        assert!(refused.problem().contains("loopback addresses only"), "{refused}");
+    }
+
+    #[test]
     fn a_uri_is_compared_to_the_letter() {
         let uri = registered("https://app.example/callback?x=1");
         assert!(uri.accepts("https://app.example/callback?x=1"));
@@ -183,6 +189,8 @@ mod tests {
         for (presented, accepted) in [
             ("https://chatgpt.com/aip/g-1a2b3c/oauth/callback", true),
             ("https://chat.openai.com/aip/g-1a2b3c/oauth/callback", true),
+            ("https://chatgpt.com/aip/g-1a-2b/oauth/callback", true),
+            ("https://chatgpt.com/aip/g-1a_2b/oauth/callback", true),
             ("https://chatgpt.com/aip/g-/oauth/callback", false),
             ("https://chatgpt.com/aip/1a2b3c/oauth/callback", false),
             ("https://chatgpt.com/aip/g-1/../x/oauth/callback", false),
