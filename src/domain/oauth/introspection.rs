@@ -7,7 +7,7 @@ use super::error::OAuthError;
 use super::revocation::TokenInquiry;
 use super::service::TokenService;
 use super::token::Subject;
-use crate::applications::{GrantType, Permissions};
+use crate::applications::{ClientKind, GrantType, Permissions};
 use crate::ids::{ClientId, TokenId};
 use crate::system::Timestamp;
 
@@ -44,7 +44,8 @@ pub enum TokenKind {
 }
 
 impl TokenService {
-    /// What the token is worth to the application that asks; `None` if it is not active.
+    /// What the token is worth to the application that asks; `None` if it is not active. A public client has nothing by
+    /// which it could authenticate, as RFC 7662 §2.1 wants it.
     ///
     /// # Errors
     /// [`OAuthError::InvalidClient`], [`OAuthError::TooManyFailures`], [`OAuthError::TemporarilyUnavailable`],
@@ -56,6 +57,9 @@ impl TokenService {
         address: IpAddr,
     ) -> Result<Option<ActiveToken>, OAuthError> {
         let application = self.clients.authenticate(&inquiry.credentials, address).await?;
+        if application.kind == ClientKind::Public {
+            return Err(OAuthError::InvalidClient);
+        }
         if let Ok(claims) = self.issuer.verify_access_token(inquiry.token.as_str()) {
             let caller = match guard.authenticate(inquiry.token.as_str()).await {
                 Ok(caller) if caller.application.id == application.id => caller,

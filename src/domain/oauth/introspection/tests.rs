@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::applications::{ApplicationChanges, Permission};
+use crate::applications::{ApplicationChanges, ClientKind, Permission};
 use crate::oauth::TokenIssuer;
 use crate::oauth::harness::{HOME, Harness, parameters, parameters_of, refresh_token_of};
 
@@ -9,6 +9,15 @@ impl Harness {
     async fn introspect(&self, token: &str) -> Option<ActiveToken> {
         self.service.introspect(&self.guard, &self.inquiry(token), HOME).await.unwrap()
     }
+}
+
+#[tokio::test]
+async fn a_public_client_cannot_authenticate_and_learns_nothing() {
+    let harness = Harness::with_application(|application| application.kind = ClientKind::Public);
+    let members = [("client_id", harness.application.client_id.as_str()), ("token", "unknown")];
+    let inquiry = TokenInquiry::parse(None, &parameters(&members)).unwrap();
+    let answer = harness.service.introspect(&harness.guard, &inquiry, HOME).await;
+    assert!(matches!(answer, Err(OAuthError::InvalidClient)), "{answer:?}");
 }
 
 #[tokio::test]
