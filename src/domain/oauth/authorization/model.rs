@@ -95,3 +95,18 @@ impl CodeDigest {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::SeededEntropy;
+
+    #[test]
+    fn a_code_is_not_printed_and_its_digest_is_not_it() {
+        let code = AuthorizationCode::generate(&SeededEntropy::default());
+        assert_eq!(format!("{code:?}"), "AuthorizationCode(…)");
+        assert_eq!(code.digest(), CodeDigest::of(code.expose()));
+        assert_eq!(CodeDigest::from_stored(*code.digest().as_bytes()), code.digest());
+        assert_ne!(CodeDigest::of("another"), code.digest());
+    }
+}
