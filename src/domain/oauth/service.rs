@@ -126,8 +126,7 @@ impl TokenService {
         grant_id: GrantId,
         scope: Permissions,
     ) -> Result<(AccessToken, u64), OAuthError> {
-        let ttl = application.access_token_ttl.map_or(self.policy.access_token_ttl, TokenLifetime::as_duration);
-        let ttl = ttl.min(LONGEST_ACCESS_TOKEN_LIFETIME);
+        let ttl = self.access_token_ttl(application);
         let issued_at = self.clock.now().truncated_to_seconds();
         let claims = AccessTokenClaims {
             issuer: self.policy.issuer.clone(),
@@ -169,6 +168,12 @@ impl TokenService {
             grant_expires_at,
         };
         Ok(Some(self.issuer.issue_refresh_token(&claims)?))
+    }
+
+    /// How long an access token of `application` lives.
+    pub(super) fn access_token_ttl(&self, application: &Application) -> Duration {
+        let ttl = application.access_token_ttl.map_or(self.policy.access_token_ttl, TokenLifetime::as_duration);
+        ttl.min(LONGEST_ACCESS_TOKEN_LIFETIME)
     }
 
     /// When a grant that begins at `begun_at` ends, however often its refresh token is used.

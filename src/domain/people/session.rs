@@ -49,76 +49,64 @@ impl SessionId {
     }
 }
 
-/// The proof of a session. Only its browser has it.
-#[derive(Clone)]
-pub struct SessionToken(SecretString);
+macro_rules! kept_by_a_browser {
+    ($(#[$doc:meta])* $name:ident, $make:ident, $form:literal) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(SecretString);
+
+        impl $name {
+            /// A new one.
+            pub fn $make(entropy: &dyn Entropy) -> Self {
+                Self(SecretString::from(entropy.url_safe_token()))
+            }
+
+            /// Reads what a browser kept; `None` if it is none.
+            #[must_use]
+            pub fn parse(presented: &str) -> Option<Self> {
+                is_token(presented).then(|| Self(SecretString::from(presented.to_owned())))
+            }
+
+            /// The secret itself, for the cookie.
+            #[must_use]
+            pub fn expose(&self) -> &str {
+                self.0.expose_secret()
+            }
+
+            /// What forms of its pages must send back.
+            #[must_use]
+            pub fn form_token(&self) -> FormToken {
+                FormToken(derived($form, self.expose()))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    };
+}
+
+kept_by_a_browser!(
+    /// The proof of a session. Only its browser has it.
+    SessionToken, generate, "session form"
+);
+kept_by_a_browser!(
+    /// An attempt to sign in, from the page that asks who it is to the proof. It ties all of that to one browser, so that
+    /// nobody is signed in as somebody else's account (login CSRF).
+    SignInAttempt, begin, "sign-in form"
+);
 
 impl SessionToken {
-    /// A new token.
-    pub fn generate(entropy: &dyn Entropy) -> Self {
-        Self(SecretString::from(entropy.url_safe_token()))
-    }
-
-    /// Reads a presented token; `None` if it is none.
-    #[must_use]
-    pub fn parse(presented: &str) -> Option<Self> {
-        is_token(presented).then(|| Self(SecretString::from(presented.to_owned())))
-    }
-
-    /// The token itself, for the cookie.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-
     /// The name of the session in the store.
     #[must_use]
     pub fn id(&self) -> SessionId {
         SessionId(digest("session", self.expose()))
     }
-
-    /// What forms of this session's pages must send back.
-    #[must_use]
-    pub fn form_token(&self) -> FormToken {
-        FormToken(derived("session form", self.expose()))
-    }
 }
-
-impl fmt::Debug for SessionToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SessionToken(…)")
-    }
-}
-
-/// An attempt to sign in, from the page that asks who it is to the proof. It ties all of that to one browser, so that
-/// nobody is signed in as somebody else's account (login CSRF).
-#[derive(Clone)]
-pub struct SignInAttempt(SecretString);
 
 impl SignInAttempt {
-    /// A new attempt.
-    pub fn begin(entropy: &dyn Entropy) -> Self {
-        Self(SecretString::from(entropy.url_safe_token()))
-    }
-
-    /// Reads what a browser kept; `None` if it is no attempt.
-    #[must_use]
-    pub fn parse(presented: &str) -> Option<Self> {
-        is_token(presented).then(|| Self(SecretString::from(presented.to_owned())))
-    }
-
-    /// The attempt itself, for the cookie.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-
-    /// What the sign-in form must send back.
-    #[must_use]
-    pub fn form_token(&self) -> FormToken {
-        FormToken(derived("sign-in form", self.expose()))
-    }
-
     /// `state` towards the identity provider.
     #[must_use]
     pub fn state(&self) -> FormToken {
@@ -135,12 +123,6 @@ impl SignInAttempt {
     #[must_use]
     pub fn code_verifier(&self) -> SecretString {
         SecretString::from(derived("identity provider code verifier", self.expose()))
-    }
-}
-
-impl fmt::Debug for SignInAttempt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SignInAttempt(…)")
     }
 }
 

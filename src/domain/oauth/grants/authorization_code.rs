@@ -1,7 +1,7 @@
 //! `authorization_code` (RFC 6749 §4.1.3): a code works once. A second use means that somebody else has it, so it costs
 //! the tokens that the first one got (§4.1.2, RFC 9700 §4.5).
 
-use crate::applications::{Application, GrantType, TokenLifetime};
+use crate::applications::{Application, GrantType};
 use crate::audit::AuditKind;
 use crate::oauth::authorization::{Authorization, CodeDigest, CodeVerifier, Redemption};
 use crate::oauth::error::OAuthError;
@@ -84,8 +84,7 @@ impl TokenService {
         if application.grants.contains(&GrantType::RefreshToken) {
             return self.grant_expiry(now);
         }
-        let ttl = application.access_token_ttl.map_or(self.policy.access_token_ttl, TokenLifetime::as_duration);
-        now.plus(ttl)
+        now.plus(self.access_token_ttl(application))
     }
 }
 
