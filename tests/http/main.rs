@@ -6,6 +6,7 @@ mod documents;
 mod envelope;
 mod face;
 mod failures;
+mod limits;
 mod memories;
 mod oauth;
 #[path = "../support/page.rs"]

@@ -29,6 +29,12 @@ impl Envelope {
     }
 
     async fn answer(&self, mut request: Request, area: Area, request_id: RequestId) -> (Option<OperationId>, Response) {
+        // An application is told at its redirect URI that its authorization request has too many parameters.
+        if request.uri().path() != "/auth/authorize"
+            && let Err(error) = query::refuse_too_many(&request)
+        {
+            return (None, area.render_api(&error.into(), request_id));
+        }
         if area != Area::Other && holds_secret(&request) {
             let error = ApiError::BearerRequest(
                 "tokens and secrets must not be sent in the URL; send a token in the Authorization header",

@@ -8,6 +8,18 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use super::error::ApiError;
 use crate::domain::validation::InvalidValue;
 
+/// How many parameters a query string may have. No operation and no page has more than a dozen.
+const MAX_PARAMETERS: usize = 64;
+
+/// Refuses a query string with too many parameters, before anything is decoded or compared.
+pub(super) fn refuse_too_many(request: &Request) -> Result<(), InvalidValue> {
+    let separators = request.uri().query().unwrap_or_default().bytes().filter(|b| *b == b'&').count();
+    if separators < MAX_PARAMETERS {
+        return Ok(());
+    }
+    Err(InvalidValue::new("query", format!("must have at most {MAX_PARAMETERS} parameters")))
+}
+
 /// One parameter as its text, documented as a `T`. The domain reads it, so that its own words refuse it.
 pub(super) struct Parameter<T> {
     pub(super) text: Option<String>,
@@ -57,7 +69,7 @@ pub(super) fn refuse_unknown(request: &Request, known: &[&str]) -> Result<(), In
     }
 }
 
-/// The names and values of the query string, decoded.
+/// The names and values of the query string, decoded. The envelope has refused too many of them.
 pub(super) fn pairs(request: &Request) -> impl Iterator<Item = (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)> {
     url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
 }

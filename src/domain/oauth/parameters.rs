@@ -6,7 +6,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::error::OAuthError;
 
@@ -39,11 +39,16 @@ impl Parameters {
 
     /// Reads the query of an authorization request, in the same form. What is wrong with a parameter is noted and the
     /// parameter left out, because the client is to be told of it at its redirect URI; the first fault is returned.
+    /// Nothing after the first [`MAX`](Self::MAX) parameters is read.
     #[must_use]
     pub fn from_query(query: &[u8]) -> (Self, Option<QueryFault>) {
         let mut parameters = Self::default();
         let mut fault: Option<QueryFault> = None;
-        for pair in pairs(query) {
+        for (index, pair) in pairs(query).enumerate() {
+            if index == Self::MAX {
+                fault.get_or_insert(QueryFault { names: Vec::new(), problem: too_many() });
+                break;
+            }
             let added = pair.and_then(|(name, value)| match &fault {
                 // One that is given three times is not right again.
                 Some(fault) if fault.concerns(&[&name]) => Ok(()),
@@ -95,20 +100,28 @@ impl Parameters {
     }
 
     fn add(&mut self, name: String, value: String) -> Result<(), Fault> {
-        let shown = if KNOWN.contains(&name.as_str()) { format!("`{name}`") } else { "that is not known".to_owned() };
-        let refuse = |name, problem| Err(Fault { name: Some(name), problem });
+        // First of all, because the search for a duplicate compares with every parameter there is.
         if self.0.len() == Self::MAX {
-            return refuse(name, format!("there are more than {} parameters", Self::MAX));
+            return Err(Fault { name: Some(name), problem: too_many() });
         }
+        let refuse = |name: String, problem: &str| {
+            let shown = if KNOWN.contains(&name.as_str()) { &*format!("`{name}`") } else { "that is not known" };
+            let problem = format!("a parameter {shown} {problem}");
+            Err(Fault { name: Some(name), problem })
+        };
         if value.chars().chain(name.chars()).any(char::is_control) {
-            return refuse(name, format!("a parameter {shown} contains a control character"));
+            return refuse(name, "contains a control character");
         }
         if self.0.iter().any(|(known, _)| *known == name) {
-            return refuse(name, format!("a parameter {shown} is given more than once"));
+            return refuse(name, "is given more than once");
         }
         self.0.push((name, value));
         Ok(())
     }
+}
+
+fn too_many() -> String {
+    format!("there are more than {} parameters", Parameters::MAX)
 }
 
 /// What is wrong with one parameter, and its name if that can be read.
@@ -126,6 +139,7 @@ impl Fault {
 /// What is wrong with a query.
 #[derive(Debug)]
 pub struct QueryFault {
+    /// At most [`Parameters::MAX`].
     names: Vec<String>,
     problem: String,
 }
@@ -184,7 +198,8 @@ impl fmt::Debug for Parameters {
     }
 }
 
-/// The members of an object in their order, repeated ones included, which a map would hide.
+/// The first members of an object in their order, repeated ones included, which a map would hide. One more than a request
+/// may have are kept, so that it can be told that there are too many.
 struct JsonObject(Vec<(String, serde_json::Value)>);
 
 impl<'de> Deserialize<'de> for JsonObject {
@@ -199,9 +214,11 @@ impl<'de> Deserialize<'de> for JsonObject {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonObject, A::Error> {
                 let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
+                while members.len() <= Parameters::MAX {
+                    let Some(member) = map.next_entry()? else { return Ok(JsonObject(members)) };
                     members.push(member);
                 }
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 Ok(JsonObject(members))
             }
         }

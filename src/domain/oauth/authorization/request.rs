@@ -66,10 +66,10 @@ impl Destination {
         issuer: &str,
     ) -> Result<Self, UntrustedRequest> {
         let redirect_uri = parameters.get("redirect_uri").ok_or(UntrustedRequest::NoRedirectUri)?;
-        let url = Url::parse(redirect_uri)
-            .ok()
-            .filter(|_| application.redirect_uris.iter().any(|registered| registered.accepts(redirect_uri)))
-            .ok_or(UntrustedRequest::UnregisteredRedirectUri)?;
+        if !application.redirect_uris.iter().any(|registered| registered.accepts(redirect_uri)) {
+            return Err(UntrustedRequest::UnregisteredRedirectUri);
+        }
+        let url = Url::parse(redirect_uri).map_err(|_| UntrustedRequest::UnregisteredRedirectUri)?;
         Ok(Self {
             redirect_uri: redirect_uri.to_owned(),
             url,

@@ -99,7 +99,29 @@ fn there_are_at_most_64_parameters() {
         format!("{{{}}}", members.join(","))
     };
     json(&object(64));
-    refusal(Parameters::from_json(object(65).as_bytes()));
+    for count in [65, 20_000] {
+        assert_eq!(refusal(Parameters::from_json(object(count).as_bytes())), "there are more than 64 parameters");
+    }
+    let kept: JsonObject = serde_json::from_str(&object(20_000)).unwrap();
+    assert_eq!(kept.0.len(), 65);
+    let unfinished = object(20_000).replace('}', "");
+    assert_eq!(refusal(Parameters::from_json(unfinished.as_bytes())), "the body is not a well-formed JSON object");
+}
+
+#[test]
+fn of_a_query_only_the_first_64_parameters_are_read() {
+    let query = |count: usize| (0..count).map(|n| format!("p{n}=x")).collect::<Vec<_>>().join("&");
+    let (parameters, fault) = Parameters::from_query(query(64).as_bytes());
+    assert!(fault.is_none() && parameters.get("p63") == Some("x"));
+    for query in [query(65), query(15_800), format!("{}&p0=y", query(64))] {
+        let (parameters, fault) = Parameters::from_query(query.as_bytes());
+        let fault = fault.unwrap();
+        assert_eq!(fault.to_string(), "there are more than 64 parameters");
+        assert!(fault.names.is_empty() && parameters.0.len() == 64 && parameters.get("p0") == Some("x"));
+    }
+    let repeated = "x=1&".repeat(16_000);
+    let (parameters, fault) = Parameters::from_query(repeated.as_bytes());
+    assert!(parameters.0.is_empty() && fault.unwrap().names.len() <= 64, "what is noted has a bound");
 }
 
 #[test]
