@@ -89,7 +89,7 @@ fn cached_write_queue(database: Database) -> Arc<dyn WriteQueue> {
 }
 
 fn memory_bank(database: &Database) -> Arc<dyn MemoryBank> {
-    Arc::new(EmbeddedMemoryBank::new(database.reader().clone(), database.writer()))
+    Arc::new(EmbeddedMemoryBank::new(database.reader().clone(), database.searcher().clone(), database.writer()))
 }
 
 mod on_sqlite {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use memgate::adapters::memory_bank::embedded::EmbeddedMemoryBank;
 use memgate::adapters::persistence::{Database, DatabaseOptions};
 use memgate::domain::memories::{
-    Limit, ListQuery, MemoryBank, MemoryBankError, MemoryChanges, MemoryFilter, MemoryQuery, MemoryScope, NewMemory,
-    SearchResults,
+    DateRange, Limit, ListQuery, MemoryBank, MemoryBankError, MemoryChanges, MemoryFilter, MemoryQuery, MemoryScope,
+    NewMemory, SearchResults,
 };
 use memgate_domain::testing::{
     categories, content, context, metadata, new_memory, now, scope, scope_limited_to, scope_of_person,
@@ -43,7 +43,11 @@ impl Store {
     }
 
     fn bank(&self) -> EmbeddedMemoryBank {
-        EmbeddedMemoryBank::new(self.database.reader().clone(), self.database.writer())
+        EmbeddedMemoryBank::new(
+            self.database.reader().clone(),
+            self.database.searcher().clone(),
+            self.database.writer(),
+        )
     }
 
     fn backend(&self) -> DbBackend {
@@ -204,6 +208,33 @@ async fn assert_counts_are_right(store: &Store) {
          WHERE k.memories IS NULL OR r.memories IS NULL OR k.memories <> r.memories"
     );
     assert_eq!(store.number(&wrong).await, 0, "counts of terms that are wrong on {:?}", store.backend());
+    for (what, kept, real) in [
+        (
+            "memories with categories",
+            "SELECT CAST(coalesce(sum(memories), 0) AS bigint) FROM memory_category_sets",
+            "SELECT count(*) FROM memories WHERE categories <> '[]'",
+        ),
+        (
+            "terms of memories with categories",
+            "SELECT CAST(coalesce(sum(total_length), 0) AS bigint) FROM memory_category_sets",
+            "SELECT CAST(coalesce(sum(length), 0) AS bigint) FROM memories WHERE categories <> '[]'",
+        ),
+        (
+            "counts of terms of combinations",
+            "SELECT CAST(coalesce(sum(memories), 0) AS bigint) FROM memory_set_term_counts",
+            &format!(
+                "SELECT count(*) FROM (SELECT DISTINCT m.seq, t.value FROM memories m, {lateral} {split} t \
+                 WHERE t.value <> '' AND m.categories <> '[]') r"
+            ),
+        ),
+        (
+            "memories in lists",
+            "SELECT count(DISTINCT seq) FROM memory_listings",
+            "SELECT count(*) FROM memories WHERE categories <> '[]'",
+        ),
+    ] {
+        assert_eq!(store.number(kept).await, store.number(real).await, "{what} on {:?}", store.backend());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -216,9 +247,17 @@ async fn counts_stay_right_while_many_change_the_same_memories() {
                 let (bank, scope) = (banks[number % 2].clone(), scopes[number / 2 % 2].clone());
                 tokio::spawn(async move {
                     let id: memgate::domain::ids::MemoryId = format!("m{}", number % 20).parse().unwrap();
-                    let new = NewMemory { id: id.clone(), ..new_memory("Tova planted beans and beans and peas.") };
-                    let text = format!("Nils sold canoe number {number}.");
-                    let changes = MemoryChanges { content: Some(content(&text)), ..MemoryChanges::default() };
+                    let labels = [&["garden"][..], &["garden", "shed"], &[]];
+                    let new = NewMemory {
+                        id: id.clone(),
+                        categories: categories(labels[number % 3]),
+                        ..new_memory("Tova planted beans and beans and peas.")
+                    };
+                    let changes = MemoryChanges {
+                        content: Some(content(&format!("Nils sold canoe number {number}."))),
+                        categories: (number % 2 == 0).then(|| categories(labels[number / 2 % 3])),
+                        ..MemoryChanges::default()
+                    };
                     bank.create(&scope, &new).await.unwrap();
                     bank.update(&scope, &id, &changes, now()).await.unwrap();
                     if number % 3 == 0 {
@@ -238,7 +277,10 @@ async fn counts_stay_right_while_many_change_the_same_memories() {
             }
         }
         assert_counts_are_right(&store).await;
-        assert_eq!(store.number("SELECT count(*) FROM memory_term_counts").await, 0, "nothing is left behind");
+        for table in ["memory_term_counts", "memory_category_sets", "memory_set_term_counts", "memory_listings"] {
+            let left = store.number(&format!("SELECT count(*) FROM {table}")).await;
+            assert_eq!(left, 0, "nothing is left behind in {table}");
+        }
     }
 }
 
@@ -475,5 +517,205 @@ async fn callers_that_go_away_do_no_harm_to_others() {
         }
         assert!(found(&bank, &scope, "guest").await.len() >= 30);
         assert_counts_are_right(&store).await;
+    }
+}
+
+/// A bank of which the statements of searches and lists are counted.
+fn counting_bank(store: &Store) -> (EmbeddedMemoryBank, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    let statements = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let mut searcher = store.database.searcher().clone();
+    let counted = statements.clone();
+    searcher.set_metric_callback(move |_| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    });
+    let database = &store.database;
+    (EmbeddedMemoryBank::new(database.reader().clone(), searcher, database.writer()), statements)
+}
+
+#[tokio::test]
+async fn a_long_search_under_a_restriction_or_a_date_range_takes_as_few_statements_as_any() {
+    use std::sync::atomic::Ordering;
+    for store in Store::each().await {
+        let ((bank, statements), scope) = (counting_bank(&store), scope());
+        let words: Vec<String> = (0..300).map(|number| format!("word{number}x")).collect();
+        let text = words.join(" ");
+        for _ in 0..5 {
+            let new = NewMemory { categories: categories(&["work"]), ..new_memory(&text) };
+            bank.create(&scope, &new).await.unwrap();
+        }
+        let long = query(&text);
+        let mut dated = query(&text);
+        dated.filter.created = DateRange::new(Some(now().plus(Duration::from_hours(1))), None).unwrap();
+        let restricted = scope_limited_to(&scope, &["work", "home"]);
+        for (what, scope, query, expected) in [
+            ("all", &scope, &long, 5),
+            ("a restriction", &restricted, &long, 5),
+            ("a date range that nothing is in", &scope, &dated, 0),
+        ] {
+            statements.store(0, Ordering::Relaxed);
+            assert_eq!(bank.search(scope, query).await.unwrap().hits.len(), expected, "{what}");
+            let count = statements.load(Ordering::Relaxed);
+            assert!(count <= 48, "{what}: {count} statements on {:?}", store.backend());
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_but_searches_and_lists_waits_for_searches() {
+    for store in Store::each().await {
+        let (bank, scope) = (store.bank(), scope());
+        let memory = bank.create(&scope, &new_memory("x")).await.unwrap();
+        let mut busy = Vec::new();
+        for _ in 0..DatabaseOptions::default().search_connections {
+            busy.push(sea_orm::TransactionTrait::begin(store.database.searcher()).await.unwrap());
+        }
+        let text = query("x");
+        let mut search = std::pin::pin!(bank.search(&scope, &text));
+        assert!(futures_util::poll!(&mut search).is_pending());
+        bank.check_health().await.unwrap();
+        store.database.ping().await.unwrap();
+        assert!(bank.get(&scope, &memory.id, now()).await.unwrap().is_some());
+        bank.create(&scope, &new_memory("y")).await.unwrap();
+        assert!(futures_util::poll!(&mut search).is_pending(), "it waits for a connection of its own");
+        busy.clear();
+        assert_eq!(search.await.unwrap().hits.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_date_range_finds_what_is_in_it_however_much_is_not() {
+    const DAY: Duration = Duration::from_hours(24);
+    for store in Store::each().await {
+        let (bank, scope) = (store.bank(), scope());
+        for day in 0..300_u32 {
+            let new = NewMemory { created_at: now().plus(DAY * 10 * day), ..new_memory(&format!("parcel {day}")) };
+            bank.create(&scope, &new).await.unwrap();
+        }
+        for (start, end) in
+            [(Some(0), Some(5)), (Some(7), Some(7)), (None, Some(60)), (Some(290), None), (Some(20), Some(280))]
+        {
+            let at = |day: Option<u32>| day.map(|day| now().plus(DAY * 10 * day));
+            let mut query = query("parcel");
+            query.limit = Limit::try_from(1000).unwrap();
+            query.filter.created = DateRange::new(at(start), at(end)).unwrap();
+            let found = bank.search(&scope, &query).await.unwrap();
+            let expected = u64::from(end.unwrap_or(299) - start.unwrap_or(0) + 1);
+            assert_eq!((found.hits.len() as u64, found.total_found), (expected, expected), "{start:?} to {end:?}");
+        }
+    }
+}
+
+/// The texts of a list, page by page.
+async fn listed(bank: &EmbeddedMemoryBank, scope: &MemoryScope, category: Option<&str>) -> Vec<String> {
+    let category = category.map(|category| categories(&[category]).remove(0));
+    let mut list = ListQuery { limit: Limit::try_from(3).unwrap(), after: None, category, now: now() };
+    let mut texts = Vec::new();
+    loop {
+        let page = bank.list(scope, &list).await.unwrap();
+        texts.extend(page.memories.into_iter().map(|memory| memory.content.as_str().to_owned()));
+        list.after = page.next;
+        if list.after.is_none() {
+            return texts;
+        }
+    }
+}
+
+#[tokio::test]
+async fn restrictions_hold_for_an_older_version_of_the_index_and_for_any_number_of_combinations() {
+    for store in Store::each().await {
+        let (bank, scope) = (store.bank(), scope());
+        for number in 0..80_u64 {
+            let (own, names) = (format!("topic {number}"), ["garden", "board"]);
+            let labels = match number % 4 {
+                0 => vec![names[0]],
+                1 => vec![names[0], &own],
+                2 => vec![names[0], names[1]],
+                _ => vec![],
+            };
+            let created_at = now().plus(Duration::from_secs(number));
+            let text = format!("The bed needs water, number {number}.");
+            bank.create(&scope, &NewMemory { categories: categories(&labels), created_at, ..new_memory(&text) })
+                .await
+                .unwrap();
+        }
+        let mut all: Vec<String> = (0..80).map(|number| format!("topic {number}")).collect();
+        all.push("garden".to_owned());
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let (one, many) = (scope_limited_to(&scope, &["garden"]), scope_limited_to(&scope, &all));
+        let expected = |modulus: &[u64]| {
+            let numbers = (0..80_u64).rev().filter(|number| modulus.contains(&(number % 4)));
+            numbers.map(|number| format!("The bed needs water, number {number}.")).collect::<Vec<_>>()
+        };
+        for stale in [false, true] {
+            if stale {
+                store.execute("UPDATE memories SET index_version = 0").await;
+            }
+            let backend = store.backend();
+            assert_eq!(listed(&bank, &one, None).await, expected(&[0]), "{backend:?}, stale: {stale}");
+            assert_eq!(listed(&bank, &many, None).await, expected(&[0, 1]), "{backend:?}, stale: {stale}");
+            assert_eq!(
+                listed(&bank, &scope, Some("garden")).await,
+                expected(&[0, 1, 2]),
+                "{backend:?}, stale: {stale}"
+            );
+            assert_eq!(listed(&bank, &one, Some("board")).await, expected(&[]), "{backend:?}, stale: {stale}");
+            assert_eq!(listed(&bank, &many, Some("topic 5")).await, ["The bed needs water, number 5."]);
+            for (scope, modulus) in [(&one, &[0][..]), (&many, &[0, 1])] {
+                let mut texts = found(&bank, scope, "water of the bed").await;
+                let mut expected = expected(modulus);
+                texts.sort();
+                expected.sort();
+                assert_eq!(texts, expected, "{backend:?}, stale: {stale}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_a_large_category_costs_what_one_of_a_small_category_costs() {
+    for store in Store::each().await {
+        let (bank, scope) = (store.bank(), scope());
+        for number in 0..60_u64 {
+            let labels = categories(if number < 30 { &["large"] } else { &["small"] });
+            bank.create(&scope, &NewMemory { categories: labels, ..new_memory("x") }).await.unwrap();
+        }
+        let numbers = match store.backend() {
+            DbBackend::Sqlite => "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000)",
+            _ => "WITH n AS (SELECT i FROM generate_series(1, 25000) i)",
+        };
+        store
+            .execute(&format!(
+                "INSERT INTO memories (scope_id, id, created_at, updated_at, priority, length, question, categories, \
+                 attributes, terms, metadata, content, index_version) {numbers} SELECT m.scope_id, m.id || n.i, \
+                 m.created_at - n.i, m.updated_at, m.priority, m.length, m.question, m.categories, m.attributes, m.terms, \
+                 m.metadata, m.content, 1 FROM n, (SELECT * FROM memories WHERE categories = '[\"large\"]' LIMIT 1) m"
+            ))
+            .await;
+        store
+            .execute(
+                "INSERT INTO memory_listings (scope_id, entry, created_at, id, seq) SELECT m.scope_id, l.entry, \
+                 m.created_at, m.id, m.seq FROM memories m, (SELECT DISTINCT l.entry FROM memory_listings l, memories o \
+                 WHERE o.seq = l.seq AND o.categories = '[\"large\"]') l WHERE m.categories = '[\"large\"]' \
+                 AND NOT EXISTS (SELECT 1 FROM memory_listings e WHERE e.seq = m.seq)",
+            )
+            .await;
+        let limited = scope_limited_to(&scope, &["large", "small"]);
+        let fastest = async |scope: &MemoryScope, name: &str| {
+            let category = Some(categories(&[name]).remove(0));
+            let list = ListQuery { limit: Limit::try_from(20).unwrap(), after: None, category, now: now() };
+            let mut fastest = Duration::MAX;
+            for _ in 0..15 {
+                let started = std::time::Instant::now();
+                let page = bank.list(scope, &list).await.unwrap();
+                fastest = fastest.min(started.elapsed());
+                assert_eq!(page.memories.len(), 20);
+                assert!(page.next.is_some());
+            }
+            fastest
+        };
+        for scope in [&scope, &limited] {
+            let (small, large) = (fastest(scope, "small").await, fastest(scope, "large").await);
+            assert!(large < small * 5, "{large:?} against {small:?} on {:?}", store.backend());
+        }
     }
 }

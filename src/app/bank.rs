@@ -26,9 +26,11 @@ impl Bank {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, OpenError> {
         Ok(match config {
-            MemoryBankConfig::Embedded => {
-                Self::Embedded(Arc::new(EmbeddedMemoryBank::new(database.reader().clone(), database.writer())))
-            }
+            MemoryBankConfig::Embedded => Self::Embedded(Arc::new(EmbeddedMemoryBank::new(
+                database.reader().clone(),
+                database.searcher().clone(),
+                database.writer(),
+            ))),
             MemoryBankConfig::Remote(config) => {
                 Self::Remote(Arc::new(RemoteMemoryBank::new((**config).clone(), clock, entropy)?))
             }

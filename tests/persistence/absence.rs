@@ -31,7 +31,8 @@ use super::{Place, on_both_databases};
 
 on_both_databases!(a_closed_database_is_unavailable_to_every_port);
 
-const IMPATIENT: DatabaseOptions = DatabaseOptions { connections: 2, timeout: Duration::from_millis(200) };
+const IMPATIENT: DatabaseOptions =
+    DatabaseOptions { connections: 2, search_connections: 2, timeout: Duration::from_millis(200) };
 
 #[expect(clippy::needless_pass_by_value, reason = "what a call returned, at the place of the call")]
 fn assert_unavailable<T: Debug>(result: Result<T, StorageError>) {

@@ -18,7 +18,8 @@ on_both_databases!(
 );
 
 /// A call that is to fail must not take long.
-const IMPATIENT: DatabaseOptions = DatabaseOptions { connections: 2, timeout: Duration::from_millis(200) };
+const IMPATIENT: DatabaseOptions =
+    DatabaseOptions { connections: 2, search_connections: 2, timeout: Duration::from_millis(200) };
 
 async fn refusal(url: &str) -> DatabaseError {
     let error = Database::connect(url, IMPATIENT).await.expect_err("the database cannot be used");

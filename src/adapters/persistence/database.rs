@@ -18,13 +18,15 @@ use super::{postgres, sqlite};
 pub struct DatabaseOptions {
     /// How many connections are open at most: to PostgreSQL, or to read from an SQLite file, which has one more to write.
     pub connections: u32,
+    /// How many more there are for searches, so that nothing else waits for one.
+    pub search_connections: u32,
     /// For how long a call waits: for a free connection, for another's lock, for the answer to one statement.
     pub timeout: Duration,
 }
 
 impl Default for DatabaseOptions {
     fn default() -> Self {
-        Self { connections: 8, timeout: Duration::from_secs(5) }
+        Self { connections: 8, search_connections: 4, timeout: Duration::from_secs(5) }
     }
 }
 
@@ -35,6 +37,7 @@ impl Default for DatabaseOptions {
 #[derive(Clone)]
 pub struct Database {
     reader: DatabaseConnection,
+    searcher: DatabaseConnection,
     writer: DatabaseConnection,
     location: String,
 }
@@ -49,11 +52,13 @@ impl Database {
             Some(("sqlite", _)) => {
                 let file = sqlite::SqliteFile::parse(url)?;
                 let (reader, writer) = sqlite::open(&file, options).await?;
-                Ok(Self { reader, writer, location: file.path().display().to_string() })
+                let searcher = sqlite::readers(&file, options, options.search_connections);
+                Ok(Self { reader, searcher, writer, location: file.path().display().to_string() })
             }
             Some(("postgres" | "postgresql", _)) => {
                 let (pool, location) = postgres::open(url, options).await?;
-                Ok(Self { reader: pool.clone(), writer: pool, location })
+                let searcher = postgres::pool(url, options, options.search_connections)?;
+                Ok(Self { reader: pool.clone(), searcher, writer: pool, location })
             }
             _ => Err(DatabaseError::UnknownScheme),
         }
@@ -75,6 +80,12 @@ impl Database {
     #[must_use]
     pub fn reader(&self) -> &DatabaseConnection {
         &self.reader
+    }
+
+    /// For searches: as [`reader`](Self::reader), with connections of their own.
+    #[must_use]
+    pub fn searcher(&self) -> &DatabaseConnection {
+        &self.searcher
     }
 
     /// For single statements that write. Several that belong together go into [`begin`](Self::begin).
@@ -138,6 +149,7 @@ impl Database {
     pub async fn close(&self) -> Result<(), DatabaseError> {
         // The writer goes last: the last connection to an SQLite file folds the write-ahead log into it.
         self.reader.close_by_ref().await?;
+        self.searcher.close_by_ref().await?;
         self.writer.close_by_ref().await?;
         Ok(())
     }

@@ -60,9 +60,14 @@ pub(super) async fn open(url: &str, options: DatabaseOptions) -> Result<(Databas
             return Err(DatabaseError::Unreachable { location, reason });
         }
     }
+    Ok((pool(url, options, options.connections)?, location))
+}
+
+/// A pool of at most `connections`, which are opened when they are needed.
+pub(super) fn pool(url: &str, options: DatabaseOptions, connections: u32) -> Result<DatabaseConnection, DatabaseError> {
     let timeout_millis = options.timeout.as_millis().to_string();
     let pool = PgPoolOptions::new()
-        .max_connections(options.connections.max(1))
+        .max_connections(connections.max(1))
         .acquire_timeout(options.timeout)
         // A question before each use would double the round trips.
         .test_before_acquire(false)
@@ -78,8 +83,8 @@ pub(super) async fn open(url: &str, options: DatabaseOptions) -> Result<(Databas
             let timeout_millis = timeout_millis.clone();
             Box::pin(async move { sqlx::query(SET_UP).bind(timeout_millis).execute(connection).await.map(drop) })
         })
-        .connect_lazy_with(connect);
-    Ok((pool.into(), location))
+        .connect_lazy_with(parse(url)?);
+    Ok(pool.into())
 }
 
 fn parse(url: &str) -> Result<PgConnectOptions, DatabaseError> {

@@ -136,9 +136,13 @@ pub(super) async fn open(
             Ok(writer) => break writer,
         }
     };
+    Ok((readers(file, options, options.connections), writer.into()))
+}
+
+/// At most `connections` more that read. They open the file when they are needed.
+pub(super) fn readers(file: &SqliteFile, options: DatabaseOptions, connections: u32) -> DatabaseConnection {
     let read_only = connect_options(file, options).pragma("query_only", "ON");
-    let reader = pool_options(options).max_connections(options.connections.max(1)).connect_lazy_with(read_only);
-    Ok((reader.into(), writer.into()))
+    pool_options(options).max_connections(connections.max(1)).connect_lazy_with(read_only).into()
 }
 
 async fn open_writer(file: &SqliteFile, options: DatabaseOptions) -> Result<SqlitePool, sqlx::Error> {

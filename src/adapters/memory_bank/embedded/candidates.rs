@@ -12,12 +12,16 @@ use super::index;
 use super::ranking::{BUDGET, Gathering, MAX_TERMS, Part, inverse_frequency};
 use super::read::{ScopeRow, allowed, within};
 use super::row::json_array;
-use super::sql::{Entries, Sql};
+use super::sets::{VisibleSets, is_stale, unsigned};
+use super::sql::{Entries, Sql, parse_numbers};
 
 const READ_AT_MOST: i64 = BUDGET.cast_signed();
 
-/// How many terms of a query are counted where counts are not kept.
-const COUNT_AT_MOST: usize = 8 * MAX_TERMS;
+/// How many memories a search looks at one by one to see whether they pass the filter, in all.
+const EXAMINED_AT_MOST: u64 = 20_000;
+
+/// How many terms of a query are looked up in the counts.
+const COUNT_AT_MOST: usize = 32 * MAX_TERMS;
 
 /// Which memories of a scope a search may return.
 pub(super) struct Reach<'a> {
@@ -25,16 +29,35 @@ pub(super) struct Reach<'a> {
     pub(super) access: &'a CategoryAccess,
     pub(super) now: Timestamp,
     filter: &'a MemoryFilter,
+    /// The combinations of categories that may be seen; `None` for all memories.
+    sets: Option<VisibleSets>,
+    /// The periods that the filter names, if they narrow the search.
+    periods: Option<Vec<String>>,
 }
 
 impl<'a> Reach<'a> {
-    pub(super) fn new(scope_id: i64, access: &'a CategoryAccess, query: &'a MemoryQuery) -> Self {
-        Self { scope_id, access, now: query.now, filter: &query.filter }
+    pub(super) async fn of(
+        connection: &impl ConnectionTrait,
+        scope_id: i64,
+        access: &'a CategoryAccess,
+        query: &'a MemoryQuery,
+    ) -> Result<Self, Failure> {
+        let sets = match access {
+            CategoryAccess::All => None,
+            CategoryAccess::Only(_) => Some(VisibleSets::read(connection, scope_id, access, None).await?),
+        };
+        let periods = periods(connection, scope_id, query.filter.created).await?;
+        Ok(Self { scope_id, access, now: query.now, filter: &query.filter, sets, periods })
     }
 
     /// Whether nothing but expiry keeps a memory of the scope from being returned.
     pub(super) fn is_whole_scope(&self) -> bool {
         *self.access == CategoryAccess::All && *self.filter == MemoryFilter::default()
+    }
+
+    /// Whether the index does not know of each memory whether it passes.
+    fn examines_memories(&self) -> bool {
+        self.filter.created != DateRange::default() || self.sets.as_ref().is_some_and(|sets| sets.entries().is_none())
     }
 
     /// Gathers candidates until there are `wanted` and the budget is used.
@@ -54,21 +77,31 @@ impl<'a> Reach<'a> {
         let whole = self.is_whole_scope();
         let mut gathering = Gathering::new(BUDGET);
         let mut brought_in = Vec::new();
+        let mut room = EXAMINED_AT_MOST;
         for (frequency, term) in rarest_first {
             let entry = index::term(self.scope_id, term);
             let mut entries = self.entries().and_any(vec![entry.clone()]);
-            if gathering.part_of(frequency) == Part::BringsIn {
+            // What passes a filter may be little of what has the term, and then it would be a pity to stop here.
+            let brings_in = if whole { gathering.part_of(frequency) == Part::BringsIn } else { room > 0 };
+            if brings_in {
                 brought_in.push(entry);
-            } else if whole {
-                if gathering.len() <= wanted {
-                    break;
-                }
+            } else if gathering.len() <= wanted {
+                break;
+            } else {
                 entries = entries.and_any(brought_in.clone());
             }
-            let found = self.read(connection, &entries).await?;
-            // What passes a filter may be little of what has the term, and then it would be a pity to stop here.
-            let size = if whole { frequency } else { found.len() as u64 };
-            gathering.add(statistics.weight(term), size, &found);
+            let weight = statistics.weight(term);
+            if whole {
+                let found = self.read(connection, &entries).await?;
+                gathering.add(weight, frequency, &found);
+            } else if brings_in {
+                let (examined, found) = self.examine(connection, &entries, room).await?;
+                room = room.saturating_sub(examined);
+                gathering.bring_in(weight, &found);
+            } else {
+                let found = self.read(connection, &entries).await?;
+                gathering.rank(weight, &found);
+            }
         }
         for expired in self.expired(connection).await? {
             gathering.remove(expired);
@@ -76,9 +109,50 @@ impl<'a> Reach<'a> {
         Ok(gathering)
     }
 
+    /// How many memories have each of `terms` that any has.
+    pub(super) async fn frequencies(
+        &self,
+        connection: &impl ConnectionTrait,
+        terms: &[String],
+    ) -> Result<HashMap<String, u64>, Failure> {
+        let terms = json_array(terms.iter().take(COUNT_AT_MOST).cloned());
+        let sql = match &self.sets {
+            None => Sql::new(connection, "SELECT term, memories FROM memory_term_counts WHERE scope_id = ")
+                .value(self.scope_id)
+                .then(" AND term IN (SELECT value FROM ")
+                .elements(terms)
+                .then(" t)"),
+            Some(sets) => {
+                let select = "SELECT term, CAST(sum(memories) AS bigint) FROM memory_set_term_counts WHERE scope_id = ";
+                Sql::new(connection, select)
+                    .value(self.scope_id)
+                    .then(" AND entry IN (SELECT value FROM ")
+                    .elements(json_array(sets.largest()))
+                    .then(" s) AND term IN (SELECT value FROM ")
+                    .elements(terms)
+                    .then(" t) GROUP BY term")
+            }
+        };
+        let rows = sql.all(connection).await?;
+        let mut frequencies = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let memories: i64 = row.try_get_by_index(1)?;
+            frequencies.insert(row.try_get_by_index(0)?, unsigned(memories));
+        }
+        Ok(frequencies)
+    }
+
     /// What the filter asks of the index.
     fn entries(&self) -> Entries {
-        let mut entries = allowed(self.scope_id, self.access);
+        let mut entries = match (&self.sets, self.access) {
+            (Some(sets), access) => match sets.entries() {
+                Some(named) => {
+                    Entries::default().and_any(named.map(|entry| format!("{}{entry}", self.scope_id)).collect())
+                }
+                None => allowed(self.scope_id, access),
+            },
+            (None, _) => Entries::default(),
+        };
         if !self.filter.categories.is_empty() {
             let wanted = self.filter.categories.iter().map(|category| index::category(self.scope_id, category));
             entries = entries.and_any(wanted.collect());
@@ -86,27 +160,56 @@ impl<'a> Reach<'a> {
         for (name, value) in &self.filter.metadata {
             entries = entries.and_any(vec![index::member(self.scope_id, name, value)]);
         }
+        if let Some(periods) = &self.periods {
+            entries = entries.and_any(periods.clone());
+        }
         entries
     }
 
-    /// The newest memories within reach that match `entries`.
+    /// The newest memories that match `entries`.
     async fn read(&self, connection: &impl ConnectionTrait, entries: &Entries) -> Result<Vec<i64>, Failure> {
-        let created = self.filter.created;
-        let mut sql = Sql::new(connection, "SELECT string_agg(CAST(f.seq AS text), ',') FROM (SELECT hit.seq FROM ");
-        sql = sql.hits(entries);
-        // The index knows the rest.
-        if created != DateRange::default() || *self.access != CategoryAccess::All {
-            sql = sql.then(" CROSS JOIN memories m WHERE m.seq = hit.seq");
-            if let Some(start) = created.start() {
-                sql = sql.then(" AND m.created_at >= ").value(start.unix_millis());
-            }
-            if let Some(end) = created.end() {
-                sql = sql.then(" AND m.created_at <= ").value(end.unix_millis());
-            }
+        Sql::new(connection, "SELECT string_agg(CAST(f.seq AS text), ',') FROM (SELECT hit.seq FROM ")
+            .hits(entries)
+            .then(" ORDER BY hit.seq DESC LIMIT ")
+            .value(READ_AT_MOST)
+            .then(") f")
+            .numbers(connection)
+            .await
+            .map_err(Failure::from)
+    }
+
+    /// How many of the newest memories that match `entries` were looked at, `room` at most, and which of them pass.
+    async fn examine(
+        &self,
+        connection: &impl ConnectionTrait,
+        entries: &Entries,
+        room: u64,
+    ) -> Result<(u64, Vec<i64>), Failure> {
+        if !self.examines_memories() {
+            let found = self.read(connection, entries).await?;
+            return Ok((found.len() as u64, found));
+        }
+        let mut sql = Sql::new(connection, "SELECT string_agg(CAST(CASE WHEN true");
+        if let Some(start) = self.filter.created.start() {
+            sql = sql.then(" AND m.created_at >= ").value(start.unix_millis());
+        }
+        if let Some(end) = self.filter.created.end() {
+            sql = sql.then(" AND m.created_at <= ").value(end.unix_millis());
+        }
+        if self.sets.as_ref().is_some_and(|sets| sets.entries().is_none()) {
             sql = within(sql, "m", self.access);
         }
-        let sql = sql.then(" ORDER BY hit.seq DESC LIMIT ").value(READ_AT_MOST).then(") f");
-        Ok(sql.numbers(connection).await?)
+        let row = sql
+            .then(" THEN m.seq END AS text), ','), count(*) FROM (SELECT hit.seq FROM ")
+            .hits(entries)
+            .then(" ORDER BY hit.seq DESC LIMIT ")
+            .value(room.cast_signed())
+            .then(") f CROSS JOIN memories m WHERE m.seq = f.seq")
+            .one(connection)
+            .await?;
+        let Some(row) = row else { return Ok((0, Vec::new())) };
+        let found: Option<String> = row.try_get_by_index(0)?;
+        Ok((unsigned(row.try_get_by_index(1)?), parse_numbers(found.as_deref())?))
     }
 
     /// What has expired in the scope and is not swept away yet.
@@ -127,50 +230,25 @@ pub(super) struct Statistics {
 }
 
 impl Statistics {
+    /// The counts of what may be seen: the scores of somebody who must not see some categories do not tell which words are
+    /// in them.
     pub(super) async fn read(
         connection: &impl ConnectionTrait,
         row: &ScopeRow,
         reach: &Reach<'_>,
         terms: &[String],
     ) -> Result<Self, Failure> {
-        match reach.access {
-            CategoryAccess::All => Self::kept(connection, row, terms).await,
-            CategoryAccess::Only(_) => Self::counted(connection, row, reach.access, terms).await,
-        }
-    }
-
-    /// The counts of the whole scope, which are kept up to date.
-    async fn kept(connection: &impl ConnectionTrait, row: &ScopeRow, terms: &[String]) -> Result<Self, Failure> {
-        let rows = Sql::new(connection, "SELECT term, memories FROM memory_term_counts WHERE scope_id = ")
-            .value(row.id)
-            .then(" AND term IN (SELECT value FROM ")
-            .elements(json_array(terms.iter().cloned()))
-            .then(")")
-            .all(connection)
-            .await?;
-        let mut frequencies = HashMap::with_capacity(rows.len());
-        for row in rows {
-            frequencies.insert(row.try_get_by_index(0)?, unsigned(row.try_get_by_index(1)?));
-        }
-        Ok(Self { memories: unsigned(row.memories), total_length: unsigned(row.total_length), frequencies })
-    }
-
-    /// Counts what can be seen, and no further than matters: the scores of somebody who must not see some categories do
-    /// not tell which words are in them.
-    async fn counted(
-        connection: &impl ConnectionTrait,
-        row: &ScopeRow,
-        access: &CategoryAccess,
-        terms: &[String],
-    ) -> Result<Self, Failure> {
-        let entries = allowed(row.id, access);
-        let (memories, total_length) = count(connection, &entries, access).await?;
+        let (memories, total_length) = match &reach.sets {
+            None => (unsigned(row.memories), unsigned(row.total_length)),
+            Some(sets) => sets.size(),
+        };
         let mut frequencies = HashMap::with_capacity(terms.len());
-        for term in terms.iter().take(COUNT_AT_MOST) {
-            let entries = entries.clone().and_any(vec![index::term(row.id, term)]);
-            frequencies.insert(term.clone(), count(connection, &entries, access).await?.0);
+        if reach.sets.as_ref().is_some_and(|sets| sets.entries().is_none()) {
+            // Memories of which the counts are not known may have it.
+            frequencies.extend(terms.iter().map(|term| (term.clone(), 1)));
         }
-        Ok(Self { memories, total_length, frequencies })
+        frequencies.extend(reach.frequencies(connection, terms).await?);
+        Ok(Self { memories: memories.max(1), total_length, frequencies })
     }
 
     /// The terms by which to search: all of a question, and of a long text the rarest of those that are there at all.
@@ -203,21 +281,21 @@ impl Statistics {
     }
 }
 
-/// How many memories match and can be seen, and how many terms they have together.
-async fn count(
+/// The entries of the periods of `range`, if there is one and they narrow the search.
+async fn periods(
     connection: &impl ConnectionTrait,
-    entries: &Entries,
-    access: &CategoryAccess,
-) -> Result<(u64, u64), Failure> {
-    let sql =
-        Sql::new(connection, "SELECT count(*), CAST(coalesce(sum(f.length), 0) AS bigint) FROM (SELECT m.length FROM ")
-            .hits(entries)
-            .then(" CROSS JOIN memories m WHERE m.seq = hit.seq");
-    let row = within(sql, "m", access).then(" LIMIT ").value(READ_AT_MOST).then(") f").one(connection).await?;
-    let Some(row) = row else { return Ok((0, 0)) };
-    Ok((unsigned(row.try_get_by_index(0)?), unsigned(row.try_get_by_index(1)?)))
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
+    scope_id: i64,
+    range: DateRange,
+) -> Result<Option<Vec<String>>, Failure> {
+    if range == DateRange::default() || is_stale(connection, scope_id).await? {
+        return Ok(None);
+    }
+    let mut sql = Sql::new(connection, "SELECT ");
+    for (order, goes_on) in [("ASC", ", "), ("DESC", "")] {
+        sql = sql.then("(SELECT created_at FROM memories WHERE scope_id = ").value(scope_id);
+        sql = sql.then(&format!(" ORDER BY created_at {order}, id {order} LIMIT 1){goes_on}"));
+    }
+    let Some(row) = sql.one(connection).await? else { return Ok(None) };
+    let (oldest, newest): (Option<i64>, Option<i64>) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+    Ok(oldest.zip(newest).and_then(|(oldest, newest)| index::periods(scope_id, range, oldest, newest)))
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use memgate_domain::applications::CategoryAccess;
 use memgate_domain::ids::MemoryId;
-use memgate_domain::memories::{Memory, MemoryChanges, NewMemory};
+use memgate_domain::memories::{Category, Memory, MemoryChanges, NewMemory};
 use memgate_domain::system::Timestamp;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
@@ -19,11 +19,11 @@ use sea_orm::{
 };
 
 use super::failure::Failure;
-use super::index::IndexEntries;
+use super::index::{INDEX_VERSION, IndexEntries, listings};
 use super::ranking::Document;
 use super::row::{COLUMN_COUNT, COLUMNS, categories_json, is_visible, json_array, memory_of, metadata_json};
 use super::sql::Sql;
-use super::tally::{Tally, Words};
+use super::tally::{Tally, WORDS_COLUMNS, Words};
 
 /// A change that somebody wants.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub(super) struct Prepared {
 impl Prepared {
     pub(super) fn new(memory: NewMemory) -> Self {
         let document = Document::of(memory.content.as_str(), &memory.metadata, &memory.categories);
-        let entries = IndexEntries::of(&document, &memory.categories, &memory.metadata);
+        let entries = IndexEntries::of(&document, &memory.categories, &memory.metadata, memory.created_at);
         Self { memory, document, entries }
     }
 }
@@ -175,14 +175,14 @@ async fn apply(
             _ => Ok(Outcome::Missing),
         },
         Change::Expire { seq, now } => {
-            let row = Sql::new(transaction, "SELECT m.terms, m.attributes FROM memories m WHERE m.seq = ")
+            let row = Sql::new(transaction, &format!("SELECT {WORDS_COLUMNS} FROM memories m WHERE m.seq = "))
                 .value(*seq)
                 .then(" AND m.expires_at <= ")
                 .value(now.unix_millis())
                 .one(transaction)
                 .await?;
             let Some(row) = row else { return Ok(Outcome::Missing) };
-            let words = Words::stored(row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+            let words = Words::of_row(&row, 0)?;
             remove(transaction, scope_id, *seq, &words, tally).await
         }
     }
@@ -196,11 +196,11 @@ struct Found {
 }
 
 async fn find(transaction: &DatabaseTransaction, scope_id: i64, id: &MemoryId) -> Result<Option<Found>, Failure> {
-    let select = format!("SELECT {COLUMNS}, m.terms, m.attributes FROM memories m WHERE m.scope_id = ");
+    let select = format!("SELECT {COLUMNS}, {WORDS_COLUMNS} FROM memories m WHERE m.scope_id = ");
     let sql = Sql::new(transaction, &select).value(scope_id).then(" AND m.id = ").value(id.as_str());
     let Some(row) = sql.one(transaction).await? else { return Ok(None) };
     let (seq, memory) = memory_of(&row)?;
-    let words = Words::stored(row.try_get_by_index(COLUMN_COUNT)?, row.try_get_by_index(COLUMN_COUNT + 1)?);
+    let words = Words::of_row(&row, COLUMN_COUNT)?;
     Ok(Some(Found { seq, memory, words }))
 }
 
@@ -212,10 +212,13 @@ async fn create(
     tally: &mut Tally,
 ) -> Result<Outcome, Failure> {
     let Prepared { memory, document, entries } = prepared;
-    let words = Words::of(document);
+    let words = Words::of(document, &memory.categories);
     let created_at = memory.created_at.unix_millis();
     let row = Sql::new(transaction, "INSERT INTO memories (scope_id, id, conversation_id, created_at, updated_at, ")
-        .then("expires_at, priority, categories, length, question, attributes, terms, metadata, content) VALUES (")
+        .then(
+            "expires_at, priority, categories, length, question, attributes, terms, metadata, content, index_version) ",
+        )
+        .then("VALUES (")
         .value(scope_id)
         .then(", ")
         .value(memory.id.as_str())
@@ -243,6 +246,8 @@ async fn create(
         .value(metadata_json(&memory.metadata))
         .then(", ")
         .value(memory.content.as_str())
+        .then(", ")
+        .value(INDEX_VERSION)
         .then(") ON CONFLICT (scope_id, id) DO NOTHING RETURNING seq")
         .one(transaction)
         .await?;
@@ -252,7 +257,9 @@ async fn create(
         let seen = found.filter(|found| access.allows(&found.categories));
         return Ok(Outcome::Kept(Box::new(seen.unwrap_or_else(|| memory.clone().into_memory()))));
     };
-    Sql::index(transaction, row.try_get_by_index(0)?, entries.in_scope(scope_id)).run(transaction).await?;
+    let seq = row.try_get_by_index(0)?;
+    Sql::index(transaction, seq, entries.in_scope(scope_id)).run(transaction).await?;
+    list(transaction, scope_id, seq, &memory.categories, memory.created_at, &memory.id).await?;
     tally.add(scope_id, &words);
     Ok(Outcome::Kept(Box::new(memory.clone().into_memory())))
 }
@@ -266,8 +273,8 @@ async fn replace(
 ) -> Result<Outcome, Failure> {
     let Found { seq, memory, words: earlier } = found;
     let document = Document::of(memory.content.as_str(), &memory.metadata, &memory.categories);
-    let entries = IndexEntries::of(&document, &memory.categories, &memory.metadata);
-    let words = Words::of(&document);
+    let entries = IndexEntries::of(&document, &memory.categories, &memory.metadata, memory.created_at);
+    let words = Words::of(&document, &memory.categories);
     Sql::new(transaction, "UPDATE memories SET conversation_id = ")
         .value(memory.metadata.conversation_id().map(ToOwned::to_owned))
         .then(", updated_at = ")
@@ -290,15 +297,46 @@ async fn replace(
         .value(metadata_json(&memory.metadata))
         .then(", content = ")
         .value(memory.content.as_str())
+        .then(", index_version = ")
+        .value(INDEX_VERSION)
         .then(" WHERE seq = ")
         .value(seq)
         .run(transaction)
         .await?;
     Sql::unindex(transaction, seq).run(transaction).await?;
     Sql::index(transaction, seq, entries.in_scope(scope_id)).run(transaction).await?;
+    Sql::new(transaction, "DELETE FROM memory_listings WHERE seq = ").value(seq).run(transaction).await?;
+    list(transaction, scope_id, seq, &memory.categories, memory.created_at, &memory.id).await?;
     tally.remove(scope_id, &earlier);
     tally.add(scope_id, &words);
     Ok(Outcome::Kept(Box::new(memory)))
+}
+
+/// Puts a memory into the lists that it is in. It leaves them by being deleted.
+async fn list(
+    transaction: &DatabaseTransaction,
+    scope_id: i64,
+    seq: i64,
+    categories: &[Category],
+    created_at: Timestamp,
+    id: &MemoryId,
+) -> Result<(), Failure> {
+    if categories.is_empty() {
+        return Ok(());
+    }
+    Sql::new(transaction, "INSERT INTO memory_listings (scope_id, entry, created_at, id, seq) SELECT ")
+        .value(scope_id)
+        .then(", value, ")
+        .value(created_at.unix_millis())
+        .then(", ")
+        .value(id.as_str())
+        .then(", ")
+        .value(seq)
+        .then(" FROM ")
+        .elements(json_array(listings(categories)))
+        .run(transaction)
+        .await?;
+    Ok(())
 }
 
 async fn remove(

@@ -1,8 +1,13 @@
 //! What goes wrong in here, and what that means outside.
 
+use std::time::Duration;
+
 use memgate_domain::memories::MemoryBankError;
 use memgate_domain::validation::InvalidValue;
 use sea_orm::{DbErr, RuntimeErr, sqlx};
+
+/// After how long a caller may ask again when too many wait.
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why something was not done. All who asked together get a clone of it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -13,6 +18,10 @@ pub(super) enum Failure {
     Row { key: String, column: &'static str, problem: String },
     #[error("the task that writes memories has ended")]
     WriterEnded,
+    #[error("too many searches are waiting")]
+    Busy,
+    #[error("the search took longer than {} s", .0.as_secs())]
+    TooSlow(Duration),
 }
 
 impl Failure {
@@ -57,7 +66,8 @@ impl From<Failure> for MemoryBankError {
         } else if failure.is_refused_value() {
             Self::Rejected("the memory is too long to be indexed; split it into several".to_owned())
         } else {
-            Self::Unavailable { retry_after: None, source: failure.into() }
+            let retry_after = matches!(failure, Failure::Busy).then_some(BUSY_RETRY_AFTER);
+            Self::Unavailable { retry_after, source: failure.into() }
         }
     }
 }

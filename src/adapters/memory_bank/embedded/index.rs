@@ -2,24 +2,36 @@
 //!
 //! Every entry begins with the number of the memory's scope, so a search reads no entry of anybody else's, and both
 //! databases see plain words: no parser, no stemmer, no stop list of theirs has a say. Beside its terms a memory has an
-//! entry for each category and for each member of its metadata that a filter can name.
+//! entry for each category, for the combination of all of them, for each member of its metadata that a filter can name, and for
+//! the period in which it was made.
 
-use memgate_domain::memories::{Category, Metadata, Scalar};
+use memgate_domain::memories::{Category, DateRange, Metadata, Scalar};
+use memgate_domain::system::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::ranking::Document;
+use super::row::categories_json;
+
+/// The version of the entries, and of the terms among them. A memory that has another is indexed again. A change of the
+/// number needs a migration with a partial index of the memories whose version is lower.
+pub(super) const INDEX_VERSION: i64 = 1;
+
+/// How long a period is, in bits of milliseconds: 25 days.
+const PERIOD_BITS: u32 = 31;
+/// How many periods a search names to the index.
+const MAX_PERIODS: i64 = 64;
 
 /// The entries of one memory, without the number of its scope.
 #[derive(Debug)]
 pub(super) struct IndexEntries(Vec<String>);
 
 impl IndexEntries {
-    pub(super) fn of(document: &Document, categories: &[Category], metadata: &Metadata) -> Self {
+    pub(super) fn of(document: &Document, categories: &[Category], metadata: &Metadata, created_at: Timestamp) -> Self {
         let terms = document.distinct_terms().into_iter().map(term_entry);
-        let categories = categories.iter().map(category_entry);
         let members = metadata.as_object().iter();
         let members = members.filter_map(|(name, value)| Some(member_entry(name, &Scalar::from_json(value)?)));
-        Self(terms.chain(categories).chain(members).collect())
+        let period = period_entry(created_at.unix_millis() >> PERIOD_BITS);
+        Self(terms.chain(listings(categories)).chain(members).chain([period]).collect())
     }
 
     /// All of them, with spaces between.
@@ -39,6 +51,33 @@ pub(super) fn category(scope: i64, category: &Category) -> String {
     format!("{scope}{}", category_entry(category))
 }
 
+/// The lists that a memory with `categories` is in: that of each, and that of their combination.
+pub(super) fn listings(categories: &[Category]) -> Vec<String> {
+    let set = (!categories.is_empty()).then(|| set_entry(&set_json(categories)));
+    categories.iter().map(category_entry).chain(set).collect()
+}
+
+/// A combination of categories as text: the same for the same ones, in whatever order.
+pub(super) fn set_json(categories: &[Category]) -> String {
+    let mut sorted: Vec<&Category> = categories.iter().collect();
+    sorted.sort_unstable();
+    categories_json(sorted)
+}
+
+/// The entry of a combination of categories, which is named as by [`set_json`].
+pub(super) fn set_entry(set: &str) -> String {
+    format!("s{}", digest(set, ""))
+}
+
+/// The entries of the periods of `range` in a scope whose memories were made from `oldest` to `newest`; `None` if there
+/// are so many that they would not narrow a search.
+pub(super) fn periods(scope: i64, range: DateRange, oldest: i64, newest: i64) -> Option<Vec<String>> {
+    let start = range.start().map_or(oldest, |start| start.unix_millis().max(oldest)) >> PERIOD_BITS;
+    let end = range.end().map_or(newest, |end| end.unix_millis().min(newest)) >> PERIOD_BITS;
+    let few = end - start < MAX_PERIODS;
+    few.then(|| (start..=end.max(start)).map(|period| format!("{scope}{}", period_entry(period))).collect())
+}
+
 /// The entry of a member of the metadata in a scope.
 pub(super) fn member(scope: i64, name: &str, value: &Scalar) -> String {
     format!("{scope}{}", member_entry(name, value))
@@ -48,7 +87,12 @@ fn term_entry(term: &str) -> String {
     format!("_{term}")
 }
 
-fn category_entry(category: &Category) -> String {
+fn period_entry(period: i64) -> String {
+    format!("d{:x}", period.cast_unsigned())
+}
+
+/// The entry of a category, without the number of the scope.
+pub(super) fn category_entry(category: &Category) -> String {
     format!("c{}", digest(category.as_str(), ""))
 }
 

@@ -12,9 +12,13 @@ mod ranking;
 mod read;
 mod row;
 mod search;
+mod sets;
 mod sql;
 mod tally;
+mod turns;
 mod writer;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use memgate_domain::applications::CategoryAccess;
@@ -29,22 +33,42 @@ use sea_orm::{DatabaseConnection, QueryResult};
 use changes::{Change, Outcome, Prepared, Wish};
 use failure::Failure;
 use sql::Sql;
+use turns::Turns;
 use writer::Writer;
+
+/// How many searches and lists run at a time; each has a connection. A space gets all but one of these places.
+const SEARCHES: usize = 4;
+/// How long one may take, from the moment on at which it has its turn.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Keeps memories in memgate's own database.
 #[derive(Debug)]
 pub struct EmbeddedMemoryBank {
     reader: DatabaseConnection,
+    searcher: DatabaseConnection,
+    turns: Turns,
     writer: Writer,
 }
 
 impl EmbeddedMemoryBank {
-    /// A bank in the database of these connections, which has been migrated. On SQLite there is to be one connection in
-    /// `writer`, and it is to sync each commit; on PostgreSQL both may be the same pool. Starts tasks on the runtime of the
-    /// caller, which end with the bank.
+    /// A bank in the database of these connections, which has been migrated. Searches and lists use those of `searcher`
+    /// alone, so that nothing else waits for them. On SQLite there is to be one connection in `writer`, and it is to sync
+    /// each commit; on PostgreSQL `reader` and `writer` may be the same pool. Starts tasks on the runtime of the caller,
+    /// which end with the bank.
     #[must_use]
-    pub fn new(reader: DatabaseConnection, writer: &DatabaseConnection) -> Self {
-        Self { reader, writer: Writer::start(writer) }
+    pub fn new(reader: DatabaseConnection, searcher: DatabaseConnection, writer: &DatabaseConnection) -> Self {
+        Self { reader, searcher, turns: Turns::new(SEARCHES), writer: Writer::start(writer) }
+    }
+
+    /// Waits for a turn of the space, and then for `work`, which takes a bounded time.
+    async fn in_turn<T>(
+        &self,
+        scope: &MemoryScope,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, MemoryBankError> {
+        let _turn = self.turns.take(scope.space().as_str()).await?;
+        let in_time = tokio::time::timeout(SEARCH_TIMEOUT, work).await;
+        Ok(in_time.unwrap_or(Err(Failure::TooSlow(SEARCH_TIMEOUT)))?)
     }
 
     /// Deletes at most `limit` memories that have expired at `now`. Returns how many. To be called now and then: expired
@@ -87,11 +111,11 @@ impl MemoryBank for EmbeddedMemoryBank {
     }
 
     async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {
-        Ok(search::search(&self.reader, scope, query).await?)
+        self.in_turn(scope, search::search(&self.searcher, scope, query)).await
     }
 
     async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {
-        Ok(read::list(&self.reader, scope, query).await?)
+        self.in_turn(scope, read::list(&self.searcher, scope, query)).await
     }
 
     async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError> {

@@ -15,6 +15,13 @@ use super::sql::{Sql, parse_numbers};
 /// How far around a candidate memories join it.
 const REACH: usize = 2;
 
+/// How many terms are read of all memories together; those that are left then are not scored.
+const READ_AT_MOST: u32 = 500_000;
+/// How many terms are read before others get a turn.
+const READ_AT_A_TIME: u32 = 20_000;
+/// How many memories are read with one statement, at least.
+const LEAST_CHUNK: usize = 16;
+
 pub(super) struct Pool {
     /// Where each is in its scope.
     pub(super) seqs: Vec<i64>,
@@ -27,26 +34,54 @@ impl Pool {
         reach: &Reach<'_>,
         candidates: &[i64],
         terms: &[String],
+        average_length: f64,
     ) -> Result<Self, Failure> {
         let conversations = Conversations::around(connection, reach, candidates).await?;
-        let mut seqs: Vec<i64> = candidates.iter().chain(&conversations.joining).copied().collect();
-        seqs.sort_unstable();
-        seqs.dedup();
-        let rows = Sql::new(connection, "SELECT m.seq, m.length, m.question, m.priority, m.attributes, m.terms FROM ")
-            .elements(json_array(seqs))
-            .then(" e CROSS JOIN memories m WHERE m.seq = CAST(e.value AS bigint) AND m.scope_id = ")
-            .value(reach.scope_id)
-            .all(connection)
-            .await?;
+        let mut joining: Vec<i64> = conversations.joining.iter().copied().collect();
+        joining.sort_unstable();
+        let mut known: HashSet<i64> = HashSet::new();
+        let mut wanted: Vec<i64> = candidates.to_vec();
+        wanted.extend(joining);
+        wanted.retain(|seq| known.insert(*seq));
         let numbers: HashMap<&str, usize> = terms.iter().enumerate().map(|(n, term)| (term.as_str(), n)).collect();
-        let (seqs, mut candidates): (Vec<i64>, Vec<Candidate>) =
-            rows.iter().map(|row| candidate_of(row, &numbers)).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        let (mut seqs, mut candidates): (Vec<i64>, Vec<Candidate>) = (Vec::new(), Vec::new());
+        let (mut read, mut since_yield) = (0_u32, 0_u32);
+        for chunk in wanted.chunks(chunk_size(average_length)) {
+            if read >= READ_AT_MOST {
+                break;
+            }
+            let rows =
+                Sql::new(connection, "SELECT m.seq, m.length, m.question, m.priority, m.attributes, m.terms FROM ")
+                    .elements(json_array(chunk.iter().copied()))
+                    .then(" e CROSS JOIN memories m WHERE m.seq = CAST(e.value AS bigint) AND m.scope_id = ")
+                    .value(reach.scope_id)
+                    .all(connection)
+                    .await?;
+            for row in &rows {
+                let (seq, candidate) = candidate_of(row, &numbers)?;
+                let length = candidate.length;
+                (read, since_yield) = (read.saturating_add(length), since_yield.saturating_add(length));
+                seqs.push(seq);
+                candidates.push(candidate);
+                if since_yield > READ_AT_A_TIME {
+                    since_yield = 0;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
         let places: HashMap<i64, usize> = seqs.iter().enumerate().map(|(place, &seq)| (seq, place)).collect();
         for (candidate, &seq) in candidates.iter_mut().zip(&seqs) {
             candidate.neighbours = conversations.neighbours(seq).map(|other| places.get(&other?).copied());
         }
         Ok(Self { seqs, candidates })
     }
+}
+
+/// How many memories of this length on average to read with one statement, so that it reads no more than is wanted.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive and rounded down")]
+fn chunk_size(average_length: f64) -> usize {
+    let memories = f64::from(READ_AT_MOST / 4) / average_length.max(1.0);
+    (memories as usize).max(LEAST_CHUNK)
 }
 
 fn candidate_of(row: &QueryResult, numbers: &HashMap<&str, usize>) -> Result<(i64, Candidate), Failure> {

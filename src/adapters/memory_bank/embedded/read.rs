@@ -2,13 +2,14 @@
 
 use memgate_domain::applications::CategoryAccess;
 use memgate_domain::ids::MemoryId;
-use memgate_domain::memories::{ListQuery, Memory, MemoryScope, Page, Position};
+use memgate_domain::memories::{Category, ListQuery, Memory, MemoryScope, Page, Position};
 use memgate_domain::system::Timestamp;
 use sea_orm::ConnectionTrait;
 
 use super::failure::Failure;
 use super::index;
-use super::row::{COLUMNS, categories_json, is_visible, memory_of};
+use super::row::{COLUMNS, categories_json, is_visible, memories_of, memory_of};
+use super::sets::{VisibleSets, is_stale};
 use super::sql::{Entries, Sql};
 
 /// What is known of the memories of one space and person.
@@ -57,30 +58,87 @@ pub(super) async fn list(
 ) -> Result<Page, Failure> {
     let row = if allows_nothing(scope.categories()) { None } else { scope_row(connection, scope).await? };
     let Some(ScopeRow { id: scope_id, .. }) = row else { return Ok(Page { memories: Vec::new(), next: None }) };
-    let mut entries = allowed(scope_id, scope.categories());
-    if let Some(category) = &query.category {
-        entries = entries.and_any(vec![index::category(scope_id, category)]);
-    }
-    let mut sql =
-        Sql::new(connection, &format!("SELECT {COLUMNS} FROM memories m WHERE m.scope_id = ")).value(scope_id);
-    if !entries.is_empty() {
-        sql = sql.then(" AND m.seq IN (SELECT hit.seq FROM ").hits(&entries).then(")");
-    }
-    if let Some(Position { created_at, id }) = &query.after {
-        sql = sql.then(" AND (m.created_at, m.id) < (").value(created_at.unix_millis()).then(", ");
-        sql = sql.value(id.as_str()).then(")");
-    }
+    let listed = Listed::of(connection, scope_id, scope.categories(), query.category.as_ref()).await?;
     let limit = query.limit.get() as usize;
-    let rows = visible(sql, "m", scope.categories(), query.now)
-        .then(" ORDER BY m.created_at DESC, m.id DESC LIMIT ")
-        .value(i64::from(query.limit.get()) + 1)
-        .all(connection)
-        .await?;
-    let mut memories: Vec<Memory> = rows.iter().map(|row| Ok(memory_of(row)?.1)).collect::<Result<_, Failure>>()?;
+    let mut sql = Sql::new(connection, &format!("SELECT {COLUMNS} FROM "));
+    sql = match listed {
+        Listed::Lists(lists) if lists.is_empty() => return Ok(Page { memories: Vec::new(), next: None }),
+        Listed::Lists(lists) => {
+            for (number, list) in lists.iter().enumerate() {
+                sql = sql.then(if number == 0 { "(" } else { " UNION ALL " });
+                sql = sql.then("SELECT p.seq FROM (SELECT l.seq FROM memory_listings l CROSS JOIN memories m ");
+                sql = sql.then("WHERE m.seq = l.seq AND l.scope_id = ").value(scope_id).then(" AND l.entry = ");
+                sql = visible(after(sql.value(list.as_str()), "l", query), "m", &CategoryAccess::All, query.now);
+                sql = sql.then(" ORDER BY l.created_at DESC, l.id DESC LIMIT ").value(limit_and_one(query)).then(") p");
+            }
+            sql.then(") page CROSS JOIN memories m WHERE m.seq = page.seq")
+        }
+        Listed::Index(entries) => {
+            sql = sql.then("memories m WHERE m.scope_id = ").value(scope_id);
+            if !entries.is_empty() {
+                sql = sql.then(" AND m.seq IN (SELECT hit.seq FROM ").hits(&entries).then(")");
+            }
+            visible(after(sql, "m", query), "m", scope.categories(), query.now)
+        }
+    };
+    let rows =
+        sql.then(" ORDER BY m.created_at DESC, m.id DESC LIMIT ").value(limit_and_one(query)).all(connection).await?;
+    let mut memories: Vec<Memory> = memories_of(&rows).await?.into_iter().map(|(_, memory)| memory).collect();
     let more = memories.len() > limit;
     memories.truncate(limit);
     let next = memories.last().filter(|_| more).map(Position::after);
     Ok(Page { memories, next })
+}
+
+fn limit_and_one(query: &ListQuery) -> i64 {
+    i64::from(query.limit.get()) + 1
+}
+
+/// Goes on with the condition that what the table `name` lists comes after the page before.
+fn after(sql: Sql, name: &str, query: &ListQuery) -> Sql {
+    let Some(Position { created_at, id }) = &query.after else { return sql };
+    sql.then(&format!(" AND ({name}.created_at, {name}.id) < ("))
+        .value(created_at.unix_millis())
+        .then(", ")
+        .value(id.as_str())
+        .then(")")
+}
+
+/// How a page is found.
+enum Listed {
+    /// By going through these lists, so that it costs what is on the page.
+    Lists(Vec<String>),
+    /// By looking these up in the index, if there are any, and then at each memory.
+    Index(Entries),
+}
+
+impl Listed {
+    async fn of(
+        connection: &impl ConnectionTrait,
+        scope_id: i64,
+        access: &CategoryAccess,
+        category: Option<&Category>,
+    ) -> Result<Self, Failure> {
+        match (access, category) {
+            (CategoryAccess::All, None) => return Ok(Self::Index(Entries::default())),
+            (CategoryAccess::All, Some(category)) => {
+                if !is_stale(connection, scope_id).await? {
+                    return Ok(Self::Lists(vec![index::category_entry(category)]));
+                }
+            }
+            (CategoryAccess::Only(_), _) => {
+                let sets = VisibleSets::read(connection, scope_id, access, category).await?;
+                if let Some(entries) = sets.entries() {
+                    return Ok(Self::Lists(entries.map(ToOwned::to_owned).collect()));
+                }
+            }
+        }
+        let entries = allowed(scope_id, access);
+        Ok(Self::Index(match category {
+            Some(category) => entries.and_any(vec![index::category(scope_id, category)]),
+            None => entries,
+        }))
+    }
 }
 
 /// Whether `access` leaves nothing to be seen.

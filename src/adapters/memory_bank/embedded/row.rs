@@ -17,6 +17,9 @@ pub(super) const COLUMNS: &str =
 /// How many columns [`COLUMNS`] are; further ones follow.
 pub(super) const COLUMN_COUNT: usize = 9;
 
+/// How many memories are read before others get a turn.
+const ROWS_AT_A_TIME: usize = 32;
+
 /// Reads [`COLUMNS`]. Returns the place of the memory in its scope with it.
 pub(super) fn memory_of(row: &QueryResult) -> Result<(i64, Memory), Failure> {
     let seq: i64 = row.try_get_by_index(0)?;
@@ -35,6 +38,18 @@ pub(super) fn memory_of(row: &QueryResult) -> Result<(i64, Memory), Failure> {
         content: Content::try_from(row.try_get_by_index::<String>(8)?).map_err(Failure::refused(&key, "content"))?,
     };
     Ok((seq, memory))
+}
+
+/// Reads [`COLUMNS`] of many rows. Reading much text takes time, so others get a turn in between.
+pub(super) async fn memories_of(rows: &[QueryResult]) -> Result<Vec<(i64, Memory)>, Failure> {
+    let mut memories = Vec::with_capacity(rows.len());
+    for chunk in rows.chunks(ROWS_AT_A_TIME) {
+        for row in chunk {
+            memories.push(memory_of(row)?);
+        }
+        tokio::task::yield_now().await;
+    }
+    Ok(memories)
 }
 
 /// Whether `memory` can be seen by somebody who has `access`.
@@ -57,7 +72,8 @@ pub(super) fn metadata_json(metadata: &Metadata) -> String {
     serde_json::Value::Object(metadata.as_object().clone()).to_string()
 }
 
-fn categories(key: &str, json: &str) -> Result<Vec<Category>, Failure> {
+/// Reads [`categories_json`].
+pub(super) fn categories(key: &str, json: &str) -> Result<Vec<Category>, Failure> {
     let texts: Vec<String> =
         serde_json::from_str(json).map_err(|_| Failure::row(key, "categories", "is not a JSON array of texts"))?;
     Category::parse_list("categories", &texts).map_err(Failure::refused(key, "categories"))

@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::pool::Pool;
 use super::ranking::{CANDIDATES, WeightedQuery, query_terms, relevance, scores};
 use super::read::{allows_nothing, scope_row};
-use super::row::{COLUMNS, is_visible, json_array, memory_of};
+use super::row::{COLUMNS, is_visible, json_array, memories_of};
 use super::sql::Sql;
 
 pub(super) async fn search(
@@ -32,7 +32,7 @@ pub(super) async fn search(
     let transaction = connection.begin().await?;
     let results = match scope_row(&transaction, scope).await? {
         Some(row) => {
-            let reach = Reach::new(row.id, scope.categories(), query);
+            let reach = Reach::of(&transaction, row.id, scope.categories(), query).await?;
             let statistics = Statistics::read(&transaction, &row, &reach, &terms).await?;
             let terms = statistics.most_telling(terms);
             Search { scope, query, terms, reach, statistics }.run(&transaction).await?
@@ -57,10 +57,11 @@ impl Search<'_> {
         let wanted = CANDIDATES.max(limit);
         let gathering = self.reach.gather(connection, &self.terms, &self.statistics, wanted).await?;
         let candidates = gathering.heaviest(wanted);
-        let pool = Pool::read(connection, &self.reach, &candidates, &self.terms).await?;
+        let average_length = self.statistics.average_length();
+        let pool = Pool::read(connection, &self.reach, &candidates, &self.terms, average_length).await?;
 
         let weights = self.terms.iter().map(|term| self.statistics.weight(term)).collect();
-        let weighted = WeightedQuery { weights, average_length: self.statistics.average_length() };
+        let weighted = WeightedQuery { weights, average_length };
         let mut found: Vec<(f64, i64)> = scores(&weighted, &pool.candidates).into_iter().zip(pool.seqs).collect();
         let threshold = self.query.threshold.map_or(0.0, Relevance::get);
         found.retain(|(score, _)| *score > 0.0 && relevance(*score) >= threshold);
@@ -99,7 +100,7 @@ impl Search<'_> {
             .value(self.reach.scope_id)
             .all(connection)
             .await?;
-        let mut memories = rows.iter().map(memory_of).collect::<Result<HashMap<_, _>, _>>()?;
+        let mut memories: HashMap<_, _> = memories_of(&rows).await?.into_iter().collect();
         let access: &CategoryAccess = self.scope.categories();
         memories.retain(|_, memory| is_visible(access, memory, self.query.now) && self.query.filter.passes(memory));
         Ok(memories)

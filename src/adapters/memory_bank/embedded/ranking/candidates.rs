@@ -49,18 +49,28 @@ impl Gathering {
     pub(in super::super) fn add(&mut self, weight: f64, size: u64, found: &[i64]) {
         if self.part_of(size) == Part::BringsIn {
             self.used += size;
-            for &memory in found {
-                *self.weights.entry(memory).or_default() += weight;
-            }
+            self.bring_in(weight, found);
         } else {
             self.full = true;
-            for memory in found {
-                if let Some(sum) = self.weights.get_mut(memory) {
-                    *sum += weight;
-                }
-            }
+            self.rank(weight, found);
         }
         self.started = true;
+    }
+
+    /// Adds a term of the weight `weight` that brings in the memories `found`.
+    pub(in super::super) fn bring_in(&mut self, weight: f64, found: &[i64]) {
+        for &memory in found {
+            *self.weights.entry(memory).or_default() += weight;
+        }
+    }
+
+    /// Adds a term that those of the memories `found` have that are candidates already.
+    pub(in super::super) fn rank(&mut self, weight: f64, found: &[i64]) {
+        for memory in found {
+            if let Some(sum) = self.weights.get_mut(memory) {
+                *sum += weight;
+            }
+        }
     }
 
     /// Leaves `memory` out.

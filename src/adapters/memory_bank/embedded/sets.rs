@@ -1,0 +1,90 @@
+//! Who may see some categories only sees memories of some combinations of categories. The index and the counts are kept
+//! per combination, so that a restriction is looked up like any other entry.
+
+use memgate_domain::applications::CategoryAccess;
+use memgate_domain::memories::Category;
+use sea_orm::ConnectionTrait;
+
+use super::failure::Failure;
+use super::sql::Sql;
+
+/// How many combinations of a scope are looked through. Of a scope that has more, searches look at each memory instead.
+const MAX_KNOWN: usize = 1_024;
+/// How many combinations a search names to the index.
+const MAX_NAMED: usize = 64;
+
+/// The combinations of categories that an application may see.
+pub(super) struct VisibleSets {
+    /// Those with the most memories, at most [`MAX_NAMED`].
+    sets: Vec<CategorySet>,
+    /// Whether there are no others.
+    complete: bool,
+}
+
+struct CategorySet {
+    entry: String,
+    memories: u64,
+    total_length: u64,
+}
+
+impl VisibleSets {
+    /// Those of a scope that `access` allows and that have the category `filter`, if there is one.
+    pub(super) async fn read(
+        connection: &impl ConnectionTrait,
+        scope_id: i64,
+        access: &CategoryAccess,
+        filter: Option<&Category>,
+    ) -> Result<Self, Failure> {
+        let rows = Sql::new(connection, "SELECT entry, categories, memories, total_length FROM memory_category_sets ")
+            .then("WHERE scope_id = ")
+            .value(scope_id)
+            .then(" ORDER BY entry LIMIT ")
+            .value(i64::try_from(MAX_KNOWN).unwrap_or(i64::MAX) + 1)
+            .all(connection)
+            .await?;
+        let all_known = rows.len() <= MAX_KNOWN;
+        let mut sets = Vec::new();
+        for row in rows {
+            let entry: String = row.try_get_by_index(0)?;
+            let categories = super::row::categories(&entry, &row.try_get_by_index::<String>(1)?)?;
+            if access.allows(&categories) && filter.is_none_or(|filter| categories.contains(filter)) {
+                let (memories, total_length) = (unsigned(row.try_get_by_index(2)?), unsigned(row.try_get_by_index(3)?));
+                sets.push(CategorySet { entry, memories, total_length });
+            }
+        }
+        let complete = all_known && sets.len() <= MAX_NAMED && !is_stale(connection, scope_id).await?;
+        sets.sort_by(|a, b| b.memories.cmp(&a.memories).then_with(|| a.entry.cmp(&b.entry)));
+        sets.truncate(MAX_NAMED);
+        Ok(Self { sets, complete })
+    }
+
+    /// Their entries, if no memory that is visible has another.
+    pub(super) fn entries(&self) -> Option<impl Iterator<Item = &str>> {
+        self.complete.then(|| self.largest())
+    }
+
+    /// The entries of those with the most memories.
+    pub(super) fn largest(&self) -> impl Iterator<Item = &str> {
+        self.sets.iter().map(|set| set.entry.as_str())
+    }
+
+    /// How many memories the largest have, and how many terms those have together.
+    pub(super) fn size(&self) -> (u64, u64) {
+        self.sets.iter().fold((0, 0), |(memories, length), set| (memories + set.memories, length + set.total_length))
+    }
+}
+
+/// Whether a scope has memories whose entries in the index are of an older version.
+pub(super) async fn is_stale(connection: &impl ConnectionTrait, scope_id: i64) -> Result<bool, Failure> {
+    let row = Sql::new(connection, "SELECT seq FROM memories WHERE index_version < 1 AND scope_id = ")
+        .value(scope_id)
+        .then(" LIMIT 1")
+        .one(connection)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// A count, which is never negative.
+pub(super) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

@@ -1,0 +1,241 @@
+//! Searches take turns, one space after another, so that no application waits for all the searches of another.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::failure::Failure;
+
+/// How many searches of one space may wait, and of all spaces together.
+const MAX_WAITING_PER_SPACE: usize = 64;
+const MAX_WAITING: usize = 1_024;
+/// For how long one waits at most.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// Lets a bounded number of searches run at a time. A space never has all places, and of the spaces that wait each gets the
+/// next place in turn.
+#[derive(Clone, Debug)]
+pub(super) struct Turns(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    /// How many may run, and how many of one space.
+    places: usize,
+    places_per_space: usize,
+    running: usize,
+    waiting: usize,
+    spaces: HashMap<String, Space>,
+    /// The spaces that have somebody waiting, next first.
+    order: VecDeque<String>,
+}
+
+#[derive(Debug, Default)]
+struct Space {
+    running: usize,
+    waiting: VecDeque<oneshot::Sender<Turn>>,
+}
+
+/// The right to search, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    space: String,
+    /// `None` in one that was never taken.
+    turns: Option<Turns>,
+}
+
+impl Turns {
+    /// Lets `places` searches run at a time.
+    pub(super) fn new(places: usize) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            places: places.max(1),
+            places_per_space: places.saturating_sub(1).max(1),
+            running: 0,
+            waiting: 0,
+            spaces: HashMap::new(),
+            order: VecDeque::new(),
+        })))
+    }
+
+    /// Waits for a turn.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] if too many wait already, or it takes too long.
+    pub(super) async fn take(&self, space: &str) -> Result<Turn, Failure> {
+        let (sender, turn) = oneshot::channel();
+        self.enqueue(space, sender)?;
+        match tokio::time::timeout(MAX_WAIT, turn).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Failure::Busy),
+        }
+    }
+
+    fn enqueue(&self, name: &str, sender: oneshot::Sender<Turn>) -> Result<(), Failure> {
+        let mut state = self.state();
+        if state.waiting >= MAX_WAITING || state.waiting_in(name) >= MAX_WAITING_PER_SPACE {
+            state.forget_who_left();
+        }
+        if state.waiting >= MAX_WAITING || state.waiting_in(name) >= MAX_WAITING_PER_SPACE {
+            return Err(Failure::Busy);
+        }
+        let space = state.spaces.entry(name.to_owned()).or_default();
+        space.waiting.push_back(sender);
+        if space.waiting.len() == 1 {
+            state.order.push_back(name.to_owned());
+        }
+        state.waiting += 1;
+        self.start_next(&mut state);
+        Ok(())
+    }
+
+    /// Gives free places to those who wait.
+    fn start_next(&self, state: &mut State) {
+        for _ in 0..state.order.len() {
+            if state.running >= state.places {
+                return;
+            }
+            let Some(name) = state.order.pop_front() else { return };
+            let places_per_space = state.places_per_space;
+            let Some(space) = state.spaces.get_mut(&name) else { continue };
+            while space.running < places_per_space
+                && let Some(sender) = space.waiting.pop_front()
+            {
+                state.waiting -= 1;
+                match sender.send(Turn { space: name.clone(), turns: Some(self.clone()) }) {
+                    Ok(()) => {
+                        space.running += 1;
+                        state.running += 1;
+                        break;
+                    }
+                    // Who does not wait any more takes no place.
+                    Err(mut turn) => turn.turns = None,
+                }
+            }
+            if !space.waiting.is_empty() {
+                state.order.push_back(name);
+            } else if space.running == 0 {
+                state.spaces.remove(&name);
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn waiting_in(&self, name: &str) -> usize {
+        self.spaces.get(name).map_or(0, |space| space.waiting.len())
+    }
+
+    fn forget_who_left(&mut self) {
+        for space in self.spaces.values_mut() {
+            space.waiting.retain(|sender| !sender.is_closed());
+        }
+        self.waiting = self.spaces.values().map(|space| space.waiting.len()).sum();
+        let spaces = &self.spaces;
+        self.order.retain(|name| spaces.get(name).is_some_and(|space| !space.waiting.is_empty()));
+        self.spaces.retain(|_, space| space.running > 0 || !space.waiting.is_empty());
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let Some(turns) = self.turns.take() else { return };
+        let mut state = turns.state();
+        state.running = state.running.saturating_sub(1);
+        if let Some(space) = state.spaces.get_mut(&self.space) {
+            space.running = space.running.saturating_sub(1);
+            if space.running == 0 && space.waiting.is_empty() {
+                state.spaces.remove(&self.space);
+            }
+        }
+        turns.start_next(&mut state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn taken(turns: &Turns, space: &str) -> Turn {
+        turns.take(space).await.unwrap()
+    }
+
+    /// Asks for turns of `space`, which wait, and lets them get in line.
+    async fn wait(turns: &Turns, space: &'static str, count: usize) -> Vec<tokio::task::JoinHandle<Turn>> {
+        let one = || {
+            let turns = turns.clone();
+            tokio::spawn(async move { taken(&turns, space).await })
+        };
+        let tasks = (0..count).map(|_| one()).collect();
+        for _ in 0..count {
+            tokio::task::yield_now().await;
+        }
+        tasks
+    }
+
+    #[tokio::test]
+    async fn a_space_never_has_all_places() {
+        let turns = Turns::new(4);
+        let busy = [taken(&turns, "a").await, taken(&turns, "a").await, taken(&turns, "a").await];
+        let waiting = wait(&turns, "a", 10).await;
+        let other = taken(&turns, "b").await;
+        assert!(waiting.iter().all(|task| !task.is_finished()));
+        drop((busy, other));
+        for task in waiting {
+            task.await.unwrap();
+        }
+        assert!(turns.state().spaces.is_empty() && turns.state().order.is_empty());
+        assert_eq!((turns.state().running, turns.state().waiting), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn spaces_that_wait_get_the_next_place_in_turn() {
+        let turns = Turns::new(1);
+        let first = taken(&turns, "a").await;
+        let many = wait(&turns, "a", 20).await;
+        let few = wait(&turns, "b", 1).await;
+        drop(first);
+        tokio::task::yield_now().await;
+        // At most one search of the busy space goes before the other's.
+        let mut before = 0;
+        for task in many {
+            if few[0].is_finished() {
+                break;
+            }
+            drop(task.await.unwrap());
+            before += 1;
+            tokio::task::yield_now().await;
+        }
+        assert!(before <= 1, "{before} searches went before");
+    }
+
+    #[tokio::test]
+    async fn the_line_of_a_space_is_bounded_and_who_leaves_it_makes_room() {
+        let turns = Turns::new(1);
+        let running = taken(&turns, "a").await;
+        let waiting = wait(&turns, "a", MAX_WAITING_PER_SPACE).await;
+        assert!(matches!(turns.take("a").await, Err(Failure::Busy)));
+        for task in &waiting {
+            task.abort();
+        }
+        tokio::task::yield_now().await;
+        let last = wait(&turns, "a", 1).await;
+        assert_eq!(turns.state().waiting, 1);
+        drop(running);
+        for task in last {
+            task.await.unwrap();
+        }
+        assert_eq!((turns.state().running, turns.state().waiting), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_forever() {
+        let turns = Turns::new(1);
+        let _running = taken(&turns, "a").await;
+        assert!(matches!(turns.take("b").await, Err(Failure::Busy)));
+    }
+}
