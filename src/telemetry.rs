@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{Config, LogFormat};
 
@@ -24,6 +25,19 @@ pub fn init(config: &Config, default: &str) {
     };
 }
 
+/// Whether `filter` is a filter that says what its writer means. A single word that is no level would name a target and turn
+/// off everything else, so it has to be one of ours.
+#[must_use]
+pub fn check_filter(filter: &str) -> bool {
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    let is_ours = |word: &str| word == "memgate" || word.starts_with("memgate::") || word.starts_with("memgate_");
+    let words = filter.split(',').map(str::trim).filter(|word| !word.is_empty());
+    // What a span filter has in its braces may look like anything.
+    let is_clear =
+        filter.contains('[') || words.clone().all(|word| word.contains('=') || is_level(word) || is_ours(word));
+    is_clear && words.count() > 0 && EnvFilter::try_new(filter).is_ok()
+}
+
 /// Logs panics as errors, with their place and without their message: that may repeat what a caller sent, such as the text
 /// in which a character was not found. What was being answered is logged under its request id by the HTTP face.
 pub fn log_panics() {
@@ -31,4 +45,21 @@ pub fn log_panics() {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "a panic, which is a fault of this program");
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_filter;
+
+    #[test]
+    fn a_word_that_is_no_level_would_silence_everything_and_is_refused() {
+        for filter in
+            ["info", "WARN", "off", "memgate=debug,sqlx=warn", "warn,memgate=info", "memgate", "memgate::audit", "3"]
+        {
+            assert!(check_filter(filter), "{filter}");
+        }
+        for filter in ["loud", "warning", "verbose", "info,loud", "7", ",", " , ", "memgate=loud", "debug;info"] {
+            assert!(!check_filter(filter), "{filter}");
+        }
+    }
 }

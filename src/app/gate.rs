@@ -1,6 +1,6 @@
 //! The whole service: HTTP in front, the driven side behind it, and the work in the background.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -135,11 +135,7 @@ impl Gate {
             None => None,
         };
         let admin_address = admin_listener.as_ref().map(Listener::address);
-        let public_url = match &config.public_url {
-            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-            None if tls.is_some() => format!("https://{address}"),
-            None => format!("http://{address}"),
-        };
+        let public_url = public_url(config, address);
 
         let (clock, database) = (Arc::clone(&backend.clock), backend.database.clone());
         let grants: Arc<dyn GrantStore> =
@@ -252,6 +248,29 @@ impl Gate {
             tracing::warn!(error = %error, "the database was not closed in order");
         }
     }
+}
+
+/// The URL that is configured, or one by which this machine reaches `address`, without a slash at its end. A service that
+/// listens on every address (`0.0.0.0`, `[::]`) is reached by none of that name.
+fn public_url(config: &Config, address: SocketAddr) -> String {
+    if let Some(url) = &config.public_url {
+        return url.as_str().trim_end_matches('/').to_owned();
+    }
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    if !address.ip().is_unspecified() {
+        return format!("{scheme}://{address}");
+    }
+    let loopback = match address {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+    };
+    let url = format!("{scheme}://{}", SocketAddr::new(loopback, address.port()));
+    tracing::warn!(
+        public_url = %url,
+        "MEMGATE_LISTEN is every address of this machine and MEMGATE_PUBLIC_URL is not set: tokens are issued for a URL that \
+         only this machine reaches; set MEMGATE_PUBLIC_URL to the URL that clients use"
+    );
+    url
 }
 
 /// Connects the readiness check to the database.

@@ -3,6 +3,7 @@
 mod backend;
 mod background;
 mod bank;
+mod check;
 mod gate;
 mod import;
 mod listener;
@@ -11,6 +12,7 @@ mod privacy;
 mod tls;
 
 pub use backend::{Backend, OpenError};
+pub use check::problems_at_start;
 pub use gate::{Gate, GateOptions, StartError};
 pub use import::{ImportRow, Importer, RowError};
 pub use master_key::MasterKeyError;

@@ -6,7 +6,9 @@ use clap::Subcommand;
 use serde_json::{Map, json};
 
 use super::{CliError, output};
-use crate::config::{Config, Values};
+use crate::adapters::persistence::has_unescaped_credentials;
+use crate::app::problems_at_start;
+use crate::config::{Config, Setting, Values};
 
 /// Look at the configuration.
 #[derive(Debug, Subcommand)]
@@ -22,40 +24,72 @@ pub(super) enum ConfigCommand {
 impl ConfigCommand {
     pub(super) fn run(self, file: Option<&Path>) -> Result<(), CliError> {
         let Self::Show { json } = self;
-        let values = Values::gather(file, std::env::vars())?;
-        let rows: Vec<_> = values
+        let values = Values::load(file)?;
+        let config = Config::from_values(&values);
+        let mut problems = Config::problems(&values);
+        if let Ok(config) = &config {
+            problems.extend(problems_at_start(config).into_iter().map(|(variable, text)| (variable.to_owned(), text)));
+        }
+        let rows: Vec<Row<'_>> = values
             .iter()
-            .map(|(setting, value, source)| {
-                (setting, if setting.secret { redact(value) } else { value.to_owned() }, source)
+            .map(|(setting, value, source)| Row {
+                setting,
+                value: if setting.secret { redact(value) } else { without_password(value) },
+                source: source.to_string(),
+                problem: problems.get(&setting.variable()).map(String::as_str),
             })
             .collect();
         if json {
-            let members: Map<_, _> = rows
-                .iter()
-                .map(|(setting, value, source)| {
-                    (setting.name.to_owned(), json!({ "value": value, "source": source.to_string() }))
-                })
-                .collect();
-            output::json(&members)?;
+            print_json(&rows)?
         } else {
-            let rows: Vec<_> = rows
-                .iter()
-                .map(|(setting, value, source)| {
-                    vec![setting.variable(), value.clone(), source.to_string(), setting.help.to_owned()]
-                })
-                .collect();
-            output::table(&["variable", "value", "from", "meaning"], &rows)?;
+            print(&rows)?
         }
-        // What is shown may still be wrong; then that is said too.
-        Config::from_values(&values)?;
-        Ok(())
+        // A script sees by the exit code that what is shown is wrong.
+        config.map(drop).map_err(CliError::from)
     }
+}
+
+/// A setting as it is shown.
+struct Row<'a> {
+    setting: &'static Setting,
+    value: String,
+    source: String,
+    /// Why `memgate serve` refuses it.
+    problem: Option<&'a str>,
+}
+
+fn print_json(rows: &[Row<'_>]) -> Result<(), CliError> {
+    let members: Map<_, _> = rows
+        .iter()
+        .map(|Row { setting, value, source, problem }| {
+            let mut member = json!({ "value": value, "source": source });
+            if let Some(problem) = problem {
+                member["problem"] = (*problem).into();
+            }
+            (setting.name.to_owned(), member)
+        })
+        .collect();
+    output::json(&members)
+}
+
+fn print(rows: &[Row<'_>]) -> Result<(), CliError> {
+    let cells: Vec<_> = rows
+        .iter()
+        .map(|Row { setting, value, source, problem }| {
+            let meaning = problem.map_or_else(|| setting.help.to_owned(), |problem| format!("REFUSED: {problem}"));
+            vec![setting.variable(), value.clone(), source.clone(), meaning]
+        })
+        .collect();
+    output::table(&["variable", "value", "from", "meaning"], &cells)
 }
 
 /// Of a database's URL all but the password is shown, of any other secret nothing.
 fn redact(value: &str) -> String {
     if value.is_empty() {
         return String::new();
+    }
+    if has_unescaped_credentials(value) {
+        return "[redacted]".to_owned();
     }
     let Ok(mut url) = url::Url::parse(value) else { return "[redacted]".to_owned() };
     match url.scheme() {
@@ -74,9 +108,32 @@ fn redact(value: &str) -> String {
     url.to_string()
 }
 
+/// A URL without the password in it, such as that of a proxy; any other value as it is.
+fn without_password(value: &str) -> String {
+    match url::Url::parse(value) {
+        Ok(mut url) if url.password().is_some() => match url.set_password(Some("redacted")) {
+            Ok(()) => url.to_string(),
+            Err(()) => "[redacted]".to_owned(),
+        },
+        _ => value.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::redact;
+    use super::{redact, without_password};
+
+    #[test]
+    fn no_url_is_shown_with_its_password() {
+        for (value, shown) in [
+            ("http://me:hunter2@proxy.example:3128", "http://me:redacted@proxy.example:3128/"),
+            ("http://proxy.example:3128", "http://proxy.example:3128"),
+            ("10m", "10m"),
+            ("127.0.0.1:8080", "127.0.0.1:8080"),
+        ] {
+            assert_eq!(without_password(value), shown);
+        }
+    }
 
     #[test]
     fn nothing_but_the_url_of_a_database_is_shown() {
@@ -87,6 +144,8 @@ mod tests {
             ("https://hunter2", "[redacted]"),
             ("sqlite://memgate.db?mode=rwc", "sqlite://memgate.db?mode=rwc"),
             ("postgres://me:hunter2@db/memgate", "postgres://me:redacted@db/memgate"),
+            ("postgres://me:12#hunter2@db/memgate", "[redacted]"),
+            ("postgres://me:12/hunter2@db/memgate", "[redacted]"),
             ("postgresql://db/memgate?user=me&password=hunter2", "postgresql://db/memgate"),
         ] {
             assert_eq!(redact(value), shown);

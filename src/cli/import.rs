@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use super::input::without_byte_order_mark;
 use super::{CliError, output};
 use crate::app::{Backend, ImportRow, Importer, RowError};
 use crate::config::Config;
@@ -101,6 +102,7 @@ impl Import {
             let text = text.and_then(|bytes| {
                 String::from_utf8(bytes).map_err(|_| CliError::failed(format!("{name}, line {number}: is not UTF-8")))
             });
+            let text = text.map(|text| if index == 0 { without_byte_order_mark(&text).to_owned() } else { text });
             match text {
                 Ok(text) if text.trim().is_empty() => None,
                 other => Some(other.map(|text| (number, text))),

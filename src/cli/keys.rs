@@ -1,14 +1,15 @@
 //! `memgate keys`: the signing keys.
 
-use std::io::Read as _;
-
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{CliError, output};
+use super::{CliError, input, output};
 use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::oauth::{KeyId, MasterKey};
+
+/// More than a key with the white space around it can have, in bytes.
+const LONGEST_MASTER_KEY: u64 = 4096;
 
 /// Look after the keys that sign tokens.
 #[derive(Debug, Subcommand)]
@@ -88,8 +89,7 @@ impl Keys {
                 output::line(format!("Retired {id}. The tokens that it signed are refused."))
             }
             Self::Rewrap => {
-                let mut text = String::new();
-                std::io::stdin().read_to_string(&mut text).map_err(CliError::failed)?;
+                let text = input::read_text("the new master key", LONGEST_MASTER_KEY)?;
                 let master = MasterKey::parse("the new master key on standard input", &text);
                 let master = master.map_err(|error| CliError::Usage(error.to_string()))?;
                 let count = keys.rewrap(&master).await.map_err(CliError::failed)?;

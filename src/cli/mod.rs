@@ -7,6 +7,7 @@ mod config;
 mod connect;
 mod demo;
 mod import;
+mod input;
 mod keys;
 mod migrate;
 mod openapi;

@@ -5,6 +5,7 @@ mod memory_bank;
 mod settings;
 mod source;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -22,6 +23,7 @@ use crate::domain::applications::RequestsPerMinute;
 use crate::domain::memories::DeliveryPolicy;
 use crate::domain::oauth::{KeyAlgorithm, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, MasterKey};
 use crate::domain::validation::InvalidValue;
+use crate::telemetry;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug)]
@@ -129,6 +131,12 @@ pub enum ConfigError {
         /// What is wrong, with an example of what is right.
         problem: String,
     },
+    /// A variable of ours is not text.
+    #[error("{name} must be UTF-8 text; it holds other bytes")]
+    NotText {
+        /// The variable.
+        name: String,
+    },
     /// The file cannot be read.
     #[error("the configuration file {path} cannot be read")]
     File {
@@ -156,7 +164,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        Self::from_values(&Values::gather(file, std::env::vars())?)
+        Self::from_values(&Values::load(file)?)
     }
 
     /// Parses the values.
@@ -195,8 +203,8 @@ impl Config {
             grant_ttl: v.duration("grant_ttl", Duration::from_secs(1), LONGEST_REFRESH_TOKEN_LIFETIME)?,
             refresh_retry_window: v.duration("refresh_retry_window", Duration::ZERO, Duration::from_mins(10))?,
             token_algorithm: v.required("token_algorithm", |text| match text.parse() {
-                Ok(algorithm @ (KeyAlgorithm::EdDsa | KeyAlgorithm::Es256)) => Ok(algorithm),
-                _ => Err("must be EdDSA or ES256".to_owned()),
+                Ok(algorithm) if KeyAlgorithm::is_asymmetric(algorithm) => Ok(algorithm),
+                _ => Err("must be EdDSA, ES256 or RS256".to_owned()),
             })?,
             key_rotation: v.duration("key_rotation", Duration::from_hours(1), 3660 * day)?,
             key_publish_before: v.duration("key_publish_before", Duration::from_mins(5), 30 * day)?,
@@ -225,9 +233,10 @@ impl Config {
             })?,
             trusted_proxies: v.required("trusted_proxies", parse_networks)?,
             gpt_confirm_writes: v.parse("gpt_confirm_writes", "must be true or false")?,
-            log: v.optional("log", |text| match tracing_subscriber::EnvFilter::try_new(text) {
-                Ok(_) => Ok(text.to_owned()),
-                Err(_) => Err("must be a level such as info, or a filter such as memgate=debug,sqlx=warn".to_owned()),
+            log: v.optional("log", |text| {
+                let problem = "must be a level (error, warn, info, debug, trace or off), or a filter such as \
+                               memgate=debug,sqlx=warn";
+                telemetry::check_filter(text).then(|| text.to_owned()).ok_or_else(|| problem.to_owned())
             })?,
             log_format: v.optional("log_format", |text| match text {
                 "pretty" => Ok(LogFormat::Pretty),
@@ -237,6 +246,25 @@ impl Config {
         };
         config.check_lease()?;
         Ok(config)
+    }
+
+    /// Everything that is wrong with `values`: for each setting whose value is refused, its variable and the problem. A
+    /// problem of several settings together is named once, for the one that [`from_values`](Self::from_values) names.
+    #[must_use]
+    pub fn problems(values: &Values) -> BTreeMap<String, String> {
+        let mut problems = BTreeMap::new();
+        let mut values = values.clone();
+        // Each round finds one problem and goes on as if nothing had been said there.
+        while let Err(ConfigError::Invalid { name, problem }) = Self::from_values(&values) {
+            let named = problem.split(' ').filter(|word| word.starts_with("MEMGATE_"));
+            // What is missing is missing because of another setting, which the problem names.
+            let goes_on = std::iter::once(&*name).chain(named).any(|variable| values.reset(variable));
+            problems.insert(name.clone(), problem.clone());
+            if !goes_on {
+                break;
+            }
+        }
+        problems
     }
 
     /// Whoever takes over the write of an instance that died must not meet a call of that instance.

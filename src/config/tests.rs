@@ -77,6 +77,7 @@ fn every_wrong_value_is_named_and_never_repeated() {
         ("MEMGATE_RATE_LIMIT", "0"),
         ("MEMGATE_TRUSTED_PROXIES", "10.0.0.0/99"),
         ("MEMGATE_LOG", "memgate=loud"),
+        ("MEMGATE_LOG", "loud"),
         ("MEMGATE_LOG_FORMAT", "xml"),
     ] {
         let error = refusal(&[(name, value)]);
@@ -163,4 +164,29 @@ fn the_list_of_settings_is_documented_whole() {
             setting.variable()
         );
     }
+}
+
+#[test]
+fn a_file_may_hold_booleans() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("memgate.toml");
+    for (value, expected) in [("false", false), ("true", true), ("\"false\"", false)] {
+        std::fs::write(&file, format!("\u{feff}gpt_confirm_writes = {value}\n")).unwrap();
+        let config = Config::from_values(&Values::gather(Some(&file), []).unwrap()).unwrap();
+        assert_eq!(config.gpt_confirm_writes, expected, "{value}");
+    }
+    std::fs::write(&file, "bcrypt_cost = true\n").unwrap();
+    let error = Config::from_values(&Values::gather(Some(&file), []).unwrap()).unwrap_err().to_string();
+    assert!(error.starts_with("MEMGATE_BCRYPT_COST must be a whole number"), "{error}");
+}
+
+#[test]
+fn every_value_that_is_refused_is_named_not_only_the_first() {
+    let variables = [("MEMGATE_BCRYPT_COST", "3"), ("MEMGATE_LOG", "loud"), ("MEMGATE_TLS_CERT", "cert.pem")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let problems = Config::problems(&Values::gather(None, variables).unwrap());
+    let names: Vec<&str> = problems.keys().map(String::as_str).collect();
+    assert_eq!(names, ["MEMGATE_BCRYPT_COST", "MEMGATE_LOG", "MEMGATE_TLS_KEY"]);
+    assert!(problems["MEMGATE_BCRYPT_COST"].contains("from 4 to 31"));
+    assert!(Config::problems(&Values::gather(None, []).unwrap()).is_empty());
 }

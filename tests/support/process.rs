@@ -63,6 +63,8 @@ pub struct Server {
     child: Child,
     /// Where it listens.
     pub url: String,
+    /// What it had logged when it said so.
+    pub log: String,
 }
 
 impl Server {
@@ -76,7 +78,7 @@ impl Server {
         command.arg("serve").env("MEMGATE_LOG_FORMAT", "json").env("MEMGATE_LOG", "info");
         let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         // From here on it is killed whatever happens to the test.
-        let mut server = Self { child, url: String::new() };
+        let mut server = Self { child, url: String::new(), log: String::new() };
         let (sender, lines) = mpsc::channel();
         let stderr = BufReader::new(server.child.stderr.take().unwrap());
         // Goes on reading until the service ends, so that its log never blocks it.
@@ -90,6 +92,7 @@ impl Server {
                 (event["message"].as_str().unwrap_or_default(), event["address"].as_str())
             {
                 server.url = format!("http://{address}");
+                server.log = log;
                 thread::spawn(move || while lines.recv().is_ok() {});
                 return Ok(server);
             }

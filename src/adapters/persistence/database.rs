@@ -64,6 +64,18 @@ impl Database {
         }
     }
 
+    /// Checks as much of a URL as can be known without a connection.
+    ///
+    /// # Errors
+    /// [`DatabaseError::UnknownScheme`], [`DatabaseError::InvalidUrl`], [`DatabaseError::InMemory`].
+    pub fn check_url(url: &str) -> Result<(), DatabaseError> {
+        match url.split_once(':') {
+            Some(("sqlite", _)) => sqlite::SqliteFile::parse(url).map(drop),
+            Some(("postgres" | "postgresql", _)) => postgres::parse(url).map(drop),
+            _ => Err(DatabaseError::UnknownScheme),
+        }
+    }
+
     /// Where the database is, without user and password.
     #[must_use]
     pub fn location(&self) -> &str {

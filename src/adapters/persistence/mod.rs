@@ -32,6 +32,7 @@ pub use error::DatabaseError;
 pub use grants::SeaOrmGrantStore;
 pub use memgate_migrations::MigrationState;
 pub use people::SeaOrmPersonRepository;
+pub use postgres::has_unescaped_credentials;
 pub use sessions::SeaOrmSessionStore;
 pub use signing_keys::SeaOrmSigningKeyStore;
 pub use write_queue::SeaOrmWriteQueue;

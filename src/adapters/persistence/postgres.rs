@@ -36,6 +36,10 @@ const PARAMETERS: [&str; 18] = [
     "options",
 ];
 
+/// What is written otherwise in a user name and a password (RFC 3986 §3.2.1).
+const PERCENT_ENCODE: &str = "in the user name and the password, the characters / ? # % @ : [ ] and spaces must be \
+                              percent-encoded, for example # as %23";
+
 /// What each connection is told first: how long a statement may take (so that one stuck query does not take the pool
 /// with it), the isolation that the adapters are written for, and that a commit is on disk when it returns, unless the
 /// server already promises more.
@@ -87,9 +91,28 @@ pub(super) fn pool(url: &str, options: DatabaseOptions, connections: u32) -> Res
     Ok(pool.into())
 }
 
-fn parse(url: &str) -> Result<PgConnectOptions, DatabaseError> {
+/// Whether the user name or the password seems to hold a character that ends them: `postgres://u:1#pw@host/db` means
+/// port 1 of the host `u`, and shows the rest of the password as something else.
+#[must_use]
+pub fn has_unescaped_credentials(url: &str) -> bool {
+    let Some((_, rest)) = url.split_once("://") else { return false };
+    let (authority, after) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if after.contains('#') {
+        return true;
+    }
+    // Parameters may hold an @, as in ?user=me@example.com, but what is before the first one has none.
+    let before_parameters =
+        after.split_once('?').filter(|(_, query)| query.split('@').next().is_some_and(|first| first.contains('=')));
+    let suspicious = before_parameters.map_or(after, |(path, _)| path);
+    !authority.contains('@') && suspicious.contains('@')
+}
+
+pub(super) fn parse(url: &str) -> Result<PgConnectOptions, DatabaseError> {
     let refuse = |problem: String| DatabaseError::InvalidUrl(problem);
-    let parsed = Url::parse(url).map_err(|error| refuse(error.to_string()))?;
+    if has_unescaped_credentials(url) {
+        return Err(refuse(PERCENT_ENCODE.to_owned()));
+    }
+    let parsed = Url::parse(url).map_err(|error| refuse(format!("{error}; {PERCENT_ENCODE}")))?;
     let unknown =
         parsed.query_pairs().find(|(name, _)| !PARAMETERS.contains(&&**name) && !name.starts_with("options["));
     if let Some((name, _)) = unknown {
@@ -108,4 +131,40 @@ fn location(options: &PgConnectOptions) -> String {
         None => format!("{}:{}", options.get_host(), options.get_port()),
     };
     format!("{host}/{}", options.get_database().unwrap_or_else(|| options.get_username()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_with_a_reserved_character_is_told_how_to_be_written_and_not_shown() {
+        for url in [
+            "postgres://u:s3#pw@127.0.0.1/d",
+            "postgres://u:12#pw@127.0.0.1/d",
+            "postgres://u:s3/pw@127.0.0.1/d",
+            "postgres://u:12/pw@127.0.0.1/d",
+            "postgresql://u:12?pw@127.0.0.1/d",
+            "postgres://u:12?pw@127.0.0.1/d?sslmode=require",
+            "postgres://u:s3[pw@127.0.0.1:port/d",
+            "postgres://u:pw@127.0.0.1/d#pw",
+        ] {
+            let error = parse(url).expect_err(url).to_string();
+            assert!(error.contains("percent-encoded, for example # as %23"), "{url}: {error}");
+            assert!(!error.contains("pw") && !error.contains("s3") && !error.contains("12"), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_is_well_formed_is_accepted() {
+        for url in [
+            "postgres://u:s3%23pw@127.0.0.1/d",
+            "postgres://u:p@ss@127.0.0.1/d",
+            "postgres://127.0.0.1/d?user=me@example.com&password=x",
+            "postgres:///d?host=/run/postgresql&user=a@b",
+            "postgres://u@127.0.0.1:5432/d?application_name=a@b",
+        ] {
+            assert!(parse(url).is_ok(), "{url}");
+        }
+    }
 }

@@ -1,0 +1,37 @@
+//! What is wrong with a configuration although each of its values can be read.
+
+use std::error::Error;
+
+use secrecy::ExposeSecret as _;
+
+use super::{master_key, privacy, tls};
+use crate::adapters::persistence::Database;
+use crate::config::Config;
+
+/// Why `memgate serve` would refuse to start, as far as that can be known without connecting to anything and without
+/// writing: pairs of a variable and the problem. No text holds a secret.
+#[must_use]
+pub fn problems_at_start(config: &Config) -> Vec<(&'static str, String)> {
+    let database = Database::check_url(config.database_url.expose_secret());
+    let mut problems = Vec::new();
+    let mut note = |variable, error: Option<&dyn Error>| {
+        if let Some(error) = error {
+            problems.push((variable, with_source(error)));
+        }
+    };
+    note("MEMGATE_DATABASE_URL", database.as_ref().err().map(|error| error as &dyn Error));
+    let master_key = master_key::check(config);
+    note("MEMGATE_MASTER_KEY", master_key.as_ref().err().map(|error| error as &dyn Error));
+    let tls = config.tls.clone().map(tls::Tls::load).transpose();
+    note("MEMGATE_TLS_CERT", tls.as_ref().err().map(|error| error as &dyn Error));
+    let privacy = privacy::load(config.privacy_file.as_deref());
+    note("MEMGATE_PRIVACY_FILE", privacy.as_ref().err().map(|error| error as &dyn Error));
+    problems
+}
+
+fn with_source(error: &dyn Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
