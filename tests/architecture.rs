@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the domain may depend on: small, pure crates. `mockall` only behind the feature `testing`.
-const PURE: [&str; 12] = [
+const PURE: [&str; 13] = [
     "async-trait",
     "base64",
     "mockall",
@@ -16,6 +16,7 @@ const PURE: [&str; 12] = [
     "subtle",
     "thiserror",
     "time",
+    "unicode-normalization",
     "url",
     "uuid",
 ];

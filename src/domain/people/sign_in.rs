@@ -11,7 +11,7 @@ use super::model::{Account, Login, Newcomer, Person};
 use super::password::Password;
 use super::ports::{IdentityError, IdentityProvider, PasswordHasher, PersonRepository, SessionStore};
 use super::session::{Session, SessionToken, SignInAttempt};
-use crate::applications::HasherError;
+use crate::applications::{HasherError, SecretHash};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::UserId;
 use crate::limits::FailureThrottle;
@@ -167,7 +167,7 @@ impl SignInService {
         let is_known = stored.is_some();
         let hash = stored.unwrap_or_else(|| self.ports.hasher.decoy());
         let verified = match Password::parse(password) {
-            Some(password) => self.ports.hasher.verify(&password, &hash).await? && is_known,
+            Some(password) => self.verify(&password, &hash).await? && is_known,
             None => false,
         };
         let Some(person) = person.filter(|person| verified && person.enabled) else {
@@ -176,6 +176,18 @@ impl SignInService {
         };
         self.throttle.record_success(&typed, address);
         self.open_session(person).await
+    }
+
+    /// A hash from before passwords were normalized is of what was typed. How often is hashed depends on what is typed alone,
+    /// and not on whether the account exists.
+    async fn verify(&self, password: &Password, hash: &SecretHash) -> Result<bool, HasherError> {
+        if self.ports.hasher.verify(password, hash).await? {
+            return Ok(true);
+        }
+        match password.as_typed() {
+            Some(typed) => self.ports.hasher.verify(&typed, hash).await,
+            None => Ok(false),
+        }
     }
 
     /// What people call the identity provider; `None` if there is none.
