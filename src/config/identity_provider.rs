@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{ConfigError, Parser};
 use crate::adapters::identity_provider::{Issuer, OpenIdConfig};
 use crate::domain::people::Admission;
-use crate::domain::validation::InvalidValue;
+use crate::domain::validation::{InvalidValue, is_bidi_control, is_invisible};
 
 /// The provider with which people sign in, and whom it may let in.
 #[derive(Clone, Debug)]
@@ -38,8 +38,10 @@ pub(super) fn parse(v: &Parser<'_>) -> Result<Option<IdentityProviderConfig>, Co
         _ => Err(format!("must be 1 to {MAX_CLIENT_ID} visible ASCII characters")),
     })?;
     let name = v.optional("oidc_name", |text| {
-        let fits = text.chars().count() <= MAX_NAME && !text.chars().any(char::is_control);
-        if fits { Ok(text.to_owned()) } else { Err(format!("must be 1 to {MAX_NAME} characters on one line")) }
+        let fits = text.chars().count() <= MAX_NAME
+            && !text.chars().any(|c| c.is_control() || is_bidi_control(c))
+            && !text.chars().all(is_invisible);
+        if fits { Ok(text.to_owned()) } else { Err(format!("must be 1 to {MAX_NAME} visible characters on one line")) }
     })?;
     let domains = v.optional("oidc_allowed_domains", |text| Admission::parse_domains(text).map_err(problem))?;
     let subjects = v.optional("oidc_allowed_subjects", |text| Admission::parse_subjects(text).map_err(problem))?;
@@ -125,6 +127,8 @@ mod tests {
         for (name, value) in [
             ("MEMGATE_OIDC_CLIENT_ID", "mem\tgate"),
             ("MEMGATE_OIDC_NAME", "two\nlines"),
+            ("MEMGATE_OIDC_NAME", "\u{202e}Accounts"),
+            ("MEMGATE_OIDC_NAME", "\u{200b}"),
             ("MEMGATE_OIDC_NAME", &"x".repeat(61)),
             ("MEMGATE_OIDC_ALLOWED_DOMAINS", "@example.com"),
             ("MEMGATE_OIDC_ALLOWED_DOMAINS", ","),

@@ -68,5 +68,50 @@ pub(crate) fn line(field: &str, value: String, max: usize) -> Result<String, Inv
     text(field, value, max)
 }
 
+/// As [`line`], for a name that people read: it turns no other text around, and shows something.
+pub(crate) fn name(field: &str, value: String, max: usize) -> Result<String, InvalidValue> {
+    if value.chars().any(is_bidi_control) {
+        return Err(InvalidValue::new(field, "must not contain characters that change the direction of text"));
+    }
+    if !value.is_empty() && value.chars().all(is_invisible) {
+        return Err(InvalidValue::new(field, "must contain at least one character that can be seen"));
+    }
+    line(field, value, max)
+}
+
+/// Whether a character changes the direction of the text around it (Unicode `Bidi_Control`).
+#[must_use]
+pub fn is_bidi_control(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether nothing is seen of a character by itself: white space, control characters, what Unicode calls
+/// `Default_Ignorable_Code_Point`, and characters that are drawn as a blank.
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || is_bidi_control(c)
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200d}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{2800}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fff8}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
 #[cfg(test)]
 mod tests;

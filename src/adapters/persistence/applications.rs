@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::applications::{
-    Application, ApplicationChanges, ApplicationRepository, CategoryAccess, ChangeApplicationError,
+    Application, ApplicationChanges, ApplicationName, ApplicationRepository, CategoryAccess, ChangeApplicationError,
     CreateApplicationError, GrantType, Permission, RedirectUri, RequestsPerMinute, SecretHash, SecretHint,
     StoredSecret, TokenLifetime,
 };
@@ -319,7 +319,7 @@ fn read_application(
     Ok(Application {
         id: ApplicationId::from_uuid(model.id),
         client_id: row.parse("client_id", &model.client_id)?,
-        name: row.parse_exactly("name", &model.name)?,
+        name: read_name(&row, &model.name)?,
         kind: row.parse("kind", &model.kind)?,
         permissions: row.parse_list("permissions", &model.permissions, Row::parse::<Permission>)?,
         grants: row.parse_list("grants", &model.grants, Row::parse::<GrantType>)?,
@@ -335,6 +335,13 @@ fn read_application(
         created_at: row.timestamp("created_at", model.created_at)?,
         updated_at: row.timestamp("updated_at", model.updated_at)?,
     })
+}
+
+fn read_name(row: &Row, text: &str) -> Result<ApplicationName, StorageError> {
+    if text.trim() != text {
+        return Err(row.inconsistent("column name is not written as memgate writes it"));
+    }
+    ApplicationName::from_stored(text).map_err(|error| row.inconsistent(format!("column name {}", error.problem())))
 }
 
 fn read_secret(model: application_secret::Model) -> Result<StoredSecret, StorageError> {

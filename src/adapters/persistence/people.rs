@@ -173,7 +173,7 @@ fn read_person(model: person::Model) -> Result<Person, StorageError> {
                     |error: InvalidValue| row.inconsistent(format!("column {} {}", error.field(), error.problem()));
                 Account::External {
                     identity: ExternalIdentity::new(&issuer, &subject).map_err(refused)?,
-                    label: row.parse::<AccountLabel>("label", &label)?,
+                    label: AccountLabel::from_stored(&label).map_err(refused)?,
                 }
             }
             (LOCAL | EXTERNAL, ..) => {

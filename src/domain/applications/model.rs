@@ -126,7 +126,8 @@ impl FromStr for PkceRule {
     }
 }
 
-/// What an application is called: 1 to 100 characters on one line.
+/// What an application is called: 1 to 100 characters on one line, of which some can be seen and none changes the direction
+/// of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApplicationName(String);
 
@@ -138,13 +139,21 @@ impl ApplicationName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Takes a name that was stored, perhaps before there was a rule that it breaks.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] if it is empty, too long, or not on one line.
+    pub fn from_stored(text: &str) -> Result<Self, InvalidValue> {
+        validation::line("name", text.to_owned(), Self::MAX).map(Self)
+    }
 }
 
 impl FromStr for ApplicationName {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        validation::line("name", text.trim().to_owned(), Self::MAX).map(Self)
+        validation::name("name", text.trim().to_owned(), Self::MAX).map(Self)
     }
 }
 

@@ -248,6 +248,8 @@ mod tests {
             ("1", None, "1"),
             ("1", Some(""), "1"),
             ("1", Some("a\nb@example.com"), "1"),
+            ("1", Some("\u{202e}a@example.com"), "1"),
+            ("1", Some("\u{200b}\u{feff}"), "1"),
             (&longest, None, &longest),
             ("1", Some(&"x".repeat(256)), "1"),
         ] {

@@ -90,7 +90,7 @@ impl fmt::Display for Login {
 }
 
 /// What an account of an identity provider is shown as: an e-mail address, or the provider's name for it; 1 to 255
-/// characters on one line.
+/// characters on one line, of which some can be seen and none changes the direction of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountLabel(String);
 
@@ -102,13 +102,21 @@ impl AccountLabel {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Takes a label that was stored, perhaps before there was a rule that it breaks.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] if it is empty, too long, or not on one line.
+    pub fn from_stored(text: &str) -> Result<Self, InvalidValue> {
+        validation::line("label", text.to_owned(), Self::MAX).map(Self)
+    }
 }
 
 impl FromStr for AccountLabel {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        validation::line("label", text.to_owned(), Self::MAX).map(Self)
+        validation::name("label", text.to_owned(), Self::MAX).map(Self)
     }
 }
 

@@ -18,6 +18,29 @@ fn a_name_is_one_trimmed_line_of_up_to_100_characters() {
 }
 
 #[test]
+fn a_name_turns_no_text_around_and_can_be_seen() {
+    assert_refused::<ApplicationName>(&[
+        "\u{202e}evil",
+        "a\u{2066}b",
+        "a\u{200f}",
+        "\u{61c}a",
+        "\u{200b}",
+        "\u{200d}\u{feff}\u{2060}",
+        "\u{3164}",
+        "\u{ad}\u{34f}",
+        "\u{2800}",
+        "\u{e0041}",
+        "\u{200b} \u{200b}",
+    ]);
+    for name in ["👩\u{200d}🔬 lab", "می\u{200c}خواهم", "עוזר", "❤\u{fe0f}"] {
+        assert_eq!(name.parse::<ApplicationName>().unwrap().as_str(), name);
+    }
+    let stored = ApplicationName::from_stored("\u{202e}evil").unwrap();
+    assert_eq!(stored.as_str(), "\u{202e}evil", "what was registered before is still read");
+    assert!(ApplicationName::from_stored("two\nlines").is_err());
+}
+
+#[test]
 fn a_space_is_up_to_100_plain_characters() {
     for text in ["a", "0", "Team-1_x.y", &"x".repeat(100)] {
         assert_eq!(text.parse::<SpaceName>().unwrap().as_str(), text);
