@@ -89,9 +89,31 @@ async fn failed_authentication_is_answered_with_a_basic_challenge() {
         let answer = face.send(token().header("Authorization", header).body("grant_type=client_credentials")).await;
         assert_eq!(answer.oauth_error(401), "invalid_client", "{header}");
         assert_eq!(answer.header("www-authenticate"), Some(r#"Basic realm="memgate""#));
+        let text = answer.json()["error_description"].as_str().unwrap().to_owned();
+        assert!(text.contains("Authorization header"), "{header}: {text}");
     }
     for path in ["/auth/revoke", "/auth/introspect"] {
         assert_eq!(face.form(path, &[("token", "a")]).await.oauth_error(401), "invalid_client");
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_is_answered_with_an_empty_object_for_clients_that_parse() {
+    let face = Face::new();
+    let revoke = request(Method::POST, "/auth/revoke").header("Authorization", basic(&face)).content_type(FORM);
+    let answer = face.send(revoke.body("token=x")).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.json(), serde_json::json!({}));
+}
+
+#[tokio::test]
+async fn a_resource_may_be_repeated_at_every_endpoint_of_clients() {
+    let face = Face::new();
+    for path in ["/auth/token", "/auth/revoke", "/auth/introspect"] {
+        let request = request(Method::POST, path).header("Authorization", basic(&face)).content_type(FORM);
+        let body = "grant_type=client_credentials&token=x&resource=https://a.example&resource=https://b.example&audience=a&audience=b";
+        assert_eq!(face.send(request.body(body)).await.status, 200, "{path}");
     }
 }
 

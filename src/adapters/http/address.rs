@@ -1,6 +1,6 @@
 //! Where a request really comes from.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use poem::Request;
@@ -21,7 +21,7 @@ impl TrustedProxies {
 
     /// The address of the client that sent `request`.
     pub(super) fn address_of(&self, request: &Request) -> IpAddr {
-        let peer = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
+        let peer = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
         self.resolve(peer.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)), request.headers())
     }
 
@@ -31,11 +31,12 @@ impl TrustedProxies {
     fn resolve(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut address = peer.to_canonical();
         for value in headers.get_all(FORWARDED_FOR).iter().rev() {
-            for entry in value.to_str().unwrap_or_default().rsplit(',') {
+            // What stands left may be anything; it does not spoil what a trusted proxy wrote.
+            for entry in value.as_bytes().rsplit(|b| *b == b',') {
                 if !self.trusts(address) {
                     return address;
                 }
-                let Some(previous) = parse(entry.trim()) else { return address };
+                let Some(previous) = parse(entry.trim_ascii()) else { return address };
                 address = previous;
             }
         }
@@ -47,10 +48,15 @@ impl TrustedProxies {
     }
 }
 
-/// An address, with a port or without: proxies differ.
-fn parse(entry: &str) -> Option<IpAddr> {
-    let address = entry.parse().or_else(|_| entry.parse().map(|socket: std::net::SocketAddr| socket.ip()));
-    address.ok().map(|address: IpAddr| address.to_canonical())
+/// An address, with a port or without, and if it is one of IPv6, in brackets or without: proxies differ.
+fn parse(entry: &[u8]) -> Option<IpAddr> {
+    let entry = std::str::from_utf8(entry).ok()?;
+    let in_brackets = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let address = match in_brackets {
+        Some(address) => address.parse::<Ipv6Addr>().ok().map(IpAddr::from),
+        None => entry.parse().or_else(|_| entry.parse::<SocketAddr>().map(|socket| socket.ip())).ok(),
+    };
+    address.map(|address| address.to_canonical())
 }
 
 #[cfg(test)]
@@ -63,7 +69,7 @@ mod tests {
         let networks = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap());
         let mut map = HeaderMap::new();
         for value in headers {
-            map.append(FORWARDED_FOR, HeaderValue::from_str(value).unwrap());
+            map.append(FORWARDED_FOR, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         TrustedProxies::new(networks.to_vec()).resolve(peer.parse().unwrap(), &map).to_string()
     }
@@ -80,6 +86,12 @@ mod tests {
             ("10.0.0.1", vec!["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
             ("10.0.0.1", vec!["198.51.100.1:4711"], "198.51.100.1"),
             ("10.0.0.1", vec!["[2001:db8::1]:4711"], "2001:db8::1"),
+            ("10.0.0.1", vec!["[2001:db8::1]"], "2001:db8::1"),
+            ("10.0.0.1", vec!["[::ffff:198.51.100.1]"], "198.51.100.1"),
+            ("10.0.0.1", vec!["198.51.100.1, [fd00::2], [fd00::3]:80"], "198.51.100.1"),
+            ("10.0.0.1", vec!["[198.51.100.1]"], "10.0.0.1"),
+            ("10.0.0.1", vec!["[2001:db8::1"], "10.0.0.1"),
+            ("10.0.0.1", vec!["J\u{fc}rgen, 198.51.100.1"], "198.51.100.1"),
             ("fd00::1", vec!["2001:db8::1"], "2001:db8::1"),
             ("::ffff:10.0.0.1", vec!["::ffff:198.51.100.1"], "198.51.100.1"),
             ("10.0.0.1", vec!["198.51.100.1, unknown"], "10.0.0.1"),

@@ -16,6 +16,8 @@ use crate::domain::ids::RequestId;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What must not stand in a URL, because URLs are logged and shared (RFC 6750 §2.3, RFC 6749 §2.3.1).
 const SECRET_PARAMETERS: [&str; 4] = ["access_token", "refresh_token", "token", "client_secret"];
+/// The same for pages: what else an application puts into its request is ignored (RFC 6749 §3.1).
+const SECRET_PARAMETERS_OF_PAGES: [&str; 1] = ["client_secret"];
 
 /// Gives each request an id, catches panics, shapes errors, and adds the headers that all answers have.
 pub(super) struct Envelope {
@@ -35,7 +37,7 @@ impl Envelope {
         {
             return (None, area.render_api(&error.into(), request_id));
         }
-        if area != Area::Other && holds_secret(&request) {
+        if holds_secret(&request, area) {
             let error = ApiError::BearerRequest(
                 "tokens and secrets must not be sent in the URL; send a token in the Authorization header",
             );
@@ -116,8 +118,13 @@ impl Area {
     }
 }
 
-fn holds_secret(request: &Request) -> bool {
-    request.uri().query().is_some() && query::pairs(request).any(|(name, _)| SECRET_PARAMETERS.contains(&name.as_ref()))
+fn holds_secret(request: &Request, area: Area) -> bool {
+    let secret: &[&str] = match area {
+        Area::Auth | Area::Api => &SECRET_PARAMETERS,
+        Area::Page => &SECRET_PARAMETERS_OF_PAGES,
+        Area::Other => return false,
+    };
+    request.uri().query().is_some() && query::pairs(request).any(|(name, _)| secret.contains(&name.as_ref()))
 }
 
 fn add_headers(response: &mut Response, area: Area, request_id: RequestId) {

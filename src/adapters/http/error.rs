@@ -241,7 +241,7 @@ fn of_oauth(error: &OAuthError) -> Verdict {
     let bad_request = |code| Verdict::new(StatusCode::BAD_REQUEST, code, "");
     match error {
         OAuthError::InvalidRequest(_) => bad_request("invalid_request"),
-        OAuthError::InvalidClient => {
+        OAuthError::InvalidClient | OAuthError::UnreadableAuthorization => {
             Verdict::new(StatusCode::UNAUTHORIZED, "invalid_client", "").challenge(r#"Basic realm="memgate""#)
         }
         OAuthError::InvalidGrant => bad_request("invalid_grant"),

@@ -3,7 +3,7 @@
 use poem_openapi::{ApiResponse, OpenApi};
 
 use super::client::ClientRequest;
-use super::dto::token::{IntrospectionAnswer, TokenAnswer, TokenInquiryBody, TokenRequestBody};
+use super::dto::token::{IntrospectionAnswer, Revocation, TokenAnswer, TokenInquiryBody, TokenRequestBody};
 use super::error::RefusedGrant;
 use super::openapi::Tag;
 use super::payload::Json;
@@ -13,7 +13,7 @@ use crate::domain::oauth::{TokenInquiry, TokenRequest};
 enum Revoked {
     /// If there was such a token of this application, it cannot be used any more.
     #[oai(status = 200)]
-    Done,
+    Done(Json<Revocation>),
 }
 
 pub(super) struct TokenApi;
@@ -38,7 +38,7 @@ impl TokenApi {
     async fn revoke(&self, body: ClientRequest<TokenInquiryBody>) -> Result<Revoked, RefusedGrant> {
         let inquiry = TokenInquiry::parse(body.authorization.as_deref(), &body.parameters)?;
         body.services.tokens.revoke(&inquiry, body.address).await?;
-        Ok(Revoked::Done)
+        Ok(Revoked::Done(Json(Revocation {})))
     }
 
     /// Ask what a token is worth

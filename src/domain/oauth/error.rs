@@ -14,6 +14,12 @@ pub enum OAuthError {
     /// The client is not who it says, or says nothing. The same for an unknown client and a wrong secret.
     #[error("client authentication failed: check the client_id and the client_secret")]
     InvalidClient,
+    /// The `Authorization` header is not what RFC 7617 says, whatever the body holds.
+    #[error(
+        "the Authorization header cannot be read: it must be `Basic` with the client_id and the client_secret, or be left \
+         out when they are in the body"
+    )]
+    UnreadableAuthorization,
     /// The refresh token or the code cannot be used (any more). One text for every cause, so that it helps no thief.
     #[error("the token or code is invalid, expired, revoked, used already, or was issued to another client")]
     InvalidGrant,

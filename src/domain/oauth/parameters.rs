@@ -16,7 +16,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The parameters of one request: none twice, and none with a control character.
+/// The parameters of one request: none with a control character, and none twice but those that may be repeated.
 #[derive(Default)]
 pub struct Parameters(Vec<(String, String)>);
 
@@ -40,6 +40,7 @@ impl Parameters {
     /// Reads the query of an authorization request, in the same form. What is wrong with a parameter is noted and the
     /// parameter left out, because the client is to be told of it at its redirect URI; the first fault is returned.
     /// Nothing after the first [`MAX`](Self::MAX) parameters is read.
+    /// Unrecognised parameters are ignored, however they are written (RFC 6749 §3.1).
     #[must_use]
     pub fn from_query(query: &[u8]) -> (Self, Option<QueryFault>) {
         let mut parameters = Self::default();
@@ -49,12 +50,15 @@ impl Parameters {
                 fault.get_or_insert(QueryFault { names: Vec::new(), problem: too_many() });
                 break;
             }
+            let recognised = is_recognised(&pair);
             let added = pair.and_then(|(name, value)| match &fault {
                 // One that is given three times is not right again.
                 Some(fault) if fault.concerns(&[&name]) => Ok(()),
                 _ => parameters.add(name, value),
             });
-            if let Err(Fault { name, problem }) = added {
+            if let Err(Fault { name, problem }) = added
+                && recognised
+            {
                 let fault = fault.get_or_insert(QueryFault { names: Vec::new(), problem });
                 parameters.0.retain(|(known, _)| Some(known) != name.as_ref());
                 fault.names.extend(name);
@@ -63,8 +67,8 @@ impl Parameters {
         (parameters, fault)
     }
 
-    /// Reads a JSON object with the same members as the form; each that is used must be a string, and `null` counts as
-    /// absent.
+    /// Reads a JSON object with the same members as the form; each that is used must be a string, or a list of strings if
+    /// it may be repeated, and `null` counts as absent.
     ///
     /// # Errors
     /// [`OAuthError::InvalidRequest`] that says what is wrong.
@@ -76,6 +80,15 @@ impl Parameters {
             match value {
                 serde_json::Value::String(value) => parameters.add(name, value).map_err(Fault::into_error)?,
                 serde_json::Value::Null => parameters.add(name, String::new()).map_err(Fault::into_error)?,
+                serde_json::Value::Array(values) if may_repeat(&name) => {
+                    for value in values {
+                        let serde_json::Value::String(value) = value else {
+                            let problem = format!("the member `{name}` must be a string or a list of strings");
+                            return Err(OAuthError::InvalidRequest(problem));
+                        };
+                        parameters.add(name.clone(), value).map_err(Fault::into_error)?;
+                    }
+                }
                 _ if KNOWN.contains(&name.as_str()) => {
                     return Err(OAuthError::InvalidRequest(format!("the member `{name}` must be a string")));
                 }
@@ -89,6 +102,11 @@ impl Parameters {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
+    }
+
+    /// Every value of a parameter that may be repeated, in their order; empty ones count as absent.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
     /// The value of a parameter that must be there.
@@ -112,7 +130,7 @@ impl Parameters {
         if value.chars().chain(name.chars()).any(char::is_control) {
             return refuse(name, "contains a control character");
         }
-        if self.0.iter().any(|(known, _)| *known == name) {
+        if !may_repeat(&name) && self.0.iter().any(|(known, _)| *known == name) {
             return refuse(name, "is given more than once");
         }
         self.0.push((name, value));
@@ -173,7 +191,7 @@ fn pairs(form: &[u8]) -> impl Iterator<Item = Result<(String, String), Fault>> {
 }
 
 /// The parameters that some endpoint reads: only these are named in errors.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 20] = [
     "grant_type",
     "client_id",
     "client_secret",
@@ -189,7 +207,32 @@ const KNOWN: [&str; 15] = [
     "code_challenge",
     "code_challenge_method",
     "code_verifier",
+    "resource",
+    "audience",
+    "prompt",
+    "max_age",
+    SIGNED_IN_AFTER,
 ];
+
+/// Those of [`KNOWN`] that may be given more than once (RFC 8707 §2, RFC 8693 §2.1).
+const REPEATABLE: [&str; 2] = ["resource", "audience"];
+
+/// A parameter of our own: the person must have signed in at this time or later, in seconds since the epoch. It takes the
+/// place of `prompt` and `max_age` in the request that goes on once the person has signed in.
+pub(super) const SIGNED_IN_AFTER: &str = "memgate_signed_in_after";
+
+fn may_repeat(name: &str) -> bool {
+    REPEATABLE.contains(&name)
+}
+
+/// Whether a pair belongs to a parameter that some endpoint reads.
+fn is_recognised(pair: &Result<(String, String), Fault>) -> bool {
+    let name = match pair {
+        Ok((name, _)) => Some(name),
+        Err(fault) => fault.name.as_ref(),
+    };
+    name.is_some_and(|name| KNOWN.contains(&name.as_str()))
+}
 
 /// Values may be secrets.
 impl fmt::Debug for Parameters {

@@ -14,6 +14,8 @@ pub struct TokenRequest {
     pub credentials: PresentedCredentials,
     /// What it asks for.
     pub grant: GrantRequest,
+    /// The parameters `resource`: where the token is to be used (RFC 8707).
+    pub resources: Vec<String>,
 }
 
 /// The grant that is asked for.
@@ -68,7 +70,7 @@ impl TokenRequest {
                 GrantRequest::RefreshToken { token: PresentedToken::require(parameters, "refresh_token")?, scope }
             }
         };
-        Ok(Self { credentials, grant })
+        Ok(Self { credentials, grant, resources: parameters.all("resource").map(str::to_owned).collect() })
     }
 }
 
@@ -81,10 +83,12 @@ pub struct PresentedCredentials {
 }
 
 impl PresentedCredentials {
-    /// Reads `client_secret_basic`, `client_secret_post`, or a `client_id` alone (a public client).
+    /// Reads `client_secret_basic`, `client_secret_post`, or a `client_id` alone (a public client). An empty secret counts as
+    /// absent in the header too: a public client may be written as `client_id:` (RFC 6749 §2.3.1).
     ///
     /// # Errors
-    /// [`OAuthError::InvalidClient`] if there is no authentication or the header is malformed,
+    /// [`OAuthError::InvalidClient`] if there is no authentication, [`OAuthError::UnreadableAuthorization`] if the header is
+    /// malformed,
     /// [`OAuthError::InvalidRequest`] if there are two authentications (RFC 6749 §2.3).
     pub fn parse(authorization: Option<&[u8]>, parameters: &Parameters) -> Result<Self, OAuthError> {
         let (id, secret) = (parameters.get("client_id"), parameters.get("client_secret"));
@@ -92,13 +96,13 @@ impl PresentedCredentials {
             let client_id = id.ok_or(OAuthError::InvalidClient)?.to_owned();
             return Ok(Self { client_id, secret: secret.map(str::to_owned) });
         };
-        let (client_id, header_secret) = parse_basic(header).ok_or(OAuthError::InvalidClient)?;
+        let (client_id, header_secret) = parse_basic(header).ok_or(OAuthError::UnreadableAuthorization)?;
         if secret.is_some() || id.is_some_and(|id| id != client_id) {
             return Err(OAuthError::InvalidRequest(
                 "credentials are given both in the Authorization header and in the body; use one of them".to_owned(),
             ));
         }
-        Ok(Self { client_id, secret: Some(header_secret) })
+        Ok(Self { client_id, secret: Some(header_secret).filter(|secret| !secret.is_empty()) })
     }
 }
 

@@ -41,6 +41,10 @@ pub(in super::super) struct TokenInquiryBody {
     client_secret: Option<String>,
 }
 
+/// An empty object: there is nothing to say, and clients that parse every answer go on.
+#[derive(Object, Serialize)]
+pub(in super::super) struct Revocation {}
+
 /// Tokens (RFC 6749 §5.1).
 #[derive(Object, Serialize)]
 #[oai(rename = "TokenResponse")]

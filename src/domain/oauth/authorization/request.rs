@@ -2,13 +2,15 @@
 //! together nothing may be redirected; from then on every mistake of the client is told to the client.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use url::Url;
 
 use super::pkce::CodeChallenge;
 use crate::applications::{Application, GrantType, Permissions, PkceRule};
-use crate::oauth::parameters::Parameters;
+use crate::oauth::parameters::{Parameters, SIGNED_IN_AFTER};
 use crate::oauth::scope::RequestedScope;
+use crate::system::Timestamp;
 
 /// A valid authorization request: all that is left is for a person to answer it.
 #[derive(Clone, Debug)]
@@ -17,6 +19,9 @@ pub struct AuthorizationRequest {
     pub application: Arc<Application>,
     /// For what.
     pub scope: Permissions,
+    /// The parameters `resource`: where the tokens are to be used (RFC 8707).
+    pub resources: Vec<String>,
+    pub(super) recency: Recency,
     pub(super) challenge: Option<CodeChallenge>,
     pub(super) destination: Destination,
 }
@@ -26,6 +31,57 @@ impl AuthorizationRequest {
     #[must_use]
     pub fn redirect_uri(&self) -> &Url {
         &self.destination.url
+    }
+
+    /// The parameters that say how recently the person must have signed in. In the request that goes on after a sign-in
+    /// they are replaced by [`SIGNED_IN_AFTER`](Self::SIGNED_IN_AFTER), or the person would have to sign in again and again.
+    pub const RECENCY: [&str; 3] = ["prompt", "max_age", SIGNED_IN_AFTER];
+    /// See [`RECENCY`](Self::RECENCY); in seconds since the epoch.
+    pub const SIGNED_IN_AFTER: &str = SIGNED_IN_AFTER;
+
+    /// Whether the application asks how recently the person has signed in.
+    #[must_use]
+    pub fn asks_for_recent_sign_in(&self) -> bool {
+        self.recency != Recency::default()
+    }
+
+    /// Whether somebody who signed in at `signed_in_at` may answer the request at `now` without signing in again.
+    #[must_use]
+    pub fn accepts_sign_in_at(&self, signed_in_at: Timestamp, now: Timestamp) -> bool {
+        let Recency { anew, max_age, after } = self.recency;
+        match after.filter(|after| *after <= now) {
+            Some(after) => signed_in_at >= after,
+            None => !anew && max_age.is_none_or(|max_age| !max_age.is_zero() && now.since(signed_in_at) <= max_age),
+        }
+    }
+}
+
+/// How recently the person must have signed in (OpenID Connect Core §3.1.2.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Recency {
+    /// `prompt=login` or `prompt=select_account`: after the request was made.
+    anew: bool,
+    /// `max_age`: at most this long ago.
+    max_age: Option<Duration>,
+    /// Our own parameter: not before this moment.
+    after: Option<Timestamp>,
+}
+
+impl Recency {
+    fn parse(parameters: &Parameters) -> Result<Self, Refusal> {
+        let mut prompts = parameters.get("prompt").unwrap_or_default().split(' ');
+        if prompts.clone().any(|prompt| prompt == "none") {
+            return Err(Refusal::InteractionRequired);
+        }
+        let anew = prompts.any(|prompt| matches!(prompt, "login" | "select_account"));
+        let max_age = match parameters.get("max_age").map(str::parse) {
+            None => None,
+            Some(Ok(seconds)) => Some(Duration::from_secs(seconds)),
+            Some(Err(_)) => return Err(Refusal::invalid("the parameter `max_age` must be a whole number of seconds")),
+        };
+        let after =
+            parameters.get(SIGNED_IN_AFTER).and_then(|text| text.parse().ok()).map(Timestamp::from_unix_seconds);
+        Ok(Self { anew, max_age, after })
     }
 }
 
@@ -110,6 +166,9 @@ pub(super) enum Refusal {
     InvalidScope,
     #[error("the person did not allow it")]
     AccessDenied,
+    /// Of OpenID Connect Core §3.1.2.6.
+    #[error("a person has to agree on a page, so the prompt none cannot succeed")]
+    InteractionRequired,
 }
 
 impl Refusal {
@@ -120,6 +179,7 @@ impl Refusal {
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::InvalidScope => "invalid_scope",
             Self::AccessDenied => "access_denied",
+            Self::InteractionRequired => "interaction_required",
         }
     }
 
@@ -128,11 +188,15 @@ impl Refusal {
     }
 }
 
-/// Judges what the application asks for.
-pub(super) fn judge(
-    application: &Application,
-    parameters: &Parameters,
-) -> Result<(Permissions, Option<CodeChallenge>), Refusal> {
+/// What the application asks for, once it is known to be valid.
+pub(super) struct ValidRequest {
+    pub(super) scope: Permissions,
+    pub(super) challenge: Option<CodeChallenge>,
+    pub(super) recency: Recency,
+}
+
+/// Validates what the application asks for.
+pub(super) fn validate(application: &Application, parameters: &Parameters) -> Result<ValidRequest, Refusal> {
     match parameters.get("response_type") {
         Some("code") => {}
         Some(_) => return Err(Refusal::UnsupportedResponseType),
@@ -146,7 +210,8 @@ pub(super) fn judge(
     }
     let challenge = challenge(application, parameters)?;
     let scope = RequestedScope::parse(parameters.get("scope"));
-    Ok((scope.within(application.permissions).ok_or(Refusal::InvalidScope)?, challenge))
+    let scope = scope.within(application.permissions).ok_or(Refusal::InvalidScope)?;
+    Ok(ValidRequest { scope, challenge, recency: Recency::parse(parameters)? })
 }
 
 fn challenge(application: &Application, parameters: &Parameters) -> Result<Option<CodeChallenge>, Refusal> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::model::{Authorization, AuthorizationCode};
-use super::request::{AuthorizationRequest, Destination, Refusal, UntrustedRequest, judge};
+use super::request::{AuthorizationRequest, Destination, Refusal, UntrustedRequest, ValidRequest, validate};
 use super::store::AuthorizationStore;
 use crate::applications::{ApplicationName, ApplicationRepository, Permissions};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
@@ -110,12 +110,15 @@ impl AuthorizationService {
         let application =
             application.filter(|application| application.enabled).ok_or(UntrustedRequest::UnknownClient)?;
         let destination = Destination::of(&application, &parameters, &self.policy.issuer)?;
-        let judged = match fault {
+        let validated = match fault {
             Some(fault) => Err(Refusal::InvalidRequest(fault.to_string())),
-            None => judge(&application, &parameters),
+            None => validate(&application, &parameters),
         };
-        match judged {
-            Ok((scope, challenge)) => Ok(AuthorizationRequest { application, scope, challenge, destination }),
+        match validated {
+            Ok(ValidRequest { scope, challenge, recency }) => {
+                let resources = parameters.all("resource").map(str::to_owned).collect();
+                Ok(AuthorizationRequest { application, scope, resources, recency, challenge, destination })
+            }
             Err(refusal) => Err(AuthorizationError::Refused { location: destination.refusing(&refusal) }),
         }
     }

@@ -77,6 +77,21 @@ fn credentials_come_from_the_header_or_from_the_body() {
 }
 
 #[test]
+fn an_empty_secret_counts_as_absent_in_the_header_too() {
+    for members in [&[][..], &[("client_id", "c")], &[("client_secret", "")]] {
+        let public = PresentedCredentials::parse(Some(&basic("c", "")), &parameters(members)).unwrap();
+        assert_eq!((public.client_id.as_str(), public.secret), ("c", None));
+    }
+}
+
+#[test]
+fn the_resources_of_a_token_request_are_kept() {
+    let body = b"grant_type=client_credentials&client_id=c&resource=https://a.example&resource=https://b.example/api";
+    let request = TokenRequest::parse(None, &Parameters::from_form(body).unwrap()).unwrap();
+    assert_eq!(request.resources, ["https://a.example", "https://b.example/api"]);
+}
+
+#[test]
 fn the_body_may_repeat_the_id_of_the_header_but_nothing_else() {
     let header = basic("c", "s");
     let parse = |members: &[(&str, &str)]| PresentedCredentials::parse(Some(&header), &parameters(members));
@@ -90,7 +105,8 @@ fn the_body_may_repeat_the_id_of_the_header_but_nothing_else() {
 fn a_malformed_header_is_an_invalid_client_whatever_the_body_says() {
     for header in [&b"Basic !"[..], b"Bearer abc", b"", b"\xff"] {
         let error = PresentedCredentials::parse(Some(header), &parameters(&CREDENTIALS)).unwrap_err();
-        assert!(matches!(error, OAuthError::InvalidClient), "{error:?}");
+        assert!(matches!(error, OAuthError::UnreadableAuthorization), "{error:?}");
+        assert!(error.to_string().contains("Authorization header"), "{error}");
     }
     assert!(matches!(PresentedCredentials::parse(None, &parameters(&[])), Err(OAuthError::InvalidClient)));
     let only_secret = parameters(&[("client_secret", "s")]);
