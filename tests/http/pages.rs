@@ -157,8 +157,16 @@ async fn the_way_to_the_provider_is_not_begun_from_another_site_nor_leads_to_one
     let planted = format!("{provider}; __Host-memgate-return-to=aHR0cHM6Ly9ldmlsLmV4YW1wbGUv");
     assert_eq!(get(&face, &callback, &planted).await.location(), CONNECTIONS);
 
-    let long = format!("/auth/sign-in/provider?return_to=/auth/authorize?{}", "x".repeat(3000));
-    assert!(get(&face, &long, "").await.page(400).says("This request is too long"));
+    for length in [3000, 7900] {
+        let request = format!("/auth/authorize?{}", "x".repeat(length));
+        let start = get(&face, &format!("/auth/sign-in/provider?return_to={request}"), "").await;
+        let callback = format!("/auth/callback?code=1&state={}", state(&start));
+        assert_eq!(
+            get(&face, &callback, &start.cookies()).await.location(),
+            request,
+            "one limit for both ways to sign in"
+        );
+    }
 }
 
 #[tokio::test]
@@ -209,13 +217,18 @@ async fn what_is_wrong_with_a_request_is_a_page_too() {
         (request(Method::GET, "/auth/sign-in/nowhere").finish(), 404, "There is nothing here"),
         (request(Method::GET, "/auth/consent").finish(), 405, "It belongs to a form."),
         (request(Method::DELETE, CONNECTIONS).finish(), 405, "It belongs to a form."),
-        (request(Method::GET, "/auth/authorize?access_token=x").finish(), 400, "could not be read"),
+        (request(Method::GET, "/auth/authorize?client_secret=x").finish(), 400, "could not be read"),
+        (
+            request(Method::GET, "/auth/authorize?access_token=x&token=y").finish(),
+            400,
+            "does not say which application",
+        ),
         (request(Method::POST, "/auth/sign-in").content_type("text/plain").body("a=1"), 400, "could not be read"),
         (request(Method::POST, "/auth/sign-out").content_type(FORM).body("a=1&a=2"), 400, "could not be read"),
         (request(Method::POST, "/auth/sign-out").content_type(FORM).body("a=\u{0}\u{ff}"), 403, "out of date"),
         (request(Method::POST, "/auth/consent").content_type(FORM).body(vec![0xff]), 400, "could not be read"),
         (request(Method::POST, "/auth/consent").content_type(FORM).body("x".repeat(300_000)), 413, "could not be read"),
-        (request(Method::POST, "/auth/authorize").content_type(FORM).body("x y"), 400, "too long"),
+        (request(Method::POST, "/auth/authorize").content_type(FORM).body("x".repeat(8001)), 400, "too long"),
     ] {
         let what = format!("{} {}", request.method(), request.uri());
         let answer = face.send(request).await;
@@ -258,15 +271,16 @@ async fn the_address_by_which_the_browser_came_counts_as_ours_beside_the_public_
     let token = asked.page(200).hidden("form_token");
     for (origin, host, status) in [
         (PUBLIC_URL, "inside:8080", 403),
-        ("http://inside:8080", "inside:8080", 403),
-        ("http://inside:8081", "inside:8080", 403),
+        ("https://inside:8080", "inside:8080", 403),
+        ("https://inside:8081", "inside:8080", 403),
     ] {
         let mut request =
             form("/auth/sign-in", &asked.cookies(), &[("form_token", &token), ("login", "x"), ("password", "x")]);
         request.headers_mut().insert("origin", origin.parse().unwrap());
         request.headers_mut().insert("host", host.parse().unwrap());
         let page = face.send(request).await.page(status);
-        assert_eq!(page.says("out of date"), origin == "http://inside:8081", "{origin}");
-        assert_eq!(page.says("password is not right"), origin != "http://inside:8081", "{origin}");
+        let names_the_setting = page.says("came from another address") && page.says("MEMGATE_PUBLIC_URL");
+        assert_eq!(names_the_setting, origin == "https://inside:8081", "{origin}");
+        assert_eq!(page.says("password is not right"), origin != "https://inside:8081", "{origin}");
     }
 }

@@ -97,10 +97,10 @@ async fn nobody_is_signed_in_by_the_form_of_another_browser() {
     let (mut without, mut with_own, mut garbled) =
         (Browser::of(&place.gate), Browser::of(&place.gate), Browser::of(&place.gate));
     with_own.get(CONNECTIONS).await;
-    garbled.cookies.insert("memgate-sign-in".to_owned(), token.clone());
+    garbled.cookies.insert(garbled.cookie("sign-in"), token.clone());
     for victim in [&mut without, &mut with_own, &mut garbled] {
         victim.submit("/auth/sign-in", &fields).await.assert_page(403);
-        assert!(!victim.cookies.contains_key("memgate-session"));
+        assert!(!victim.cookies.contains_key(&victim.cookie("session")));
     }
     let foreign = [("origin", "https://evil.example")];
     attacker.submit_with("/auth/sign-in", &fields, &foreign).await.assert_page(403);
@@ -119,11 +119,11 @@ async fn a_session_that_was_planted_before_signing_in_is_worth_nothing_after() {
     // The page of somebody who has signed in has no form to sign in with, so the form comes from before.
     let page = Browser::of(&place.gate).get(CONNECTIONS).await;
     let attempt = page.header("set-cookie").unwrap().split(['=', ';']).nth(1).unwrap().to_owned();
-    victim.cookies.insert("memgate-sign-in".to_owned(), attempt);
+    victim.cookies.insert(victim.cookie("sign-in"), attempt);
     let token = page.page.hidden("form_token");
     let fields = [("form_token", &*token), ("login", "marta"), ("password", PASSWORD)];
     assert_eq!(victim.submit("/auth/sign-in", &fields).await.location(), CONNECTIONS);
-    assert_ne!(victim.cookies["memgate-session"], planted["memgate-session"]);
+    assert_ne!(victim.cookies[&victim.cookie("session")], planted[&victim.cookie("session")]);
     assert!(victim.get(CONNECTIONS).await.page.says("the memories of marta"));
     assert!(attacker.get(CONNECTIONS).await.page.says("Sign in"), "the session from before has ended");
 }
@@ -133,7 +133,7 @@ async fn a_session_of_ones_own_making_is_none() {
     let place = Place::new().await;
     let mut browser = Browser::of(&place.gate);
     for value in ["A".repeat(43), String::new(), "é".to_owned(), "x".repeat(5000)] {
-        browser.cookies.insert("memgate-session".to_owned(), value);
+        browser.cookies.insert(browser.cookie("session"), value);
         assert!(browser.get(CONNECTIONS).await.assert_page(200).says("Sign in"));
     }
 }
@@ -190,7 +190,7 @@ async fn no_page_can_be_framed_stored_or_made_to_load_anything() {
         }
         assert!(!policy.contains("unsafe") && !policy.contains("script-src"), "{policy}");
         let may_leave = answer.page.says("Allow Trip planner");
-        assert_eq!(policy.contains("form-action 'self' https:;"), may_leave, "{policy}");
+        assert_eq!(policy.contains("form-action"), !may_leave, "{policy}");
         assert_eq!(policy.contains("form-action 'self';"), !may_leave, "{policy}");
     }
 }

@@ -52,6 +52,11 @@ impl<'a> Browser<'a> {
         Self { gate, http, cookies: BTreeMap::new() }
     }
 
+    /// The name of a cookie: the gate of a test is on http, and has a port of its own.
+    pub fn cookie(&self, what: &str) -> String {
+        format!("memgate-{what}-{}", self.gate.gate().address().port())
+    }
+
     pub async fn get(&mut self, path: &str) -> Answer {
         let request = self.http.get(self.gate.url(path));
         self.send(request).await
@@ -73,7 +78,8 @@ impl<'a> Browser<'a> {
 
     async fn send(&mut self, request: RequestBuilder) -> Answer {
         let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let response = request.header("cookie", cookies.join("; ")).send().await.unwrap();
+        let cookies = reqwest::header::HeaderValue::from_bytes(cookies.join("; ").as_bytes()).unwrap();
+        let response = request.header("cookie", cookies).send().await.unwrap();
         for cookie in response.headers().get_all("set-cookie") {
             let cookie = cookie.to_str().unwrap();
             let (name, rest) = cookie.split_once('=').unwrap();

@@ -168,3 +168,99 @@ async fn an_application_cannot_put_markup_into_the_pages_by_its_name() {
         assert!(page.says(name), "{}", page.text());
     }
 }
+
+#[tokio::test]
+async fn parameters_that_may_repeat_and_those_that_are_unknown_do_not_stand_in_the_way() {
+    let place = Place::new().await;
+    let long = format!("x={}", "y".repeat(3000));
+    for more in [
+        "resource=https://a.example&resource=https://b.example/api",
+        "audience=a&audience=b",
+        "unknown=1&unknown=2",
+        "unknown=%zz&%ff=1",
+        "token=1&access_token=2&refresh_token=3",
+        &long,
+    ] {
+        let mut browser = Browser::of(&place.gate);
+        let request = format!("{}&{more}", place.request(&[]));
+        let answer = browser.sign_in(&request, "marta", PASSWORD).await;
+        let page = browser.get(&answer.location()).await.page;
+        let location = browser.submit("/auth/consent", &fields(&page, "allow")).await.location();
+        assert!(parameter(&location, "code").is_some(), "{more}: {location}");
+    }
+    let secret = format!("{}&client_secret=x", place.request(&[]));
+    Browser::of(&place.gate).get(&secret).await.assert_page(400);
+}
+
+#[tokio::test]
+async fn a_state_that_is_not_escaped_comes_back_as_it_was() {
+    let place = Place::new().await;
+    // A client that escapes is not the one that is asked here, so the request is written as bytes.
+    let request = format!("{}&state=\u{e9}t\u{e9}", place.request(&[("state", "")]));
+    let page = raw_get(&place, &request).await;
+    let return_to = page.hidden("return_to");
+    assert!(return_to.ends_with("&state=%C3%A9t%C3%A9"), "{return_to}");
+    let mut browser = Browser::of(&place.gate);
+    browser.sign_in(&return_to, "marta", PASSWORD).await;
+    let page = browser.get(&return_to).await.page;
+    let location = browser.submit("/auth/consent", &fields(&page, "allow")).await.location();
+    assert_eq!(parameter(&location, "state").as_deref(), Some("\u{e9}t\u{e9}"));
+}
+
+async fn raw_get(place: &Place, path: &str) -> Page {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut connection = tokio::net::TcpStream::connect(place.gate.gate().address()).await.unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nhost: gate\r\nconnection: close\r\n\r\n");
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    Page(answer)
+}
+
+#[tokio::test]
+async fn a_silent_request_is_told_that_a_person_has_to_answer() {
+    let place = Place::new().await;
+    for (change, error) in [(("prompt", "none"), "interaction_required"), (("max_age", "soon"), "invalid_request")] {
+        let location = Browser::of(&place.gate).get(&place.request(&[change])).await.location();
+        assert_eq!(parameter(&location, "error").as_deref(), Some(error));
+    }
+}
+
+#[tokio::test]
+async fn an_application_hears_of_a_refusal_that_comes_up_while_somebody_signs_in() {
+    let place = Place::new().await;
+    let request = place.request(&[("scope", "memory:read memory:write")]);
+    let mut browser = Browser::of(&place.gate);
+    let page = browser.get(&request).await.page;
+    let changes = memgate::domain::applications::ApplicationChanges {
+        permissions: Some([Permission::MemoryRead].into_iter().collect()),
+        ..Default::default()
+    };
+    place.gate.applications().update(place.application.id, &changes).await.unwrap();
+    place.gate.advance(std::time::Duration::from_secs(5));
+    let (token, return_to) = (page.hidden("form_token"), page.hidden("return_to"));
+    let fields = [("form_token", &*token), ("return_to", &return_to), ("login", "marta"), ("password", PASSWORD)];
+    let answer = browser.submit("/auth/sign-in", &fields).await;
+    // No redirect: a browser would hold it against the `form-action` of the sign-in page.
+    let page = answer.assert_page(200);
+    let target = format!("{REDIRECT_URI}?error=invalid_scope&#38;");
+    assert!(page.0.contains(&format!(r#"http-equiv="refresh" content="0;url={target}"#)), "{}", page.0);
+    assert!(page.0.contains(&format!(r#"href="{target}"#)) && page.says("Going on to chatgpt.com"), "{}", page.0);
+    assert!(browser.cookies.contains_key(&browser.cookie("session")), "the person is signed in all the same");
+}
+
+#[tokio::test]
+async fn a_name_stands_apart_from_the_text_around_it() {
+    let place = Place::new().await;
+    let asked = Browser::of(&place.gate).get(&place.request(&[])).await.page;
+    let (_, consent) = place.browser_at_consent("marta").await;
+    let (mut browser, _) = place.connected().await;
+    let connections = browser.get(super::CONNECTIONS).await.page;
+    for page in [&asked, &consent, &connections] {
+        let named = page.0.matches("Trip planner").count();
+        let isolated =
+            page.0.matches("<bdi>Trip planner</bdi>").count() + page.0.matches("&#x2068;Trip planner&#x2069;").count();
+        assert_eq!(named, isolated, "{}", page.0);
+    }
+    assert!(consent.0.contains("<bdi>marta</bdi>") && connections.0.contains("<bdi>marta</bdi>"));
+}

@@ -13,7 +13,7 @@ async fn who_signs_in_gets_to_the_page_they_wanted() {
     assert!(asked.assert_page(200).says("Sign in"));
     let answer = browser.sign_in(CONNECTIONS, " Marta ", PASSWORD).await;
     assert_eq!(answer.location(), CONNECTIONS);
-    assert_eq!(browser.cookies.keys().collect::<Vec<_>>(), ["memgate-session"]);
+    assert_eq!(browser.cookies.keys().collect::<Vec<_>>(), [&browser.cookie("session")]);
     assert!(browser.get(CONNECTIONS).await.assert_page(200).says("the memories of marta"));
     assert_eq!(browser.get("/auth/sign-in").await.location(), CONNECTIONS);
 }
@@ -29,7 +29,7 @@ async fn a_wrong_password_and_an_unknown_login_are_answered_alike() {
         assert!(page.0.contains(r#"role="alert""#) && page.says("The login or the password is not right"));
         assert!(page.says("to continue with Trip planner"));
         assert_eq!(page.hidden("return_to"), place.request(&[]));
-        assert!(!browser.cookies.contains_key("memgate-session"));
+        assert!(!browser.cookies.contains_key(&browser.cookie("session")));
         texts.push(page.text());
     }
     texts.dedup();
@@ -112,6 +112,100 @@ async fn on_https_cookies_are_bound_to_the_host_and_to_encryption() {
             for attribute in ["; HttpOnly", "; SameSite=Lax", "; Secure", "; Path=/"] {
                 assert!(cookie.contains(attribute), "{cookie}");
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_cookie_that_is_not_ascii_does_not_stand_in_the_way() {
+    let place = Place::new().await;
+    for name in ["a-greeting", "zz-greeting"] {
+        let mut browser = Browser::of(&place.gate);
+        browser.cookies.insert(name.to_owned(), "J\u{fc}rgen".to_owned());
+        assert_eq!(browser.sign_in(CONNECTIONS, "marta", PASSWORD).await.location(), CONNECTIONS, "{name}");
+        assert!(browser.get(CONNECTIONS).await.page.says("the memories of marta"));
+    }
+}
+
+#[tokio::test]
+async fn gates_on_two_ports_of_one_host_leave_each_others_people_signed_in() {
+    let (here, there) = (Place::new().await, Place::new().await);
+    let mut browser = Browser::of(&here.gate);
+    browser.sign_in(CONNECTIONS, "marta", PASSWORD).await;
+    // To a browser both are one host.
+    let mut same = Browser::of(&there.gate);
+    same.cookies = browser.cookies.clone();
+    same.sign_in(CONNECTIONS, "nils", PASSWORD).await;
+    assert!(same.get(CONNECTIONS).await.page.says("the memories of nils"));
+    browser.cookies = same.cookies.clone();
+    assert!(browser.get(CONNECTIONS).await.page.says("the memories of marta"));
+}
+
+#[tokio::test]
+async fn who_sends_no_cookie_is_told_that_signing_in_needs_them() {
+    let place = Place::new().await;
+    let mut browser = Browser::of(&place.gate);
+    let page = browser.get(&place.request(&[])).await.page;
+    let (token, return_to) = (page.hidden("form_token"), page.hidden("return_to"));
+    browser.cookies.clear();
+    let fields = [("form_token", &*token), ("return_to", &return_to), ("login", "marta"), ("password", PASSWORD)];
+    let answer = browser.submit("/auth/sign-in", &fields).await;
+    let page = answer.assert_page(403);
+    assert!(page.says("Signing in needs cookies.") && page.says("Start again"), "{}", page.text());
+}
+
+#[tokio::test]
+async fn the_form_of_another_tab_goes_on_for_who_has_signed_in_meanwhile() {
+    let place = Place::new().await;
+    let mut browser = Browser::of(&place.gate);
+    let other_tab = browser.get(&place.request(&[])).await.page;
+    let (token, return_to) = (other_tab.hidden("form_token"), other_tab.hidden("return_to"));
+    browser.sign_in(CONNECTIONS, "marta", PASSWORD).await;
+    let before = browser.cookies.clone();
+    let fields = [("form_token", &*token), ("return_to", &return_to), ("login", "nils"), ("password", PASSWORD)];
+    let answer = browser.submit("/auth/sign-in", &fields).await;
+    assert_eq!(answer.location(), place.request(&[]));
+    assert_eq!(browser.cookies, before, "what was typed there signs nobody in");
+    assert!(browser.get(&answer.location()).await.page.says("Signed in as marta"));
+}
+
+#[tokio::test]
+async fn an_application_can_ask_that_the_person_signs_in_again() {
+    let place = Place::new().await;
+    for demand in [("prompt", "login"), ("prompt", "consent select_account"), ("max_age", "0"), ("max_age", "60")] {
+        let mut browser = Browser::of(&place.gate);
+        browser.sign_in(CONNECTIONS, "marta", PASSWORD).await;
+        place.gate.advance(Duration::from_secs(61));
+        let asked = browser.get(&place.request(&[demand])).await;
+        assert!(asked.assert_page(200).says("to continue with Trip planner"), "{demand:?}: {}", asked.page.text());
+        // Without signing in again nobody gets further, not even with the address of the page that follows.
+        let return_to = asked.page.hidden("return_to");
+        assert!(browser.get(&return_to).await.page.says("to continue with Trip planner"), "{demand:?}");
+        let answer = browser.sign_in(&place.request(&[demand]), "nils", PASSWORD).await;
+        let consent = browser.get(&answer.location()).await.page;
+        assert!(consent.says("Signed in as nils"), "{demand:?}: {}", consent.text());
+        let answer = browser.submit("/auth/consent", &super::consent::fields(&consent, "allow")).await;
+        assert!(super::consent::parameter(&answer.location(), "code").is_some(), "{demand:?}");
+    }
+    let mut browser = Browser::of(&place.gate);
+    browser.sign_in(CONNECTIONS, "marta", PASSWORD).await;
+    for enough in [("max_age", "60"), ("prompt", "consent"), ("memgate_signed_in_after", "99999999999")] {
+        assert!(browser.get(&place.request(&[enough])).await.page.says("Signed in as marta"), "{enough:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_the_same_in_both_forms_of_unicode() {
+    let place = Place::new().await;
+    for (login, set, typed) in [
+        ("composed", "caf\u{e9} au lait", "cafe\u{301} au lait"),
+        ("decomposed", "cafe\u{301} au lait", "caf\u{e9} au lait"),
+    ] {
+        let password = memgate::domain::people::Password::choose(set).unwrap();
+        place.gate.gate().backend().people().create(login.parse().unwrap(), &password).await.unwrap();
+        for presented in [set, typed] {
+            let mut browser = Browser::of(&place.gate);
+            assert_eq!(browser.sign_in(CONNECTIONS, login, presented).await.location(), CONNECTIONS, "{login}");
         }
     }
 }

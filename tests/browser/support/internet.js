@@ -24,7 +24,7 @@ export class Internet {
       ...['-addext', `subjectAltName=${[HOST, CHATGPT, EVIL, NEIGHBOUR].map((name) => `DNS:${name}`).join()}`],
     ]);
     const files = { key: await readFile(key), cert: await readFile(certificate) };
-    const internet = Object.assign(new Internet(), { folder, key, certificate, authority: files.cert, pages: {} });
+    const internet = Object.assign(new Internet(), { folder, key, certificate, authority: files.cert, pages: {}, redirects: {} });
     internet.server = https.createServer(files, (request, response) => internet.#serve(request, response));
     await new Promise((resolve) => internet.server.listen(0, '127.0.0.1', resolve));
     return internet;
@@ -43,7 +43,12 @@ export class Internet {
   }
 
   #serve(request, response) {
-    const { pathname } = new URL(request.url, 'https://x');
+    const { pathname, search } = new URL(request.url, 'https://x');
+    const elsewhere = this.redirects[`https://${request.headers.host}${pathname}`];
+    if (elsewhere) {
+      response.writeHead(302, { location: elsewhere + search }).end();
+      return;
+    }
     const page = this.pages[`https://${request.headers.host}${pathname}`];
     const callback = request.headers.host === CHATGPT && /^\/aip\/g-[^/]+\/oauth\/callback$/.test(pathname);
     const { html, headers } = page ?? { html: callback ? 'Back at ChatGPT.' : 'Nothing here.', headers: {} };

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use poem::{FromRequest, Request, RequestBody, Response, Result};
 
+use super::consent;
 use super::cookies::{Cookies, Kept};
 use super::error::PageError;
 use super::return_to::ReturnTo;
-use super::view;
 use crate::adapters::http::Services;
 use crate::adapters::http::exchange::Exchange;
 use crate::domain::people::{SessionToken, SignInAttempt, Visitor};
@@ -67,7 +67,7 @@ impl Browser<'_> {
         if let Some(before) = self.session() {
             self.services.sign_in.sign_out(&before).await?;
         }
-        let mut response = view::send_on_to(&return_to.to_string())?;
+        let mut response = consent::go_on_to(self, return_to).await?;
         self.forget_attempts(&mut response);
         let lifetime = visitor.session.expires_at.since(self.services.clock.now());
         self.cookies.set(&mut response, Kept::Session, visitor.token.expose(), lifetime);
@@ -76,8 +76,9 @@ impl Browser<'_> {
 
     /// Lets the browser forget that somebody was about to sign in.
     pub(super) fn forget_attempts(&self, response: &mut Response) {
-        for kept in [Kept::SignIn, Kept::Provider, Kept::ReturnTo] {
+        for kept in [Kept::SignIn, Kept::Provider] {
             self.cookies.clear(response, kept);
         }
+        self.cookies.clear_return_to(response);
     }
 }

@@ -35,7 +35,11 @@ pub(super) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
         Err(error) => return refuse(error),
     };
     let return_to = ReturnTo::authorization(query).ok_or(PageError::TooLong)?;
-    let Some(visitor) = browser.visitor().await? else {
+    let now = browser.services.clock.now();
+    let signed_in = browser.visitor().await?;
+    let Some(visitor) = signed_in.filter(|visitor| request.accepts_sign_in_at(visitor.session.signed_in_at, now))
+    else {
+        let return_to = if request.asks_for_recent_sign_in() { return_to.after_sign_in(now) } else { return_to };
         return sign_in::ask(&browser, &return_to, Some(&request), &Saying::Nothing);
     };
     let (application, form_token) = (request.application.name.as_str(), visitor.token.form_token());
@@ -48,7 +52,7 @@ pub(super) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
         form_token: form_token.as_str(),
         return_to: &return_to.to_string(),
     };
-    view::show(StatusCode::OK, Place::BeforeRedirect(request.redirect_uri()), &page)
+    view::show(StatusCode::OK, Place::BeforeRedirect, &page)
 }
 
 /// The same request as a form (RFC 6749 §3.1). It is sent on to come again with GET, since browsers leave the session's
@@ -74,6 +78,9 @@ pub(super) async fn answer(browser: Browser<'_>, form: Form) -> Result<Response,
         Ok(request) => request,
         Err(error) => return refuse(error),
     };
+    if !request.accepts_sign_in_at(visitor.session.signed_in_at, browser.services.clock.now()) {
+        return view::send_on_to(&return_to.to_string());
+    }
     match form.get("decision") {
         "allow" => match authorizations.approve(&request, &visitor.person).await {
             Ok(location) => view::send_on_to(location.as_str()),
@@ -82,6 +89,21 @@ pub(super) async fn answer(browser: Browser<'_>, form: Form) -> Result<Response,
         "deny" => view::send_on_to(authorizations.deny(&request).as_str()),
         _ => Err(PageError::UnreadableForm),
     }
+}
+
+/// Goes on to `return_to` after a form. A request that is refused by now leads to the application, and such a redirect would
+/// be held against the `form-action` of the form's page: then a page of our own goes on.
+///
+/// # Errors
+/// [`PageError::Internal`].
+pub(super) async fn go_on_to(browser: &Browser<'_>, return_to: &ReturnTo) -> Result<Response, PageError> {
+    if let ReturnTo::Authorization(query) = return_to
+        && let Err(AuthorizationError::Refused { location }) =
+            browser.services.authorizations.begin(query.as_bytes()).await
+    {
+        return view::hand_over_to(&location);
+    }
+    view::send_on_to(&return_to.to_string())
 }
 
 /// Tells the application of its mistake, if it is known who that is, and else the person.

@@ -1,11 +1,12 @@
 //! The cookies of a browser. On https their names begin with `__Host-`: no other host, and no page without encryption,
-//! can set them.
+//! can set them. Browsers do not tell the ports of a host apart, so a port in the public URL is part of the names.
 
 use std::time::Duration;
 
 use cookie::{Cookie, SameSite};
 use poem::http::{HeaderValue, header};
 use poem::{Request, Response};
+use url::Url;
 
 /// For how long somebody may be about to sign in.
 pub(super) const ATTEMPT_LIFETIME: Duration = Duration::from_mins(10);
@@ -19,39 +20,75 @@ pub(super) enum Kept {
     SignIn,
     /// The attempt that has gone to the identity provider.
     Provider,
-    /// Where to go on to when it comes back.
-    ReturnTo,
+    /// Where to go on to when it comes back: one of several parts.
+    ReturnTo(u8),
 }
+
+/// In how many parts a long value is kept.
+const PARTS: u8 = 3;
+/// How long each may be: browsers let a cookie have 4096 bytes, its name and attributes included.
+const PART: usize = 3_800;
+/// How long a value may be that is kept in parts.
+pub(super) const LONGEST_IN_PARTS: usize = PARTS as usize * PART;
 
 /// How cookies are set and read at one public URL.
 #[derive(Clone, Copy)]
 pub(super) struct Cookies {
     secure: bool,
+    port: Option<u16>,
 }
 
 impl Cookies {
     pub(super) fn at(public_url: &str) -> Self {
-        Self { secure: public_url.starts_with("https://") }
+        let port = Url::parse(public_url).ok().and_then(|url| url.port());
+        Self { secure: public_url.starts_with("https://"), port }
     }
 
-    fn name(self, kept: Kept) -> &'static str {
-        match (self.secure, kept) {
-            (true, Kept::Session) => "__Host-memgate-session",
-            (true, Kept::SignIn) => "__Host-memgate-sign-in",
-            (true, Kept::Provider) => "__Host-memgate-provider",
-            (true, Kept::ReturnTo) => "__Host-memgate-return-to",
-            (false, Kept::Session) => "memgate-session",
-            (false, Kept::SignIn) => "memgate-sign-in",
-            (false, Kept::Provider) => "memgate-provider",
-            (false, Kept::ReturnTo) => "memgate-return-to",
+    fn name(self, kept: Kept) -> String {
+        let prefix = if self.secure { "__Host-" } else { "" };
+        let what = match kept {
+            Kept::Session => "session",
+            Kept::SignIn => "sign-in",
+            Kept::Provider => "provider",
+            Kept::ReturnTo(_) => "return-to",
+        };
+        let of_port = self.port.map(|port| format!("-{port}")).unwrap_or_default();
+        let further = match kept {
+            Kept::ReturnTo(index @ 1..) => format!("-part-{}", index + 1),
+            _ => String::new(),
+        };
+        format!("{prefix}memgate-{what}{of_port}{further}")
+    }
+
+    /// What `request` brings. Cookies of other programs on the same host may hold any bytes, so each is read by itself.
+    pub(super) fn read(self, request: &Request, kept: Kept) -> Option<String> {
+        let name = self.name(kept);
+        let headers = request.headers().get_all(header::COOKIE).iter();
+        let mut pairs = headers.flat_map(|header| header.as_bytes().split(|b| *b == b';')).map(<[u8]>::trim_ascii);
+        let value = pairs.find_map(|pair| pair.strip_prefix(name.as_bytes())?.trim_ascii_start().strip_prefix(b"="))?;
+        String::from_utf8(value.trim_ascii().to_vec()).ok()
+    }
+
+    /// What `request` brings of where to go on to.
+    pub(super) fn read_return_to(self, request: &Request) -> Option<String> {
+        let parts = (0..PARTS).map_while(|part| self.read(request, Kept::ReturnTo(part)));
+        Some(parts.collect::<String>()).filter(|value| !value.is_empty())
+    }
+
+    /// Lets the browser keep where to go on to: visible ASCII of at most [`LONGEST_IN_PARTS`] bytes.
+    pub(super) fn set_return_to(self, response: &mut Response, value: &str, lifetime: Duration) {
+        for part in 0..PARTS {
+            let start = usize::from(part) * PART;
+            match value.get(start..value.len().min(start + PART)).filter(|piece| !piece.is_empty()) {
+                Some(piece) => self.set(response, Kept::ReturnTo(part), piece, lifetime),
+                None => self.clear(response, Kept::ReturnTo(part)),
+            }
         }
     }
 
-    /// What `request` brings.
-    pub(super) fn read(self, request: &Request, kept: Kept) -> Option<String> {
-        let headers = request.headers().get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut cookies = headers.flat_map(Cookie::split_parse).filter_map(Result::ok);
-        cookies.find(|cookie| cookie.name() == self.name(kept)).map(|cookie| cookie.value().to_owned())
+    /// Lets the browser forget where to go on to.
+    pub(super) fn clear_return_to(self, response: &mut Response) {
+        self.set_return_to(response, "", Duration::ZERO);
     }
 
     /// Lets the browser keep `value` for `lifetime`.
@@ -91,21 +128,58 @@ mod tests {
     #[test]
     fn on_http_a_cookie_is_neither_secure_nor_named_so() {
         let mut response = Response::default();
-        Cookies::at("http://127.0.0.1:8080").clear(&mut response, Kept::SignIn);
+        Cookies::at("http://gate.example").clear(&mut response, Kept::SignIn);
         assert_eq!(response.headers()["set-cookie"], "memgate-sign-in=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0");
     }
 
     #[test]
     fn a_cookie_is_found_by_its_whole_name_wherever_it_stands() {
-        let cookies = Cookies::at("http://127.0.0.1:8080");
+        let cookies = Cookies::at("http://gate.example");
         for (header, expected) in [
             ("memgate-session=a", Some("a")),
             ("x=1; memgate-session=a=b;y", Some("a=b")),
             ("xmemgate-session=a; memgate-sessionx=b; __Host-memgate-session=c; memgate-session", None),
             ("", None),
+            ("greeting=J\u{fc}rgen; memgate-session=a", Some("a")),
+            ("memgate-session=a; greeting=J\u{fc}rgen", Some("a")),
         ] {
-            let request = Request::builder().header("cookie", header).finish();
+            let value = HeaderValue::from_bytes(header.as_bytes()).unwrap();
+            let request = Request::builder().header("cookie", value).finish();
             assert_eq!(cookies.read(&request, Kept::Session).as_deref(), expected, "{header}");
         }
+        let broken = HeaderValue::from_bytes(b"greeting=\xff\xfe; memgate-session=a").unwrap();
+        let request = Request::builder().header("cookie", broken).finish();
+        assert_eq!(cookies.read(&request, Kept::Session).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn gates_on_the_ports_of_one_host_have_cookies_of_their_own() {
+        let name = |public_url: &str| Cookies::at(public_url).name(Kept::Session);
+        assert_eq!(name("http://127.0.0.1:8080"), "memgate-session-8080");
+        assert_eq!(name("http://127.0.0.1:8081"), "memgate-session-8081");
+        assert_eq!(name("https://gate.example:8443"), "__Host-memgate-session-8443");
+        assert_eq!(name("https://gate.example"), "__Host-memgate-session");
+        assert_eq!(name("https://gate.example:443"), "__Host-memgate-session", "the port that goes without saying");
+    }
+
+    #[test]
+    fn where_to_go_on_to_is_kept_in_as_many_parts_as_it_needs() {
+        let cookies = Cookies::at("http://gate.example");
+        for length in [1, PART, PART + 1, LONGEST_IN_PARTS] {
+            let (value, mut response) = ("x".repeat(length), Response::default());
+            cookies.set_return_to(&mut response, &value, Duration::from_mins(1));
+            let kept: Vec<String> = response
+                .headers()
+                .get_all("set-cookie")
+                .iter()
+                .map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap().to_owned())
+                .filter(|pair| !pair.ends_with('='))
+                .collect();
+            assert_eq!(kept.len(), length.div_ceil(PART));
+            assert!(kept.iter().all(|pair| pair.len() < 4096));
+            let request = Request::builder().header("cookie", kept.join("; ")).finish();
+            assert_eq!(cookies.read_return_to(&request), Some(value));
+        }
+        assert_eq!(cookies.read_return_to(&Request::default()), None);
     }
 }

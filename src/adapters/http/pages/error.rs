@@ -32,6 +32,18 @@ pub(in crate::adapters::http) enum PageError {
         /// Where to begin again.
         again: Option<ReturnTo>,
     },
+    /// A form from an address that is neither the public URL nor the one that it was sent to.
+    #[error(
+        "the header Origin of a form is neither the public URL nor the address that the form was sent to; set \
+         MEMGATE_PUBLIC_URL to the URL that browsers use"
+    )]
+    ForeignOrigin,
+    /// A sign-in form without the cookie that came with its page.
+    #[error("a sign-in form came without the cookie of its page")]
+    NoCookie {
+        /// Where to begin again.
+        again: ReturnTo,
+    },
     /// A form that cannot be read.
     #[error("the form could not be read")]
     UnreadableForm,
@@ -125,12 +137,26 @@ impl From<&PageError> for Verdict {
                 text: "It was open for too long, you have signed in or out since, or it was not opened here. \
                        Nothing was done.",
             },
+            PageError::ForeignOrigin => Self {
+                status: StatusCode::FORBIDDEN,
+                kind: "foreign-origin",
+                title: "This form came from another address",
+                text: "Nothing was done. Your browser says that the form was sent from an address that this service does not \
+                       know as its own. If that is where you always use it, the person who runs it has to set \
+                       MEMGATE_PUBLIC_URL to that address.",
+            },
+            PageError::NoCookie { .. } => Self {
+                status: StatusCode::FORBIDDEN,
+                kind: "no-cookie",
+                title: "Your browser sent no cookie",
+                text: "Signing in needs cookies. Allow them for this site, then start again. If they are allowed, the page \
+                       was open for more than ten minutes. Nothing was done.",
+            },
             PageError::TooLong => Self {
                 status: StatusCode::BAD_REQUEST,
                 kind: "request-too-long",
                 title: "This request is too long",
-                text: "The application that sent you here put more into its request than can be passed on. It was given \
-                       nothing.",
+                text: "The application that sent you here put more than 8,000 bytes into its request. It was given nothing.",
             },
             PageError::NothingHere => NOTHING_HERE,
             PageError::UnreadableForm => UNREADABLE,
@@ -195,7 +221,9 @@ struct Details {
 fn details(error: &PageError) -> Details {
     match error {
         PageError::Untrusted(problem) => Details { detail: Some(words::sentence(&problem.to_string())), again: None },
-        PageError::ForeignForm { again: Some(again) } => Details { detail: None, again: Some(again.to_string()) },
+        PageError::ForeignForm { again: Some(again) } | PageError::NoCookie { again } => {
+            Details { detail: None, again: Some(again.to_string()) }
+        }
         _ => Details::default(),
     }
 }

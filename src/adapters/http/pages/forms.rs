@@ -1,15 +1,17 @@
 //! Forms that a browser sends back.
 
-use poem::http::header;
+use poem::http::{HeaderName, HeaderValue, header};
 use poem::{FromRequest, Request, RequestBody, Result};
 use url::Url;
 
 use super::error::PageError;
+use super::return_to::ReturnTo;
 use crate::adapters::http::exchange::Exchange;
 use crate::adapters::http::payload;
 use crate::domain::oauth::Parameters;
 use crate::domain::people::FormToken;
 
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A form that was not sent by another site, as far as the browser says. Whoever acts on it looks at its token too.
@@ -30,9 +32,7 @@ impl Form {
 impl<'a> FromRequest<'a> for Form {
     async fn from_request(request: &'a Request, body: &mut RequestBody) -> Result<Self> {
         let exchange = Exchange::of(request)?;
-        if comes_from_another_site(request, &exchange.services.policy.issuer) {
-            return Err(PageError::ForeignForm { again: None }.into());
-        }
+        refuse_other_sites(request, &exchange.services.policy.issuer, None)?;
         let RawForm(body) = RawForm::from_request(request, body).await?;
         Ok(Self(Parameters::from_form(body.as_bytes()).map_err(|_| PageError::UnreadableForm)?))
     }
@@ -51,26 +51,36 @@ impl<'a> FromRequest<'a> for RawForm {
     }
 }
 
-/// What browsers say of where a request was made: newer ones in `Sec-Fetch-Site`, all in `Origin`. Since these pages send
-/// no referrer, some say `null` there, which is no answer.
-pub(super) fn comes_from_another_site(request: &Request, public_url: &str) -> bool {
-    if request.header("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none")) {
-        return true;
+/// Refuses what the browser says that another site sent: newer browsers say so in `Sec-Fetch-Site`, all in `Origin`. Since
+/// these pages send no referrer, some say `null` there, which is no answer.
+///
+/// # Errors
+/// [`PageError::ForeignForm`], from where it can be tried `again`; [`PageError::ForeignOrigin`] if the origin alone speaks
+/// against it, which may as well be our own address that nobody has told us.
+pub(super) fn refuse_other_sites(
+    request: &Request,
+    public_url: &str,
+    again: Option<&ReturnTo>,
+) -> Result<(), PageError> {
+    let said = |name| request.headers().get(name).map(HeaderValue::as_bytes);
+    if said(SEC_FETCH_SITE).is_some_and(|site| !matches!(site, b"same-origin" | b"none")) {
+        return Err(PageError::ForeignForm { again: again.cloned() });
     }
-    match request.header(header::ORIGIN) {
-        None | Some("null") => false,
-        Some(origin) => !is_ours(origin, public_url, request.header(header::HOST)),
+    match said(header::ORIGIN) {
+        None | Some(b"null") => Ok(()),
+        Some(origin) if is_ours(origin, public_url, said(header::HOST)) => Ok(()),
+        Some(_) => Err(PageError::ForeignOrigin),
     }
 }
 
 /// Whether `origin` is the public URL, or the address that the browser itself used to get here. The scheme has to be that
 /// of the public URL either way: an http page of the same host may be the work of somebody on the network.
-fn is_ours(origin: &str, public_url: &str, host: Option<&str>) -> bool {
+fn is_ours(origin: &[u8], public_url: &str, host: Option<&[u8]>) -> bool {
     let Ok(public_url) = Url::parse(public_url) else { return false };
-    if public_url.origin().ascii_serialization() == origin {
+    if public_url.origin().ascii_serialization().as_bytes() == origin {
         return true;
     }
-    let authority = origin.strip_prefix(public_url.scheme()).and_then(|rest| rest.strip_prefix("://"));
+    let authority = origin.strip_prefix(public_url.scheme().as_bytes()).and_then(|rest| rest.strip_prefix(b"://"));
     authority.is_some() && authority == host
 }
 
@@ -99,18 +109,38 @@ mod tests {
             (vec![("origin", "https://gate.example:444"), ("host", "gate.example")], true),
             (vec![("origin", "https://gate.example.evil.example")], true),
             (vec![("origin", "")], true),
+            (vec![("origin", "https://\u{fc}.example")], true),
+            (vec![("sec-fetch-site", "cross-site\u{fc}")], true),
         ] {
-            let builder =
-                headers.iter().fold(Request::builder(), |builder, (name, value)| builder.header(*name, *value));
-            assert_eq!(comes_from_another_site(&builder.finish(), "https://gate.example"), foreign, "{headers:?}");
+            let refused = refuse_other_sites(&request(&headers), "https://gate.example", None);
+            assert_eq!(refused.is_err(), foreign, "{headers:?}");
         }
     }
 
     #[test]
     fn without_tls_a_page_of_the_same_host_is_ours() {
-        let from = |origin: &str| Request::builder().header("origin", origin).header("host", "inside:8080").finish();
+        let from = |origin: &str| request(&[("origin", origin), ("host", "inside:8080")]);
         let public_url = "http://127.0.0.1:8080";
-        assert!(!comes_from_another_site(&from("http://inside:8080"), public_url));
-        assert!(comes_from_another_site(&from("https://inside:8080"), public_url));
+        assert!(refuse_other_sites(&from("http://inside:8080"), public_url, None).is_ok());
+        assert!(refuse_other_sites(&from("https://inside:8080"), public_url, None).is_err());
+    }
+
+    #[test]
+    fn an_origin_that_nobody_has_told_us_is_told_from_another_site() {
+        for (headers, told) in [
+            (vec![("origin", "https://gate.example:8443"), ("sec-fetch-site", "same-origin")], true),
+            (vec![("origin", "https://gate.example:8443")], true),
+            (vec![("origin", "https://gate.example:8443"), ("sec-fetch-site", "cross-site")], false),
+        ] {
+            let refused = refuse_other_sites(&request(&headers), "http://127.0.0.1:8080", None).unwrap_err();
+            assert_eq!(matches!(refused, PageError::ForeignOrigin), told, "{headers:?}");
+        }
+    }
+
+    fn request(headers: &[(&str, &str)]) -> Request {
+        let builder = headers.iter().fold(Request::builder(), |builder, (name, value)| {
+            builder.header(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap())
+        });
+        builder.finish()
     }
 }

@@ -3,40 +3,33 @@
 //! The way there is a link and not a form: providers send browsers on to others, which `form-action` would have to name.
 //! It begins an attempt of its own, so that the form of the sign-in page stays good.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use poem::{Response, handler};
 
 use super::browser::Browser;
 use super::cookies::{ATTEMPT_LIFETIME, Kept};
 use super::error::PageError;
-use super::forms::comes_from_another_site;
+use super::forms;
 use super::return_to::ReturnTo;
 use super::{sign_in, view};
 use crate::adapters::http::query;
 use crate::domain::people::{ProviderAnswer, SignInError};
 
-/// What browsers let a cookie have, name and attributes included, and some room.
-const LONGEST_COOKIE: usize = 3_800;
-
 #[handler]
 pub(super) async fn start(browser: Browser<'_>) -> Result<Response, PageError> {
     let return_to = parameter(&browser, "return_to").and_then(|text| ReturnTo::parse(&text)).unwrap_or_default();
-    if comes_from_another_site(browser.request, &browser.services.policy.issuer) {
-        return Err(PageError::ForeignForm { again: Some(return_to) });
-    }
-    let kept = URL_SAFE_NO_PAD.encode(return_to.to_string());
-    if kept.len() > LONGEST_COOKIE {
-        return Err(PageError::TooLong);
-    }
+    forms::refuse_other_sites(browser.request, &browser.services.policy.issuer, Some(&return_to))?;
     let attempt = browser.services.sign_in.begin();
-    let url = match browser.services.sign_in.provider_url(&attempt).await {
+    let mut url = match browser.services.sign_in.provider_url(&attempt).await {
         Ok(url) => url,
         Err(error) => return sign_in::ask_again(&browser, &return_to, error, "").await,
     };
+    if asks_for_recent_sign_in(&browser, &return_to).await {
+        // Or the provider would only confirm who is signed in there (OpenID Connect Core §3.1.2.1).
+        url.query_pairs_mut().append_pair("prompt", "login");
+    }
     let mut response = view::send_on_to(url.as_str())?;
     browser.cookies.set(&mut response, Kept::Provider, attempt.expose(), ATTEMPT_LIFETIME);
-    browser.cookies.set(&mut response, Kept::ReturnTo, &kept, ATTEMPT_LIFETIME);
+    browser.cookies.set_return_to(&mut response, &return_to.to_string(), ATTEMPT_LIFETIME);
     Ok(response)
 }
 
@@ -59,8 +52,13 @@ pub(super) async fn come_back(browser: Browser<'_>) -> Result<Response, PageErro
 }
 
 fn kept_return_to(browser: &Browser<'_>) -> Option<ReturnTo> {
-    let kept = URL_SAFE_NO_PAD.decode(browser.cookies.read(browser.request, Kept::ReturnTo)?).ok()?;
-    ReturnTo::parse(std::str::from_utf8(&kept).ok()?)
+    ReturnTo::parse(&browser.cookies.read_return_to(browser.request)?)
+}
+
+async fn asks_for_recent_sign_in(browser: &Browser<'_>, return_to: &ReturnTo) -> bool {
+    let ReturnTo::Authorization(query) = return_to else { return false };
+    let request = browser.services.authorizations.begin(query.as_bytes()).await;
+    request.is_ok_and(|request| request.asks_for_recent_sign_in())
 }
 
 fn parameter(browser: &Browser<'_>, name: &str) -> Option<String> {

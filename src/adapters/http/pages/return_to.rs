@@ -3,6 +3,12 @@
 
 use std::fmt;
 
+use url::form_urlencoded;
+
+use super::cookies::LONGEST_IN_PARTS;
+use crate::domain::oauth::AuthorizationRequest;
+use crate::domain::system::Timestamp;
+
 /// The page to go on to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum ReturnTo {
@@ -14,25 +20,60 @@ pub(super) enum ReturnTo {
 }
 
 impl ReturnTo {
-    /// What a query string may have: the length that every browser and proxy lets through.
-    const MAX: usize = 8000;
+    /// How long an application's request may be, in bytes, however the person signs in: what browsers and proxies let
+    /// through as a URL, and what the cookie holds that waits for the identity provider. As documented.
+    pub(super) const MAX: usize = 8000;
+    /// What we may add to it.
+    const OWN: usize = 64;
     const AUTHORIZATION: &str = "/auth/authorize?";
     const CONNECTIONS: &str = "/account/connections";
 
-    /// The request with this query string; `None` if no browser could be sent there.
+    /// The request with this query string; `None` if it is too long. Whatever may stand neither in a header nor in a cookie
+    /// is percent-encoded, which means the same.
     pub(super) fn authorization(query: &str) -> Option<Self> {
-        let fits = query.len() <= Self::MAX && query.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
-        fits.then(|| Self::Authorization(query.to_owned()))
+        if query.len() > Self::MAX + Self::OWN {
+            return None;
+        }
+        let query: String = query.bytes().map(escaped).collect();
+        let own = query.rsplit_once('&').filter(|(_, last)| last.starts_with(AuthorizationRequest::SIGNED_IN_AFTER));
+        let length = own.map_or(query.len(), |(before, _)| before.len());
+        (length <= Self::MAX && query.len() <= Self::MAX + Self::OWN).then_some(Self::Authorization(query))
     }
 
     /// Reads what a form or a cookie brings back; `None` if that is no page to go on to.
     pub(super) fn parse(text: &str) -> Option<Self> {
         match text.strip_prefix(Self::AUTHORIZATION) {
-            Some(query) => Self::authorization(query),
+            Some(query) => Self::authorization(query).filter(|read| *read == Self::Authorization(query.to_owned())),
             None => (text == Self::CONNECTIONS).then_some(Self::Connections),
         }
     }
+
+    /// The same request for somebody who is about to sign in, at `now` or later: it no longer asks them to sign in again, but
+    /// whether they have.
+    pub(super) fn after_sign_in(self, now: Timestamp) -> Self {
+        let Self::Authorization(query) = self else { return self };
+        let asks = |pair: &&str| {
+            let name = form_urlencoded::parse(pair.as_bytes()).next();
+            name.is_some_and(|(name, _)| AuthorizationRequest::RECENCY.contains(&&*name))
+        };
+        let mut pairs: Vec<&str> = query.split('&').filter(|pair| !asks(pair)).collect();
+        let own = format!("{}={}", AuthorizationRequest::SIGNED_IN_AFTER, now.unix_seconds());
+        pairs.push(&own);
+        Self::Authorization(pairs.join("&"))
+    }
 }
+
+/// A byte of a query as it may stand in a header and in the value of a cookie (RFC 6265 §4.1.1).
+fn escaped(byte: u8) -> String {
+    if byte.is_ascii_graphic() && !b"\",;\\#".contains(&byte) {
+        char::from(byte).to_string()
+    } else {
+        format!("%{byte:02X}")
+    }
+}
+
+/// The longest fits into the cookies that wait for the identity provider.
+const _: () = assert!(ReturnTo::AUTHORIZATION.len() + ReturnTo::MAX + ReturnTo::OWN <= LONGEST_IN_PARTS);
 
 impl fmt::Display for ReturnTo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,6 +98,7 @@ mod tests {
     #[test]
     fn nothing_else_is_a_page_to_go_on_to() {
         let long = format!("/auth/authorize?{}", "a".repeat(ReturnTo::MAX + 1));
+        let escaped = format!("/auth/authorize?{}", "%2C".repeat(ReturnTo::MAX / 3 + 1));
         for text in [
             "",
             "/",
@@ -79,9 +121,49 @@ mod tests {
             "/account/connections?notice=x",
             "/account/connections//evil.example",
             "/auth/sign-out",
+            "/auth/authorize?a,b",
+            "/auth/authorize?a;b",
             &long,
+            &escaped,
         ] {
             assert_eq!(ReturnTo::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_query_that_could_stand_in_no_header_is_escaped() {
+        for (query, expected) in [
+            ("state=\u{e9}", "state=%C3%A9"),
+            ("state=a b\"c,d;e\\f", "state=a%20b%22c%2Cd%3Be%5Cf"),
+            ("state=%c3%A9&x=a'b|c", "state=%c3%A9&x=a'b|c"),
+        ] {
+            assert_eq!(ReturnTo::authorization(query), Some(ReturnTo::Authorization(expected.to_owned())));
+        }
+        assert!(ReturnTo::authorization(&"a".repeat(ReturnTo::MAX)).is_some());
+        assert!(ReturnTo::authorization(&"a".repeat(ReturnTo::MAX + 1)).is_none());
+        assert!(ReturnTo::authorization(&",".repeat(ReturnTo::MAX / 3 + 1)).is_none(), "the limit is on what is kept");
+    }
+
+    #[test]
+    fn the_longest_request_can_be_kept_in_cookies_and_goes_on_after_a_sign_in() {
+        let longest = ReturnTo::authorization(&"a".repeat(ReturnTo::MAX))
+            .unwrap()
+            .after_sign_in(Timestamp::from_unix_seconds(i64::MAX));
+        assert!(longest.to_string().len() <= LONGEST_IN_PARTS);
+        assert_eq!(ReturnTo::parse(&longest.to_string()), Some(longest));
+    }
+
+    #[test]
+    fn after_a_sign_in_it_is_asked_for_no_more() {
+        let now = Timestamp::from_unix_seconds(2_000_000_000);
+        for (query, expected) in [
+            ("a=1&prompt=login&b=2", "a=1&b=2&memgate_signed_in_after=2000000000"),
+            ("pr%6fmpt=login&max_age=0&a=1", "a=1&memgate_signed_in_after=2000000000"),
+            ("a=1&memgate_signed_in_after=5", "a=1&memgate_signed_in_after=2000000000"),
+        ] {
+            let after = ReturnTo::Authorization(query.to_owned()).after_sign_in(now);
+            assert_eq!(after, ReturnTo::Authorization(expected.to_owned()));
+        }
+        assert_eq!(ReturnTo::Connections.after_sign_in(now), ReturnTo::Connections);
     }
 }

@@ -6,6 +6,7 @@ use poem::{Response, handler};
 use url::form_urlencoded;
 
 use super::browser::Browser;
+use super::consent;
 use super::cookies::{ATTEMPT_LIFETIME, Kept};
 use super::error::PageError;
 use super::forms::Form;
@@ -178,9 +179,16 @@ pub(super) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
 #[handler]
 pub(super) async fn with_password(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
     let return_to = ReturnTo::parse(form.get("return_to")).unwrap_or_default();
-    let ours = browser.attempt(Kept::SignIn).is_some_and(|attempt| form.belongs_to(&attempt.form_token()));
-    if !ours {
-        return Err(PageError::ForeignForm { again: Some(return_to) });
+    let attempt = browser.attempt(Kept::SignIn);
+    if !attempt.as_ref().is_some_and(|attempt| form.belongs_to(&attempt.form_token())) {
+        // Who has signed in by another tab meanwhile goes on; nothing of this form is used.
+        if browser.visitor().await?.is_some() {
+            return consent::go_on_to(&browser, &return_to).await;
+        }
+        return Err(match attempt {
+            Some(_) => PageError::ForeignForm { again: Some(return_to) },
+            None => PageError::NoCookie { again: return_to },
+        });
     }
     let login = form.get("login");
     let signed_in = browser.services.sign_in.with_password(login, form.get("password"), browser.address()).await;

@@ -3,6 +3,7 @@
 use poem::{Response, handler};
 
 use super::browser::Browser;
+use super::consent;
 use super::cookies::Kept;
 use super::error::PageError;
 use super::forms::Form;
@@ -20,7 +21,7 @@ pub(super) async fn sign_out(browser: Browser<'_>, form: Form) -> Result<Respons
     browser.services.sign_in.sign_out(&session).await?;
     let mut response = match return_to {
         // Somebody else may want to answer the application's request.
-        Some(request @ ReturnTo::Authorization(_)) => view::send_on_to(&request.to_string())?,
+        Some(request @ ReturnTo::Authorization(_)) => consent::go_on_to(&browser, &request).await?,
         _ => view::send_on_to(&format!("/auth/sign-in?{SIGNED_OUT}"))?,
     };
     browser.forget_attempts(&mut response);

@@ -6,28 +6,29 @@ use poem::http::{HeaderValue, StatusCode, header};
 use url::Url;
 
 use super::error::PageError;
+use super::{assets, words};
 
 /// Which page a browser shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place<'a> {
+pub(super) enum Place {
     /// On the way from an application and back to it.
     OnTheWay,
-    /// Where the answer to the form redirects to the application. Browsers hold that redirect, and those that follow it
-    /// at the application's site, against `form-action`.
-    BeforeRedirect(&'a Url),
+    /// Where the answer to the form redirects to the application. Chromium holds that redirect, and all that follow it at
+    /// the application's site and elsewhere, against `form-action`, so such a page cannot have one (ADR 11).
+    BeforeRedirect,
     /// A page of its own.
     AtHome,
 }
 
-impl Place<'_> {
+impl Place {
     /// The policy lets a page load its stylesheet and its icon, send its forms here, and nothing else.
     fn content_security_policy(self) -> String {
-        let further = match self {
-            Self::BeforeRedirect(redirect_uri) => format!(" {}:", redirect_uri.scheme()),
-            Self::OnTheWay | Self::AtHome => String::new(),
+        let form_action = match self {
+            Self::BeforeRedirect => "",
+            Self::OnTheWay | Self::AtHome => "form-action 'self'; ",
         };
         format!(
-            "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'{further}; base-uri 'none'; \
+            "default-src 'none'; style-src 'self'; img-src 'self' data:; {form_action}base-uri 'none'; \
              frame-ancestors 'none'"
         )
     }
@@ -35,7 +36,7 @@ impl Place<'_> {
     /// An application may have opened the way in a window of its own, which has to stay tied to it to report back.
     fn opener_policy(self) -> &'static str {
         match self {
-            Self::OnTheWay | Self::BeforeRedirect(_) => "unsafe-none",
+            Self::OnTheWay | Self::BeforeRedirect => "unsafe-none",
             Self::AtHome => "same-origin",
         }
     }
@@ -45,7 +46,7 @@ impl Place<'_> {
 ///
 /// # Errors
 /// [`PageError::Internal`] if the template cannot be filled in.
-pub(super) fn show(status: StatusCode, place: Place<'_>, template: &impl Template) -> Result<Response, PageError> {
+pub(super) fn show(status: StatusCode, place: Place, template: &impl Template) -> Result<Response, PageError> {
     let html = template.render().map_err(|error| PageError::Internal(error.into()))?;
     Ok(Response::builder()
         .status(status)
@@ -74,27 +75,53 @@ pub(super) fn send_on_to(location: &str) -> Result<Response, PageError> {
         .finish())
 }
 
+#[derive(Template)]
+#[template(path = "continue.html")]
+struct ContinuePage<'a> {
+    location: &'a str,
+    destination: &'a str,
+}
+
+/// The page that goes on to an application by itself, and by its link: in the place of a redirect after a form, which a
+/// browser would hold against the `form-action` of the form's page.
+///
+/// # Errors
+/// [`PageError::Internal`] if the template cannot be filled in.
+pub(super) fn hand_over_to(location: &Url) -> Result<Response, PageError> {
+    let page = ContinuePage { location: location.as_str(), destination: &words::destination(location) };
+    show(StatusCode::OK, Place::OnTheWay, &page)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_the_form_before_a_redirect_may_lead_elsewhere_and_only_by_the_scheme_of_the_redirect_uri() {
-        let form_action = |place: Place<'_>| {
+    fn only_the_form_before_a_redirect_to_the_application_may_lead_elsewhere() {
+        let form_action = |place: Place| {
             let policy = place.content_security_policy();
             policy.split("; ").find_map(|directive| directive.strip_prefix("form-action ")).map(str::to_owned)
         };
-        for (uri, expected) in [
-            ("https://chatgpt.com/aip/g-1/oauth/callback", "'self' https:"),
-            ("http://127.0.0.1:4711/callback", "'self' http:"),
-            ("com.example.app:/callback", "'self' com.example.app:"),
-        ] {
-            let uri: Url = uri.parse().unwrap();
-            assert_eq!(form_action(Place::BeforeRedirect(&uri)).as_deref(), Some(expected));
-        }
+        assert_eq!(form_action(Place::BeforeRedirect), None);
         for place in [Place::OnTheWay, Place::AtHome] {
             assert_eq!(form_action(place).as_deref(), Some("'self'"));
         }
+        for place in [Place::BeforeRedirect, Place::OnTheWay, Place::AtHome] {
+            let policy = place.content_security_policy();
+            for directive in ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"] {
+                assert!(policy.split("; ").any(|known| known == directive), "{policy}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_page_that_goes_on_does_so_by_itself_and_by_its_link_and_holds_no_markup_of_the_location() {
+        let location: Url = "https://app.example/cb?error=x&state=%22%3E'<b>".parse().unwrap();
+        let html = ContinuePage { location: location.as_str(), destination: "app.example" }.render().unwrap();
+        assert!(
+            html.contains(r#"<meta http-equiv="refresh" content="0;url=https://app.example/cb?error=x&#38;state="#)
+        );
+        assert!(html.contains(r#"href="https://app.example/cb?error=x&#38;state="#) && !html.contains("<b>"), "{html}");
     }
 
     #[test]
