@@ -14,7 +14,7 @@ fn folder() -> tempfile::TempDir {
 
 fn client() -> reqwest::Client {
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().build().unwrap()
+    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
 }
 
 async fn token_status(url: &str, application: &Value) -> u16 {
@@ -190,6 +190,67 @@ fn the_configuration_is_shown_with_its_sources_and_without_its_secrets() {
 }
 
 #[test]
+fn a_value_that_the_service_refuses_is_marked_where_it_is_shown() {
+    let folder = folder();
+    for (variable, value, says, code) in [
+        ("MEMGATE_BCRYPT_COST", "3", "from 4 to 31", 2),
+        ("MEMGATE_LOG", "loud", "must be a level", 2),
+        ("MEMGATE_DATABASE_URL", "mysql://x", "must begin with", 0),
+        ("MEMGATE_DATABASE_URL", "postgres://u:12#pw@127.0.0.1/d", "percent-encoded", 0),
+        ("MEMGATE_PRIVACY_FILE", "missing.txt", "cannot be read", 0),
+    ] {
+        let output = memgate(folder.path()).args(["config", "show"]).env(variable, value).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{variable}={value}: {text}");
+        let line = text.lines().find(|line| line.starts_with(variable)).unwrap();
+        assert!(line.contains("REFUSED: ") && line.contains(says) && !line.contains("#pw"), "{line}");
+        let output = memgate(folder.path()).args(["config", "show", "--json"]).env(variable, value).output().unwrap();
+        let values: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let member = &values[variable.trim_start_matches("MEMGATE_").to_lowercase()];
+        assert!(member["problem"].as_str().unwrap().contains(says), "{member}");
+    }
+}
+
+#[test]
+fn the_environment_of_a_kubernetes_service_and_of_other_programs_does_not_matter() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = folder();
+    let broken = std::ffi::OsStr::from_bytes(b"\xa3");
+    let mut command = memgate(folder.path());
+    command.env("MEMGATE_PORT", "tcp://10.43.1.2:8080").env("MEMGATE_SERVICE_HOST", "10.43.1.2");
+    command.env("MEMGATE_PORT_8080_TCP_ADDR", "10.43.1.2").env("UNRELATED", broken);
+    let output = command.args(["config", "show"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let output = memgate(folder.path()).args(["config", "show"]).env("MEMGATE_LOG", broken).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("MEMGATE_LOG must be UTF-8"), "{error}");
+}
+
+#[test]
+fn a_reserved_character_in_the_password_of_the_database_is_named_and_the_password_is_not_shown() {
+    let folder = folder();
+    let url = "postgres://u:s3#pw@127.0.0.1/d";
+    let output = memgate(folder.path()).args(["app", "list"]).env("MEMGATE_DATABASE_URL", url).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("percent-encoded, for example # as %23"), "{error}");
+    assert!(!error.contains("s3") && !error.contains("pw"), "{error}");
+}
+
+#[test]
+fn who_listens_on_every_address_is_told_to_name_the_public_url() {
+    let folder = folder();
+    let mut command = memgate(folder.path());
+    command.env("MEMGATE_LISTEN", "0.0.0.0:0");
+    let server = Server::start(command);
+    let port = server.url.rsplit(':').next().unwrap();
+    assert!(server.log.contains("MEMGATE_PUBLIC_URL is not set"), "{}", server.log);
+    assert!(server.log.contains(&format!("\"public_url\":\"http://127.0.0.1:{port}\"")), "{}", server.log);
+}
+
+#[test]
 fn migrations_are_listed_applied_and_undone() {
     let folder = folder();
     let states = || {
@@ -283,6 +344,76 @@ async fn keys_rotate_retire_and_move_to_another_master_key() {
     assert!(log.contains("cannot be opened with this master key"), "{log}");
     let server = Server::start(with(new));
     assert_eq!(token_status(&server.url, &application).await, 200);
+}
+
+/// The procedure of docs/operations.md, "Restore without the master key".
+#[tokio::test]
+async fn a_database_is_restored_without_its_master_key() {
+    let folder = folder();
+    let application = succeed_json(folder.path(), &["app", "create", "--name", "A"]);
+    let server = Server::start(memgate(folder.path()));
+    assert_eq!(token_status(&server.url, &application).await, 200);
+    assert!(server.terminate().success());
+    let master_key = folder.path().join("memgate.db.master-key");
+    fs::remove_file(&master_key).unwrap();
+    let says_where = |log: &str| assert!(log.contains("Restore without the master key"), "{log}");
+    says_where(&Server::try_start(memgate(folder.path())).err().expect("there is no master key"));
+
+    // 1. A new master key.
+    fs::write(&master_key, "YW5vdGhlciBtYXN0ZXIga2V5IHdpdGggMzIgYnl0ZXM=\n").unwrap();
+    fs::set_permissions(&master_key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    says_where(&Server::try_start(memgate(folder.path())).err().expect("it opens none of the keys"));
+    // 2. Which keys there are.
+    let old = succeed_json(folder.path(), &["keys", "list"]);
+    // 3. New ones.
+    succeed(folder.path(), &["keys", "rotate", "--now"]);
+    // 4. The old ones go.
+    for key in old.as_array().unwrap() {
+        succeed(folder.path(), &["keys", "retire", key["key_id"].as_str().unwrap()]);
+    }
+    // 5. It serves again, with the applications and their secrets as they were.
+    let server = Server::start(memgate(folder.path()));
+    assert_eq!(token_status(&server.url, &application).await, 200);
+    assert!(server.terminate().success());
+    // And the master key can be changed as ever.
+    let output =
+        run_with_input(folder.path(), &["keys", "rewrap"], "\u{feff}dGVzdHMgdXNlIHRoaXMgbWFzdGVyIGtleSBvZiAzMkI=\r\n");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn tokens_are_signed_with_rsa_where_that_is_configured() {
+    let folder = folder();
+    let application = succeed_json(folder.path(), &["app", "create", "--name", "A"]);
+    let mut command = memgate(folder.path());
+    command.env("MEMGATE_TOKEN_ALGORITHM", "RS256");
+    let server = Server::start(command);
+    assert_eq!(token_status(&server.url, &application).await, 200);
+    let answer = client().get(format!("{}/.well-known/jwks.json", server.url)).send().await.unwrap();
+    let keys: Value = answer.json().await.unwrap();
+    assert_eq!((&keys["keys"][0]["alg"], &keys["keys"][0]["kty"]), (&json!("RS256"), &json!("RSA")));
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_is_no_part_of_a_password() {
+    let folder = folder();
+    for (login, input) in [("bom", "\u{feff}windows password 1\r\n"), ("plain", "windows password 1\n")] {
+        let output = run_with_input(folder.path(), &["user", "create", login], input);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let server = Server::start(memgate(folder.path()));
+    let http = client();
+    for login in ["bom", "plain"] {
+        let page = http.get(format!("{}/auth/sign-in", server.url)).send().await.unwrap();
+        let cookie = page.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+        let page = page.text().await.unwrap();
+        let token = page.split("name=\"form_token\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let fields = [("form_token", &*token), ("login", login), ("password", "windows password 1")];
+        let body: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = http.post(format!("{}/auth/sign-in", server.url)).header("cookie", cookie).body(body);
+        let answer = request.header("content-type", "application/x-www-form-urlencoded").send().await.unwrap();
+        assert_eq!(answer.status(), 303, "{login}");
+    }
 }
 
 #[test]

@@ -23,7 +23,8 @@ pub enum MasterKeyError {
     /// The file is gone, but the database has keys that were sealed with it.
     #[error(
         "the database has signing keys, but the file {0} with their master key is missing: restore it from a backup, \
-         or set MEMGATE_MASTER_KEY to the key that it held"
+         or set MEMGATE_MASTER_KEY to the key that it held. If that key is lost, see \"Restore without the master key\" in \
+         docs/operations.md"
     )]
     Lost(String),
     /// The file is open to others.
@@ -54,6 +55,18 @@ pub fn resolve(config: &Config, entropy: &dyn Entropy, keys_exist: bool) -> Resu
     }
 }
 
+/// Whether the master key can be had, or its file made. Nothing is written.
+///
+/// # Errors
+/// [`MasterKeyError`].
+pub fn check(config: &Config) -> Result<(), MasterKeyError> {
+    if config.master_key.is_some() {
+        return Ok(());
+    }
+    let path = file_beside(config.database_url.expose_secret()).ok_or(MasterKeyError::Missing)?;
+    read(&path).map(drop)
+}
+
 /// `memgate.db.master-key` for `sqlite://memgate.db?mode=rwc`.
 fn file_beside(database_url: &str) -> Option<PathBuf> {
     let rest = database_url.strip_prefix("sqlite:")?;
@@ -72,7 +85,8 @@ fn read(path: &Path) -> Result<Option<MasterKey>, MasterKeyError> {
         return Err(MasterKeyError::Exposed(shown()));
     }
     let text = fs::read_to_string(path).map_err(|error| MasterKeyError::Io(shown(), error))?;
-    let key = MasterKey::parse("file", &text);
+    // Some editors put a byte order mark before what they save.
+    let key = MasterKey::parse("file", text.trim_start_matches('\u{feff}'));
     key.map(Some).map_err(|error| MasterKeyError::Malformed(shown(), error.problem().to_owned()))
 }
 

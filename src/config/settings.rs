@@ -76,7 +76,7 @@ pub const SETTINGS: &[Setting] = &[
         "30s",
         "For how long a used refresh token yields the same successor once more, in case an answer got lost.",
     ),
-    setting("token_algorithm", "EdDSA", "What signs access tokens: EdDSA or ES256."),
+    setting("token_algorithm", "EdDSA", "What signs access tokens: EdDSA, ES256 or RS256."),
     setting("key_rotation", "30d", "After how long a signing key is followed by a new one."),
     setting("key_publish_before", "10m", "For how long a new signing key is published before it signs."),
     setting(

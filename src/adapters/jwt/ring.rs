@@ -5,7 +5,8 @@ use jwt_simple::common::HeaderOptions;
 use jwt_simple::prelude::{Duration, UnixTimeStamp};
 use jwt_simple::prelude::{
     ECDSAP256KeyPairLike, ECDSAP256PublicKeyLike, ES256KeyPair, ES256PublicKey, Ed25519KeyPair, Ed25519PublicKey,
-    EdDSAKeyPairLike, EdDSAPublicKeyLike, HS256Key, MACLike, VerificationOptions,
+    EdDSAKeyPairLike, EdDSAPublicKeyLike, HS256Key, MACLike, RS256KeyPair, RS256PublicKey, RSAKeyPairLike,
+    RSAPublicKeyLike, VerificationOptions,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -59,6 +60,7 @@ pub(super) struct OpenKey {
 enum Material {
     EdDsa { pair: Box<Ed25519KeyPair>, public: Box<Ed25519PublicKey> },
     Es256 { pair: Box<ES256KeyPair>, public: Box<ES256PublicKey> },
+    Rs256 { pair: Box<RS256KeyPair>, public: Box<RS256PublicKey> },
     Hs256(Box<HS256Key>),
 }
 
@@ -76,6 +78,10 @@ impl OpenKey {
                 let pair = ES256KeyPair::from_bytes(&bytes).map_err(unusable)?.with_key_id(id);
                 Material::Es256 { public: Box::new(pair.public_key()), pair: Box::new(pair) }
             }
+            KeyAlgorithm::Rs256 => {
+                let pair = RS256KeyPair::from_der(&bytes).map_err(unusable)?.with_key_id(id);
+                Material::Rs256 { public: Box::new(pair.public_key()), pair: Box::new(pair) }
+            }
             KeyAlgorithm::Hs256 => Material::Hs256(Box::new(HS256Key::from_bytes(&bytes).with_key_id(id))),
         };
         let (purpose, generation, activates_at) = (key.purpose, key.generation, key.activates_at);
@@ -88,6 +94,7 @@ impl OpenKey {
         match &self.material {
             Material::EdDsa { pair, .. } => pair.sign_with_options(claims, &options),
             Material::Es256 { pair, .. } => pair.sign_with_options(claims, &options),
+            Material::Rs256 { pair, .. } => pair.sign_with_options(claims, &options),
             Material::Hs256(key) => key.authenticate_with_options(claims, &options),
         }
     }
@@ -106,6 +113,7 @@ impl OpenKey {
         match &self.material {
             Material::EdDsa { public, .. } => public.verify_token(token, Some(options)).ok(),
             Material::Es256 { public, .. } => public.verify_token(token, Some(options)).ok(),
+            Material::Rs256 { public, .. } => public.verify_token(token, Some(options)).ok(),
             Material::Hs256(key) => key.verify_token(token, Some(options)).ok(),
         }
     }
@@ -115,6 +123,7 @@ impl OpenKey {
         let (jwk, algorithm) = match &self.material {
             Material::EdDsa { public, .. } => (public.to_jwk(), KeyAlgorithm::EdDsa),
             Material::Es256 { public, .. } => (public.to_jwk(), KeyAlgorithm::Es256),
+            Material::Rs256 { public, .. } => (public.to_jwk(), KeyAlgorithm::Rs256),
             Material::Hs256(_) => return None,
         };
         let mut jwk: Value = serde_json::from_str(&jwk).ok()?;

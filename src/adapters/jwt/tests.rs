@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jwt_simple::prelude::{Claims, HS256Key, MACLike as _};
+use jwt_simple::prelude::{Claims, HS256Key, MACLike as _, RSAPublicKeyLike as _, UnixTimeStamp, VerificationOptions};
 use memgate_domain::testing::SeededEntropy;
 use memgate_domain::testing::conformance::Fixture;
 use serde_json::{Value, json};
@@ -22,7 +22,12 @@ fn vault() -> Arc<SealingKeyVault> {
 }
 
 fn key(vault: &SealingKeyVault, purpose: KeyPurpose, algorithm: KeyAlgorithm, generation: u32) -> SigningKey {
-    let (id, sealed) = vault.generate(purpose, algorithm).unwrap();
+    // A thread of its own, since some tests have a runtime and a runtime does not block.
+    let generate = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(vault.generate(purpose, algorithm)).unwrap()
+    };
+    let (id, sealed) = std::thread::scope(|scope| scope.spawn(generate).join().unwrap());
     let at = Timestamp::from_unix_seconds(START).plus(Duration::from_hours(u64::from(generation - 1)));
     SigningKey { id, purpose, algorithm, generation, sealed, created_at: at, activates_at: at, retired_at: None }
 }
@@ -83,8 +88,8 @@ fn part(token: &str, index: usize) -> Value {
 }
 
 #[test]
-fn tokens_of_both_algorithms_come_back_as_they_were_issued() {
-    for algorithm in [KeyAlgorithm::EdDsa, KeyAlgorithm::Es256] {
+fn tokens_of_every_algorithm_come_back_as_they_were_issued() {
+    for algorithm in [KeyAlgorithm::EdDsa, KeyAlgorithm::Es256, KeyAlgorithm::Rs256] {
         let issuer = issuer(algorithm);
         let token = issuer.issue_access_token(&access_claims()).unwrap();
         assert_eq!(*issuer.verify_access_token(token.expose()).unwrap(), access_claims());
@@ -118,6 +123,37 @@ fn the_key_set_holds_public_keys_only() {
     let mut members: Vec<&str> = key.keys().map(String::as_str).collect();
     members.sort_unstable();
     assert_eq!(members, ["alg", "crv", "kid", "kty", "use", "x"]);
+}
+
+#[test]
+fn an_rsa_key_is_published_for_verifiers_that_know_no_other() {
+    let issuer = issuer(KeyAlgorithm::Rs256);
+    let keys = issuer.published_keys();
+    let key = keys["keys"][0].as_object().unwrap();
+    let mut members: Vec<&str> = key.keys().map(String::as_str).collect();
+    members.sort_unstable();
+    assert_eq!(members, ["alg", "e", "kid", "kty", "n", "use"], "no private member");
+    assert_eq!(
+        (&key["alg"], &key["kty"], &key["use"], &key["e"]),
+        (&json!("RS256"), &json!("RSA"), &json!("sig"), &json!("AQAB"))
+    );
+    assert_eq!(URL_SAFE_NO_PAD.decode(key["n"].as_str().unwrap()).unwrap().len(), 256);
+    let token = issuer.issue_access_token(&access_claims()).unwrap();
+    assert_eq!(part(token.expose(), 0), json!({ "alg": "RS256", "typ": "at+jwt", "kid": key["kid"] }));
+    // A verifier that has nothing but the key set.
+    let public =
+        jwt_simple::prelude::RS256PublicKey::from_jwk(&serde_json::Value::from(key.clone()).to_string()).unwrap();
+    let options = VerificationOptions {
+        artificial_time: Some(UnixTimeStamp::from_secs(u64::try_from(START).unwrap() + 10)),
+        ..VerificationOptions::default()
+    };
+    assert!(public.verify_token::<serde_json::Value>(token.expose(), Some(options)).is_ok());
+    for header in [
+        json!({ "alg": "HS256", "typ": "at+jwt", "kid": key["kid"] }),
+        json!({ "alg": "PS256", "typ": "at+jwt", "kid": key["kid"] }),
+    ] {
+        assert_eq!(issuer.verify_access_token(&with_header(token.expose(), &header)), Err(TokenRejected), "{header}");
+    }
 }
 
 #[test]
@@ -200,15 +236,20 @@ fn a_new_key_signs_from_its_moment_on_and_the_old_one_still_verifies() {
     let vault = vault();
     let mut all = keys(&vault, KeyAlgorithm::EdDsa);
     all.push(key(&vault, KeyPurpose::AccessToken, KeyAlgorithm::Es256, 2));
+    all.push(key(&vault, KeyPurpose::AccessToken, KeyAlgorithm::Rs256, 3));
     let issuer = JwtTokenIssuer::new(Arc::clone(&vault), all.clone()).unwrap();
-    assert_eq!(issuer.published_keys()["keys"].as_array().unwrap().len(), 2, "the next key is published already");
+    assert_eq!(issuer.published_keys()["keys"].as_array().unwrap().len(), 3, "the next keys are published already");
     let before = issuer.issue_access_token(&access_claims()).unwrap();
     let issued_at = Timestamp::from_unix_seconds(START + 3600);
     let after = issuer.issue_access_token(&AccessTokenClaims { issued_at, ..access_claims() }).unwrap();
     assert_eq!(part(before.expose(), 0)["alg"], "EdDSA");
     assert_eq!(part(after.expose(), 0)["alg"], "ES256");
-    assert!(issuer.verify_access_token(before.expose()).is_ok());
-    assert!(issuer.verify_access_token(after.expose()).is_ok());
+    let issued_at = Timestamp::from_unix_seconds(START + 2 * 3600);
+    let last = issuer.issue_access_token(&AccessTokenClaims { issued_at, ..access_claims() }).unwrap();
+    assert_eq!(part(last.expose(), 0)["alg"], "RS256");
+    for token in [before, after, last] {
+        assert!(issuer.verify_access_token(token.expose()).is_ok());
+    }
 }
 
 #[test]
@@ -269,4 +310,8 @@ mod with_ed25519 {
 
 mod with_es256 {
     memgate_domain::conformance!(token_issuer, super::conforming(super::KeyAlgorithm::Es256));
+}
+
+mod with_rs256 {
+    memgate_domain::conformance!(token_issuer, super::conforming(super::KeyAlgorithm::Rs256));
 }

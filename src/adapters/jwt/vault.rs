@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use jwt_simple::prelude::{ES256KeyPair, Ed25519KeyPair, HS256Key};
+use jwt_simple::prelude::{ES256KeyPair, Ed25519KeyPair, HS256Key, RS256KeyPair};
 use secrecy::{ExposeSecret, SecretSlice};
 
 use crate::domain::oauth::{KeyAlgorithm, KeyId, KeyPurpose, KeyVault, MasterKey, SealedKey, SigningKey, VaultError};
@@ -13,6 +14,8 @@ use crate::domain::system::Entropy;
 /// The first byte of a sealed key, so that another way to seal can follow.
 const FORMAT: u8 = 1;
 const NONCE_LENGTH: usize = 24;
+/// The least that RFC 7518 §3.3 allows, which every verifier accepts.
+const RSA_BITS: usize = 2048;
 
 /// Makes, seals and opens signing keys.
 ///
@@ -60,8 +63,9 @@ impl SealingKeyVault {
     }
 }
 
+#[async_trait]
 impl KeyVault for SealingKeyVault {
-    fn generate(&self, purpose: KeyPurpose, algorithm: KeyAlgorithm) -> Result<(KeyId, SealedKey), VaultError> {
+    async fn generate(&self, purpose: KeyPurpose, algorithm: KeyAlgorithm) -> Result<(KeyId, SealedKey), VaultError> {
         // The id of a public key is its thumbprint (RFC 7638); that of a shared secret says nothing about it.
         let (id, bytes) = match algorithm {
             KeyAlgorithm::EdDsa => {
@@ -71,6 +75,12 @@ impl KeyVault for SealingKeyVault {
             KeyAlgorithm::Es256 => {
                 let pair = ES256KeyPair::generate();
                 (pair.public_key().jwk_thumbprint(), pair.to_bytes())
+            }
+            KeyAlgorithm::Rs256 => {
+                let made = tokio::task::spawn_blocking(|| RS256KeyPair::generate(RSA_BITS)).await;
+                let pair = made.map_err(|error| VaultError::Failed(error.into()))?;
+                let pair = pair.map_err(|error| VaultError::Failed(error.into()))?;
+                (pair.jwk_thumbprint(), pair.to_der().map_err(|error| VaultError::Failed(error.into()))?)
             }
             KeyAlgorithm::Hs256 => (self.entropy.uuid().simple().to_string(), HS256Key::generate().to_bytes()),
         };

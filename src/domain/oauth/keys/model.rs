@@ -60,17 +60,26 @@ pub enum KeyAlgorithm {
     EdDsa,
     /// ECDSA on P-256.
     Es256,
+    /// RSA with SHA-256 (PKCS #1 v1.5), for verifiers that know nothing else.
+    Rs256,
     /// HMAC with SHA-256.
     Hs256,
 }
 
 impl KeyAlgorithm {
+    /// Whether access tokens can be signed with it: anybody must be able to verify them without being able to make them.
+    #[must_use]
+    pub fn is_asymmetric(self) -> bool {
+        matches!(self, Self::EdDsa | Self::Es256 | Self::Rs256)
+    }
+
     /// The value of `alg`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::EdDsa => "EdDSA",
             Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
             Self::Hs256 => "HS256",
         }
     }
@@ -80,10 +89,10 @@ impl FromStr for KeyAlgorithm {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        [Self::EdDsa, Self::Es256, Self::Hs256]
+        [Self::EdDsa, Self::Es256, Self::Rs256, Self::Hs256]
             .into_iter()
             .find(|algorithm| algorithm.as_str() == text)
-            .ok_or_else(|| InvalidValue::new("algorithm", "must be EdDSA, ES256 or HS256"))
+            .ok_or_else(|| InvalidValue::new("algorithm", "must be EdDSA, ES256, RS256 or HS256"))
     }
 }
 

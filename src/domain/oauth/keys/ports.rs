@@ -44,12 +44,14 @@ pub trait SigningKeyStore: Send + Sync {
 
 /// Makes keys and keeps them secret. The master key never leaves it.
 #[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
 pub trait KeyVault: Send + Sync {
-    /// Makes a key for `algorithm` and seals it. The id is derived from the key or random, and new.
+    /// Makes a key for `algorithm` and seals it. The id is derived from the key or random, and new. Other tasks go on
+    /// meanwhile: an RSA key takes a second or more.
     ///
     /// # Errors
     /// [`VaultError::Failed`].
-    fn generate(&self, purpose: KeyPurpose, algorithm: KeyAlgorithm) -> Result<(KeyId, SealedKey), VaultError>;
+    async fn generate(&self, purpose: KeyPurpose, algorithm: KeyAlgorithm) -> Result<(KeyId, SealedKey), VaultError>;
 
     /// Seals a key anew, for `new_master`.
     ///
@@ -62,7 +64,10 @@ pub trait KeyVault: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// The master key is not the one with which the key was sealed, or the row was tampered with.
-    #[error("the signing key {0} cannot be opened with this master key")]
+    #[error(
+        "the signing key {0} cannot be opened with this master key; if the one that it was encrypted with is lost, see \
+         \"Restore without the master key\" in docs/operations.md"
+    )]
     WrongMasterKey(KeyId),
     /// The cryptography failed.
     #[error("a signing key could not be made or sealed")]

@@ -145,13 +145,14 @@ impl KeyService {
         Ok(())
     }
 
-    /// Seals every key for another master key. Returns how many there are.
+    /// Seals every key that is in use for another master key. Returns how many there are. A retired key is never opened
+    /// again, and may be of a master key that is lost.
     ///
     /// # Errors
     /// [`KeyError::Conflict`] if a key was changed meanwhile (nothing is changed then), and a port's errors.
     pub async fn rewrap(&self, new_master: &MasterKey) -> Result<usize, KeyError> {
         let mut resealed = Vec::new();
-        for key in self.store.list().await? {
+        for key in self.store.list().await?.into_iter().filter(|key| key.retired_at.is_none()) {
             let sealed = self.vault.reseal(&key, new_master)?;
             resealed.push((key, sealed));
         }
@@ -178,7 +179,7 @@ impl KeyService {
         activates_at: Timestamp,
     ) -> Result<Option<SigningKey>, KeyError> {
         let algorithm = self.algorithm(purpose);
-        let (id, sealed) = self.vault.generate(purpose, algorithm)?;
+        let (id, sealed) = self.vault.generate(purpose, algorithm).await?;
         // Tokens count in whole seconds: one that is issued within this second must find the key active.
         let activates_at = activates_at.truncated_to_seconds();
         let key =

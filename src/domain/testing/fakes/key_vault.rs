@@ -1,5 +1,7 @@
 //! A vault that only pretends to seal.
 
+use async_trait::async_trait;
+
 use crate::oauth::{KeyAlgorithm, KeyId, KeyPurpose, KeyVault, MasterKey, SealedKey, SigningKey, VaultError};
 use crate::testing::unique;
 
@@ -23,8 +25,9 @@ impl FakeKeyVault {
     }
 }
 
+#[async_trait]
 impl KeyVault for FakeKeyVault {
-    fn generate(&self, _: KeyPurpose, _: KeyAlgorithm) -> Result<(KeyId, SealedKey), VaultError> {
+    async fn generate(&self, _: KeyPurpose, _: KeyAlgorithm) -> Result<(KeyId, SealedKey), VaultError> {
         let id: KeyId = unique().simple().to_string().parse().map_err(|error| VaultError::Failed(Box::new(error)))?;
         let sealed = Self::sealed_with(&self.master, &id);
         Ok((id, sealed))

@@ -83,13 +83,16 @@ fn names_are_read_as_they_are_written() {
     for (purpose, name) in [(KeyPurpose::AccessToken, "access_token"), (KeyPurpose::RefreshToken, "refresh_token")] {
         assert_eq!((purpose.as_str(), name.parse()), (name, Ok(purpose)));
     }
-    for (algorithm, name) in
-        [(KeyAlgorithm::EdDsa, "EdDSA"), (KeyAlgorithm::Es256, "ES256"), (KeyAlgorithm::Hs256, "HS256")]
-    {
+    for (algorithm, name) in [
+        (KeyAlgorithm::EdDsa, "EdDSA"),
+        (KeyAlgorithm::Es256, "ES256"),
+        (KeyAlgorithm::Rs256, "RS256"),
+        (KeyAlgorithm::Hs256, "HS256"),
+    ] {
         assert_eq!((algorithm.as_str(), name.parse()), (name, Ok(algorithm)));
     }
     assert!("id_token".parse::<KeyPurpose>().is_err());
-    for unknown in ["none", "eddsa", "RS256", ""] {
+    for unknown in ["none", "eddsa", "RS512", ""] {
         assert!(unknown.parse::<KeyAlgorithm>().is_err(), "{unknown}");
     }
 }

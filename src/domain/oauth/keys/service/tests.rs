@@ -120,11 +120,13 @@ async fn a_new_key_is_published_before_it_signs_and_the_old_one_is_kept_until_it
 async fn another_algorithm_in_the_configuration_brings_a_new_key() {
     let harness = Harness::new();
     harness.service.maintain().await.unwrap();
-    let other = service(&harness.store, &harness.audit, &harness.clock, KeyAlgorithm::Es256);
-    other.maintain().await.unwrap();
-    assert_eq!(other.maintain().await.unwrap().len(), 3, "once, and for access tokens only");
-    let key = harness.access_key(2).await;
-    assert_eq!((key.algorithm, key.activates_at), (KeyAlgorithm::Es256, second(now().plus(PUBLISH_BEFORE))));
+    for (count, algorithm) in [(1, KeyAlgorithm::Es256), (2, KeyAlgorithm::Rs256), (3, KeyAlgorithm::EdDsa)] {
+        let other = service(&harness.store, &harness.audit, &harness.clock, algorithm);
+        other.maintain().await.unwrap();
+        assert_eq!(other.maintain().await.unwrap().len(), 2 + count, "once, and for access tokens only");
+        let key = harness.access_key(u32::try_from(count).unwrap() + 1).await;
+        assert_eq!((key.algorithm, key.activates_at), (algorithm, second(now().plus(PUBLISH_BEFORE))));
+    }
 }
 
 #[tokio::test]
@@ -244,6 +246,25 @@ async fn rewrapping_seals_every_key_for_the_new_master_key() {
     let refused = harness.service.rewrap(&master(3)).await;
     assert!(matches!(refused, Err(KeyError::Vault(VaultError::WrongMasterKey(_)))), "{refused:?}");
     assert_eq!(harness.audit.kinds().len(), 3, "what failed is no event");
+}
+
+#[tokio::test]
+async fn a_retired_key_of_a_lost_master_key_does_not_stand_in_the_way_of_rewrapping() {
+    let lost = Harness::new();
+    lost.service.maintain().await.unwrap();
+    let policy = KeyPolicy {
+        access_token_algorithm: KeyAlgorithm::EdDsa,
+        rotate_after: ROTATE_AFTER,
+        publish_before: PUBLISH_BEFORE,
+    };
+    let vault = Arc::new(FakeKeyVault::new(master(5)));
+    let restored = KeyService::new(lost.store.clone(), vault, lost.audit.clone(), Arc::new(lost.clock.clone()), policy);
+    let old: Vec<KeyId> = lost.store.list().await.unwrap().into_iter().map(|key| key.id).collect();
+    restored.rotate(true).await.unwrap();
+    for id in &old {
+        restored.retire(id).await.unwrap();
+    }
+    assert_eq!(restored.rewrap(&master(6)).await.unwrap(), 2);
 }
 
 #[tokio::test]
