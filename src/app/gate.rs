@@ -13,7 +13,9 @@ use super::listener::Listener;
 use super::privacy::{self, PrivacyError};
 use super::tls::{Tls, TlsError};
 use crate::adapters::courier::{CourierOptions, TokioCourier};
-use crate::adapters::http::{self, AdminServices, ConfirmWrites, DatabaseCheck, HttpMetrics, Services, TrustedProxies};
+use crate::adapters::http::{
+    self, AdminServices, ConfirmWrites, CorsOrigins, DatabaseCheck, HttpMetrics, Services, TrustedProxies,
+};
 use crate::adapters::identity_provider::{OpenIdError, OpenIdProvider};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::adapters::persistence::{
@@ -371,6 +373,7 @@ fn services(
         clock,
         entropy,
         trusted_proxies: TrustedProxies::new(config.trusted_proxies.clone()),
+        cors_origins: CorsOrigins::new(config.cors_origins.iter().cloned()),
         metrics: Arc::new(HttpMetrics::default()),
         confirm_writes: if config.gpt_confirm_writes { ConfirmWrites::Always } else { ConfirmWrites::Optional },
     })

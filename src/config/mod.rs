@@ -86,6 +86,8 @@ pub struct Config {
     pub rate_limit: RequestsPerMinute,
     /// `trusted_proxies`.
     pub trusted_proxies: Vec<IpNet>,
+    /// `cors_origins`, each as a browser writes it, or `*`.
+    pub cors_origins: Vec<String>,
     /// `gpt_confirm_writes`.
     pub gpt_confirm_writes: bool,
     /// `log`, where it was given.
@@ -232,6 +234,7 @@ impl Config {
                 RequestsPerMinute::try_from(number).map_err(|error: InvalidValue| error.problem().to_owned())
             })?,
             trusted_proxies: v.required("trusted_proxies", parse_networks)?,
+            cors_origins: v.required("cors_origins", parse_origins)?,
             gpt_confirm_writes: v.parse("gpt_confirm_writes", "must be true or false")?,
             log: v.optional("log", |text| {
                 let problem = "must be a level (error, warn, info, debug, trace or off), or a filter such as \
@@ -396,6 +399,29 @@ fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {
         .map(|part| part.parse().or_else(|_| part.parse::<IpAddr>().map(IpNet::from)))
         .collect::<Result<_, _>>()
         .map_err(|_| "must be addresses or networks separated by commas, such as 10.0.0.0/8,192.168.1.7".to_owned())
+}
+
+fn parse_origins(text: &str) -> Result<Vec<String>, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts
+        .map(|part| if part == "*" { Some(part.to_owned()) } else { origin(&Url::parse(part).ok()?) })
+        .collect::<Option<_>>()
+        .ok_or_else(|| {
+            "must be origins (scheme, host and port, without a path) separated by commas, such as \
+             https://app.example.com,http://localhost:3000, or *"
+                .to_owned()
+        })
+}
+
+/// The origin that `url` is, as a browser writes it in the header `Origin`: without the port that goes without saying.
+fn origin(url: &Url) -> Option<String> {
+    let beyond = !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some();
+    if beyond || !url.username().is_empty() || url.password().is_some() {
+        return None;
+    }
+    let host = url.host_str().filter(|host| !host.is_empty())?;
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    Some(format!("{}://{host}{port}", url.scheme()))
 }
 
 fn half_of_the_processors() -> usize {

@@ -190,6 +190,11 @@ pub const SETTINGS: &[Setting] = &[
         "Addresses or networks, separated by commas, whose X-Forwarded-For header is believed, such as 10.0.0.0/8.",
     ),
     setting(
+        "cors_origins",
+        "",
+        "Origins, separated by commas, whose web pages may call the memory API, such as https://app.example.com; * for all, by default none.",
+    ),
+    setting(
         "gpt_confirm_writes",
         "true",
         "Whether ChatGPT asks the person each time before it stores or changes a memory; false lets people say \"always allow\".",

@@ -76,6 +76,11 @@ fn every_wrong_value_is_named_and_never_repeated() {
         ("MEMGATE_STALE_SEARCH", "8d"),
         ("MEMGATE_RATE_LIMIT", "0"),
         ("MEMGATE_TRUSTED_PROXIES", "10.0.0.0/99"),
+        ("MEMGATE_CORS_ORIGINS", "app.example.com"),
+        ("MEMGATE_CORS_ORIGINS", "localhost:3000"),
+        ("MEMGATE_CORS_ORIGINS", "https://app.example.com/path"),
+        ("MEMGATE_CORS_ORIGINS", "https://app.example.com, https://user@b.example.com"),
+        ("MEMGATE_CORS_ORIGINS", "null"),
         ("MEMGATE_LOG", "memgate=loud"),
         ("MEMGATE_LOG", "loud"),
         ("MEMGATE_LOG_FORMAT", "xml"),
@@ -85,6 +90,17 @@ fn every_wrong_value_is_named_and_never_repeated() {
         assert!(error.contains("must be"), "{name}: {error}");
         assert!(name != "MEMGATE_MASTER_KEY" || !error.contains(value), "{error}");
     }
+}
+
+#[test]
+fn origins_are_kept_as_browsers_write_them() {
+    let origins = |text: &str| config(&[("MEMGATE_CORS_ORIGINS", text)]).unwrap().cors_origins;
+    assert!(origins("").is_empty());
+    assert_eq!(origins("*"), ["*"]);
+    assert_eq!(
+        origins("https://App.Example.com:443/, http://localhost:3000,tauri://localhost, https://bücher.example"),
+        ["https://app.example.com", "http://localhost:3000", "tauri://localhost", "https://xn--bcher-kva.example"]
+    );
 }
 
 #[test]

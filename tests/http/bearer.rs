@@ -4,11 +4,42 @@ use std::time::Duration;
 
 use poem::http::{HeaderValue, Method};
 
-use super::face::{Answer, FORM, Face, request};
+use super::face::{Answer, FORM, Face, PUBLIC_URL, request};
 
 async fn me(face: &Face, authorization: impl TryInto<HeaderValue>) -> Answer {
     let value = authorization.try_into().ok().unwrap();
     face.send(request(Method::GET, "/api/v1/me").header("Authorization", value).finish()).await
+}
+
+/// A challenge with these parameters after the realm.
+fn challenge(parameters: &str) -> String {
+    let metadata = format!("{PUBLIC_URL}/.well-known/oauth-protected-resource/api");
+    format!(r#"Bearer realm="memgate"{parameters}, resource_metadata="{metadata}""#)
+}
+
+#[tokio::test]
+async fn every_challenge_leads_to_the_metadata_of_the_resource_that_was_asked_for() {
+    let face = Face::new();
+    for (path, authorization) in [
+        ("/api/v1/me", None),
+        ("/api/v1/me", Some("Bearer nonsense")),
+        ("/api/v1/me?access_token=a", None),
+        ("/api/v1/memories", None),
+    ] {
+        let mut get = request(Method::GET, path);
+        if let Some(authorization) = authorization {
+            get = get.header("Authorization", authorization);
+        }
+        let answer = face.send(get.finish()).await;
+        let challenge = answer.header("www-authenticate").unwrap_or_else(|| panic!("{path} has no challenge"));
+        let (_, url) = challenge.split_once("resource_metadata=\"").unwrap();
+        let path_of_metadata = url.split('"').next().unwrap().strip_prefix(PUBLIC_URL).unwrap();
+        let metadata = face.get(path_of_metadata).await;
+        assert_eq!(metadata.status, 200);
+        // RFC 9728 §3.3: the resource is the one from whose URL the place of the document was made.
+        assert_eq!(metadata.json()["resource"], format!("{PUBLIC_URL}/api"));
+        assert_eq!(metadata.json()["authorization_servers"], serde_json::json!([PUBLIC_URL]));
+    }
 }
 
 #[tokio::test]
@@ -16,7 +47,7 @@ async fn without_credentials_the_challenge_names_no_error() {
     let face = Face::new();
     let answer = face.get("/api/v1/me").await;
     answer.problem(401, "unauthenticated");
-    assert_eq!(answer.header("www-authenticate"), Some(r#"Bearer realm="memgate""#));
+    assert_eq!(answer.header("www-authenticate"), Some(&*challenge("")));
 }
 
 #[tokio::test]
@@ -25,7 +56,7 @@ async fn credentials_of_another_scheme_count_as_none() {
     for header in ["Basic YTpi", "Bearer", "bearertoken", "Digest x", "", "🦀 token"] {
         let answer = me(&face, header.as_bytes()).await;
         answer.problem(401, "unauthenticated");
-        assert_eq!(answer.header("www-authenticate"), Some(r#"Bearer realm="memgate""#), "{header}");
+        assert_eq!(answer.header("www-authenticate"), Some(&*challenge("")), "{header}");
     }
 }
 
@@ -71,7 +102,7 @@ async fn a_missing_permission_is_named_in_the_challenge() {
     assert!(problem["detail"].as_str().unwrap().contains("memory:write"));
     assert_eq!(
         answer.header("www-authenticate"),
-        Some(r#"Bearer realm="memgate", error="insufficient_scope", scope="memory:write""#)
+        Some(&*challenge(r#", error="insufficient_scope", scope="memory:write""#))
     );
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use memgate::adapters::http::{ConfirmWrites, DatabaseCheck, PrivacyPolicy, Services, TrustedProxies, routes};
+use memgate::adapters::http::{
+    ConfirmWrites, CorsOrigins, DatabaseCheck, PrivacyPolicy, Services, TrustedProxies, routes,
+};
 use memgate::domain::applications::{Application, ClientSecret};
 use memgate::domain::limits::{FailurePolicy, FailureThrottle};
 use memgate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService};
@@ -178,6 +180,7 @@ impl Face {
             clock: shared_clock,
             entropy,
             trusted_proxies: TrustedProxies::default(),
+            cors_origins: CorsOrigins::new(["https://app.example".to_owned()]),
             metrics: Arc::default(),
             confirm_writes: ConfirmWrites::Always,
         };

@@ -8,9 +8,10 @@ use poem::middleware::{CatchPanic, CatchPanicEndpoint, PanicHandler};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result, Route};
 use poem_openapi::OperationId;
 
-use super::error::{self, ApiError};
+use super::cors::CrossOrigin;
+use super::error::{self, ApiError, Refused};
 use super::exchange::Exchange;
-use super::{Services, pages, query};
+use super::{Services, base_url, pages, query};
 use crate::domain::ids::RequestId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,25 +32,31 @@ impl Envelope {
     }
 
     async fn answer(&self, mut request: Request, area: Area, request_id: RequestId) -> (Option<OperationId>, Response) {
+        let refused = Refused {
+            under_auth: area == Area::Auth,
+            authorization_sent: request.headers().contains_key(header::AUTHORIZATION),
+            base: base_url(&self.services.policy.issuer),
+            request_id,
+        };
         // An application is told at its redirect URI that its authorization request has too many parameters.
         if request.uri().path() != "/auth/authorize"
             && let Err(error) = query::refuse_too_many(&request)
         {
-            return (None, area.render_api(&error.into(), request_id));
+            return (None, area.render_api(&error.into(), refused));
         }
         if holds_secret(&request, area) {
             let error = ApiError::BearerRequest(
                 "tokens and secrets must not be sent in the URL; send a token in the Authorization header",
             );
-            return (None, area.render_api(&error, request_id));
+            return (None, area.render_api(&error, refused));
         }
         request.set_data(Exchange { services: Arc::clone(&self.services), request_id });
         match self.inner.call(request).await {
             Ok(response) if response.data::<Panicked>().is_some() => {
-                (None, area.render_api(&ApiError::Panicked, request_id))
+                (None, area.render_api(&ApiError::Panicked, refused))
             }
             Ok(response) => (response.data().copied(), response),
-            Err(error) => (error.data().copied(), area.render(&error, request_id)),
+            Err(error) => (error.data().copied(), area.render(&error, refused)),
         }
     }
 }
@@ -63,8 +70,13 @@ impl Endpoint for Envelope {
         let request_id = RequestId::generate_at(&*services.entropy, services.clock.now());
         let area = Area::of(request.uri().path());
         let method = request.method().clone();
-        let (operation, mut response) = self.answer(request, area, request_id).await;
+        let cross_origin = CrossOrigin::of(&request, &services.cors_origins);
+        let (operation, mut response) = match cross_origin.preflight() {
+            Some(answer) => (None, answer),
+            None => self.answer(request, area, request_id).await,
+        };
         add_headers(&mut response, area, request_id);
+        cross_origin.add_headers_to(&mut response);
         services.metrics.observe(operation, response.status().as_u16(), started.elapsed());
         // The path is left out: it may be anything that a caller made up.
         tracing::debug!(
@@ -103,17 +115,17 @@ impl Area {
         }
     }
 
-    fn render(self, error: &poem::Error, request_id: RequestId) -> Response {
+    fn render(self, error: &poem::Error, refused: Refused<'_>) -> Response {
         match self {
-            Self::Page => pages::render(error, request_id),
-            _ => error::render(error, self == Self::Auth, request_id),
+            Self::Page => pages::render(error, refused.request_id),
+            _ => error::render(error, refused),
         }
     }
 
-    fn render_api(self, error: &ApiError, request_id: RequestId) -> Response {
+    fn render_api(self, error: &ApiError, refused: Refused<'_>) -> Response {
         match self {
-            Self::Page => pages::render_api(error, request_id),
-            _ => error::render_api(error, self == Self::Auth, request_id),
+            Self::Page => pages::render_api(error, refused.request_id),
+            _ => error::render_api(error, refused),
         }
     }
 }

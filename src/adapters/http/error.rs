@@ -16,7 +16,6 @@ use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 use super::dto::failure::{OAuthFailure, Problem};
 use super::payload::json_response;
 use super::{BODY_PATIENCE, MAX_BODY_BYTES};
-use crate::domain::applications::Permission;
 use crate::domain::ids::RequestId;
 use crate::domain::limits::RateLimited;
 use crate::domain::memories::{MemoryBankError, MemoryError};
@@ -26,6 +25,8 @@ use crate::domain::validation::InvalidValue;
 
 const PROBLEM_JSON: &str = "application/problem+json";
 const PROBLEM_TYPE: &str = "urn:memgate:problem:";
+/// Where a client that has no token learns where to get one (RFC 9728 §3.1: of the resource `/api`).
+pub(super) const API_RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource/api";
 /// What a caller is told to wait when nobody knows how long something will be away.
 pub(super) const SHORT_WAIT: Duration = Duration::from_secs(2);
 
@@ -50,6 +51,9 @@ pub(super) enum ApiError {
     /// The body is not of the type that the operation reads.
     #[error("the body must be JSON, sent with the header `Content-Type: application/json`")]
     MediaType,
+    /// The body is compressed, or encoded in another way.
+    #[error("the body must be sent as it is, without the header `Content-Encoding`")]
+    ContentEncoding,
     /// The body is not what its type says.
     #[error("{0}")]
     Malformed(String),
@@ -104,11 +108,13 @@ struct Verdict {
     slug: &'static str,
     title: &'static str,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// The parameters of a `Bearer` challenge, where there is one.
+    bearer: Option<String>,
 }
 
 impl Verdict {
     fn new(status: StatusCode, slug: &'static str, title: &'static str) -> Self {
-        Self { status, slug, title, headers: Vec::new() }
+        Self { status, slug, title, headers: Vec::new(), bearer: None }
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -121,16 +127,24 @@ impl Verdict {
         self.with(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)))
     }
 
-    fn challenge(self, challenge: &str) -> Self {
-        match HeaderValue::from_str(challenge) {
-            Ok(value) => self.with(header::WWW_AUTHENTICATE, value),
-            Err(_) => self,
-        }
+    /// A challenge for an access token (RFC 6750 §3) with these parameters.
+    fn bearer(self, parameters: impl Into<String>) -> Self {
+        Self { bearer: Some(parameters.into()), ..self }
     }
 
-    fn write_headers_to(self, response: &mut Response) {
+    /// The challenge says where the metadata of the API is (RFC 9728 §5.1).
+    fn write_headers_to(self, response: &mut Response, base: &str) {
+        let headers = response.headers_mut();
         for (name, value) in self.headers {
-            response.headers_mut().insert(name, value);
+            headers.insert(name, value);
+        }
+        let Some(parameters) = self.bearer else { return };
+        let separator = if parameters.is_empty() { "" } else { ", " };
+        let challenge = format!(
+            r#"Bearer realm="memgate"{separator}{parameters}, resource_metadata="{base}{API_RESOURCE_METADATA}""#
+        );
+        if let Ok(challenge) = HeaderValue::try_from(challenge) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
     }
 }
@@ -139,24 +153,29 @@ impl From<&ApiError> for Verdict {
     fn from(error: &ApiError) -> Self {
         match error {
             ApiError::Unauthenticated => {
-                Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Authentication is needed")
-                    .challenge(r#"Bearer realm="memgate""#)
+                Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Authentication is needed").bearer("")
             }
             ApiError::BearerRequest(_) => {
                 Self::new(StatusCode::BAD_REQUEST, "invalid-request", "The request is not well-formed")
-                    .challenge(r#"Bearer realm="memgate", error="invalid_request""#)
+                    .bearer(r#"error="invalid_request""#)
             }
             ApiError::Access(AccessError::InvalidToken) => {
-                Self::new(StatusCode::UNAUTHORIZED, "invalid-token", "The access token is not valid").challenge(
-                    r#"Bearer realm="memgate", error="invalid_token", error_description="the token is invalid, expired or revoked""#,
-                )
+                Self::new(StatusCode::UNAUTHORIZED, "invalid-token", "The access token is not valid")
+                    .bearer(r#"error="invalid_token", error_description="the token is invalid, expired or revoked""#)
             }
             ApiError::Access(AccessError::Storage(error)) => of_storage(error),
             ApiError::Memory(error) => of_memory(error),
             ApiError::MediaType => {
                 Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is not JSON")
             }
-            ApiError::Malformed(_) => Self::new(StatusCode::BAD_REQUEST, "malformed-body", "The body is not well-formed"),
+            ApiError::ContentEncoding => {
+                // RFC 9110 §12.5.3: which codings there are, where one was refused.
+                Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is encoded")
+                    .with(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+            }
+            ApiError::Malformed(_) => {
+                Self::new(StatusCode::BAD_REQUEST, "malformed-body", "The body is not well-formed")
+            }
             ApiError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
             ApiError::Interrupted => {
                 Self::new(StatusCode::BAD_REQUEST, "interrupted-body", "The body did not arrive completely")
@@ -175,7 +194,7 @@ fn of_memory(error: &MemoryError) -> Verdict {
     match error {
         MemoryError::Forbidden(MissingPermission(permission)) => {
             Verdict::new(StatusCode::FORBIDDEN, "insufficient-scope", "A permission is missing")
-                .challenge(&insufficient_scope(*permission))
+                .bearer(format!(r#"error="insufficient_scope", scope="{permission}""#))
         }
         MemoryError::RateLimited(RateLimited { retry_after }) => {
             Verdict::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests").retry_after(*retry_after)
@@ -232,17 +251,14 @@ fn internal() -> Verdict {
     Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "An internal error occurred")
 }
 
-fn insufficient_scope(permission: Permission) -> String {
-    format!(r#"Bearer realm="memgate", error="insufficient_scope", scope="{permission}""#)
-}
-
 /// The same for an OAuth endpoint: the slug is the code of RFC 6749 §5.2.
 fn of_oauth(error: &OAuthError) -> Verdict {
     let bad_request = |code| Verdict::new(StatusCode::BAD_REQUEST, code, "");
     match error {
         OAuthError::InvalidRequest(_) => bad_request("invalid_request"),
         OAuthError::InvalidClient | OAuthError::UnreadableAuthorization => {
-            Verdict::new(StatusCode::UNAUTHORIZED, "invalid_client", "").challenge(r#"Basic realm="memgate""#)
+            Verdict::new(StatusCode::UNAUTHORIZED, "invalid_client", "")
+                .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Basic realm="memgate""#))
         }
         OAuthError::InvalidGrant => bad_request("invalid_grant"),
         OAuthError::UnauthorizedClient(_) => bad_request("unauthorized_client"),
@@ -262,22 +278,41 @@ fn of_oauth(error: &OAuthError) -> Verdict {
 fn as_oauth(mut verdict: Verdict) -> Verdict {
     verdict.slug = if verdict.status.is_server_error() { "server_error" } else { "invalid_request" };
     // The challenge of another kind of credentials.
-    verdict.headers.retain(|(name, _)| name != header::WWW_AUTHENTICATE);
+    verdict.bearer = None;
     verdict
 }
 
+/// What an error says depends on the request that it answers.
+#[derive(Clone, Copy)]
+pub(super) struct Refused<'a> {
+    /// Whether an OAuth endpoint was asked.
+    pub(super) under_auth: bool,
+    /// Whether the request had the header `Authorization`.
+    pub(super) authorization_sent: bool,
+    /// The public URL without a slash at its end.
+    pub(super) base: &'a str,
+    /// Names the request.
+    pub(super) request_id: RequestId,
+}
+
 /// Turns whatever an endpoint returned as an error into an answer, and logs it, once.
-pub(super) fn render(error: &poem::Error, under_auth: bool, request_id: RequestId) -> Response {
+pub(super) fn render(error: &poem::Error, refused: Refused<'_>) -> Response {
+    let Refused { under_auth, authorization_sent, base, request_id } = refused;
     if let Some(RefusedGrant(error)) = error.downcast_ref() {
-        let verdict = of_oauth(error);
+        let mut verdict = of_oauth(error);
+        if !authorization_sent {
+            // RFC 6749 §5.2 asks for a challenge only where the header was used. A browser that gets one to a request with
+            // its credentials in the body asks the person for a password, and leaves a script's request pending.
+            verdict.headers.retain(|(name, _)| name != header::WWW_AUTHENTICATE);
+        }
         log(verdict.status, verdict.slug, error, request_id);
-        return oauth_response(verdict, error.to_string());
+        return oauth_response(verdict, error.to_string(), base);
     }
     if let Some(error) = error.downcast_ref() {
-        return render_api(error, under_auth, request_id);
+        return render_api(error, refused);
     }
     if error.is::<NotFoundError>() {
-        return render_api(&ApiError::NoSuchPath, under_auth, request_id);
+        return render_api(&ApiError::NoSuchPath, refused);
     }
     // Only what the framework itself refuses comes here.
     let verdict = match error.status() {
@@ -287,23 +322,23 @@ pub(super) fn render(error: &poem::Error, under_auth: bool, request_id: RequestI
     let detail = "the request could not be read; compare it with /openapi.json".to_owned();
     log(verdict.status, verdict.slug, error, request_id);
     if under_auth {
-        return oauth_response(as_oauth(verdict), detail);
+        return oauth_response(as_oauth(verdict), detail, base);
     }
-    problem_response(verdict, detail, None, request_id)
+    problem_response(verdict, detail, None, refused)
 }
 
 /// As [`render`].
-pub(super) fn render_api(error: &ApiError, under_auth: bool, request_id: RequestId) -> Response {
+pub(super) fn render_api(error: &ApiError, refused: Refused<'_>) -> Response {
     let verdict = Verdict::from(error);
-    log(verdict.status, verdict.slug, error, request_id);
-    if under_auth {
-        return oauth_response(as_oauth(verdict), error.to_string());
+    log(verdict.status, verdict.slug, error, refused.request_id);
+    if refused.under_auth {
+        return oauth_response(as_oauth(verdict), error.to_string(), refused.base);
     }
     let field = match error {
         ApiError::Memory(MemoryError::Invalid(invalid)) => Some(invalid.field().to_owned()),
         _ => None,
     };
-    problem_response(verdict, detail(error), field, request_id)
+    problem_response(verdict, detail(error), field, refused)
 }
 
 /// What is wrong, in words that an assistant can repeat to the person before it.
@@ -320,24 +355,24 @@ pub(super) fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-fn problem_response(verdict: Verdict, detail: String, field: Option<String>, request_id: RequestId) -> Response {
+fn problem_response(verdict: Verdict, detail: String, field: Option<String>, refused: Refused<'_>) -> Response {
     let problem = Problem {
         kind: format!("{PROBLEM_TYPE}{}", verdict.slug),
         title: verdict.title.to_owned(),
         status: verdict.status.as_u16(),
         detail,
         field,
-        request_id: request_id.to_string(),
+        request_id: refused.request_id.to_string(),
     };
     let mut response = json_response(verdict.status, PROBLEM_JSON, &problem);
-    verdict.write_headers_to(&mut response);
+    verdict.write_headers_to(&mut response, refused.base);
     response
 }
 
-fn oauth_response(verdict: Verdict, description: String) -> Response {
+fn oauth_response(verdict: Verdict, description: String, base: &str) -> Response {
     let failure = OAuthFailure { error: verdict.slug.to_owned(), error_description: description };
     let mut response = json_response(verdict.status, "application/json", &failure);
-    verdict.write_headers_to(&mut response);
+    verdict.write_headers_to(&mut response, base);
     response
 }
 

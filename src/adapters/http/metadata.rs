@@ -49,6 +49,16 @@ impl MetadataApi {
         Kept::new(ResourceMetadata::new(&policy.issuer, &policy.audience, base_url(&policy.issuer)))
     }
 
+    /// Describe the memory API, by its path
+    ///
+    /// The same for the resource `/api` (RFC 9728 §3.1), to which the `WWW-Authenticate` of a refused request leads.
+    #[oai(path = "/oauth-protected-resource/api", method = "get", operation_id = "getApiResourceMetadata")]
+    async fn api_resource(&self, exchange: &Exchange) -> Kept<ResourceMetadata> {
+        let issuer = &exchange.services.policy.issuer;
+        let base = base_url(issuer);
+        Kept::new(ResourceMetadata::new(issuer, &format!("{base}/api"), base))
+    }
+
     /// Publish the keys of access tokens
     ///
     /// The public keys by which anybody can verify an access token (RFC 7517).

@@ -11,6 +11,7 @@ mod assistant;
 mod bearer;
 mod capabilities;
 mod client;
+mod cors;
 mod dto;
 mod envelope;
 mod error;
@@ -38,6 +39,7 @@ use poem::{EndpointExt, Route};
 
 pub use address::TrustedProxies;
 pub use admin::{AdminServices, BreakerMode, BreakerOperation, BreakerSwitch, BreakerView, admin_routes};
+pub use cors::CorsOrigins;
 pub use health::DatabaseCheck;
 pub use metrics::HttpMetrics;
 pub use openapi::{ConfirmWrites, gpt_actions_document, openapi_document};
@@ -48,8 +50,9 @@ use crate::domain::oauth::{AccessGuard, AuthorizationService, TokenPolicy, Token
 use crate::domain::people::SignInService;
 use crate::domain::system::{Clock, Entropy};
 
-/// The largest body that is read, in bytes.
-pub const MAX_BODY_BYTES: usize = 256 * 1024;
+/// The largest body that is read, in bytes. The largest memory fits however its JSON is escaped: 32,768 characters of two
+/// `\uXXXX` each are 384 KiB, and 16 KiB of metadata are 96 KiB.
+pub const MAX_BODY_BYTES: usize = 512 * 1024;
 
 /// How long a body may take to arrive.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
@@ -78,6 +81,8 @@ pub struct Services {
     pub entropy: Arc<dyn Entropy>,
     /// The proxies whose word about a client's address is believed.
     pub trusted_proxies: TrustedProxies,
+    /// The origins whose scripts may call the memory API.
+    pub cors_origins: CorsOrigins,
     /// Counts the requests.
     pub metrics: Arc<HttpMetrics>,
     /// Whether ChatGPT asks before it writes, for the document that it imports.

@@ -71,7 +71,7 @@ impl ServerMetadata {
 /// The protected resource (RFC 9728).
 #[derive(Object, Serialize)]
 pub(in super::super) struct ResourceMetadata {
-    /// What access tokens are meant for; `aud` of every one.
+    /// The URL that names the resource.
     resource: String,
     /// Who issues tokens for it.
     authorization_servers: Vec<String>,
@@ -84,9 +84,9 @@ pub(in super::super) struct ResourceMetadata {
 }
 
 impl ResourceMetadata {
-    pub(in super::super) fn new(issuer: &str, audience: &str, base: &str) -> Self {
+    pub(in super::super) fn new(issuer: &str, resource: &str, base: &str) -> Self {
         Self {
-            resource: audience.to_owned(),
+            resource: resource.to_owned(),
             authorization_servers: vec![issuer.to_owned()],
             scopes_supported: scopes(),
             bearer_methods_supported: texts(["header"]),
