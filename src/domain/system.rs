@@ -71,13 +71,15 @@ impl Timestamp {
         Self::from_unix_seconds(self.unix_seconds())
     }
 
-    /// Reads RFC 3339, or a date alone (`2026-05-08`), which means its first moment in UTC.
+    /// Reads RFC 3339, or a date alone (`2026-05-08`), which means its first moment in UTC. A date and time without an
+    /// offset are in UTC too.
     ///
     /// # Errors
     /// [`InvalidValue`] naming `field`, with an example of the right form.
     pub fn parse(field: &str, text: &str) -> Result<Self, InvalidValue> {
         let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
         OffsetDateTime::parse(&full, &Rfc3339)
+            .or_else(|_| OffsetDateTime::parse(&format!("{full}Z"), &Rfc3339))
             .map(|at| {
                 Self::from_unix_millis(
                     i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX),

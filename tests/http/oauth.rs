@@ -74,15 +74,15 @@ async fn bodies_that_cannot_be_read_are_invalid_requests() {
 #[tokio::test]
 async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
     let face = Face::new();
-    let body = format!("grant_type={}", "a".repeat(256 * 1024));
+    let body = format!("grant_type={}", "a".repeat(512 * 1024));
     let token = || request(Method::POST, "/auth/token").content_type(FORM);
     assert_eq!(face.send(token().body(body)).await.oauth_error(413), "invalid_request");
-    let declared = token().header("Content-Length", "300000");
+    let declared = token().header("Content-Length", "600000");
     assert_eq!(face.send(declared.body("grant_type=a")).await.oauth_error(413), "invalid_request");
 }
 
 #[tokio::test]
-async fn failed_authentication_is_answered_with_a_basic_challenge() {
+async fn failed_authentication_by_the_header_alone_is_answered_with_a_basic_challenge() {
     let face = Face::new();
     let token = || request(Method::POST, "/auth/token").content_type(FORM);
     for header in ["Basic", "Basic !!", "Bearer a", "Basic YQ==", ""] {
@@ -94,6 +94,14 @@ async fn failed_authentication_is_answered_with_a_basic_challenge() {
     }
     for path in ["/auth/revoke", "/auth/introspect"] {
         assert_eq!(face.form(path, &[("token", "a")]).await.oauth_error(401), "invalid_client");
+    }
+    // In the body they are a script's own business, and a browser must not ask the person behind it for a password.
+    let wrong = [("client_id", face.application.client_id.as_str()), ("client_secret", "wrong")];
+    for path in ["/auth/token", "/auth/revoke", "/auth/introspect"] {
+        let parameters = [&[GRANT, ("token", "a")][..], &wrong].concat();
+        let answer = face.form(path, &parameters).await;
+        assert_eq!(answer.oauth_error(401), "invalid_client");
+        assert_eq!(answer.header("www-authenticate"), None, "{path}");
     }
 }
 

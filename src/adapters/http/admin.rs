@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::dto::object::read_from_objects;
 use poem::endpoint::BoxEndpoint;
 use poem::http::{StatusCode, header};
 use poem::web::{Data, Json};
@@ -71,8 +72,10 @@ pub struct BreakerView {
     pub mode: BreakerMode,
 }
 
+read_from_objects!(Switch);
+
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 struct Switch {
     operation: Option<BreakerOperation>,
     mode: BreakerMode,

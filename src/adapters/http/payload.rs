@@ -1,8 +1,10 @@
 //! JSON bodies, in and out.
 
+mod exactness;
+
 use std::borrow::Cow;
 
-use poem::http::{StatusCode, header};
+use poem::http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Request, RequestBody, Response, Result};
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
@@ -115,11 +117,15 @@ pub(super) fn essence(request: &Request) -> Option<Cow<'_, str>> {
     Some(if is_lower { Cow::Borrowed(essence) } else { Cow::Owned(essence.to_ascii_lowercase()) })
 }
 
-/// The whole body, if it is not too large and does not take too long.
+/// The whole body, if it is not encoded, not too large and does not take too long.
 ///
 /// # Errors
-/// [`ApiError::TooLarge`], [`ApiError::Interrupted`].
+/// [`ApiError::ContentEncoding`], [`ApiError::TooLarge`], [`ApiError::Interrupted`].
 pub(super) async fn read(request: &Request, body: &mut RequestBody) -> Result<bytes::Bytes, ApiError> {
+    let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
+    if codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")) {
+        return Err(ApiError::ContentEncoding);
+    }
     let body = body.take().map_err(|_| ApiError::Interrupted)?;
     let declared = request.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
     if declared.is_some_and(|length| length > MAX_BODY_BYTES) {
@@ -154,6 +160,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         refusal(&path, error.inner())
     })?;
     deserializer.end().map_err(|error| refusal(".", &error))?;
+    if let Some(place) = exactness::oversized_integer(bytes) {
+        let problem = "is a whole number of more than 64 bits, which would not be kept exactly; send it as a string";
+        return Err(ApiError::from(InvalidValue::new(printable(&place), problem)));
+    }
     Ok(value)
 }
 
@@ -213,10 +223,12 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::adapters::http::dto::object::read_from_objects;
+
+    read_from_objects!(Outer, Inner);
 
     #[derive(Debug, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only read by serde")]
+    #[serde(deny_unknown_fields, remote = "Self")]
     struct Outer {
         name: String,
         limit: Option<i64>,
@@ -226,8 +238,7 @@ mod tests {
     }
 
     #[derive(Debug, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only read by serde")]
+    #[serde(deny_unknown_fields, remote = "Self")]
     struct Inner {
         level: Level,
         score: f64,
@@ -249,6 +260,8 @@ mod tests {
         for (body, expected) in [
             ("{}", "`name` is missing"),
             ("[]", "`body` must be an object"),
+            (r#"["a",null,null,null,null]"#, "`body` must be an object"),
+            (r#"{"name":"a","inner":["low",1]}"#, "`inner` must be an object"),
             ("null", "`body` must be an object"),
             (r#"{"name":5}"#, "`name` must be a string"),
             (r#"{"name":"a","name":"b"}"#, "`name` is given more than once"),
@@ -263,6 +276,10 @@ mod tests {
             (
                 r#"{"name":"a","inner":{"level":"low","score":1,"x":{}}}"#,
                 "`inner.x` is not a known member; expected `level` or `score`",
+            ),
+            (
+                r#"{"name":"a","free":{"x":[{"y":18446744073709551616}]}}"#,
+                "`free.x[0].y` is a whole number of more than 64 bits, which would not be kept exactly; send it as a string",
             ),
             (r#"{"nom":"a"}"#, "`nom` is not a known member; expected one of `name`, `limit`, `tags`, `inner`, `free`"),
         ] {

@@ -1,5 +1,9 @@
 //! Parameters of the query string.
 
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use percent_encoding::percent_decode_str;
 use poem::{Request, RequestBody, Result};
 use poem_openapi::registry::{MetaParamIn, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
@@ -23,7 +27,7 @@ pub(super) fn refuse_too_many(request: &Request) -> Result<(), InvalidValue> {
 /// One parameter as its text, documented as a `T`. The domain reads it, so that its own words refuse it.
 pub(super) struct Parameter<T> {
     pub(super) text: Option<String>,
-    documented: std::marker::PhantomData<fn() -> T>,
+    documented: PhantomData<fn() -> T>,
 }
 
 impl<'a, T: Type> ApiExtractor<'a> for Parameter<T> {
@@ -49,12 +53,14 @@ impl<'a, T: Type> ApiExtractor<'a> for Parameter<T> {
         _body: &mut RequestBody,
         options: ExtractParamOptions<T>,
     ) -> Result<Self> {
-        let mut values = pairs(request).filter(|(name, _)| name == options.name).map(|(_, value)| value);
-        let text = values.next();
+        let refuse = |problem: &str| ApiError::from(InvalidValue::new(options.name, problem));
+        let mut values = written_pairs(request).filter(|(name, _)| lossily(name) == options.name);
+        let text = values.next().map(|(_, value)| String::from_utf8(decode(value)));
         if values.next().is_some() {
-            return Err(ApiError::from(InvalidValue::new(options.name, "is given more than once")).into());
+            return Err(refuse("is given more than once").into());
         }
-        Ok(Self { text: text.map(std::borrow::Cow::into_owned), documented: std::marker::PhantomData })
+        let text = text.transpose().map_err(|_| refuse("must be percent-encoded UTF-8"))?;
+        Ok(Self { text, documented: PhantomData })
     }
 }
 
@@ -69,7 +75,23 @@ pub(super) fn refuse_unknown(request: &Request, known: &[&str]) -> Result<(), In
     }
 }
 
-/// The names and values of the query string, decoded. The envelope has refused too many of them.
-pub(super) fn pairs(request: &Request) -> impl Iterator<Item = (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)> {
-    url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+/// The names and values of the query string, decoded; what is not UTF-8 is replaced by U+FFFD. The
+/// envelope has refused too many of them.
+pub(super) fn pairs(request: &Request) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    written_pairs(request).map(|(name, value)| (lossily(name), lossily(value)))
+}
+
+/// The names and values of the query string as they were written.
+fn written_pairs(request: &Request) -> impl Iterator<Item = (&str, &str)> {
+    let query = request.uri().query().unwrap_or_default();
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+fn lossily(written: &str) -> Cow<'static, str> {
+    Cow::Owned(String::from_utf8_lossy(&decode(written)).into_owned())
+}
+
+/// The octets that `application/x-www-form-urlencoded` stands for.
+fn decode(written: &str) -> Vec<u8> {
+    percent_decode_str(&written.replace('+', " ")).collect()
 }

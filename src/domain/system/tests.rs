@@ -38,6 +38,12 @@ fn a_date_alone_is_its_first_moment_in_utc() {
 }
 
 #[test]
+fn a_date_and_time_without_an_offset_are_in_utc() {
+    assert_eq!(parsed("2026-05-08T13:56:00"), parsed("2026-05-08T13:56:00Z"));
+    assert_eq!(parsed("2026-05-08t13:56:00.25"), parsed("2026-05-08T13:56:00.250Z"));
+}
+
+#[test]
 fn what_is_no_moment_is_refused_with_an_example() {
     for text in [
         "",
@@ -48,7 +54,9 @@ fn what_is_no_moment_is_refused_with_an_example() {
         "2026-02-29",
         "2026-05-08T",
         "2026-05-08T13:56",
-        "2026-05-08T13:56:00",
+        "2026-05-08T13:56:00ZZ",
+        "2026-05-08T13:56:00+",
+        "2026-05-08T13:56:00 ",
         "2026-05-08 13:56:00Z ",
         "2026-05-08T24:00:00Z",
         "2026-05-08T13:60:00Z",

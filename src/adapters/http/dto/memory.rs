@@ -5,6 +5,7 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use super::fit::{self, Fitted, Shorten};
+use super::object::read_from_objects;
 use super::scalar::{DateTime, FreeObject};
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{
@@ -47,10 +48,12 @@ impl From<Priority> for PriorityName {
     }
 }
 
+read_from_objects!(ContextBody, CreateBody, UpdateBody);
+
 /// Where the request comes from. It is kept with the memory and decides nothing.
 #[derive(Deserialize, Object)]
 #[oai(rename = "Context")]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(in super::super) struct ContextBody {
     /// The id of the GPT.
     #[oai(validator(max_length = 200))]
@@ -75,7 +78,7 @@ impl ContextBody {
 /// A memory that is to be stored.
 #[derive(Deserialize, Object)]
 #[oai(rename = "CreateMemory")]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(in super::super) struct CreateBody {
     /// What to remember, in whole sentences that will be understood without the conversation around them.
     #[oai(validator(min_length = 1, max_length = 32768))]
@@ -129,7 +132,7 @@ impl CreateBody {
 /// What to change in a memory. What is left out stays as it is.
 #[derive(Deserialize, Object)]
 #[oai(rename = "UpdateMemory")]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(in super::super) struct UpdateBody {
     /// The new text.
     #[oai(validator(min_length = 1, max_length = 32768))]

@@ -9,6 +9,7 @@ mod fit;
 pub(super) mod health;
 pub(super) mod memory;
 pub(super) mod metadata;
+pub(super) mod object;
 pub(super) mod scalar;
 pub(super) mod search;
 pub(super) mod token;

@@ -1,9 +1,11 @@
 //! Values with a format of their own.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
+use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -77,10 +79,42 @@ documented_as!(
     }
 );
 
-/// How many results at the most.
-#[derive(Deserialize, Serialize)]
+/// How many results at most: any number without a fraction, because `5.0` is an integer in JSON Schema.
+#[derive(Serialize)]
 #[serde(transparent)]
 pub(in super::super) struct PageSize(pub(in super::super) i64);
+
+impl<'de> Deserialize<'de> for PageSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Whole;
+        impl Visitor<'_> for Whole {
+            type Value = PageSize;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number")
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<PageSize, E> {
+                Ok(PageSize(number))
+            }
+
+            // What does not fit is out of range all the same, and is refused for that.
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<PageSize, E> {
+                Ok(PageSize(i64::try_from(number).unwrap_or(i64::MAX)))
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<PageSize, E> {
+                if number.fract() != 0.0 {
+                    return Err(E::invalid_value(serde::de::Unexpected::Float(number), &self));
+                }
+                // Without a fraction it is written as an integer.
+                let out_of_range = if number < 0.0 { i64::MIN } else { i64::MAX };
+                Ok(PageSize(number.to_string().parse().unwrap_or(out_of_range)))
+            }
+        }
+        deserializer.deserialize_any(Whole)
+    }
+}
 
 documented_as!(
     PageSize,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fit::{self, Shorten};
 use super::memory::{ContextBody, names};
+use super::object::read_from_objects;
 use super::scalar::{DateTime, FreeObject, PageSize};
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{
@@ -15,10 +16,12 @@ use crate::domain::memories::{
 use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
 
+read_from_objects!(SearchBody, FiltersBody, DateRangeBody);
+
 /// What to look for.
 #[derive(Deserialize, Object)]
 #[oai(rename = "SearchMemories")]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(in super::super) struct SearchBody {
     /// What to look for, as a question or in key words.
     #[oai(validator(min_length = 1, max_length = 4096))]
@@ -35,7 +38,7 @@ pub(in super::super) struct SearchBody {
 /// What a memory must be like to be found.
 #[derive(Deserialize, Object)]
 #[oai(rename = "SearchFilters")]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 struct FiltersBody {
     /// It has at least one of these categories.
     #[oai(validator(max_items = 16))]
@@ -48,7 +51,7 @@ struct FiltersBody {
 /// When a memory was created. Either end may be left out.
 #[derive(Deserialize, Object)]
 #[oai(rename = "DateRange")]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 struct DateRangeBody {
     /// At this moment or later, such as `2026-05-08T13:56:00Z`, or `2026-05-08` for the beginning of that day in UTC.
     start: Option<DateTime>,
