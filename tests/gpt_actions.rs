@@ -167,6 +167,29 @@ fn schemas_hold_nothing_that_the_importer_refuses() {
 }
 
 #[test]
+fn a_schema_refers_to_no_other_one() {
+    let document = document();
+    let mut all = Vec::new();
+    objects(&document["components"]["schemas"], "schemas", &mut all);
+    for (place, object) in all {
+        assert!(!object.contains_key("$ref"), "{place}");
+    }
+}
+
+#[test]
+fn every_place_where_an_importer_looks_says_when_to_call_and_what_to_send() {
+    let document = document();
+    for (place, operation) in operations(&document) {
+        let summary = operation["summary"].as_str().unwrap();
+        let says_when = ["before", "when", "whose id"].iter().any(|word| summary.contains(word));
+        assert!(says_when, "{place}: {summary}");
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            assert_eq!(parameter["schema"]["description"], parameter["description"], "{place}: {}", parameter["name"]);
+        }
+    }
+}
+
+#[test]
 fn every_reference_leads_to_a_schema_and_no_schema_is_left_over() {
     let document = document();
     let defined: HashSet<&str> =

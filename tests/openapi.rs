@@ -84,6 +84,124 @@ fn every_schema_has_a_type_and_every_member_a_description() {
     }
 }
 
+/// Every object in the document, with the path to it.
+fn objects<'a>(value: &'a Value, place: &str, found: &mut Vec<(String, &'a serde_json::Map<String, Value>)>) {
+    match value {
+        Value::Object(object) => {
+            found.push((place.to_owned(), object));
+            object.iter().for_each(|(name, value)| objects(value, &format!("{place}/{name}"), found));
+        }
+        Value::Array(array) => array.iter().for_each(|value| objects(value, place, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn generators_of_clients_find_one_media_type_a_body_and_one_type_of_success() {
+    let document = document();
+    for (place, operation) in operations(&document) {
+        let body = operation["requestBody"]["content"].as_object();
+        assert!(body.is_none_or(|content| content.len() == 1), "{place}");
+        let responses = operation["responses"].as_object().unwrap();
+        assert!(!responses.contains_key("default"), "{place}");
+        let schemas = |success: bool| {
+            let wanted = responses.iter().filter(move |(status, _)| status.starts_with('2') == success);
+            let contents = wanted.flat_map(|(_, response)| response["content"].as_object().into_iter().flatten());
+            contents.map(|(_, media)| media["schema"].to_string()).collect::<HashSet<_>>()
+        };
+        assert!(schemas(true).len() <= 1, "{place}: {:?}", schemas(true));
+        assert!(schemas(false).len() <= 1, "{place}: {:?}", schemas(false));
+    }
+}
+
+#[test]
+fn importers_find_no_value_that_may_be_null() {
+    let document = document();
+    let mut all = Vec::new();
+    objects(&document, "", &mut all);
+    for (place, object) in all {
+        assert!(!object.contains_key("nullable"), "{place}");
+        assert!(!object.get("type").is_some_and(Value::is_array), "{place}");
+    }
+}
+
+#[test]
+fn every_answer_that_an_operation_has_is_listed() {
+    let document = document();
+    for (place, operation) in operations(&document) {
+        let listed = |status: &str| operation["responses"][status].is_object();
+        let by_id = place.contains("{memory_id}") || place.contains("{request_id}");
+        let with_body = operation["requestBody"].is_object();
+        let memories = operation["tags"] == serde_json::json!(["Memories"]);
+        let of_bank = memories && !place.contains("/requests/");
+        let secured = operation["security"].as_array().is_some_and(|schemes| !schemes.is_empty());
+        for (status, expected) in [
+            ("400", secured),
+            ("401", secured),
+            ("403", memories),
+            ("404", by_id),
+            ("409", operation["operationId"] == "createMemory"),
+            ("413", with_body),
+            ("415", with_body),
+            ("422", of_bank),
+            ("429", secured),
+            ("500", secured),
+            ("501", of_bank),
+            ("502", of_bank),
+            ("503", secured || place.ends_with("/ready")),
+        ] {
+            assert_eq!(listed(status), expected, "{place}: {status}");
+        }
+        for status in ["429", "503"] {
+            if secured {
+                let header = &operation["responses"][status]["headers"]["Retry-After"];
+                assert_eq!(header["schema"]["type"], "integer", "{place}: {status}");
+            }
+        }
+    }
+}
+
+#[test]
+fn schemas_of_requests_say_what_is_checked() {
+    let document = document();
+    let schemas = &document["components"]["schemas"];
+    for name in ["NewMemory", "MemoryChanges", "MemorySearch", "SearchFilters", "DateRange", "Context"] {
+        assert_eq!(schemas[name]["additionalProperties"], false, "{name}");
+    }
+    for name in ["TokenRequest", "TokenInquiry"] {
+        assert!(schemas[name]["additionalProperties"].is_null(), "{name}: RFC 6749 §3.2 has others ignored");
+    }
+    assert_eq!(schemas["MemoryChanges"]["minProperties"], 1);
+    for (name, member) in [("NewMemory", "content"), ("MemorySearch", "query"), ("NewMemory", "idempotency_key")] {
+        let schema = &schemas[name]["properties"][member];
+        assert!(schema["pattern"].is_string() && schema["minLength"] == 1, "{name}.{member}");
+    }
+    let category = &schemas["NewMemory"]["properties"]["categories"]["items"];
+    assert_eq!((&category["minLength"], &category["maxLength"]), (&1.into(), &64.into()));
+    assert_eq!(schemas["NewMemory"]["properties"]["metadata"]["maxProperties"], 64);
+    assert_eq!(schemas["SearchFilters"]["properties"]["metadata"]["maxProperties"], 16);
+    // `date-time` would not allow a date alone, nor `never`.
+    for (name, member) in [("NewMemory", "expires_at"), ("MemoryChanges", "expires_at"), ("DateRange", "end")] {
+        let schema = &schemas[name]["properties"][member];
+        assert!(schema["format"].is_null() && schema["pattern"].is_string(), "{name}.{member}");
+    }
+}
+
+#[test]
+fn no_schema_has_the_name_of_an_operation() {
+    let document = document();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let names: HashSet<String> = schemas.keys().map(|name| name.to_lowercase()).collect();
+    for (place, operation) in operations(&document) {
+        assert!(!names.contains(&operation["operationId"].as_str().unwrap().to_lowercase()), "{place}");
+    }
+    // A part of the document becomes a module, and `OAuth` reads `o_auth` there.
+    let tags = document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap());
+    for name in tags.chain(schemas.keys().map(String::as_str)) {
+        assert!(!name.starts_with("OAuth"), "{name}");
+    }
+}
+
 #[test]
 fn bodies_are_documented_with_the_exact_media_types() {
     let document = document();

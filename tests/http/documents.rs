@@ -1,9 +1,58 @@
 //! What everybody may read.
 
+use poem::http::Method;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::face::{Face, PUBLIC_URL};
+
+/// The texts of the scripts of a page.
+fn scripts(html: &str) -> Vec<&str> {
+    let texts = html.split("<script").skip(1);
+    texts.map(|tag| tag.split_once('>').unwrap().1.split("</script").next().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_examples_of_the_document_work() {
+    let face = Face::new();
+    let document = face.get("/openapi.json").await.json();
+    let example = |name: &str| {
+        let example = &document["components"]["schemas"][name]["example"];
+        assert!(example.is_object(), "{name} has no example");
+        example.clone()
+    };
+    let created = face.post("/api/v1/memories", example("NewMemory")).await;
+    assert_eq!(created.status, 201, "{}", created.json());
+    let found = face.post("/api/v1/search", example("MemorySearch")).await;
+    assert_eq!(found.status, 200, "{}", found.json());
+    let path = format!("/api/v1/memories/{}", created.json()["memory"]["memory_id"].as_str().unwrap());
+    let changed = face.call(Method::PATCH, &path, Some(example("MemoryChanges"))).await;
+    assert_eq!(changed.status, 200, "{}", changed.json());
+    let request = example("TokenRequest");
+    let members = request.as_object().unwrap().iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap()));
+    let answer = face.form("/auth/token", &members.collect::<Vec<_>>()).await;
+    // All but the credentials is right.
+    assert_eq!(answer.oauth_error(401), "invalid_client");
+}
+
+#[tokio::test]
+async fn a_person_can_agree_on_the_page_of_the_document_and_come_back_to_it() {
+    let face = Face::new();
+    let page = String::from_utf8(face.get("/docs").await.body).unwrap();
+    let start = *scripts(&page).last().unwrap();
+    assert!(start.contains("usePkceWithAuthorizationCodeGrant: true"));
+    assert!(start.contains("credentials: 'omit'"), "a browser must not ask for a password by itself");
+    let path = start.split_once("location.origin + '").unwrap().1.split('\'').next().unwrap();
+    let receiver = face.get(path).await;
+    assert_eq!(receiver.status, 200);
+    let html = String::from_utf8(receiver.body.clone()).unwrap();
+    let policy = receiver.header("content-security-policy").unwrap();
+    for script in scripts(&html) {
+        let hash = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, Sha256::digest(script));
+        assert!(policy.contains(&hash), "{policy}");
+    }
+    assert!(html.contains("swaggerUIRedirectOauth2") && !policy.contains("script-src 'unsafe-inline'"));
+}
 
 #[tokio::test]
 async fn the_openapi_document_is_served() {

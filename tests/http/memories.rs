@@ -54,6 +54,12 @@ async fn a_memory_is_stored_found_read_changed_and_deleted() {
     assert_eq!(changed["memory"]["categories"], json!(["health"]));
     assert_eq!(changed["memory"]["metadata"], json!({"custom_gpt_id": "g-1", "conversation_id": "c-1"}));
     assert_eq!(changed["memory"].get("expires_at"), None);
+    for (expires_at, kept) in [(json!("2040-01-01"), true), (json!("never"), false)] {
+        let changed = face.call(Method::PATCH, &path, Some(json!({ "expires_at": expires_at }))).await.json();
+        assert_eq!(changed["memory"].get("expires_at").is_some(), kept, "{changed}");
+    }
+    let created = face.post("/api/v1/memories", json!({"content": "a", "expires_at": "never"})).await;
+    assert_eq!((created.status.as_u16(), created.json()["memory"].get("expires_at")), (201, None));
 
     let deleted = face.call(Method::DELETE, &path, None).await;
     assert_eq!(deleted.json()["status"], "deleted");

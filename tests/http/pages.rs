@@ -227,7 +227,7 @@ async fn what_is_wrong_with_a_request_is_a_page_too() {
         (request(Method::POST, "/auth/sign-out").content_type(FORM).body("a=1&a=2"), 400, "could not be read"),
         (request(Method::POST, "/auth/sign-out").content_type(FORM).body("a=\u{0}\u{ff}"), 403, "out of date"),
         (request(Method::POST, "/auth/consent").content_type(FORM).body(vec![0xff]), 400, "could not be read"),
-        (request(Method::POST, "/auth/consent").content_type(FORM).body("x".repeat(300_000)), 413, "could not be read"),
+        (request(Method::POST, "/auth/consent").content_type(FORM).body("x".repeat(600_000)), 413, "could not be read"),
         (request(Method::POST, "/auth/authorize").content_type(FORM).body("x".repeat(8001)), 400, "too long"),
     ] {
         let what = format!("{} {}", request.method(), request.uri());

@@ -6,7 +6,7 @@ use poem_openapi::OpenApi;
 
 use super::bearer::{AnyToken, Authorized};
 use super::dto::account::CapabilitiesAnswer;
-use super::error::ApiError;
+use super::error::AccountFailure;
 use super::exchange::Exchange;
 use super::openapi::Tag;
 use super::payload::Json;
@@ -19,7 +19,11 @@ impl CapabilitiesApi {
     ///
     /// What is not supported is answered with 501 when it is asked for.
     #[oai(path = "/capabilities", method = "get", operation_id = "getCapabilities")]
-    async fn get(&self, exchange: &Exchange, auth: Authorized<AnyToken>) -> Result<Json<CapabilitiesAnswer>, ApiError> {
+    async fn get(
+        &self,
+        exchange: &Exchange,
+        auth: Authorized<AnyToken>,
+    ) -> Result<Json<CapabilitiesAnswer>, AccountFailure> {
         let memories = &exchange.services.memories;
         memories.admit(&auth.caller)?;
         Ok(Json(memories.capabilities().into()))

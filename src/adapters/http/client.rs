@@ -62,9 +62,10 @@ impl<'a, T: Type> ApiExtractor<'a> for ClientRequest<T> {
         true
     }
 
+    /// Only the form, which is the standard's: a second media type makes generators of clients fail or guess.
     fn request_meta() -> Option<MetaRequest> {
-        let content = [FORM, JSON].map(|content_type| MetaMediaType { content_type, schema: T::schema_ref() });
-        Some(MetaRequest { description: None, content: content.into(), required: true })
+        let content = vec![MetaMediaType { content_type: FORM, schema: T::schema_ref() }];
+        Some(MetaRequest { description: None, content, required: true })
     }
 
     async fn from_request(

@@ -6,6 +6,10 @@
 
 mod documentation;
 
+pub(super) use documentation::{
+    AccountFailure, CreateFailure, DeleteFailure, GetFailure, ListFailure, RequestFailure, SearchFailure, UpdateFailure,
+};
+
 use std::error::Error;
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use poem_openapi::OpenApi;
 
 use super::bearer::{AnyToken, Authorized};
 use super::dto::account::MeAnswer;
-use super::error::ApiError;
+use super::error::AccountFailure;
 use super::exchange::Exchange;
 use super::openapi::Tag;
 use super::payload::Json;
@@ -19,7 +19,7 @@ impl MeApi {
     ///
     /// The application that the access token was issued to, its permissions and its limits.
     #[oai(path = "/me", method = "get", operation_id = "getMe")]
-    async fn get(&self, exchange: &Exchange, auth: Authorized<AnyToken>) -> Result<Json<MeAnswer>, ApiError> {
+    async fn get(&self, exchange: &Exchange, auth: Authorized<AnyToken>) -> Result<Json<MeAnswer>, AccountFailure> {
         let memories = &exchange.services.memories;
         memories.admit(&auth.caller)?;
         Ok(Json(MeAnswer::new(&auth.caller, memories.rate_limit(&auth.caller))))

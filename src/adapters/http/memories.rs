@@ -6,11 +6,9 @@ use poem_openapi::{ApiResponse, OpenApi};
 
 use super::assistant;
 use super::bearer::{Authorized, Delete, Read, Scope, Write};
-use super::dto::memory::{
-    AcceptedAnswer, CreateBody, DeletedAnswer, MemoryListAnswer, OneMemoryAnswer, StoredAnswer, UpdateBody,
-};
-use super::dto::scalar::PageSize;
-use super::error::ApiError;
+use super::dto::memory::{CreateBody, CreatedMemory, DeletedAnswer, MemoryListAnswer, OneMemoryAnswer, UpdateBody};
+use super::dto::scalar::{CategoryText, CursorText, MemoryIdText, PageSize};
+use super::error::{CreateFailure, DeleteFailure, GetFailure, ListFailure, UpdateFailure};
 use super::exchange::Exchange;
 use super::openapi::Tag;
 use super::payload::Json;
@@ -23,10 +21,10 @@ use crate::domain::validation::InvalidValue;
 enum CreateAnswer {
     /// The memory is stored for good.
     #[oai(status = 201)]
-    Stored(Json<StoredAnswer>),
+    Stored(Json<CreatedMemory>),
     /// The memory is kept and on its way to the memory bank, which did not confirm it yet. Nothing needs to be sent again.
     #[oai(status = 202)]
-    Accepted(Json<AcceptedAnswer>),
+    Accepted(Json<CreatedMemory>),
 }
 
 pub(super) struct MemoriesApi;
@@ -44,15 +42,15 @@ impl MemoriesApi {
         exchange: &Exchange,
         #[oai(scope = "Scope::Write")] auth: Authorized<Write>,
         body: Json<CreateBody>,
-    ) -> Result<CreateAnswer, ApiError> {
+    ) -> Result<CreateAnswer, CreateFailure> {
         let Exchange { services, request_id } = exchange;
         let create = body.0.read(assistant::context(request), assistant::idempotency_key(request)?)?;
         Ok(match services.memories.create(&auth.caller, *request_id, create).await? {
             Created::Stored(stored) => {
-                let answer = StoredAnswer::from(*stored);
+                let answer = CreatedMemory::from(*stored);
                 CreateAnswer::Stored(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
             }
-            Created::Accepted { request_id } => CreateAnswer::Accepted(Json(AcceptedAnswer::new(request_id))),
+            Created::Accepted { request_id } => CreateAnswer::Accepted(Json(CreatedMemory::accepted(request_id))),
         })
     }
 
@@ -65,13 +63,13 @@ impl MemoriesApi {
         request: &Request,
         exchange: &Exchange,
         #[oai(scope = "Scope::Read")] auth: Authorized<Read>,
-        /// How many memories a page has at the most.
+        /// How many memories a page has at most.
         limit: Parameter<PageSize>,
         /// The `next_cursor` of the page before; left out for the first page.
-        cursor: Parameter<String>,
+        cursor: Parameter<CursorText>,
         /// Only memories of this category.
-        category: Parameter<String>,
-    ) -> Result<Json<MemoryListAnswer>, ApiError> {
+        category: Parameter<CategoryText>,
+    ) -> Result<Json<MemoryListAnswer>, ListFailure> {
         let Exchange { services, request_id } = exchange;
         query::refuse_unknown(request, &["limit", "cursor", "category"])?;
         let limit = limit.text.as_deref().map(page_size).transpose()?.unwrap_or_default();
@@ -96,10 +94,10 @@ impl MemoriesApi {
         exchange: &Exchange,
         #[oai(scope = "Scope::Read")] auth: Authorized<Read>,
         /// The id of the memory, as a search, a list or a create returned it.
-        memory_id: Path<String>,
-    ) -> Result<Json<OneMemoryAnswer>, ApiError> {
+        memory_id: Path<MemoryIdText>,
+    ) -> Result<Json<OneMemoryAnswer>, GetFailure> {
         let Exchange { services, request_id } = exchange;
-        let memory = services.memories.get(&auth.caller, *request_id, &memory_id.0.parse()?).await?;
+        let memory = services.memories.get(&auth.caller, *request_id, &memory_id.0.0.parse()?).await?;
         let answer = OneMemoryAnswer::new("success", *request_id, memory);
         Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
     }
@@ -114,11 +112,11 @@ impl MemoriesApi {
         exchange: &Exchange,
         #[oai(scope = "Scope::Write")] auth: Authorized<Write>,
         /// The id of the memory, as a search, a list or a create returned it.
-        memory_id: Path<String>,
+        memory_id: Path<MemoryIdText>,
         body: Json<UpdateBody>,
-    ) -> Result<Json<OneMemoryAnswer>, ApiError> {
+    ) -> Result<Json<OneMemoryAnswer>, UpdateFailure> {
         let Exchange { services, request_id } = exchange;
-        let (id, changes) = (memory_id.0.parse::<MemoryId>()?, body.0.read()?);
+        let (id, changes) = (memory_id.0.0.parse::<MemoryId>()?, body.0.read()?);
         let memory = services.memories.update(&auth.caller, *request_id, &id, &changes).await?;
         let answer = OneMemoryAnswer::new("updated", *request_id, memory);
         Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
@@ -133,14 +131,14 @@ impl MemoriesApi {
         exchange: &Exchange,
         #[oai(scope = "Scope::Delete")] auth: Authorized<Delete>,
         /// The id of the memory, as a search, a list or a create returned it.
-        memory_id: Path<String>,
-    ) -> Result<Json<DeletedAnswer>, ApiError> {
+        memory_id: Path<MemoryIdText>,
+    ) -> Result<Json<DeletedAnswer>, DeleteFailure> {
         let Exchange { services, request_id } = exchange;
-        services.memories.delete(&auth.caller, *request_id, &memory_id.0.parse()?).await?;
+        services.memories.delete(&auth.caller, *request_id, &memory_id.0.0.parse()?).await?;
         Ok(Json(DeletedAnswer {
             status: "deleted".to_owned(),
             request_id: request_id.to_string(),
-            memory_id: memory_id.0,
+            memory_id: memory_id.0.0,
         }))
     }
 }

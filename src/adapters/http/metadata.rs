@@ -29,7 +29,7 @@ impl<T: poem_openapi::types::Type + serde::Serialize> Kept<T> {
 
 pub(super) struct MetadataApi;
 
-#[OpenApi(prefix_path = "/.well-known", tag = "Tag::OAuth")]
+#[OpenApi(prefix_path = "/.well-known", tag = "Tag::Authorization")]
 impl MetadataApi {
     /// Describe the authorization server
     ///

@@ -84,7 +84,8 @@ pub(super) fn pairs(request: &Request) -> impl Iterator<Item = (Cow<'_, str>, Co
 /// The names and values of the query string as they were written.
 fn written_pairs(request: &Request) -> impl Iterator<Item = (&str, &str)> {
     let query = request.uri().query().unwrap_or_default();
-    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    // Spelled out, because the trait `Type` has another `is_empty` for a reference to a text.
+    query.split('&').filter(|pair| !str::is_empty(pair)).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
 fn lossily(written: &str) -> Cow<'static, str> {

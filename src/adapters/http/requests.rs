@@ -5,7 +5,8 @@ use poem_openapi::param::Path;
 
 use super::bearer::{Authorized, Scope, Write};
 use super::dto::memory::RequestAnswer;
-use super::error::ApiError;
+use super::dto::scalar::RequestIdText;
+use super::error::RequestFailure;
 use super::exchange::Exchange;
 use super::openapi::Tag;
 use super::payload::Json;
@@ -23,9 +24,9 @@ impl RequestsApi {
         exchange: &Exchange,
         #[oai(scope = "Scope::Write")] auth: Authorized<Write>,
         /// The `request_id` in the answer to the create.
-        request_id: Path<String>,
-    ) -> Result<Json<RequestAnswer>, ApiError> {
-        let outcome = exchange.services.memories.outcome(&auth.caller, request_id.0.parse()?).await?;
+        request_id: Path<RequestIdText>,
+    ) -> Result<Json<RequestAnswer>, RequestFailure> {
+        let outcome = exchange.services.memories.outcome(&auth.caller, request_id.0.0.parse()?).await?;
         Ok(Json(outcome.into()))
     }
 }

@@ -8,7 +8,7 @@ use poem_openapi::OpenApi;
 use super::assistant;
 use super::bearer::{Authorized, Read, Scope};
 use super::dto::search::{SearchAnswer, SearchBody};
-use super::error::ApiError;
+use super::error::SearchFailure;
 use super::exchange::Exchange;
 use super::openapi::Tag;
 use super::payload::Json;
@@ -28,7 +28,7 @@ impl SearchApi {
         exchange: &Exchange,
         #[oai(scope = "Scope::Read")] auth: Authorized<Read>,
         body: Json<SearchBody>,
-    ) -> Result<Json<SearchAnswer>, ApiError> {
+    ) -> Result<Json<SearchAnswer>, SearchFailure> {
         let started = Instant::now();
         let Exchange { services, request_id } = exchange;
         let search = body.0.read(assistant::context(request))?;

@@ -18,12 +18,12 @@ enum Revoked {
 
 pub(super) struct TokenApi;
 
-#[OpenApi(prefix_path = "/auth", tag = "Tag::OAuth")]
+#[OpenApi(prefix_path = "/auth", tag = "Tag::Authorization")]
 impl TokenApi {
     /// Issue a token
     ///
     /// Answers the grants `client_credentials`, `authorization_code` and `refresh_token` (RFC 6749). A code works once;
-    /// a refresh token is used up and answered with its successor.
+    /// a refresh token is used up and answered with its successor. A JSON body with the same members does as well.
     #[oai(path = "/token", method = "post", operation_id = "issueToken")]
     async fn issue(&self, body: ClientRequest<TokenRequestBody>) -> Result<Json<TokenAnswer>, RefusedGrant> {
         let token_request = TokenRequest::parse(body.authorization.as_deref(), &body.parameters)?;

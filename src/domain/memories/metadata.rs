@@ -14,7 +14,8 @@ use crate::validation::{self, InvalidValue};
 pub struct Metadata(Map<String, Value>);
 
 impl Metadata {
-    const MAX_MEMBERS: usize = 64;
+    /// How many members a caller may send.
+    pub const MAX_MEMBERS: usize = 64;
     const MAX_NAME: usize = 128;
     const MAX_BYTES: usize = 16 * 1024;
     const MAX_DEPTH: usize = 5;

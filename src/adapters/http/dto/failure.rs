@@ -6,7 +6,7 @@ use serde::Serialize;
 /// What went wrong and what to do about it (RFC 9457).
 #[derive(Object, Serialize)]
 pub(in super::super) struct Problem {
-    /// Names the kind of problem; stays the same for ever.
+    /// Names the kind of problem; stays the same forever.
     #[oai(rename = "type")]
     #[serde(rename = "type")]
     pub(in super::super) kind: String,
@@ -25,7 +25,7 @@ pub(in super::super) struct Problem {
 
 /// An error of an OAuth endpoint (RFC 6749 §5.2).
 #[derive(Object, Serialize)]
-#[oai(rename = "OAuthError")]
+#[oai(rename = "TokenError")]
 pub(in super::super) struct OAuthFailure {
     /// The error code.
     pub(in super::super) error: String,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fit::{self, Fitted, Shorten};
 use super::object::read_from_objects;
-use super::scalar::{DateTime, FreeObject};
+use super::scalar::{CategoryText, DateTime, FreeObject, MetadataObject, MomentOrNever};
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{
     Category, Content, Context, ContextId, CreateMemory, IdempotencyKey, Memory, MemoryChanges, Metadata, Position,
@@ -56,10 +56,18 @@ read_from_objects!(ContextBody, CreateBody, UpdateBody);
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(in super::super) struct ContextBody {
     /// The id of the GPT.
-    #[oai(validator(max_length = 200))]
+    #[oai(validator(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    ))]
     custom_gpt_id: Option<String>,
     /// The id of the conversation.
-    #[oai(validator(max_length = 200))]
+    #[oai(validator(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    ))]
     conversation_id: Option<String>,
 }
 
@@ -77,24 +85,29 @@ impl ContextBody {
 
 /// A memory that is to be stored.
 #[derive(Deserialize, Object)]
-#[oai(rename = "CreateMemory")]
+#[oai(rename = "NewMemory")]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(in super::super) struct CreateBody {
     /// What to remember, in whole sentences that will be understood without the conversation around them.
-    #[oai(validator(min_length = 1, max_length = 32768))]
+    #[oai(validator(min_length = 1, max_length = 32768, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"))]
     content: String,
     /// What it is about, such as `work` or `family`.
     #[oai(validator(max_items = 16))]
-    categories: Option<Vec<String>>,
+    categories: Option<Vec<CategoryText>>,
     /// Anything else that is known of it: at most 64 members, 16 KiB and 5 levels.
-    metadata: Option<FreeObject>,
+    metadata: Option<MetadataObject>,
     context: Option<ContextBody>,
     priority: Option<PriorityName>,
     /// A name of your own for this write. Sent again with the same body it changes nothing and has the same answer.
-    #[oai(validator(min_length = 1, max_length = 255))]
+    #[oai(validator(
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    ))]
     idempotency_key: Option<String>,
-    /// When to forget it; for ever if left out.
-    expires_at: Option<DateTime>,
+    /// When to forget it, such as `2030-05-08T13:56:00Z` (a date alone means its beginning in UTC), or `never`, as if it
+    /// were left out.
+    expires_at: Option<MomentOrNever>,
 }
 
 impl CreateBody {
@@ -115,38 +128,37 @@ impl CreateBody {
         };
         Ok(CreateMemory {
             content: Content::try_from(self.content)?,
-            categories: Category::parse_list("categories", &self.categories.unwrap_or_default())?,
+            categories: parse_categories(self.categories.unwrap_or_default())?,
             metadata: self
                 .metadata
-                .map(|FreeObject(object)| Metadata::from_caller(object))
+                .map(|MetadataObject(object)| Metadata::from_caller(object))
                 .transpose()?
                 .unwrap_or_default(),
             context: ContextBody::or(self.context, context)?,
             priority: self.priority.map(Priority::from).unwrap_or_default(),
             idempotency_key: key.map(IdempotencyKey::try_from).transpose()?,
-            expires_at: self.expires_at.map(|DateTime(text)| Timestamp::parse("expires_at", &text)).transpose()?,
+            expires_at: self.expires_at.map(parse_expiry).transpose()?.flatten(),
         })
     }
 }
 
 /// What to change in a memory. What is left out stays as it is.
 #[derive(Deserialize, Object)]
-#[oai(rename = "UpdateMemory")]
+#[oai(rename = "MemoryChanges")]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(in super::super) struct UpdateBody {
     /// The new text.
-    #[oai(validator(min_length = 1, max_length = 32768))]
+    #[oai(validator(min_length = 1, max_length = 32768, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"))]
     content: Option<String>,
     /// All the categories that it is to have.
     #[oai(validator(max_items = 16))]
-    categories: Option<Vec<String>>,
+    categories: Option<Vec<CategoryText>>,
     /// All the metadata that it is to have. The ids of the GPT and the conversation that wrote it stay.
-    metadata: Option<FreeObject>,
+    metadata: Option<MetadataObject>,
     priority: Option<PriorityName>,
-    /// When to forget it; `null` for never.
-    #[oai(nullable)]
+    /// When to forget it, such as `2030-05-08T13:56:00Z` (a date alone means its beginning in UTC), or `never`.
     #[serde(default)]
-    expires_at: MaybeUndefined<DateTime>,
+    expires_at: MaybeUndefined<MomentOrNever>,
 }
 
 impl UpdateBody {
@@ -157,16 +169,28 @@ impl UpdateBody {
     pub(in super::super) fn read(self) -> Result<MemoryChanges, InvalidValue> {
         Ok(MemoryChanges {
             content: self.content.map(Content::try_from).transpose()?,
-            categories: self.categories.map(|texts| Category::parse_list("categories", &texts)).transpose()?,
-            metadata: self.metadata.map(|FreeObject(object)| Metadata::from_caller(object)).transpose()?,
+            categories: self.categories.map(parse_categories).transpose()?,
+            metadata: self.metadata.map(|MetadataObject(object)| Metadata::from_caller(object)).transpose()?,
             priority: self.priority.map(Priority::from),
             expires_at: match self.expires_at {
                 MaybeUndefined::Undefined => None,
+                // What `never` says, from clients that were there before it.
                 MaybeUndefined::Null => Some(None),
-                MaybeUndefined::Value(DateTime(text)) => Some(Some(Timestamp::parse("expires_at", &text)?)),
+                MaybeUndefined::Value(moment) => Some(parse_expiry(moment)?),
             },
         })
     }
+}
+
+/// Reads categories. An error names the one.
+pub(super) fn parse_categories(texts: Vec<CategoryText>) -> Result<Vec<Category>, InvalidValue> {
+    let texts: Vec<String> = texts.into_iter().map(|CategoryText(text)| text).collect();
+    Category::parse_list("categories", &texts)
+}
+
+/// When a memory expires; `None` for never.
+fn parse_expiry(MomentOrNever(text): MomentOrNever) -> Result<Option<Timestamp>, InvalidValue> {
+    if text == "never" { Ok(None) } else { Timestamp::parse("expires_at", &text).map(Some) }
 }
 
 /// A memory.
@@ -222,55 +246,53 @@ pub(super) fn names(categories: &[Category]) -> Vec<String> {
     categories.iter().map(ToString::to_string).collect()
 }
 
-/// A memory that was stored.
+/// What became of a memory that was sent: stored (with `memory`), or accepted (with `message`) and on its way.
 #[derive(Object, Serialize)]
-pub(in super::super) struct StoredAnswer {
-    /// Always `stored`.
+pub(in super::super) struct CreatedMemory {
+    /// `stored`, with status 201, or `accepted`, with status 202.
     status: String,
-    /// The request that stored it: the first one, if this one repeated it.
+    /// The request that stored it, or under which it can be asked for: the first one, if this one repeated it.
     request_id: String,
-    memory: MemoryAnswer,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<MemoryAnswer>,
+    /// What `accepted` means, in plain words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
     /// Says what had to be left out of an answer to ChatGPT, and how to get it; mostly left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }
 
-impl From<StoredMemory> for StoredAnswer {
+impl From<StoredMemory> for CreatedMemory {
     fn from(stored: StoredMemory) -> Self {
-        let memory = stored.memory.into();
-        Self { status: "stored".to_owned(), request_id: stored.request_id.to_string(), memory, note: None }
+        Self {
+            status: "stored".to_owned(),
+            request_id: stored.request_id.to_string(),
+            memory: Some(stored.memory.into()),
+            message: None,
+            note: None,
+        }
     }
 }
 
-impl StoredAnswer {
-    /// The same, short enough for an assistant.
-    pub(in super::super) fn for_assistant(mut self) -> Self {
-        self.note = fit_into_answer(&mut self.memory);
-        self
-    }
-}
-
-/// A memory that is kept and on its way to the memory bank.
-#[derive(Object, Serialize)]
-pub(in super::super) struct AcceptedAnswer {
-    /// Always `accepted`.
-    status: String,
-    /// The request under which it can be asked for: the first one, if this one repeated it.
-    request_id: String,
-    /// What that means, in plain words.
-    message: String,
-}
-
-impl AcceptedAnswer {
-    pub(in super::super) fn new(request_id: RequestId) -> Self {
+impl CreatedMemory {
+    pub(in super::super) fn accepted(request_id: RequestId) -> Self {
         Self {
             status: "accepted".to_owned(),
             request_id: request_id.to_string(),
-            message: format!(
+            memory: None,
+            message: Some(format!(
                 "The memory is kept and will be stored as soon as the memory bank takes it. There is nothing to send again; \
                  searches find it already, and GET /api/v1/requests/{request_id} tells how far it has come."
-            ),
+            )),
+            note: None,
         }
+    }
+
+    /// The same, short enough for an assistant.
+    pub(in super::super) fn for_assistant(mut self) -> Self {
+        self.note = self.memory.as_mut().and_then(fit_into_answer);
+        self
     }
 }
 

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::fmt;
 
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
-use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
+use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type};
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::domain::memories::Limit;
+use crate::domain::memories::{Limit, MemoryFilter, Metadata};
 use crate::domain::system::Timestamp;
 
 /// What poem-openapi asks of a type that it documents. serde alone reads and writes ours.
@@ -46,13 +46,67 @@ macro_rules! documented_as {
 
         impl ToJSON for $name {
             fn to_json(&self) -> Option<Value> {
-                serde_json::to_value(self).ok()
+                serde_json::to_value(&self.0).ok()
             }
         }
     };
 }
 
-/// A moment, as RFC 3339 writes it.
+/// What a path or a query parameter is documented as. Its text is read by the domain, so that its own words refuse it.
+macro_rules! text {
+    ($($(#[$doc:meta])* $name:ident, $title:literal, $schema:expr;)+) => { $(
+        $(#[$doc])*
+        #[derive(Deserialize, Serialize)]
+        #[serde(transparent)]
+        pub(in super::super) struct $name(pub(in super::super) String);
+
+        documented_as!($name, $title, $schema);
+
+        impl ParseFromParameter for $name {
+            fn parse_from_parameter(text: &str) -> ParseResult<Self> {
+                Ok(Self(text.to_owned()))
+            }
+        }
+    )+ };
+}
+
+/// The pattern of a moment in a request: RFC 3339 with or without an offset, or a date alone.
+macro_rules! moment {
+    () => {
+        "[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})?)?"
+    };
+}
+
+fn pattern(pattern: &str) -> MetaSchema {
+    MetaSchema { pattern: Some(pattern.to_owned()), ..MetaSchema::new("string") }
+}
+
+text! {
+    /// A moment in a request. `format: date-time` would not allow a date alone.
+    Moment, "moment", pattern(concat!("^", moment!(), "$"));
+    /// A moment in a request, or `never`, because a member that may be `null` keeps importers from taking the document.
+    MomentOrNever, "moment", pattern(concat!("^(never|", moment!(), ")$"));
+    /// A category: something on one line.
+    CategoryText, "category", MetaSchema {
+        min_length: Some(1),
+        max_length: Some(64),
+        ..pattern(r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$")
+    };
+    /// The id of a memory.
+    MemoryIdText, "memory_id", MetaSchema {
+        min_length: Some(1),
+        max_length: Some(128),
+        ..pattern("^[A-Za-z0-9._:-]+$")
+    };
+    /// The id of a request.
+    RequestIdText, "request_id", pattern(
+        "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$"
+    );
+    /// A place in a list.
+    CursorText, "cursor", pattern("^[A-Za-z0-9_-]+$");
+}
+
+/// A moment in an answer, as RFC 3339 writes it.
 #[derive(Deserialize, Serialize)]
 #[serde(transparent)]
 pub(in super::super) struct DateTime(pub(in super::super) String);
@@ -78,6 +132,27 @@ documented_as!(
         ..MetaSchema::new("object")
     }
 );
+
+/// The metadata of a memory in a request.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(in super::super) struct MetadataObject(pub(in super::super) Map<String, Value>);
+
+/// What the metadata of a memory must have to be found.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(in super::super) struct MetadataFilter(pub(in super::super) Map<String, Value>);
+
+fn object_of_at_most(members: usize) -> MetaSchema {
+    MetaSchema {
+        max_properties: Some(members),
+        additional_properties: Some(Box::new(MetaSchemaRef::Inline(Box::new(MetaSchema::ANY)))),
+        ..MetaSchema::new("object")
+    }
+}
+
+documented_as!(MetadataObject, "object", object_of_at_most(Metadata::MAX_MEMBERS));
+documented_as!(MetadataFilter, "object", object_of_at_most(MemoryFilter::MAX_METADATA));
 
 /// How many results at most: any number without a fraction, because `5.0` is an integer in JSON Schema.
 #[derive(Serialize)]

@@ -6,12 +6,12 @@ use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 
 use super::fit::{self, Shorten};
-use super::memory::{ContextBody, names};
+use super::memory::{ContextBody, names, parse_categories};
 use super::object::read_from_objects;
-use super::scalar::{DateTime, FreeObject, PageSize};
+use super::scalar::{CategoryText, DateTime, FreeObject, MetadataFilter, Moment, PageSize};
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{
-    Category, Context, DateRange, Finding, Findings, Limit, MemoryFilter, QueryText, Relevance, SearchMemories,
+    Context, DateRange, Finding, Findings, Limit, MemoryFilter, QueryText, Relevance, SearchMemories,
 };
 use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
@@ -20,11 +20,11 @@ read_from_objects!(SearchBody, FiltersBody, DateRangeBody);
 
 /// What to look for.
 #[derive(Deserialize, Object)]
-#[oai(rename = "SearchMemories")]
+#[oai(rename = "MemorySearch")]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(in super::super) struct SearchBody {
     /// What to look for, as a question or in key words.
-    #[oai(validator(min_length = 1, max_length = 4096))]
+    #[oai(validator(min_length = 1, max_length = 4096, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"))]
     query: String,
     /// How many results at the most.
     limit: Option<PageSize>,
@@ -42,10 +42,10 @@ pub(in super::super) struct SearchBody {
 struct FiltersBody {
     /// It has at least one of these categories.
     #[oai(validator(max_items = 16))]
-    categories: Option<Vec<String>>,
+    categories: Option<Vec<CategoryText>>,
     date_range: Option<DateRangeBody>,
     /// Its metadata has these members with just these values, each a text, a number, true or false.
-    metadata: Option<FreeObject>,
+    metadata: Option<MetadataFilter>,
 }
 
 /// When a memory was created. Either end may be left out.
@@ -54,9 +54,9 @@ struct FiltersBody {
 #[serde(deny_unknown_fields, remote = "Self")]
 struct DateRangeBody {
     /// At this moment or later, such as `2026-05-08T13:56:00Z`, or `2026-05-08` for the beginning of that day in UTC.
-    start: Option<DateTime>,
+    start: Option<Moment>,
     /// At this moment or earlier; a date alone stands for the end of that day in UTC.
-    end: Option<DateTime>,
+    end: Option<Moment>,
 }
 
 impl SearchBody {
@@ -82,10 +82,10 @@ impl SearchBody {
 impl FiltersBody {
     fn read(self) -> Result<MemoryFilter, InvalidValue> {
         Ok(MemoryFilter {
-            categories: Category::parse_list("categories", &self.categories.unwrap_or_default())?,
+            categories: parse_categories(self.categories.unwrap_or_default())?,
             created: self.date_range.map(DateRangeBody::read).transpose()?.unwrap_or_default(),
             metadata: match self.metadata {
-                Some(FreeObject(object)) => MemoryFilter::parse_metadata(object)?,
+                Some(MetadataFilter(object)) => MemoryFilter::parse_metadata(object)?,
                 None => Vec::new(),
             },
         })
@@ -94,8 +94,8 @@ impl FiltersBody {
 
 impl DateRangeBody {
     fn read(self) -> Result<DateRange, InvalidValue> {
-        let start = self.start.map(|DateTime(text)| Timestamp::parse("date_range.start", &text)).transpose()?;
-        let end = self.end.map(|DateTime(text)| end_of("date_range.end", &text)).transpose()?;
+        let start = self.start.map(|Moment(text)| Timestamp::parse("date_range.start", &text)).transpose()?;
+        let end = self.end.map(|Moment(text)| end_of("date_range.end", &text)).transpose()?;
         DateRange::new(start, end)
     }
 }

@@ -1,16 +1,29 @@
 //! The OAuth endpoints.
 
-use poem_openapi::Object;
+use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
 use crate::domain::oauth::{ActiveToken, Subject, TokenKind, TokenResponse};
 
-/// A token request. The domain reads it from the raw body; this is its documentation.
+/// `client_credentials`, `authorization_code` to exchange a code, or `refresh_token` to exchange a refresh token.
+#[derive(Clone, Copy, Enum)]
+#[oai(rename = "GrantType", rename_all = "snake_case")]
+enum GrantTypeName {
+    /// With the application's own credentials.
+    ClientCredentials,
+    /// With the code that a person's agreement yielded.
+    AuthorizationCode,
+    /// With a refresh token.
+    RefreshToken,
+}
+
+// The domain reads the requests from the raw bodies; these are their documentation.
+
+/// A token request: a form, with `client_id` and `client_secret` unless they are in the Authorization header.
 #[derive(Object)]
 #[oai(rename = "TokenRequest")]
 pub(in super::super) struct TokenRequestBody {
-    /// `client_credentials`, `authorization_code` to exchange a code, or `refresh_token` to exchange a refresh token.
-    grant_type: String,
+    grant_type: GrantTypeName,
     /// The id of the application, unless it is in the Authorization header.
     client_id: Option<String>,
     /// A secret of the application, unless it is in the Authorization header.
@@ -27,7 +40,7 @@ pub(in super::super) struct TokenRequestBody {
     code_verifier: Option<String>,
 }
 
-/// A request about a token. The domain reads it from the raw body; this is its documentation.
+/// A request about a token: a form, with `client_id` and `client_secret` unless they are in the Authorization header.
 #[derive(Object)]
 #[oai(rename = "TokenInquiry")]
 pub(in super::super) struct TokenInquiryBody {

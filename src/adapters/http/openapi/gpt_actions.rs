@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::complete::{one_line, referenced};
+
 /// Whether ChatGPT asks the person before it stores or changes a memory. Before it deletes one, it always does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfirmWrites {
@@ -28,8 +30,9 @@ enum Effect {
 struct Action {
     operation_id: &'static str,
     effect: Effect,
+    /// When to call it, in a sentence: some importers keep no more than this. The importer takes fewer than 300 characters.
     summary: &'static str,
-    /// For the model. The importer takes fewer than 300 characters.
+    /// For the model, in fewer than 300 characters too.
     description: &'static str,
 }
 
@@ -38,7 +41,7 @@ const ACTIONS: [Action; 6] = [
     Action {
         operation_id: "searchMemories",
         effect: Effect::Reads,
-        summary: "Search what is remembered",
+        summary: "Search what is remembered, before answering anything that may depend on the person",
         description: "Call this first, before you answer anything that may depend on the person: preferences, people, \
                       plans, projects, past decisions. Call it before storing too, so that nothing is stored twice. Ask \
                       in plain words, one topic a call. No results: nothing is known about it.",
@@ -46,7 +49,7 @@ const ACTIONS: [Action; 6] = [
     Action {
         operation_id: "createMemory",
         effect: Effect::Writes,
-        summary: "Remember something new",
+        summary: "Remember something new, when the person asks for it or states a lasting fact",
         description: "Call when the person asks to remember something, or states a lasting fact, preference, plan or \
                       decision. Search first; if it is known, update instead. Never store passwords, keys, card or \
                       account numbers, guesses or small talk, nor health or other sensitive facts unasked.",
@@ -54,28 +57,28 @@ const ACTIONS: [Action; 6] = [
     Action {
         operation_id: "listMemories",
         effect: Effect::Reads,
-        summary: "List what is remembered",
+        summary: "List all that is remembered, when the person wants to see or tidy it up",
         description: "Call only when the person wants to see or tidy up everything that is remembered; to answer a \
                       question, search instead. Newest first, a page a call: send `next_cursor` as `cursor` for the next.",
     },
     Action {
         operation_id: "getMemory",
         effect: Effect::Reads,
-        summary: "Read one memory",
+        summary: "Read one memory whose id a search or a list returned",
         description: "Call to see all that is known of one memory, such as its priority and dates. Take the id from a \
                       search or a list; never make one up.",
     },
     Action {
         operation_id: "updateMemory",
         effect: Effect::Writes,
-        summary: "Correct a memory",
+        summary: "Correct a memory, when what is remembered is outdated or wrong",
         description: "Call when something remembered is outdated or wrong: search for it, then change that memory instead \
                       of storing a second one. `content` replaces the whole text. What you leave out stays as it is.",
     },
     Action {
         operation_id: "deleteMemory",
         effect: Effect::Deletes,
-        summary: "Forget a memory",
+        summary: "Forget a memory, when the person asks for it and has confirmed it",
         description: "Call only when the person asks to forget something. Search for it, say what will be forgotten and \
                       wait for a yes, because it cannot be undone. If something merely changed, update it instead.",
     },
@@ -152,13 +155,17 @@ fn convert_operation(action: &Action, operation: &Value, confirm: ConfirmWrites)
     converted
 }
 
+/// The description is in the schema too: some importers read it nowhere else.
 fn parameter(parameter: &Value) -> Value {
+    let description = text(&parameter["description"]);
+    let mut schema = convert_schema(&parameter["schema"]);
+    schema["description"] = json!(description);
     json!({
         "name": parameter["name"],
         "in": parameter["in"],
         "required": parameter["required"],
-        "description": one_line(&parameter["description"]),
-        "schema": convert_schema(&parameter["schema"]),
+        "description": description,
+        "schema": schema,
     })
 }
 
@@ -166,7 +173,7 @@ fn parameter(parameter: &Value) -> Value {
 fn convert_responses(responses: &Value) -> Value {
     let responses = responses.as_object().into_iter().flatten();
     let converted = responses.map(|(status, response)| {
-        let mut converted = json!({ "description": one_line(&response["description"]) });
+        let mut converted = json!({ "description": text(&response["description"]) });
         if let Some(schema) = json_schema(response) {
             converted["content"] = json!({ "application/json": { "schema": schema } });
         }
@@ -179,32 +186,34 @@ fn json_schema(body: &Value) -> Option<Value> {
     body["content"].get("application/json").map(|media| convert_schema(&media["schema"]))
 }
 
-/// The schemas that `paths` needs, and those that they need themselves.
+/// The schemas that the operations name. What these name themselves is put in its place: importers follow a reference from
+/// an operation, and not all of them one from a schema.
 fn reachable_schemas(paths: &Value, components: &Value) -> Value {
-    let mut wanted = BTreeSet::new();
-    collect_references(paths, &mut wanted);
-    let mut schemas = Map::new();
-    while let Some(name) = wanted.pop_first() {
+    let schemas = referenced(paths).into_iter().map(|name| {
         let mut schema = convert_schema(&components["schemas"][&name]);
         if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
             properties.retain(|member, _| !NOT_FOR_MODELS.contains(&member.as_str()));
         }
-        collect_references(&schema, &mut wanted);
-        schemas.insert(name, schema);
-        wanted.retain(|name| !schemas.contains_key(name));
-    }
-    Value::Object(schemas)
+        inline(&mut schema, components, &mut BTreeSet::from([name.clone()]));
+        (name, schema)
+    });
+    Value::Object(schemas.collect())
 }
 
-fn collect_references(value: &Value, names: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(object) => {
-            if let Some(name) = object.get("$ref").and_then(Value::as_str).and_then(|r| r.rsplit('/').next()) {
-                names.insert(name.to_owned());
-            }
-            object.values().for_each(|value| collect_references(value, names));
+/// Replaces references by what they refer to. A schema that is part of itself keeps the inner reference.
+fn inline(value: &mut Value, components: &Value, within: &mut BTreeSet<String>) {
+    let name = value["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()).map(str::to_owned);
+    if let Some(name) = name {
+        if within.insert(name.clone()) {
+            *value = convert_schema(&components["schemas"][&name]);
+            inline(value, components, within);
+            within.remove(&name);
         }
-        Value::Array(array) => array.iter().for_each(|value| collect_references(value, names)),
+        return;
+    }
+    match value {
+        Value::Object(object) => object.values_mut().for_each(|value| inline(value, components, within)),
+        Value::Array(array) => array.iter_mut().for_each(|value| inline(value, components, within)),
         _ => {}
     }
 }
@@ -220,12 +229,13 @@ fn convert_schema(schema: &Value) -> Value {
     for (keyword, value) in old {
         let value = match keyword.as_str() {
             "nullable" | "title" | "deprecated" | "exclusiveMinimum" | "exclusiveMaximum" => continue,
+            // For programs, and a model has none; it reads what a value looks like in the description.
+            "pattern" | "example" => continue,
             "properties" => convert_members(value),
             "additionalProperties" if value.as_object().is_some_and(Map::is_empty) => json!(true),
             "items" | "additionalProperties" => convert_schema(value),
             "oneOf" | "anyOf" | "allOf" => list(value).map(convert_schema).collect(),
-            "description" => one_line(value).into(),
-            "minimum" | "maximum" | "default" if old.get("type") == Some(&json!("integer")) => whole(value),
+            "description" => text(value).into(),
             _ => value.clone(),
         };
         new.insert(keyword.clone(), value);
@@ -270,15 +280,8 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// Documentation comments are broken into lines where they are written.
-fn one_line(text: &Value) -> String {
-    text.as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// A limit of whole numbers without the fraction that poem-openapi gives it.
-fn whole(number: &Value) -> Value {
-    let text = number.to_string();
-    text.strip_suffix(".0").and_then(|text| text.parse::<i64>().ok()).map_or_else(|| number.clone(), Value::from)
+fn text(text: &Value) -> String {
+    one_line(text.as_str().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -302,7 +305,7 @@ mod tests {
                 json!({"type": "number", "maximum": 1.5, "exclusiveMaximum": false}),
                 json!({"type": "number", "maximum": 1.5}),
             ),
-            (json!({"type": "integer", "maximum": 1000.0}), json!({"type": "integer", "maximum": 1000})),
+            (json!({"type": "string", "pattern": "^a$", "example": "a"}), json!({"type": "string"})),
             (json!({"type": "object"}), json!({"type": "object", "properties": {}})),
             (
                 json!({"type": "object", "additionalProperties": {}}),
@@ -346,7 +349,7 @@ mod tests {
         let parameters = converted["paths"]["/a"]["get"]["parameters"].as_array().unwrap();
         assert_eq!(parameters.iter().map(|p| &p["name"]).collect::<Vec<_>>(), ["b"]);
         let schemas = converted["components"]["schemas"].as_object().unwrap();
-        assert_eq!(schemas.keys().collect::<Vec<_>>(), ["A", "B"]);
-        assert_eq!(schemas["B"], json!({"type": "string"}), "nothing is added to it");
+        assert_eq!(schemas.keys().collect::<Vec<_>>(), ["A"]);
+        assert_eq!(schemas["A"]["properties"]["b"], json!({"type": "string"}), "what it refers to is in its place");
     }
 }

@@ -1,19 +1,20 @@
 //! The OpenAPI documents, and the page that shows one.
 
+mod complete;
 mod gpt_actions;
+mod swagger;
 
 use std::sync::LazyLock;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use poem::http::header;
 use poem::{Endpoint, Response, Route};
-use poem_openapi::{OpenApi, OpenApiService, Tags};
-use sha2::{Digest, Sha256};
+use poem_openapi::{LicenseObject, OpenApi, OpenApiService, Tags};
 
-pub use gpt_actions::ConfirmWrites;
 use serde_json::Value;
+
+pub use self::gpt_actions::ConfirmWrites;
+use self::swagger::Page;
 
 use super::base_url;
 use super::capabilities::CapabilitiesApi;
@@ -39,7 +40,7 @@ pub(super) enum Tag {
     /// Who the caller is and what the service can do.
     Account,
     /// Getting and giving back tokens.
-    OAuth,
+    Authorization,
     /// Whether the service works.
     Health,
 }
@@ -52,24 +53,30 @@ pub(super) fn api() -> impl OpenApi {
 /// The OpenAPI document of a service at `public_url`, as JSON that is the same each time.
 #[must_use]
 pub fn openapi_document(public_url: &str) -> String {
-    let base = base_url(public_url);
-    let service = OpenApiService::new(api(), "memgate", env!("CARGO_PKG_VERSION"))
-        .description("Memory for AI assistants, behind OAuth 2.0.")
-        .server(base);
-    let mut document = with_endpoints(&service.spec(), base);
-    document.push('\n');
-    document
+    format!("{:#}\n", document(base_url(public_url)))
 }
 
-fn with_endpoints(text: &str, base: &str) -> String {
-    text.replace(TOKEN_URL, &format!("{base}/auth/token")).replace(AUTHORIZATION_URL, &format!("{base}/auth/authorize"))
+fn service(base: &str) -> OpenApiService<impl OpenApi, ()> {
+    OpenApiService::new(api(), "memgate", env!("CARGO_PKG_VERSION"))
+        .description("Memory for AI assistants, behind OAuth 2.0.")
+        .license(LicenseObject::new("MIT").url("https://opensource.org/license/mit"))
+        .server(base)
+}
+
+fn document(base: &str) -> Value {
+    let text = service(base).spec();
+    let text = text.replace(TOKEN_URL, &format!("{base}/auth/token"));
+    let text = text.replace(AUTHORIZATION_URL, &format!("{base}/auth/authorize"));
+    let mut document = serde_json::from_str(&text).unwrap_or_default();
+    complete::complete(&mut document);
+    document
 }
 
 /// The document that a Custom GPT imports, of a service at `public_url`, as JSON that is the same each time.
 #[must_use]
 pub fn gpt_actions_document(public_url: &str, confirm: ConfirmWrites) -> String {
-    let own: Value = serde_json::from_str(&openapi_document(public_url)).unwrap_or_default();
-    format!("{:#}\n", gpt_actions::convert(&own, base_url(public_url), confirm))
+    let base = base_url(public_url);
+    format!("{:#}\n", gpt_actions::convert(&document(base), base, confirm))
 }
 
 /// Adds `/openapi.json`, `/openapi/gpt-actions.json` and `/docs`.
@@ -78,58 +85,18 @@ pub(super) fn add_documents_to(route: Route, public_url: &str, confirm: ConfirmW
     let gpt = Bytes::from(gpt_actions_document(public_url, confirm));
     let public_url = public_url.to_owned();
     // A page of more than a megabyte, made when somebody wants to see it.
-    let page = LazyLock::new(move || Page::new(&public_url));
+    let page = LazyLock::new(move || {
+        let base = base_url(&public_url);
+        Page::documentation(&service(base).swagger_ui_html(), &document(base), base)
+    });
+    let receiver = Page::receiver();
     route
         .at("/openapi.json", json_document(own))
         .at("/openapi/gpt-actions.json", json_document(gpt))
         .at("/docs", Document(move || page.response()))
+        .at(swagger::RECEIVER, Document(move || receiver.response()))
 }
 
 fn json_document(document: Bytes) -> impl Endpoint<Output = Response> {
     Document(move || Response::builder().header(header::CONTENT_TYPE, "application/json").body(document.clone()))
-}
-
-/// Swagger UI with the document in it.
-struct Page {
-    html: Bytes,
-    content_security_policy: String,
-}
-
-impl Page {
-    fn new(public_url: &str) -> Self {
-        let base = base_url(public_url);
-        let service = OpenApiService::new(api(), "memgate", env!("CARGO_PKG_VERSION")).server(base);
-        let html = with_endpoints(&service.swagger_ui_html(), base);
-        let scripts: Vec<String> = inline_scripts(&html).map(|script| format!("'sha256-{}'", hash(script))).collect();
-        let content_security_policy = format!(
-            "default-src 'none'; script-src {}; style-src 'unsafe-inline'; img-src 'self' data:; connect-src 'self' {base}; \
-             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-            scripts.join(" "),
-        );
-        Self { html: Bytes::from(html), content_security_policy }
-    }
-
-    fn response(&self) -> Response {
-        Response::builder()
-            .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
-            .header(header::CONTENT_SECURITY_POLICY, &self.content_security_policy)
-            .header(header::REFERRER_POLICY, "no-referrer")
-            .body(self.html.clone())
-    }
-}
-
-/// The texts of the scripts in a page, as a browser cuts them out.
-fn inline_scripts(html: &str) -> impl Iterator<Item = &str> {
-    let mut rest = html;
-    std::iter::from_fn(move || {
-        let tag = &rest[rest.find("<script")?..];
-        let text = &tag[tag.find('>')? + 1..];
-        let end = text.find("</script")?;
-        rest = &text[end..];
-        Some(&text[..end])
-    })
-}
-
-fn hash(text: &str) -> String {
-    STANDARD.encode(Sha256::digest(text))
 }

@@ -1,0 +1,128 @@
+//! What poem-openapi cannot say of the API, added to what it says.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+/// Completes the document.
+pub(super) fn complete(document: &mut Value) {
+    close_request_bodies(document);
+    extend(&mut document["components"]["schemas"]["MemoryChanges"], json!({ "minProperties": 1 }));
+    for (name, example) in examples() {
+        extend(&mut document["components"]["schemas"][name], json!({ "example": example }));
+    }
+    for operation in operations(document) {
+        // Without it a reader cannot tell an open operation from one that was forgotten.
+        operation.entry("security").or_insert_with(|| json!([]));
+    }
+    tidy(document);
+}
+
+/// Bodies that work as they are, where the caller is who they say. Tools show them to people, who try them.
+fn examples() -> [(&'static str, Value); 5] {
+    [
+        (
+            "NewMemory",
+            json!({
+                "content": "Marta is allergic to hazelnuts and all other tree nuts.",
+                "categories": ["health"],
+                "metadata": { "person": "Marta" },
+                "priority": "high",
+            }),
+        ),
+        ("MemoryChanges", json!({ "content": "Marta is allergic to hazelnuts alone.", "expires_at": "never" })),
+        ("MemorySearch", json!({ "query": "Which nuts must Marta not eat?", "limit": 5 })),
+        (
+            "TokenRequest",
+            json!({
+                "grant_type": "client_credentials",
+                "client_id": "67e55044-10b1-426f-9247-bb680e5fe0c8",
+                "client_secret": "mgs_…",
+            }),
+        ),
+        (
+            "TokenInquiry",
+            json!({
+                "token": "eyJ…",
+                "client_id": "67e55044-10b1-426f-9247-bb680e5fe0c8",
+                "client_secret": "mgs_…",
+            }),
+        ),
+    ]
+}
+
+fn extend(schema: &mut Value, members: Value) {
+    if let (Value::Object(schema), Value::Object(members)) = (schema, members) {
+        schema.extend(members);
+    }
+}
+
+fn operations(document: &mut Value) -> impl Iterator<Item = &mut Map<String, Value>> {
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    let methods = paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut);
+    methods.filter_map(Value::as_object_mut)
+}
+
+/// JSON bodies have no members beside those that are listed. (Of a form others are passed over, RFC 6749 §3.2.)
+fn close_request_bodies(document: &mut Value) {
+    let bodies = operations(document).filter_map(|operation| {
+        let media = operation.get("requestBody")?.get("content")?.get("application/json")?;
+        referenced(&media["schema"]).pop_first()
+    });
+    let mut wanted: BTreeSet<String> = bodies.collect();
+    let mut closed = BTreeSet::new();
+    while let Some(name) = wanted.pop_first() {
+        let schema = &mut document["components"]["schemas"][&name];
+        wanted.extend(referenced(schema));
+        if schema["type"] == "object"
+            && let Some(schema) = schema.as_object_mut()
+        {
+            schema.entry("additionalProperties").or_insert(json!(false));
+        }
+        closed.insert(name);
+        wanted.retain(|name| !closed.contains(name));
+    }
+}
+
+/// The names of the schemas that `value` refers to.
+pub(super) fn referenced(value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::Object(object) => {
+            let own = object.get("$ref").and_then(Value::as_str).and_then(|reference| reference.rsplit('/').next());
+            own.map(str::to_owned).into_iter().chain(object.values().flat_map(referenced)).collect()
+        }
+        Value::Array(array) => array.iter().flat_map(referenced).collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// Descriptions are broken into lines where the code is, and limits of integers are written as fractions.
+fn tidy(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            let whole_numbers = object.get("type") == Some(&json!("integer"));
+            for (member, value) in object {
+                match value {
+                    Value::String(text) if member == "description" && text.contains('\n') => {
+                        *text = one_line(text);
+                    }
+                    Value::Number(number) if whole_numbers => *value = whole(number),
+                    value => tidy(value),
+                }
+            }
+        }
+        Value::Array(array) => array.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}
+
+/// The text with single spaces in it.
+pub(super) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn whole(number: &serde_json::Number) -> Value {
+    let text = number.to_string();
+    let integer = text.strip_suffix(".0").and_then(|text| text.parse::<i64>().ok());
+    integer.map_or_else(|| Value::Number(number.clone()), Value::from)
+}

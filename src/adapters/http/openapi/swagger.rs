@@ -1,0 +1,109 @@
+//! The page that shows the document: Swagger UI, as poem-openapi brings it, with a way of its own to start it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use poem::Response;
+use poem::http::header;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// Where a browser comes back to when a person has agreed, as an application that is tried on the page has to be
+/// registered.
+pub(super) const RECEIVER: &str = "/docs/oauth-receiver.html";
+/// The script that starts it in the page of poem-openapi. Its receiver is below a path that changes with each click, it
+/// does without PKCE, and a browser asks for a password by itself when credentials are refused: then nothing is shown.
+const START: &str = r"
+    const ui = SwaggerUIBundle({
+        dom_id: '#ui',
+        spec: SPEC,
+        deepLinking: true,
+        oauth2RedirectUrl: location.origin + 'RECEIVER',
+        requestInterceptor: request => Object.assign(request, { credentials: 'omit' }),
+    });
+    ui.initOAuth({ usePkceWithAuthorizationCodeGrant: true });
+";
+/// Hands the answer of the authorization endpoint to the page that asked.
+const RECEIVER_HTML: &str = r#"<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Back to the documentation</title>
+<p id="message">You can close this window.</p>
+<script>
+'use strict';
+const flow = window.opener && window.opener.swaggerUIRedirectOauth2;
+const answer = new URLSearchParams(location.search);
+if (!flow) {
+    document.getElementById('message').textContent = 'This page belongs to the documentation at /docs. Begin there.';
+} else {
+    const code = answer.get('code');
+    if (answer.get('state') === flow.state && code) {
+        delete flow.state;
+        flow.auth.code = code;
+        flow.callback({ auth: flow.auth, redirectUrl: flow.redirectUrl });
+    } else {
+        const reason = answer.get('error_description') || answer.get('error') || 'the answer is not to this request';
+        flow.errCb({ authId: flow.auth.name, source: 'auth', level: 'error', message: reason });
+    }
+    window.close();
+}
+</script>
+</html>
+"#;
+
+/// A page with scripts in it, and the policy that lets just these run.
+pub(super) struct Page {
+    html: Bytes,
+    content_security_policy: String,
+}
+
+impl Page {
+    /// Swagger UI: `html` is poem-openapi's, for any document, and shows `document` instead.
+    pub(super) fn documentation(html: &str, document: &Value, base: &str) -> Self {
+        let start = html.rfind("<script>").map_or(html.len(), |tag| tag + "<script>".len());
+        let end = html.rfind("</script>").unwrap_or(html.len());
+        // A `<` of the document must not end the script.
+        let spec = document.to_string().replace('<', r"\u003c");
+        let script = START.replace("RECEIVER", RECEIVER).replace("SPEC", &spec);
+        Self::new(format!("{}{script}{}", &html[..start], &html[end.max(start)..]), base)
+    }
+
+    /// The page at [`RECEIVER`].
+    pub(super) fn receiver() -> Self {
+        Self::new(RECEIVER_HTML.to_owned(), "")
+    }
+
+    fn new(html: String, connect_to: &str) -> Self {
+        let scripts: Vec<String> = inline_scripts(&html).map(|script| format!("'sha256-{}'", hash(script))).collect();
+        let content_security_policy = format!(
+            "default-src 'none'; script-src {}; style-src 'unsafe-inline'; img-src 'self' data:; \
+             connect-src 'self' {connect_to}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            scripts.join(" "),
+        );
+        Self { html: Bytes::from(html), content_security_policy }
+    }
+
+    pub(super) fn response(&self) -> Response {
+        Response::builder()
+            .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
+            .header(header::CONTENT_SECURITY_POLICY, &self.content_security_policy)
+            .header(header::REFERRER_POLICY, "no-referrer")
+            .body(self.html.clone())
+    }
+}
+
+/// The texts of the scripts in a page, as a browser cuts them out.
+fn inline_scripts(html: &str) -> impl Iterator<Item = &str> {
+    let mut rest = html;
+    std::iter::from_fn(move || {
+        let tag = &rest[rest.find("<script")?..];
+        let text = &tag[tag.find('>')? + 1..];
+        let end = text.find("</script")?;
+        rest = &text[end..];
+        Some(&text[..end])
+    })
+}
+
+fn hash(text: &str) -> String {
+    STANDARD.encode(Sha256::digest(text))
+}
