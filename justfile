@@ -42,6 +42,11 @@ real-bank *ARGS:
 oidc-provider *ARGS:
     TEST_OIDC_PROVIDER=$(.ci/install-oidc-provider) REQUIRE_OIDC_PROVIDER=1 cargo test --test identity_provider {{ARGS}}
 
+# lint the OpenAPI documents with the tools of others, which this installs, and run the clients that they generate
+independent-clients:
+    cargo build --bin memgate
+    .ci/independent-clients
+
 # the tests with a browser, headless Chromium and what drives it, which this installs; screenshots are in target/browser
 browser:
     cargo build --bin memgate
