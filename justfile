@@ -30,6 +30,10 @@ openapi:
     cargo run -- openapi > openapi/openapi.json
     cargo run -- openapi --gpt-actions --public-url https://memgate.example.com > openapi/gpt-actions.json
 
+# licences, sources and advisories of the dependencies (installs cargo-deny on first use)
+deny:
+    .ci/deny
+
 # everything that CI does
 ci:
     .ci/run
@@ -81,7 +85,14 @@ mutants *ARGS:
     command -v cargo-mutants > /dev/null || cargo install --locked cargo-mutants
     cargo mutants --package memgate-domain --file 'src/domain/oauth/**/*.rs' --features testing {{ARGS}}
 
-# fuzz a target for a minute: token_request or bearer_header (installs cargo-fuzz on first use; needs g++)
+# fuzz a target for a minute: token_request, forms_and_queries or bearer_header (installs cargo-fuzz on first use; needs g++)
 fuzz TARGET *ARGS:
     command -v cargo-fuzz > /dev/null || cargo install --locked cargo-fuzz
     RUSTC_BOOTSTRAP=1 cargo fuzz run {{TARGET}} -- -max_total_time=60 {{ARGS}}
+
+# fuzz each target for so many executions, which takes an hour or more
+fuzz-all EXECUTIONS="10000000":
+    command -v cargo-fuzz > /dev/null || cargo install --locked cargo-fuzz
+    for target in token_request forms_and_queries bearer_header; do \
+        RUSTC_BOOTSTRAP=1 cargo fuzz run $target -- -runs={{EXECUTIONS}} || exit; \
+    done
