@@ -8,6 +8,7 @@ use std::process::Command;
 const PURE: [&str; 13] = [
     "async-trait",
     "base64",
+    "futures-util",
     "mockall",
     "secrecy",
     "serde",

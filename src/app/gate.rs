@@ -179,12 +179,20 @@ impl Gate {
             Some(age) => memories.with_stale_searches(StaleSearches::new(age)),
             None => memories,
         };
-        let sign_in = sign_in(config, &backend, &public_url)?;
-        let services = services(config, &backend, &public_url, issuer, grants, memories, sign_in)?;
+        let throttles = Throttles::default();
+        let services = services(config, &backend, &public_url, issuer, grants, memories, &throttles)?;
+        if all_share_one_throttle(config, &public_url) {
+            tracing::warn!(
+                "the public URL is https, but neither a certificate nor a trusted proxy is configured: all clients seem to \
+                 come from one address and share its throttle of failed attempts; set MEMGATE_TRUSTED_PROXIES to the address \
+                 of the proxy"
+            );
+        }
 
         let authorizations = services.authorizations.clone();
         let metrics = Arc::clone(&services.metrics);
         let mut metrics: Vec<Box<dyn Fn() -> String + Send + Sync>> = vec![Box::new(move || metrics.render())];
+        metrics.push(Box::new(move || throttles.render()));
         metrics.extend(backend.bank.metrics());
         let admin = AdminServices { metrics, queue, clock, breaker: backend.bank.breaker() };
 
@@ -285,6 +293,31 @@ impl DatabaseCheck for Ping {
     }
 }
 
+/// Who failed to authenticate. Clients and people are counted apart, so that neither keep the other out.
+struct Throttles {
+    clients: Arc<FailureThrottle>,
+    sign_in: Arc<FailureThrottle>,
+}
+
+impl Default for Throttles {
+    fn default() -> Self {
+        let throttle = || Arc::new(FailureThrottle::new(FailurePolicy::default()));
+        Self { clients: throttle(), sign_in: throttle() }
+    }
+}
+
+impl Throttles {
+    fn render(&self) -> String {
+        http::render_attempts(&[("client", self.clients.as_ref()), ("sign_in", self.sign_in.as_ref())])
+    }
+}
+
+/// Whether everybody seems to come from one address: something in front must terminate TLS if the public URL is https and
+/// TLS is not memgate's own, and it is not named.
+fn all_share_one_throttle(config: &Config, public_url: &str) -> bool {
+    public_url.starts_with("https://") && config.tls.is_none() && config.trusted_proxies.is_empty()
+}
+
 /// Instances that share PostgreSQL ask it each time, so that a search at one finds what another has just accepted.
 fn remembering_queue(config: &Config, backend: &Backend) -> Arc<dyn WriteQueue> {
     let queue = backend.queue();
@@ -302,7 +335,12 @@ fn delivery_policy(config: &Config) -> DeliveryPolicy {
 }
 
 /// How people sign in.
-fn sign_in(config: &Config, backend: &Backend, public_url: &str) -> Result<SignInService, OpenIdError> {
+fn sign_in(
+    config: &Config,
+    backend: &Backend,
+    public_url: &str,
+    throttle: Arc<FailureThrottle>,
+) -> Result<SignInService, OpenIdError> {
     let ports = SignInPorts {
         people: Arc::clone(&backend.people),
         sessions: Arc::clone(&backend.sessions),
@@ -318,7 +356,6 @@ fn sign_in(config: &Config, backend: &Backend, public_url: &str) -> Result<SignI
         }
         None => None,
     };
-    let throttle = Arc::new(FailureThrottle::new(FailurePolicy::default()));
     Ok(SignInService::new(ports, throttle, external, config.session_ttl))
 }
 
@@ -330,8 +367,8 @@ fn services(
     issuer: Arc<JwtTokenIssuer>,
     grants: Arc<dyn GrantStore>,
     memories: MemoryService,
-    sign_in: SignInService,
-) -> Result<Services, PrivacyError> {
+    throttles: &Throttles,
+) -> Result<Services, StartError> {
     let (clock, entropy) = (Arc::clone(&backend.clock), Arc::clone(&backend.entropy));
     let issuer: Arc<dyn TokenIssuer> = issuer;
     let applications: Arc<dyn ApplicationRepository> =
@@ -340,7 +377,8 @@ fn services(
     let clients = ClientAuthenticator::new(
         Arc::clone(&applications),
         Arc::clone(&backend.hasher),
-        Arc::new(FailureThrottle::new(FailurePolicy::default())),
+        Arc::clone(&throttles.clients),
+        Arc::clone(&backend.audit),
         Arc::clone(&clock),
     );
     let guard = AccessGuard::new(
@@ -363,7 +401,7 @@ fn services(
     let tokens = TokenService::new(clients, ports, Arc::clone(&policy));
     Ok(Services {
         tokens,
-        sign_in,
+        sign_in: sign_in(config, backend, public_url, Arc::clone(&throttles.sign_in))?,
         authorizations,
         guard,
         memories,
@@ -377,4 +415,33 @@ fn services(
         metrics: Arc::new(HttpMetrics::default()),
         confirm_writes: if config.gpt_confirm_writes { ConfirmWrites::Always } else { ConfirmWrites::Optional },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Values;
+
+    #[test]
+    fn one_throttle_for_all_is_noticed() {
+        for (variables, shared) in [
+            (vec![], false),
+            (vec![("MEMGATE_PUBLIC_URL", "http://gate.example")], false),
+            (vec![("MEMGATE_PUBLIC_URL", "https://gate.example")], true),
+            (vec![("MEMGATE_PUBLIC_URL", "https://gate.example"), ("MEMGATE_TRUSTED_PROXIES", "10.0.0.1")], false),
+            (
+                vec![
+                    ("MEMGATE_PUBLIC_URL", "https://gate.example"),
+                    ("MEMGATE_TLS_CERT", "certificate.pem"),
+                    ("MEMGATE_TLS_KEY", "key.pem"),
+                ],
+                false,
+            ),
+        ] {
+            let values = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let config = Config::from_values(&Values::gather(None, values).unwrap()).unwrap();
+            let public_url = config.public_url.as_ref().map_or("http://127.0.0.1:8080", |url| url.as_str());
+            assert_eq!(all_share_one_throttle(&config, public_url), shared, "{variables:?}");
+        }
+    }
 }

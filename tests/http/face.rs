@@ -113,6 +113,7 @@ impl Face {
             Arc::clone(&applications) as _,
             Arc::clone(&hasher) as _,
             throttle,
+            Arc::clone(&audit) as _,
             Arc::clone(&shared_clock),
         );
         let delivery = Arc::new(Delivery::new(

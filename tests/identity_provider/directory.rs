@@ -8,7 +8,7 @@ use memgate::domain::people::{IdentityError, IdentityProvider as _};
 use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
-use super::double::{CODE, Double, KEYS, METADATA, key_set, ok, signed};
+use super::double::{CODE, Double, KEYS, METADATA, TOKEN, key_set, ok, signed};
 
 fn unavailability(error: IdentityError) -> String {
     match error {
@@ -203,4 +203,20 @@ async fn a_code_is_not_sent_where_it_would_be_less_safe_than_the_provider() {
         let (IdentityError::Rejected(why) | IdentityError::Unavailable(why)) = error;
         assert!(why.to_string().contains(reason), "{why}");
     }
+}
+
+#[tokio::test]
+async fn however_many_come_back_at_once_the_provider_is_asked_by_a_bounded_number() {
+    let double = Double::start().await;
+    let client = double.client();
+    client.authorization_url(&double.attempt).await.unwrap();
+    let refused = ResponseTemplate::new(400).set_body_json(json!({"error": "invalid_grant"}));
+    double.answers(TOKEN, refused.set_delay(Duration::from_millis(500))).await;
+    let answers = join_all((0..300).map(|_| client.identify(&double.attempt, "made-up"))).await;
+    let (rejected, unavailable): (Vec<_>, Vec<_>) =
+        answers.into_iter().map(Result::unwrap_err).partition(|error| matches!(error, IdentityError::Rejected(_)));
+    assert_eq!((rejected.len(), unavailable.len(), double.requests(TOKEN).await.len()), (16, 284, 16));
+    assert!(unavailability(unavailable.into_iter().next().unwrap()).contains("too many people"));
+    double.gives(&signed(&double.key, &double.claims())).await;
+    assert!(client.identify(&double.attempt, CODE).await.is_ok(), "the places are free again");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use memgate::adapters::persistence::{CachedApplicationRepository, CachedGrantStore};
 use memgate::domain::applications::{
-    Application, ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError,
+    Application, ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError, SecretHash,
     StoredSecret,
 };
 use memgate::domain::ids::{ApplicationId, ClientId, GrantId, SecretId, TokenId};
@@ -103,6 +103,10 @@ impl ApplicationRepository for Watched {
 
     async fn record_secret_use(&self, id: ApplicationId, secret: SecretId, at: Timestamp) {
         self.inner.record_secret_use(id, secret, at).await;
+    }
+
+    async fn renew_secret_hash(&self, id: ApplicationId, stored: &StoredSecret, renewed: &SecretHash) {
+        self.inner.renew_secret_hash(id, stored, renewed).await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! Secrets and passwords hashed with bcrypt, on threads of their own.
 
+mod cost;
 mod decoy;
 mod passwords;
 mod secrets;

@@ -6,8 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
+use super::cost;
 use super::decoy::decoy;
-use super::threads::BcryptThreads;
+use super::threads::{BcryptThreads, Work};
 use crate::domain::applications::{HasherError, SecretHash};
 use crate::domain::people::{Password, PasswordHasher};
 use crate::domain::system::Entropy;
@@ -35,16 +36,19 @@ fn prepared(password: &Password) -> SecretString {
 #[async_trait]
 impl PasswordHasher for BcryptPasswordHasher {
     async fn hash(&self, password: &Password) -> Result<SecretHash, HasherError> {
-        let (place, cost) = (self.threads.place_for_password()?, self.threads.cost());
-        let prepared = prepared(password);
-        let hash = self.threads.run(place, move || bcrypt::non_truncating_hash(prepared.expose_secret(), cost)).await?;
+        let (prepared, cost) = (prepared(password), self.threads.cost());
+        let hash = move || bcrypt::non_truncating_hash(prepared.expose_secret(), cost);
+        let hash = self.threads.run(Work::Password, hash).await?;
         Ok(SecretHash::from_stored(hash))
     }
 
     async fn verify(&self, password: &Password, hash: &SecretHash) -> Result<bool, HasherError> {
-        let place = self.threads.place_for_password()?;
-        let (prepared, hash) = (prepared(password), hash.clone());
-        self.threads.run(place, move || bcrypt::non_truncating_verify(prepared.expose_secret(), hash.as_str())).await
+        let (prepared, hash, cost) = (prepared(password), hash.clone(), self.threads.cost());
+        self.threads.run(Work::Password, move || cost::verify(prepared.expose_secret(), &hash, cost)).await
+    }
+
+    fn is_outdated(&self, hash: &SecretHash) -> bool {
+        cost::cost_of(hash) != Some(self.threads.cost())
     }
 
     fn decoy(&self) -> SecretHash {

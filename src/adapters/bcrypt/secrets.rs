@@ -1,32 +1,44 @@
-//! Secrets of applications, remembered once they were verified.
+//! Secrets of applications, whose verifications are cached.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
+use super::cost;
 use super::decoy::decoy;
-use super::threads::BcryptThreads;
+use super::threads::{BcryptThreads, Work};
 use crate::domain::applications::{ClientSecret, HasherError, SecretHash, SecretHasher};
 use crate::domain::system::{Clock, Entropy, Timestamp};
 
-/// For how long a verification is remembered.
-pub(super) const REMEMBERED_FOR: Duration = Duration::from_mins(10);
-/// How many verifications are remembered, at about 100 bytes each.
-const REMEMBERED_PAIRS: usize = 50_000;
+/// For how long a verification is cached after it was last used: longer than an access token lives by default, so that a
+/// client that gets one after the other stays.
+pub(super) const CACHED_UNUSED: Duration = Duration::from_mins(90);
+/// For how long a verification is cached, however often it is used.
+pub(super) const CACHED_AT_MOST: Duration = Duration::from_hours(24);
+/// How many verifications are cached, at about 150 bytes each.
+const CACHED_PAIRS: usize = 50_000;
 
 /// Hashes secrets with bcrypt.
 ///
-/// A pair of secret and hash that was verified is remembered as a digest under a random key of this process. Since the
-/// stored hash is part of it, a secret that was removed is not remembered any more.
+/// A pair of secret and hash that was verified is cached as a digest under a random key of this process. Since the stored
+/// hash is part of it, a secret that was removed is not found any more.
 pub struct BcryptSecretHasher {
     threads: BcryptThreads,
-    remembered: Cache<[u8; 32], Timestamp>,
+    cached: Cache<[u8; 32], Arc<Verification>>,
     digest_key: [u8; 32],
     decoy: SecretHash,
     clock: Arc<dyn Clock>,
+}
+
+/// A verification with success.
+struct Verification {
+    at: Timestamp,
+    /// In Unix milliseconds.
+    used_at: AtomicI64,
 }
 
 impl BcryptSecretHasher {
@@ -34,7 +46,7 @@ impl BcryptSecretHasher {
     pub fn new(threads: BcryptThreads, clock: Arc<dyn Clock>, entropy: &dyn Entropy) -> Self {
         Self {
             decoy: decoy(threads.cost(), entropy),
-            remembered: Cache::new(REMEMBERED_PAIRS),
+            cached: Cache::new(CACHED_PAIRS),
             digest_key: entropy.bytes(),
             threads,
             clock,
@@ -50,28 +62,41 @@ impl BcryptSecretHasher {
 #[async_trait]
 impl SecretHasher for BcryptSecretHasher {
     async fn hash(&self, secret: &ClientSecret) -> Result<SecretHash, HasherError> {
-        let (place, secret, cost) = (self.threads.place()?, secret.clone(), self.threads.cost());
-        let hash = self.threads.run(place, move || bcrypt::non_truncating_hash(secret.expose(), cost)).await?;
+        let (secret, cost) = (secret.clone(), self.threads.cost());
+        let hash = move || bcrypt::non_truncating_hash(secret.expose(), cost);
+        let hash = self.threads.run(Work::Secret, hash).await?;
         Ok(SecretHash::from_stored(hash))
     }
 
     async fn verify(&self, secret: &ClientSecret, hash: &SecretHash) -> Result<bool, HasherError> {
-        let place = self.threads.place()?;
-        let digest = self.digest(secret, hash);
+        let work = if *hash == self.decoy { Work::Decoy } else { Work::Secret };
+        let (digest, cost) = (self.digest(secret, hash), self.threads.cost());
         let (secret, hash) = (secret.clone(), hash.clone());
-        let verified =
-            self.threads.run(place, move || bcrypt::non_truncating_verify(secret.expose(), hash.as_str())).await?;
+        let verified = self.threads.run(work, move || cost::verify(secret.expose(), &hash, cost)).await?;
         if verified {
-            self.remembered.insert(digest, self.clock.now());
+            let at = self.clock.now();
+            self.cached.insert(digest, Arc::new(Verification { at, used_at: at.unix_millis().into() }));
         }
         Ok(verified)
     }
 
     fn remembers(&self, secret: &ClientSecret, hash: &SecretHash) -> bool {
         let now = self.clock.now();
-        // A clock that jumped back must not make a memory last longer.
-        let fresh = |at: Timestamp| at <= now && now.since(at) < REMEMBERED_FOR;
-        self.remembered.get(&self.digest(secret, hash)).is_some_and(fresh)
+        let Some(cached) = self.cached.get(&self.digest(secret, hash)) else { return false };
+        let used_at = Timestamp::from_unix_millis(cached.used_at.load(Ordering::Relaxed));
+        // A clock that jumped back must not make anything last longer.
+        let is_fresh = cached.at <= used_at
+            && used_at <= now
+            && now.since(used_at) < CACHED_UNUSED
+            && now.since(cached.at) < CACHED_AT_MOST;
+        if is_fresh {
+            cached.used_at.store(now.unix_millis(), Ordering::Relaxed);
+        }
+        is_fresh
+    }
+
+    fn is_outdated(&self, hash: &SecretHash) -> bool {
+        cost::cost_of(hash) != Some(self.threads.cost())
     }
 
     fn decoy(&self) -> SecretHash {

@@ -4,8 +4,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use memgate_domain::testing::{FixedClock, SeededEntropy};
 
-use super::secrets::REMEMBERED_FOR;
-use super::threads::WAITING_PER_THREAD;
+use super::secrets::{CACHED_AT_MOST, CACHED_UNUSED};
+use super::threads::Work;
 use super::{BcryptPasswordHasher, BcryptSecretHasher, BcryptThreads};
 use crate::domain::applications::{ClientSecret, HasherError, SecretHash, SecretHasher};
 use crate::domain::people::{Password, PasswordHasher};
@@ -42,7 +42,7 @@ async fn the_right_secret_is_verified_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_verification_is_remembered_for_ten_minutes_and_for_its_own_hash_only() {
+async fn a_verification_is_cached_for_its_own_hash_only_and_while_it_is_used() {
     let clock = FixedClock::default();
     let hasher = hasher(&clock);
     let [right, wrong] = secrets();
@@ -50,13 +50,20 @@ async fn a_verification_is_remembered_for_ten_minutes_and_for_its_own_hash_only(
     assert!(!hasher.remembers(&right, &hash));
     hasher.verify(&right, &hash).await.unwrap();
     hasher.verify(&wrong, &hash).await.unwrap();
-    assert!(hasher.remembers(&right, &hash));
-    assert!(!hasher.remembers(&wrong, &hash), "a failure is not remembered");
+    assert!(!hasher.remembers(&wrong, &hash), "a failure is not cached");
     assert!(!hasher.remembers(&right, &other), "another hash of the same secret is another secret");
-    clock.advance(REMEMBERED_FOR.saturating_sub(Duration::from_millis(1)));
-    assert!(hasher.remembers(&right, &hash));
-    clock.advance(Duration::from_millis(1));
-    assert!(!hasher.remembers(&right, &hash));
+    clock.advance(CACHED_UNUSED);
+    assert!(!hasher.remembers(&right, &hash), "it was not used");
+    hasher.verify(&right, &hash).await.unwrap();
+    let step = CACHED_UNUSED.saturating_sub(Duration::from_millis(1));
+    let mut cached_for = Duration::ZERO;
+    while cached_for + step < CACHED_AT_MOST {
+        clock.advance(step);
+        cached_for += step;
+        assert!(hasher.remembers(&right, &hash), "{cached_for:?}");
+    }
+    clock.advance(step);
+    assert!(!hasher.remembers(&right, &hash), "not for longer than a day");
 }
 
 #[tokio::test]
@@ -85,63 +92,119 @@ async fn what_is_not_a_hash_is_an_error_and_not_a_wrong_secret() {
     assert!(matches!(hasher.verify(&secret, &hash).await, Err(HasherError::Failed(_))));
 }
 
-#[tokio::test]
-async fn callers_beyond_the_queue_are_turned_away_at_once() {
-    let threads = BcryptThreads::new(4, 1);
-    let hasher = Arc::new(on(&threads, &FixedClock::default()));
-    let [secret, _] = secrets();
-    let busy = threads.occupy().await;
-    let waiting: Vec<_> = (0..=WAITING_PER_THREAD)
-        .map(|_| {
-            let (hasher, secret) = (Arc::clone(&hasher), secret.clone());
-            tokio::spawn(async move { hasher.verify(&secret, &hasher.decoy()).await })
-        })
-        .collect();
-    while threads.free_places() > 0 {
+/// As many callers as fit into the queue, and one more.
+fn flood<F>(places: usize, call: impl Fn() -> F) -> Vec<tokio::task::JoinHandle<Result<bool, HasherError>>>
+where
+    F: Future<Output = Result<bool, HasherError>> + Send + 'static,
+{
+    (0..=places).map(|_| tokio::spawn(call())).collect()
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    while !condition() {
         tokio::task::yield_now().await;
-    }
-    assert!(matches!(hasher.verify(&secret, &hasher.decoy()).await, Err(HasherError::Overloaded)));
-    drop(busy);
-    for caller in waiting {
-        assert!(!caller.await.unwrap().unwrap());
     }
 }
 
 #[tokio::test]
-async fn a_flood_of_passwords_leaves_half_of_the_queue_to_secrets() {
+async fn a_flood_of_one_kind_is_turned_away_and_leaves_every_other_kind_its_places() {
     let threads = BcryptThreads::new(4, 1);
+    let secrets_hasher = Arc::new(on(&threads, &FixedClock::default()));
     let passwords = Arc::new(passwords_on(&threads));
-    let places = threads.free_places();
-    let busy = threads.occupy().await;
-    let flood: Vec<_> = (0..places)
-        .map(|_| {
-            let passwords = Arc::clone(&passwords);
-            tokio::spawn(async move { passwords.verify(&password(), &passwords.decoy()).await })
-        })
-        .collect();
-    while flood.iter().filter(|caller| !caller.is_finished()).count() > places / 2 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(threads.free_places(), places - places / 2);
-    let secrets_hasher = on(&threads, &FixedClock::default());
     let [secret, _] = secrets();
-    let decoy = secrets_hasher.decoy();
-    let mut verified = secrets_hasher.verify(&secret, &decoy);
-    assert!((&mut verified).now_or_never().is_none(), "it waits, and is not turned away");
+    let hash = secrets_hasher.hash(&secret).await.unwrap();
+    let busy = threads.occupy().await;
+    let verify = |hash: SecretHash| {
+        let (hasher, secret) = (Arc::clone(&secrets_hasher), secret.clone());
+        move || {
+            let (hasher, secret, hash) = (Arc::clone(&hasher), secret.clone(), hash.clone());
+            async move { hasher.verify(&secret, &hash).await }
+        }
+    };
+    let mut callers = Vec::new();
+    callers.extend(flood(Work::Decoy.places(), verify(secrets_hasher.decoy())));
+    callers.extend(flood(Work::Password.places(), || {
+        let passwords = Arc::clone(&passwords);
+        async move { passwords.verify(&password(), &passwords.decoy()).await }
+    }));
+    callers.extend(flood(Work::Secret.places(), verify(hash)));
+    until(|| callers.iter().filter(|caller| caller.is_finished()).count() == 3).await;
+    for kind in [Work::Secret, Work::Password, Work::Decoy] {
+        assert_eq!(threads.waiting(kind), kind.places(), "{kind:?}");
+    }
     drop(busy);
-    assert!(!verified.await.unwrap());
-    let mut turned_away = 0;
-    for caller in flood {
+    let (mut right, mut wrong, mut turned_away) = (0, 0, 0);
+    for caller in callers {
         match caller.await.unwrap() {
-            Ok(right) => assert!(!right),
-            Err(error) => {
-                assert!(matches!(error, HasherError::Overloaded), "{error}");
-                turned_away += 1;
-            }
+            Ok(true) => right += 1,
+            Ok(false) => wrong += 1,
+            Err(HasherError::Overloaded) => turned_away += 1,
+            Err(error) => panic!("{error}"),
         }
     }
-    assert_eq!(turned_away, places - places / 2);
-    assert_eq!(threads.free_places(), places, "every place is free again");
+    assert_eq!((right, wrong, turned_away), (16, 10, 3));
+    let free = threads.occupy().now_or_never();
+    assert!(free.is_some(), "the thread is free again");
+}
+
+#[tokio::test]
+async fn whoever_comes_after_a_flood_of_decoys_does_not_wait_for_all_of_it() {
+    let threads = BcryptThreads::new(4, 8);
+    let mut busy = Vec::new();
+    for _ in 0..8 {
+        busy.push(threads.occupy().await);
+    }
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let mut callers = Vec::new();
+    for kind in [vec![Work::Decoy; 16], vec![Work::Password; 4], vec![Work::Secret; 4]].concat() {
+        let (threads, order) = (threads.clone(), Arc::clone(&order));
+        let before = threads.waiting(kind);
+        let waiting = threads.clone();
+        callers.push(tokio::spawn(async move {
+            let note = move || {
+                order.lock().unwrap().push(kind);
+                Ok(())
+            };
+            threads.run(kind, note).await
+        }));
+        until(|| waiting.waiting(kind) > before).await;
+    }
+    // One thread for all that wait, so that they come one after the other.
+    drop(busy.pop());
+    for caller in callers {
+        caller.await.unwrap().unwrap();
+    }
+    let order = order.lock().unwrap();
+    let decoys_before = |kind| {
+        let last = order.iter().rposition(|other| *other == kind).unwrap();
+        order[..last].iter().filter(|other| **other == Work::Decoy).count()
+    };
+    assert!(decoys_before(Work::Secret) <= 2 && decoys_before(Work::Password) <= 2, "{order:?}");
+}
+
+#[tokio::test]
+async fn callers_that_go_away_keep_no_place_and_no_thread() {
+    let threads = BcryptThreads::new(4, 1);
+    let busy = threads.occupy().await;
+    for _ in 0..1000 {
+        assert!(threads.run(Work::Decoy, || Ok(())).now_or_never().is_none(), "it waits, and is not turned away");
+    }
+    drop(busy);
+    assert!(threads.run(Work::Decoy, || Ok(())).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_hash_of_another_cost_is_outdated_and_verified_all_the_same() {
+    let [old, new] = [BcryptThreads::new(4, 1), BcryptThreads::new(5, 1)];
+    let [right, wrong] = secrets();
+    let (clock, hash) = (FixedClock::default(), on(&old, &FixedClock::default()).hash(&right).await.unwrap());
+    let hasher = on(&new, &clock);
+    assert!(hasher.is_outdated(&hash) && !hasher.is_outdated(&hasher.decoy()));
+    assert!(!on(&old, &clock).is_outdated(&hash));
+    assert!(hasher.verify(&right, &hash).await.unwrap() && !hasher.verify(&wrong, &hash).await.unwrap());
+    let hash = passwords_on(&old).hash(&password()).await.unwrap();
+    assert!(passwords_on(&new).is_outdated(&hash) && !passwords_on(&old).is_outdated(&hash));
+    assert!(passwords_on(&new).verify(&password(), &hash).await.unwrap());
 }
 
 #[tokio::test]

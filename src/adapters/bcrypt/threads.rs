@@ -1,86 +1,155 @@
 //! The threads on which bcrypt runs, and the queue for them.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 
 use crate::domain::applications::HasherError;
 
-/// How many callers may wait for a thread, for each thread there is. At cost 12 the last of them waits for about 4 seconds.
-pub(super) const WAITING_PER_THREAD: usize = 16;
+/// What a hash is computed for. Each kind of work has a share of the threads and places in the queue that no other can take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// A secret whose first characters are those of a secret of its application, or a new secret.
+    Secret,
+    /// A password, of an account that exists or of one that does not: if they were served differently, it would show
+    /// which accounts exist.
+    Password,
+    /// A secret that cannot be right, since no secret of its application begins like it, or there is no such application.
+    Decoy,
+}
+
+impl Work {
+    const ALL: [Self; 3] = [Self::Secret, Self::Password, Self::Decoy];
+
+    /// How many callers may wait for a thread, for each thread there is. At cost 12, on the threads that are theirs, the
+    /// last of them waits for about 10, 5 and 2.5 seconds when all the others are waited for too.
+    pub(super) fn places(self) -> usize {
+        match self {
+            Self::Secret => 16,
+            Self::Password => 8,
+            Self::Decoy => 2,
+        }
+    }
+}
+
+/// Whose turn it is, again and again. A turn that nobody waits for is the next one's.
+const TURNS: [Work; 5] = [Work::Secret, Work::Password, Work::Secret, Work::Password, Work::Decoy];
 
 /// Threads that hash, of which there are fewer than processors, because at cost 12 one hash takes a quarter of a second of
 /// one. Clones are the same threads with the same queue.
-///
-/// Only so many callers wait, and no more than half of them for a password: a flood of wrong passwords does not keep
-/// applications from their tokens.
 #[derive(Clone)]
 pub struct BcryptThreads {
     cost: u32,
-    threads: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
-    waiting_for_passwords: Arc<Semaphore>,
+    threads: usize,
+    queue: Arc<Mutex<Queue>>,
 }
 
-/// A place in the queue.
-pub(super) struct Place(#[expect(dead_code, reason = "held to be dropped")] Vec<OwnedSemaphorePermit>);
+struct Queue {
+    free: usize,
+    turn: usize,
+    waiting: [VecDeque<oneshot::Sender<Thread>>; Work::ALL.len()],
+}
 
 impl BcryptThreads {
     /// At most `threads` threads, which hash at this cost (4 to 31: 2 to the power of it rounds).
     #[must_use]
     pub fn new(cost: u32, threads: usize) -> Self {
         let threads = threads.max(1);
-        let places = threads * (1 + WAITING_PER_THREAD);
-        Self {
-            cost,
-            threads: Arc::new(Semaphore::new(threads)),
-            waiting: Arc::new(Semaphore::new(places)),
-            waiting_for_passwords: Arc::new(Semaphore::new(places / 2)),
-        }
+        let queue = Queue { free: threads, turn: 0, waiting: Default::default() };
+        Self { cost, threads, queue: Arc::new(Mutex::new(queue)) }
     }
 
     pub(super) fn cost(&self) -> u32 {
         self.cost
     }
 
-    /// A place for a secret of an application.
-    pub(super) fn place(&self) -> Result<Place, HasherError> {
-        Ok(Place(vec![permit(&self.waiting)?]))
-    }
-
-    /// A place for a password.
-    pub(super) fn place_for_password(&self) -> Result<Place, HasherError> {
-        Ok(Place(vec![permit(&self.waiting_for_passwords)?, permit(&self.waiting)?]))
-    }
-
-    /// Runs `work` as soon as a thread is free.
+    /// Runs `work` as soon as a thread is free, and it is the turn of its kind.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        place: Place,
+        kind: Work,
         work: impl FnOnce() -> Result<T, bcrypt::BcryptError> + Send + 'static,
     ) -> Result<T, HasherError> {
-        let thread = Arc::clone(&self.threads).acquire_owned().await.map_err(|e| HasherError::Failed(e.into()))?;
-        // Place and thread go with the work: it cannot be interrupted, even if its caller goes away.
+        let thread = self.thread(kind).await?;
+        // The thread goes with the work: it cannot be interrupted, even if its caller goes away.
         let result = tokio::task::spawn_blocking(move || {
-            let _permits = (place, thread);
+            let _thread = thread;
             work()
         });
         result.await.map_err(|e| HasherError::Failed(e.into()))?.map_err(|e| HasherError::Failed(e.into()))
     }
+
+    async fn thread(&self, kind: Work) -> Result<Thread, HasherError> {
+        let turn = {
+            let mut queue = self.lock();
+            if queue.free > 0 {
+                queue.free -= 1;
+                return Ok(Thread { of: Some(self.clone()) });
+            }
+            let waiting = &mut queue.waiting[kind as usize];
+            waiting.retain(|caller| !caller.is_closed());
+            if waiting.len() >= self.threads * kind.places() {
+                return Err(HasherError::Overloaded);
+            }
+            let (caller, turn) = oneshot::channel();
+            waiting.push_back(caller);
+            turn
+        };
+        turn.await.map_err(|error| HasherError::Failed(error.into()))
+    }
+
+    /// Hands a thread that has become free to whoever is next.
+    fn release(&self) {
+        loop {
+            let Some(caller) = self.lock().next_caller() else { return };
+            let Err(mut unwanted) = caller.send(Thread { of: Some(self.clone()) }) else { return };
+            // Its caller has gone away; it must not be released twice.
+            unwanted.of = None;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn permit(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, HasherError> {
-    Arc::clone(of).try_acquire_owned().map_err(|_| HasherError::Overloaded)
+impl Queue {
+    /// Who is next; if nobody waits, a thread is free.
+    fn next_caller(&mut self) -> Option<oneshot::Sender<Thread>> {
+        for _ in TURNS {
+            let kind = TURNS[self.turn];
+            self.turn = (self.turn + 1) % TURNS.len();
+            if let Some(caller) = self.waiting[kind as usize].pop_front() {
+                return Some(caller);
+            }
+        }
+        self.free += 1;
+        None
+    }
+}
+
+/// One of the threads, for as long as this is held.
+pub(super) struct Thread {
+    of: Option<BcryptThreads>,
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        if let Some(threads) = self.of.take() {
+            threads.release();
+        }
+    }
 }
 
 #[cfg(test)]
 impl BcryptThreads {
     /// Takes one thread for as long as this is held.
-    pub(super) async fn occupy(&self) -> OwnedSemaphorePermit {
-        Arc::clone(&self.threads).acquire_owned().await.unwrap()
+    pub(super) async fn occupy(&self) -> Thread {
+        self.thread(Work::Secret).await.unwrap()
     }
 
-    pub(super) fn free_places(&self) -> usize {
-        self.waiting.available_permits()
+    /// How many wait for this kind of work.
+    pub(super) fn waiting(&self, kind: Work) -> usize {
+        self.lock().waiting[kind as usize].len()
     }
 }

@@ -20,10 +20,11 @@ use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 use super::dto::failure::{OAuthFailure, Problem};
 use super::payload::json_response;
 use super::{BODY_PATIENCE, MAX_BODY_BYTES};
+use crate::domain::applications::HasherError;
 use crate::domain::ids::RequestId;
 use crate::domain::limits::RateLimited;
 use crate::domain::memories::{MemoryBankError, MemoryError};
-use crate::domain::oauth::{AccessError, MissingPermission, OAuthError};
+use crate::domain::oauth::{AccessError, MissingPermission, OAuthError, Unavailable};
 use crate::domain::system::StorageError;
 use crate::domain::validation::InvalidValue;
 
@@ -381,16 +382,33 @@ fn oauth_response(verdict: Verdict, description: String, base: &str) -> Response
 }
 
 /// Logs an error that is answered with `status`.
-pub(super) fn log(status: StatusCode, kind: &'static str, error: &dyn Error, request_id: RequestId) {
+pub(super) fn log(status: StatusCode, kind: &'static str, error: &(dyn Error + 'static), request_id: RequestId) {
     let (code, status) = (status, status.as_u16());
     if code.is_client_error() {
         // The text is left out: it may name what a caller made up.
         tracing::debug!(request.id = %request_id, status, kind, "refused a request");
+    } else if is_overload(error) {
+        // Anybody can cause it as often as they like; the metrics count it.
+        tracing::debug!(request.id = %request_id, status, kind, error = %Chain(error), "too many secrets wait to be verified");
     } else if matches!(code, StatusCode::SERVICE_UNAVAILABLE | StatusCode::NOT_IMPLEMENTED) {
         tracing::warn!(request.id = %request_id, status, kind, error = %Chain(error), "could not answer a request now");
     } else {
         tracing::error!(request.id = %request_id, status, kind, error = %Chain(error), "failed to answer a request");
     }
+}
+
+/// Whether an error has come of too many secrets that wait to be verified.
+fn is_overload(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if matches!(error.downcast_ref(), Some(HasherError::Overloaded))
+            || matches!(error.downcast_ref(), Some(Unavailable::Hasher(HasherError::Overloaded)))
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// An error with all its sources.

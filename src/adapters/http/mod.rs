@@ -8,6 +8,7 @@
 mod address;
 mod admin;
 mod assistant;
+mod attempt_metrics;
 mod bearer;
 mod capabilities;
 mod client;
@@ -39,6 +40,7 @@ use poem::{EndpointExt, Route};
 
 pub use address::TrustedProxies;
 pub use admin::{AdminServices, BreakerMode, BreakerOperation, BreakerSwitch, BreakerView, admin_routes};
+pub use attempt_metrics::render_attempts;
 pub use cors::CorsOrigins;
 pub use health::DatabaseCheck;
 pub use metrics::HttpMetrics;

@@ -48,7 +48,8 @@ impl Failure {
 impl From<Failure> for IdentityError {
     fn from(failure: Failure) -> Self {
         match failure.problem {
-            Problem::NotConnected
+            Problem::Busy
+            | Problem::NotConnected
             | Problem::Broken
             | Problem::Slow
             | Problem::TooLarge
@@ -67,6 +68,8 @@ impl From<Failure> for IdentityError {
 /// What can go wrong with the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Problem {
+    #[error("too many people come back from it at the same time, so it was not asked")]
+    Busy,
     #[error("it could not be connected to")]
     NotConnected,
     #[error("it broke off before the whole answer was there")]

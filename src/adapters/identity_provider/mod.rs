@@ -5,7 +5,7 @@ mod directory;
 mod failure;
 mod http;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -20,15 +20,23 @@ use openidconnect::{
     TokenResponse as _,
 };
 use secrecy::ExposeSecret as _;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tracing::warn;
 use url::Url;
 
 pub use self::config::{Issuer, OpenIdConfig};
 use self::directory::Directory;
 use self::failure::{Failure, Problem, Question};
 use self::http::HttpClient;
+use crate::domain::limits::Allowance;
 use crate::domain::people::{ExternalIdentity, IdentityError, IdentityProvider, ProvenIdentity, SignInAttempt};
 use crate::domain::system::Clock;
+
+/// How many people may come back from the provider at the same time. Each costs it one to three requests.
+const MAX_CONCURRENT: usize = 16;
+/// How many failed sign-ins are logged at once, and after how long one more may be: anybody can make them fail.
+const LOGGED_FAILURES: Allowance = Allowance { burst: 10, interval: Duration::from_secs(30) };
 
 type Client =
     CoreClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointMaybeSet, EndpointMaybeSet>;
@@ -40,6 +48,8 @@ pub struct OpenIdProvider {
     redirect_uri: RedirectUrl,
     http: Arc<HttpClient>,
     directory: Directory,
+    concurrency: Semaphore,
+    logged: Mutex<i64>,
     clock: Arc<dyn Clock>,
 }
 
@@ -66,7 +76,8 @@ impl OpenIdProvider {
         let http = Arc::new(HttpClient::new(issuer.clone()).map_err(OpenIdError::Client)?);
         // Half of the time is left for what the metadata are asked for.
         let directory = Directory::new(issuer, config.timeout / 2, Arc::clone(&http), Arc::clone(&clock));
-        Ok(Self { config, redirect_uri, http, directory, clock })
+        let (concurrency, logged) = (Semaphore::new(MAX_CONCURRENT), Mutex::new(0));
+        Ok(Self { config, redirect_uri, http, directory, concurrency, logged, clock })
     }
 
     fn client(&self, metadata: &CoreProviderMetadata) -> Client {
@@ -99,6 +110,13 @@ impl OpenIdProvider {
                 let millis = u64::try_from(self.clock.now().unix_millis()).unwrap_or(0);
                 (SystemTime::UNIX_EPOCH + Duration::from_millis(millis)).into()
             })
+    }
+
+    fn log(&self, failure: Failure) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if LOGGED_FAILURES.take(&mut logged, self.clock.now()).is_ok() {
+            warn!(error = %failure, "failed to sign somebody in with the identity provider");
+        }
     }
 
     async fn redeem(&self, attempt: &SignInAttempt, code: &str) -> Result<ProvenIdentity, Failure> {
@@ -168,8 +186,16 @@ impl IdentityProvider for OpenIdProvider {
     }
 
     async fn identify(&self, attempt: &SignInAttempt, code: &str) -> Result<ProvenIdentity, IdentityError> {
-        let identified = timeout(self.config.timeout, self.redeem(attempt, code)).await;
-        Ok(identified.unwrap_or_else(|_| Err(Failure::new(Question::Token, Problem::Slow)))?)
+        let failed = |problem| Err(Failure::new(Question::Token, problem));
+        let identified = match self.concurrency.try_acquire() {
+            Ok(_permit) => timeout(self.config.timeout, self.redeem(attempt, code)).await,
+            Err(_) => Ok(failed(Problem::Busy)),
+        };
+        let identified = identified.unwrap_or_else(|_| failed(Problem::Slow));
+        if let Err(failure) = &identified {
+            self.log(*failure);
+        }
+        Ok(identified?)
     }
 }
 

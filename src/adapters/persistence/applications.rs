@@ -161,6 +161,27 @@ impl ApplicationRepository for SeaOrmApplicationRepository {
             );
         }
     }
+
+    async fn renew_secret_hash(&self, id: ApplicationId, stored: &StoredSecret, renewed: &SecretHash) {
+        let updated = application_secret::Entity::update_many()
+            .set(application_secret::ActiveModel {
+                hash: ActiveValue::Set(renewed.as_str().to_owned()),
+                ..Default::default()
+            })
+            .filter(application_secret::Column::Id.eq(stored.id.as_uuid()))
+            .filter(application_secret::Column::ApplicationId.eq(id.as_uuid()))
+            .filter(application_secret::Column::Hash.eq(stored.hash.as_str()))
+            .exec(self.database.writer())
+            .await;
+        if let Err(error) = updated {
+            tracing::warn!(
+                application.id = %id,
+                secret.id = %stored.id,
+                error = &error as &dyn std::error::Error,
+                "failed to renew the hash of a secret"
+            );
+        }
+    }
 }
 
 impl SeaOrmApplicationRepository {

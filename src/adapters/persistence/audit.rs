@@ -119,6 +119,8 @@ fn log(event: &AuditEvent) {
         AuditKind::PersonSignedIn => at_level!(info, "a person signed in"),
         AuditKind::AuthorizationGranted => at_level!(info, "a person authorized an application"),
         AuditKind::AuthorizationEnded => at_level!(info, "an authorization was ended"),
+        AuditKind::ClientThrottled => at_level!(info, "a client has to wait after too many failed authentications"),
+        AuditKind::SignInThrottled => at_level!(info, "somebody has to wait after too many failed attempts to sign in"),
         AuditKind::MemoriesSearched => at_level!(info, "memories were searched"),
         AuditKind::MemoryRead => at_level!(info, "memories were read"),
         AuditKind::MemoryCreated => at_level!(info, "a memory was created"),

@@ -8,7 +8,7 @@ use quick_cache::sync::Cache;
 
 use super::freshness::{Era, Fresh};
 use crate::domain::applications::{
-    Application, ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError,
+    Application, ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError, SecretHash,
     StoredSecret,
 };
 use crate::domain::ids::{ApplicationId, ClientId, SecretId};
@@ -89,5 +89,10 @@ impl ApplicationRepository for CachedApplicationRepository {
 
     async fn record_secret_use(&self, id: ApplicationId, secret: SecretId, at: Timestamp) {
         self.inner.record_secret_use(id, secret, at).await;
+    }
+
+    async fn renew_secret_hash(&self, id: ApplicationId, stored: &StoredSecret, renewed: &SecretHash) {
+        let _forget = self.era.forget_afterwards();
+        self.inner.renew_secret_hash(id, stored, renewed).await;
     }
 }

@@ -127,6 +127,25 @@ impl PersonRepository for SeaOrmPersonRepository {
         Ok(updated.rows_affected > 0)
     }
 
+    async fn renew_password_hash(
+        &self,
+        id: UserId,
+        current: &SecretHash,
+        renewed: &SecretHash,
+    ) -> Result<bool, StorageError> {
+        let updated = person::Entity::update_many()
+            .set(person::ActiveModel {
+                password_hash: ActiveValue::Set(Some(renewed.as_str().to_owned())),
+                ..Default::default()
+            })
+            .filter(Column::Id.eq(id.as_uuid()))
+            .filter(Column::PasswordHash.eq(current.as_str()))
+            .exec(self.database.writer())
+            .await
+            .map_err(storage_error(PEOPLE))?;
+        Ok(updated.rows_affected > 0)
+    }
+
     async fn delete(&self, id: UserId) -> Result<bool, StorageError> {
         // The sessions go along by their foreign key.
         let deleted = person::Entity::delete_by_id(id.as_uuid()).exec(self.database.writer()).await;

@@ -78,6 +78,11 @@ pub trait ApplicationRepository: Send + Sync {
     /// passed over. A note that cannot be written, on a full disk for one, is the adapter's to report: the secret is
     /// right all the same.
     async fn record_secret_use(&self, id: ApplicationId, secret: SecretId, at: Timestamp);
+
+    /// Replaces the hash of a secret by another hash of the same secret, if it is still the one of `stored`. Nothing else
+    /// of the application changes. That there is no such secret any more, or that the hash cannot be written, is no error:
+    /// the adapter reports the latter.
+    async fn renew_secret_hash(&self, id: ApplicationId, stored: &StoredSecret, renewed: &SecretHash);
 }
 
 /// Why an application was not stored.
@@ -115,15 +120,20 @@ pub trait SecretHasher: Send + Sync {
     /// [`HasherError`].
     async fn hash(&self, secret: &ClientSecret) -> Result<SecretHash, HasherError>;
 
-    /// Whether `secret` is the one that `hash` was made of. It takes as long for a wrong secret as for a right one.
+    /// Whether `secret` is the one that `hash` was made of. A wrong secret takes as long whatever `hash` is, the decoy or
+    /// one that was made at another cost. Verifications of the decoy do not keep others from being carried out.
     ///
     /// # Errors
     /// [`HasherError`].
     async fn verify(&self, secret: &ClientSecret, hash: &SecretHash) -> Result<bool, HasherError>;
 
-    /// Whether this very pair was verified with success a short while ago, so that it need not be hashed again.
+    /// Whether this very pair was verified with success before and is still cached, so that it need not be hashed again.
+    /// A pair that is asked for stays cached longer.
     /// Never true for a pair that [`verify`](Self::verify) would refuse.
     fn remembers(&self, secret: &ClientSecret, hash: &SecretHash) -> bool;
+
+    /// Whether `hash` was made at another cost than new ones are, and is to be replaced when its secret is at hand.
+    fn is_outdated(&self, hash: &SecretHash) -> bool;
 
     /// A hash that no secret has, and that takes as long to verify as a real one.
     fn decoy(&self) -> SecretHash;
@@ -138,4 +148,14 @@ pub enum HasherError {
     /// The hasher failed, for example because a stored hash is not one.
     #[error("the secret could not be hashed")]
     Failed(#[source] BoxError),
+}
+
+impl From<Arc<HasherError>> for HasherError {
+    /// The outcome of work that several callers share.
+    fn from(shared: Arc<Self>) -> Self {
+        match &*shared {
+            Self::Overloaded => Self::Overloaded,
+            Self::Failed(_) => Self::Failed(shared.into()),
+        }
+    }
 }

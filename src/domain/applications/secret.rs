@@ -129,8 +129,7 @@ pub struct StoredSecret {
     pub created_at: Timestamp,
     /// From when on it is refused; `None` for never.
     pub expires_at: Option<Timestamp>,
-    /// When it was last verified by hashing. A remembered verification does not count, so this lags behind real use by
-    /// as long as a verification is remembered.
+    /// When it was last used. It lags behind by up to ten minutes, since not every use is written down.
     pub last_used_at: Option<Timestamp>,
 }
 

@@ -53,6 +53,10 @@ pub enum AuditKind {
     AuthorizationEnded,
     /// An authorization code was presented a second time: somebody else may have it. Its grant was revoked.
     AuthorizationCodeReused,
+    /// Somebody failed so often to authenticate as a client that they have to wait.
+    ClientThrottled,
+    /// Somebody failed so often to sign in that they have to wait.
+    SignInThrottled,
     /// Memories were searched.
     MemoriesSearched,
     /// Memories were listed, or one was read.
@@ -67,7 +71,7 @@ pub enum AuditKind {
 
 impl AuditKind {
     /// Every kind there is.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::ApplicationCreated,
         Self::ApplicationUpdated,
         Self::ApplicationEnabled,
@@ -90,6 +94,8 @@ impl AuditKind {
         Self::AuthorizationGranted,
         Self::AuthorizationEnded,
         Self::AuthorizationCodeReused,
+        Self::ClientThrottled,
+        Self::SignInThrottled,
         Self::MemoriesSearched,
         Self::MemoryRead,
         Self::MemoryCreated,
@@ -123,6 +129,8 @@ impl AuditKind {
             Self::AuthorizationGranted => "authorization_granted",
             Self::AuthorizationEnded => "authorization_ended",
             Self::AuthorizationCodeReused => "authorization_code_reused",
+            Self::ClientThrottled => "client_throttled",
+            Self::SignInThrottled => "sign_in_throttled",
             Self::MemoriesSearched => "memories_searched",
             Self::MemoryRead => "memory_read",
             Self::MemoryCreated => "memory_created",

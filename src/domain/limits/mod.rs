@@ -1,10 +1,14 @@
 //! Limits: how often an application may call, and how often somebody may guess a secret.
 
+mod allowance;
+mod coalescing;
 mod failures;
 
 use std::time::Duration;
 
-pub use failures::{FailurePolicy, FailureThrottle};
+pub use allowance::Allowance;
+pub use coalescing::Coalescing;
+pub use failures::{Attempt, AttemptCounts, FailurePolicy, FailureThrottle, Throttled};
 
 use crate::applications::RequestsPerMinute;
 use crate::ids::ApplicationId;

@@ -2,13 +2,23 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use sha2::{Digest, Sha256};
 
 use super::error::OAuthError;
 use super::request::PresentedCredentials;
-use crate::applications::{Application, ApplicationRepository, ClientKind, ClientSecret, SecretHasher, StoredSecret};
+use crate::applications::{
+    Application, ApplicationRepository, ClientKind, ClientSecret, HasherError, SecretHash, SecretHasher, StoredSecret,
+};
+use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::ClientId;
-use crate::limits::FailureThrottle;
-use crate::system::Clock;
+use crate::limits::{Attempt, Coalescing, FailureThrottle};
+use crate::system::{Clock, Timestamp};
+
+/// How far the noted last use of a secret may lag behind while its verification is cached.
+const LAST_USE_PRECISION: Duration = Duration::from_mins(10);
 
 /// Tells which application a request comes from.
 #[derive(Clone)]
@@ -16,7 +26,17 @@ pub struct ClientAuthenticator {
     applications: Arc<dyn ApplicationRepository>,
     hasher: Arc<dyn SecretHasher>,
     throttle: Arc<FailureThrottle>,
+    running: Arc<Coalescing<Result<bool, Arc<HasherError>>>>,
+    audit: Arc<dyn AuditLog>,
     clock: Arc<dyn Clock>,
+}
+
+/// The secret that a request presents, and what it has to be the secret of.
+struct Candidate<'a> {
+    client_id: &'a ClientId,
+    secret: &'a ClientSecret,
+    /// The application, and the only one of its secrets that this can be; so one hash is enough, however many it has.
+    stored: Option<(&'a Arc<Application>, &'a StoredSecret)>,
 }
 
 impl ClientAuthenticator {
@@ -25,15 +45,17 @@ impl ClientAuthenticator {
         applications: Arc<dyn ApplicationRepository>,
         hasher: Arc<dyn SecretHasher>,
         throttle: Arc<FailureThrottle>,
+        audit: Arc<dyn AuditLog>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { applications, hasher, throttle, clock }
+        Self { applications, hasher, throttle, running: Arc::default(), audit, clock }
     }
 
     /// The application whose credentials these are. A public application is known by its id alone.
     ///
-    /// An unknown client, a wrong secret, an expired one and a disabled application are all the same error. As long as
-    /// the secret is well-formed they take the same time too: one hash is computed, whatever is known of the client.
+    /// An unknown client, a wrong secret, an expired one and a disabled application are all the same error, and take the
+    /// same time: one hash is computed, whatever is known of the client. An id or a secret that no application can have
+    /// costs no hash and is not counted. Equal requests at the same time are one attempt and one hash.
     ///
     /// # Errors
     /// [`OAuthError::InvalidClient`], [`OAuthError::TooManyFailures`], [`OAuthError::TemporarilyUnavailable`],
@@ -43,49 +65,99 @@ impl ClientAuthenticator {
         presented: &PresentedCredentials,
         address: IpAddr,
     ) -> Result<Arc<Application>, OAuthError> {
-        let application = match presented.client_id.parse::<ClientId>() {
-            Ok(client_id) => self.applications.find_by_client_id(&client_id).await?,
-            Err(_) => None,
+        let client_id: ClientId = presented.client_id.parse().map_err(|_| OAuthError::InvalidClient)?;
+        let secret = match &presented.secret {
+            Some(secret) => Some(ClientSecret::parse(secret).ok_or(OAuthError::InvalidClient)?),
+            None => None,
         };
-        let Some(secret) = &presented.secret else {
+        let application = self.applications.find_by_client_id(&client_id).await?;
+        let Some(secret) = secret else {
             return application
                 .filter(|application| application.kind == ClientKind::Public && application.enabled)
                 .ok_or(OAuthError::InvalidClient);
         };
-        let secret = ClientSecret::parse(secret);
-        let stored = application.as_deref().zip(secret.as_ref()).and_then(|(a, s)| self.candidate(a, s));
-        if let (Some(application), Some(secret), Some(stored)) = (&application, &secret, stored)
-            && self.hasher.remembers(secret, &stored.hash)
+        let now = self.clock.now();
+        let stored = application.as_ref().and_then(|a| Some((a, candidate(a, &secret, now)?)));
+        if let Some((application, stored)) = stored
+            && self.hasher.remembers(&secret, &stored.hash)
+        {
+            let noted = stored.last_used_at;
+            if noted.is_none_or(|noted| now.since(noted) >= LAST_USE_PRECISION) {
+                self.applications.record_secret_use(application.id, stored.id, now).await;
+            }
+            return enabled(application);
+        }
+        let candidate = Candidate { client_id: &client_id, secret: &secret, stored };
+        if self.verify(&candidate, address).await?
+            && let Some((application, _)) = stored
         {
             return enabled(application);
         }
-        self.throttle
-            .check(&presented.client_id, address, self.clock.now())
-            .map_err(|retry_after| OAuthError::TooManyFailures { retry_after })?;
-        if self.verify(secret.as_ref(), stored).await?
-            && let Some((application, stored)) = application.as_ref().zip(stored)
-        {
-            self.throttle.record_success(&presented.client_id, address);
-            self.applications.record_secret_use(application.id, stored.id, self.clock.now()).await;
-            return enabled(application);
-        }
-        self.throttle.record_failure(&presented.client_id, address, self.clock.now());
         Err(OAuthError::InvalidClient)
     }
 
-    /// The only secret that this can be, so that one hash is enough however many the application has.
-    fn candidate<'a>(&self, application: &'a Application, secret: &ClientSecret) -> Option<&'a StoredSecret> {
-        let hint = secret.hint();
-        let now = self.clock.now();
-        application.secrets.iter().find(|stored| stored.hint == hint && stored.is_valid_at(now))
+    async fn verify(&self, candidate: &Candidate<'_>, address: IpAddr) -> Result<bool, OAuthError> {
+        let hash = candidate.stored.map_or_else(|| self.hasher.decoy(), |(_, stored)| stored.hash.clone());
+        let mut attempt = None;
+        let verification = self.running.join_or_begin(candidate.digest(&hash), || {
+            let begun = self.throttle.begin(candidate.client_id.as_str(), address, self.clock.now());
+            attempt = Some(begun.map_err(|wait| OAuthError::TooManyFailures { retry_after: wait.retry_after })?);
+            let (hasher, secret) = (Arc::clone(&self.hasher), candidate.secret.clone());
+            Ok::<_, OAuthError>(async move { hasher.verify(&secret, &hash).await.map_err(Arc::new) }.boxed())
+        })?;
+        let verified = verification.await.map(|verified| verified && candidate.stored.is_some());
+        // Whoever has only joined has counted nothing, and leaves what follows to the one that began.
+        if let Some(attempt) = attempt {
+            self.conclude(attempt, candidate, verified.as_ref().ok().copied()).await;
+        }
+        verified.map_err(|error| HasherError::from(error).into())
     }
 
-    async fn verify(&self, secret: Option<&ClientSecret>, stored: Option<&StoredSecret>) -> Result<bool, OAuthError> {
-        let Some(secret) = secret else { return Ok(false) };
-        let decoy = self.hasher.decoy();
-        let hash = stored.map_or(&decoy, |stored| &stored.hash);
-        Ok(self.hasher.verify(secret, hash).await? && stored.is_some())
+    /// Counts what came of an attempt; `None` if it could not be judged.
+    async fn conclude(&self, attempt: Attempt<'_>, candidate: &Candidate<'_>, verified: Option<bool>) {
+        match (verified, candidate.stored) {
+            (None, _) => attempt.unavailable(),
+            (Some(true), Some((application, stored))) => {
+                attempt.succeeded();
+                self.applications.record_secret_use(application.id, stored.id, self.clock.now()).await;
+                self.renew(application, stored, candidate.secret).await;
+            }
+            (Some(_), stored) => {
+                if attempt.failed() {
+                    let event = AuditEvent::new(AuditKind::ClientThrottled, self.clock.now());
+                    let event = match stored {
+                        Some((application, _)) => event.application(application.id),
+                        None => event,
+                    };
+                    self.audit.record(&event).await;
+                }
+            }
+        }
     }
+
+    /// Hashes a secret anew, since it is at hand, if its hash does not have the cost that is configured now.
+    async fn renew(&self, application: &Application, stored: &StoredSecret, secret: &ClientSecret) {
+        if !self.hasher.is_outdated(&stored.hash) {
+            return;
+        }
+        // If there is no time for it now, there will be at a later success.
+        if let Ok(renewed) = self.hasher.hash(secret).await {
+            self.applications.renew_secret_hash(application.id, stored, &renewed).await;
+        }
+    }
+}
+
+impl Candidate<'_> {
+    /// What makes two attempts equal.
+    fn digest(&self, hash: &SecretHash) -> [u8; 32] {
+        let digest = Sha256::new().chain_update(self.client_id.as_str()).chain_update("\0").chain_update(hash.as_str());
+        digest.chain_update("\0").chain_update(self.secret.expose()).finalize().into()
+    }
+}
+
+fn candidate<'a>(application: &'a Application, secret: &ClientSecret, now: Timestamp) -> Option<&'a StoredSecret> {
+    let hint = secret.hint();
+    application.secrets.iter().find(|stored| stored.hint == hint && stored.is_valid_at(now))
 }
 
 fn enabled(application: &Arc<Application>) -> Result<Arc<Application>, OAuthError> {

@@ -81,8 +81,13 @@ impl Harness {
         let policy = Arc::new(policy);
         let throttle = Arc::new(FailureThrottle::new(FailurePolicy::default()));
         let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
-        let clients =
-            ClientAuthenticator::new(applications.clone(), hasher.clone(), throttle, Arc::clone(&shared_clock));
+        let clients = ClientAuthenticator::new(
+            applications.clone(),
+            hasher.clone(),
+            throttle,
+            audit.clone(),
+            Arc::clone(&shared_clock),
+        );
         let entropy = Arc::new(SeededEntropy::new(1));
         let authorization_ports = AuthorizationPorts {
             applications: applications.clone(),

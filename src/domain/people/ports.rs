@@ -58,6 +58,18 @@ pub trait PersonRepository: Send + Sync {
     /// [`StorageError`].
     async fn set_password(&self, id: UserId, password: &SecretHash, now: Timestamp) -> Result<bool, StorageError>;
 
+    /// Replaces the hash of a password by another hash of the same password, if it is still `current`. Nothing else of the
+    /// person changes. Returns whether it was.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn renew_password_hash(
+        &self,
+        id: UserId,
+        current: &SecretHash,
+        renewed: &SecretHash,
+    ) -> Result<bool, StorageError>;
+
     /// Deletes a person with all sessions. Returns whether there was one.
     ///
     /// # Errors
@@ -121,11 +133,15 @@ pub trait PasswordHasher: Send + Sync {
     /// [`HasherError`].
     async fn hash(&self, password: &Password) -> Result<SecretHash, HasherError>;
 
-    /// Whether `password` is the one that `hash` was made of. It takes as long for a wrong password as for a right one.
+    /// Whether `password` is the one that `hash` was made of. A wrong password takes as long whatever `hash` is, the decoy
+    /// or one that was made at another cost.
     ///
     /// # Errors
     /// [`HasherError`].
     async fn verify(&self, password: &Password, hash: &SecretHash) -> Result<bool, HasherError>;
+
+    /// Whether `hash` was made at another cost than new ones are, and is to be replaced when its password is at hand.
+    fn is_outdated(&self, hash: &SecretHash) -> bool;
 
     /// A hash that no password has, and that takes as long to verify as a real one.
     fn decoy(&self) -> SecretHash;

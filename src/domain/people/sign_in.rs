@@ -14,7 +14,7 @@ use super::session::{Session, SessionToken, SignInAttempt};
 use crate::applications::{HasherError, SecretHash};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::UserId;
-use crate::limits::FailureThrottle;
+use crate::limits::{Attempt, FailureThrottle, Throttled};
 use crate::system::{BoxError, Clock, Entropy, StorageError};
 
 /// The ports behind [`SignInService`].
@@ -80,7 +80,7 @@ pub enum SignInError {
     /// There is no such account, the password is another one, or the account is disabled: all the same.
     #[error("the login or the password is not right")]
     WrongCredentials,
-    /// This login failed too often from this address.
+    /// This login, or this address, failed too often.
     #[error("too many failed attempts to sign in; wait before the next")]
     TooManyFailures {
         /// How long to wait.
@@ -118,6 +118,12 @@ impl From<StorageError> for SignInError {
     }
 }
 
+impl From<Throttled> for SignInError {
+    fn from(throttled: Throttled) -> Self {
+        Self::TooManyFailures { retry_after: throttled.retry_after }
+    }
+}
+
 impl From<HasherError> for SignInError {
     fn from(error: HasherError) -> Self {
         match error {
@@ -146,19 +152,21 @@ impl SignInService {
     }
 
     /// Signs in with a login and a password, which may be anything. An unknown login, a wrong password and a disabled
-    /// account are the same error and take the same time: one hash.
+    /// account are the same error and take the same time: one hash. A login or a password that no account can have is that
+    /// error too, but costs no hash and is not counted.
     ///
     /// # Errors
     /// [`SignInError`].
     pub async fn with_password(&self, login: &str, password: &str, address: IpAddr) -> Result<Visitor, SignInError> {
-        let typed = login.trim().to_ascii_lowercase();
-        let now = self.ports.clock.now();
-        self.throttle
-            .check(&typed, address, now)
-            .map_err(|retry_after| SignInError::TooManyFailures { retry_after })?;
-        let person = match typed.parse::<Login>() {
-            Ok(login) => self.ports.people.find_by_login(&login).await?,
-            Err(_) => None,
+        let login: Login = login.trim().to_ascii_lowercase().parse().map_err(|_| SignInError::WrongCredentials)?;
+        let password = Password::parse(password).ok_or(SignInError::WrongCredentials)?;
+        let attempt = self.throttle.begin(login.as_str(), address, self.ports.clock.now())?;
+        let person = match self.ports.people.find_by_login(&login).await {
+            Ok(person) => person,
+            Err(error) => {
+                attempt.unavailable();
+                return Err(error.into());
+            }
         };
         let stored = person.as_ref().and_then(|person| match &person.account {
             Account::Local { password, .. } => Some(password.clone()),
@@ -166,16 +174,45 @@ impl SignInService {
         });
         let is_known = stored.is_some();
         let hash = stored.unwrap_or_else(|| self.ports.hasher.decoy());
-        let verified = match Password::parse(password) {
-            Some(password) => self.verify(&password, &hash).await? && is_known,
-            None => false,
+        let verified = match self.verify(&password, &hash).await {
+            Ok(verified) => verified && is_known,
+            Err(error) => {
+                attempt.unavailable();
+                return Err(error.into());
+            }
         };
+        let id = person.as_ref().map(|person| person.id);
         let Some(person) = person.filter(|person| verified && person.enabled) else {
-            self.throttle.record_failure(&typed, address, self.ports.clock.now());
+            self.fail(attempt, id).await;
             return Err(SignInError::WrongCredentials);
         };
-        self.throttle.record_success(&typed, address);
-        self.open_session(person).await
+        attempt.succeeded();
+        let visitor = self.open_session(person).await?;
+        self.renew(visitor.person.id, &password, &hash).await;
+        Ok(visitor)
+    }
+
+    /// Hashes a password anew, since it is at hand, if its hash does not have the cost that is configured now.
+    async fn renew(&self, person: UserId, password: &Password, current: &SecretHash) {
+        if !self.ports.hasher.is_outdated(current) {
+            return;
+        }
+        // If that cannot be done now, it will be at a later sign-in; this one has succeeded.
+        if let Ok(renewed) = self.ports.hasher.hash(password).await {
+            let _renewed = self.ports.people.renew_password_hash(person, current, &renewed).await;
+        }
+    }
+
+    /// Leaves an attempt counted, and says so if somebody has to wait from now on.
+    async fn fail(&self, attempt: Attempt<'_>, person: Option<UserId>) {
+        if attempt.failed() {
+            let event = AuditEvent::new(AuditKind::SignInThrottled, self.ports.clock.now());
+            let event = match person {
+                Some(person) => event.person(person),
+                None => event,
+            };
+            self.ports.audit.record(&event).await;
+        }
     }
 
     /// A hash from before passwords were normalized is of what was typed. How often is hashed depends on what is typed alone,
@@ -205,7 +242,8 @@ impl SignInService {
         Ok(external.provider.authorization_url(attempt).await?)
     }
 
-    /// Signs in with what the identity provider sent back to the browser of `attempt`.
+    /// Signs in with what the identity provider sent back to the browser of `attempt`, which is at `address`. Anybody can
+    /// make up a code, so the address is counted before the provider is asked.
     ///
     /// # Errors
     /// [`SignInError`].
@@ -213,16 +251,30 @@ impl SignInService {
         &self,
         attempt: &SignInAttempt,
         answer: &ProviderAnswer,
+        address: IpAddr,
     ) -> Result<Visitor, SignInError> {
         let external = self.external.as_ref().ok_or(SignInError::NoProvider)?;
         if !answer.state.as_ref().is_some_and(|state| attempt.state().matches(state)) {
             return Err(SignInError::ForeignAnswer);
         }
         let code = answer.code.as_ref().filter(|_| answer.error.is_none()).ok_or(SignInError::Declined)?;
-        let proven = external.provider.identify(attempt, code).await?;
+        let counted = self.throttle.begin_unnamed(address, self.ports.clock.now())?;
+        let proven = match external.provider.identify(attempt, code).await {
+            Ok(proven) => proven,
+            Err(error @ IdentityError::Rejected(_)) => {
+                self.fail(counted, None).await;
+                return Err(error.into());
+            }
+            Err(error @ IdentityError::Unavailable(_)) => {
+                counted.unavailable();
+                return Err(error.into());
+            }
+        };
         if !external.admission.admits(&proven) {
+            self.fail(counted, None).await;
             return Err(SignInError::NotAdmitted);
         }
+        counted.succeeded();
         let new_id = UserId::generate(&*self.ports.entropy);
         let newcomer =
             Newcomer { id: new_id, label: label_of(&proven), identity: proven.identity, at: self.ports.clock.now() };

@@ -228,7 +228,12 @@ fn details(error: &PageError) -> Details {
     }
 }
 
-fn answer(verdict: &Verdict, error: &dyn std::error::Error, details: Details, request_id: RequestId) -> Response {
+fn answer(
+    verdict: &Verdict,
+    error: &(dyn std::error::Error + 'static),
+    details: Details,
+    request_id: RequestId,
+) -> Response {
     let Verdict { status, kind, title, text } = *verdict;
     error::log(status, kind, error, request_id);
     let Details { detail, again } = details;

@@ -42,7 +42,7 @@ pub(super) async fn come_back(browser: Browser<'_>) -> Result<Response, PageErro
         error: parameter(&browser, "error"),
     };
     let signed_in = match browser.attempt(Kept::Provider) {
-        Some(attempt) => browser.services.sign_in.with_provider(&attempt, &answer).await,
+        Some(attempt) => browser.services.sign_in.with_provider(&attempt, &answer, browser.address()).await,
         None => Err(SignInError::ForeignAnswer),
     };
     match signed_in {

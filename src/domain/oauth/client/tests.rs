@@ -1,6 +1,8 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use futures_util::future::{join, join_all};
+
 use super::*;
 use crate::applications::{ApplicationChanges, Permissions};
 use crate::oauth::Unavailable;
@@ -20,6 +22,19 @@ impl Harness {
 
     async fn authenticate_from(&self, secret: &str, address: IpAddr) -> Result<Arc<Application>, OAuthError> {
         self.clients.authenticate(&presented(self.application.client_id.as_str(), Some(secret)), address).await
+    }
+
+    /// Presents all of the secrets before the first is verified.
+    async fn authenticate_together(&self, secrets: &[ClientSecret]) -> Vec<Result<Arc<Application>, OAuthError>> {
+        self.hasher.hold();
+        let all = join_all(secrets.iter().map(|secret| self.authenticate(secret.expose())));
+        let release = async {
+            for _ in 0..10 * secrets.len() {
+                tokio::task::yield_now().await;
+            }
+            self.hasher.release();
+        };
+        join(all, release).await.0
     }
 
     async fn present(&self, presented: &PresentedCredentials) -> Result<Arc<Application>, OAuthError> {
@@ -55,7 +70,6 @@ async fn every_failure_is_the_same_error_and_takes_one_hash() {
     let answers = [
         ("wrong secret", &usual, usual.authenticate(wrong_secret.expose()).await, &decoy),
         ("unknown client", &usual, usual.present(&presented("unknown", Some(unknown_client.expose()))).await, &decoy),
-        ("no client id at all", &usual, usual.present(&presented("a b\0", Some(wrong_secret.expose()))).await, &decoy),
         ("expired", &expired, expired.authenticate(expired.secret.expose()).await, &decoy),
         ("public", &public, public.authenticate(public.secret.expose()).await, &decoy),
         (
@@ -74,7 +88,7 @@ async fn every_failure_is_the_same_error_and_takes_one_hash() {
     }
     texts.dedup();
     assert_eq!(texts.len(), 1);
-    assert_eq!(usual.hasher.verified().len(), 3, "one hash a failure");
+    assert_eq!(usual.hasher.verified().len(), 2, "one hash a failure");
 }
 
 #[tokio::test]
@@ -85,9 +99,86 @@ async fn a_mistyped_secret_is_refused_without_hashing() {
         ["", "x", "mgs_", &secret[1..], &secret[..secret.len() - 1], &format!("{secret}x"), &"a".repeat(10_000)]
     {
         assert!(matches!(harness.authenticate(mistyped).await, Err(OAuthError::InvalidClient)), "{mistyped:.60}");
-        harness.clock.advance(Duration::from_hours(1));
     }
+    let refused = harness.present(&presented("a b\0", Some(secret))).await;
+    assert!(matches!(refused, Err(OAuthError::InvalidClient)), "{refused:?}");
     assert_eq!(harness.hasher.verified(), []);
+    harness.authenticate(secret).await.expect("nothing was counted");
+}
+
+#[tokio::test]
+async fn simultaneous_first_uses_of_one_right_secret_are_one_hash_and_all_succeed() {
+    let harness = Harness::new();
+    let answers = harness.authenticate_together(&vec![harness.secret.clone(); 100]).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(harness.hasher.verified().len(), 1);
+}
+
+#[tokio::test]
+async fn simultaneous_wrong_secrets_are_counted_before_they_are_hashed_and_equal_ones_once() {
+    let harness = Harness::new();
+    let (equal, different): (_, Vec<_>) = (wrong(), (0..60).map(|_| wrong()).collect());
+    let answers = harness.authenticate_together(&vec![equal; 60]).await;
+    assert!(answers.iter().all(|answer| matches!(answer, Err(OAuthError::InvalidClient))), "{answers:?}");
+    assert_eq!(harness.hasher.verified().len(), 1);
+    let answers = harness.authenticate_together(&different).await;
+    let judged = answers.iter().filter(|answer| matches!(answer, Err(OAuthError::InvalidClient))).count();
+    assert_eq!((judged, harness.hasher.verified().len()), (5, 6));
+}
+
+#[tokio::test]
+async fn made_up_client_ids_from_one_address_are_bounded_and_other_addresses_are_not_concerned() {
+    let harness = Harness::new();
+    for number in 0..200 {
+        let _refused = harness.present(&presented(&format!("made-up-{number}"), Some(wrong().expose()))).await;
+    }
+    assert_eq!(harness.hasher.verified().len(), 60);
+    harness.authenticate_from(harness.secret.expose(), ELSEWHERE).await.unwrap();
+    harness.authenticate(harness.secret.expose()).await.expect("and what is cached is not concerned either");
+}
+
+#[tokio::test]
+async fn a_client_that_begins_to_wait_is_one_audit_event_and_a_flood_is_not_many() {
+    let harness = Harness::new();
+    for _ in 0..20 {
+        let _refused = harness.authenticate(wrong().expose()).await;
+    }
+    let throttled = || harness.audit.recorded().into_iter().filter(|event| event.kind == AuditKind::ClientThrottled);
+    assert_eq!(throttled().count(), 1);
+    for number in 0..1000 {
+        let address = IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number));
+        for _ in 0..6 {
+            let _refused = harness.authenticate_from(wrong().expose(), address).await;
+        }
+    }
+    assert_eq!(throttled().count(), 20);
+}
+
+#[tokio::test]
+async fn a_hash_of_another_cost_is_renewed_at_the_next_success() {
+    let harness = Harness::new();
+    let (mut stored, secret) = stored_secret();
+    stored.hash = FakeSecretHasher::outdated_hash_of(&secret);
+    let (id, application) = (stored.id, harness.application.id);
+    harness.applications.add_secret(application, &stored, now()).await.unwrap();
+    harness.authenticate(wrong().expose()).await.unwrap_err();
+    harness.authenticate(secret.expose()).await.unwrap();
+    let application = harness.applications.find(application).await.unwrap().unwrap();
+    let renewed = application.secrets.iter().find(|stored| stored.id == id).unwrap();
+    assert_eq!(renewed.hash, FakeSecretHasher::hash_of(&secret));
+    harness.authenticate(secret.expose()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_use_of_a_cached_secret_is_noted_every_ten_minutes() {
+    let harness = Harness::new();
+    for _ in 0..3 {
+        harness.authenticate(harness.secret.expose()).await.unwrap();
+        harness.clock.advance(Duration::from_mins(6));
+    }
+    assert_eq!(harness.hasher.verified().len(), 1);
+    let stored = harness.applications.find(harness.application.id).await.unwrap().unwrap();
+    assert_eq!(stored.secrets[0].last_used_at, Some(now().plus(Duration::from_mins(12))));
 }
 
 #[tokio::test]

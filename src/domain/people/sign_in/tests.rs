@@ -1,7 +1,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
+use futures_util::future::join_all;
+
 use super::*;
-use crate::limits::FailurePolicy;
+use crate::limits::{AttemptCounts, FailurePolicy};
 use crate::people::EmailDomain;
 use crate::testing::{
     FakeIdentityProvider, FakePasswordHasher, FixedClock, InMemoryAuditLog, InMemoryPersonRepository,
@@ -19,6 +21,7 @@ struct Harness {
     hasher: Arc<FakePasswordHasher>,
     provider: Arc<FakeIdentityProvider>,
     audit: Arc<InMemoryAuditLog>,
+    throttle: Arc<FailureThrottle>,
     service: SignInService,
     person: Person,
 }
@@ -47,8 +50,8 @@ impl Harness {
         let admission = Admission { domains, ..Admission::default() };
         let external = ExternalSignIn { provider: provider.clone(), admission };
         let throttle = Arc::new(FailureThrottle::new(FailurePolicy::default()));
-        let service = SignInService::new(ports, throttle, Some(external), TTL);
-        Self { clock, people, sessions, hasher, provider, audit, service, person }
+        let service = SignInService::new(ports, Arc::clone(&throttle), Some(external), TTL);
+        Self { clock, people, sessions, hasher, provider, audit, throttle, service, person }
     }
 
     async fn sign_in(&self, password: &str) -> Result<Visitor, SignInError> {
@@ -60,7 +63,7 @@ impl Harness {
         let attempt = self.service.begin();
         let state = Some(attempt.state().as_str().to_owned());
         let answer = ProviderAnswer { state, code: Some(subject.to_owned()), error: None };
-        self.service.with_provider(&attempt, &answer).await
+        self.service.with_provider(&attempt, &answer, HOME).await
     }
 
     fn outages(&self) -> [Outage; 2] {
@@ -117,7 +120,6 @@ async fn a_wrong_password_an_unknown_login_and_a_disabled_account_are_the_same_a
     for (login, password) in [
         (harness.person.label(), "wrong horse"),
         ("nobody", "correct horse"),
-        ("no login at all!", "correct horse"),
         (disabled.label(), "correct horse"),
         (elsewhere.label(), "correct horse"),
     ] {
@@ -125,8 +127,99 @@ async fn a_wrong_password_an_unknown_login_and_a_disabled_account_are_the_same_a
         assert_wrong(&harness.service.with_password(login, password, HOME).await);
         assert_eq!(harness.hasher.verified().len(), before + 1, "{login}");
     }
-    assert_wrong(&harness.sign_in("").await);
-    assert_wrong(&harness.sign_in(&"x".repeat(300)).await);
+}
+
+#[tokio::test]
+async fn what_no_account_can_have_costs_nothing_and_is_not_counted() {
+    let harness = Harness::new();
+    let login = harness.person.label();
+    for _ in 0..100 {
+        for (login, password) in [(login, ""), (login, &*"x".repeat(300)), (login, "a\nb"), ("no login at all!", "x")] {
+            assert_wrong(&harness.service.with_password(login, password, HOME).await);
+        }
+    }
+    assert_eq!(harness.hasher.verified(), []);
+    assert_eq!(harness.throttle.counts(), AttemptCounts::default());
+    assert!(harness.sign_in("correct horse").await.is_ok());
+}
+
+#[tokio::test]
+async fn of_many_guesses_at_once_no_more_are_hashed_than_one_after_the_other() {
+    let harness = Harness::new();
+    let guesses: Vec<String> = (0..60).map(|number| format!("wrong horse {number}")).collect();
+    let answers = join_all(guesses.iter().map(|guess| harness.sign_in(guess))).await;
+    let judged = answers.iter().filter(|answer| matches!(answer, Err(SignInError::WrongCredentials))).count();
+    assert_eq!((judged, harness.hasher.verified().len()), (6, 6));
+}
+
+#[tokio::test]
+async fn a_flood_of_logins_from_one_address_waits_and_other_addresses_do_not() {
+    let harness = Harness::new();
+    for number in 0..200 {
+        let _refused = harness.service.with_password(&format!("nobody{number}"), "wrong horse", HOME).await;
+    }
+    assert_eq!(harness.hasher.verified().len(), 60);
+    let answer = harness.sign_in("correct horse").await;
+    assert!(matches!(answer, Err(SignInError::TooManyFailures { .. })), "{answer:?}");
+    assert!(harness.service.with_password(harness.person.label(), "correct horse", ELSEWHERE).await.is_ok());
+    harness.clock.advance(Duration::from_secs(1));
+    assert!(harness.sign_in("correct horse").await.is_ok(), "one more attempt a second");
+}
+
+#[tokio::test]
+async fn somebody_who_begins_to_wait_is_one_audit_event() {
+    let harness = Harness::new();
+    for _ in 0..20 {
+        let _refused = harness.sign_in("wrong horse").await;
+        let _refused = harness.service.with_password("nobody", "wrong horse", HOME).await;
+    }
+    let events = harness.audit.recorded();
+    let throttled = events.iter().filter(|event| event.kind == AuditKind::SignInThrottled);
+    assert_eq!(throttled.map(|event| event.person_id).collect::<Vec<_>>(), [Some(harness.person.id), None]);
+}
+
+#[tokio::test]
+async fn a_hash_of_another_cost_is_renewed_at_the_next_success_and_not_at_a_failure() {
+    let Person { account: Account::Local { login, .. }, .. } = person() else { panic!("a local account") };
+    let password = FakePasswordHasher::outdated_hash_of(&Password::parse("correct horse").unwrap());
+    let harness =
+        Harness::holding(Person { account: Account::Local { login, password: password.clone() }, ..person() });
+    let stored = async || match harness.people.find(harness.person.id).await.unwrap().unwrap().account {
+        Account::Local { password, .. } => password,
+        Account::External { .. } => panic!("a local account"),
+    };
+    assert_wrong(&harness.sign_in("wrong horse").await);
+    assert_eq!(stored().await, password);
+    let visitor = harness.sign_in("correct horse").await.unwrap();
+    assert_eq!(stored().await, FakePasswordHasher::hash_of(&Password::parse("correct horse").unwrap()));
+    assert!(harness.service.recognize(visitor.token.expose()).await.unwrap().is_some(), "the session lives on");
+    assert!(harness.sign_in("correct horse").await.is_ok());
+}
+
+#[tokio::test]
+async fn made_up_answers_of_the_provider_are_counted_by_address_before_it_is_asked() {
+    let harness = Harness::new();
+    harness.provider.know("248289", Some("marta@example.com"));
+    let mut waits = 0;
+    for _ in 0..200 {
+        match harness.return_as("made up").await {
+            Err(SignInError::Provider(IdentityError::Rejected(_))) => {}
+            Err(SignInError::TooManyFailures { .. }) => waits += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((waits, harness.provider.asked()), (140, 60));
+    assert!(matches!(harness.return_as("248289").await, Err(SignInError::TooManyFailures { .. })));
+    harness.clock.advance(Duration::from_secs(1));
+    for _ in 0..100 {
+        harness.return_as("248289").await.unwrap();
+    }
+    harness.provider.set_away(true);
+    for _ in 0..100 {
+        assert!(matches!(harness.return_as("248289").await, Err(SignInError::Provider(_))), "nobody's fault");
+    }
+    let throttled = harness.audit.recorded().into_iter().filter(|event| event.kind == AuditKind::SignInThrottled);
+    assert_eq!(throttled.count(), 1);
 }
 
 #[tokio::test]
@@ -221,7 +314,7 @@ async fn an_answer_that_belongs_to_another_browser_is_refused_before_the_provide
     let [own, other] = [harness.service.begin(), harness.service.begin()];
     for state in [None, Some(String::new()), Some(other.state().as_str().to_owned())] {
         let answer = ProviderAnswer { state, code: Some("248289".to_owned()), error: None };
-        let answer = harness.service.with_provider(&own, &answer).await;
+        let answer = harness.service.with_provider(&own, &answer, HOME).await;
         assert!(matches!(answer, Err(SignInError::ForeignAnswer)), "{answer:?}");
     }
 }
@@ -234,7 +327,7 @@ async fn a_provider_that_declines_or_sends_no_code_signs_nobody_in() {
     for (code, error) in [(None, None), (None, Some("access_denied")), (Some("248289"), Some("server_error"))] {
         let (code, error) = (code.map(str::to_owned), error.map(str::to_owned));
         let answer = ProviderAnswer { state: state.clone(), code, error };
-        let answer = harness.service.with_provider(&attempt, &answer).await;
+        let answer = harness.service.with_provider(&attempt, &answer, HOME).await;
         assert!(matches!(answer, Err(SignInError::Declined)), "{answer:?}");
     }
 }
@@ -253,7 +346,7 @@ async fn a_provider_that_is_away_is_said_to_be_away_and_one_that_is_not_there_is
     let service = SignInService { external: None, ..harness.service.clone() };
     assert_eq!(service.provider_name(), None);
     assert!(matches!(service.provider_url(&attempt).await, Err(SignInError::NoProvider)));
-    let answer = service.with_provider(&attempt, &ProviderAnswer::default()).await;
+    let answer = service.with_provider(&attempt, &ProviderAnswer::default(), HOME).await;
     assert!(matches!(answer, Err(SignInError::NoProvider)), "{answer:?}");
 }
 

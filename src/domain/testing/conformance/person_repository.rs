@@ -41,6 +41,7 @@ macro_rules! person_repository_cases {
                 disabling_and_enabling_change_nothing_else,
                 a_new_password_replaces_the_old_one_and_nothing_else,
                 an_external_person_has_no_password_to_replace,
+                a_renewed_hash_replaces_the_one_that_was_verified_and_no_other,
                 an_unknown_person_cannot_be_changed,
                 a_deleted_person_is_gone_and_the_others_stay,
                 the_login_and_the_identity_of_a_deleted_person_are_free_again,
@@ -300,6 +301,19 @@ pub async fn an_external_person_has_no_password_to_replace(fixture: Fixture<dyn 
     let password = SecretHash::from_stored("a hash".to_owned());
     assert!(!fixture.port().set_password(external.id, &password, later(1)).await.unwrap());
     assert_eq!(found(fixture.port(), external.id).await, external);
+}
+
+pub async fn a_renewed_hash_replaces_the_one_that_was_verified_and_no_other(fixture: Fixture<dyn PersonRepository>) {
+    let marta = created(fixture.port(), local("marta")).await;
+    let external = created(fixture.port(), external_person()).await;
+    let Account::Local { login, password: verified } = marta.account.clone() else { panic!("a local account") };
+    let [renewed, late] = ["renewed", "late"].map(|text| SecretHash::from_stored(text.to_owned()));
+    assert!(fixture.port().renew_password_hash(marta.id, &verified, &renewed).await.unwrap());
+    assert!(!fixture.other_instance().renew_password_hash(marta.id, &verified, &late).await.unwrap());
+    assert!(!fixture.port().renew_password_hash(external.id, &verified, &late).await.unwrap());
+    assert!(!fixture.port().renew_password_hash(UserId::from_uuid(unique()), &verified, &late).await.unwrap());
+    let expected = Person { account: Account::Local { login, password: renewed }, ..marta };
+    assert_eq!(found(fixture.other_instance(), expected.id).await, expected);
 }
 
 pub async fn an_unknown_person_cannot_be_changed(fixture: Fixture<dyn PersonRepository>) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use url::Url;
@@ -15,6 +15,7 @@ use crate::testing::in_memory::lock;
 pub struct FakeIdentityProvider {
     people: Mutex<HashMap<String, ProvenIdentity>>,
     away: AtomicBool,
+    asked: AtomicUsize,
 }
 
 impl FakeIdentityProvider {
@@ -33,6 +34,12 @@ impl FakeIdentityProvider {
         };
         lock(&self.people).insert(subject.to_owned(), proven.clone());
         proven
+    }
+
+    /// How often it was asked who came with a code.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// Makes it unreachable, or reachable again.
@@ -62,6 +69,7 @@ impl IdentityProvider for FakeIdentityProvider {
     }
 
     async fn identify(&self, _: &SignInAttempt, code: &str) -> Result<ProvenIdentity, IdentityError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         self.reach()?;
         let unknown = || IdentityError::Rejected("the code is not one of this provider".into());
         lock(&self.people).get(code).cloned().ok_or_else(unknown)

@@ -27,6 +27,12 @@ impl FakePasswordHasher {
         SecretHash::from_stored(format!("fake-password${}", URL_SAFE_NO_PAD.encode(digest)))
     }
 
+    /// A hash of `password` that every such hasher takes for outdated.
+    #[must_use]
+    pub fn outdated_hash_of(password: &Password) -> SecretHash {
+        SecretHash::from_stored(format!("outdated {}", Self::hash_of(password).as_str()))
+    }
+
     /// The hashes that were verified against, in order.
     #[must_use]
     pub fn verified(&self) -> Vec<SecretHash> {
@@ -53,7 +59,11 @@ impl PasswordHasher for FakePasswordHasher {
     async fn verify(&self, password: &Password, hash: &SecretHash) -> Result<bool, HasherError> {
         self.admit()?;
         lock(&self.verified).push(hash.clone());
-        Ok(Self::hash_of(password) == *hash)
+        Ok([Self::hash_of(password), Self::outdated_hash_of(password)].contains(hash))
+    }
+
+    fn is_outdated(&self, hash: &SecretHash) -> bool {
+        hash.as_str().starts_with("outdated ")
     }
 
     fn decoy(&self) -> SecretHash {

@@ -1,8 +1,10 @@
 //! A hasher that is fast.
 
 use std::collections::HashSet;
+use std::future::poll_fn;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -18,6 +20,8 @@ pub struct FakeSecretHasher {
     remembered: Mutex<HashSet<(String, String)>>,
     verified: Mutex<Vec<SecretHash>>,
     overloaded: AtomicBool,
+    /// Who waits, if verifications are held.
+    held: Mutex<Option<Vec<Waker>>>,
 }
 
 impl FakeSecretHasher {
@@ -25,6 +29,12 @@ impl FakeSecretHasher {
     #[must_use]
     pub fn hash_of(secret: &ClientSecret) -> SecretHash {
         SecretHash::from_stored(format!("fake${}", URL_SAFE_NO_PAD.encode(Sha256::digest(secret.expose()))))
+    }
+
+    /// A hash of `secret` that every such hasher takes for outdated.
+    #[must_use]
+    pub fn outdated_hash_of(secret: &ClientSecret) -> SecretHash {
+        SecretHash::from_stored(format!("outdated {}", Self::hash_of(secret).as_str()))
     }
 
     /// Forgets what it has verified.
@@ -41,6 +51,16 @@ impl FakeSecretHasher {
     /// Makes it refuse all work, or take it up again.
     pub fn set_overloaded(&self, overloaded: bool) {
         self.overloaded.store(overloaded, Ordering::SeqCst);
+    }
+
+    /// Lets verifications begin and not end, until they are released.
+    pub fn hold(&self) {
+        lock(&self.held).get_or_insert_default();
+    }
+
+    /// Lets the verifications end that are held.
+    pub fn release(&self) {
+        lock(&self.held).take().into_iter().flatten().for_each(Waker::wake);
     }
 
     fn admit(&self) -> Result<(), HasherError> {
@@ -62,7 +82,18 @@ impl SecretHasher for FakeSecretHasher {
     async fn verify(&self, secret: &ClientSecret, hash: &SecretHash) -> Result<bool, HasherError> {
         self.admit()?;
         lock(&self.verified).push(hash.clone());
-        let right = Self::hash_of(secret) == *hash;
+        poll_fn(|context| {
+            let mut held = lock(&self.held);
+            match &mut *held {
+                Some(wakers) => {
+                    wakers.push(context.waker().clone());
+                    Poll::Pending
+                }
+                None => Poll::Ready(()),
+            }
+        })
+        .await;
+        let right = [Self::hash_of(secret), Self::outdated_hash_of(secret)].contains(hash);
         if right {
             lock(&self.remembered).insert(Self::pair(secret, hash));
         }
@@ -71,6 +102,10 @@ impl SecretHasher for FakeSecretHasher {
 
     fn remembers(&self, secret: &ClientSecret, hash: &SecretHash) -> bool {
         lock(&self.remembered).contains(&Self::pair(secret, hash))
+    }
+
+    fn is_outdated(&self, hash: &SecretHash) -> bool {
+        hash.as_str().starts_with("outdated ")
     }
 
     fn decoy(&self) -> SecretHash {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::{Outage, at_most, lock};
 use crate::applications::{
-    Application, ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError,
+    Application, ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError, SecretHash,
     StoredSecret,
 };
 use crate::ids::{ApplicationId, ClientId, SecretId};
@@ -128,6 +128,14 @@ impl ApplicationRepository for InMemoryApplicationRepository {
         self.change(id, |application| {
             for stored in application.secrets.iter_mut().filter(|stored| stored.id == secret) {
                 stored.last_used_at = stored.last_used_at.max(Some(at));
+            }
+        });
+    }
+
+    async fn renew_secret_hash(&self, id: ApplicationId, stored: &StoredSecret, renewed: &SecretHash) {
+        self.change(id, |application| {
+            for kept in application.secrets.iter_mut().filter(|kept| kept.id == stored.id && kept.hash == stored.hash) {
+                kept.hash = renewed.clone();
             }
         });
     }

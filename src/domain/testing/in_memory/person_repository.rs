@@ -123,6 +123,23 @@ impl PersonRepository for InMemoryPersonRepository {
         }))
     }
 
+    async fn renew_password_hash(
+        &self,
+        id: UserId,
+        current: &SecretHash,
+        renewed: &SecretHash,
+    ) -> Result<bool, StorageError> {
+        self.outage.check()?;
+        let mut state = lock(&self.state);
+        match state.people.get_mut(&id).map(|person| &mut person.account) {
+            Some(Account::Local { password, .. }) if password == current => {
+                password.clone_from(renewed);
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
     async fn delete(&self, id: UserId) -> Result<bool, StorageError> {
         self.outage.check()?;
         let mut state = lock(&self.state);

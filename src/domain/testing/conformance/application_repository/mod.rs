@@ -49,6 +49,7 @@ macro_rules! application_repository_cases {
                 a_secret_of_another_application_is_not_removed,
                 the_latest_use_of_a_secret_is_kept,
                 the_use_of_an_unknown_secret_is_passed_over,
+                a_renewed_hash_replaces_the_one_that_was_verified_and_no_other,
             ]
         );
     };

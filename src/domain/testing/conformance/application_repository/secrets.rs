@@ -1,7 +1,7 @@
 //! The secrets of applications.
 
 use super::{created, found, full_application, later, secret_made_at};
-use crate::applications::{Application, ApplicationRepository, ChangeApplicationError, StoredSecret};
+use crate::applications::{Application, ApplicationRepository, ChangeApplicationError, SecretHash, StoredSecret};
 use crate::ids::{ApplicationId, SecretId};
 use crate::testing::conformance::Fixture;
 use crate::testing::{application, now, stored_secret, unique};
@@ -92,4 +92,20 @@ pub async fn the_use_of_an_unknown_secret_is_passed_over(fixture: Fixture<dyn Ap
     let unknown = ApplicationId::from_uuid(unique());
     repository.record_secret_use(unknown, application.secrets[0].id, later(9)).await;
     assert_eq!(found(repository, application.id).await, application);
+}
+
+pub async fn a_renewed_hash_replaces_the_one_that_was_verified_and_no_other(
+    fixture: Fixture<dyn ApplicationRepository>,
+) {
+    let repository = fixture.port();
+    let mut expected = created(repository, full_application()).await;
+    let bystander = created(repository, full_application()).await;
+    let stored = expected.secrets[0].clone();
+    let [renewed, late] = ["renewed", "late"].map(|text| SecretHash::from_stored(text.to_owned()));
+    repository.renew_secret_hash(bystander.id, &stored, &late).await;
+    repository.renew_secret_hash(expected.id, &stored, &renewed).await;
+    repository.renew_secret_hash(expected.id, &stored, &late).await;
+    expected.secrets[0].hash = renewed;
+    assert_eq!(found(fixture.other_instance(), expected.id).await, expected);
+    assert_eq!(found(fixture.other_instance(), bystander.id).await, bystander);
 }

@@ -1,0 +1,46 @@
+//! What a hash costs, and how long a wrong guess takes whatever that is.
+
+use std::str::FromStr as _;
+
+use bcrypt::{BcryptError, HashParts};
+
+use crate::domain::applications::SecretHash;
+
+/// The cost with which `hash` was made; `None` if it is no hash.
+pub(super) fn cost_of(hash: &SecretHash) -> Option<u32> {
+    HashParts::from_str(hash.as_str()).ok().map(|parts| parts.get_cost())
+}
+
+/// Whether `hash` is one of `text`. If it is not, that takes as long as at `cost` although the hash was made at a lower
+/// one, so that an old hash cannot be told from the decoy by the time that a wrong guess takes.
+pub(super) fn verify(text: &str, hash: &SecretHash, cost: u32) -> Result<bool, BcryptError> {
+    let verified = bcrypt::non_truncating_verify(text, hash.as_str())?;
+    if !verified && let Some(made_at) = cost_of(hash) {
+        for missing in missing_costs(made_at, cost) {
+            bcrypt::non_truncating_hash(text, missing)?;
+        }
+    }
+    Ok(verified)
+}
+
+/// At what costs one has to hash, after once at `made_at`, to have done the rounds of once at `cost`.
+fn missing_costs(made_at: u32, cost: u32) -> std::ops::Range<u32> {
+    made_at..cost.max(made_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_guess_takes_the_rounds_of_the_cost_that_is_configured() {
+        let rounds = |cost: u32| 1_u64 << cost;
+        for made_at in 4..=14 {
+            for cost in made_at..=14 {
+                let all = rounds(made_at) + missing_costs(made_at, cost).map(rounds).sum::<u64>();
+                assert_eq!(all, rounds(cost), "{made_at} {cost}");
+            }
+        }
+        assert!(missing_costs(12, 10).is_empty());
+    }
+}

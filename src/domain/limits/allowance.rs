@@ -1,0 +1,83 @@
+//! An allowance that comes back evenly: the generic cell rate algorithm, whose whole state is one moment.
+
+use std::time::Duration;
+
+use crate::system::Timestamp;
+
+/// So many at once, and one more after each interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// How many can be taken at once.
+    pub burst: u32,
+    /// After how long one more can be taken.
+    pub interval: Duration,
+}
+
+impl Allowance {
+    /// Takes one. `full_again` is the state: when all of the allowance is there again, in Unix milliseconds; 0 at first.
+    ///
+    /// # Errors
+    /// How long to wait if there is none left; nothing is taken then.
+    pub fn take(&self, full_again: &mut i64, now: Timestamp) -> Result<(), Duration> {
+        if let Some(wait) = self.wait(*full_again, now) {
+            return Err(wait);
+        }
+        *full_again = self.begin(*full_again, now).saturating_add(self.interval_millis());
+        Ok(())
+    }
+
+    /// How long to wait for the next one; `None` if there is one now.
+    #[must_use]
+    pub fn wait(&self, full_again: i64, now: Timestamp) -> Option<Duration> {
+        let used = self.begin(full_again, now).saturating_sub(now.unix_millis());
+        let wait = used.saturating_add(self.interval_millis()).saturating_sub(self.whole_millis());
+        u64::try_from(wait).ok().filter(|wait| *wait > 0).map(Duration::from_millis)
+    }
+
+    /// Gives one back.
+    pub fn give_back(&self, full_again: &mut i64) {
+        *full_again = full_again.saturating_sub(self.interval_millis());
+    }
+
+    /// A moment further ahead than the whole allowance can only come from a clock that jumped back.
+    fn begin(&self, full_again: i64, now: Timestamp) -> i64 {
+        let now = now.unix_millis();
+        if full_again > now.saturating_add(self.whole_millis()) { now } else { full_again.max(now) }
+    }
+
+    fn interval_millis(&self) -> i64 {
+        i64::try_from(self.interval.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn whole_millis(&self) -> i64 {
+        self.interval_millis().saturating_mul(i64::from(self.burst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALLOWANCE: Allowance = Allowance { burst: 3, interval: Duration::from_secs(2) };
+
+    #[test]
+    fn what_is_taken_comes_back_evenly_and_what_is_given_back_at_once() {
+        let (mut state, now) = (0, Timestamp::from_unix_seconds(1_800_000_000));
+        for _ in 0..3 {
+            assert_eq!(ALLOWANCE.take(&mut state, now), Ok(()));
+        }
+        assert_eq!(ALLOWANCE.take(&mut state, now), Err(Duration::from_secs(2)));
+        let later = now.plus(Duration::from_secs(3));
+        assert_eq!(ALLOWANCE.take(&mut state, later), Ok(()));
+        assert_eq!(ALLOWANCE.wait(state, later), Some(Duration::from_secs(1)));
+        ALLOWANCE.give_back(&mut state);
+        assert_eq!(ALLOWANCE.wait(state, later), None);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_back_prolongs_no_wait() {
+        let (mut state, now) = (0, Timestamp::from_unix_seconds(1_800_000_000));
+        (0..3).for_each(|_| ALLOWANCE.take(&mut state, now).unwrap());
+        assert_eq!(ALLOWANCE.wait(state, now.minus(Duration::from_mins(1))), None);
+    }
+}
