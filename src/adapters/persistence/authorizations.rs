@@ -1,16 +1,21 @@
 //! What people have allowed applications to do.
 
 use async_trait::async_trait;
-use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::sea_query::{Expr, ExprTrait, LockType, Query, SelectStatement};
+use sea_orm::{ActiveValue, ColumnTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::database::Database;
 use super::entities::authorization::{self, Column};
+use super::entities::{application, person};
 use super::error::storage_error;
 use super::row::{Row, json_list};
 use super::sweep::sweep;
 use crate::domain::applications::Permission;
 use crate::domain::ids::{ApplicationId, GrantId, UserId};
-use crate::domain::oauth::{Authorization, AuthorizationStore, CodeChallenge, CodeDigest, Redemption};
+use crate::domain::oauth::{
+    Authorization, AuthorizationStore, CodeChallenge, CodeDigest, Consent, Redeemed, Redemption,
+};
+use crate::domain::people::SignInVersion;
 use crate::domain::system::{StorageError, Timestamp};
 
 const AUTHORIZATIONS: &str = "authorizations";
@@ -29,26 +34,74 @@ impl SeaOrmAuthorizationStore {
     }
 }
 
+impl SeaOrmAuthorizationStore {
+    /// The lock on the row of the person lets one authorization of a person begin at a time, and none while the person is
+    /// changed; see `SeaOrmPersonRepository::begin_version`.
+    async fn insert(&self, new: &Authorization, verified: SignInVersion) -> Result<Consent, DbErr> {
+        let transaction = self.database.begin().await?;
+        let person = person::Entity::find_by_id(new.person.as_uuid())
+            .filter(person::Column::Enabled.eq(true))
+            .filter(person::Column::SignInVersion.eq(i64::from(verified.get())))
+            .lock(LockType::NoKeyUpdate)
+            .one(&transaction)
+            .await?;
+        let application = application::Entity::find_by_id(new.application_id.as_uuid())
+            .filter(application::Column::Enabled.eq(true))
+            .lock_shared()
+            .one(&transaction)
+            .await?;
+        if person.is_none() || application.is_none() {
+            return Ok(Consent::Outdated);
+        }
+        let of_connection = authorization::Entity::find()
+            .filter(Column::PersonId.eq(new.person.as_uuid()))
+            .filter(Column::ApplicationId.eq(new.application_id.as_uuid()));
+        if of_connection.count(&transaction).await? >= u64::from(Authorization::MAX_PER_CONNECTION) {
+            return Ok(Consent::TooMany);
+        }
+        authorization::Entity::insert(authorization_row(new)).exec_without_returning(&transaction).await?;
+        transaction.commit().await?;
+        Ok(Consent::Stored)
+    }
+}
+
+/// The person and the application of a row of authorizations, if both are enabled.
+fn parties() -> SelectStatement {
+    let enabled = |table: &'static str| Expr::col((table, "enabled")).eq(true);
+    let is = |table: &'static str, column: Column| Expr::col((table, "id")).equals((authorization::Entity, column));
+    Query::select()
+        .expr(Expr::value(1))
+        .from_as(person::Entity, "p")
+        .from_as(application::Entity, "a")
+        .and_where(is("p", Column::PersonId))
+        .and_where(enabled("p"))
+        .and_where(is("a", Column::ApplicationId))
+        .and_where(enabled("a"))
+        .take()
+}
+
+fn authorization_row(authorization: &Authorization) -> authorization::ActiveModel {
+    authorization::ActiveModel {
+        grant_id: ActiveValue::Set(authorization.grant_id.as_uuid()),
+        application_id: ActiveValue::Set(authorization.application_id.as_uuid()),
+        person_id: ActiveValue::Set(authorization.person.as_uuid()),
+        scope: ActiveValue::Set(json_list(authorization.scope.iter().map(Permission::as_str))),
+        redirect_uri: ActiveValue::Set(authorization.redirect_uri.clone()),
+        code_challenge: ActiveValue::Set(
+            authorization.challenge.as_ref().map(|challenge| challenge.as_str().to_owned()),
+        ),
+        code_digest: ActiveValue::Set(authorization.code.as_bytes().to_vec()),
+        created_at: ActiveValue::Set(authorization.created_at.unix_millis()),
+        code_expires_at: ActiveValue::Set(authorization.code_expires_at.unix_millis()),
+        redeemed_at: ActiveValue::Set(authorization.redeemed_at.map(Timestamp::unix_millis)),
+        keep_until: ActiveValue::Set(authorization.keep_until.unix_millis()),
+    }
+}
+
 #[async_trait]
 impl AuthorizationStore for SeaOrmAuthorizationStore {
-    async fn create(&self, authorization: &Authorization) -> Result<(), StorageError> {
-        let row = authorization::ActiveModel {
-            grant_id: ActiveValue::Set(authorization.grant_id.as_uuid()),
-            application_id: ActiveValue::Set(authorization.application_id.as_uuid()),
-            person_id: ActiveValue::Set(authorization.person.as_uuid()),
-            scope: ActiveValue::Set(json_list(authorization.scope.iter().map(Permission::as_str))),
-            redirect_uri: ActiveValue::Set(authorization.redirect_uri.clone()),
-            code_challenge: ActiveValue::Set(
-                authorization.challenge.as_ref().map(|challenge| challenge.as_str().to_owned()),
-            ),
-            code_digest: ActiveValue::Set(authorization.code.as_bytes().to_vec()),
-            created_at: ActiveValue::Set(authorization.created_at.unix_millis()),
-            code_expires_at: ActiveValue::Set(authorization.code_expires_at.unix_millis()),
-            redeemed_at: ActiveValue::Set(authorization.redeemed_at.map(Timestamp::unix_millis)),
-            keep_until: ActiveValue::Set(authorization.keep_until.unix_millis()),
-        };
-        let inserted = authorization::Entity::insert(row).exec_without_returning(self.database.writer()).await;
-        inserted.map(drop).map_err(storage_error(AUTHORIZATIONS))
+    async fn create(&self, authorization: &Authorization, verified: SignInVersion) -> Result<Consent, StorageError> {
+        self.insert(authorization, verified).await.map_err(storage_error(AUTHORIZATIONS))
     }
 
     async fn find_by_code(&self, code: &CodeDigest) -> Result<Option<Authorization>, StorageError> {
@@ -57,7 +110,7 @@ impl AuthorizationStore for SeaOrmAuthorizationStore {
         found.map(read_authorization).transpose()
     }
 
-    async fn redeem(&self, redemption: &Redemption) -> Result<bool, StorageError> {
+    async fn redeem(&self, redemption: &Redemption) -> Result<Redeemed, StorageError> {
         let updated = authorization::Entity::update_many()
             .set(authorization::ActiveModel {
                 redeemed_at: ActiveValue::Set(Some(redemption.at.unix_millis())),
@@ -66,10 +119,16 @@ impl AuthorizationStore for SeaOrmAuthorizationStore {
             })
             .filter(Column::GrantId.eq(redemption.grant_id.as_uuid()))
             .filter(Column::RedeemedAt.is_null())
+            .filter(Expr::exists(parties()))
             .exec(self.database.writer())
             .await
             .map_err(storage_error(AUTHORIZATIONS))?;
-        Ok(updated.rows_affected > 0)
+        if updated.rows_affected > 0 {
+            return Ok(Redeemed::First);
+        }
+        let known = authorization::Entity::find_by_id(redemption.grant_id.as_uuid()).one(self.database.reader()).await;
+        let redeemed = known.map_err(storage_error(AUTHORIZATIONS))?.and_then(|known| known.redeemed_at);
+        Ok(if redeemed.is_some() { Redeemed::Before } else { Redeemed::Refused })
     }
 
     async fn of_person(&self, person: UserId) -> Result<Vec<Authorization>, StorageError> {

@@ -3,18 +3,20 @@
 use async_trait::async_trait;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
 use sea_orm::{
-    ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait,
+    ActiveValue, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, UpdateMany,
 };
 
 use super::database::Database;
 use super::entities::person::{self, Column};
+use super::entities::session;
 use super::error::storage_error;
 use super::row::Row;
 use crate::domain::applications::SecretHash;
 use crate::domain::ids::UserId;
 use crate::domain::people::{
     Account, AccountLabel, CreatePersonError, ExternalIdentity, Login, Newcomer, Person, PersonRepository,
+    SignInVersion,
 };
 use crate::domain::system::{StorageError, Timestamp};
 use crate::domain::validation::InvalidValue;
@@ -39,6 +41,24 @@ impl SeaOrmPersonRepository {
     }
 }
 
+impl SeaOrmPersonRepository {
+    /// Changes a person, begins a new version and ends every session. Returns whether there was a person to change.
+    ///
+    /// The row of the person stays locked until the commit, and whoever stores a session locks it too: a session that was
+    /// there first is deleted here, and one that comes later finds another version.
+    async fn begin_version(&self, id: UserId, update: UpdateMany<person::Entity>) -> Result<bool, DbErr> {
+        let transaction = self.database.begin().await?;
+        let next = Expr::col(Column::SignInVersion).add(1);
+        let updated = update.col_expr(Column::SignInVersion, next).exec(&transaction).await?;
+        if updated.rows_affected == 0 {
+            return Ok(false);
+        }
+        session::Entity::delete_many().filter(session::Column::PersonId.eq(id.as_uuid())).exec(&transaction).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+}
+
 #[async_trait]
 impl PersonRepository for SeaOrmPersonRepository {
     async fn create(&self, person: &Person) -> Result<(), CreatePersonError> {
@@ -56,6 +76,7 @@ impl PersonRepository for SeaOrmPersonRepository {
             id: newcomer.id,
             account: Account::External { identity: newcomer.identity.clone(), label: newcomer.label.clone() },
             enabled: true,
+            sign_in_version: SignInVersion::default(),
             created_at: newcomer.at,
             updated_at: newcomer.at,
         };
@@ -83,6 +104,16 @@ impl PersonRepository for SeaOrmPersonRepository {
         found.map_err(storage_error(PEOPLE))?.map(read_person).transpose()
     }
 
+    async fn is_enabled(&self, id: UserId) -> Result<bool, StorageError> {
+        let enabled = person::Entity::find_by_id(id.as_uuid())
+            .select_only()
+            .column(Column::Enabled)
+            .into_tuple()
+            .one(self.database.reader())
+            .await;
+        Ok(enabled.map_err(storage_error(PEOPLE))?.unwrap_or(false))
+    }
+
     async fn find_by_login(&self, login: &Login) -> Result<Option<Person>, StorageError> {
         let by_login = person::Entity::find().filter(Column::Login.eq(login.as_str()));
         let found = by_login.one(self.database.reader()).await;
@@ -99,32 +130,28 @@ impl PersonRepository for SeaOrmPersonRepository {
     }
 
     async fn set_enabled(&self, id: UserId, enabled: bool, now: Timestamp) -> Result<bool, StorageError> {
-        let updated = person::Entity::update_many()
-            .set(person::ActiveModel {
-                enabled: ActiveValue::Set(enabled),
-                updated_at: ActiveValue::Set(now.unix_millis()),
-                ..Default::default()
-            })
-            .filter(Column::Id.eq(id.as_uuid()))
-            .exec(self.database.writer())
-            .await
-            .map_err(storage_error(PEOPLE))?;
-        Ok(updated.rows_affected > 0)
+        let change = person::ActiveModel {
+            enabled: ActiveValue::Set(enabled),
+            updated_at: ActiveValue::Set(now.unix_millis()),
+            ..Default::default()
+        };
+        let update = person::Entity::update_many().set(change).filter(Column::Id.eq(id.as_uuid()));
+        if enabled {
+            let updated = update.exec(self.database.writer()).await.map_err(storage_error(PEOPLE))?;
+            return Ok(updated.rows_affected > 0);
+        }
+        self.begin_version(id, update).await.map_err(storage_error(PEOPLE))
     }
 
     async fn set_password(&self, id: UserId, password: &SecretHash, now: Timestamp) -> Result<bool, StorageError> {
-        let updated = person::Entity::update_many()
-            .set(person::ActiveModel {
-                password_hash: ActiveValue::Set(Some(password.as_str().to_owned())),
-                updated_at: ActiveValue::Set(now.unix_millis()),
-                ..Default::default()
-            })
-            .filter(Column::Id.eq(id.as_uuid()))
-            .filter(Column::Kind.eq(LOCAL))
-            .exec(self.database.writer())
-            .await
-            .map_err(storage_error(PEOPLE))?;
-        Ok(updated.rows_affected > 0)
+        let change = person::ActiveModel {
+            password_hash: ActiveValue::Set(Some(password.as_str().to_owned())),
+            updated_at: ActiveValue::Set(now.unix_millis()),
+            ..Default::default()
+        };
+        let local = Column::Id.eq(id.as_uuid()).and(Column::Kind.eq(LOCAL));
+        let update = person::Entity::update_many().set(change).filter(local);
+        self.begin_version(id, update).await.map_err(storage_error(PEOPLE))
     }
 
     async fn renew_password_hash(
@@ -173,6 +200,7 @@ fn person_row(person: &Person) -> person::ActiveModel {
     person::ActiveModel {
         id: ActiveValue::Set(person.id.as_uuid()),
         enabled: ActiveValue::Set(person.enabled),
+        sign_in_version: ActiveValue::Set(i64::from(person.sign_in_version.get())),
         created_at: ActiveValue::Set(person.created_at.unix_millis()),
         updated_at: ActiveValue::Set(person.updated_at.unix_millis()),
         ..account
@@ -204,6 +232,9 @@ fn read_person(model: person::Model) -> Result<Person, StorageError> {
         id: UserId::from_uuid(model.id),
         account,
         enabled: model.enabled,
+        sign_in_version: u32::try_from(model.sign_in_version)
+            .map(SignInVersion::from_stored)
+            .map_err(|_| row.inconsistent("column sign_in_version is not a number from 0 to 4294967295"))?,
         created_at: row.timestamp("created_at", model.created_at)?,
         updated_at: row.timestamp("updated_at", model.updated_at)?,
     })

@@ -1,15 +1,17 @@
 //! Sessions of browsers.
 
 use async_trait::async_trait;
-use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, QueryFilter, SqlErr};
+use sea_orm::sea_query::{Expr, ExprTrait, LockType, Query};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, Order, QueryFilter};
 
 use super::database::Database;
+use super::entities::person;
 use super::entities::session::{self, Column};
 use super::error::storage_error;
 use super::row::{Row, hexadecimal};
 use super::sweep::sweep;
 use crate::domain::ids::UserId;
-use crate::domain::people::{Session, SessionId, SessionStore};
+use crate::domain::people::{Session, SessionId, SessionStore, SignInVersion};
 use crate::domain::system::{StorageError, Timestamp};
 
 const SESSIONS: &str = "sessions";
@@ -28,21 +30,54 @@ impl SeaOrmSessionStore {
     }
 }
 
+impl SeaOrmSessionStore {
+    /// Returns whether the person is as it was verified. The lock on the row of the person lets one session of a person
+    /// begin at a time, and none while the person is changed; see `SeaOrmPersonRepository::begin_version`.
+    async fn insert(&self, session: &Session, verified: SignInVersion) -> Result<bool, DbErr> {
+        let person = session.person.as_uuid();
+        let others = Column::PersonId.eq(person).and(Column::Id.ne(session.id.as_bytes().to_vec()));
+        let transaction = self.database.begin().await?;
+        let values = Query::select()
+            .expr(Expr::value(session.id.as_bytes().to_vec()))
+            .column(person::Column::Id)
+            .expr(Expr::value(session.signed_in_at.unix_millis()))
+            .expr(Expr::value(session.expires_at.unix_millis()))
+            .from(person::Entity)
+            .and_where(person::Column::Id.eq(person))
+            .and_where(person::Column::Enabled.eq(true))
+            .and_where(person::Column::SignInVersion.eq(i64::from(verified.get())))
+            .lock(LockType::NoKeyUpdate)
+            .take();
+        let insert = Query::insert()
+            .into_table(session::Entity)
+            .columns([Column::Id, Column::PersonId, Column::SignedInAt, Column::ExpiresAt])
+            .select_from(values)
+            .map_err(|error| DbErr::Custom(error.to_string()))?
+            .take();
+        if transaction.execute(&insert).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let newest = Query::select()
+            .column(Column::Id)
+            .from(session::Entity)
+            .and_where(others.clone())
+            .order_by(Column::SignedInAt, Order::Desc)
+            .limit(u64::from(Session::MAX_PER_PERSON - 1))
+            .take();
+        session::Entity::delete_many()
+            .filter(others)
+            .filter(Column::Id.not_in_subquery(newest))
+            .exec(&transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+}
+
 #[async_trait]
 impl SessionStore for SeaOrmSessionStore {
-    async fn create(&self, session: &Session) -> Result<(), StorageError> {
-        let row = session::ActiveModel {
-            id: ActiveValue::Set(session.id.as_bytes().to_vec()),
-            person_id: ActiveValue::Set(session.person.as_uuid()),
-            signed_in_at: ActiveValue::Set(session.signed_in_at.unix_millis()),
-            expires_at: ActiveValue::Set(session.expires_at.unix_millis()),
-        };
-        match session::Entity::insert(row).exec_without_returning(self.database.writer()).await {
-            Ok(_) => Ok(()),
-            // The person was deleted, and would have taken the session along a moment later.
-            Err(error) if matches!(error.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_))) => Ok(()),
-            Err(error) => Err(storage_error(SESSIONS)(error)),
-        }
+    async fn create(&self, session: &Session, verified: SignInVersion) -> Result<bool, StorageError> {
+        self.insert(session, verified).await.map_err(storage_error(SESSIONS))
     }
 
     async fn find(&self, id: &SessionId, now: Timestamp) -> Result<Option<Session>, StorageError> {

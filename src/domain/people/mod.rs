@@ -9,7 +9,7 @@ mod session;
 mod sign_in;
 
 pub use admission::{Admission, EmailDomain, label_of};
-pub use model::{Account, AccountLabel, ExternalIdentity, Login, Newcomer, Person, ProvenIdentity};
+pub use model::{Account, AccountLabel, ExternalIdentity, Login, Newcomer, Person, ProvenIdentity, SignInVersion};
 pub use password::Password;
 pub use ports::{CreatePersonError, IdentityError, IdentityProvider, PasswordHasher, PersonRepository, SessionStore};
 #[cfg(feature = "testing")]

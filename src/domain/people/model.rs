@@ -17,6 +17,8 @@ pub struct Person {
     pub account: Account,
     /// A disabled person cannot sign in, and what was granted has stopped.
     pub enabled: bool,
+    /// Which of the person's proofs still count.
+    pub sign_in_version: SignInVersion,
     /// When the account was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -31,6 +33,31 @@ impl Person {
             Account::Local { login, .. } => login.as_str(),
             Account::External { label, .. } => label.as_str(),
         }
+    }
+}
+
+/// Counts the moments from which on earlier proofs of a person count no longer: a new password, and being disabled. Whatever
+/// is stored on the strength of a proof is stored only while the version is the one under which the proof was verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SignInVersion(u32);
+
+impl SignInVersion {
+    /// Takes a version that was stored.
+    #[must_use]
+    pub fn from_stored(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The version as it is stored.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0
+    }
+
+    /// The version that follows.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
     }
 }
 

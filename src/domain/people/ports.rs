@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use url::Url;
 
-use super::model::{Login, Newcomer, Person, ProvenIdentity};
+use super::model::{Login, Newcomer, Person, ProvenIdentity, SignInVersion};
 use super::password::Password;
 use super::session::{Session, SessionId, SignInAttempt};
 use crate::applications::{HasherError, SecretHash};
@@ -46,13 +46,22 @@ pub trait PersonRepository: Send + Sync {
     /// [`StorageError`].
     async fn list(&self, after: Option<UserId>, limit: u32) -> Result<Vec<Person>, StorageError>;
 
-    /// Lets a person sign in, or not. Returns whether there is such a person.
+    /// Whether the person of that id is there and enabled. An adapter may answer from a cache that is at most one second
+    /// old, in which it misses nothing that it has changed itself.
+    ///
+    /// # Errors
+    /// [`StorageError`]. A database that is unavailable is never reported as `false`.
+    async fn is_enabled(&self, id: UserId) -> Result<bool, StorageError>;
+
+    /// Enables or disables a person. Disabling ends every session and begins a new [`SignInVersion`]. Returns whether there
+    /// is such a person.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn set_enabled(&self, id: UserId, enabled: bool, now: Timestamp) -> Result<bool, StorageError>;
 
-    /// Replaces the password of a local account. Returns whether there is such a person with such an account.
+    /// Replaces the password of a local account, ends every session and begins a new [`SignInVersion`]. Returns whether
+    /// there is such a person with such an account.
     ///
     /// # Errors
     /// [`StorageError`].
@@ -92,11 +101,13 @@ pub enum CreatePersonError {
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait SessionStore: Send + Sync {
-    /// Stores a new session. If its person is deleted at the same time, it is gone with the person.
+    /// Stores a new session if its person is there, is enabled, and still has the version under which the proof was
+    /// `verified`; of what changes that at the same time it sees either nothing, and is ended by it, or everything. A person
+    /// has at most [`Session::MAX_PER_PERSON`] sessions: the oldest make room. Returns whether it was stored.
     ///
     /// # Errors
     /// [`StorageError`].
-    async fn create(&self, session: &Session) -> Result<(), StorageError>;
+    async fn create(&self, session: &Session, verified: SignInVersion) -> Result<bool, StorageError>;
 
     /// The session of that id, if it is good at `now`.
     ///

@@ -1,14 +1,13 @@
 //! What an operator does with people.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::model::{Account, Login, Person};
+use super::model::{Account, Login, Person, SignInVersion};
 use super::password::Password;
 use super::ports::{CreatePersonError, PasswordHasher, PersonRepository, SessionStore};
-use crate::applications::{ApplicationRepository, HasherError, SpaceName};
+use crate::applications::HasherError;
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
-use crate::ids::{ApplicationId, UserId};
+use crate::ids::UserId;
 use crate::oauth::AuthorizationService;
 use crate::system::{Clock, Entropy, StorageError};
 
@@ -21,8 +20,6 @@ pub struct PeoplePorts {
     pub sessions: Arc<dyn SessionStore>,
     /// Hashes passwords.
     pub hasher: Arc<dyn PasswordHasher>,
-    /// Which applications there are, and so which spaces.
-    pub applications: Arc<dyn ApplicationRepository>,
     /// What people have allowed.
     pub authorizations: AuthorizationService,
     /// Who did what.
@@ -77,6 +74,7 @@ impl PeopleService {
             id: UserId::generate(&*self.ports.entropy),
             account: Account::Local { login, password },
             enabled: true,
+            sign_in_version: SignInVersion::default(),
             created_at: now,
             updated_at: now,
         };
@@ -133,7 +131,8 @@ impl PeopleService {
         self.get(id).await
     }
 
-    /// Replaces a password, and ends every session. Connected applications stay connected.
+    /// Replaces a password, and ends every session. Connected applications stay connected; codes that were not exchanged
+    /// yet yield nothing any more.
     ///
     /// # Errors
     /// [`PeopleError::NotFound`], [`PeopleError::NoPassword`], [`PeopleError::Hasher`], [`PeopleError::Storage`].
@@ -145,7 +144,7 @@ impl PeopleService {
         if !self.ports.people.set_password(id, &hash, self.ports.clock.now()).await? {
             return Err(PeopleError::NotFound);
         }
-        self.ports.sessions.end_all_of(id).await?;
+        self.ports.authorizations.withdraw_codes(id).await?;
         self.record(AuditKind::PasswordChanged, id).await;
         Ok(())
     }
@@ -163,26 +162,9 @@ impl PeopleService {
         Ok(())
     }
 
-    /// The spaces in which a person can have memories: those of all applications.
-    ///
-    /// # Errors
-    /// [`PeopleError::Storage`].
-    pub async fn spaces(&self) -> Result<BTreeSet<SpaceName>, PeopleError> {
-        const AT_A_TIME: u32 = 500;
-        let mut spaces = BTreeSet::new();
-        let mut after: Option<ApplicationId> = None;
-        loop {
-            let page = self.ports.applications.list(after, AT_A_TIME).await?;
-            let Some(last) = page.last() else { return Ok(spaces) };
-            after = Some(last.id);
-            spaces.extend(page.iter().map(|application| application.space.clone()));
-        }
-    }
-
     /// First the account, so that nothing new begins; then what there is.
     async fn shut_out(&self, id: UserId) -> Result<(), PeopleError> {
         self.set_enabled(id, false).await?;
-        self.ports.sessions.end_all_of(id).await?;
         self.ports.authorizations.disconnect_all(id).await?;
         Ok(())
     }

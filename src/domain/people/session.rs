@@ -31,6 +31,11 @@ pub struct Session {
     pub expires_at: Timestamp,
 }
 
+impl Session {
+    /// How many sessions a person may have at a time, expired ones that were not swept yet included.
+    pub const MAX_PER_PERSON: u32 = 100;
+}
+
 /// What is kept of a session's token: its digest, which opens nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionId([u8; 32]);

@@ -187,7 +187,8 @@ impl SignInService {
             return Err(SignInError::WrongCredentials);
         };
         attempt.succeeded();
-        let visitor = self.open_session(person).await?;
+        // The password was replaced, or the account disabled, while it was verified.
+        let visitor = self.open_session(person).await?.ok_or(SignInError::WrongCredentials)?;
         self.renew(visitor.person.id, &password, &hash).await;
         Ok(visitor)
     }
@@ -285,7 +286,7 @@ impl SignInService {
         if !person.enabled {
             return Err(SignInError::NotAdmitted);
         }
-        self.open_session(person).await
+        self.open_session(person).await?.ok_or(SignInError::NotAdmitted)
     }
 
     /// Who presents this cookie; `None` if its session is over, or its person is disabled or gone.
@@ -310,7 +311,8 @@ impl SignInService {
         Ok(())
     }
 
-    async fn open_session(&self, person: Person) -> Result<Visitor, SignInError> {
+    /// `None` if what was verified of `person` is true no longer.
+    async fn open_session(&self, person: Person) -> Result<Option<Visitor>, SignInError> {
         let token = SessionToken::generate(&*self.ports.entropy);
         let signed_in_at = self.ports.clock.now();
         let session = Session {
@@ -319,9 +321,11 @@ impl SignInService {
             signed_in_at,
             expires_at: signed_in_at.plus(self.session_ttl),
         };
-        self.ports.sessions.create(&session).await?;
+        if !self.ports.sessions.create(&session, person.sign_in_version).await? {
+            return Ok(None);
+        }
         self.record(AuditKind::PersonSignedIn, person.id).await;
-        Ok(Visitor { token, session, person })
+        Ok(Some(Visitor { token, session, person }))
     }
 
     async fn record(&self, kind: AuditKind, person: UserId) {

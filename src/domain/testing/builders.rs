@@ -20,7 +20,7 @@ use crate::memories::{Category, Content, Context, ContextId, MemoryScope, Metada
 use crate::oauth::{
     Authorization, AuthorizationCode, Caller, Consumption, KeyAlgorithm, KeyPurpose, SealedKey, SigningKey, Subject,
 };
-use crate::people::{Account, ExternalIdentity, Password, Person, Session, SessionToken};
+use crate::people::{Account, ExternalIdentity, Password, Person, Session, SessionToken, SignInVersion};
 use crate::system::{Entropy, StorageError};
 
 /// A UUID that no other call in this process returns.
@@ -50,6 +50,7 @@ pub fn application() -> Application {
         access_token_ttl: None,
         refresh_token_ttl: None,
         enabled: true,
+        tokens_ended_at: None,
         secrets: Vec::new(),
         created_at: now(),
         updated_at: now(),
@@ -207,7 +208,14 @@ pub fn person() -> Person {
     let id = UserId::from_uuid(unique());
     let login = format!("marta-{}", id.as_uuid().simple()).parse().expect("a valid login");
     let password = FakePasswordHasher::hash_of(&Password::choose("correct horse").expect("a valid password"));
-    Person { id, account: Account::Local { login, password }, enabled: true, created_at: now(), updated_at: now() }
+    Person {
+        id,
+        account: Account::Local { login, password },
+        enabled: true,
+        sign_in_version: SignInVersion::default(),
+        created_at: now(),
+        updated_at: now(),
+    }
 }
 
 /// Somebody who signs in through the [`FakeIdentityProvider`], with a subject that nobody else has.

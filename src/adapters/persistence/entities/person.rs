@@ -14,6 +14,7 @@ pub struct Model {
     pub subject: Option<String>,
     pub label: Option<String>,
     pub enabled: bool,
+    pub sign_in_version: i64,
     pub created_at: i64,
     pub updated_at: i64,
 }

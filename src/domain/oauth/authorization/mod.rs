@@ -13,4 +13,4 @@ pub use request::{AuthorizationRequest, UntrustedRequest};
 pub use service::{AuthorizationError, AuthorizationPorts, AuthorizationService, Connection};
 #[cfg(feature = "testing")]
 pub use store::MockAuthorizationStore;
-pub use store::{AuthorizationStore, Redemption};
+pub use store::{AuthorizationStore, Consent, Redeemed, Redemption};

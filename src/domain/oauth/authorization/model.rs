@@ -39,6 +39,12 @@ pub struct Authorization {
     pub keep_until: Timestamp,
 }
 
+impl Authorization {
+    /// How many authorizations of one application a person may have at a time: codes that were not exchanged yet, and
+    /// connections that were neither ended nor have come to their end.
+    pub const MAX_PER_CONNECTION: u32 = 100;
+}
+
 /// An authorization code: 256 random bits in 43 URL-safe characters.
 pub struct AuthorizationCode(SecretString);
 

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::model::{Authorization, AuthorizationCode};
 use super::request::{AuthorizationRequest, Destination, Refusal, UntrustedRequest, ValidRequest, validate};
-use super::store::AuthorizationStore;
+use super::store::{AuthorizationStore, Consent};
 use crate::applications::{ApplicationName, ApplicationRepository, Permissions};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::{ApplicationId, ClientId, GrantId, UserId};
@@ -123,10 +123,11 @@ impl AuthorizationService {
         }
     }
 
-    /// The person agrees. Returns the redirect that carries the code.
+    /// The person agrees, as `person` was when the proof was verified. Returns the redirect that carries the code.
     ///
     /// # Errors
-    /// [`AuthorizationError::TemporarilyUnavailable`], [`AuthorizationError::Internal`].
+    /// [`AuthorizationError::Refused`] if the person was disabled, got another password, or connected the application too
+    /// often; [`AuthorizationError::TemporarilyUnavailable`], [`AuthorizationError::Internal`].
     pub async fn approve(&self, request: &AuthorizationRequest, person: &Person) -> Result<Url, AuthorizationError> {
         let now = self.ports.clock.now();
         let code = AuthorizationCode::generate(&*self.ports.entropy);
@@ -144,7 +145,13 @@ impl AuthorizationService {
             redeemed_at: None,
             keep_until: now.plus(AuthorizationCode::REMEMBERED),
         };
-        self.ports.authorizations.create(&authorization).await?;
+        match self.ports.authorizations.create(&authorization, person.sign_in_version).await? {
+            Consent::Stored => {}
+            Consent::Outdated | Consent::TooMany => {
+                let location = request.destination.refusing(&Refusal::AccessDenied);
+                return Err(AuthorizationError::Refused { location });
+            }
+        }
         self.record(AuditKind::AuthorizationGranted, &authorization, now).await;
         Ok(request.destination.with(&[("code", code.expose())]))
     }
@@ -202,6 +209,14 @@ impl AuthorizationService {
         self.end_where(person, |_| true).await
     }
 
+    /// Takes back the codes of a person that were not exchanged yet.
+    ///
+    /// # Errors
+    /// As [`disconnect`](Self::disconnect).
+    pub async fn withdraw_codes(&self, person: UserId) -> Result<bool, StorageError> {
+        self.end_where(person, |authorization| authorization.redeemed_at.is_none()).await
+    }
+
     async fn end_where(&self, person: UserId, ends: impl Fn(&Authorization) -> bool) -> Result<bool, StorageError> {
         let now = self.ports.clock.now();
         let mut any = false;
@@ -217,19 +232,19 @@ impl AuthorizationService {
 
     /// Kills every token that descends from an authorization. One whose code is being exchanged at this moment is
     /// remembered for as long as a grant that begins now.
-    pub(in crate::oauth) async fn revoke(
-        &self,
-        authorization: &Authorization,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
+    async fn revoke(&self, authorization: &Authorization, now: Timestamp) -> Result<(), StorageError> {
+        self.ports.grants.revoke(&self.revocation_of(authorization, now)).await.map(drop)
+    }
+
+    /// What kills every token that descends from an authorization.
+    pub(in crate::oauth) fn revocation_of(&self, authorization: &Authorization, now: Timestamp) -> Revocation {
         let begun_now = now.plus(self.policy.grant_ttl.min(LONGEST_REFRESH_TOKEN_LIFETIME));
         let last_refresh = authorization.keep_until.max(begun_now);
-        let revocation = Revocation {
+        Revocation {
             what: Revoked::Grant(authorization.grant_id),
             at: now,
             keep_until: last_refresh.plus(LONGEST_ACCESS_TOKEN_LIFETIME),
-        };
-        self.ports.grants.revoke(&revocation).await.map(drop)
+        }
     }
 
     pub(in crate::oauth) async fn record(&self, kind: AuditKind, authorization: &Authorization, now: Timestamp) {

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::model::{Authorization, CodeDigest};
 use crate::ids::{GrantId, UserId};
+use crate::people::SignInVersion;
 use crate::system::{StorageError, Timestamp};
 
 /// The exchange of a code for tokens.
@@ -17,15 +18,41 @@ pub struct Redemption {
     pub keep_until: Timestamp,
 }
 
+/// What became of a new authorization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// It is stored.
+    Stored,
+    /// The person or the application is gone, disabled, or (the person) has proven who it is under an earlier
+    /// [`SignInVersion`]. Nothing was stored.
+    Outdated,
+    /// The person has [`Authorization::MAX_PER_CONNECTION`] authorizations of this application. Nothing was stored.
+    TooMany,
+}
+
+/// What became of a redemption.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redeemed {
+    /// This was the first one.
+    First,
+    /// The code was exchanged before.
+    Before,
+    /// The authorization was ended, or its person or application is gone or disabled. Nothing was written.
+    Refused,
+}
+
 /// Stores authorizations. Concurrent callers, on any number of machines, see each method happen entirely or not at all.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait AuthorizationStore: Send + Sync {
-    /// Stores a new authorization.
+    /// Stores a new authorization if its application is there and enabled, and its person is there, enabled, and still has
+    /// the version under which the proof was `verified`. Of a person who is disabled at the same time, either nothing is
+    /// stored, or it is there when the disabling has returned. However many callers come at once, no person has more than
+    /// [`Authorization::MAX_PER_CONNECTION`] of one application.
     ///
     /// # Errors
     /// [`StorageError`].
-    async fn create(&self, authorization: &Authorization) -> Result<(), StorageError>;
+    async fn create(&self, authorization: &Authorization, verified: SignInVersion) -> Result<Consent, StorageError>;
 
     /// The authorization that a code stands for, whether or not it was exchanged or has expired.
     ///
@@ -33,12 +60,12 @@ pub trait AuthorizationStore: Send + Sync {
     /// [`StorageError`]. A database that is away is never reported as `None`.
     async fn find_by_code(&self, code: &CodeDigest) -> Result<Option<Authorization>, StorageError>;
 
-    /// Notes that the code of an authorization was exchanged. Of any number of concurrent callers exactly one gets
-    /// `true`, and none once [`end`](Self::end) has returned.
+    /// Notes that the code of an authorization was exchanged, if its person and its application are there and enabled. Of
+    /// any number of concurrent callers exactly one gets [`Redeemed::First`], and none once [`end`](Self::end) has returned.
     ///
     /// # Errors
     /// [`StorageError`].
-    async fn redeem(&self, redemption: &Redemption) -> Result<bool, StorageError>;
+    async fn redeem(&self, redemption: &Redemption) -> Result<Redeemed, StorageError>;
 
     /// Everything that a person has allowed, newest first, codes that were not exchanged included.
     ///

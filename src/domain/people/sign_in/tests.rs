@@ -223,6 +223,16 @@ async fn made_up_answers_of_the_provider_are_counted_by_address_before_it_is_ask
 }
 
 #[tokio::test]
+async fn a_proof_that_was_overtaken_while_it_was_verified_opens_no_session() {
+    let harness = Harness::new();
+    let verified = harness.people.find(harness.person.id).await.unwrap().unwrap();
+    let hash = FakePasswordHasher::hash_of(&Password::choose("another horse").unwrap());
+    harness.people.set_password(harness.person.id, &hash, now()).await.unwrap();
+    assert!(harness.service.open_session(verified).await.unwrap().is_none());
+    assert_eq!(harness.audit.kinds(), [], "nobody signed in");
+}
+
+#[tokio::test]
 async fn whoever_fails_too_often_waits_and_nobody_else_does() {
     let harness = Harness::new();
     for _ in 0..6 {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::Fixture;
 use crate::applications::SecretHash;
 use crate::ids::UserId;
-use crate::people::{Account, CreatePersonError, ExternalIdentity, Login, Newcomer, Person, PersonRepository};
+use crate::people::{
+    Account, CreatePersonError, ExternalIdentity, Login, Newcomer, Person, PersonRepository, SignInVersion,
+};
 use crate::system::Timestamp;
 use crate::testing::{external_person, now, person, unique};
 
@@ -92,6 +94,7 @@ async fn assert_exists(repository: &dyn PersonRepository, person: &Person) {
 pub async fn a_local_person_comes_back_with_every_member(fixture: Fixture<dyn PersonRepository>) {
     let full = Person {
         enabled: false,
+        sign_in_version: SignInVersion::from_stored(u32::MAX),
         created_at: now().minus(Duration::from_millis(12_345)),
         updated_at: later(1),
         ..local(&format!("a.b_c-d+e@{}", "x".repeat(244)))
@@ -108,6 +111,7 @@ pub async fn an_external_person_comes_back_with_every_member(fixture: Fixture<dy
     let issuer = format!("https://id.example/{}", &varied[..2029]);
     let full = Person {
         enabled: false,
+        sign_in_version: SignInVersion::from_stored(u32::MAX),
         created_at: now().minus(Duration::from_millis(12_345)),
         updated_at: later(1),
         ..external(&issuer, &varied[..255], "Marta „Zürich“ 🦊 ' \" \\ %")
@@ -184,7 +188,9 @@ pub async fn a_newcomer_is_stored_enabled(fixture: Fixture<dyn PersonRepository>
     let newcomer = visit(&external_person());
     let stored = fixture.port().find_or_create(&newcomer).await.unwrap();
     let account = Account::External { identity: newcomer.identity, label: newcomer.label };
-    let expected = Person { id: newcomer.id, account, enabled: true, created_at: now(), updated_at: now() };
+    let sign_in_version = SignInVersion::default();
+    let expected =
+        Person { id: newcomer.id, account, enabled: true, sign_in_version, created_at: now(), updated_at: now() };
     assert_eq!(stored, expected);
     assert_eq!(found(fixture.other_instance(), newcomer.id).await, expected);
 }
@@ -278,7 +284,10 @@ pub async fn disabling_and_enabling_change_nothing_else(fixture: Fixture<dyn Per
         let bystander = created(fixture.port(), person()).await;
         for (enabled, at) in [(false, later(1)), (true, later(2))] {
             assert!(fixture.port().set_enabled(somebody.id, enabled, at).await.unwrap());
-            let expected = Person { enabled, updated_at: at, ..somebody.clone() };
+            // Disabling begins a new version, and enabling does not.
+            let sign_in_version = somebody.sign_in_version.next();
+            let expected = Person { enabled, sign_in_version, updated_at: at, ..somebody.clone() };
+            assert_eq!(fixture.port().is_enabled(somebody.id).await.unwrap(), enabled);
             assert_eq!(found(fixture.other_instance(), somebody.id).await, expected);
         }
         assert_eq!(found(fixture.port(), bystander.id).await, bystander);
@@ -291,7 +300,8 @@ pub async fn a_new_password_replaces_the_old_one_and_nothing_else(fixture: Fixtu
     let password = SecretHash::from_stored("another hash".to_owned());
     assert!(fixture.port().set_password(marta.id, &password, later(1)).await.unwrap());
     let account = Account::Local { login: login_of(&marta).clone(), password };
-    let expected = Person { account, updated_at: later(1), ..marta };
+    let sign_in_version = marta.sign_in_version.next();
+    let expected = Person { account, sign_in_version, updated_at: later(1), ..marta };
     assert_eq!(found(fixture.other_instance(), expected.id).await, expected);
     assert_eq!(found(fixture.port(), bystander.id).await, bystander);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Fixture;
+use crate::applications::SecretHash;
 use crate::ids::UserId;
 use crate::people::{Person, PersonRepository, Session, SessionStore};
 use crate::system::Timestamp;
@@ -38,6 +39,11 @@ macro_rules! session_store_cases {
                 a_deleted_person_has_no_session_and_the_others_keep_theirs,
                 nobody_who_was_deleted_gets_a_session,
                 no_session_outlives_a_person_who_is_deleted_at_the_same_time,
+                somebody_who_is_disabled_gets_no_session,
+                what_was_verified_before_a_new_password_or_a_disablement_opens_no_session,
+                of_a_hundred_sessions_that_begin_while_the_password_is_replaced_none_is_left,
+                of_a_hundred_sessions_that_begin_while_the_person_is_disabled_and_enabled_none_is_left,
+                a_person_has_so_many_sessions_and_no_more,
                 a_sweep_forgets_what_is_over_and_keeps_the_rest,
                 a_sweep_forgets_no_more_than_its_limit,
             ]
@@ -53,13 +59,13 @@ async fn somebody(accounts: &Accounts) -> Person {
 
 async fn begun(accounts: &Accounts, person: &Person) -> Session {
     let session = session(person).0;
-    accounts.sessions.create(&session).await.unwrap();
+    accounts.sessions.create(&session, person.sign_in_version).await.unwrap();
     session
 }
 
 async fn begun_until(accounts: &Accounts, person: &Person, expires_at: Timestamp) -> Session {
     let session = Session { expires_at, ..session(person).0 };
-    accounts.sessions.create(&session).await.unwrap();
+    assert!(accounts.sessions.create(&session, person.sign_in_version).await.unwrap());
     session
 }
 
@@ -76,7 +82,7 @@ pub async fn a_session_comes_back_with_every_member(fixture: Fixture<Accounts>) 
         expires_at: now().plus(Duration::from_millis(67_891)),
         ..session(&person).0
     };
-    fixture.port().sessions.create(&full).await.unwrap();
+    assert!(fixture.port().sessions.create(&full, person.sign_in_version).await.unwrap());
     assert_eq!(fixture.other_instance().sessions.find(&full.id, now()).await.unwrap(), Some(full));
 }
 
@@ -184,6 +190,108 @@ pub async fn no_session_outlives_a_person_who_is_deleted_at_the_same_time(fixtur
     for session in sessions.iter().flatten() {
         assert!(!is_good(fixture.port(), session).await);
     }
+}
+
+async fn is_refused(accounts: &Accounts, person: &Person) -> bool {
+    let session = session(person).0;
+    let stored = accounts.sessions.create(&session, person.sign_in_version).await.unwrap();
+    assert_eq!(stored, is_good(accounts, &session).await);
+    !stored
+}
+
+fn another_password() -> SecretHash {
+    SecretHash::from_stored("another hash".to_owned())
+}
+
+pub async fn somebody_who_is_disabled_gets_no_session(fixture: Fixture<Accounts>) {
+    let accounts = fixture.port();
+    let person = somebody(accounts).await;
+    let before = begun(accounts, &person).await;
+    accounts.people.set_enabled(person.id, false, now()).await.unwrap();
+    assert!(!is_good(fixture.other_instance(), &before).await);
+    let disabled = accounts.people.find(person.id).await.unwrap().unwrap();
+    assert!(is_refused(fixture.other_instance(), &disabled).await);
+}
+
+pub async fn what_was_verified_before_a_new_password_or_a_disablement_opens_no_session(fixture: Fixture<Accounts>) {
+    let accounts = fixture.port();
+    let verified = somebody(accounts).await;
+    let before = begun(accounts, &verified).await;
+    assert!(accounts.people.set_password(verified.id, &another_password(), now()).await.unwrap());
+    assert!(!is_good(fixture.other_instance(), &before).await);
+    assert!(is_refused(fixture.other_instance(), &verified).await);
+    let verified = accounts.people.find(verified.id).await.unwrap().unwrap();
+    assert!(!is_refused(accounts, &verified).await);
+
+    accounts.people.set_enabled(verified.id, false, now()).await.unwrap();
+    accounts.people.set_enabled(verified.id, true, now()).await.unwrap();
+    assert!(is_refused(fixture.other_instance(), &verified).await);
+    let verified = accounts.people.find(verified.id).await.unwrap().unwrap();
+    assert!(!is_refused(accounts, &verified).await);
+    assert!(accounts.people.set_enabled(verified.id, true, now()).await.unwrap());
+    assert!(!is_refused(accounts, &verified).await, "to enable who is enabled changes nothing");
+}
+
+/// What is left of a hundred sign-ins whose proof was verified before `change`, which one caller makes among them.
+async fn left_after<F>(fixture: &Fixture<Accounts>, change: impl Fn(Arc<Accounts>, Person) -> F) -> usize
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let verified = somebody(fixture.port()).await;
+    let sessions = fixture
+        .together(101, |number, accounts| {
+            let (verified, change) =
+                (verified.clone(), (number == 50).then(|| change(accounts.clone(), verified.clone())));
+            async move {
+                match change {
+                    Some(change) => {
+                        change.await;
+                        None
+                    }
+                    None => Some(begun(&accounts, &verified).await),
+                }
+            }
+        })
+        .await;
+    let mut left = 0;
+    for session in sessions.iter().flatten() {
+        left += usize::from(is_good(fixture.port(), session).await);
+    }
+    left
+}
+
+pub async fn of_a_hundred_sessions_that_begin_while_the_password_is_replaced_none_is_left(fixture: Fixture<Accounts>) {
+    let left = left_after(&fixture, |accounts, person| async move {
+        accounts.people.set_password(person.id, &another_password(), now()).await.unwrap();
+    });
+    assert_eq!(left.await, 0);
+}
+
+pub async fn of_a_hundred_sessions_that_begin_while_the_person_is_disabled_and_enabled_none_is_left(
+    fixture: Fixture<Accounts>,
+) {
+    let left = left_after(&fixture, |accounts, person| async move {
+        accounts.people.set_enabled(person.id, false, now()).await.unwrap();
+        accounts.people.set_enabled(person.id, true, now()).await.unwrap();
+    });
+    assert_eq!(left.await, 0);
+}
+
+pub async fn a_person_has_so_many_sessions_and_no_more(fixture: Fixture<Accounts>) {
+    let accounts = fixture.port();
+    let (person, bystander) = (somebody(accounts).await, somebody(accounts).await);
+    let kept = begun(accounts, &bystander).await;
+    let mut sessions = Vec::new();
+    for second in 0..u64::from(Session::MAX_PER_PERSON) + 3 {
+        let signed_in_at = now().plus(Duration::from_secs(second));
+        let session = Session { signed_in_at, ..session(&person).0 };
+        assert!(accounts.sessions.create(&session, person.sign_in_version).await.unwrap());
+        sessions.push(session);
+    }
+    for (number, session) in sessions.iter().enumerate() {
+        assert_eq!(is_good(fixture.other_instance(), session).await, number >= 3, "{number}");
+    }
+    assert!(is_good(accounts, &kept).await);
 }
 
 pub async fn a_sweep_forgets_what_is_over_and_keeps_the_rest(fixture: Fixture<Accounts>) {

@@ -2,28 +2,31 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use super::{Outage, at_most, lock};
-use crate::ids::{GrantId, UserId};
-use crate::oauth::{Authorization, AuthorizationStore, CodeDigest, Redemption};
+use super::{InMemoryApplicationRepository, InMemoryPersonRepository, Outage, at_most, lock};
+use crate::applications::ApplicationRepository as _;
+use crate::ids::{ApplicationId, GrantId, UserId};
+use crate::oauth::{Authorization, AuthorizationStore, CodeDigest, Consent, Redeemed, Redemption};
+use crate::people::{PersonRepository as _, SignInVersion};
 use crate::system::{StorageError, Timestamp};
 
 /// Keeps authorizations in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct InMemoryAuthorizationStore {
+    people: Arc<InMemoryPersonRepository>,
+    applications: Arc<InMemoryApplicationRepository>,
     authorizations: Mutex<HashMap<GrantId, Authorization>>,
     outage: Outage,
 }
 
 impl InMemoryAuthorizationStore {
-    /// A store that holds these authorizations.
+    /// A store of what `people` allow `applications`.
     #[must_use]
-    pub fn holding(authorizations: impl IntoIterator<Item = Authorization>) -> Self {
-        let authorizations = authorizations.into_iter().map(|authorization| (authorization.grant_id, authorization));
-        Self { authorizations: Mutex::new(authorizations.collect()), outage: Outage::default() }
+    pub fn of(people: Arc<InMemoryPersonRepository>, applications: Arc<InMemoryApplicationRepository>) -> Self {
+        Self { people, applications, authorizations: Mutex::default(), outage: Outage::default() }
     }
 
     /// The switch that makes it fail.
@@ -31,14 +34,30 @@ impl InMemoryAuthorizationStore {
     pub fn outage(&self) -> Outage {
         self.outage.clone()
     }
+
+    async fn is_enabled(&self, application: ApplicationId) -> Result<bool, StorageError> {
+        Ok(self.applications.find(application).await?.is_some_and(|application| application.enabled))
+    }
 }
 
 #[async_trait]
 impl AuthorizationStore for InMemoryAuthorizationStore {
-    async fn create(&self, authorization: &Authorization) -> Result<(), StorageError> {
+    async fn create(&self, authorization: &Authorization, verified: SignInVersion) -> Result<Consent, StorageError> {
         self.outage.check()?;
-        lock(&self.authorizations).insert(authorization.grant_id, authorization.clone());
-        Ok(())
+        let person = self.people.find(authorization.person).await?;
+        let proven = person.is_some_and(|person| person.enabled && person.sign_in_version == verified);
+        if !proven || !self.is_enabled(authorization.application_id).await? {
+            return Ok(Consent::Outdated);
+        }
+        let mut authorizations = lock(&self.authorizations);
+        let of_connection = |known: &&Authorization| {
+            known.person == authorization.person && known.application_id == authorization.application_id
+        };
+        if authorizations.values().filter(of_connection).count() >= at_most(Authorization::MAX_PER_CONNECTION) {
+            return Ok(Consent::TooMany);
+        }
+        authorizations.insert(authorization.grant_id, authorization.clone());
+        Ok(Consent::Stored)
     }
 
     async fn find_by_code(&self, code: &CodeDigest) -> Result<Option<Authorization>, StorageError> {
@@ -46,16 +65,22 @@ impl AuthorizationStore for InMemoryAuthorizationStore {
         Ok(lock(&self.authorizations).values().find(|authorization| authorization.code == *code).cloned())
     }
 
-    async fn redeem(&self, redemption: &Redemption) -> Result<bool, StorageError> {
+    async fn redeem(&self, redemption: &Redemption) -> Result<Redeemed, StorageError> {
         self.outage.check()?;
+        let known = lock(&self.authorizations).get(&redemption.grant_id).cloned();
+        let Some(known) = known else { return Ok(Redeemed::Refused) };
+        let stands = self.people.is_enabled(known.person).await? && self.is_enabled(known.application_id).await?;
         let mut authorizations = lock(&self.authorizations);
-        let open = authorizations.get_mut(&redemption.grant_id).filter(|known| known.redeemed_at.is_none());
-        Ok(open
-            .map(|authorization| {
-                authorization.redeemed_at = Some(redemption.at);
-                authorization.keep_until = redemption.keep_until;
-            })
-            .is_some())
+        let Some(authorization) = authorizations.get_mut(&redemption.grant_id) else { return Ok(Redeemed::Refused) };
+        if authorization.redeemed_at.is_some() {
+            return Ok(Redeemed::Before);
+        }
+        if !stands {
+            return Ok(Redeemed::Refused);
+        }
+        authorization.redeemed_at = Some(redemption.at);
+        authorization.keep_until = redemption.keep_until;
+        Ok(Redeemed::First)
     }
 
     async fn of_person(&self, person: UserId) -> Result<Vec<Authorization>, StorageError> {
@@ -83,13 +108,15 @@ impl AuthorizationStore for InMemoryAuthorizationStore {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::testing::conformance::Fixture;
+    use crate::testing::conformance::authorization_store::Consents;
 
-    fn in_memory() -> Fixture<dyn AuthorizationStore> {
-        Fixture::new(Arc::new(InMemoryAuthorizationStore::default()))
+    fn in_memory() -> Fixture<Consents> {
+        let people = Arc::new(InMemoryPersonRepository::default());
+        let applications = Arc::new(InMemoryApplicationRepository::default());
+        let authorizations = InMemoryAuthorizationStore::of(Arc::clone(&people), Arc::clone(&applications));
+        Fixture::new(Arc::new(Consents { people, applications, authorizations: Arc::new(authorizations) }))
     }
 
     crate::conformance!(authorization_store, in_memory());

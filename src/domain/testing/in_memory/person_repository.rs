@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use super::{Outage, at_most, lock};
 use crate::applications::SecretHash;
 use crate::ids::UserId;
-use crate::people::{Account, CreatePersonError, Login, Newcomer, Person, PersonRepository, Session, SessionId};
+use crate::people::{
+    Account, CreatePersonError, Login, Newcomer, Person, PersonRepository, Session, SessionId, SignInVersion,
+};
 use crate::system::{StorageError, Timestamp};
 
 /// Keeps people in memory. Their sessions are in an [`InMemorySessionStore`](super::InMemorySessionStore) of it.
@@ -45,15 +47,20 @@ impl InMemoryPersonRepository {
         Arc::clone(&self.state)
     }
 
-    /// Changes the person of that id. Returns whether there is one whom `change` could change.
+    /// Changes the person of that id. Returns whether there is one whom `change` could change. A new version ends every
+    /// session.
     fn change(&self, id: UserId, now: Timestamp, change: impl FnOnce(&mut Person) -> bool) -> bool {
-        lock(&self.state).people.get_mut(&id).is_some_and(|person| {
-            let changed = change(person);
-            if changed {
-                person.updated_at = now;
-            }
-            changed
-        })
+        let state = &mut *lock(&self.state);
+        let Some(person) = state.people.get_mut(&id) else { return false };
+        let version = person.sign_in_version;
+        let changed = change(person);
+        if changed {
+            person.updated_at = now;
+        }
+        if person.sign_in_version != version {
+            state.sessions.retain(|_, session| session.person != id);
+        }
+        changed
     }
 }
 
@@ -80,8 +87,14 @@ impl PersonRepository for InMemoryPersonRepository {
             }
             return Ok(known.clone());
         }
-        let person =
-            Person { id: newcomer.id, account, enabled: true, created_at: newcomer.at, updated_at: newcomer.at };
+        let person = Person {
+            id: newcomer.id,
+            account,
+            enabled: true,
+            sign_in_version: SignInVersion::default(),
+            created_at: newcomer.at,
+            updated_at: newcomer.at,
+        };
         people.insert(person.id, person.clone());
         Ok(person)
     }
@@ -89,6 +102,10 @@ impl PersonRepository for InMemoryPersonRepository {
     async fn find(&self, id: UserId) -> Result<Option<Person>, StorageError> {
         self.outage.check()?;
         Ok(lock(&self.state).people.get(&id).cloned())
+    }
+
+    async fn is_enabled(&self, id: UserId) -> Result<bool, StorageError> {
+        Ok(self.find(id).await?.is_some_and(|person| person.enabled))
     }
 
     async fn find_by_login(&self, login: &Login) -> Result<Option<Person>, StorageError> {
@@ -108,6 +125,9 @@ impl PersonRepository for InMemoryPersonRepository {
         self.outage.check()?;
         Ok(self.change(id, now, |person| {
             person.enabled = enabled;
+            if !enabled {
+                person.sign_in_version = person.sign_in_version.next();
+            }
             true
         }))
     }
@@ -117,6 +137,7 @@ impl PersonRepository for InMemoryPersonRepository {
         Ok(self.change(id, now, |person| match &mut person.account {
             Account::Local { password: kept, .. } => {
                 kept.clone_from(password);
+                person.sign_in_version = person.sign_in_version.next();
                 true
             }
             Account::External { .. } => false,

@@ -1,5 +1,6 @@
 //! Sessions in memory.
 
+use std::cmp::Reverse;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -7,7 +8,7 @@ use async_trait::async_trait;
 use super::person_repository::State;
 use super::{InMemoryPersonRepository, Outage, at_most, lock};
 use crate::ids::UserId;
-use crate::people::{Session, SessionId, SessionStore};
+use crate::people::{Session, SessionId, SessionStore, SignInVersion};
 use crate::system::{StorageError, Timestamp};
 
 /// Keeps sessions in memory.
@@ -40,13 +41,25 @@ impl InMemorySessionStore {
 
 #[async_trait]
 impl SessionStore for InMemorySessionStore {
-    async fn create(&self, session: &Session) -> Result<(), StorageError> {
+    async fn create(&self, session: &Session, verified: SignInVersion) -> Result<bool, StorageError> {
         self.outage.check()?;
         let mut state = lock(&self.state);
-        if state.people.contains_key(&session.person) {
-            state.sessions.insert(session.id, session.clone());
+        let person = state.people.get(&session.person);
+        if !person.is_some_and(|person| person.enabled && person.sign_in_version == verified) {
+            return Ok(false);
         }
-        Ok(())
+        state.sessions.insert(session.id, session.clone());
+        let mut own: Vec<(Timestamp, SessionId)> = state
+            .sessions
+            .values()
+            .filter(|known| known.person == session.person && known.id != session.id)
+            .map(|known| (known.signed_in_at, known.id))
+            .collect();
+        own.sort_by_key(|(signed_in_at, _)| Reverse(*signed_in_at));
+        for (_, oldest) in own.iter().skip(at_most(Session::MAX_PER_PERSON - 1)) {
+            state.sessions.remove(oldest);
+        }
+        Ok(true)
     }
 
     async fn find(&self, id: &SessionId, now: Timestamp) -> Result<Option<Session>, StorageError> {

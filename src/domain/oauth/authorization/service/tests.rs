@@ -4,15 +4,19 @@ use std::time::Duration;
 use url::Url;
 
 use super::{AuthorizationError, Connection, UntrustedRequest};
-use crate::applications::{ApplicationChanges, ClientKind, GrantType, Permission, Permissions, PkceRule};
+use crate::applications::{
+    ApplicationChanges, ApplicationRepository as _, ClientKind, GrantType, Permission, Permissions, PkceRule,
+};
 use crate::audit::AuditKind;
-use crate::ids::{TokenId, UserId};
+use crate::ids::TokenId;
 use crate::oauth::harness::Harness;
 use crate::oauth::{
-    Authorization, AuthorizationCode, AuthorizationRequest, AuthorizationStore, CodeDigest, GrantStore, Redemption,
+    Authorization, AuthorizationCode, AuthorizationRequest, AuthorizationStore, CodeDigest, Consent, GrantStore,
+    Redeemed, Redemption,
 };
+use crate::people::PersonRepository as _;
 use crate::system::StorageError;
-use crate::testing::{authorization, now, unique};
+use crate::testing::{authorization, now, person, unique};
 
 const REDIRECT_URI: &str = "https://app.example/callback?kept=1";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
@@ -249,7 +253,8 @@ async fn exchanged(harness: &Harness, change: impl FnOnce(&mut Authorization)) -
     authorization.redeemed_at = Some(now());
     authorization.keep_until = now().plus(Duration::from_hours(48));
     change(&mut authorization);
-    harness.authorizations.create(&authorization).await.unwrap();
+    let stored = harness.authorizations.create(&authorization, harness.person.sign_in_version).await.unwrap();
+    assert_eq!(stored, Consent::Stored);
     authorization
 }
 
@@ -270,10 +275,12 @@ async fn a_person_sees_each_connected_application_once_with_all_it_holds() {
         a.created_at = now().plus(hour);
     })
     .await;
+    let somebody_else = person();
+    harness.people.create(&somebody_else).await.unwrap();
     // None of these is a connection.
     exchanged(&harness, |a| a.redeemed_at = None).await;
     exchanged(&harness, |a| a.keep_until = now().minus(Duration::from_millis(1))).await;
-    exchanged(&harness, |a| a.person = UserId::from_uuid(unique())).await;
+    exchanged(&harness, |a| a.person = somebody_else.id).await;
 
     let own = Connection {
         application_id: harness.application.id,
@@ -295,7 +302,8 @@ async fn a_person_sees_each_connected_application_once_with_all_it_holds() {
 #[tokio::test]
 async fn a_connection_outlives_the_name_of_its_application() {
     let harness = harness(PkceRule::Required);
-    exchanged(&harness, |a| a.application_id = crate::ids::ApplicationId::from_uuid(unique())).await;
+    exchanged(&harness, |_| {}).await;
+    harness.applications.delete(harness.application.id).await.unwrap();
     let [connection] = harness.authorizing.connections(harness.person.id).await.unwrap().try_into().unwrap();
     assert_eq!(connection.name, None);
 }
@@ -305,17 +313,20 @@ async fn disconnecting_revokes_every_grant_of_that_application_and_no_other() {
     let harness = harness(PkceRule::Required);
     let (other, _) = harness.register().await;
     let token = TokenId::from_uuid(unique());
+    let somebody_else = person();
+    harness.people.create(&somebody_else).await.unwrap();
     let ended = [exchanged(&harness, |_| {}).await, exchanged(&harness, |a| a.redeemed_at = None).await];
     let kept = [
         exchanged(&harness, |a| a.application_id = other.id).await,
-        exchanged(&harness, |a| a.person = UserId::from_uuid(unique())).await,
+        exchanged(&harness, |a| a.person = somebody_else.id).await,
     ];
     assert!(harness.authorizing.disconnect(harness.person.id, harness.application.id).await.unwrap());
     for authorization in &ended {
         assert!(harness.grants.is_revoked(authorization.grant_id, token).await.unwrap());
         let redemption =
             Redemption { grant_id: authorization.grant_id, at: now(), keep_until: authorization.keep_until };
-        assert!(!harness.authorizations.redeem(&redemption).await.unwrap(), "a pending code yields nothing");
+        let redeemed = harness.authorizations.redeem(&redemption).await.unwrap();
+        assert_eq!(redeemed, Redeemed::Refused, "a pending code yields nothing");
     }
     for authorization in &kept {
         assert!(!harness.grants.is_revoked(authorization.grant_id, token).await.unwrap());

@@ -1,0 +1,78 @@
+//! People from a cache, for the one question that every request on behalf of a person asks.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use quick_cache::sync::Cache;
+
+use super::freshness::{Era, Fresh};
+use crate::domain::applications::SecretHash;
+use crate::domain::ids::UserId;
+use crate::domain::people::{CreatePersonError, Login, Newcomer, Person, PersonRepository};
+use crate::domain::system::{Clock, StorageError, Timestamp};
+
+/// How many people are cached, at some hundred bytes each.
+const CAPACITY: usize = 10_000;
+
+/// Answers [`is_enabled`](PersonRepository::is_enabled) from a cache that is at most one second old; everything else goes to
+/// the repository behind it.
+///
+/// A change that is made through it acts at once; one that another process makes, after a second. When the repository does
+/// not answer, what is older than a second is not used.
+pub struct CachedPersonRepository {
+    inner: Arc<dyn PersonRepository>,
+    enabled: Cache<UserId, Arc<Fresh<bool>>>,
+    era: Era,
+}
+
+impl CachedPersonRepository {
+    /// Caches what `inner` says, for as long as `clock` counts a second.
+    pub fn new(inner: Arc<dyn PersonRepository>, clock: Arc<dyn Clock>) -> Self {
+        Self { inner, enabled: Cache::new(CAPACITY), era: Era::new(clock) }
+    }
+}
+
+#[async_trait]
+impl PersonRepository for CachedPersonRepository {
+    async fn create(&self, person: &Person) -> Result<(), CreatePersonError> {
+        let _forget = self.era.forget_afterwards();
+        self.inner.create(person).await
+    }
+
+    async fn find_or_create(&self, newcomer: &Newcomer) -> Result<Person, StorageError> {
+        // Nobody has asked for an id that is only just made.
+        self.inner.find_or_create(newcomer).await
+    }
+
+    async fn find(&self, id: UserId) -> Result<Option<Person>, StorageError> {
+        self.inner.find(id).await
+    }
+
+    async fn is_enabled(&self, id: UserId) -> Result<bool, StorageError> {
+        let Ok(fresh) = self.enabled.get_or_insert_with(&id, || Ok::<_, Infallible>(Arc::default()));
+        fresh.get(&self.era, |_| self.inner.is_enabled(id)).await
+    }
+
+    async fn find_by_login(&self, login: &Login) -> Result<Option<Person>, StorageError> {
+        self.inner.find_by_login(login).await
+    }
+
+    async fn list(&self, after: Option<UserId>, limit: u32) -> Result<Vec<Person>, StorageError> {
+        self.inner.list(after, limit).await
+    }
+
+    async fn set_enabled(&self, id: UserId, enabled: bool, now: Timestamp) -> Result<bool, StorageError> {
+        let _forget = self.era.forget_afterwards();
+        self.inner.set_enabled(id, enabled, now).await
+    }
+
+    async fn set_password(&self, id: UserId, password: &SecretHash, now: Timestamp) -> Result<bool, StorageError> {
+        self.inner.set_password(id, password, now).await
+    }
+
+    async fn delete(&self, id: UserId) -> Result<bool, StorageError> {
+        let _forget = self.era.forget_afterwards();
+        self.inner.delete(id).await
+    }
+}
