@@ -10,7 +10,7 @@ use super::bank::Bank;
 use super::tls::Tls;
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::domain::audit::AuditLog;
-use crate::domain::memories::WriteQueue;
+use crate::domain::memories::{Erasure, WriteQueue};
 use crate::domain::oauth::{AuthorizationStore, GrantStore, KeyService};
 use crate::domain::people::SessionStore;
 use crate::domain::system::{Clock, Timestamp};
@@ -21,6 +21,9 @@ const WATCH_KEYS_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// How many rows are deleted at a time, so that nobody waits long for the database.
 const SWEEP_BATCH: u32 = 500;
+
+/// How many erasures are checked in a round, each with one question to the bank.
+const ERASURES_CHECKED: u32 = 50;
 
 /// Returns when the service stops, or is dropped.
 pub(super) async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
@@ -34,6 +37,7 @@ pub(super) struct Background {
     pub(super) authorizations: Arc<dyn AuthorizationStore>,
     pub(super) sessions: Arc<dyn SessionStore>,
     pub(super) queue: Arc<dyn WriteQueue>,
+    pub(super) erasure: Erasure,
     pub(super) audit: Arc<dyn AuditLog>,
     pub(super) audit_retention: Duration,
     pub(super) bank: Bank,
@@ -55,6 +59,7 @@ impl Background {
                 _ = sweep.tick() => {
                     self.watch_certificate();
                     self.sweep().await;
+                    self.check_erasures().await;
                     self.report_queue().await;
                 }
             }
@@ -85,6 +90,18 @@ impl Background {
         match &self.bank {
             Bank::Embedded(bank) => bank.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()),
             Bank::Remote(_) => Ok(0),
+        }
+    }
+
+    /// Deletes what was stored of people and applications after they had been deleted, by requests that were under way.
+    pub(super) async fn check_erasures(&self) {
+        match self.erasure.check_closed(ERASURES_CHECKED).await {
+            Ok(0) => {}
+            Ok(memories) => tracing::info!(memories, "deleted memories that came after their owner had been deleted"),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "could not check for memories that came after their owner had been deleted");
+            }
         }
     }
 

@@ -6,7 +6,9 @@ use poem_openapi::{ApiResponse, OpenApi};
 
 use super::assistant;
 use super::bearer::{Authorized, Delete, Read, Scope, Write};
-use super::dto::memory::{CreateBody, CreatedMemory, DeletedAnswer, MemoryListAnswer, OneMemoryAnswer, UpdateBody};
+use super::dto::memory::{
+    CreateBody, CreatedMemory, DeletedAnswer, MemoryListAnswer, OneMemoryAnswer, UpdateBody, UpdatedAnswer,
+};
 use super::dto::scalar::{CategoryText, CursorText, MemoryIdText, PageSize};
 use super::error::{CreateFailure, DeleteFailure, GetFailure, ListFailure, UpdateFailure};
 use super::exchange::Exchange;
@@ -98,7 +100,7 @@ impl MemoriesApi {
     ) -> Result<Json<OneMemoryAnswer>, GetFailure> {
         let Exchange { services, request_id } = exchange;
         let memory = services.memories.get(&auth.caller, *request_id, &memory_id.0.0.parse()?).await?;
-        let answer = OneMemoryAnswer::new("success", *request_id, memory);
+        let answer = OneMemoryAnswer::new(*request_id, memory);
         Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
     }
 
@@ -114,11 +116,11 @@ impl MemoriesApi {
         /// The id of the memory, as a search, a list or a create returned it.
         memory_id: Path<MemoryIdText>,
         body: Json<UpdateBody>,
-    ) -> Result<Json<OneMemoryAnswer>, UpdateFailure> {
+    ) -> Result<Json<UpdatedAnswer>, UpdateFailure> {
         let Exchange { services, request_id } = exchange;
         let (id, changes) = (memory_id.0.0.parse::<MemoryId>()?, body.0.read()?);
-        let memory = services.memories.update(&auth.caller, *request_id, &id, &changes).await?;
-        let answer = OneMemoryAnswer::new("updated", *request_id, memory);
+        let updated = services.memories.update(&auth.caller, *request_id, &id, &changes).await?;
+        let answer = UpdatedAnswer::new(*request_id, updated);
         Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
     }
 

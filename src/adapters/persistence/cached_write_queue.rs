@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::freshness::{Era, Fresh};
 use crate::domain::ids::{ApplicationId, RequestId};
 use crate::domain::memories::{
-    Acceptance, Claim, Lease, Line, Memory, MemoryScope, QueueStatistics, QueuedWrite, TrackedWrite, Undelivered,
-    WriteQueue,
+    Acceptance, Claim, Lease, Line, Memory, MemoryScope, QueueStatistics, QueuedWrite, TenantGroup, TrackedWrite,
+    Undelivered, WriteQueue,
 };
 use crate::domain::system::{Clock, StorageError, Timestamp};
 
@@ -94,6 +94,10 @@ impl WriteQueue for CachedWriteQueue {
 
     async fn drop_failed(&self, request: RequestId) -> Result<bool, StorageError> {
         self.inner.drop_failed(request).await
+    }
+
+    async fn erase(&self, group: &TenantGroup) -> Result<u64, StorageError> {
+        self.inner.erase(group).await
     }
 
     async fn statistics(&self) -> Result<QueueStatistics, StorageError> {

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 
 use self::arguments::{CreateArguments, UpdateArguments};
-use super::{CliError, output};
+use super::CliError;
 use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::applications::{Application, ApplicationError, ApplicationService};
 use crate::domain::ids::ApplicationId;
+use crate::domain::memories::{ErasureError, MemoriesOfDeleted};
 
 /// Register applications and look after them.
 ///
@@ -36,8 +37,15 @@ pub(super) enum App {
     Disable(Named),
     /// Let a disabled application in again
     Enable(Named),
-    /// Delete an application; its tokens stop at once, its memories stay
-    Delete(Named),
+    /// Delete an application; its tokens stop at once, its memories stay unless --with-memories is given
+    Delete {
+        #[command(flatten)]
+        named: Named,
+        /// Delete everything in its space too: its own memories and those of people. Also for an application that was deleted
+        /// before, if it had a space of its own
+        #[arg(long)]
+        with_memories: bool,
+    },
     #[command(subcommand)]
     Secret(secret::Secret),
 }
@@ -72,13 +80,10 @@ impl App {
             }
             Self::Disable(named) => set_enabled(&applications, named, false).await,
             Self::Enable(named) => set_enabled(&applications, named, true).await,
-            Self::Delete(named) => {
-                applications.delete(named.id).await.map_err(explain)?;
-                if named.json {
-                    output::json(&serde_json::json!({ "client_id": named.id.to_string(), "deleted": true }))
-                } else {
-                    output::line(format!("Deleted {}. Its memories stay in their space.", named.id))
-                }
+            Self::Delete { named, with_memories } => {
+                let memories = if with_memories { MemoriesOfDeleted::Delete } else { MemoriesOfDeleted::Keep };
+                let erased = backend.eraser().erase_application(named.id, memories).await.map_err(explain_erasure)?;
+                view::deleted(named.id, &erased, named.json)
             }
             Self::Secret(secret) => secret.run(&applications).await,
         }
@@ -108,6 +113,16 @@ async fn list(applications: &ApplicationService, json: bool) -> Result<(), CliEr
 async fn set_enabled(applications: &ApplicationService, named: Named, enabled: bool) -> Result<(), CliError> {
     let application = applications.set_enabled(named.id, enabled).await.map_err(explain)?;
     view::application(&application, named.json)
+}
+
+fn explain_erasure(error: ErasureError) -> CliError {
+    match error {
+        ErasureError::Application(error) => explain(error),
+        ErasureError::SharedSpace(..) => {
+            CliError::failed(format!("{error}. Nothing was deleted; delete the application without --with-memories"))
+        }
+        other => CliError::failed(format!("{other}. The application is disabled and still there: repeat the command")),
+    }
 }
 
 /// What the operator typed is a usage error; the rest is not.

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use crate::cli::{CliError, output};
 use crate::domain::applications::{
     Application, CategoryAccess, GrantType, IssuedSecret, Permission, RedirectUri, Registration, RequestsPerMinute,
-    StoredSecret, TokenLifetime,
+    SpaceName, StoredSecret, TokenLifetime,
 };
 use crate::domain::ids::ApplicationId;
-use crate::domain::memories::Category;
+use crate::domain::memories::{Category, ErasedApplication};
 use crate::domain::system::Timestamp;
 
 pub(super) fn application(application: &Application, json: bool) -> Result<(), CliError> {
@@ -142,4 +142,32 @@ fn plain(value: &Value) -> String {
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
     }
+}
+
+/// What an application that was deleted has left, and how to delete that too.
+pub(super) fn deleted(id: ApplicationId, erased: &ErasedApplication, json: bool) -> Result<(), CliError> {
+    let people = erased.left.iter().filter(|tenant| tenant.person.is_some()).count();
+    let memories_left = !erased.left.is_empty();
+    if json {
+        return output::json(&json!({
+            "client_id": id.to_string(), "deleted": true, "memories_deleted": erased.memories,
+            "space": erased.space.as_str(), "memories_left": memories_left, "people_left": people,
+        }));
+    }
+    if !memories_left {
+        return output::line(format!("Deleted {id}, and {} memories.", erased.memories));
+    }
+    let space = &erased.space;
+    output::line(format!(
+        "Deleted {id}. What was stored in the space {space}, also for {people} people, stays there."
+    ))?;
+    if erased.shared_with > 0 {
+        return output::line(format!("{} other applications have that space.", erased.shared_with));
+    }
+    if *space == SpaceName::own(id) {
+        return output::line(format!("`memgate app delete {id} --with-memories` deletes that too."));
+    }
+    output::line(format!(
+        "To delete that too, register an application with --space {space}, and delete it --with-memories."
+    ))
 }

@@ -9,7 +9,7 @@ use super::{CliError, output};
 use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::ids::UserId;
-use crate::domain::memories::ErasureError;
+use crate::domain::memories::{ErasureError, MemoriesOfDeleted};
 use crate::domain::people::{Login, PeopleError, PeopleService, Person};
 
 /// Look after the people who sign in and connect applications to memories of their own.
@@ -47,11 +47,12 @@ pub(super) enum User {
     Enable(Named),
     /// Replace a password, read from standard input; every session ends, applications stay connected
     SetPassword(Named),
-    /// Delete an account, with everything that is remembered of the person
+    /// Delete an account, with everything that is stored of the person, in whatever application's space
     Delete {
         #[command(flatten)]
         named: Named,
-        /// Leave the memories in the bank, where nobody reaches them any more
+        /// Leave the memories in the bank, where nobody reaches them; the same command with the person's id and without this
+        /// deletes them later
         #[arg(long)]
         keep_memories: bool,
     },
@@ -94,8 +95,8 @@ impl User {
                 view::person(&people.get(person.id).await.map_err(explain)?, named.json)
             }
             Self::Delete { named, keep_memories } => {
-                let person = find(&people, &named).await?;
-                delete(&backend, &people, &person, keep_memories, named.json).await
+                let memories = if keep_memories { MemoriesOfDeleted::Keep } else { MemoriesOfDeleted::Delete };
+                delete(&backend, &people, &named, memories).await
             }
         }
     }
@@ -125,30 +126,24 @@ async fn everybody(people: &PeopleService) -> Result<Vec<Person>, CliError> {
     }
 }
 
-/// First the person is shut out, so that nothing new is remembered; then the memories go, and the account last, so that the
-/// command can be repeated if the bank is away.
+/// Also of somebody who was deleted before and whose memories were left.
 async fn delete(
     backend: &Backend,
     people: &PeopleService,
-    person: &Person,
-    keep_memories: bool,
-    json: bool,
+    named: &Named,
+    memories: MemoriesOfDeleted,
 ) -> Result<(), CliError> {
-    people.disable(person.id).await.map_err(explain)?;
-    let mut erased = 0;
-    if !keep_memories {
-        let erasure = backend.erasure();
-        for space in people.spaces().await.map_err(explain)? {
-            erased += erasure.erase(person.id, &space).await.map_err(explain_erasure)?;
-        }
-        erasure.drop_dead_letters(person.id).await.map_err(explain_erasure)?;
-    }
-    people.delete(person.id).await.map_err(explain)?;
-    if json {
-        let id = person.id.to_string();
+    let (id, label) = match (find(people, named).await, named.person.parse::<UserId>()) {
+        (Ok(person), _) => (person.id, person.label().to_owned()),
+        (Err(_), Ok(id)) => (id, id.to_string()),
+        (Err(error), Err(_)) => return Err(error),
+    };
+    let erased = backend.eraser().erase_person(id, memories).await.map_err(explain_erasure)?;
+    if named.json {
+        let id = id.to_string();
         return output::json(&serde_json::json!({ "id": id, "deleted": true, "memories_deleted": erased }));
     }
-    output::line(format!("Deleted {}, and {erased} memories.", person.label()))
+    output::line(format!("Deleted {label}, and {erased} memories."))
 }
 
 fn explain(error: PeopleError) -> CliError {
@@ -159,13 +154,12 @@ fn explain(error: PeopleError) -> CliError {
 }
 
 fn explain_erasure(error: ErasureError) -> CliError {
-    const SHUT_OUT: &str = "The person is shut out and the account is still there: repeat the command";
-    CliError::failed(match error {
-        ErasureError::Pending => format!(
-            "memories of this person still wait for the memory bank (`memgate queue list --pending`). {SHUT_OUT} when they \
-             have arrived, or with --keep-memories"
-        ),
-        ErasureError::Bank(error) => format!("{error}. {SHUT_OUT} when the memory bank works, or with --keep-memories"),
-        ErasureError::Storage(error) => format!("{error}. {SHUT_OUT}"),
-    })
+    const DISABLED: &str = "The person is disabled and the account is still there: repeat the command";
+    match error {
+        ErasureError::Person(error) => explain(error),
+        ErasureError::Bank(error) => {
+            CliError::failed(format!("{error}. {DISABLED} when the memory bank works, or with --keep-memories"))
+        }
+        other => CliError::failed(format!("{other}. {DISABLED}")),
+    }
 }

@@ -1,55 +1,128 @@
-//! Deleting everything that is remembered of a person.
+//! Deleting people and applications together with what is stored of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bank::{MemoryBank, MemoryBankError};
-use super::model::MemoryScope;
 use super::query::{Limit, ListQuery};
-use super::queue::{Undelivered, WriteQueue};
-use crate::applications::SpaceName;
-use crate::ids::UserId;
-use crate::system::{StorageError, Timestamp};
+use super::queue::WriteQueue;
+use super::tenants::{Tenant, TenantGroup, TenantRegistry};
+use crate::applications::{ApplicationError, ApplicationService, SpaceName};
+use crate::ids::{ApplicationId, UserId};
+use crate::people::{PeopleError, PeopleService};
+use crate::system::{Clock, StorageError, Timestamp};
 
-/// How many dead letters are looked at.
-const DEAD_LETTERS: u32 = 100_000;
+/// How soon after an erasure it is looked whether anything was stored nevertheless, and again after that.
+const CHECK_AFTER: Duration = Duration::from_mins(2);
+/// For how long it is looked: a request or a delivery that began before the erasure has ended long before.
+const CHECKED_FOR: Duration = Duration::from_hours(1);
 
-/// Deletes memories of people, in the bank and on the way to it.
+/// Whether the memories go along with their owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoriesOfDeleted {
+    /// They are deleted.
+    Delete,
+    /// They stay in the bank.
+    Keep,
+}
+
+/// What an erasure has left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErasedApplication {
+    /// How many memories were deleted.
+    pub memories: u64,
+    /// The space that the application had.
+    pub space: SpaceName,
+    /// The tenants in it that may have memories still.
+    pub left: Vec<Tenant>,
+    /// How many other applications have the space.
+    pub shared_with: usize,
+}
+
+/// Why not everything was deleted. The call can be repeated, unless it is said otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum ErasureError {
+    /// The bank says that it deleted memories, and lists them still.
+    #[error("the memory bank still lists memories that it was told to delete")]
+    StillListed,
+    /// Other applications have the space too: their memories would go along.
+    #[error("{0} other applications have the space {1}, and their memories are in it too")]
+    SharedSpace(usize, SpaceName),
+    /// The bank failed, or cannot list what it has.
+    #[error(transparent)]
+    Bank(#[from] MemoryBankError),
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The person could not be disabled or deleted.
+    #[error(transparent)]
+    Person(#[from] PeopleError),
+    /// The application could not be disabled or deleted.
+    #[error(transparent)]
+    Application(#[from] ApplicationError),
+}
+
+/// Deletes memories of tenants, in the bank and on the way to it.
 #[derive(Clone)]
 pub struct Erasure {
     bank: Arc<dyn MemoryBank>,
     queue: Arc<dyn WriteQueue>,
-}
-
-/// Why not everything was deleted. The call can be repeated.
-#[derive(Debug, thiserror::Error)]
-pub enum ErasureError {
-    /// Something is still on its way to the bank, and would arrive there afterwards.
-    #[error("memories of this person still wait for the memory bank")]
-    Pending,
-    /// The bank failed, or cannot list what it has.
-    #[error(transparent)]
-    Bank(#[from] MemoryBankError),
-    /// The queue failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
+    tenants: Arc<dyn TenantRegistry>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Erasure {
     /// Puts it together.
     #[must_use]
-    pub fn new(bank: Arc<dyn MemoryBank>, queue: Arc<dyn WriteQueue>) -> Self {
-        Self { bank, queue }
+    pub fn new(
+        bank: Arc<dyn MemoryBank>,
+        queue: Arc<dyn WriteQueue>,
+        tenants: Arc<dyn TenantRegistry>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { bank, queue, tenants, clock }
     }
 
-    /// Deletes what `person` has in `space`, who must have been shut out before. Returns how many memories that were.
+    /// Deletes everything of these tenants, whose owner must have been disabled before, and keeps it from coming back: what is
+    /// stored by a request or a delivery that is under way is deleted by [`check_closed`](Self::check_closed). Returns how many
+    /// memories the bank had.
     ///
     /// # Errors
     /// [`ErasureError`].
-    pub async fn erase(&self, person: UserId, space: &SpaceName) -> Result<u64, ErasureError> {
-        let scope = MemoryScope::from_stored(space.clone(), Some(person));
-        if !self.queue.pending(&scope, 1).await?.is_empty() {
-            return Err(ErasureError::Pending);
+    pub async fn erase(&self, group: &TenantGroup) -> Result<u64, ErasureError> {
+        let mut erased = 0;
+        for tenant in self.tenants.list(group).await? {
+            let now = self.clock.now();
+            self.tenants.close(&tenant, now, now.plus(CHECK_AFTER)).await?;
+            self.queue.erase(&TenantGroup::One(tenant.clone())).await?;
+            erased += self.delete_all(&tenant).await?;
         }
+        // What was accepted of tenants of which nothing was ever stored.
+        self.queue.erase(group).await?;
+        Ok(erased)
+    }
+
+    /// Looks at most `limit` times whether anything was stored of a tenant after it had been closed, and deletes it. Returns
+    /// how many memories that were.
+    ///
+    /// # Errors
+    /// [`ErasureError`].
+    pub async fn check_closed(&self, limit: u32) -> Result<u64, ErasureError> {
+        let now = self.clock.now();
+        let mut erased = 0;
+        for (tenant, closed_at) in self.tenants.take_due(now, now.plus(CHECK_AFTER), limit).await? {
+            self.queue.erase(&TenantGroup::One(tenant.clone())).await?;
+            let late = self.delete_all(&tenant).await?;
+            erased += late;
+            if late == 0 && now.since(closed_at) >= CHECKED_FOR {
+                self.tenants.forget(&tenant).await?;
+            }
+        }
+        Ok(erased)
+    }
+
+    async fn delete_all(&self, tenant: &Tenant) -> Result<u64, ErasureError> {
+        let scope = tenant.scope();
         let mut erased = 0;
         loop {
             // At the beginning of time nothing has expired yet, so what has expired since is listed too.
@@ -59,105 +132,112 @@ impl Erasure {
             if page.memories.is_empty() {
                 return Ok(erased);
             }
+            let before = erased;
             for memory in page.memories {
                 erased += u64::from(self.bank.delete(&scope, &memory.id).await?);
             }
-        }
-    }
-
-    /// Deletes the dead letters of `person`.
-    ///
-    /// # Errors
-    /// [`ErasureError::Storage`].
-    pub async fn drop_dead_letters(&self, person: UserId) -> Result<(), ErasureError> {
-        for tracked in self.queue.list(Undelivered::Failed, DEAD_LETTERS).await? {
-            if tracked.write.scope.person() == Some(person) {
-                self.queue.drop_failed(tracked.write.request_id).await?;
+            if erased == before {
+                return Err(ErasureError::StillListed);
             }
         }
-        Ok(())
+    }
+}
+
+/// Deletes people and applications. First they are disabled, so that nothing new is stored; then what is stored of them goes,
+/// and they themselves last, so that a call that failed half-way can be repeated.
+#[derive(Clone)]
+pub struct OwnerEraser {
+    people: PeopleService,
+    applications: ApplicationService,
+    erasure: Erasure,
+}
+
+impl OwnerEraser {
+    /// Puts it together.
+    #[must_use]
+    pub fn new(people: PeopleService, applications: ApplicationService, erasure: Erasure) -> Self {
+        Self { people, applications, erasure }
+    }
+
+    /// Deletes a person, with memories or without, and returns how many memories that were. The memories of somebody who was
+    /// deleted before can be deleted too.
+    ///
+    /// # Errors
+    /// [`ErasureError`]; [`PeopleError::NotFound`] if nothing is known of such a person.
+    pub async fn erase_person(&self, id: UserId, memories: MemoriesOfDeleted) -> Result<u64, ErasureError> {
+        let group = TenantGroup::OfPerson(id);
+        let is_there = match self.people.disable(id).await {
+            Ok(_) => true,
+            Err(PeopleError::NotFound)
+                if memories == MemoriesOfDeleted::Delete && !self.erasure.tenants.list(&group).await?.is_empty() =>
+            {
+                false
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let erased = match memories {
+            MemoriesOfDeleted::Delete => self.erasure.erase(&group).await?,
+            MemoriesOfDeleted::Keep => 0,
+        };
+        if is_there {
+            self.people.delete(id).await?;
+        }
+        Ok(erased)
+    }
+
+    /// Deletes an application, with everything that is stored in its space or without. What was left in the own space of an
+    /// application that was deleted before can be deleted too.
+    ///
+    /// # Errors
+    /// [`ErasureError`]; [`ErasureError::SharedSpace`] if the memories are to go and other applications have the space, which a
+    /// repetition does not change.
+    pub async fn erase_application(
+        &self,
+        id: ApplicationId,
+        memories: MemoriesOfDeleted,
+    ) -> Result<ErasedApplication, ErasureError> {
+        let application = match self.applications.get(id).await {
+            Ok(application) => Some(application),
+            Err(ApplicationError::NotFound) if memories == MemoriesOfDeleted::Delete => None,
+            Err(error) => return Err(error.into()),
+        };
+        let space = application.as_ref().map_or_else(|| SpaceName::own(id), |application| application.space.clone());
+        let group = TenantGroup::InSpace(space.clone());
+        if application.is_none() && self.erasure.tenants.list(&group).await?.is_empty() {
+            return Err(ApplicationError::NotFound.into());
+        }
+        let shared_with = self.others_with(id, &space).await?;
+        let mut erased = 0;
+        if memories == MemoriesOfDeleted::Delete {
+            if shared_with > 0 {
+                return Err(ErasureError::SharedSpace(shared_with, space));
+            }
+            if application.is_some() {
+                self.applications.set_enabled(id, false).await?;
+            }
+            erased = self.erasure.erase(&group).await?;
+        }
+        if application.is_some() {
+            self.applications.delete(id).await?;
+        }
+        let left = match memories {
+            MemoriesOfDeleted::Delete => Vec::new(),
+            MemoriesOfDeleted::Keep => self.erasure.tenants.list(&group).await?,
+        };
+        Ok(ErasedApplication { memories: erased, space, left, shared_with })
+    }
+
+    async fn others_with(&self, id: ApplicationId, space: &SpaceName) -> Result<usize, ErasureError> {
+        const AT_A_TIME: u32 = 500;
+        let (mut others, mut after) = (0, None);
+        loop {
+            let page = self.applications.list(after, AT_A_TIME).await?;
+            let Some(last) = page.last() else { return Ok(others) };
+            after = Some(last.id);
+            others += page.iter().filter(|other| other.id != id && other.space == *space).count();
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::memories::{Lease, Line, MemoryScope, NewMemory, QueuedWrite};
-    use crate::testing::{
-        InMemoryMemoryBank, InMemoryWriteQueue, new_memory, now, queued_write, scope, scope_of_person, unique,
-    };
-
-    struct Harness {
-        bank: Arc<InMemoryMemoryBank>,
-        queue: Arc<InMemoryWriteQueue>,
-        erasure: Erasure,
-        own: MemoryScope,
-        person: UserId,
-    }
-
-    impl Harness {
-        fn new() -> Self {
-            let (bank, queue) = (Arc::new(InMemoryMemoryBank::default()), Arc::new(InMemoryWriteQueue::default()));
-            let own = scope_of_person(&scope());
-            let person = own.person().unwrap();
-            Self { erasure: Erasure::new(bank.clone(), queue.clone()), bank, queue, own, person }
-        }
-
-        async fn accept(&self, scope: &MemoryScope) -> QueuedWrite {
-            let write = QueuedWrite { scope: scope.clone(), ..queued_write() };
-            let lease = Lease { id: unique(), until: now().plus(Duration::from_mins(1)) };
-            self.queue.accept(&write, Line::InOrder { capacity: 10 }, lease).await.unwrap();
-            write
-        }
-
-        async fn count(&self, scope: &MemoryScope) -> usize {
-            let now = Timestamp::from_unix_millis(i64::MIN);
-            let query = ListQuery { limit: Limit::LARGEST, after: None, category: None, now };
-            self.bank.list(scope, &query).await.unwrap().memories.len()
-        }
-    }
-
-    #[tokio::test]
-    async fn all_memories_of_the_person_go_and_nobody_elses() {
-        let harness = Harness::new();
-        let other = scope_of_person(&harness.own);
-        let application = MemoryScope::from_stored(harness.own.space().clone(), None);
-        for number in 0..250 {
-            harness.bank.create(&harness.own, &new_memory(&format!("Fact {number}"))).await.unwrap();
-        }
-        let expired = NewMemory { expires_at: Some(now().minus(Duration::from_hours(1))), ..new_memory("Old") };
-        harness.bank.create(&harness.own, &expired).await.unwrap();
-        for kept in [&other, &application] {
-            harness.bank.create(kept, &new_memory("Kept")).await.unwrap();
-        }
-        assert_eq!(harness.erasure.erase(harness.person, harness.own.space()).await.unwrap(), 251);
-        assert_eq!(harness.count(&harness.own).await, 0);
-        assert_eq!((harness.count(&other).await, harness.count(&application).await), (1, 1));
-        assert_eq!(harness.erasure.erase(harness.person, harness.own.space()).await.unwrap(), 0);
-    }
-
-    #[tokio::test]
-    async fn what_is_still_on_its_way_stops_an_erasure_before_it_begins() {
-        let harness = Harness::new();
-        harness.bank.create(&harness.own, &new_memory("Stored")).await.unwrap();
-        harness.accept(&harness.own).await;
-        let answer = harness.erasure.erase(harness.person, harness.own.space()).await;
-        assert!(matches!(answer, Err(ErasureError::Pending)), "{answer:?}");
-        assert_eq!(harness.count(&harness.own).await, 1);
-    }
-
-    #[tokio::test]
-    async fn dead_letters_of_the_person_are_dropped_and_nobody_elses() {
-        let harness = Harness::new();
-        let other = scope_of_person(&harness.own);
-        for scope in [&harness.own, &other] {
-            let write = harness.accept(scope).await;
-            harness.queue.mark_failed(write.request_id, "refused", now().plus(Duration::from_hours(1))).await.unwrap();
-        }
-        harness.erasure.drop_dead_letters(harness.person).await.unwrap();
-        let left = harness.queue.list(Undelivered::Failed, 10).await.unwrap();
-        assert_eq!(left.iter().map(|tracked| &tracked.write.scope).collect::<Vec<_>>(), [&other]);
-    }
-}
+mod tests;

@@ -10,12 +10,13 @@ mod queue;
 mod requests;
 mod search;
 mod service;
+mod tenants;
 
 #[cfg(feature = "testing")]
 pub use bank::MockMemoryBank;
 pub use bank::{Capabilities, Capability, MemoryBank, MemoryBankError};
 pub use delivery::{Attempted, Courier, Delivery, DeliveryPolicy};
-pub use erasure::{Erasure, ErasureError};
+pub use erasure::{ErasedApplication, Erasure, ErasureError, MemoriesOfDeleted, OwnerEraser};
 pub use metadata::{Context, ContextId, Metadata};
 pub use model::{Category, Content, Memory, MemoryChanges, MemoryScope, NewMemory, Priority};
 pub use query::{
@@ -29,7 +30,11 @@ pub use queue::{
     Undelivered, WriteQueue, WriteState,
 };
 pub use requests::{
-    CreateMemory, Created, IDEMPOTENCY_WINDOW, MemoryError, RequestOutcome, SearchMemories, StoredMemory,
+    CreateMemory, Created, IDEMPOTENCY_WINDOW, MemoryError, RequestOutcome, RequestState, SearchMemories, StoredMemory,
+    UpdatedMemory,
 };
 pub use search::{Finding, Findings, StaleSearches};
 pub use service::MemoryService;
+#[cfg(feature = "testing")]
+pub use tenants::MockTenantRegistry;
+pub use tenants::{AdmittingMemoryBank, Tenant, TenantGroup, TenantRegistry};

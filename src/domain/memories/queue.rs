@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::model::{Memory, MemoryScope, NewMemory};
+use super::tenants::TenantGroup;
 use crate::ids::{ApplicationId, RequestId};
 use crate::system::{Entropy, StorageError, Timestamp};
 use crate::validation::{self, InvalidValue};
@@ -256,6 +257,13 @@ pub trait WriteQueue: Send + Sync {
     /// # Errors
     /// [`StorageError`].
     async fn drop_failed(&self, request: RequestId) -> Result<bool, StorageError>;
+
+    /// Deletes every write of these tenants, however far it has come. One that is being delivered may still get to the bank.
+    /// Returns how many there were.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn erase(&self, group: &TenantGroup) -> Result<u64, StorageError>;
 
     /// How the queue does.
     ///

@@ -8,8 +8,8 @@ use super::bank::MemoryBankError;
 use super::metadata::{Context, Metadata};
 use super::model::{Category, Content, Memory, Priority};
 use super::query::{Limit, MemoryFilter, QueryText, Relevance};
-use super::queue::{Fingerprint, IdempotencyKey, WriteState};
-use crate::ids::RequestId;
+use super::queue::{Fingerprint, IdempotencyKey};
+use crate::ids::{MemoryId, RequestId};
 use crate::limits::RateLimited;
 use crate::oauth::MissingPermission;
 use crate::system::{StorageError, Timestamp};
@@ -104,7 +104,32 @@ pub struct RequestOutcome {
     /// When it was accepted.
     pub accepted_at: Timestamp,
     /// How far it has come.
-    pub state: WriteState,
+    pub state: RequestState,
+}
+
+/// How far a request has come, as the caller may know it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RequestState {
+    /// It is on its way.
+    Pending,
+    /// The bank has it.
+    Stored {
+        /// The id of the memory.
+        id: MemoryId,
+        /// The memory itself, if the caller may read memories.
+        memory: Option<Box<Memory>>,
+    },
+    /// The bank refused it, for this reason.
+    Failed(String),
+}
+
+/// A memory that was changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpdatedMemory {
+    /// Its id.
+    pub id: MemoryId,
+    /// The memory as it is now, if the caller may read memories: a change of one member tells nothing of the others.
+    pub memory: Option<Memory>,
 }
 
 /// Why a caller's request about memories was not carried out.

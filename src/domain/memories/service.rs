@@ -8,9 +8,11 @@ use super::metadata::Context;
 use super::model::{Category, Memory, MemoryChanges, MemoryScope, NewMemory};
 use super::query::{DateRange, Limit, ListQuery, MemoryQuery, Page, Position};
 use super::queue::{Acceptance, Claim, QueuedWrite, Turn, WriteState};
-use super::requests::{CreateMemory, Created, IDEMPOTENCY_WINDOW, MemoryError, RequestOutcome, SearchMemories};
+use super::requests::{
+    CreateMemory, Created, IDEMPOTENCY_WINDOW, MemoryError, RequestOutcome, RequestState, SearchMemories, UpdatedMemory,
+};
 use super::search::{Findings, PENDING_SEARCHED, StaleSearches};
-use crate::applications::{Permission, RequestsPerMinute};
+use crate::applications::{Permission, RequestsPerMinute, SpaceName};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::{MemoryId, RequestId};
 use crate::limits::{RateLimited, RateLimiter};
@@ -175,7 +177,7 @@ impl MemoryService {
             created_at: now,
             expires_at: create.expires_at,
         };
-        if create.idempotency_key.is_none() && self.bank().capabilities().local {
+        if create.idempotency_key.is_none() && self.writes_without_queue(caller) {
             let memory = self.bank().create_first(&scope, &memory).await?;
             return Ok(Created::stored(request, memory));
         }
@@ -201,12 +203,19 @@ impl MemoryService {
         }
     }
 
+    /// Whether nothing but the memory itself is kept of a write: in a space of the application's own, where whose request it
+    /// was goes without saying, and in a bank that is as near as the queue.
+    fn writes_without_queue(&self, caller: &Caller) -> bool {
+        let application = &caller.application;
+        self.bank().capabilities().local && application.space == SpaceName::own(application.id)
+    }
+
     async fn carry(&self, write: &QueuedWrite, claim: Option<Claim>) -> Result<Created, MemoryError> {
         answer(write.request_id, self.courier.carry(write, claim).await)
     }
 
     /// How far an earlier request of the same application, for the same person if it was for one, has come. Needs
-    /// `memory:write`: who may not write has nothing to ask for.
+    /// `memory:write`: who may not write has nothing to ask for. What was stored is told to whoever may read.
     ///
     /// # Errors
     /// [`MemoryError`], [`MemoryError::RequestNotFound`] among them.
@@ -218,14 +227,15 @@ impl MemoryService {
             if write.scope.tenant() != scope.tenant() || !scope.categories().allows(&write.memory.categories) {
                 return Err(MemoryError::RequestNotFound);
             }
-            return Ok(RequestOutcome { request_id: of, accepted_at: write.accepted_at, state: tracked.state });
+            let state = known_to(caller, tracked.state);
+            return Ok(RequestOutcome { request_id: of, accepted_at: write.accepted_at, state });
         }
-        if self.bank().capabilities().local {
-            // Such a bank is written to without a queue, under the name of the request.
+        if self.writes_without_queue(caller) {
+            // The memory has the name of the request.
             let id = MemoryId::for_request(of);
             if let Some(memory) = self.bank().get(&scope, &id, self.clock.now()).await? {
                 let accepted_at = memory.created_at;
-                let state = WriteState::Stored(Box::new(memory));
+                let state = known_to(caller, WriteState::Stored(Box::new(memory)));
                 return Ok(RequestOutcome { request_id: of, accepted_at, state });
             }
         }
@@ -266,7 +276,7 @@ impl MemoryService {
         memory.ok_or(MemoryError::NotFound)
     }
 
-    /// Changes a memory. Needs `memory:write`.
+    /// Changes a memory. Needs `memory:write`; what it says then is told to whoever may read.
     ///
     /// # Errors
     /// [`MemoryError`].
@@ -276,7 +286,7 @@ impl MemoryService {
         request: RequestId,
         id: &MemoryId,
         changes: &MemoryChanges,
-    ) -> Result<Memory, MemoryError> {
+    ) -> Result<UpdatedMemory, MemoryError> {
         self.enter(caller, Permission::MemoryWrite)?;
         let capabilities = self.bank().capabilities();
         require(capabilities.update, Capability::Update)?;
@@ -295,7 +305,8 @@ impl MemoryService {
         self.forget_searches(&scope);
         let memory = memory?;
         self.record(AuditKind::MemoryUpdated, caller, request, Context::default()).await;
-        memory.ok_or(MemoryError::NotFound)
+        let memory = memory.ok_or(MemoryError::NotFound)?;
+        Ok(UpdatedMemory { id: memory.id.clone(), memory: may_read(caller).then_some(memory) })
     }
 
     /// Deletes a memory. Needs `memory:delete`.
@@ -329,6 +340,20 @@ impl MemoryService {
     async fn record(&self, kind: AuditKind, caller: &Caller, request: RequestId, context: Context) {
         let event = AuditEvent::new(kind, self.clock.now()).application(caller.application.id).request(request);
         self.audit.record(&event.context(context)).await;
+    }
+}
+
+fn may_read(caller: &Caller) -> bool {
+    caller.permissions.contains(Permission::MemoryRead)
+}
+
+fn known_to(caller: &Caller, state: WriteState) -> RequestState {
+    match state {
+        WriteState::Pending => RequestState::Pending,
+        WriteState::Stored(memory) => {
+            RequestState::Stored { id: memory.id.clone(), memory: may_read(caller).then_some(memory) }
+        }
+        WriteState::Failed(reason) => RequestState::Failed(reason),
     }
 }
 

@@ -23,6 +23,6 @@ pub use fakes::{
 };
 pub use in_memory::{
     InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore, InMemoryGrantStore,
-    InMemoryMemoryBank, InMemoryPersonRepository, InMemorySessionStore, InMemorySigningKeyStore, InMemoryWriteQueue,
-    Outage,
+    InMemoryMemoryBank, InMemoryPersonRepository, InMemorySessionStore, InMemorySigningKeyStore,
+    InMemoryTenantRegistry, InMemoryWriteQueue, Outage,
 };

@@ -10,7 +10,7 @@ use super::scalar::{CategoryText, DateTime, FreeObject, MetadataObject, MomentOr
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{
     Category, Content, Context, ContextId, CreateMemory, IdempotencyKey, Memory, MemoryChanges, Metadata, Position,
-    Priority, RequestOutcome, StoredMemory, WriteState,
+    Priority, RequestOutcome, RequestState, StoredMemory, UpdatedMemory,
 };
 use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
@@ -296,7 +296,7 @@ impl CreatedMemory {
     }
 }
 
-/// How far a request to store a memory has come. The memory is there if it is stored.
+/// How far a request to store a memory has come. The memory is there if it is stored and the token may read.
 #[derive(Object, Serialize)]
 pub(in super::super) struct RequestAnswer {
     /// `pending`, `stored` or `failed`.
@@ -305,6 +305,9 @@ pub(in super::super) struct RequestAnswer {
     request_id: String,
     /// When it was accepted.
     accepted_at: DateTime,
+    /// The id of the memory, if it is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     memory: Option<MemoryAnswer>,
     /// Why it failed, if it did.
@@ -314,15 +317,16 @@ pub(in super::super) struct RequestAnswer {
 
 impl From<RequestOutcome> for RequestAnswer {
     fn from(outcome: RequestOutcome) -> Self {
-        let (status, memory, reason) = match outcome.state {
-            WriteState::Pending => ("pending", None, None),
-            WriteState::Stored(memory) => ("stored", Some((*memory).into()), None),
-            WriteState::Failed(reason) => ("failed", None, Some(reason)),
+        let (status, memory_id, memory, reason) = match outcome.state {
+            RequestState::Pending => ("pending", None, None, None),
+            RequestState::Stored { id, memory } => ("stored", Some(id), memory.map(|memory| (*memory).into()), None),
+            RequestState::Failed(reason) => ("failed", None, None, Some(reason)),
         };
         Self {
             status: status.to_owned(),
             request_id: outcome.request_id.to_string(),
             accepted_at: outcome.accepted_at.into(),
+            memory_id: memory_id.map(|id| id.to_string()),
             memory,
             reason,
         }
@@ -332,7 +336,7 @@ impl From<RequestOutcome> for RequestAnswer {
 /// One memory.
 #[derive(Object, Serialize)]
 pub(in super::super) struct OneMemoryAnswer {
-    /// `success` if it was read, `updated` if it was changed.
+    /// Always `success`.
     status: String,
     /// Names this request in the log.
     request_id: String,
@@ -343,13 +347,48 @@ pub(in super::super) struct OneMemoryAnswer {
 }
 
 impl OneMemoryAnswer {
-    pub(in super::super) fn new(status: &str, request_id: RequestId, memory: Memory) -> Self {
-        Self { status: status.to_owned(), request_id: request_id.to_string(), memory: memory.into(), note: None }
+    pub(in super::super) fn new(request_id: RequestId, memory: Memory) -> Self {
+        Self { status: "success".to_owned(), request_id: request_id.to_string(), memory: memory.into(), note: None }
     }
 
     /// The same, short enough for an assistant.
     pub(in super::super) fn for_assistant(mut self) -> Self {
         self.note = fit_into_answer(&mut self.memory);
+        self
+    }
+}
+
+/// A memory that was changed.
+#[derive(Object, Serialize)]
+pub(in super::super) struct UpdatedAnswer {
+    /// Always `updated`.
+    status: String,
+    /// Names this request in the log.
+    request_id: String,
+    /// The id of the memory.
+    memory_id: String,
+    /// The memory as it is now; left out if the token may not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<MemoryAnswer>,
+    /// Says what had to be left out of an answer to ChatGPT, and how to get it; mostly left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+impl UpdatedAnswer {
+    pub(in super::super) fn new(request_id: RequestId, updated: UpdatedMemory) -> Self {
+        Self {
+            status: "updated".to_owned(),
+            request_id: request_id.to_string(),
+            memory_id: updated.id.to_string(),
+            memory: updated.memory.map(MemoryAnswer::from),
+            note: None,
+        }
+    }
+
+    /// The same, short enough for an assistant.
+    pub(in super::super) fn for_assistant(mut self) -> Self {
+        self.note = self.memory.as_mut().and_then(fit_into_answer);
         self
     }
 }

@@ -5,6 +5,7 @@ pub(super) mod application_secret;
 pub(super) mod audit_event;
 pub(super) mod authorization;
 pub(super) mod consumed_refresh_token;
+pub(super) mod memory_tenant;
 pub(super) mod person;
 pub(super) mod queued_write;
 pub(super) mod revocation;

@@ -17,8 +17,8 @@ use super::row::Row;
 use super::sweep::sweep;
 use crate::domain::ids::{ApplicationId, RequestId};
 use crate::domain::memories::{
-    Acceptance, Claim, Lease, Line, Memory, MemoryScope, QueueStatistics, QueuedWrite, TrackedWrite, Undelivered,
-    WriteQueue,
+    Acceptance, Claim, Lease, Line, Memory, MemoryScope, QueueStatistics, QueuedWrite, TenantGroup, TrackedWrite,
+    Undelivered, WriteQueue,
 };
 use crate::domain::system::{StorageError, Timestamp};
 use accepting::Tried;
@@ -247,6 +247,16 @@ impl WriteQueue for SeaOrmWriteQueue {
             .await
             .map_err(storage_error(WRITES))?;
         Ok(dropped.rows_affected > 0)
+    }
+
+    async fn erase(&self, group: &TenantGroup) -> Result<u64, StorageError> {
+        let theirs = match group {
+            TenantGroup::OfPerson(person) => Column::PersonId.eq(person.as_uuid()),
+            TenantGroup::InSpace(space) => Column::Space.eq(space.as_str()),
+            TenantGroup::One(tenant) => Column::Tenant.eq(tenant.key()),
+        };
+        let erased = queued_write::Entity::delete_many().filter(theirs).exec(self.database.writer()).await;
+        Ok(erased.map_err(storage_error(WRITES))?.rows_affected)
     }
 
     async fn statistics(&self) -> Result<QueueStatistics, StorageError> {

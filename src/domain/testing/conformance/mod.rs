@@ -30,6 +30,7 @@ pub mod person_repository;
 pub mod secret_hasher;
 pub mod session_store;
 pub mod signing_key_store;
+pub mod tenant_registry;
 pub mod token_issuer;
 pub mod write_queue;
 
@@ -69,6 +70,9 @@ macro_rules! conformance {
     };
     (signing_key_store, $fixture:expr) => {
         $crate::signing_key_store_cases!($fixture);
+    };
+    (tenant_registry, $fixture:expr) => {
+        $crate::tenant_registry_cases!($fixture);
     };
     (token_issuer, $fixture:expr) => {
         $crate::token_issuer_cases!($fixture);
@@ -120,6 +124,7 @@ mod tests {
             ("person_repository", &[include_str!("person_repository.rs")]),
             ("secret_hasher", &[include_str!("secret_hasher.rs")]),
             ("session_store", &[include_str!("session_store.rs")]),
+            ("tenant_registry", &[include_str!("tenant_registry.rs")]),
             ("token_issuer", &[include_str!("token_issuer.rs")]),
             ("signing_key_store", &[include_str!("signing_key_store.rs")]),
             ("write_queue", &[include_str!("write_queue/mod.rs"), include_str!("write_queue/delivering.rs")]),

@@ -8,6 +8,7 @@ mod memory_bank;
 mod person_repository;
 mod session_store;
 mod signing_key_store;
+mod tenant_registry;
 mod write_queue;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,7 @@ pub use memory_bank::InMemoryMemoryBank;
 pub use person_repository::InMemoryPersonRepository;
 pub use session_store::InMemorySessionStore;
 pub use signing_key_store::InMemorySigningKeyStore;
+pub use tenant_registry::InMemoryTenantRegistry;
 pub use write_queue::InMemoryWriteQueue;
 
 use super::builders::database_is_away;

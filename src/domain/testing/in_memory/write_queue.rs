@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::{Outage, at_most, lock};
 use crate::ids::{ApplicationId, RequestId};
 use crate::memories::{
-    Acceptance, Claim, Lease, Line, Memory, MemoryScope, QueueStatistics, QueuedWrite, TrackedWrite, Turn, Undelivered,
-    WriteQueue, WriteState,
+    Acceptance, Claim, Lease, Line, Memory, MemoryScope, QueueStatistics, QueuedWrite, Tenant, TenantGroup,
+    TrackedWrite, Turn, Undelivered, WriteQueue, WriteState,
 };
 use crate::system::{StorageError, Timestamp};
 
@@ -217,6 +217,14 @@ impl WriteQueue for InMemoryWriteQueue {
             entry.tracked.write.request_id != request || !matches!(entry.tracked.state, WriteState::Failed(_))
         });
         Ok(writes.len() < before)
+    }
+
+    async fn erase(&self, group: &TenantGroup) -> Result<u64, StorageError> {
+        self.outage.check()?;
+        let mut writes = lock(&self.writes);
+        let before = writes.len();
+        writes.retain(|entry| !group.contains(&Tenant::from(&entry.tracked.write.scope)));
+        Ok((before - writes.len()) as u64)
     }
 
     async fn statistics(&self) -> Result<QueueStatistics, StorageError> {

@@ -9,7 +9,7 @@ fn unavailable(retry_after: Option<Duration>) -> MemoryBankError {
     MemoryBankError::Unavailable { retry_after, source: "away, for this test".into() }
 }
 
-async fn outcome(harness: &Harness, request: RequestId) -> WriteState {
+async fn outcome(harness: &Harness, request: RequestId) -> RequestState {
     harness.service.outcome(&harness.caller, request).await.unwrap().state
 }
 
@@ -37,7 +37,7 @@ async fn a_memory_that_waits_does_not_overtake_and_all_arrive_in_order() {
     assert!(harness.bank.is_empty(), "the bank is back, but the first one goes first");
     harness.clock.advance(Duration::from_mins(1));
     assert_eq!(harness.courier.work().await, 2);
-    assert!(matches!(outcome(&harness, second).await, WriteState::Stored(_)));
+    assert!(matches!(outcome(&harness, second).await, RequestState::Stored { memory: Some(_), .. }));
     harness.created("third").await;
 }
 
@@ -64,7 +64,7 @@ async fn a_write_is_tried_for_ever_with_growing_jittered_waits_that_obey_the_ban
     let postponed = harness.service.delivery.postpone(&claims[0], asked_for).await.unwrap();
     let Attempted::Postponed { until, .. } = postponed else { panic!("{postponed:?}") };
     assert!(until.since(harness.clock.now()) >= Duration::from_mins(5));
-    assert_eq!(outcome(&harness, request).await, WriteState::Pending);
+    assert_eq!(outcome(&harness, request).await, RequestState::Pending);
 }
 
 #[test]
@@ -102,7 +102,8 @@ async fn what_the_bank_refuses_later_is_a_dead_letter_with_its_reason() {
     assert_eq!(harness.courier.work().await, 1);
     let (write, state) = harness.queue.writes().remove(0);
     assert_eq!(state, WriteState::Failed("too long for this bank".to_owned()));
-    assert_eq!(outcome(&harness, write.request_id).await, state);
+    let reason = "too long for this bank".to_owned();
+    assert_eq!(outcome(&harness, write.request_id).await, RequestState::Failed(reason));
     assert!(write.keep_until > now().plus(Duration::from_hours(29 * 24)), "an operator has time to look at it");
     assert_eq!(harness.queue.statistics().await.unwrap(), QueueStatistics { failed: 1, ..Default::default() });
 }
@@ -118,7 +119,7 @@ async fn a_bank_that_is_not_set_up_correctly_costs_no_memory() {
     harness.replace_bank(harness.bank.clone());
     harness.clock.advance(Duration::from_mins(2));
     harness.courier.work().await;
-    assert!(matches!(outcome(&harness, request).await, WriteState::Stored(_)));
+    assert!(matches!(outcome(&harness, request).await, RequestState::Stored { memory: Some(_), .. }));
 }
 
 #[tokio::test]
@@ -149,7 +150,7 @@ async fn a_memory_that_needed_no_queue_is_stored_when_it_is_asked_for() {
     let harness = Harness::new();
     let request = super::request();
     harness.service.create(&harness.caller, request, create("x")).await.unwrap();
-    assert!(matches!(outcome(&harness, request).await, WriteState::Stored(_)));
+    assert!(matches!(outcome(&harness, request).await, RequestState::Stored { memory: Some(_), .. }));
 }
 
 #[tokio::test]

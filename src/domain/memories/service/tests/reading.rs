@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::applications::CategoryAccess;
 use crate::memories::{DateRange, Scalar};
-use crate::testing::{categories, category, context, metadata, new_memory, now};
+use crate::testing::{categories, category, context, metadata, new_memory, now, space};
 
 #[track_caller]
 fn assert_unsupported<T: std::fmt::Debug>(answer: Result<T, MemoryError>, expected: Capability) {
@@ -191,6 +191,37 @@ async fn one_memory_is_got_by_its_owner_alone() {
 }
 
 #[tokio::test]
+async fn who_may_only_write_learns_of_no_content_by_changing_or_by_asking_for_a_request() {
+    for harness in [Harness::new(), Harness::remote()] {
+        let request = request();
+        let created = harness.service.create(&harness.caller, request, create("a secret")).await.unwrap();
+        let Created::Stored(stored) = created else { panic!("it was stored") };
+        let mut writer = harness.caller.clone();
+        writer.permissions = [Permission::MemoryWrite].into_iter().collect();
+        let outcome = harness.service.outcome(&writer, request).await.unwrap();
+        assert_eq!(outcome.state, RequestState::Stored { id: stored.memory.id.clone(), memory: None });
+        let changes = MemoryChanges { priority: Some(Priority::High), ..MemoryChanges::default() };
+        let updated = harness.service.update(&writer, request, &stored.memory.id, &changes).await.unwrap();
+        assert_eq!(updated, UpdatedMemory { id: stored.memory.id.clone(), memory: None });
+        let now = harness.service.get(&harness.caller, request, &stored.memory.id).await.unwrap();
+        assert_eq!(now.priority, Priority::High);
+    }
+}
+
+#[tokio::test]
+async fn in_a_shared_space_a_request_belongs_to_the_application_that_made_it() {
+    let harness = Harness::new();
+    let one = harness.caller_with(|application| application.space = space("shared"));
+    let other = caller(&Application { space: space("shared"), ..application() });
+    let request = request();
+    assert!(matches!(harness.service.create(&one, request, create("x")).await, Ok(Created::Stored(_))));
+    let refused = harness.service.outcome(&other, request).await;
+    assert!(matches!(refused, Err(MemoryError::RequestNotFound)), "{refused:?}");
+    let outcome = harness.service.outcome(&one, request).await.unwrap();
+    assert!(matches!(outcome.state, RequestState::Stored { memory: Some(_), .. }), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn a_change_is_made_dated_and_recorded() {
     let harness = Harness::new();
     let written = CreateMemory { metadata: metadata(json!({"n": 1})), context: context("g", "c"), ..create("x") };
@@ -205,7 +236,7 @@ async fn a_change_is_made_dated_and_recorded() {
         updated_at: harness.clock.now(),
         ..memory
     };
-    assert_eq!(answer, expected);
+    assert_eq!(answer, UpdatedMemory { id: expected.id.clone(), memory: Some(expected) });
     let event = AuditEvent::new(AuditKind::MemoryUpdated, harness.clock.now())
         .application(harness.caller.application.id)
         .request(request);

@@ -7,11 +7,11 @@ use super::super::Fixture;
 use super::{accept, accept_until, another_request, full_memory, key, keyed_write, known, lease};
 use crate::ids::{ApplicationId, RequestId};
 use crate::memories::{
-    Acceptance, Claim, Lease, Line, MemoryScope, NewMemory, QueueStatistics, QueuedWrite, Turn, Undelivered,
-    WriteQueue, WriteState,
+    Acceptance, Claim, Lease, Line, MemoryScope, NewMemory, QueueStatistics, QueuedWrite, Tenant, TenantGroup, Turn,
+    Undelivered, WriteQueue, WriteState,
 };
 use crate::system::Timestamp;
-use crate::testing::{new_memory, now, queued_write, scope_of_person, unique};
+use crate::testing::{new_memory, now, queued_write, scope, scope_of_person, unique};
 
 const ROOM: Line = Line::InOrder { capacity: 1_000 };
 
@@ -318,4 +318,34 @@ pub async fn what_is_delivered_late_is_remembered_from_then_on(fixture: Fixture<
     let kept = QueuedWrite { idempotency_key: Some(key("dead")), ..another_request(&dead) };
     assert!(matches!(accept(queue, &kept).await, Acceptance::Known { state: WriteState::Failed(_), .. }));
     assert_eq!(queue.sweep(in_seconds(201), 10).await.unwrap(), 1);
+}
+
+pub async fn what_is_erased_is_gone_however_far_it_has_come_and_the_rest_stays(fixture: Fixture<dyn WriteQueue>) {
+    let queue = fixture.port();
+    let application = scope();
+    let (person, bystander) = (scope_of_person(&application), scope_of_person(&application));
+    let elsewhere = MemoryScope::from_stored(scope().space().clone(), person.person());
+    for scope in [&application, &person, &bystander, &elsewhere] {
+        for end in 0..3 {
+            let write = QueuedWrite { scope: scope.clone(), ..queued_write() };
+            queue.accept(&write, Line::Beside, Lease { id: unique(), until: now() }).await.unwrap();
+            match end {
+                0 => {}
+                1 => queue.mark_stored(write.request_id, &full_memory(), now()).await.unwrap(),
+                _ => queue.mark_failed(write.request_id, "refused", now()).await.unwrap(),
+            }
+        }
+    }
+    let other = fixture.other_instance();
+    let group = TenantGroup::OfPerson(person.person().unwrap());
+    for (group, erased) in [
+        (TenantGroup::One(Tenant::from(&person)), 3),
+        (group.clone(), 3),
+        (group, 0),
+        (TenantGroup::InSpace(application.space().clone()), 6),
+    ] {
+        assert_eq!(other.erase(&group).await.unwrap(), erased, "{group:?}");
+    }
+    assert_eq!(queue.statistics().await.unwrap(), QueueStatistics::default());
+    assert_eq!(queue.pending(&bystander, 10).await.unwrap(), []);
 }

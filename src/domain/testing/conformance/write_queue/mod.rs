@@ -61,6 +61,7 @@ macro_rules! write_queue_cases {
                 pending_writes_of_a_scope_come_newest_first,
                 dead_letters_are_listed_retried_and_dropped,
                 only_dead_letters_are_retried_and_dropped,
+                what_is_erased_is_gone_however_far_it_has_come_and_the_rest_stays,
                 statistics_count_what_is_there,
                 what_is_delivered_late_is_remembered_from_then_on,
             ]

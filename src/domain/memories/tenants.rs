@@ -1,0 +1,182 @@
+//! Who has memories where: known to memgate itself, whatever bank keeps them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::bank::{Capabilities, MemoryBank, MemoryBankError};
+use super::model::{Memory, MemoryChanges, MemoryScope, NewMemory};
+use super::query::{ListQuery, MemoryQuery, Page, SearchResults};
+use crate::applications::SpaceName;
+use crate::ids::{MemoryId, UserId};
+use crate::system::{StorageError, Timestamp};
+
+/// One owner of memories in one space: a person, or the applications of the space themselves.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tenant {
+    /// The space.
+    pub space: SpaceName,
+    /// The person; `None` for the memories of the applications themselves.
+    pub person: Option<UserId>,
+}
+
+impl Tenant {
+    /// The one text that names it; see [`MemoryScope::tenant`].
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.scope().tenant()
+    }
+
+    /// All of its memories.
+    #[must_use]
+    pub fn scope(&self) -> MemoryScope {
+        MemoryScope::from_stored(self.space.clone(), self.person)
+    }
+}
+
+impl From<&MemoryScope> for Tenant {
+    fn from(scope: &MemoryScope) -> Self {
+        Self { space: scope.space().clone(), person: scope.person() }
+    }
+}
+
+/// Some tenants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TenantGroup {
+    /// Those of a person, in whatever space.
+    OfPerson(UserId),
+    /// Those in a space, whoever they belong to.
+    InSpace(SpaceName),
+    /// This one.
+    One(Tenant),
+}
+
+impl TenantGroup {
+    /// Whether a tenant is one of them.
+    #[must_use]
+    pub fn contains(&self, tenant: &Tenant) -> bool {
+        match self {
+            Self::OfPerson(person) => tenant.person == Some(*person),
+            Self::InSpace(space) => tenant.space == *space,
+            Self::One(one) => tenant == one,
+        }
+    }
+}
+
+/// Knows every tenant of which memories were ever stored, and closes those that are erased. Every method is one whole
+/// intention: it happens entirely or not at all, and concurrent callers, on any number of machines, see it so.
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait TenantRegistry: Send + Sync {
+    /// Notes that memories of a tenant may be stored from now on, and returns whether they may. A tenant that is known and
+    /// open may. One that is unknown or closed is opened if its owner is there: an enabled application has its space, and its
+    /// person, if it has one, is enabled. An adapter may answer from a cache that is at most one second old.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn admit(&self, tenant: &Tenant) -> Result<bool, StorageError>;
+
+    /// The tenants of a group that are known, closed ones included, in the order of their keys.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn list(&self, group: &TenantGroup) -> Result<Vec<Tenant>, StorageError>;
+
+    /// Closes a tenant, known or not, at `at`, and remembers to look at it once more at `check_at`.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn close(&self, tenant: &Tenant, at: Timestamp, check_at: Timestamp) -> Result<(), StorageError>;
+
+    /// Takes at most `limit` closed tenants that are to be looked at by `now`, each with the moment at which it was closed,
+    /// and sets them aside until `again_at`. Of any number of concurrent callers one gets a tenant.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn take_due(
+        &self,
+        now: Timestamp,
+        again_at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(Tenant, Timestamp)>, StorageError>;
+
+    /// Forgets a tenant that is closed.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn forget(&self, tenant: &Tenant) -> Result<(), StorageError>;
+}
+
+/// A bank that stores nothing of a tenant that the registry does not admit.
+pub struct AdmittingMemoryBank {
+    bank: Arc<dyn MemoryBank>,
+    tenants: Arc<dyn TenantRegistry>,
+}
+
+impl AdmittingMemoryBank {
+    /// Stores in `bank` what `tenants` admits.
+    #[must_use]
+    pub fn new(bank: Arc<dyn MemoryBank>, tenants: Arc<dyn TenantRegistry>) -> Self {
+        Self { bank, tenants }
+    }
+
+    async fn admit(&self, scope: &MemoryScope) -> Result<(), MemoryBankError> {
+        match self.tenants.admit(&Tenant::from(scope)).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(MemoryBankError::Rejected(
+                "the application or the person that this belongs to is disabled or has been deleted".to_owned(),
+            )),
+            Err(error @ StorageError::Unavailable(_)) => {
+                Err(MemoryBankError::Unavailable { retry_after: None, source: error.into() })
+            }
+            Err(error @ StorageError::InconsistentRow { .. }) => Err(MemoryBankError::Inconsistent(error.into())),
+        }
+    }
+}
+
+#[async_trait]
+impl MemoryBank for AdmittingMemoryBank {
+    async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+        self.admit(scope).await?;
+        self.bank.create(scope, memory).await
+    }
+
+    async fn create_first(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+        self.admit(scope).await?;
+        self.bank.create_first(scope, memory).await
+    }
+
+    async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {
+        self.bank.search(scope, query).await
+    }
+
+    async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {
+        self.bank.list(scope, query).await
+    }
+
+    async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError> {
+        self.bank.get(scope, id, now).await
+    }
+
+    async fn update(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        changes: &MemoryChanges,
+        now: Timestamp,
+    ) -> Result<Option<Memory>, MemoryBankError> {
+        self.bank.update(scope, id, changes, now).await
+    }
+
+    async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
+        self.bank.delete(scope, id).await
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.bank.capabilities()
+    }
+
+    async fn check_health(&self) -> Result<(), MemoryBankError> {
+        self.bank.check_health().await
+    }
+}
