@@ -414,6 +414,25 @@ async fn a_byte_order_mark_is_no_part_of_a_password() {
         let answer = request.header("content-type", "application/x-www-form-urlencoded").send().await.unwrap();
         assert_eq!(answer.status(), 303, "{login}");
     }
+#[tokio::test]
+async fn one_service_uses_an_sqlite_file_and_its_master_key_stays_while_it_does() {
+    let folder = folder();
+    let server = Server::start(memgate(folder.path()));
+    let application = succeed_json(folder.path(), &["app", "create", "--name", "A"]);
+    let log = Server::try_start(memgate(folder.path())).err().expect("a second service is refused");
+    assert!(log.contains("a memgate service is running on"), "{log}");
+    let new = "YW5vdGhlciBtYXN0ZXIga2V5IHdpdGggMzIgYnl0ZXM=";
+    let refused = run_with_input(folder.path(), &["keys", "rewrap"], new);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("stop it first"), "{said}");
+    assert_eq!(token_status(&server.url, &application).await, 200);
+    server.kill();
+    let server = Server::start(memgate(folder.path()));
+    assert_eq!(
+        token_status(&server.url, &application).await,
+        200,
+        "the lock ends with its process, and the keys are well"
+    );
 }
 
 #[test]

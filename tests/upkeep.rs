@@ -5,6 +5,7 @@ mod support;
 use std::time::Duration;
 
 use memgate::domain::audit::AuditKind;
+use memgate::domain::oauth::MasterKey;
 use support::database::TestDatabase;
 use support::gate::TestGate;
 
@@ -59,4 +60,21 @@ async fn an_operator_says_for_how_long_audit_events_are_kept() {
     assert_eq!(upkeep.registrations().await, 1);
     upkeep.gate.advance(Duration::from_millis(1));
     assert_eq!(upkeep.registrations().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_could_not_open_its_keys_again_is_not_ready() {
+    let gate = TestGate::on(TestDatabase::sqlite()).await;
+    let ready = || async { gate.http.get(gate.url("/health/ready")).send().await.unwrap() };
+    assert_eq!(ready().await.status(), 200);
+    // As another instance with another master key, or a restored database, would leave them.
+    let keys = gate.gate().backend().keys().await.unwrap();
+    let other = MasterKey::parse("key", "YW5vdGhlciBtYXN0ZXIga2V5IHdpdGggMzIgYnl0ZXM=").unwrap();
+    keys.rewrap(&other).await.unwrap();
+    gate.gate().run_background_work().await;
+    gate.advance(Duration::from_secs(5));
+    let answer = ready().await;
+    assert_eq!(answer.status(), 503);
+    let said = answer.text().await.unwrap();
+    assert!(said.contains("signing_keys"), "{said}");
 }

@@ -12,13 +12,14 @@ use crate::adapters::jwt::SealingKeyVault;
 use crate::adapters::memory_bank::remote::RemoteBankError;
 use crate::adapters::persistence::{
     Database, DatabaseError, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore,
-    SeaOrmGrantStore, SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
+    SeaOrmGrantStore, SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmTenantRegistry,
+    SeaOrmWriteQueue, ServiceLock,
 };
 use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::Config;
 use crate::domain::applications::{ApplicationRepository, ApplicationService, SecretHasher};
 use crate::domain::audit::AuditLog;
-use crate::domain::memories::{Erasure, MemoryBank, WriteQueue};
+use crate::domain::memories::{AdmittingMemoryBank, Erasure, MemoryBank, OwnerEraser, TenantRegistry, WriteQueue};
 use crate::domain::oauth::{
     AuthorizationPorts, AuthorizationService, AuthorizationStore, GrantStore, KeyPolicy, KeyService, SigningKeyStore,
     TokenPolicy,
@@ -43,6 +44,7 @@ pub struct Backend {
     pub(super) authorizations: Arc<dyn AuthorizationStore>,
     pub(super) passwords: Arc<dyn PasswordHasher>,
     pub(super) audit: Arc<dyn AuditLog>,
+    pub(super) tenants: Arc<dyn TenantRegistry>,
     pub(super) bank: Bank,
 }
 
@@ -102,6 +104,7 @@ impl Backend {
             authorizations: Arc::new(SeaOrmAuthorizationStore::new(database.clone())),
             passwords: Arc::new(passwords),
             hasher: Arc::new(hasher),
+            tenants: Arc::new(SeaOrmTenantRegistry::new(database.clone(), Arc::clone(&clock))),
             bank,
             database,
             clock,
@@ -131,7 +134,6 @@ impl Backend {
             people: Arc::clone(&self.people),
             sessions: Arc::clone(&self.sessions),
             hasher: Arc::clone(&self.passwords),
-            applications: Arc::clone(&self.repository),
             authorizations: self.authorizing(Arc::clone(&self.repository), grants, policy),
             audit: Arc::clone(&self.audit),
             clock: Arc::clone(&self.clock),
@@ -157,10 +159,15 @@ impl Backend {
         AuthorizationService::new(ports, policy)
     }
 
-    /// Deletes what is remembered of people.
+    /// Deletes people and applications, with what is stored of them.
     #[must_use]
-    pub fn erasure(&self) -> Erasure {
-        Erasure::new(self.bank(), self.queue())
+    pub fn eraser(&self) -> OwnerEraser {
+        OwnerEraser::new(self.people(), self.applications(), self.erasure(self.bank(), self.queue()))
+    }
+
+    /// Deletes memories in `bank`, and on their way to it in `queue`.
+    pub(super) fn erasure(&self, bank: Arc<dyn MemoryBank>, queue: Arc<dyn WriteQueue>) -> Erasure {
+        Erasure::new(bank, queue, Arc::clone(&self.tenants), Arc::clone(&self.clock))
     }
 
     /// What happened to applications, secrets, keys and grants.
@@ -172,13 +179,26 @@ impl Backend {
     /// The memory bank that is configured.
     #[must_use]
     pub fn bank(&self) -> Arc<dyn MemoryBank> {
-        self.bank.port()
+        self.admitting(self.bank.port())
+    }
+
+    /// A bank to which nothing gets of which memgate does not know afterwards whose it is.
+    pub(super) fn admitting(&self, bank: Arc<dyn MemoryBank>) -> Arc<dyn MemoryBank> {
+        Arc::new(AdmittingMemoryBank::new(bank, Arc::clone(&self.tenants)))
     }
 
     /// The writes that are on their way to the bank.
     #[must_use]
     pub fn queue(&self) -> Arc<dyn WriteQueue> {
         Arc::new(SeaOrmWriteQueue::new(self.database.clone()))
+    }
+
+    /// Keeps services from starting until the lock is dropped.
+    ///
+    /// # Errors
+    /// [`DatabaseError::InUse`] if one runs, and as [`Database::lock_out_services`].
+    pub async fn lock_out_services(&self) -> Result<ServiceLock, DatabaseError> {
+        self.database.lock_out_services().await
     }
 
     /// The present moment.

@@ -19,7 +19,8 @@ use crate::adapters::http::{
 use crate::adapters::identity_provider::{OpenIdError, OpenIdProvider};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::adapters::persistence::{
-    CachedApplicationRepository, CachedGrantStore, CachedWriteQueue, Database, DatabaseError, SeaOrmGrantStore,
+    CachedApplicationRepository, CachedGrantStore, CachedPersonRepository, CachedWriteQueue, Database, DatabaseError,
+    SeaOrmGrantStore, ServiceLock,
 };
 use crate::adapters::rate_limiter::InMemoryRateLimiter;
 use crate::adapters::system::{OsEntropy, SystemClock};
@@ -31,13 +32,15 @@ use crate::domain::oauth::{
     AccessGuard, AuthorizationService, ClientAuthenticator, GrantStore, KeyError, TokenIssuer, TokenPorts,
     TokenService, VaultError,
 };
-use crate::domain::people::{ExternalSignIn, SignInPorts, SignInService};
+use crate::domain::people::{ExternalSignIn, PersonRepository, SignInPorts, SignInService};
 use crate::domain::system::{Clock, Entropy, StorageError};
 
 /// What tests set differently.
 pub struct GateOptions {
     /// Whether the schema is brought up to date.
     pub migrate: bool,
+    /// Whether the gate is refused an SQLite file that another service uses.
+    pub alone: bool,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Yields randomness.
@@ -48,7 +51,7 @@ pub struct GateOptions {
 
 impl Default for GateOptions {
     fn default() -> Self {
-        Self { migrate: true, clock: Arc::new(SystemClock), entropy: Arc::new(OsEntropy), bank: None }
+        Self { migrate: true, alone: true, clock: Arc::new(SystemClock), entropy: Arc::new(OsEntropy), bank: None }
     }
 }
 
@@ -102,6 +105,7 @@ pub struct Gate {
     backend: Backend,
     background: Arc<Background>,
     courier: TokioCourier,
+    _lock: Option<ServiceLock>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -113,6 +117,7 @@ impl Gate {
     /// [`StartError`].
     pub async fn start(config: &Config, options: GateOptions) -> Result<Self, StartError> {
         let database = Backend::connect(config).await?;
+        let lock = if options.alone { Some(database.lock_for_service().await?) } else { None };
         if options.migrate {
             database.migrate_up().await?;
         } else {
@@ -143,8 +148,10 @@ impl Gate {
         let grants: Arc<dyn GrantStore> =
             Arc::new(CachedGrantStore::new(Arc::new(SeaOrmGrantStore::new(database)), Arc::clone(&clock)));
         let queue = remembering_queue(config, &backend);
+        let bank = options.bank.map_or_else(|| backend.bank(), |bank| backend.admitting(bank));
+        let erasure = backend.erasure(Arc::clone(&bank), Arc::clone(&queue));
         let delivery = Arc::new(Delivery::new(
-            options.bank.unwrap_or_else(|| backend.bank()),
+            bank,
             Arc::clone(&queue),
             Arc::clone(&clock),
             Arc::clone(&backend.entropy),
@@ -161,6 +168,7 @@ impl Gate {
             authorizations: Arc::clone(&backend.authorizations),
             sessions: Arc::clone(&backend.sessions),
             queue: Arc::clone(&queue),
+            erasure,
             audit: Arc::clone(&backend.audit),
             audit_retention: config.audit_retention,
             bank: backend.bank.clone(),
@@ -205,7 +213,18 @@ impl Gate {
         if let Some(listener) = admin_listener {
             tasks.push(listener.serve(http::admin_routes(admin), stopped));
         }
-        Ok(Self { address, admin_address, public_url, authorizations, backend, background, courier, stop, tasks })
+        Ok(Self {
+            address,
+            admin_address,
+            public_url,
+            authorizations,
+            backend,
+            background,
+            courier,
+            _lock: lock,
+            stop,
+            tasks,
+        })
     }
 
     /// Where it listens.
@@ -244,6 +263,7 @@ impl Gate {
         self.background.watch_certificate();
         self.courier.work_off().await;
         self.background.sweep().await;
+        self.background.check_erasures().await;
     }
 
     /// Stops: requests that are under way are finished, new ones are not accepted.
@@ -283,13 +303,25 @@ fn public_url(config: &Config, address: SocketAddr) -> String {
     url
 }
 
-/// Connects the readiness check to the database.
-struct Ping(Database);
+/// Connects the readiness check to the database, and to the keys that were last read from it.
+struct Ping {
+    database: Database,
+    issuer: Arc<JwtTokenIssuer>,
+}
 
 #[async_trait]
 impl DatabaseCheck for Ping {
     async fn check(&self) -> Result<(), StorageError> {
-        self.0.ping().await
+        self.database.ping().await?;
+        if self.issuer.is_up_to_date() {
+            return Ok(());
+        }
+        // The keys that were opened before go on signing, but the next start would fail.
+        Err(StorageError::InconsistentRow {
+            table: "signing_keys",
+            key: "any".to_owned(),
+            detail: "the keys cannot be opened with the master key of this instance".to_owned(),
+        })
     }
 }
 
@@ -370,9 +402,12 @@ fn services(
     throttles: &Throttles,
 ) -> Result<Services, StartError> {
     let (clock, entropy) = (Arc::clone(&backend.clock), Arc::clone(&backend.entropy));
+    let ping = Ping { database: backend.database.clone(), issuer: Arc::clone(&issuer) };
     let issuer: Arc<dyn TokenIssuer> = issuer;
     let applications: Arc<dyn ApplicationRepository> =
         Arc::new(CachedApplicationRepository::new(Arc::clone(&backend.repository), Arc::clone(&clock)));
+    let people: Arc<dyn PersonRepository> =
+        Arc::new(CachedPersonRepository::new(Arc::clone(&backend.people), Arc::clone(&clock)));
     let policy = Arc::new(token_policy(config, public_url));
     let clients = ClientAuthenticator::new(
         Arc::clone(&applications),
@@ -385,6 +420,7 @@ fn services(
         Arc::clone(&issuer),
         Arc::clone(&grants),
         Arc::clone(&applications),
+        Arc::clone(&people),
         Arc::clone(&clock),
         Arc::clone(&policy),
     );
@@ -393,10 +429,13 @@ fn services(
         issuer,
         grants,
         authorizations: authorizations.clone(),
-        people: Arc::clone(&backend.people),
+        applications,
+        people,
         audit: Arc::clone(&backend.audit),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
+        limiter: Arc::new(InMemoryRateLimiter::default()),
+        default_limit: config.rate_limit,
     };
     let tokens = TokenService::new(clients, ports, Arc::clone(&policy));
     Ok(Services {
@@ -407,7 +446,7 @@ fn services(
         memories,
         privacy: privacy::load(config.privacy_file.as_deref())?,
         policy,
-        database: Arc::new(Ping(backend.database.clone())),
+        database: Arc::new(ping),
         clock,
         entropy,
         trusted_proxies: TrustedProxies::new(config.trusted_proxies.clone()),

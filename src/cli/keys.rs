@@ -39,7 +39,8 @@ pub(super) enum Keys {
     /// Encrypt the keys anew with another master key, which is read from standard input
     ///
     /// Stop the service, run this with the old master key configured and the new one on standard input, configure the
-    /// new one, and start the service.
+    /// new one, and start the service. It is refused while a service runs: that would go on with keys that its next start
+    /// cannot open.
     Rewrap,
 }
 
@@ -92,6 +93,7 @@ impl Keys {
                 let text = input::read_text("the new master key", LONGEST_MASTER_KEY)?;
                 let master = MasterKey::parse("the new master key on standard input", &text);
                 let master = master.map_err(|error| CliError::Usage(error.to_string()))?;
+                let _lock = backend.lock_out_services().await.map_err(CliError::failed)?;
                 let count = keys.rewrap(&master).await.map_err(CliError::failed)?;
                 output::line(format!(
                     "Encrypted {count} keys with the new master key. Configure it before the next start."

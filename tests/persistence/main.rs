@@ -11,6 +11,7 @@ mod migrations;
 mod postgres;
 mod remembered_queue;
 mod rows;
+mod service_lock;
 
 use std::any::Any;
 use std::io;

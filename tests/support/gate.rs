@@ -82,7 +82,7 @@ impl TestGate {
         bank: Option<Arc<dyn MemoryBank>>,
     ) -> Self {
         let config = config(&database, variables);
-        let gate = start(&config, &clock, bank.clone()).await;
+        let gate = start(&config, &clock, bank.clone(), true).await;
         Self { clock, http: client(), gate, config, database, bank }
     }
 
@@ -91,7 +91,8 @@ impl TestGate {
         let mut config = self.config.clone();
         config.public_url = Some(self.url("").parse().unwrap());
         let bank = self.bank.clone();
-        let gate = start(&config, &self.clock, bank.clone()).await;
+        // In one process: on SQLite, that is for tests alone.
+        let gate = start(&config, &self.clock, bank.clone(), false).await;
         Self { clock: self.clock.clone(), http: client(), gate, config, database: self.database.clone(), bank }
     }
 
@@ -102,7 +103,7 @@ impl TestGate {
         let (clock, database, http) = (self.clock.clone(), self.database.clone(), self.http.clone());
         let bank = self.bank.clone();
         self.gate.stop().await;
-        let gate = start(&config, &clock, bank.clone()).await;
+        let gate = start(&config, &clock, bank.clone(), true).await;
         Self { clock, http, gate, config, database, bank }
     }
 
@@ -214,8 +215,8 @@ pub fn config(database: &TestDatabase, variables: &[(&str, &str)]) -> Config {
     Config::from_values(&Values::gather(None, all).unwrap()).unwrap()
 }
 
-async fn start(config: &Config, clock: &FixedClock, bank: Option<Arc<dyn MemoryBank>>) -> Gate {
-    let options = GateOptions { clock: Arc::new(clock.clone()), bank, ..GateOptions::default() };
+async fn start(config: &Config, clock: &FixedClock, bank: Option<Arc<dyn MemoryBank>>, alone: bool) -> Gate {
+    let options = GateOptions { clock: Arc::new(clock.clone()), bank, alone, ..GateOptions::default() };
     Gate::start(config, options).await.unwrap()
 }
 

@@ -4,6 +4,7 @@ mod claims;
 mod ring;
 mod vault;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jwt_simple::token::Token;
@@ -35,6 +36,8 @@ const REMEMBERED_TOKENS: usize = 20_000;
 pub struct JwtTokenIssuer {
     vault: Arc<SealingKeyVault>,
     loaded: RwLock<Loaded>,
+    /// Whether the keys that are there could be opened the last time that they were loaded.
+    up_to_date: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -51,7 +54,7 @@ impl JwtTokenIssuer {
     /// [`VaultError::WrongMasterKey`] if one of them cannot be opened.
     pub fn new(vault: Arc<SealingKeyVault>, keys: Vec<SigningKey>) -> Result<Self, VaultError> {
         let loaded = RwLock::new(Loaded::open(&vault, keys)?);
-        Ok(Self { vault, loaded })
+        Ok(Self { vault, loaded, up_to_date: AtomicBool::new(true) })
     }
 
     /// Takes over these keys, if they are not the ones that it has.
@@ -60,10 +63,18 @@ impl JwtTokenIssuer {
     /// [`VaultError::WrongMasterKey`] if one of them cannot be opened; the old ones stay then.
     pub fn load(&self, keys: Vec<SigningKey>) -> Result<(), VaultError> {
         if *self.loaded().keys != keys {
-            let loaded = Loaded::open(&self.vault, keys)?;
-            *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+            let loaded = Loaded::open(&self.vault, keys);
+            self.up_to_date.store(loaded.is_ok(), Ordering::Release);
+            *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = loaded?;
         }
+        self.up_to_date.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether the keys that were given last are the ones in use.
+    #[must_use]
+    pub fn is_up_to_date(&self) -> bool {
+        self.up_to_date.load(Ordering::Acquire)
     }
 
     fn loaded(&self) -> Loaded {

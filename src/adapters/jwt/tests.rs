@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::applications::Permissions;
 use crate::domain::ids::{GrantId, TokenId, UserId};
-use crate::domain::oauth::{KeyAlgorithm, KeyVault as _, MasterKey, Subject};
+use crate::domain::oauth::{KeyAlgorithm, KeyVault as _, MasterKey, NewSigningKey, Subject};
 use crate::domain::system::{Entropy, Timestamp};
 
 const START: i64 = 1_800_000_000;
@@ -22,14 +22,14 @@ fn vault() -> Arc<SealingKeyVault> {
 }
 
 fn key(vault: &SealingKeyVault, purpose: KeyPurpose, algorithm: KeyAlgorithm, generation: u32) -> SigningKey {
+    let at = Timestamp::from_unix_seconds(START).plus(Duration::from_hours(u64::from(generation - 1)));
+    let new = NewSigningKey { purpose, algorithm, generation, created_at: at, activates_at: at };
     // A thread of its own, since some tests have a runtime and a runtime does not block.
     let generate = || {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(vault.generate(purpose, algorithm)).unwrap()
+        runtime.block_on(vault.generate(&new)).unwrap()
     };
-    let (id, sealed) = std::thread::scope(|scope| scope.spawn(generate).join().unwrap());
-    let at = Timestamp::from_unix_seconds(START).plus(Duration::from_hours(u64::from(generation - 1)));
-    SigningKey { id, purpose, algorithm, generation, sealed, created_at: at, activates_at: at, retired_at: None }
+    std::thread::scope(|scope| scope.spawn(generate).join().unwrap())
 }
 
 fn keys(vault: &SealingKeyVault, algorithm: KeyAlgorithm) -> Vec<SigningKey> {

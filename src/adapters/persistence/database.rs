@@ -11,6 +11,7 @@ use sea_orm::{
 };
 
 use super::error::{DatabaseError, storage_error};
+use super::service_lock::{LockPlace, ServiceLock, Sharing};
 use super::{postgres, sqlite};
 
 /// How to use a database.
@@ -40,6 +41,7 @@ pub struct Database {
     searcher: DatabaseConnection,
     writer: DatabaseConnection,
     location: String,
+    lock: LockPlace,
 }
 
 impl Database {
@@ -53,12 +55,14 @@ impl Database {
                 let file = sqlite::SqliteFile::parse(url)?;
                 let (reader, writer) = sqlite::open(&file, options).await?;
                 let searcher = sqlite::readers(&file, options, options.search_connections);
-                Ok(Self { reader, searcher, writer, location: file.path().display().to_string() })
+                let (location, lock) = (file.path().display().to_string(), LockPlace::beside(file.path()));
+                Ok(Self { reader, searcher, writer, location, lock })
             }
             Some(("postgres" | "postgresql", _)) => {
                 let (pool, location) = postgres::open(url, options).await?;
                 let searcher = postgres::pool(url, options, options.search_connections)?;
-                Ok(Self { reader: pool.clone(), searcher, writer: pool, location })
+                let lock = LockPlace::Server(Box::new(postgres::parse(url)?));
+                Ok(Self { reader: pool.clone(), searcher, writer: pool, location, lock })
             }
             _ => Err(DatabaseError::UnknownScheme),
         }
@@ -74,6 +78,23 @@ impl Database {
             Some(("postgres" | "postgresql", _)) => postgres::parse(url).map(drop),
             _ => Err(DatabaseError::UnknownScheme),
         }
+    }
+
+    /// Says that a service uses the database from now on, until the lock is dropped or the process ends. Any number of
+    /// services may use a PostgreSQL database, and one an SQLite file.
+    ///
+    /// # Errors
+    /// [`DatabaseError::InUse`], [`DatabaseError::CannotOpen`], [`DatabaseError::Failed`].
+    pub async fn lock_for_service(&self) -> Result<ServiceLock, DatabaseError> {
+        ServiceLock::take(&self.lock, Sharing::WithServices, &self.location).await
+    }
+
+    /// Keeps services from starting until the lock is dropped or the process ends.
+    ///
+    /// # Errors
+    /// [`DatabaseError::InUse`] if a service uses the database; [`DatabaseError::CannotOpen`], [`DatabaseError::Failed`].
+    pub async fn lock_out_services(&self) -> Result<ServiceLock, DatabaseError> {
+        ServiceLock::take(&self.lock, Sharing::Alone, &self.location).await
     }
 
     /// Where the database is, without user and password.

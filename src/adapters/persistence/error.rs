@@ -59,6 +59,15 @@ pub enum DatabaseError {
         /// What the server or the system says.
         reason: String,
     },
+    /// A service uses the database, and must not for what is to be done.
+    #[error(
+        "a memgate service is running on {location}: an SQLite file is for one service at a time, and what was asked for must \
+         not be done while any service runs; stop it first"
+    )]
+    InUse {
+        /// Where the database is, without user and password.
+        location: String,
+    },
     /// A newer version of memgate has been here.
     #[error(
         "the database was migrated by a newer version of memgate; use that version, also to undo its migrations ({0})"

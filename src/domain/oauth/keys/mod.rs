@@ -4,7 +4,7 @@ mod model;
 mod ports;
 mod service;
 
-pub use model::{KeyAlgorithm, KeyId, KeyPurpose, KeyState, MasterKey, SealedKey, SigningKey, state_of};
+pub use model::{KeyAlgorithm, KeyId, KeyPurpose, KeyState, MasterKey, NewSigningKey, SealedKey, SigningKey, state_of};
 pub use ports::{KeyVault, SigningKeyStore, VaultError};
 #[cfg(feature = "testing")]
 pub use ports::{MockKeyVault, MockSigningKeyStore};

@@ -150,6 +150,21 @@ impl fmt::Debug for SealedKey {
     }
 }
 
+/// A signing key that is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewSigningKey {
+    /// See [`SigningKey::purpose`].
+    pub purpose: KeyPurpose,
+    /// See [`SigningKey::algorithm`].
+    pub algorithm: KeyAlgorithm,
+    /// See [`SigningKey::generation`].
+    pub generation: u32,
+    /// See [`SigningKey::created_at`].
+    pub created_at: Timestamp,
+    /// See [`SigningKey::activates_at`].
+    pub activates_at: Timestamp,
+}
+
 /// A signing key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigningKey {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::model::{KeyAlgorithm, KeyId, KeyPurpose, MasterKey, SealedKey, SigningKey};
+use super::model::{KeyId, MasterKey, NewSigningKey, SealedKey, SigningKey};
 use crate::system::{BoxError, StorageError, Timestamp};
 
 /// Stores signing keys.
@@ -46,14 +46,15 @@ pub trait SigningKeyStore: Send + Sync {
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait KeyVault: Send + Sync {
-    /// Makes a key for `algorithm` and seals it. The id is derived from the key or random, and new. Other tasks go on
-    /// meanwhile: an RSA key takes a second or more.
+    /// Makes a key and seals it together with what `new` says, none of which can be changed afterwards without the key being
+    /// refused. The id is derived from the key or random, and new. Other tasks go on meanwhile: an RSA key takes a second or
+    /// more.
     ///
     /// # Errors
     /// [`VaultError::Failed`].
-    async fn generate(&self, purpose: KeyPurpose, algorithm: KeyAlgorithm) -> Result<(KeyId, SealedKey), VaultError>;
+    async fn generate(&self, new: &NewSigningKey) -> Result<SigningKey, VaultError>;
 
-    /// Seals a key anew, for `new_master`.
+    /// Seals a key anew, for `new_master`, as [`generate`](Self::generate) does.
     ///
     /// # Errors
     /// [`VaultError`].

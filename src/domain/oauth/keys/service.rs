@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{KeyAlgorithm, KeyId, KeyPurpose, KeyState, MasterKey, SigningKey, state_of};
+use super::model::{KeyAlgorithm, KeyId, KeyPurpose, KeyState, MasterKey, NewSigningKey, SigningKey, state_of};
 use super::ports::{KeyVault, SigningKeyStore, VaultError};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::system::{Clock, StorageError, Timestamp};
@@ -179,11 +179,10 @@ impl KeyService {
         activates_at: Timestamp,
     ) -> Result<Option<SigningKey>, KeyError> {
         let algorithm = self.algorithm(purpose);
-        let (id, sealed) = self.vault.generate(purpose, algorithm).await?;
         // Tokens count in whole seconds: one that is issued within this second must find the key active.
         let activates_at = activates_at.truncated_to_seconds();
-        let key =
-            SigningKey { id, purpose, algorithm, generation, sealed, created_at: now, activates_at, retired_at: None };
+        let new = NewSigningKey { purpose, algorithm, generation, created_at: now, activates_at };
+        let key = self.vault.generate(&new).await?;
         if !self.store.add(&key).await? {
             return Ok(None);
         }

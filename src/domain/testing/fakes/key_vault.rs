@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::oauth::{KeyAlgorithm, KeyId, KeyPurpose, KeyVault, MasterKey, SealedKey, SigningKey, VaultError};
+use crate::oauth::{KeyId, KeyVault, MasterKey, NewSigningKey, SealedKey, SigningKey, VaultError};
 use crate::testing::unique;
 
 /// A vault whose sealed keys are the master key in plain sight, followed by the key's id.
@@ -27,10 +27,18 @@ impl FakeKeyVault {
 
 #[async_trait]
 impl KeyVault for FakeKeyVault {
-    async fn generate(&self, _: KeyPurpose, _: KeyAlgorithm) -> Result<(KeyId, SealedKey), VaultError> {
+    async fn generate(&self, new: &NewSigningKey) -> Result<SigningKey, VaultError> {
         let id: KeyId = unique().simple().to_string().parse().map_err(|error| VaultError::Failed(Box::new(error)))?;
-        let sealed = Self::sealed_with(&self.master, &id);
-        Ok((id, sealed))
+        Ok(SigningKey {
+            sealed: Self::sealed_with(&self.master, &id),
+            id,
+            purpose: new.purpose,
+            algorithm: new.algorithm,
+            generation: new.generation,
+            created_at: new.created_at,
+            activates_at: new.activates_at,
+            retired_at: None,
+        })
     }
 
     fn reseal(&self, key: &SigningKey, new_master: &MasterKey) -> Result<SealedKey, VaultError> {

@@ -1,0 +1,118 @@
+//! A lock that says that a service uses a database. It ends with the process that holds it, however that ends.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection};
+use sea_orm::sqlx::{self, Connection};
+use sea_orm::{DbErr, RuntimeErr};
+use tokio::task::JoinHandle;
+
+use super::error::DatabaseError;
+
+/// What instances of memgate lock on PostgreSQL: shared to serve, alone for what must not be done while one serves.
+const ADVISORY_LOCK: i64 = 0x6d65_6d67_6174_6521;
+/// How often the connection that holds the lock on PostgreSQL is used, so that nobody takes it for idle, and how soon a lost
+/// one is replaced.
+const PULSE: Duration = Duration::from_secs(5);
+
+/// Where the lock of a database is.
+#[derive(Clone)]
+pub(super) enum LockPlace {
+    /// A file beside the SQLite file.
+    File(PathBuf),
+    /// The server.
+    Server(Box<PgConnectOptions>),
+}
+
+impl LockPlace {
+    /// The place beside an SQLite file that is there. Two names of one file have one place.
+    pub(super) fn beside(database: &Path) -> Self {
+        let mut path = database.canonicalize().unwrap_or_else(|_| database.to_owned()).into_os_string();
+        path.push(".service-lock");
+        Self::File(path.into())
+    }
+}
+
+/// Held by a service while it serves, or by a command while no service must. Dropping it ends it.
+pub struct ServiceLock(#[expect(dead_code, reason = "held to be dropped")] Held);
+
+enum Held {
+    File(#[expect(dead_code, reason = "the lock is on the open file")] File),
+    Connection(KeepAlive),
+}
+
+/// The task that holds a connection, which ends with this.
+struct KeepAlive(JoinHandle<()>);
+
+impl Drop for KeepAlive {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Who may hold the lock at the same time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// Other services.
+    WithServices,
+    /// Nobody.
+    Alone,
+}
+
+impl ServiceLock {
+    /// Takes the lock, or says that it is taken.
+    pub(super) async fn take(place: &LockPlace, sharing: Sharing, location: &str) -> Result<Self, DatabaseError> {
+        let in_use = || DatabaseError::InUse { location: location.to_owned() };
+        match place {
+            // Whatever is asked for: an SQLite file is for one service.
+            LockPlace::File(path) => {
+                let failed = |reason: String| DatabaseError::CannotOpen { path: path.clone(), reason };
+                let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+                let file = open.map_err(|error| failed(error.to_string()))?;
+                match file.try_lock() {
+                    Ok(()) => Ok(Self(Held::File(file))),
+                    Err(TryLockError::WouldBlock) => Err(in_use()),
+                    Err(TryLockError::Error(error)) => Err(failed(error.to_string())),
+                }
+            }
+            LockPlace::Server(options) => {
+                let connection = lock(options, sharing).await.map_err(failed)?.ok_or_else(in_use)?;
+                let task = tokio::spawn(keep_alive(connection, (**options).clone(), sharing));
+                Ok(Self(Held::Connection(KeepAlive(task))))
+            }
+        }
+    }
+}
+
+fn failed(error: sqlx::Error) -> DatabaseError {
+    DatabaseError::Failed(DbErr::Conn(RuntimeErr::SqlxError(error.into())))
+}
+
+/// A connection that holds the lock; `None` if somebody else has it.
+async fn lock(options: &PgConnectOptions, sharing: Sharing) -> Result<Option<PgConnection>, sqlx::Error> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    let sql = match sharing {
+        Sharing::WithServices => "SELECT pg_try_advisory_lock_shared($1)",
+        Sharing::Alone => "SELECT pg_try_advisory_lock($1)",
+    };
+    let taken: bool = sqlx::query_scalar(sql).bind(ADVISORY_LOCK).fetch_one(&mut connection).await?;
+    Ok(taken.then_some(connection))
+}
+
+/// Holds the lock for ever. A connection that is lost, as when the server restarts, takes the lock along: it is taken again.
+async fn keep_alive(connection: PgConnection, options: PgConnectOptions, sharing: Sharing) {
+    let mut held = Some(connection);
+    loop {
+        tokio::time::sleep(PULSE).await;
+        let alive = match &mut held {
+            Some(connection) => connection.ping().await.is_ok(),
+            None => false,
+        };
+        if !alive {
+            held = lock(&options, sharing).await.ok().flatten();
+        }
+    }
+}
