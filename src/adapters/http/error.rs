@@ -269,7 +269,7 @@ fn of_oauth(error: &OAuthError) -> Verdict {
         OAuthError::UnauthorizedClient(_) => bad_request("unauthorized_client"),
         OAuthError::UnsupportedGrantType => bad_request("unsupported_grant_type"),
         OAuthError::InvalidScope => bad_request("invalid_scope"),
-        OAuthError::TooManyFailures { retry_after } => {
+        OAuthError::TooManyFailures { retry_after } | OAuthError::RateLimited(RateLimited { retry_after }) => {
             Verdict::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", "").retry_after(*retry_after)
         }
         OAuthError::TemporarilyUnavailable(_) => {

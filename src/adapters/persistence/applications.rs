@@ -133,6 +133,30 @@ impl ApplicationRepository for SeaOrmApplicationRepository {
         }
     }
 
+    async fn replace_secrets(
+        &self,
+        id: ApplicationId,
+        secret: &StoredSecret,
+        now: Timestamp,
+    ) -> Result<usize, ChangeApplicationError> {
+        let failed = storage_error(SECRETS);
+        let transaction = self.database.begin().await.map_err(failed)?;
+        if !touch(&transaction, id, now).await.map_err(failed)? {
+            return Err(ChangeApplicationError::NotFound);
+        }
+        let deleted = application_secret::Entity::delete_many()
+            .filter(application_secret::Column::ApplicationId.eq(id.as_uuid()))
+            .exec(&transaction)
+            .await
+            .map_err(failed)?;
+        application_secret::Entity::insert(secret_row(id, 0, secret))
+            .exec_without_returning(&transaction)
+            .await
+            .map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(usize::try_from(deleted.rows_affected).unwrap_or(usize::MAX))
+    }
+
     async fn remove_secret(&self, id: ApplicationId, secret: SecretId, now: Timestamp) -> Result<bool, StorageError> {
         let failed = storage_error(SECRETS);
         let transaction = self.database.begin().await.map_err(failed)?;
@@ -149,6 +173,18 @@ impl ApplicationRepository for SeaOrmApplicationRepository {
         }
         transaction.commit().await.map_err(failed)?;
         Ok(true)
+    }
+
+    async fn end_tokens(&self, id: ApplicationId, at: Timestamp) -> Result<(), StorageError> {
+        let (at, ended) = (at.unix_millis(), application::Column::TokensEndedAt);
+        application::Entity::update_many()
+            .set(application::ActiveModel { tokens_ended_at: ActiveValue::Set(Some(at)), ..Default::default() })
+            .filter(application::Column::Id.eq(id.as_uuid()))
+            .filter(Condition::any().add(ended.is_null()).add(ended.lt(at)))
+            .exec(self.database.writer())
+            .await
+            .map(drop)
+            .map_err(storage_error(APPLICATIONS))
     }
 
     async fn record_secret_use(&self, id: ApplicationId, secret: SecretId, at: Timestamp) {
@@ -267,6 +303,7 @@ fn application_row(application: &Application) -> application::ActiveModel {
         id: ActiveValue::Set(application.id.as_uuid()),
         client_id: ActiveValue::Set(application.client_id.to_string()),
         kind: ActiveValue::Set(application.kind.as_str().to_owned()),
+        tokens_ended_at: ActiveValue::Set(application.tokens_ended_at.map(Timestamp::unix_millis)),
         created_at: ActiveValue::Set(application.created_at.unix_millis()),
         ..changed_columns(&everything, application.updated_at)
     }
@@ -352,6 +389,7 @@ fn read_application(
         access_token_ttl: lifetime("access_token_ttl", model.access_token_ttl)?,
         refresh_token_ttl: lifetime("refresh_token_ttl", model.refresh_token_ttl)?,
         enabled: model.enabled,
+        tokens_ended_at: row.optional_timestamp("tokens_ended_at", model.tokens_ended_at)?,
         secrets: secrets.into_iter().map(read_secret).collect::<Result<_, _>>()?,
         created_at: row.timestamp("created_at", model.created_at)?,
         updated_at: row.timestamp("updated_at", model.updated_at)?,

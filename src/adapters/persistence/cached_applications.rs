@@ -82,9 +82,24 @@ impl ApplicationRepository for CachedApplicationRepository {
         self.inner.add_secret(id, secret, now).await
     }
 
+    async fn replace_secrets(
+        &self,
+        id: ApplicationId,
+        secret: &StoredSecret,
+        now: Timestamp,
+    ) -> Result<usize, ChangeApplicationError> {
+        let _forget = self.era.forget_afterwards();
+        self.inner.replace_secrets(id, secret, now).await
+    }
+
     async fn remove_secret(&self, id: ApplicationId, secret: SecretId, now: Timestamp) -> Result<bool, StorageError> {
         let _forget = self.era.forget_afterwards();
         self.inner.remove_secret(id, secret, now).await
+    }
+
+    async fn end_tokens(&self, id: ApplicationId, at: Timestamp) -> Result<(), StorageError> {
+        let _forget = self.era.forget_afterwards();
+        self.inner.end_tokens(id, at).await
     }
 
     async fn record_secret_use(&self, id: ApplicationId, secret: SecretId, at: Timestamp) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::freshness::{Era, Fresh};
-use crate::domain::ids::{GrantId, TokenId};
+use crate::domain::ids::{ApplicationId, GrantId, TokenId};
 use crate::domain::oauth::{Consumed, Consumption, GrantStore, Revocation, Revoked};
 use crate::domain::system::{Clock, StorageError, Timestamp};
 
@@ -84,6 +84,20 @@ impl GrantStore for CachedGrantStore {
         let mut set = self.set.write().unwrap_or_else(PoisonError::into_inner);
         // Of two revocations of one thing the store keeps the first.
         set.revoked.entry(revocation.what).or_insert(revocation.keep_until);
+        Ok(is_new)
+    }
+
+    async fn revoke_within(
+        &self,
+        application: ApplicationId,
+        most: u32,
+        revocation: &Revocation,
+    ) -> Result<Option<bool>, StorageError> {
+        let is_new = self.inner.revoke_within(application, most, revocation).await?;
+        if is_new.is_some() {
+            let mut set = self.set.write().unwrap_or_else(PoisonError::into_inner);
+            set.revoked.entry(revocation.what).or_insert(revocation.keep_until);
+        }
         Ok(is_new)
     }
 

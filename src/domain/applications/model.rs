@@ -45,6 +45,8 @@ pub struct Application {
     pub refresh_token_ttl: Option<TokenLifetime>,
     /// A disabled application gets no token, and the ones it has stop at once.
     pub enabled: bool,
+    /// Tokens that were issued up to this moment are not accepted; `None` if all are.
+    pub tokens_ended_at: Option<Timestamp>,
     /// Its secrets, oldest first; more than one may be valid.
     pub secrets: Vec<StoredSecret>,
     /// When it was registered.
@@ -56,8 +58,16 @@ pub struct Application {
 impl Application {
     /// How many secrets it may have at a time, expired ones included.
     pub const MAX_SECRETS: usize = 5;
+    /// How many revocations of its own tokens are kept one by one; one more ends all of its tokens at once.
+    pub const MAX_REVOCATIONS: u32 = 1_000;
     /// How many redirect URIs it may have.
     pub const MAX_REDIRECT_URIS: usize = 20;
+
+    /// Whether tokens that were issued at `issued_at` are still accepted.
+    #[must_use]
+    pub fn accepts_tokens_of(&self, issued_at: Timestamp) -> bool {
+        self.tokens_ended_at.is_none_or(|ended| ended < issued_at)
+    }
 }
 
 /// Whether an application can keep a secret (RFC 6749 §2.1).

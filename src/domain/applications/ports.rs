@@ -68,11 +68,30 @@ pub trait ApplicationRepository: Send + Sync {
         now: Timestamp,
     ) -> Result<(), ChangeApplicationError>;
 
+    /// Replaces all secrets, however many there are, by this one. Of concurrent callers one after the other does, and the
+    /// secret of the last one is left. Returns how many were replaced.
+    ///
+    /// # Errors
+    /// [`ChangeApplicationError::NotFound`] if there is no such application.
+    async fn replace_secrets(
+        &self,
+        id: ApplicationId,
+        secret: &StoredSecret,
+        now: Timestamp,
+    ) -> Result<usize, ChangeApplicationError>;
+
     /// Removes a secret. Returns whether there was one.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn remove_secret(&self, id: ApplicationId, secret: SecretId, now: Timestamp) -> Result<bool, StorageError>;
+
+    /// Ends every token of the application that was issued up to `at`; an earlier moment never replaces a later one. An unknown
+    /// application is passed over.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn end_tokens(&self, id: ApplicationId, at: Timestamp) -> Result<(), StorageError>;
 
     /// Notes that a secret was verified at `at`; an earlier moment never replaces a later one. An unknown secret is
     /// passed over. A note that cannot be written, on a full disk for one, is the adapter's to report: the secret is

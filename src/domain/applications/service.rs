@@ -109,6 +109,7 @@ impl ApplicationService {
             access_token_ttl: new.access_token_ttl,
             refresh_token_ttl: new.refresh_token_ttl,
             enabled: true,
+            tokens_ended_at: None,
             secrets: Vec::new(),
             created_at: now,
             updated_at: now,
@@ -210,10 +211,7 @@ impl ApplicationService {
         if lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
             return Err(InvalidValue::new("expires_in", "must be longer than nothing").into());
         }
-        let application = self.get(id).await?;
-        if application.kind == ClientKind::Public {
-            return Err(InvalidValue::new("kind", "is public: such an application has no secret").into());
-        }
+        self.check_confidential(id).await?;
         let issued = self.make_secret(lifetime.map(|lifetime| self.clock.now().plus(lifetime))).await?;
         self.repository.add_secret(id, &issued.stored, self.clock.now()).await?;
         self.record(AuditKind::SecretAdded, id).await;
@@ -233,18 +231,27 @@ impl ApplicationService {
         Ok(())
     }
 
-    /// Adds a secret and removes all the others, which are refused at once.
+    /// Replaces all secrets by a new one, at once and however many there are.
     ///
     /// # Errors
-    /// As [`add_secret`](Self::add_secret).
+    /// [`ApplicationError::Invalid`] for a public application, [`ApplicationError::NotFound`], [`ApplicationError::Hasher`],
+    /// [`ApplicationError::Storage`].
     pub async fn rotate_secret(&self, id: ApplicationId) -> Result<IssuedSecret, ApplicationError> {
-        let before = self.get(id).await?;
-        let issued = self.add_secret(id, None).await?;
-        for old in &before.secrets {
-            self.repository.remove_secret(id, old.id, self.clock.now()).await?;
+        self.check_confidential(id).await?;
+        let issued = self.make_secret(None).await?;
+        let replaced = self.repository.replace_secrets(id, &issued.stored, self.clock.now()).await?;
+        self.record(AuditKind::SecretAdded, id).await;
+        for _ in 0..replaced {
             self.record(AuditKind::SecretRemoved, id).await;
         }
         Ok(issued)
+    }
+
+    async fn check_confidential(&self, id: ApplicationId) -> Result<(), ApplicationError> {
+        if self.get(id).await?.kind == ClientKind::Public {
+            return Err(InvalidValue::new("kind", "is public: such an application has no secret").into());
+        }
+        Ok(())
     }
 
     async fn make_secret(&self, expires_at: Option<Timestamp>) -> Result<IssuedSecret, ApplicationError> {

@@ -7,6 +7,7 @@ use super::service::TokenPolicy;
 use super::token::{AccessTokenClaims, Subject, TokenIssuer};
 use crate::applications::{Application, ApplicationRepository, Permission, Permissions};
 use crate::ids::TokenId;
+use crate::people::PersonRepository;
 use crate::system::{Clock, StorageError, Timestamp};
 
 /// Somebody who presented a valid access token.
@@ -54,7 +55,7 @@ pub struct MissingPermission(pub Permission);
 /// Why an access token opens nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// It is not valid: not ours, expired, revoked, or its application is gone or disabled.
+    /// It is not valid: not ours, expired, revoked, or its application or person is gone or disabled.
     #[error("the access token is invalid, expired or revoked; get a new one from the token endpoint")]
     InvalidToken,
     /// It cannot be judged now.
@@ -68,6 +69,7 @@ pub struct AccessGuard {
     issuer: Arc<dyn TokenIssuer>,
     grants: Arc<dyn GrantStore>,
     applications: Arc<dyn ApplicationRepository>,
+    people: Arc<dyn PersonRepository>,
     clock: Arc<dyn Clock>,
     policy: Arc<TokenPolicy>,
 }
@@ -78,14 +80,15 @@ impl AccessGuard {
         issuer: Arc<dyn TokenIssuer>,
         grants: Arc<dyn GrantStore>,
         applications: Arc<dyn ApplicationRepository>,
+        people: Arc<dyn PersonRepository>,
         clock: Arc<dyn Clock>,
         policy: Arc<TokenPolicy>,
     ) -> Self {
-        Self { issuer, grants, applications, clock, policy }
+        Self { issuer, grants, applications, people, clock, policy }
     }
 
-    /// Who presents this token. The signature may have been remembered; the clock, the revocations and the state of the
-    /// application are looked at every time.
+    /// Who presents this token. The signature may have been cached; the clock, the revocations and the state of the
+    /// application and of the person are looked at every time.
     ///
     /// # Errors
     /// [`AccessError`].
@@ -95,7 +98,15 @@ impl AccessGuard {
             return Err(AccessError::InvalidToken);
         }
         let application = self.applications.find_by_client_id(&claims.client_id).await?;
-        let application = application.filter(|application| application.enabled).ok_or(AccessError::InvalidToken)?;
+        let application = application
+            .filter(|application| application.enabled && application.grants.contains(&claims.subject.grant_type()))
+            .filter(|application| application.accepts_tokens_of(claims.issued_at))
+            .ok_or(AccessError::InvalidToken)?;
+        if let Subject::Person(person) = claims.subject
+            && !self.people.is_enabled(person).await?
+        {
+            return Err(AccessError::InvalidToken);
+        }
         if self.grants.is_revoked(claims.grant_id, claims.token_id).await? {
             return Err(AccessError::InvalidToken);
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::applications::{GrantType, HasherError};
+use crate::limits::RateLimited;
 use crate::system::StorageError;
 
 /// Why the token endpoint, or one of its neighbours, refused a request.
@@ -38,6 +39,9 @@ pub enum OAuthError {
         /// How long to wait.
         retry_after: Duration,
     },
+    /// The application called more often than it may.
+    #[error(transparent)]
+    RateLimited(#[from] RateLimited),
     /// Something that the answer needs is away for now.
     #[error("the service is busy or its database is away; try again shortly")]
     TemporarilyUnavailable(#[source] Unavailable),

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::ids::{GrantId, TokenId};
+use crate::ids::{ApplicationId, GrantId, TokenId};
 use crate::system::{StorageError, Timestamp};
 
 /// One use of a refresh token.
@@ -83,6 +83,19 @@ pub trait GrantStore: Send + Sync {
     /// # Errors
     /// [`StorageError`].
     async fn revoke(&self, revocation: &Revocation) -> Result<bool, StorageError>;
+
+    /// As [`revoke`](Self::revoke), in the name of an application that may have `most` revocations at a time that still have to
+    /// be remembered: `None` if it has as many, and then nothing is recorded. However many callers come at once, it has no
+    /// more.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn revoke_within(
+        &self,
+        application: ApplicationId,
+        most: u32,
+        revocation: &Revocation,
+    ) -> Result<Option<bool>, StorageError>;
 
     /// Whether the token or its grant is revoked. An adapter may answer from a memory of at most one second, but fails
     /// rather than answer from an older one.

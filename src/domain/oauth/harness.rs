@@ -13,7 +13,7 @@ use crate::limits::{FailurePolicy, FailureThrottle};
 use crate::people::Person;
 use crate::system::Clock;
 use crate::testing::{
-    FakeSecretHasher, FakeTokenIssuer, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog,
+    FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog,
     InMemoryAuthorizationStore, InMemoryGrantStore, InMemoryPersonRepository, SeededEntropy, application_with_secret,
     person,
 };
@@ -28,6 +28,7 @@ pub(in crate::oauth) struct Harness {
     pub(in crate::oauth) authorizations: Arc<InMemoryAuthorizationStore>,
     pub(in crate::oauth) authorizing: AuthorizationService,
     pub(in crate::oauth) people: Arc<InMemoryPersonRepository>,
+    pub(in crate::oauth) limiter: Arc<FakeRateLimiter>,
     pub(in crate::oauth) audit: Arc<InMemoryAuditLog>,
     pub(in crate::oauth) hasher: Arc<FakeSecretHasher>,
     pub(in crate::oauth) issuer: Arc<FakeTokenIssuer>,
@@ -66,15 +67,25 @@ impl Harness {
         Self::with(|_| {}, policy)
     }
 
+    /// Whose applications may ask for so much.
+    pub(in crate::oauth) fn limited_to(requests: u32, change: impl FnOnce(&mut Application)) -> Self {
+        Self::limited(change, policy(), FakeRateLimiter::allowing(requests))
+    }
+
     fn with(change: impl FnOnce(&mut Application), policy: TokenPolicy) -> Self {
+        Self::limited(change, policy, FakeRateLimiter::unlimited())
+    }
+
+    fn limited(change: impl FnOnce(&mut Application), policy: TokenPolicy, limiter: FakeRateLimiter) -> Self {
+        let limiter = Arc::new(limiter);
         let (mut application, secret) = application_with_secret();
         change(&mut application);
         let clock = FixedClock::default();
         let applications = Arc::new(InMemoryApplicationRepository::holding([application.clone()]));
         let grants = Arc::new(InMemoryGrantStore::default());
-        let authorizations = Arc::new(InMemoryAuthorizationStore::default());
         let person = person();
         let people = Arc::new(InMemoryPersonRepository::holding([person.clone()]));
+        let authorizations = Arc::new(InMemoryAuthorizationStore::of(Arc::clone(&people), Arc::clone(&applications)));
         let audit = Arc::new(InMemoryAuditLog::default());
         let hasher = Arc::new(FakeSecretHasher::default());
         let issuer = Arc::new(FakeTokenIssuer::default());
@@ -102,14 +113,23 @@ impl Harness {
             issuer: issuer.clone(),
             grants: grants.clone(),
             authorizations: authorizing.clone(),
+            applications: applications.clone(),
             people: people.clone(),
             audit: audit.clone(),
             clock: Arc::clone(&shared_clock),
             entropy,
+            limiter: limiter.clone(),
+            default_limit: 600.try_into().unwrap(),
         };
         let service = TokenService::new(clients.clone(), ports, Arc::clone(&policy));
-        let guard =
-            AccessGuard::new(issuer.clone(), grants.clone(), applications.clone(), shared_clock, Arc::clone(&policy));
+        let guard = AccessGuard::new(
+            issuer.clone(),
+            grants.clone(),
+            applications.clone(),
+            people.clone(),
+            shared_clock,
+            Arc::clone(&policy),
+        );
         Self {
             clock,
             applications,
@@ -117,6 +137,7 @@ impl Harness {
             authorizations,
             authorizing,
             people,
+            limiter,
             audit,
             hasher,
             issuer,

@@ -48,7 +48,8 @@ impl TokenService {
     /// which it could authenticate, as RFC 7662 §2.1 wants it.
     ///
     /// # Errors
-    /// [`OAuthError::InvalidClient`], [`OAuthError::TooManyFailures`], [`OAuthError::TemporarilyUnavailable`],
+    /// [`OAuthError::InvalidClient`], [`OAuthError::TooManyFailures`], [`OAuthError::RateLimited`],
+    /// [`OAuthError::TemporarilyUnavailable`],
     /// [`OAuthError::Internal`].
     pub async fn introspect(
         &self,
@@ -56,7 +57,7 @@ impl TokenService {
         inquiry: &TokenInquiry,
         address: IpAddr,
     ) -> Result<Option<ActiveToken>, OAuthError> {
-        let application = self.clients.authenticate(&inquiry.credentials, address).await?;
+        let application = self.authenticate(&inquiry.credentials, address).await?;
         if application.kind == ClientKind::Public {
             return Err(OAuthError::InvalidClient);
         }
@@ -81,8 +82,14 @@ impl TokenService {
         let Some(claims) = self.verify_refresh_token(&inquiry.token, self.clock.now()) else { return Ok(None) };
         let used = self.grants.is_consumed(claims.token_id).await?;
         let revoked = self.grants.is_revoked(claims.grant_id, claims.token_id).await?;
-        let allowed = application.grants.contains(&GrantType::RefreshToken);
-        if claims.client_id != application.client_id || used || revoked || !allowed {
+        let allowed = application.grants.contains(&GrantType::RefreshToken)
+            && application.grants.contains(&claims.subject.grant_type())
+            && application.accepts_tokens_of(claims.issued_at);
+        let person_is_gone = match claims.subject {
+            Subject::Person(person) => !self.people.is_enabled(person).await?,
+            Subject::Application => false,
+        };
+        if claims.client_id != application.client_id || used || revoked || !allowed || person_is_gone {
             return Ok(None);
         }
         Ok(Some(ActiveToken {

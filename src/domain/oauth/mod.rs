@@ -22,8 +22,8 @@ pub use access::{AccessError, AccessGuard, Caller, MissingPermission, bearer_tok
 pub use authorization::MockAuthorizationStore;
 pub use authorization::{
     Authorization, AuthorizationCode, AuthorizationError, AuthorizationPorts, AuthorizationRequest,
-    AuthorizationService, AuthorizationStore, CodeChallenge, CodeDigest, CodeVerifier, Connection, Redemption,
-    UntrustedRequest,
+    AuthorizationService, AuthorizationStore, CodeChallenge, CodeDigest, CodeVerifier, Connection, Consent, Redeemed,
+    Redemption, UntrustedRequest,
 };
 pub use client::ClientAuthenticator;
 pub use error::{OAuthError, Unavailable};
@@ -32,8 +32,8 @@ pub use grant_store::MockGrantStore;
 pub use grant_store::{Consumed, Consumption, GrantStore, Revocation, Revoked};
 pub use introspection::{ActiveToken, TokenKind};
 pub use keys::{
-    KeyAlgorithm, KeyError, KeyId, KeyPolicy, KeyPurpose, KeyService, KeyState, KeyVault, MasterKey, SealedKey,
-    SigningKey, SigningKeyStore, VaultError, state_of,
+    KeyAlgorithm, KeyError, KeyId, KeyPolicy, KeyPurpose, KeyService, KeyState, KeyVault, MasterKey, NewSigningKey,
+    SealedKey, SigningKey, SigningKeyStore, VaultError, state_of,
 };
 #[cfg(feature = "testing")]
 pub use keys::{MockKeyVault, MockSigningKeyStore};

@@ -1,6 +1,7 @@
 //! Revocation of tokens by their owner (RFC 7009).
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::error::OAuthError;
 use super::grant_store::{Revocation, Revoked};
@@ -8,7 +9,12 @@ use super::grants::refresh_token::revocation_of_grant;
 use super::parameters::Parameters;
 use super::request::{PresentedCredentials, PresentedToken};
 use super::service::TokenService;
+use crate::applications::Application;
 use crate::audit::{AuditEvent, AuditKind};
+use crate::system::StorageError;
+
+/// For how long a revocation is kept by itself when all tokens of its application were ended.
+const UNTIL_ENDED_EVERYWHERE: Duration = Duration::from_mins(5);
 
 /// A request that names a token: to revoke it, or to learn about it. Both endpoints accept `token_type_hint` and need it
 /// for nothing, because a token's kind is part of its signature.
@@ -37,10 +43,11 @@ impl TokenService {
     /// of another client, is passed over in silence (RFC 7009 §2.2).
     ///
     /// # Errors
-    /// [`OAuthError::InvalidClient`], [`OAuthError::TooManyFailures`], [`OAuthError::TemporarilyUnavailable`],
+    /// [`OAuthError::InvalidClient`], [`OAuthError::TooManyFailures`], [`OAuthError::RateLimited`],
+    /// [`OAuthError::TemporarilyUnavailable`],
     /// [`OAuthError::Internal`].
     pub async fn revoke(&self, inquiry: &TokenInquiry, address: IpAddr) -> Result<(), OAuthError> {
-        let application = self.clients.authenticate(&inquiry.credentials, address).await?;
+        let application = self.authenticate(&inquiry.credentials, address).await?;
         let now = self.clock.now();
         let (client_id, grant_id, kind, revocation) =
             if let Some(claims) = self.verify_refresh_token(&inquiry.token, now) {
@@ -55,10 +62,33 @@ impl TokenService {
             } else {
                 return Ok(());
             };
-        if client_id == application.client_id && self.grants.revoke(&revocation).await? {
+        if client_id != application.client_id {
+            return Ok(());
+        }
+        self.admit_public(&application)?;
+        if self.revoke_for(&application, &revocation).await? {
             self.audit.record(&AuditEvent::new(kind, now).application(application.id).grant(grant_id)).await;
         }
         Ok(())
+    }
+}
+
+impl TokenService {
+    /// Revokes in the name of an application. The revocations of each application are kept up to
+    /// [`Application::MAX_REVOCATIONS`]; one more ends all the tokens that it has. Returns whether it is new.
+    pub(super) async fn revoke_for(
+        &self,
+        application: &Application,
+        revocation: &Revocation,
+    ) -> Result<bool, StorageError> {
+        let kept = self.grants.revoke_within(application.id, Application::MAX_REVOCATIONS, revocation).await?;
+        if let Some(is_new) = kept {
+            return Ok(is_new);
+        }
+        self.applications.end_tokens(application.id, revocation.at).await?;
+        // Until every instance knows that, also one whose clock is behind.
+        let keep_until = revocation.at.plus(UNTIL_ENDED_EVERYWHERE).min(revocation.keep_until);
+        self.grants.revoke(&Revocation { keep_until, ..revocation.clone() }).await
     }
 }
 

@@ -9,14 +9,17 @@ use super::client::ClientAuthenticator;
 use super::error::OAuthError;
 use super::grant_store::GrantStore;
 use super::grants;
-use super::request::{GrantRequest, TokenRequest};
+use super::request::{GrantRequest, PresentedCredentials, TokenRequest};
 use super::token::{
     AccessToken, AccessTokenClaims, IssueError, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME,
     RefreshToken, RefreshTokenClaims, Subject, TokenIssuer,
 };
-use crate::applications::{Application, GrantType, Permissions, TokenLifetime};
+use crate::applications::{
+    Application, ApplicationRepository, ClientKind, GrantType, Permissions, RequestsPerMinute, TokenLifetime,
+};
 use crate::audit::AuditLog;
 use crate::ids::{GrantId, TokenId};
+use crate::limits::RateLimiter;
 use crate::people::PersonRepository;
 use crate::system::{Clock, Entropy, Timestamp};
 
@@ -54,6 +57,16 @@ pub struct TokenResponse {
     pub refresh_token: Option<RefreshToken>,
 }
 
+/// The grant that an access token is issued under.
+pub(super) struct AccessGrant {
+    /// On whose behalf.
+    pub(super) subject: Subject,
+    /// Its id.
+    pub(super) grant_id: GrantId,
+    /// When it ends; no token outlives it.
+    pub(super) ends_at: Timestamp,
+}
+
 /// The ports behind [`TokenService`].
 #[derive(Clone)]
 pub struct TokenPorts {
@@ -63,6 +76,8 @@ pub struct TokenPorts {
     pub grants: Arc<dyn GrantStore>,
     /// What codes stand for.
     pub authorizations: AuthorizationService,
+    /// Which applications there are.
+    pub applications: Arc<dyn ApplicationRepository>,
     /// Who agreed to it.
     pub people: Arc<dyn PersonRepository>,
     /// Who did what.
@@ -71,6 +86,10 @@ pub struct TokenPorts {
     pub clock: Arc<dyn Clock>,
     /// Makes ids.
     pub entropy: Arc<dyn Entropy>,
+    /// Counts what applications ask for here, apart from what they ask of the memory API.
+    pub limiter: Arc<dyn RateLimiter>,
+    /// How often an application may ask that has no limit of its own.
+    pub default_limit: RequestsPerMinute,
 }
 
 /// Issues tokens.
@@ -80,10 +99,13 @@ pub struct TokenService {
     pub(super) issuer: Arc<dyn TokenIssuer>,
     pub(super) grants: Arc<dyn GrantStore>,
     pub(super) authorizations: AuthorizationService,
+    pub(super) applications: Arc<dyn ApplicationRepository>,
     pub(super) people: Arc<dyn PersonRepository>,
     pub(super) audit: Arc<dyn AuditLog>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
+    limiter: Arc<dyn RateLimiter>,
+    default_limit: RequestsPerMinute,
     pub(super) policy: Arc<TokenPolicy>,
 }
 
@@ -91,8 +113,32 @@ impl TokenService {
     /// Puts the service together.
     #[must_use]
     pub fn new(clients: ClientAuthenticator, ports: TokenPorts, policy: Arc<TokenPolicy>) -> Self {
-        let TokenPorts { issuer, grants, authorizations, people, audit, clock, entropy } = ports;
-        Self { clients, issuer, grants, authorizations, people, audit, clock, entropy, policy }
+        let TokenPorts {
+            issuer,
+            grants,
+            authorizations,
+            applications,
+            people,
+            audit,
+            clock,
+            entropy,
+            limiter,
+            default_limit,
+        } = ports;
+        Self {
+            clients,
+            issuer,
+            grants,
+            authorizations,
+            applications,
+            people,
+            audit,
+            clock,
+            entropy,
+            limiter,
+            default_limit,
+            policy,
+        }
     }
 
     /// Answers a token request that comes from `address`.
@@ -100,7 +146,7 @@ impl TokenService {
     /// # Errors
     /// [`OAuthError`].
     pub async fn token(&self, request: &TokenRequest, address: IpAddr) -> Result<TokenResponse, OAuthError> {
-        let application = self.clients.authenticate(&request.credentials, address).await?;
+        let application = self.authenticate(&request.credentials, address).await?;
         match &request.grant {
             GrantRequest::ClientCredentials { scope } => grants::client_credentials::grant(self, &application, *scope),
             GrantRequest::AuthorizationCode(exchange) => {
@@ -112,60 +158,97 @@ impl TokenService {
         }
     }
 
+    /// The application whose credentials these are, with one request less in its allowance. Anybody can name a public
+    /// application: its allowance is touched by those alone who prove that they act for it, in [`admit_public`].
+    ///
+    /// [`admit_public`]: Self::admit_public
+    pub(super) async fn authenticate(
+        &self,
+        credentials: &PresentedCredentials,
+        address: IpAddr,
+    ) -> Result<Arc<Application>, OAuthError> {
+        let application = self.clients.authenticate(credentials, address).await?;
+        if application.kind == ClientKind::Confidential {
+            self.take(&application)?;
+        }
+        Ok(application)
+    }
+
+    /// Takes one request out of the allowance of a public application, before something is written for it.
+    pub(super) fn admit_public(&self, application: &Application) -> Result<(), OAuthError> {
+        if application.kind == ClientKind::Public { self.take(application) } else { Ok(()) }
+    }
+
+    fn take(&self, application: &Application) -> Result<(), OAuthError> {
+        let limit = application.rate_limit.unwrap_or(self.default_limit);
+        Ok(self.limiter.take(application.id, limit, self.clock.now())?)
+    }
+
     /// The public keys of access tokens (RFC 7517).
     #[must_use]
     pub fn published_keys(&self) -> serde_json::Value {
         self.issuer.published_keys()
     }
 
-    /// Signs an access token of `grant_id`.
-    pub(super) fn access_token(
+    /// The tokens of a grant that begins now: an access token, and a refresh token if the application may use it.
+    pub(super) fn begin_grant(
         &self,
         application: &Application,
         subject: Subject,
         grant_id: GrantId,
         scope: Permissions,
-    ) -> Result<(AccessToken, u64), OAuthError> {
-        let ttl = self.access_token_ttl(application);
+    ) -> Result<TokenResponse, OAuthError> {
         let issued_at = self.clock.now().truncated_to_seconds();
+        let grant = AccessGrant { subject, grant_id, ends_at: self.grant_expiry(issued_at) };
+        let refresh_token = self.first_refresh_token(application, &grant, issued_at, scope)?;
+        let (access_token, expires_in) = self.access_token(application, grant, scope)?;
+        Ok(TokenResponse { access_token, expires_in, scope, refresh_token })
+    }
+
+    /// Signs an access token, which does not outlive its grant.
+    pub(super) fn access_token(
+        &self,
+        application: &Application,
+        grant: AccessGrant,
+        scope: Permissions,
+    ) -> Result<(AccessToken, u64), OAuthError> {
+        let issued_at = self.clock.now().truncated_to_seconds();
+        let expires_at = issued_at.plus(self.access_token_ttl(application)).min(grant.ends_at);
         let claims = AccessTokenClaims {
             issuer: self.policy.issuer.clone(),
             audience: self.policy.audience.clone(),
-            subject,
+            subject: grant.subject,
             client_id: application.client_id.clone(),
-            grant_id,
+            grant_id: grant.grant_id,
             token_id: TokenId::generate(&*self.entropy),
             scope,
             issued_at,
-            expires_at: issued_at.plus(ttl),
+            expires_at,
         };
-        Ok((self.issuer.issue_access_token(&claims)?, ttl.as_secs()))
+        Ok((self.issuer.issue_access_token(&claims)?, expires_at.since(issued_at).as_secs()))
     }
 
-    /// The first refresh token of a new grant, if the application may use it.
-    pub(super) fn first_refresh_token(
+    fn first_refresh_token(
         &self,
         application: &Application,
-        subject: Subject,
-        grant_id: GrantId,
+        grant: &AccessGrant,
+        issued_at: Timestamp,
         scope: Permissions,
     ) -> Result<Option<RefreshToken>, OAuthError> {
         if !application.grants.contains(&GrantType::RefreshToken) {
             return Ok(None);
         }
-        let issued_at = self.clock.now().truncated_to_seconds();
-        let grant_expires_at = self.grant_expiry(issued_at);
         let claims = RefreshTokenClaims {
             issuer: self.policy.issuer.clone(),
             audience: self.policy.audience.clone(),
-            subject,
+            subject: grant.subject.clone(),
             client_id: application.client_id.clone(),
-            grant_id,
+            grant_id: grant.grant_id,
             token_id: TokenId::generate(&*self.entropy),
             scope,
             issued_at,
-            expires_at: self.refresh_expiry(application, issued_at, grant_expires_at),
-            grant_expires_at,
+            expires_at: self.refresh_expiry(application, issued_at, grant.ends_at),
+            grant_expires_at: grant.ends_at,
         };
         Ok(Some(self.issuer.issue_refresh_token(&claims)?))
     }

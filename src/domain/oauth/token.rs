@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::applications::Permissions;
+use crate::applications::{GrantType, Permissions};
 use crate::ids::{ClientId, GrantId, TokenId, UserId};
 use crate::system::{BoxError, Timestamp};
 
@@ -24,6 +24,18 @@ pub enum Subject {
     Application,
     /// A person who authorized the application.
     Person(UserId),
+}
+
+impl Subject {
+    /// The grant type by which tokens of this subject begin. An application that does not hold it any more has no use for
+    /// them.
+    #[must_use]
+    pub fn grant_type(&self) -> GrantType {
+        match self {
+            Self::Application => GrantType::ClientCredentials,
+            Self::Person(_) => GrantType::AuthorizationCode,
+        }
+    }
 }
 
 /// The claims of an access token (RFC 9068 §2.2).

@@ -18,6 +18,7 @@ pub struct Model {
     pub access_token_ttl: Option<i64>,
     pub refresh_token_ttl: Option<i64>,
     pub enabled: bool,
+    pub tokens_ended_at: Option<i64>,
     pub created_at: i64,
     pub updated_at: i64,
 }

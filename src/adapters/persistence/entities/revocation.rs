@@ -9,6 +9,7 @@ pub struct Model {
     pub subject_id: Uuid,
     pub revoked_at: i64,
     pub keep_until: i64,
+    pub application_id: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -2,12 +2,15 @@
 
 mod consume;
 
-use crate::domain::ids::{GrantId, TokenId};
+use crate::domain::ids::{ApplicationId, GrantId, TokenId};
 use crate::domain::oauth::{Consumed, Consumption, GrantStore, Revocation, Revoked};
 use crate::domain::system::{StorageError, Timestamp};
 use async_trait::async_trait;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveValue, ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, Statement,
+};
 
 use super::database::Database;
 use super::entities::{consumed_refresh_token, revocation};
@@ -19,6 +22,9 @@ use consume::Consumptions;
 
 const USES: &str = "consumed_refresh_tokens";
 const REVOCATIONS: &str = "revocations";
+
+/// The seed of the locks of applications on PostgreSQL, so that they are not those of anything else.
+const APPLICATION_LOCK_SEED: i64 = 0x6d65_6d67_6174_6531;
 
 /// The values of the column `kind`.
 const GRANT: &str = "grant";
@@ -54,22 +60,16 @@ impl GrantStore for SeaOrmGrantStore {
     }
 
     async fn revoke(&self, revocation: &Revocation) -> Result<bool, StorageError> {
-        let (kind, subject_id) = match revocation.what {
-            Revoked::Grant(id) => (GRANT, id.as_uuid()),
-            Revoked::Token(id) => (TOKEN, id.as_uuid()),
-        };
-        let row = revocation::ActiveModel {
-            kind: ActiveValue::Set(kind.to_owned()),
-            subject_id: ActiveValue::Set(subject_id),
-            revoked_at: ActiveValue::Set(revocation.at.unix_millis()),
-            keep_until: ActiveValue::Set(revocation.keep_until.unix_millis()),
-        };
-        let inserted = revocation::Entity::insert(row)
-            .on_conflict(OnConflict::new().do_nothing().to_owned())
-            .exec_without_returning(self.database.writer())
-            .await
-            .map_err(storage_error(REVOCATIONS))?;
-        Ok(inserted > 0)
+        insert(self.database.writer(), None, revocation).await.map_err(storage_error(REVOCATIONS))
+    }
+
+    async fn revoke_within(
+        &self,
+        application: ApplicationId,
+        most: u32,
+        revocation: &Revocation,
+    ) -> Result<Option<bool>, StorageError> {
+        self.insert_within(application, most, revocation).await.map_err(storage_error(REVOCATIONS))
     }
 
     async fn is_revoked(&self, grant: GrantId, token: TokenId) -> Result<bool, StorageError> {
@@ -105,6 +105,60 @@ impl GrantStore for SeaOrmGrantStore {
             .map_err(storage_error(REVOCATIONS))?;
         Ok(uses + revocations)
     }
+}
+
+impl SeaOrmGrantStore {
+    /// Counts and inserts under a lock of the application, which one caller has at a time. SQLite has one writer at a time.
+    async fn insert_within(
+        &self,
+        application: ApplicationId,
+        most: u32,
+        revocation: &Revocation,
+    ) -> Result<Option<bool>, DbErr> {
+        let transaction = self.database.begin().await?;
+        if transaction.get_database_backend() == DbBackend::Postgres {
+            let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, $2))";
+            let values = [application.to_string().into(), APPLICATION_LOCK_SEED.into()];
+            transaction.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
+        }
+        if !insert(&transaction, Some(application), revocation).await? {
+            return Ok(Some(false));
+        }
+        let kept = revocation::Entity::find()
+            .filter(revocation::Column::ApplicationId.eq(application.as_uuid()))
+            .filter(revocation::Column::KeepUntil.gte(revocation.at.unix_millis()))
+            .count(&transaction)
+            .await?;
+        if kept > u64::from(most) {
+            return Ok(None);
+        }
+        transaction.commit().await?;
+        Ok(Some(true))
+    }
+}
+
+/// Returns whether the revocation is new.
+async fn insert<C: ConnectionTrait>(
+    connection: &C,
+    application: Option<ApplicationId>,
+    revocation: &Revocation,
+) -> Result<bool, DbErr> {
+    let (kind, subject_id) = match revocation.what {
+        Revoked::Grant(id) => (GRANT, id.as_uuid()),
+        Revoked::Token(id) => (TOKEN, id.as_uuid()),
+    };
+    let row = revocation::ActiveModel {
+        kind: ActiveValue::Set(kind.to_owned()),
+        subject_id: ActiveValue::Set(subject_id),
+        revoked_at: ActiveValue::Set(revocation.at.unix_millis()),
+        keep_until: ActiveValue::Set(revocation.keep_until.unix_millis()),
+        application_id: ActiveValue::Set(application.map(ApplicationId::as_uuid)),
+    };
+    let inserted = revocation::Entity::insert(row)
+        .on_conflict(OnConflict::new().do_nothing().to_owned())
+        .exec_without_returning(connection)
+        .await?;
+    Ok(inserted > 0)
 }
 
 fn read_revocation(model: &revocation::Model) -> Result<Revocation, StorageError> {

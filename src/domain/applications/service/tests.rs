@@ -107,6 +107,7 @@ async fn a_registered_application_has_all_it_was_given_and_a_first_secret() {
         access_token_ttl: new.access_token_ttl,
         refresh_token_ttl: new.refresh_token_ttl,
         enabled: true,
+        tokens_ended_at: None,
         secrets: vec![StoredSecret {
             id: application.secrets[0].id,
             hint: secret.hint(),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::applications::ApplicationChanges;
-use crate::ids::{GrantId, UserId};
+use crate::ids::GrantId;
 use crate::oauth::harness::Harness;
 use crate::oauth::{Revocation, Revoked};
 use crate::testing::{FakeTokenIssuer, now, unique};
@@ -73,7 +73,7 @@ fn assert_invalid_token(answer: &Result<Caller, AccessError>) {
 #[tokio::test]
 async fn a_valid_token_tells_who_calls() {
     let harness = Harness::new();
-    let person = Subject::Person(UserId::from_uuid(unique()));
+    let person = Subject::Person(harness.person.id);
     let claims = AccessTokenClaims { subject: person.clone(), ..claims(&harness) };
     let caller = present(&harness, &claims).await.unwrap();
     assert_eq!(*caller.application, harness.application);

@@ -3,7 +3,7 @@
 
 use crate::applications::{Application, GrantType};
 use crate::audit::AuditKind;
-use crate::oauth::authorization::{Authorization, CodeDigest, CodeVerifier, Redemption};
+use crate::oauth::authorization::{Authorization, CodeDigest, CodeVerifier, Redeemed, Redemption};
 use crate::oauth::error::OAuthError;
 use crate::oauth::request::CodeExchange;
 use crate::oauth::service::{TokenResponse, TokenService};
@@ -27,11 +27,15 @@ pub(in crate::oauth) async fn grant(
     if authorization.application_id != application.id {
         return Err(OAuthError::InvalidGrant);
     }
+    // Before anything else: who could not have exchanged the code cannot end what came of it either.
+    if !fits(&authorization, exchange) {
+        return Err(OAuthError::InvalidGrant);
+    }
     let now = service.clock.now();
     if authorization.redeemed_at.is_some() {
-        return reused(service, &authorization, now).await;
+        return reused(service, application, &authorization, now).await;
     }
-    if now >= authorization.code_expires_at || !fits(&authorization, exchange) {
+    if now >= authorization.code_expires_at {
         return Err(OAuthError::InvalidGrant);
     }
     let person = service.people.find(authorization.person).await?;
@@ -44,15 +48,15 @@ pub(in crate::oauth) async fn grant(
         return Err(OAuthError::InvalidGrant);
     }
 
+    service.admit_public(application)?;
     let grant_id = authorization.grant_id;
     let keep_until = service.end_of_grant(application, now);
-    if !service.authorizations.store().redeem(&Redemption { grant_id, at: now, keep_until }).await? {
-        return reused(service, &authorization, now).await;
+    match service.authorizations.store().redeem(&Redemption { grant_id, at: now, keep_until }).await? {
+        Redeemed::First => {}
+        Redeemed::Before => return reused(service, application, &authorization, now).await,
+        Redeemed::Refused => return Err(OAuthError::InvalidGrant),
     }
-    let subject = Subject::Person(authorization.person);
-    let (access_token, expires_in) = service.access_token(application, subject.clone(), grant_id, scope)?;
-    let refresh_token = service.first_refresh_token(application, subject, grant_id, scope)?;
-    Ok(TokenResponse { access_token, expires_in, scope, refresh_token })
+    service.begin_grant(application, Subject::Person(authorization.person), grant_id, scope)
 }
 
 /// Whether whoever exchanges the code is who asked for it.
@@ -69,10 +73,11 @@ fn fits(authorization: &Authorization, exchange: &CodeExchange) -> bool {
 
 async fn reused(
     service: &TokenService,
+    application: &Application,
     authorization: &Authorization,
     now: Timestamp,
 ) -> Result<TokenResponse, OAuthError> {
-    service.authorizations.revoke(authorization, now).await?;
+    service.revoke_for(application, &service.authorizations.revocation_of(authorization, now)).await?;
     service.authorizations.record(AuditKind::AuthorizationCodeReused, authorization, now).await;
     service.authorizations.store().end(authorization.grant_id).await?;
     Err(OAuthError::InvalidGrant)

@@ -19,9 +19,7 @@ pub(in crate::oauth) fn grant(
     }
     let scope = scope.within(application.permissions).ok_or(OAuthError::InvalidScope)?;
     let grant_id = GrantId::generate(&*service.entropy);
-    let (access_token, expires_in) = service.access_token(application, Subject::Application, grant_id, scope)?;
-    let refresh_token = service.first_refresh_token(application, Subject::Application, grant_id, scope)?;
-    Ok(TokenResponse { access_token, expires_in, scope, refresh_token })
+    service.begin_grant(application, Subject::Application, grant_id, scope)
 }
 
 #[cfg(test)]

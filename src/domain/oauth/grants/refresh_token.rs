@@ -7,8 +7,8 @@ use crate::oauth::error::OAuthError;
 use crate::oauth::grant_store::{Consumed, Consumption, Revocation, Revoked};
 use crate::oauth::request::PresentedToken;
 use crate::oauth::scope::RequestedScope;
-use crate::oauth::service::{TokenResponse, TokenService};
-use crate::oauth::token::{LONGEST_ACCESS_TOKEN_LIFETIME, RefreshTokenClaims};
+use crate::oauth::service::{AccessGrant, TokenResponse, TokenService};
+use crate::oauth::token::{LONGEST_ACCESS_TOKEN_LIFETIME, RefreshTokenClaims, Subject};
 use crate::system::Timestamp;
 
 /// Exchanges a refresh token for an access token and its own successor.
@@ -25,13 +25,23 @@ pub(in crate::oauth) async fn grant(
     }
     let now = service.clock.now();
     let claims = service.verify_refresh_token(token, now).ok_or(OAuthError::InvalidGrant)?;
-    if claims.client_id != application.client_id {
+    // What began the grant may have been taken away from the application since.
+    if claims.client_id != application.client_id
+        || !application.grants.contains(&claims.subject.grant_type())
+        || !application.accepts_tokens_of(claims.issued_at)
+    {
+        return Err(OAuthError::InvalidGrant);
+    }
+    if let Subject::Person(person) = claims.subject
+        && !service.people.is_enabled(person).await?
+    {
         return Err(OAuthError::InvalidGrant);
     }
     // The application may have lost a permission since; it is not refused for that, but gets what is left.
     let held = claims.scope.intersection(application.permissions);
     let scope = scope.within(held).filter(|scope| !scope.is_empty()).ok_or(OAuthError::InvalidScope)?;
 
+    service.admit_public(application)?;
     let (successor_id, rotated_at) = rotate(service, application, &claims, now).await?;
     let issued_at = rotated_at.truncated_to_seconds();
     let successor = RefreshTokenClaims {
@@ -41,7 +51,8 @@ pub(in crate::oauth) async fn grant(
         ..claims.clone()
     };
     let refresh_token = service.issuer.issue_refresh_token(&successor)?;
-    let (access_token, expires_in) = service.access_token(application, claims.subject, claims.grant_id, scope)?;
+    let grant = AccessGrant { subject: claims.subject, grant_id: claims.grant_id, ends_at: claims.grant_expires_at };
+    let (access_token, expires_in) = service.access_token(application, grant, scope)?;
     Ok(TokenResponse { access_token, expires_in, scope, refresh_token: Some(refresh_token) })
 }
 
@@ -67,7 +78,7 @@ async fn rotate(
             Ok((successor_id, at))
         }
         Consumed::Before { .. } => {
-            service.grants.revoke(&revocation_of_grant(claims, now)).await?;
+            service.revoke_for(application, &revocation_of_grant(claims, now)).await?;
             let event = AuditEvent::new(AuditKind::RefreshTokenReused, now);
             service.audit.record(&event.application(application.id).grant(claims.grant_id)).await;
             Err(OAuthError::InvalidGrant)

@@ -1,9 +1,11 @@
 use std::time::Duration;
 
 use super::*;
-use crate::applications::ApplicationRepository;
-use crate::oauth::harness::{HOME, Harness, parameters, parameters_of, refresh_token_of};
+use crate::applications::{ApplicationRepository, ClientKind};
+use crate::oauth::GrantStore as _;
+use crate::oauth::harness::{HOME, Harness, parameters, parameters_of, refresh_token_of, token};
 use crate::oauth::{AccessError, TokenIssuer, TokenResponse};
+use crate::system::{Clock as _, Timestamp};
 use crate::testing::now;
 
 impl Harness {
@@ -129,4 +131,67 @@ async fn a_store_that_is_away_is_reported() {
     let refused = harness.service.revoke(&harness.inquiry(answer.access_token.expose()), HOME).await;
     assert!(matches!(refused, Err(OAuthError::TemporarilyUnavailable(_))), "{refused:?}");
     assert!(harness.applications.find(harness.application.id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn tokens_are_issued_revoked_and_judged_within_the_allowance_of_the_application() {
+    let harness = Harness::limited_to(3, |application| application.rate_limit = Some(7.try_into().unwrap()));
+    let tokens = harness.client_credentials().await;
+    let inquiry = harness.inquiry(tokens.access_token.expose());
+    assert!(harness.service.introspect(&harness.guard, &inquiry, HOME).await.unwrap().is_some());
+    harness.service.revoke(&inquiry, HOME).await.unwrap();
+    let refused = [
+        harness.token(&[("grant_type", "client_credentials")]).await.map(drop),
+        harness.service.revoke(&inquiry, HOME).await,
+        harness.service.introspect(&harness.guard, &inquiry, HOME).await.map(drop),
+    ];
+    for answer in refused {
+        assert!(matches!(answer, Err(OAuthError::RateLimited(_))), "{answer:?}");
+    }
+    assert_eq!(harness.limiter.asked(), vec![(harness.application.id, 7.try_into().unwrap()); 6]);
+}
+
+#[tokio::test]
+async fn whoever_only_names_a_public_application_does_not_use_up_its_allowance() {
+    let harness = Harness::limited_to(1, |application| {
+        application.kind = ClientKind::Public;
+        application.secrets.clear();
+    });
+    let credentials = [("client_id", harness.application.client_id.as_str())];
+    for _ in 0..5 {
+        let members = [&credentials[..], &[("grant_type", "refresh_token"), ("refresh_token", "made up")]].concat();
+        let answer = token(&harness.service, &parameters(&members)).await;
+        assert!(matches!(answer, Err(OAuthError::InvalidGrant)), "{answer:?}");
+        let inquiry = TokenInquiry::parse(None, &parameters(&[&credentials[..], &[("token", "made up")]].concat()));
+        harness.service.revoke(&inquiry.unwrap(), HOME).await.unwrap();
+    }
+    assert_eq!(harness.limiter.asked(), []);
+}
+
+#[tokio::test]
+async fn an_application_that_revokes_without_end_ends_all_of_its_tokens_and_keeps_few_revocations() {
+    let harness = Harness::new();
+    let alive = harness.client_credentials().await;
+    harness.clock.advance(Duration::from_secs(1));
+    let (other, secret) = harness.register().await;
+    let members = [("grant_type", "client_credentials")];
+    let of_other = token(&harness.service, &parameters_of(&other, &secret, &members)).await.unwrap();
+    for _ in 0..Application::MAX_REVOCATIONS {
+        let refresh = harness.refresh_token().await;
+        harness.revoke(&refresh).await;
+    }
+    assert!(harness.is_alive(&alive).await);
+    let one_more = harness.client_credentials().await;
+    harness.revoke(&refresh_token_of(&one_more)).await;
+    assert!(!harness.is_alive(&one_more).await);
+    assert!(!harness.is_alive(&alive).await, "and everything that was issued before");
+    assert!(matches!(harness.refresh(&refresh_token_of(&alive)).await, Err(OAuthError::InvalidGrant)));
+    assert!(harness.is_alive(&of_other).await);
+    harness.clock.advance(Duration::from_secs(1));
+    let later = harness.client_credentials().await;
+    assert!(harness.is_alive(&later).await, "what is issued afterwards works");
+    harness.clock.advance(UNTIL_ENDED_EVERYWHERE);
+    let since = Timestamp::from_unix_millis(0);
+    let kept = harness.grants.revocations_since(since, harness.clock.now()).await.unwrap();
+    assert_eq!(kept.len(), usize::try_from(Application::MAX_REVOCATIONS).unwrap());
 }

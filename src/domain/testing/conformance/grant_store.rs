@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Fixture;
-use crate::ids::{GrantId, TokenId};
+use crate::ids::{ApplicationId, GrantId, TokenId};
 use crate::oauth::{Consumed, Consumption, GrantStore, Revocation, Revoked};
 use crate::testing::{consumption, now, unique};
 
@@ -35,6 +35,8 @@ macro_rules! grant_store_cases {
                 a_grant_and_a_token_of_the_same_id_are_different_things,
                 a_revocation_is_new_only_once,
                 of_a_hundred_concurrent_revocations_exactly_one_is_new,
+                an_application_has_so_many_revocations_and_no_more,
+                of_too_many_concurrent_revocations_of_an_application_so_many_are_kept,
                 revocations_come_back_with_every_member,
                 revocations_are_listed_from_a_moment_on_that_moment_included,
                 revocations_that_need_not_be_remembered_are_not_listed,
@@ -283,4 +285,35 @@ pub async fn a_sweep_forgets_no_more_than_its_limit_of_each_kind(fixture: Fixtur
     assert_eq!(store.revocations_since(now(), now()).await.unwrap().len(), 2);
     assert_eq!(store.sweep(later, 3).await.unwrap(), 4);
     assert_eq!(store.sweep(later, 3).await.unwrap(), 0);
+}
+
+pub async fn an_application_has_so_many_revocations_and_no_more(fixture: Fixture<dyn GrantStore>) {
+    let (store, application) = (fixture.port(), ApplicationId::from_uuid(unique()));
+    let revocations: Vec<Revocation> = (0..4).map(|_| revocation(Revoked::Grant(grant()))).collect();
+    for expected in [true, false] {
+        for kept in &revocations[..3] {
+            assert_eq!(store.revoke_within(application, 3, kept).await.unwrap(), Some(expected));
+        }
+        let one_more = fixture.other_instance().revoke_within(application, 3, &revocations[3]).await.unwrap();
+        assert_eq!(one_more, None);
+    }
+    let Revoked::Grant(refused) = revocations[3].what else { panic!("a grant") };
+    assert!(!store.is_revoked(refused, token()).await.unwrap(), "nothing was recorded");
+    let other = ApplicationId::from_uuid(unique());
+    assert_eq!(store.revoke_within(other, 3, &revocations[3]).await.unwrap(), Some(true));
+    assert!(store.is_revoked(refused, token()).await.unwrap());
+    // What need not be remembered any more does not count.
+    let later = Revocation { at: now().plus(Duration::from_hours(49)), ..revocation(Revoked::Token(token())) };
+    assert_eq!(store.revoke_within(application, 3, &later).await.unwrap(), Some(true));
+}
+
+pub async fn of_too_many_concurrent_revocations_of_an_application_so_many_are_kept(fixture: Fixture<dyn GrantStore>) {
+    let application = ApplicationId::from_uuid(unique());
+    let answers = fixture
+        .together(100, |_, store| async move {
+            store.revoke_within(application, 40, &revocation(Revoked::Grant(grant()))).await.unwrap()
+        })
+        .await;
+    assert_eq!(answers.iter().filter(|answer| **answer == Some(true)).count(), 40);
+    assert_eq!(answers.iter().filter(|answer| answer.is_none()).count(), 60);
 }

@@ -110,6 +110,20 @@ impl ApplicationRepository for InMemoryApplicationRepository {
         added.unwrap_or(Err(ChangeApplicationError::NotFound))
     }
 
+    async fn replace_secrets(
+        &self,
+        id: ApplicationId,
+        secret: &StoredSecret,
+        now: Timestamp,
+    ) -> Result<usize, ChangeApplicationError> {
+        self.outage.check()?;
+        let replaced = self.change(id, |application| {
+            application.updated_at = now;
+            std::mem::replace(&mut application.secrets, vec![secret.clone()]).len()
+        });
+        replaced.ok_or(ChangeApplicationError::NotFound)
+    }
+
     async fn remove_secret(&self, id: ApplicationId, secret: SecretId, now: Timestamp) -> Result<bool, StorageError> {
         self.outage.check()?;
         let removed = self.change(id, |application| {
@@ -122,6 +136,12 @@ impl ApplicationRepository for InMemoryApplicationRepository {
             removed
         });
         Ok(removed.unwrap_or(false))
+    }
+
+    async fn end_tokens(&self, id: ApplicationId, at: Timestamp) -> Result<(), StorageError> {
+        self.outage.check()?;
+        self.change(id, |application| application.tokens_ended_at = application.tokens_ended_at.max(Some(at)));
+        Ok(())
     }
 
     async fn record_secret_use(&self, id: ApplicationId, secret: SecretId, at: Timestamp) {

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::{Outage, at_most, lock};
-use crate::ids::{GrantId, TokenId};
+use crate::ids::{ApplicationId, GrantId, TokenId};
 use crate::oauth::{Consumed, Consumption, GrantStore, Revocation, Revoked};
 use crate::system::{StorageError, Timestamp};
 
@@ -22,6 +22,7 @@ pub struct InMemoryGrantStore {
 struct State {
     uses: HashMap<TokenId, Consumption>,
     revocations: HashMap<Revoked, Revocation>,
+    owners: HashMap<Revoked, ApplicationId>,
 }
 
 impl InMemoryGrantStore {
@@ -61,6 +62,27 @@ impl GrantStore for InMemoryGrantStore {
             state.revocations.insert(revocation.what, revocation.clone());
         }
         Ok(is_new)
+    }
+
+    async fn revoke_within(
+        &self,
+        application: ApplicationId,
+        most: u32,
+        revocation: &Revocation,
+    ) -> Result<Option<bool>, StorageError> {
+        self.outage.check()?;
+        let mut state = lock(&self.state);
+        if state.revocations.contains_key(&revocation.what) {
+            return Ok(Some(false));
+        }
+        let known = state.revocations.values().filter(|known| known.keep_until >= revocation.at);
+        let owners: Vec<Revoked> = known.map(|known| known.what).collect();
+        if owners.iter().filter(|what| state.owners.get(what) == Some(&application)).count() >= at_most(most) {
+            return Ok(None);
+        }
+        state.owners.insert(revocation.what, application);
+        state.revocations.insert(revocation.what, revocation.clone());
+        Ok(Some(true))
     }
 
     async fn is_revoked(&self, grant: GrantId, token: TokenId) -> Result<bool, StorageError> {

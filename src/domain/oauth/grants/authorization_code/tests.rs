@@ -3,9 +3,10 @@ use std::time::Duration;
 use crate::applications::{ApplicationChanges, GrantType, Permission, Permissions};
 use crate::audit::AuditKind;
 use crate::ids::TokenId;
-use crate::oauth::harness::{Harness, parameters_of, token};
+use crate::oauth::harness::{HOME, Harness, parameters_of, policy, refresh_token_of, token};
 use crate::oauth::{
-    Authorization, AuthorizationStore, GrantStore, OAuthError, Subject, TokenIssuer, TokenResponse, Unavailable,
+    AccessError, Authorization, AuthorizationStore, Consent, GrantStore, OAuthError, Subject, TokenIssuer, TokenPolicy,
+    TokenResponse, Unavailable,
 };
 use crate::people::PersonRepository;
 use crate::testing::{authorization, now, unique};
@@ -19,7 +20,8 @@ async fn authorized(harness: &Harness, change: impl FnOnce(&mut Authorization)) 
     let (mut authorization, code) = authorization(&harness.application, harness.person.id);
     authorization.challenge = Some(CHALLENGE.parse().unwrap());
     change(&mut authorization);
-    harness.authorizations.create(&authorization).await.unwrap();
+    let stored = harness.authorizations.create(&authorization, harness.person.sign_in_version).await.unwrap();
+    assert_eq!(stored, Consent::Stored);
     (authorization, code.expose().to_owned())
 }
 
@@ -93,14 +95,93 @@ async fn a_second_use_of_a_code_kills_what_the_first_one_got() {
     let harness = Harness::new();
     let (authorization, code) = authorized(&harness, |_| {}).await;
     let first = exchange(&harness, &code, &[]).await.unwrap();
-    // Long after the code has expired, and whatever else the thief does not know.
+    // Long after the code has expired.
     harness.clock.advance(Duration::from_hours(1));
-    assert_invalid_grant(&exchange(&harness, &code, &[("code_verifier", "")]).await);
+    assert_invalid_grant(&exchange(&harness, &code, &[]).await);
     assert!(is_revoked(&harness, &authorization).await);
     assert!(harness.guard.authenticate(first.access_token.expose()).await.is_err());
     assert_invalid_grant(&harness.refresh(first.refresh_token.unwrap().expose()).await);
     assert_eq!(harness.audit.kinds(), [AuditKind::AuthorizationCodeReused]);
     assert_invalid_grant(&exchange(&harness, &code, &[]).await);
+}
+
+#[tokio::test]
+async fn whoever_could_not_have_exchanged_a_code_does_not_end_what_came_of_it() {
+    let harness = Harness::new();
+    let (authorization, code) = authorized(&harness, |_| {}).await;
+    let first = exchange(&harness, &code, &[]).await.unwrap();
+    for changes in [
+        [("code_verifier", "")],
+        [("code_verifier", CHALLENGE)],
+        [("redirect_uri", "https://chatgpt.com/aip/g-2/oauth/callback")],
+    ] {
+        assert_invalid_grant(&exchange(&harness, &code, &changes).await);
+    }
+    assert!(!is_revoked(&harness, &authorization).await);
+    assert!(harness.guard.authenticate(first.access_token.expose()).await.is_ok());
+    assert_eq!(harness.audit.kinds(), []);
+}
+
+#[tokio::test]
+async fn an_access_token_does_not_outlive_its_grant() {
+    let grant_ttl = Duration::from_mins(90);
+    let harness = Harness::with_policy(TokenPolicy { grant_ttl, ..policy() });
+    let (_, code) = authorized(&harness, |_| {}).await;
+    let first = exchange(&harness, &code, &[]).await.unwrap();
+    assert_eq!(first.expires_in, 3600);
+    harness.clock.advance(Duration::from_mins(50));
+    let second = harness.refresh(first.refresh_token.unwrap().expose()).await.unwrap();
+    assert_eq!(second.expires_in, 2400, "what is left of the grant");
+    harness.clock.advance(Duration::from_mins(40));
+    assert!(harness.guard.authenticate(second.access_token.expose()).await.is_err());
+    assert_invalid_grant(&harness.refresh(second.refresh_token.unwrap().expose()).await);
+
+    let short = Harness::with_policy(TokenPolicy { grant_ttl: Duration::from_mins(10), ..policy() });
+    assert_eq!(short.client_credentials().await.expires_in, 600);
+}
+
+#[tokio::test]
+async fn everything_of_a_person_stops_with_the_person_whatever_was_revoked() {
+    for change in [0, 1] {
+        let harness = Harness::new();
+        let (_, code) = authorized(&harness, |_| {}).await;
+        let tokens = exchange(&harness, &code, &[]).await.unwrap();
+        let (access, refresh) = (tokens.access_token.expose(), refresh_token_of(&tokens));
+        // No grant is revoked here, as if its authorization had been forgotten before.
+        if change == 0 {
+            harness.people.set_enabled(harness.person.id, false, now()).await.unwrap();
+        } else {
+            harness.people.delete(harness.person.id).await.unwrap();
+        }
+        assert!(matches!(harness.guard.authenticate(access).await, Err(AccessError::InvalidToken)));
+        for token in [access, &refresh] {
+            let inquiry = harness.inquiry(token);
+            assert_eq!(harness.service.introspect(&harness.guard, &inquiry, HOME).await.unwrap(), None);
+        }
+        assert_invalid_grant(&harness.refresh(&refresh).await);
+        harness.people.outage().begin();
+        assert!(matches!(harness.guard.authenticate(access).await, Err(AccessError::Storage(_))));
+    }
+}
+
+#[tokio::test]
+async fn what_began_with_a_grant_type_stops_when_the_application_loses_it() {
+    let harness = Harness::new();
+    let (_, code) = authorized(&harness, |_| {}).await;
+    let of_person = exchange(&harness, &code, &[]).await.unwrap();
+    let of_application = harness.client_credentials().await;
+    for (tokens, lost) in [(of_person, GrantType::AuthorizationCode), (of_application, GrantType::ClientCredentials)] {
+        let (access, refresh) = (tokens.access_token.expose(), refresh_token_of(&tokens));
+        assert!(harness.guard.authenticate(access).await.is_ok());
+        let grants = GrantType::ALL.into_iter().filter(|grant| *grant != lost).collect();
+        harness.change(ApplicationChanges { grants: Some(grants), ..ApplicationChanges::default() }).await;
+        assert!(harness.guard.authenticate(access).await.is_err(), "{lost}");
+        let inquiry = harness.inquiry(&refresh);
+        assert_eq!(harness.service.introspect(&harness.guard, &inquiry, HOME).await.unwrap(), None, "{lost}");
+        assert_invalid_grant(&harness.refresh(&refresh).await);
+        let grants = Some(GrantType::ALL.into());
+        harness.change(ApplicationChanges { grants, ..ApplicationChanges::default() }).await;
+    }
 }
 
 #[tokio::test]

@@ -47,6 +47,9 @@ macro_rules! application_repository_cases {
                 of_many_concurrent_callers_no_more_add_a_secret_than_there_is_room_for,
                 a_removed_secret_is_gone_and_the_others_stay,
                 a_secret_of_another_application_is_not_removed,
+                a_secret_replaces_as_many_as_there_may_be_and_nothing_else,
+                of_a_hundred_concurrent_replacements_one_secret_is_left,
+                the_latest_end_of_tokens_is_kept,
                 the_latest_use_of_a_secret_is_kept,
                 the_use_of_an_unknown_secret_is_passed_over,
                 a_renewed_hash_replaces_the_one_that_was_verified_and_no_other,
@@ -95,6 +98,7 @@ fn full_application() -> Application {
         access_token_ttl: Some(lifetime(86_400)),
         refresh_token_ttl: Some(lifetime(31_622_400)),
         enabled: false,
+        tokens_ended_at: Some(now().minus(Duration::from_millis(7))),
         secrets: vec![
             StoredSecret {
                 expires_at: Some(now().plus(Duration::from_millis(1))),

@@ -109,3 +109,41 @@ pub async fn a_renewed_hash_replaces_the_one_that_was_verified_and_no_other(
     assert_eq!(found(fixture.other_instance(), expected.id).await, expected);
     assert_eq!(found(fixture.other_instance(), bystander.id).await, bystander);
 }
+
+pub async fn a_secret_replaces_as_many_as_there_may_be_and_nothing_else(fixture: Fixture<dyn ApplicationRepository>) {
+    let repository = fixture.port();
+    let (bystander, id) = (created(repository, full_application()).await, created(repository, application()).await.id);
+    for number in 0..Application::MAX_SECRETS {
+        repository.add_secret(id, &secret_made_at(later(number as u64)), now()).await.unwrap();
+    }
+    let before = found(repository, id).await;
+    let secret = secret_made_at(later(8));
+    assert_eq!(repository.replace_secrets(id, &secret, later(9)).await.unwrap(), Application::MAX_SECRETS);
+    let expected = Application { secrets: vec![secret.clone()], updated_at: later(9), ..before };
+    assert_eq!(found(fixture.other_instance(), id).await, expected);
+    assert_eq!(found(repository, bystander.id).await, bystander);
+    let unknown = repository.replace_secrets(ApplicationId::from_uuid(unique()), &secret_made_at(now()), now()).await;
+    assert!(matches!(unknown, Err(ChangeApplicationError::NotFound)), "{unknown:?}");
+}
+
+pub async fn of_a_hundred_concurrent_replacements_one_secret_is_left(fixture: Fixture<dyn ApplicationRepository>) {
+    let id = created(fixture.port(), Application { secrets: vec![stored_secret().0], ..application() }).await.id;
+    let replaced = fixture
+        .together(100, |_, repository| async move {
+            repository.replace_secrets(id, &stored_secret().0, later(1)).await.unwrap()
+        })
+        .await;
+    assert_eq!(replaced, vec![1; 100], "each one replaces exactly the one before it");
+    assert_eq!(found(fixture.port(), id).await.secrets.len(), 1);
+}
+
+pub async fn the_latest_end_of_tokens_is_kept(fixture: Fixture<dyn ApplicationRepository>) {
+    let repository = fixture.port();
+    let before = created(repository, application()).await;
+    for (seconds, expected) in [(5, 5), (3, 5), (9, 9)] {
+        repository.end_tokens(before.id, later(seconds)).await.unwrap();
+        let expected = Application { tokens_ended_at: Some(later(expected)), ..before.clone() };
+        assert_eq!(found(fixture.other_instance(), before.id).await, expected);
+    }
+    repository.end_tokens(ApplicationId::from_uuid(unique()), now()).await.unwrap();
+}
