@@ -6,22 +6,26 @@
 mod postgres;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use memgate::adapters::memory_bank::embedded::EmbeddedMemoryBank;
 use memgate::adapters::persistence::{
-    CachedApplicationRepository, CachedGrantStore, CachedWriteQueue, Database, DatabaseOptions,
+    CachedApplicationRepository, CachedGrantStore, CachedPersonRepository, CachedWriteQueue, Database, DatabaseOptions,
     SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore, SeaOrmGrantStore, SeaOrmPersonRepository,
-    SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
+    SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmTenantRegistry, SeaOrmWriteQueue,
 };
 use memgate::domain::applications::ApplicationRepository;
 use memgate::domain::audit::AuditLog;
 use memgate::domain::memories::{MemoryBank, WriteQueue};
-use memgate::domain::oauth::{AuthorizationStore, GrantStore, SigningKeyStore};
+use memgate::domain::oauth::{GrantStore, SigningKeyStore};
 use memgate::domain::people::PersonRepository;
+use memgate::domain::system::{Clock, Timestamp};
 use memgate_domain::conformance;
 use memgate_domain::testing::FixedClock;
 use memgate_domain::testing::conformance::Fixture;
+use memgate_domain::testing::conformance::authorization_store::Consents;
 use memgate_domain::testing::conformance::session_store::Accounts;
+use memgate_domain::testing::conformance::tenant_registry::Owners;
 use postgres::PostgresDatabase;
 
 /// Two instances of an adapter, made of two connections to one database at `url`.
@@ -72,8 +76,32 @@ fn accounts(database: Database) -> Arc<Accounts> {
     Arc::new(Accounts { people: people(database), sessions })
 }
 
-fn authorizations(database: Database) -> Arc<dyn AuthorizationStore> {
-    Arc::new(SeaOrmAuthorizationStore::new(database))
+fn cached_people(database: Database) -> Arc<dyn PersonRepository> {
+    Arc::new(CachedPersonRepository::new(people(database), Arc::new(FixedClock::default())))
+}
+
+fn consents(database: Database) -> Arc<Consents> {
+    let authorizations = Arc::new(SeaOrmAuthorizationStore::new(database.clone()));
+    Arc::new(Consents { people: people(database.clone()), applications: applications(database), authorizations })
+}
+
+fn owners(database: Database) -> Arc<Owners> {
+    // A clock that moves by more than the cache is old, each time it is asked.
+    let tenants = SeaOrmTenantRegistry::new(database.clone(), Arc::new(Hasty(FixedClock::default())));
+    Arc::new(Owners {
+        people: people(database.clone()),
+        applications: applications(database),
+        tenants: Arc::new(tenants),
+    })
+}
+
+struct Hasty(FixedClock);
+
+impl Clock for Hasty {
+    fn now(&self) -> Timestamp {
+        self.0.advance(Duration::from_secs(2));
+        self.0.now()
+    }
 }
 
 fn audit_log(database: Database) -> Arc<dyn AuditLog> {
@@ -119,16 +147,24 @@ mod on_sqlite {
         super::conformance!(person_repository, super::on_sqlite(super::people).await);
     }
 
+    mod cached_person_repository {
+        super::conformance!(person_repository, super::on_sqlite(super::cached_people).await);
+    }
+
     mod session_store {
         super::conformance!(session_store, super::on_sqlite(super::accounts).await);
     }
 
     mod authorization_store {
-        super::conformance!(authorization_store, super::on_sqlite(super::authorizations).await);
+        super::conformance!(authorization_store, super::on_sqlite(super::consents).await);
     }
 
     mod audit_log {
         super::conformance!(audit_log, super::on_sqlite(super::audit_log).await);
+    }
+
+    mod tenant_registry {
+        super::conformance!(tenant_registry, super::on_sqlite(super::owners).await);
     }
 
     mod write_queue {
@@ -171,16 +207,24 @@ mod on_postgres {
         super::conformance!(person_repository, super::on_postgres(super::people).await);
     }
 
+    mod cached_person_repository {
+        super::conformance!(person_repository, super::on_postgres(super::cached_people).await);
+    }
+
     mod session_store {
         super::conformance!(session_store, super::on_postgres(super::accounts).await);
     }
 
     mod authorization_store {
-        super::conformance!(authorization_store, super::on_postgres(super::authorizations).await);
+        super::conformance!(authorization_store, super::on_postgres(super::consents).await);
     }
 
     mod audit_log {
         super::conformance!(audit_log, super::on_postgres(super::audit_log).await);
+    }
+
+    mod tenant_registry {
+        super::conformance!(tenant_registry, super::on_postgres(super::owners).await);
     }
 
     mod write_queue {

@@ -5,6 +5,7 @@ mod support;
 use std::path::Path;
 
 use memgate::domain::applications::{GrantType, NewApplication, PkceRule};
+use memgate::domain::memories::MemoriesOfDeleted;
 use memgate::domain::people::{Password, Person};
 use serde_json::{Value, json};
 use support::database::TestDatabase;
@@ -235,14 +236,30 @@ async fn deleting_somebody_deletes_what_is_remembered_of_them_and_nothing_else()
     for token in [&first, &second, &own] {
         place.gate.remember(token, "Marta must not eat nuts.").await;
     }
-    let backend = place.gate.gate().backend();
-    let (people, erasure) = (backend.people(), backend.erasure());
-    people.disable(place.person.id).await.unwrap();
-    let mut erased = 0;
-    for space in people.spaces().await.unwrap() {
-        erased += erasure.erase(place.person.id, &space).await.unwrap();
-    }
-    people.delete(place.person.id).await.unwrap();
+    let eraser = place.gate.gate().backend().eraser();
+    let erased = eraser.erase_person(place.person.id, MemoriesOfDeleted::Delete).await.unwrap();
     assert_eq!(erased, 2);
     assert_eq!(place.found(&own).await, ["Marta must not eat nuts."]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_application_that_was_deleted_had_stored_of_somebody_goes_with_them() {
+    let place = Place::new().await;
+    let token = place.token_for(&place.application, &place.person).await;
+    for text in ["Marta must not eat nuts.", "Marta has a cat."] {
+        place.gate.remember(&token, text).await;
+    }
+    let folder = place.gate.database().folder().unwrap();
+    let deleted = succeed(folder, &["app", "delete", &place.application.client_id]);
+    assert!(deleted.contains("1 people") && deleted.contains("--with-memories"), "{deleted}");
+    let said = succeed(folder, &["user", "delete", "marta"]);
+    assert!(said.contains("and 2 memories"), "{said}");
+    let stored: Vec<u8> = ["memgate.db", "memgate.db-wal"]
+        .iter()
+        .flat_map(|name| std::fs::read(folder.join(name)).unwrap_or_default())
+        .collect();
+    assert!(!stored.is_empty());
+    assert_eq!(place.status(&token).await, 401);
+    let left = succeed_json(folder, &["user", "list"]);
+    assert_eq!(left, json!([]));
 }

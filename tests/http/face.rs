@@ -123,24 +123,27 @@ impl Face {
             Arc::clone(&entropy) as _,
             DeliveryPolicy::default(),
         ));
+        let people = Arc::new(InMemoryPersonRepository::default());
         let authorization_ports = AuthorizationPorts {
             applications: Arc::clone(&applications) as _,
-            authorizations: Arc::new(InMemoryAuthorizationStore::default()),
+            authorizations: Arc::new(InMemoryAuthorizationStore::of(Arc::clone(&people), Arc::clone(&applications))),
             grants: Arc::clone(&grants) as _,
             audit: Arc::clone(&audit) as _,
             clock: Arc::clone(&shared_clock),
             entropy: Arc::clone(&entropy) as _,
         };
         let authorizations = AuthorizationService::new(authorization_ports, Arc::clone(&policy));
-        let people = Arc::new(InMemoryPersonRepository::default());
         let token_ports = TokenPorts {
             issuer: Arc::clone(&issuer) as _,
             grants: Arc::clone(&grants) as _,
             authorizations: authorizations.clone(),
+            applications: Arc::clone(&applications) as _,
             people: Arc::clone(&people) as _,
             audit: Arc::clone(&audit) as _,
             clock: Arc::clone(&shared_clock),
             entropy: Arc::clone(&entropy) as _,
+            limiter: Arc::new(FakeRateLimiter::unlimited()),
+            default_limit: 1000.try_into().unwrap(),
         };
         let sessions = InMemorySessionStore::of(&people);
         let sessions_outage = sessions.outage();
@@ -164,6 +167,7 @@ impl Face {
                 Arc::clone(&issuer) as _,
                 grants,
                 Arc::clone(&applications) as _,
+                Arc::clone(&people) as _,
                 Arc::clone(&shared_clock),
                 Arc::clone(&policy),
             ),

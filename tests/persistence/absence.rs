@@ -116,6 +116,7 @@ async fn assert_the_ports_of_people_are_unavailable(database: &Database) {
     assert!(matches!(created, Err(CreatePersonError::Storage(StorageError::Unavailable(_)))), "{created:?}");
     assert_unavailable(people.find_or_create(&Newcomer { id: external.id, identity, label, at: now() }).await);
     assert_unavailable(people.find(local.id).await);
+    assert_unavailable(people.is_enabled(local.id).await);
     assert_unavailable(people.find_by_login(&login).await);
     assert_unavailable(people.list(None, 1).await);
     assert_unavailable(people.set_enabled(local.id, false, now()).await);
@@ -124,7 +125,7 @@ async fn assert_the_ports_of_people_are_unavailable(database: &Database) {
 
     let sessions = SeaOrmSessionStore::new(database.clone());
     let (session, _) = session(&local);
-    assert_unavailable(sessions.create(&session).await);
+    assert_unavailable(sessions.create(&session, local.sign_in_version).await);
     assert_unavailable(sessions.find(&session.id, now()).await);
     assert_unavailable(sessions.end(&session.id).await);
     assert_unavailable(sessions.end_all_of(local.id).await);
@@ -133,7 +134,7 @@ async fn assert_the_ports_of_people_are_unavailable(database: &Database) {
     let authorizations = SeaOrmAuthorizationStore::new(database.clone());
     let (authorization, _) = authorization(&application(), local.id);
     let grant_id = authorization.grant_id;
-    assert_unavailable(authorizations.create(&authorization).await);
+    assert_unavailable(authorizations.create(&authorization, local.sign_in_version).await);
     assert_unavailable(authorizations.find_by_code(&authorization.code).await);
     assert_unavailable(authorizations.redeem(&Redemption { grant_id, at: now(), keep_until: now() }).await);
     assert_unavailable(authorizations.of_person(local.id).await);

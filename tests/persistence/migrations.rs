@@ -1,6 +1,18 @@
 //! Up, down, up.
 
-use memgate::adapters::persistence::{Database, DatabaseError, DatabaseOptions};
+use memgate::adapters::memory_bank::embedded::EmbeddedMemoryBank;
+use memgate::adapters::persistence::{
+    Database, DatabaseError, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmPersonRepository,
+    SeaOrmTenantRegistry, SeaOrmWriteQueue,
+};
+use memgate::domain::applications::ApplicationRepository as _;
+use memgate::domain::memories::{
+    Lease, Line, MemoryBank as _, MemoryScope, QueuedWrite, Tenant, TenantGroup, TenantRegistry as _, WriteQueue as _,
+};
+use memgate::domain::people::PersonRepository as _;
+use memgate_domain::testing::{
+    FixedClock, application, new_memory, now, person, queued_write, scope, scope_of_person, unique,
+};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use tokio::task::JoinSet;
 
@@ -12,6 +24,8 @@ on_both_databases!(
     only_what_is_missing_is_applied,
     of_several_instances_that_start_at_once_one_migrates,
     a_database_of_a_newer_version_is_left_alone,
+    every_tenant_of_an_existing_database_is_known_afterwards,
+    the_bound_of_every_table_is_stated,
 );
 
 /// Everything that the database holds beside rows, in a fixed order.
@@ -112,4 +126,58 @@ async fn a_database_of_a_newer_version_is_left_alone(place: Place) {
         assert!(error.to_string().contains("m29990101_000001_from_the_future"), "{error}");
     }
     assert_eq!(schema(&database).await, before);
+}
+
+async fn every_tenant_of_an_existing_database_is_known_afterwards(place: Place) {
+    let database = place.migrated().await;
+    let (application, somebody) = (application(), person());
+    SeaOrmApplicationRepository::new(database.clone()).create(&application).await.unwrap();
+    SeaOrmPersonRepository::new(database.clone()).create(&somebody).await.unwrap();
+    // Of owners who are gone: memories, and a write on its way.
+    let (left, waiting) = (scope_of_person(&scope()), scope_of_person(&scope()));
+    let bank = EmbeddedMemoryBank::new(database.reader().clone(), database.writer());
+    for scope in [&left, &MemoryScope::from_stored(left.space().clone(), None)] {
+        bank.create(scope, &new_memory("x")).await.unwrap();
+    }
+    let write = QueuedWrite { scope: waiting.clone(), ..queued_write() };
+    let queue = SeaOrmWriteQueue::new(database.clone());
+    queue.accept(&write, Line::Beside, Lease { id: unique(), until: now() }).await.unwrap();
+
+    let migrations = database.migrations().await.unwrap();
+    let steps = migrations.iter().rev().position(|state| state.name.ends_with("create_memory_tenants")).unwrap() + 1;
+    database.migrate_down(u32::try_from(steps).unwrap()).await.unwrap();
+    database.migrate_up().await.unwrap();
+
+    let tenants = SeaOrmTenantRegistry::new(database.clone(), std::sync::Arc::new(FixedClock::default()));
+    let of = |scope: &MemoryScope| TenantGroup::OfPerson(scope.person().unwrap());
+    assert_eq!(tenants.list(&of(&left)).await.unwrap(), [Tenant::from(&left)]);
+    assert_eq!(tenants.list(&of(&waiting)).await.unwrap(), [Tenant::from(&waiting)]);
+    assert_eq!(tenants.list(&TenantGroup::InSpace(left.space().clone())).await.unwrap().len(), 2);
+    let space = application.space;
+    let own = Tenant { space: space.clone(), person: None };
+    let of_somebody = Tenant { space: space.clone(), person: Some(somebody.id) };
+    assert_eq!(tenants.list(&TenantGroup::InSpace(space)).await.unwrap(), [own, of_somebody]);
+}
+
+async fn the_bound_of_every_table_is_stated(place: Place) {
+    let database = place.migrated().await;
+    let sql = match database.backend() {
+        // Without what FTS5 keeps for its index.
+        DbBackend::Sqlite => {
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'memory_index_%'"
+        }
+        _ => "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'",
+    };
+    let rows = database.reader().query_all_raw(Statement::from_string(database.backend(), sql)).await.unwrap();
+    let mut tables: Vec<String> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+    tables.retain(|table| !table.starts_with("seaql"));
+    tables.sort_unstable();
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/security.md")).unwrap();
+    let (_, section) = document.split_once("## What callers can make memgate keep").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let names = section.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split('|').nth(1));
+    let names = names.flat_map(|cell| cell.split(','));
+    let mut listed: Vec<String> = names.map(|name| name.trim().trim_matches('`').to_owned()).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, tables, "docs/security.md says of every table how large it gets");
 }

@@ -9,7 +9,7 @@ use memgate::domain::audit::{AuditEvent, AuditKind, AuditLog};
 use memgate::domain::ids::RequestId;
 use memgate::domain::memories::{IdempotencyKey, Lease, Line, QueuedWrite, WriteQueue};
 use memgate::domain::oauth::{
-    Authorization, AuthorizationStore, GrantStore, KeyPurpose, Revocation, Revoked, SigningKeyStore,
+    Authorization, AuthorizationStore, Consent, GrantStore, KeyPurpose, Revocation, Revoked, SigningKeyStore,
 };
 use memgate::domain::people::{Account, Newcomer, PersonRepository, SessionStore};
 use memgate::domain::system::StorageError;
@@ -193,6 +193,7 @@ async fn a_local_person_that_cannot_be_is_an_error(place: Place) {
         "password_hash = NULL",
         "issuer = 's3cret'",
         "label = 's3cret'",
+        "sign_in_version = -1",
         "created_at = 9223372036854775807",
         "updated_at = -9223372036854775807",
     ];
@@ -243,7 +244,7 @@ async fn a_session_that_cannot_be_is_an_error(place: Place) {
     SeaOrmPersonRepository::new(database.clone()).create(&somebody).await.unwrap();
     let sessions = SeaOrmSessionStore::new(database.clone());
     let (session, _) = session(&somebody);
-    sessions.create(&session).await.unwrap();
+    assert!(sessions.create(&session, somebody.sign_in_version).await.unwrap());
     let key = session.id.as_bytes().map(|byte| format!("{byte:02x}")).concat();
     let changes = ["signed_in_at = 9223372036854775807", "expires_at = 9223372036854775807"];
     with_each_change(&database, "sessions", &changes, |change| {
@@ -257,9 +258,12 @@ async fn an_authorization_that_cannot_be_is_an_error(place: Place) {
     let database = place.migrated().await;
     let store = SeaOrmAuthorizationStore::new(database.clone());
     let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".parse().unwrap();
-    let (plain, _) = authorization(&application(), person().id);
+    let (application, somebody) = (application(), person());
+    SeaOrmApplicationRepository::new(database.clone()).create(&application).await.unwrap();
+    SeaOrmPersonRepository::new(database.clone()).create(&somebody).await.unwrap();
+    let (plain, _) = authorization(&application, somebody.id);
     let authorization = Authorization { challenge: Some(challenge), ..plain };
-    store.create(&authorization).await.unwrap();
+    assert_eq!(store.create(&authorization, somebody.sign_in_version).await.unwrap(), Consent::Stored);
     let changes = [
         "scope = 's3cret'",
         "scope = '[\"s3cret\"]'",
