@@ -116,16 +116,7 @@ impl Gate {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: &Config, options: GateOptions) -> Result<Self, StartError> {
-        let database = Backend::connect(config).await?;
-        let lock = if options.alone { Some(database.lock_for_service().await?) } else { None };
-        if options.migrate {
-            database.migrate_up().await?;
-        } else {
-            let pending = database.migrations().await?.iter().filter(|migration| !migration.applied).count();
-            if pending > 0 {
-                return Err(StartError::PendingMigrations(pending));
-            }
-        }
+        let (database, lock) = open_database(config, &options).await?;
         let backend = Backend::with(config, database, options.clock, options.entropy)?;
         let (keys, vault) = backend.keys_and_vault().await?;
         let issuer = Arc::new(JwtTokenIssuer::new(vault, keys.maintain().await?)?);
@@ -301,6 +292,18 @@ fn public_url(config: &Config, address: SocketAddr) -> String {
          only this machine reaches; set MEMGATE_PUBLIC_URL to the URL that clients use"
     );
     url
+}
+
+/// Opens the database, with its schema up to date, and says to other processes that a service uses it.
+async fn open_database(config: &Config, options: &GateOptions) -> Result<(Database, Option<ServiceLock>), StartError> {
+    let database = Backend::connect(config).await?;
+    let lock = if options.alone { Some(database.lock_for_service().await?) } else { None };
+    if options.migrate {
+        database.migrate_up().await?;
+        return Ok((database, lock));
+    }
+    let pending = database.migrations().await?.iter().filter(|migration| !migration.applied).count();
+    if pending > 0 { Err(StartError::PendingMigrations(pending)) } else { Ok((database, lock)) }
 }
 
 /// Connects the readiness check to the database, and to the keys that were last read from it.

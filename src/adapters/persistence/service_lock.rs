@@ -41,7 +41,7 @@ pub struct ServiceLock(#[expect(dead_code, reason = "held to be dropped")] Held)
 
 enum Held {
     File(#[expect(dead_code, reason = "the lock is on the open file")] File),
-    Connection(KeepAlive),
+    Connection(#[expect(dead_code, reason = "held to be dropped")] KeepAlive),
 }
 
 /// The task that holds a connection, which ends with this.
