@@ -414,6 +414,8 @@ async fn a_byte_order_mark_is_no_part_of_a_password() {
         let answer = request.header("content-type", "application/x-www-form-urlencoded").send().await.unwrap();
         assert_eq!(answer.status(), 303, "{login}");
     }
+}
+
 #[tokio::test]
 async fn one_service_uses_an_sqlite_file_and_its_master_key_stays_while_it_does() {
     let folder = folder();
