@@ -71,6 +71,15 @@ impl PersonRepository for CachedPersonRepository {
         self.inner.set_password(id, password, now).await
     }
 
+    async fn renew_password_hash(
+        &self,
+        id: UserId,
+        current: &SecretHash,
+        renewed: &SecretHash,
+    ) -> Result<bool, StorageError> {
+        self.inner.renew_password_hash(id, current, renewed).await
+    }
+
     async fn delete(&self, id: UserId) -> Result<bool, StorageError> {
         let _forget = self.era.forget_afterwards();
         self.inner.delete(id).await
