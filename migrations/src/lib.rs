@@ -18,6 +18,7 @@ mod m20261125_000013_create_sessions;
 mod m20261125_000014_create_authorizations;
 mod m20261125_000015_add_pkce_to_applications;
 mod m20261125_000016_name_people_in_the_audit_log;
+mod m20261126_000017_create_write_probes;
 mod m20261126_000040_index_categories;
 mod m20261126_000050_name_throttled_callers_in_the_audit_log;
 
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000014_create_authorizations::Migration),
             Box::new(m20261125_000015_add_pkce_to_applications::Migration),
             Box::new(m20261125_000016_name_people_in_the_audit_log::Migration),
+            Box::new(m20261126_000017_create_write_probes::Migration),
             Box::new(m20261126_000040_index_categories::Migration),
             Box::new(m20261126_000050_name_throttled_callers_in_the_audit_log::Migration),
         ]

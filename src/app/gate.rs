@@ -254,9 +254,7 @@ impl Gate {
                 tracing::error!(error = %error, "a task ended badly");
             }
         }
-        if let Err(error) = self.backend.database.close().await {
-            tracing::warn!(error = %error, "the database was not closed in order");
-        }
+        self.backend.database.close().await;
     }
 }
 

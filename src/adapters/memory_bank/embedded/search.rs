@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use memgate_domain::applications::CategoryAccess;
 use memgate_domain::memories::{Hit, Memory, MemoryQuery, MemoryScope, Relevance, SearchResults};
-use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
+use sea_orm::ConnectionTrait;
 
 use super::candidates::{Reach, Statistics};
 use super::failure::Failure;
@@ -18,9 +18,10 @@ use super::ranking::{CANDIDATES, WeightedQuery, query_terms, relevance, scores};
 use super::read::{allows_nothing, scope_row};
 use super::row::{COLUMNS, is_visible, json_array, memories_of};
 use super::sql::Sql;
+use crate::database::ConnectionPool;
 
 pub(super) async fn search(
-    connection: &DatabaseConnection,
+    connection: &ConnectionPool,
     scope: &MemoryScope,
     query: &MemoryQuery,
 ) -> Result<SearchResults, Failure> {
