@@ -36,6 +36,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// `database_url`.
     pub database_url: SecretString,
+    /// `database_connections`.
+    pub database_connections: u32,
     /// `master_key`, where it was given.
     pub master_key: Option<MasterKey>,
     /// `admin_listen`; `None` if it is off.
@@ -181,6 +183,7 @@ impl Config {
             public_url: v.optional("public_url", parse_public_url)?,
             tls: tls_files(&v)?,
             database_url: v.required("database_url", |text| Ok(SecretString::from(text.to_owned())))?,
+            database_connections: v.number("database_connections", 1, 1000)?,
             master_key: v.optional("master_key", |text| {
                 MasterKey::parse("", text).map_err(|error| error.problem().to_owned())
             })?,

@@ -48,6 +48,11 @@ pub const SETTINGS: &[Setting] = &[
         "sqlite://memgate.db?mode=rwc",
         "sqlite://FILE?mode=rwc or postgres://USER:PASSWORD@HOST/DATABASE.",
     ),
+    setting(
+        "database_connections",
+        "8",
+        "How many connections to PostgreSQL one instance opens at most; on SQLite, how many read the file at a time.",
+    ),
     secret(
         "master_key",
         "",
