@@ -11,6 +11,7 @@ use super::backend::{Backend, OpenError, token_policy};
 use super::background::Background;
 use super::listener::Listener;
 use super::privacy::{self, PrivacyError};
+use super::signing_clock::SigningClock;
 use super::tls::{Tls, TlsError};
 use crate::adapters::courier::{CourierOptions, TokioCourier};
 use crate::adapters::http::{
@@ -166,6 +167,7 @@ impl Gate {
             bank: backend.bank.clone(),
             tls: tls.clone(),
             clock: Arc::clone(&clock),
+            signing_clock: SigningClock::new(Arc::clone(&issuer), Arc::clone(&clock)),
         });
         let memories = MemoryService::new(
             delivery,
@@ -368,6 +370,7 @@ fn services(
     throttles: &Throttles,
 ) -> Result<Services, StartError> {
     let (clock, entropy) = (Arc::clone(&backend.clock), Arc::clone(&backend.entropy));
+    let signing_clock = Arc::new(SigningClock::new(Arc::clone(&issuer), Arc::clone(&clock)));
     let issuer: Arc<dyn TokenIssuer> = issuer;
     let applications: Arc<dyn ApplicationRepository> =
         Arc::new(CachedApplicationRepository::new(Arc::clone(&backend.repository), Arc::clone(&clock)));
@@ -406,6 +409,7 @@ fn services(
         privacy: privacy::load(config.privacy_file.as_deref())?,
         policy,
         database: Arc::new(Ping(backend.database.clone())),
+        signing_clock,
         clock,
         entropy,
         trusted_proxies: TrustedProxies::new(config.trusted_proxies.clone()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use memgate::adapters::http::{
-    ConfirmWrites, CorsOrigins, DatabaseCheck, PrivacyPolicy, Services, TrustedProxies, routes,
+    ClockCheck, ConfirmWrites, CorsOrigins, DatabaseCheck, PrivacyPolicy, Services, TrustedProxies, routes,
 };
 use memgate::domain::applications::{Application, ClientSecret};
 use memgate::domain::limits::{FailurePolicy, FailureThrottle};
@@ -67,6 +67,14 @@ pub struct Database(std::sync::atomic::AtomicBool);
 impl Database {
     pub fn take_away(&self) {
         self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+struct RightClock;
+
+impl ClockCheck for RightClock {
+    fn warning(&self) -> Option<String> {
+        None
     }
 }
 
@@ -178,6 +186,7 @@ impl Face {
             privacy: PrivacyPolicy::default(),
             policy,
             database: Arc::clone(&database) as _,
+            signing_clock: Arc::new(RightClock),
             clock: shared_clock,
             entropy,
             trusted_proxies: TrustedProxies::default(),

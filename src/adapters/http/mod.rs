@@ -42,7 +42,7 @@ pub use address::TrustedProxies;
 pub use admin::{AdminServices, BreakerMode, BreakerOperation, BreakerSwitch, BreakerView, admin_routes};
 pub use attempt_metrics::render_attempts;
 pub use cors::CorsOrigins;
-pub use health::DatabaseCheck;
+pub use health::{ClockCheck, DatabaseCheck};
 pub use metrics::HttpMetrics;
 pub use openapi::{ConfirmWrites, gpt_actions_document, openapi_document};
 pub use pages::PrivacyPolicy;
@@ -77,6 +77,8 @@ pub struct Services {
     pub policy: Arc<TokenPolicy>,
     /// Whether the database answers.
     pub database: Arc<dyn DatabaseCheck>,
+    /// Whether the clock fits the signing keys.
+    pub signing_clock: Arc<dyn ClockCheck>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes request ids.

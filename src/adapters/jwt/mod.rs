@@ -18,6 +18,7 @@ use crate::domain::oauth::{
     AccessToken, AccessTokenClaims, IssueError, KeyPurpose, RefreshToken, RefreshTokenClaims, SigningKey, TokenIssuer,
     TokenRejected, VaultError,
 };
+use crate::domain::system::Timestamp;
 
 /// `typ` of an access token (RFC 9068 §2.1).
 const ACCESS_TOKEN_TYPE: &str = "at+jwt";
@@ -64,6 +65,13 @@ impl JwtTokenIssuer {
             *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = loaded;
         }
         Ok(())
+    }
+
+    /// From when on its keys are active. Before that the oldest ones sign all the same; the clock was ahead when they were
+    /// made.
+    #[must_use]
+    pub fn keys_active_from(&self) -> Option<Timestamp> {
+        self.loaded().ring.active_from()
     }
 
     fn loaded(&self) -> Loaded {
