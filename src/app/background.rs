@@ -10,6 +10,7 @@ use super::bank::Bank;
 use super::signing_clock::SigningClock;
 use super::tls::Tls;
 use crate::adapters::jwt::JwtTokenIssuer;
+use crate::adapters::persistence::ServingAlone;
 use crate::domain::audit::AuditLog;
 use crate::domain::memories::WriteQueue;
 use crate::domain::oauth::{AuthorizationStore, GrantStore, KeyService};
@@ -41,6 +42,9 @@ pub(super) struct Background {
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) signing_clock: SigningClock,
+    /// On SQLite, that no other gate serves from the file.
+    #[expect(dead_code, reason = "held for its lock")]
+    pub(super) alone: Option<ServingAlone>,
 }
 
 impl Background {

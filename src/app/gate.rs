@@ -21,6 +21,7 @@ use crate::adapters::identity_provider::{OpenIdError, OpenIdProvider};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::adapters::persistence::{
     CachedApplicationRepository, CachedGrantStore, CachedWriteQueue, Database, DatabaseError, SeaOrmGrantStore,
+    ServingAlone,
 };
 use crate::adapters::rate_limiter::InMemoryRateLimiter;
 use crate::adapters::system::{OsEntropy, SystemClock};
@@ -144,6 +145,7 @@ impl Gate {
         let grants: Arc<dyn GrantStore> =
             Arc::new(CachedGrantStore::new(Arc::new(SeaOrmGrantStore::new(database)), Arc::clone(&clock)));
         let queue = remembering_queue(config, &backend);
+        let alone = end_leases_of_the_dead(&backend.database, &*queue).await?;
         let delivery = Arc::new(Delivery::new(
             options.bank.unwrap_or_else(|| backend.bank()),
             Arc::clone(&queue),
@@ -167,6 +169,7 @@ impl Gate {
             bank: backend.bank.clone(),
             tls: tls.clone(),
             clock: Arc::clone(&clock),
+            alone,
             signing_clock: SigningClock::new(Arc::clone(&issuer), Arc::clone(&clock)),
         });
         let memories = MemoryService::new(
@@ -322,6 +325,19 @@ fn all_share_one_throttle(config: &Config, public_url: &str) -> bool {
 fn remembering_queue(config: &Config, backend: &Backend) -> Arc<dyn WriteQueue> {
     let queue = backend.queue();
     if config.uses_postgres() { queue } else { Arc::new(CachedWriteQueue::new(queue, Arc::clone(&backend.clock))) }
+}
+
+/// What a gate that was killed had begun to deliver does not wait until its leases have run out, if no other gate can hold
+/// one.
+async fn end_leases_of_the_dead(
+    database: &Database,
+    queue: &dyn WriteQueue,
+) -> Result<Option<ServingAlone>, OpenError> {
+    let alone = database.serve_alone();
+    if alone.is_some() {
+        queue.end_leases().await?;
+    }
+    Ok(alone)
 }
 
 fn delivery_policy(config: &Config) -> DeliveryPolicy {

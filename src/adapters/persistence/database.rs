@@ -179,6 +179,16 @@ impl Database {
         Ok(memgate_migrations::status(&self.reader).await?)
     }
 
+    /// Notes that this process serves, until it ends or the returned value is dropped. `None` if another process may serve
+    /// from the same database: always on PostgreSQL.
+    #[must_use]
+    pub fn serve_alone(&self) -> Option<ServingAlone> {
+        match &self.target {
+            ConnectionTarget::Sqlite(options) => sqlite::serve_alone(options).map(ServingAlone),
+            ConnectionTarget::Postgres { .. } => None,
+        }
+    }
+
     /// Waits for the statements that are under way, for a bounded time, and closes every connection. Whoever uses the
     /// database after that gets [`StorageError::Unavailable`].
     pub async fn close(&self) {
@@ -188,6 +198,10 @@ impl Database {
         self.writer.close().await;
     }
 }
+
+/// That nobody else serves from a database, for as long as this lives.
+#[derive(Debug)]
+pub struct ServingAlone(#[expect(dead_code, reason = "held for its lock")] std::fs::File);
 
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

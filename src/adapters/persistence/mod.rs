@@ -27,7 +27,7 @@ pub use authorizations::SeaOrmAuthorizationStore;
 pub use cached_applications::CachedApplicationRepository;
 pub use cached_grants::CachedGrantStore;
 pub use cached_write_queue::CachedWriteQueue;
-pub use database::{Database, DatabaseOptions};
+pub use database::{Database, DatabaseOptions, ServingAlone};
 pub use error::DatabaseError;
 pub use grants::SeaOrmGrantStore;
 pub use memgate_migrations::MigrationState;

@@ -117,6 +117,20 @@ fn create_private_file(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Notes, for as long as the returned file is open, that this process serves. `None` if another one does, or it cannot be
+/// noted: the file has its own name, because closing the database's would drop SQLite's locks.
+pub(super) fn serve_alone(options: &SqliteConnectOptions) -> Option<fs::File> {
+    let mut path = options.get_filename().as_os_str().to_owned();
+    path.push(".serving");
+    let mut open = fs::OpenOptions::new();
+    open.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
+    let file = open.open(path).ok()?;
+    file.try_lock().ok()?;
+    Some(file)
+}
+
 /// Opens the file. Returns the connections to read, the one to write, and how to open another that writes.
 pub(super) async fn open(
     file: &SqliteFile,
