@@ -51,7 +51,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "database_connections",
         "8",
-        "How many connections to PostgreSQL one instance opens at most; on SQLite, how many read the file at a time.",
+        "How many connections to PostgreSQL one instance opens at most, beside 4 for searches; on SQLite, how many read the file at a time.",
     ),
     secret(
         "master_key",
