@@ -9,13 +9,13 @@ use tokio::task::JoinHandle;
 
 use super::backend::{Backend, OpenError, token_policy};
 use super::background::Background;
-use super::listener::Listener;
+use super::listener::{Listener, Shutdown};
 use super::privacy::{self, PrivacyError};
 use super::signing_clock::SigningClock;
 use super::tls::{Tls, TlsError};
 use crate::adapters::courier::{CourierOptions, TokioCourier};
 use crate::adapters::http::{
-    self, AdminServices, ConfirmWrites, CorsOrigins, DatabaseCheck, HttpMetrics, Services, TrustedProxies,
+    self, AdminServices, AnswerBudget, ConfirmWrites, CorsOrigins, DatabaseCheck, HttpMetrics, Services, TrustedProxies,
 };
 use crate::adapters::identity_provider::{OpenIdError, OpenIdProvider};
 use crate::adapters::jwt::JwtTokenIssuer;
@@ -76,7 +76,7 @@ pub enum StartError {
     #[error(transparent)]
     Privacy(#[from] PrivacyError),
     /// The address is taken or not there.
-    #[error("cannot listen on {0}")]
+    #[error("cannot listen on {0}; set MEMGATE_LISTEN to a free address and port")]
     Listen(SocketAddr, #[source] std::io::Error),
     /// The operator's address is taken or not there.
     #[error("cannot listen on {0} for the operator; set MEMGATE_ADMIN_LISTEN to a free address, or to off")]
@@ -104,6 +104,7 @@ pub struct Gate {
     backend: Backend,
     background: Arc<Background>,
     courier: TokioCourier,
+    draining: watch::Sender<bool>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -127,17 +128,10 @@ impl Gate {
         let (keys, vault) = backend.keys_and_vault().await?;
         let issuer = Arc::new(JwtTokenIssuer::new(vault, keys.maintain().await?)?);
 
-        let listen = |error| StartError::Listen(config.listen, error);
         let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
-        let listener = Listener::bind(config.listen).await.map_err(listen)?.with_tls(tls.clone());
+        let (listener, admin_listener) = bind(config).await?;
+        let listener = listener.with_tls(tls.clone());
         let address = listener.address();
-        let admin_listener = match config.admin_listen {
-            Some(address) => {
-                let listener = Listener::bind(address).await;
-                Some(listener.map_err(|error| StartError::AdminListen(address, error))?)
-            }
-            None => None,
-        };
         let admin_address = admin_listener.as_ref().map(Listener::address);
         let public_url = public_url(config, address);
 
@@ -185,7 +179,11 @@ impl Gate {
             None => memories,
         };
         let throttles = Throttles::default();
-        let services = services(config, &backend, &public_url, issuer, grants, memories, &throttles)?;
+        let (draining, drained) = watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
+        let shutdown = Shutdown { draining: drained.clone(), stopped: stopped.clone() };
+        let made = Made { issuer, grants, memories, draining: drained };
+        let services = services(config, &backend, &public_url, made, &throttles)?;
         if all_share_one_throttle(config, &public_url) {
             tracing::warn!(
                 "the public URL is https, but neither a certificate nor a trusted proxy is configured: all clients seem to \
@@ -199,18 +197,29 @@ impl Gate {
         let mut metrics: Vec<Box<dyn Fn() -> String + Send + Sync>> = vec![Box::new(move || metrics.render())];
         metrics.push(Box::new(move || throttles.render()));
         metrics.extend(backend.bank.metrics());
-        let admin = AdminServices { metrics, queue, clock, breaker: backend.bank.breaker() };
+        let admin =
+            AdminServices { metrics, queue, clock, breaker: backend.bank.breaker(), token: config.admin_token.clone() };
 
-        let (stop, stopped) = watch::channel(false);
         let mut tasks = vec![
-            listener.serve(http::routes(services), stopped.clone()),
+            listener.serve(http::routes(services), shutdown.clone()),
             tokio::spawn(courier.clone().run(stopped.clone())),
-            tokio::spawn(Arc::clone(&background).run(stopped.clone())),
+            tokio::spawn(Arc::clone(&background).run(stopped)),
         ];
         if let Some(listener) = admin_listener {
-            tasks.push(listener.serve(http::admin_routes(admin), stopped));
+            tasks.push(listener.serve(http::admin_routes(admin), shutdown));
         }
-        Ok(Self { address, admin_address, public_url, authorizations, backend, background, courier, stop, tasks })
+        Ok(Self {
+            address,
+            admin_address,
+            public_url,
+            authorizations,
+            backend,
+            background,
+            courier,
+            draining,
+            stop,
+            tasks,
+        })
     }
 
     /// Where it listens.
@@ -251,7 +260,13 @@ impl Gate {
         self.background.sweep().await;
     }
 
-    /// Stops: requests that are under way are finished, new ones are not accepted.
+    /// Prepares the stop: readiness turns 503 and answers close their connections, while requests are still served, so that
+    /// a balancer sends its requests elsewhere before the port closes.
+    pub fn drain(&self) {
+        self.draining.send_replace(true);
+    }
+
+    /// Stops: requests in flight are finished, new ones are not accepted.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         for task in self.tasks {
@@ -284,6 +299,15 @@ fn public_url(config: &Config, address: SocketAddr) -> String {
          only this machine reaches; set MEMGATE_PUBLIC_URL to the URL that clients use"
     );
     url
+}
+
+/// Takes the ports, for clients and for the operator.
+async fn bind(config: &Config) -> Result<(Listener, Option<Listener>), StartError> {
+    let listen = |error| StartError::Listen(config.listen, error);
+    let listener = Listener::bind(config.listen).await.map_err(listen)?;
+    let Some(address) = config.admin_listen else { return Ok((listener, None)) };
+    let admin = Listener::bind(address).await.map_err(|error| StartError::AdminListen(address, error))?;
+    Ok((listener, Some(admin)))
 }
 
 /// Connects the readiness check to the database.
@@ -375,16 +399,23 @@ fn sign_in(
     Ok(SignInService::new(ports, throttle, external, config.session_ttl))
 }
 
+/// What the services are made of beside the backend.
+struct Made {
+    issuer: Arc<JwtTokenIssuer>,
+    grants: Arc<dyn GrantStore>,
+    memories: MemoryService,
+    draining: watch::Receiver<bool>,
+}
+
 /// Puts the services of the domain together.
 fn services(
     config: &Config,
     backend: &Backend,
     public_url: &str,
-    issuer: Arc<JwtTokenIssuer>,
-    grants: Arc<dyn GrantStore>,
-    memories: MemoryService,
+    made: Made,
     throttles: &Throttles,
 ) -> Result<Services, StartError> {
+    let Made { issuer, grants, memories, draining } = made;
     let (clock, entropy) = (Arc::clone(&backend.clock), Arc::clone(&backend.entropy));
     let signing_clock = Arc::new(SigningClock::new(Arc::clone(&issuer), Arc::clone(&clock)));
     let issuer: Arc<dyn TokenIssuer> = issuer;
@@ -430,6 +461,8 @@ fn services(
         entropy,
         trusted_proxies: TrustedProxies::new(config.trusted_proxies.clone()),
         cors_origins: CorsOrigins::new(config.cors_origins.iter().cloned()),
+        answers: AnswerBudget::default(),
+        draining,
         metrics: Arc::new(HttpMetrics::default()),
         confirm_writes: if config.gpt_confirm_writes { ConfirmWrites::Always } else { ConfirmWrites::Optional },
     })

@@ -60,6 +60,11 @@ impl HealthApi {
     #[oai(path = "/ready", method = "get", operation_id = "getReadiness")]
     async fn ready(&self, exchange: &Exchange) -> Readiness {
         let services = &exchange.services;
+        if *services.draining.borrow() {
+            let reason = Some("the service is stopping; send requests elsewhere".to_owned());
+            let check = CheckAnswer { name: "shutdown".to_owned(), status: "failed".to_owned(), reason };
+            return Readiness::NotReady(Json(ReadyAnswer { status: "not_ready".to_owned(), checks: vec![check] }));
+        }
         let (database, bank) = tokio::join!(
             tokio::time::timeout(PATIENCE, services.database.check()),
             tokio::time::timeout(PATIENCE, services.memories.check_health()),

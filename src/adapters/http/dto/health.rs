@@ -23,7 +23,7 @@ pub(in super::super) struct ReadyAnswer {
 #[derive(Object, Serialize)]
 #[oai(rename = "Check")]
 pub(in super::super) struct CheckAnswer {
-    /// What it is: `database`, `memory_bank` or, if it is wrong, `clock`.
+    /// What it is: `database`, `memory_bank`, if it is wrong `clock`, or `shutdown` while the service stops.
     pub(in super::super) name: String,
     /// `ok`, `failed` or `warning`, which keeps no request from being answered.
     pub(in super::super) status: String,
