@@ -104,3 +104,43 @@ async fn the_public_listener_shows_no_metrics_and_the_operators_no_memories() {
     assert_eq!(gate.http.get(gate.url("/admin/breaker")).send().await.unwrap().status(), 404);
     assert_eq!(gate.http.get(format!("{admin}/api/v1/me")).send().await.unwrap().status(), 404);
 }
+
+#[tokio::test]
+async fn web_pages_and_other_peoples_names_do_not_reach_the_operators_listener() {
+    let (gate, admin) = gate().await;
+    let port = gate.gate().admin_address().unwrap().port();
+    for (name, value, status) in [
+        ("Host", "evil.example:9090", 421),
+        ("Host", "localhost.evil.example", 421),
+        ("Host", "127.0.0.1.evil.example", 421),
+        ("Host", "10.0.0.1:9090", 200),
+        ("Host", "LOCALHOST:1", 200),
+        ("Host", "[::1]:9090", 200),
+        ("Origin", "null", 403),
+        ("Origin", "http://127.0.0.1:9090", 403),
+        ("Sec-Fetch-Site", "cross-site", 403),
+        ("Sec-Fetch-Site", "same-site", 403),
+        ("Sec-Fetch-Site", "none", 200),
+    ] {
+        let answer = gate.http.get(format!("{admin}/metrics")).header(name, value).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{name}: {value}");
+        let switch = gate.http.post(format!("{admin}/admin/breaker")).header(name, value);
+        let switched = switch.json(&json!({ "mode": "forced_open" })).send().await.unwrap();
+        assert_eq!(switched.status(), if status == 200 { 404 } else { status }, "{name}: {value}");
+    }
+    assert_eq!(gate.http.get(format!("http://localhost:{port}/metrics")).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn with_a_token_the_operators_listener_answers_whoever_has_it_under_any_name() {
+    let variables = [("MEMGATE_ADMIN_TOKEN", "a-token-of-an-operator")];
+    let gate = TestGate::configured(TestDatabase::sqlite(), &variables).await;
+    let url = format!("http://127.0.0.1:{}/metrics", gate.gate().admin_address().unwrap().port());
+    let get = || gate.http.get(&url).header("Host", "memgate.internal:9090");
+    let refused = get().send().await.unwrap();
+    assert_eq!((refused.status().as_u16(), &refused.headers()["www-authenticate"]), (401, &"Bearer".parse().unwrap()));
+    assert_eq!(get().bearer_auth("another-token-of-nobody").send().await.unwrap().status(), 401);
+    assert_eq!(get().bearer_auth("a-token-of-an-operator").send().await.unwrap().status(), 200);
+    let page = get().bearer_auth("a-token-of-an-operator").header("Origin", "https://evil.example");
+    assert_eq!(page.send().await.unwrap().status(), 403);
+}

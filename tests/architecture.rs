@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the domain may depend on: small, pure crates. `mockall` only behind the feature `testing`.
-const PURE: [&str; 13] = [
+const PURE: [&str; 14] = [
     "async-trait",
     "base64",
     "futures-util",

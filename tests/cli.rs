@@ -5,7 +5,11 @@ mod support;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use memgate::app::Backend;
+use memgate::config::{Config, Values};
+use memgate::domain::applications::NewApplication;
 use serde_json::{Value, json};
+use support::gate::new_application;
 use support::process::{Server, fail, memgate, run, run_with_input, succeed, succeed_json};
 
 fn folder() -> tempfile::TempDir {
@@ -114,6 +118,40 @@ fn an_application_is_listed_changed_disabled_enabled_and_deleted() {
     succeed(folder.path(), &["app", "delete", id]);
     assert_eq!(succeed_json(folder.path(), &["app", "list"]), json!([]));
     assert!(fail(folder.path(), &["app", "show", id], 1).contains("memgate app list"));
+}
+
+#[test]
+fn applications_are_listed_page_by_page_and_by_what_is_asked_for() {
+    let folder = folder();
+    let first = succeed_json(folder.path(), &["app", "create", "--name", "First of all", "--space", "team"]);
+    // More than are read at a time.
+    let url = format!("sqlite://{}?mode=rwc", folder.path().join("memgate.db").display());
+    let variables = [("MEMGATE_DATABASE_URL", url.as_str()), ("MEMGATE_BCRYPT_COST", "4")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config::from_values(&Values::gather(None, variables).unwrap()).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let applications = Backend::open(&config).await.unwrap().applications();
+        for number in 0..600 {
+            let name = format!("Number {number}").parse().unwrap();
+            applications.register(NewApplication { name, ..new_application() }).await.unwrap();
+        }
+    });
+    let list = |arguments: &[&str]| {
+        let listed = succeed_json(folder.path(), &[&["app", "list"], arguments].concat());
+        listed.as_array().unwrap().iter().map(|one| one["client_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let all = list(&[]);
+    assert_eq!(all.len(), 601);
+    assert!(all.is_sorted(), "in the order of their ids");
+    assert_eq!(list(&["--limit", "3"]), all[..3]);
+    assert_eq!(list(&["--limit", "550", "--after", &all[10]]), all[11..561]);
+    assert_eq!(list(&["--name", "number 59"]).len(), 11);
+    assert_eq!(list(&["--space", "team"]), [first["client_id"].as_str().unwrap()]);
+    assert!(list(&["--name", "nothing"]).is_empty());
+    let table = succeed(folder.path(), &["app", "list"]);
+    assert_eq!((table.lines().count(), table.matches("CLIENT_ID").count()), (602, 1));
+    assert!(succeed(folder.path(), &["app", "list", "--name", "nothing"]).starts_with("CLIENT_ID"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use poem::{EndpointExt, IntoResponse, Response, Route, handler, http::StatusCode
 use serde_json::{Map, Value, json};
 use support::process::{Server, memgate, succeed_json};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -26,10 +26,11 @@ const WRITERS: usize = 8;
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The self-hosted mem0 server as its contract has it, which is well, away, or worse: does what it says it could not do.
-#[derive(Default)]
 struct Bank {
     memories: Mutex<Vec<Stored>>,
     mood: AtomicU8,
+    /// One permit for each create that is not answered.
+    silences: Semaphore,
 }
 
 #[derive(Clone)]
@@ -43,6 +44,13 @@ struct Stored {
 const WELL: u8 = 0;
 const AWAY: u8 = 1;
 const LYING: u8 = 2;
+const SILENT: u8 = 3;
+
+impl Default for Bank {
+    fn default() -> Self {
+        Self { memories: Mutex::default(), mood: AtomicU8::new(WELL), silences: Semaphore::new(0) }
+    }
+}
 
 impl Bank {
     /// The answer of a bank that is not well.
@@ -65,10 +73,14 @@ impl Bank {
 }
 
 #[handler]
-fn add(Data(bank): Data<&Arc<Bank>>, Json(body): Json<Value>) -> Response {
+async fn add(Data(bank): Data<&Arc<Bank>>, Json(body): Json<Value>) -> Response {
     let mood = bank.mood();
     if mood == AWAY {
         return Bank::failure();
+    }
+    if mood == SILENT {
+        bank.silences.add_permits(1);
+        return std::future::pending().await;
     }
     assert_eq!(body["infer"], json!(false));
     let mut memories = bank.memories.lock().unwrap();
@@ -108,12 +120,8 @@ fn search(Data(bank): Data<&Arc<Bank>>, Json(body): Json<Value>) -> Response {
 }
 
 /// Serves the bank, and changes its mood again and again until the test is over.
-async fn serve(bank: Arc<Bank>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let routes = Route::new().at("/memories", post(add)).at("/search", post(search)).data(Arc::clone(&bank));
-    let server = poem::Server::new_with_acceptor(TcpAcceptor::from_tokio(listener).unwrap());
-    tokio::spawn(server.run(routes));
+async fn serve_in_changing_moods(bank: Arc<Bank>) -> String {
+    let url = serve(Arc::clone(&bank)).await;
     tokio::spawn(async move {
         let moods = [(WELL, 900), (AWAY, 300), (WELL, 900), (LYING, 300)];
         for (mood, millis) in moods.into_iter().cycle() {
@@ -121,6 +129,16 @@ async fn serve(bank: Arc<Bank>) -> String {
             tokio::time::sleep(Duration::from_millis(millis)).await;
         }
     });
+    url
+}
+
+/// Serves the bank.
+async fn serve(bank: Arc<Bank>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let routes = Route::new().at("/memories", post(add)).at("/search", post(search)).data(Arc::clone(&bank));
+    let server = poem::Server::new_with_acceptor(TcpAcceptor::from_tokio(listener).unwrap());
+    tokio::spawn(server.run(routes));
     url
 }
 
@@ -140,7 +158,7 @@ async fn invariant_10_every_201_and_202_is_in_the_bank_exactly_once_whatever_die
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let bank = Arc::new(Bank::default());
-    let bank_url = serve(Arc::clone(&bank)).await;
+    let bank_url = serve_in_changing_moods(Arc::clone(&bank)).await;
     let start = || {
         let mut command = memgate(folder.path());
         command.envs([
@@ -241,5 +259,41 @@ async fn invariant_10_every_201_and_202_is_in_the_bank_exactly_once_whatever_die
     let refused = refused.load(Ordering::SeqCst);
     assert!(refused < CREATES / 20, "{refused} were refused");
     assert!(confirmed.len() + refused > CREATES - KILLS * WRITERS - 1, "{} and {refused}", confirmed.len());
+    assert!(server.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_being_delivered_at_a_kill_is_delivered_at_the_next_start_and_not_after_its_lease() {
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let bank = Arc::new(Bank::default());
+    bank.mood.store(SILENT, Ordering::SeqCst);
+    let bank_url = serve(Arc::clone(&bank)).await;
+    let start = || {
+        let mut command = memgate(folder.path());
+        command.envs([
+            ("MEMGATE_MEMORY_BANK_KIND", "mem0-oss"),
+            ("MEMGATE_MEMORY_BANK_URL", &bank_url),
+            ("MEMGATE_QUEUE_LEASE", "1h"),
+            ("MEMGATE_QUEUE_WAIT", "0s"),
+        ]);
+        Server::start(command)
+    };
+    let server = start();
+    let application = succeed_json(folder.path(), &["app", "create", "--name", "A"]);
+    let token = token(&http, &server.url, &application).await;
+    let request = http.post(format!("{}/api/v1/memories", server.url)).bearer_auth(&token);
+    let answer = request.json(&json!({"content": "kept"})).send().await.unwrap();
+    assert_eq!(answer.status(), 202);
+    bank.silences.acquire().await.unwrap().forget();
+    server.kill();
+    bank.mood.store(WELL, Ordering::SeqCst);
+    let server = start();
+    let deadline = Instant::now() + PATIENCE;
+    while !bank.texts().contains_key("kept") {
+        assert!(Instant::now() < deadline, "the lease is an hour");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     assert!(server.terminate().success());
 }

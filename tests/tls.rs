@@ -121,3 +121,18 @@ async fn files_that_cannot_be_used_are_named_at_the_start() {
         assert!(error.contains(expected), "{error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn head_over_http2_is_get_without_a_body() {
+    let certificates = Certificates::new();
+    let gate = certificates.gate().await;
+    let client = certificates.client();
+    for path in ["/health/live", "/openapi.json", "/.well-known/jwks.json", "/nowhere", "/api/v1/me", "/auth/sign-in"] {
+        let url = format!("https://{}{path}", gate.gate().address());
+        let get = client.get(&url).send().await.unwrap();
+        let head = client.head(&url).send().await.unwrap();
+        assert_eq!((head.status(), head.version()), (get.status(), reqwest::Version::HTTP_2), "{path}");
+        assert_eq!(head.headers().get("content-type"), get.headers().get("content-type"), "{path}");
+        assert_eq!(head.bytes().await.unwrap().len(), 0, "{path}");
+    }
+}

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use memgate::domain::audit::AuditKind;
 use memgate::domain::oauth::MasterKey;
+use memgate_domain::testing::FixedClock;
+use serde_json::Value;
 use support::database::TestDatabase;
 use support::gate::TestGate;
 
@@ -77,4 +79,28 @@ async fn an_instance_that_could_not_open_its_keys_again_is_not_ready() {
     assert_eq!(answer.status(), 503);
     let said = answer.text().await.unwrap();
     assert!(said.contains("signing_keys"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_was_ahead_at_the_first_start_and_is_set_right_keeps_nobody_out() {
+    let ahead = FixedClock::default();
+    ahead.advance(DAY * 365);
+    let gate = TestGate::with_clock(TestDatabase::sqlite(), &[], ahead).await;
+    gate.clock.jump_back(DAY * 365);
+    for gate in [gate.second_instance().await, gate.restarted().await] {
+        let application = gate.application().await;
+        let tokens = gate.tokens(&application).await;
+        gate.remember(tokens["access_token"].as_str().unwrap(), "remembered").await;
+        let refresh = [("grant_type", "refresh_token"), ("refresh_token", tokens["refresh_token"].as_str().unwrap())];
+        assert_eq!(gate.token_request(&application, &refresh).await.status(), 200);
+        let ready = gate.http.get(gate.url("/health/ready")).send().await.unwrap();
+        assert_eq!(ready.status(), 200);
+        let ready: Value = ready.json().await.unwrap();
+        let clock = ready["checks"].as_array().unwrap().iter().find(|check| check["name"] == "clock").unwrap();
+        assert_eq!(clock["status"], "warning");
+        gate.advance(DAY * 365);
+        let ready: Value = gate.http.get(gate.url("/health/ready")).send().await.unwrap().json().await.unwrap();
+        assert_eq!(ready["checks"].as_array().unwrap().len(), 2, "{ready}");
+        gate.clock.jump_back(DAY * 365);
+    }
 }

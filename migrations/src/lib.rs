@@ -18,6 +18,7 @@ mod m20261125_000013_create_sessions;
 mod m20261125_000014_create_authorizations;
 mod m20261125_000015_add_pkce_to_applications;
 mod m20261125_000016_name_people_in_the_audit_log;
+mod m20261126_000017_create_write_probes;
 mod m20261126_000020_version_sign_ins;
 mod m20261126_000021_create_memory_tenants;
 mod m20261126_000022_bound_revocations;
@@ -51,6 +52,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000014_create_authorizations::Migration),
             Box::new(m20261125_000015_add_pkce_to_applications::Migration),
             Box::new(m20261125_000016_name_people_in_the_audit_log::Migration),
+            Box::new(m20261126_000017_create_write_probes::Migration),
             Box::new(m20261126_000020_version_sign_ins::Migration),
             Box::new(m20261126_000021_create_memory_tenants::Migration),
             Box::new(m20261126_000022_bound_revocations::Migration),

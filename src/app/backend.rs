@@ -71,7 +71,8 @@ impl Backend {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn connect(config: &Config) -> Result<Database, DatabaseError> {
-        Database::connect(config.database_url.expose_secret(), DatabaseOptions::default()).await
+        let options = DatabaseOptions { connections: config.database_connections, ..DatabaseOptions::default() };
+        Database::connect(config.database_url.expose_secret(), options).await
     }
 
     /// Connects to the database, brings its schema up to date, and puts the adapters together.

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::bank::Bank;
+use super::signing_clock::SigningClock;
 use super::tls::Tls;
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::domain::audit::AuditLog;
@@ -43,6 +44,10 @@ pub(super) struct Background {
     pub(super) bank: Bank,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) signing_clock: SigningClock,
+    /// On SQLite, that no other gate serves from the file.
+    #[expect(dead_code, reason = "held for its lock")]
+    pub(super) alone: Option<ServingAlone>,
 }
 
 impl Background {
@@ -76,6 +81,7 @@ impl Background {
             }
             Err(error) => tracing::warn!(error = %error, "the signing keys could not be looked at"),
         }
+        self.signing_clock.watch();
     }
 
     /// Takes up a certificate that was renewed.

@@ -9,12 +9,13 @@ use tokio::task::JoinHandle;
 
 use super::backend::{Backend, OpenError, token_policy};
 use super::background::Background;
-use super::listener::Listener;
+use super::listener::{Listener, Shutdown};
 use super::privacy::{self, PrivacyError};
+use super::signing_clock::SigningClock;
 use super::tls::{Tls, TlsError};
 use crate::adapters::courier::{CourierOptions, TokioCourier};
 use crate::adapters::http::{
-    self, AdminServices, ConfirmWrites, CorsOrigins, DatabaseCheck, HttpMetrics, Services, TrustedProxies,
+    self, AdminServices, AnswerBudget, ConfirmWrites, CorsOrigins, DatabaseCheck, HttpMetrics, Services, TrustedProxies,
 };
 use crate::adapters::identity_provider::{OpenIdError, OpenIdProvider};
 use crate::adapters::jwt::JwtTokenIssuer;
@@ -77,7 +78,7 @@ pub enum StartError {
     #[error(transparent)]
     Privacy(#[from] PrivacyError),
     /// The address is taken or not there.
-    #[error("cannot listen on {0}")]
+    #[error("cannot listen on {0}; set MEMGATE_LISTEN to a free address and port")]
     Listen(SocketAddr, #[source] std::io::Error),
     /// The operator's address is taken or not there.
     #[error("cannot listen on {0} for the operator; set MEMGATE_ADMIN_LISTEN to a free address, or to off")]
@@ -106,6 +107,7 @@ pub struct Gate {
     background: Arc<Background>,
     courier: TokioCourier,
     _lock: Option<ServiceLock>,
+    draining: watch::Sender<bool>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -121,17 +123,10 @@ impl Gate {
         let (keys, vault) = backend.keys_and_vault().await?;
         let issuer = Arc::new(JwtTokenIssuer::new(vault, keys.maintain().await?)?);
 
-        let listen = |error| StartError::Listen(config.listen, error);
         let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
-        let listener = Listener::bind(config.listen).await.map_err(listen)?.with_tls(tls.clone());
+        let (listener, admin_listener) = bind(config).await?;
+        let listener = listener.with_tls(tls.clone());
         let address = listener.address();
-        let admin_listener = match config.admin_listen {
-            Some(address) => {
-                let listener = Listener::bind(address).await;
-                Some(listener.map_err(|error| StartError::AdminListen(address, error))?)
-            }
-            None => None,
-        };
         let admin_address = admin_listener.as_ref().map(Listener::address);
         let public_url = public_url(config, address);
 
@@ -141,6 +136,10 @@ impl Gate {
         let queue = remembering_queue(config, &backend);
         let bank = options.bank.map_or_else(|| backend.bank(), |bank| backend.admitting(bank));
         let erasure = backend.erasure(Arc::clone(&bank), Arc::clone(&queue));
+        if lock.as_ref().is_some_and(ServiceLock::is_exclusive) {
+            // Nobody else can be delivering: what a kill interrupted is due at once, and not when its lease ends.
+            queue.end_leases().await?;
+        }
         let delivery = Arc::new(Delivery::new(
             bank,
             Arc::clone(&queue),
@@ -165,6 +164,7 @@ impl Gate {
             bank: backend.bank.clone(),
             tls: tls.clone(),
             clock: Arc::clone(&clock),
+            signing_clock: SigningClock::new(Arc::clone(&issuer), Arc::clone(&clock)),
         });
         let memories = MemoryService::new(
             delivery,
@@ -179,7 +179,11 @@ impl Gate {
             None => memories,
         };
         let throttles = Throttles::default();
-        let services = services(config, &backend, &public_url, issuer, grants, memories, &throttles)?;
+        let (draining, drained) = watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
+        let shutdown = Shutdown { draining: drained.clone(), stopped: stopped.clone() };
+        let made = Made { issuer, grants, memories, draining: drained };
+        let services = services(config, &backend, &public_url, made, &throttles)?;
         if all_share_one_throttle(config, &public_url) {
             tracing::warn!(
                 "the public URL is https, but neither a certificate nor a trusted proxy is configured: all clients seem to \
@@ -193,16 +197,16 @@ impl Gate {
         let mut metrics: Vec<Box<dyn Fn() -> String + Send + Sync>> = vec![Box::new(move || metrics.render())];
         metrics.push(Box::new(move || throttles.render()));
         metrics.extend(backend.bank.metrics());
-        let admin = AdminServices { metrics, queue, clock, breaker: backend.bank.breaker() };
+        let admin =
+            AdminServices { metrics, queue, clock, breaker: backend.bank.breaker(), token: config.admin_token.clone() };
 
-        let (stop, stopped) = watch::channel(false);
         let mut tasks = vec![
-            listener.serve(http::routes(services), stopped.clone()),
+            listener.serve(http::routes(services), shutdown.clone()),
             tokio::spawn(courier.clone().run(stopped.clone())),
-            tokio::spawn(Arc::clone(&background).run(stopped.clone())),
+            tokio::spawn(Arc::clone(&background).run(stopped)),
         ];
         if let Some(listener) = admin_listener {
-            tasks.push(listener.serve(http::admin_routes(admin), stopped));
+            tasks.push(listener.serve(http::admin_routes(admin), shutdown));
         }
         Ok(Self {
             address,
@@ -213,6 +217,7 @@ impl Gate {
             background,
             courier,
             _lock: lock,
+            draining,
             stop,
             tasks,
         })
@@ -257,7 +262,13 @@ impl Gate {
         self.background.check_erasures().await;
     }
 
-    /// Stops: requests that are under way are finished, new ones are not accepted.
+    /// Prepares the stop: readiness turns 503 and answers close their connections, while requests are still served, so that
+    /// a balancer sends its requests elsewhere before the port closes.
+    pub fn drain(&self) {
+        self.draining.send_replace(true);
+    }
+
+    /// Stops: requests in flight are finished, new ones are not accepted.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         for task in self.tasks {
@@ -265,9 +276,7 @@ impl Gate {
                 tracing::error!(error = %error, "a task ended badly");
             }
         }
-        if let Err(error) = self.backend.database.close().await {
-            tracing::warn!(error = %error, "the database was not closed in order");
-        }
+        self.backend.database.close().await;
     }
 }
 
@@ -304,6 +313,15 @@ async fn open_database(config: &Config, options: &GateOptions) -> Result<(Databa
     }
     let pending = database.migrations().await?.iter().filter(|migration| !migration.applied).count();
     if pending > 0 { Err(StartError::PendingMigrations(pending)) } else { Ok((database, lock)) }
+}
+
+/// Takes the ports, for clients and for the operator.
+async fn bind(config: &Config) -> Result<(Listener, Option<Listener>), StartError> {
+    let listen = |error| StartError::Listen(config.listen, error);
+    let listener = Listener::bind(config.listen).await.map_err(listen)?;
+    let Some(address) = config.admin_listen else { return Ok((listener, None)) };
+    let admin = Listener::bind(address).await.map_err(|error| StartError::AdminListen(address, error))?;
+    Ok((listener, Some(admin)))
 }
 
 /// Connects the readiness check to the database, and to the keys that were last read from it.
@@ -394,18 +412,26 @@ fn sign_in(
     Ok(SignInService::new(ports, throttle, external, config.session_ttl))
 }
 
+/// What the services are made of beside the backend.
+struct Made {
+    issuer: Arc<JwtTokenIssuer>,
+    grants: Arc<dyn GrantStore>,
+    memories: MemoryService,
+    draining: watch::Receiver<bool>,
+}
+
 /// Puts the services of the domain together.
 fn services(
     config: &Config,
     backend: &Backend,
     public_url: &str,
-    issuer: Arc<JwtTokenIssuer>,
-    grants: Arc<dyn GrantStore>,
-    memories: MemoryService,
+    made: Made,
     throttles: &Throttles,
 ) -> Result<Services, StartError> {
+    let Made { issuer, grants, memories, draining } = made;
     let (clock, entropy) = (Arc::clone(&backend.clock), Arc::clone(&backend.entropy));
     let ping = Ping { database: backend.database.clone(), issuer: Arc::clone(&issuer) };
+    let signing_clock = Arc::new(SigningClock::new(Arc::clone(&issuer), Arc::clone(&clock)));
     let issuer: Arc<dyn TokenIssuer> = issuer;
     let applications: Arc<dyn ApplicationRepository> =
         Arc::new(CachedApplicationRepository::new(Arc::clone(&backend.repository), Arc::clone(&clock)));
@@ -450,10 +476,13 @@ fn services(
         privacy: privacy::load(config.privacy_file.as_deref())?,
         policy,
         database: Arc::new(ping),
+        signing_clock,
         clock,
         entropy,
         trusted_proxies: TrustedProxies::new(config.trusted_proxies.clone()),
         cors_origins: CorsOrigins::new(config.cors_origins.iter().cloned()),
+        answers: AnswerBudget::default(),
+        draining,
         metrics: Arc::new(HttpMetrics::default()),
         confirm_writes: if config.gpt_confirm_writes { ConfirmWrites::Always } else { ConfirmWrites::Optional },
     })

@@ -9,6 +9,7 @@ mod import;
 mod listener;
 mod master_key;
 mod privacy;
+mod signing_clock;
 mod tls;
 
 pub use backend::{Backend, OpenError};

@@ -26,7 +26,11 @@ pub(super) fn error(error: &CliError) {
 
 /// Prints a line. A reader that has gone away, such as `head`, is no error.
 pub(super) fn line(text: impl AsRef<str>) -> Result<(), CliError> {
-    match writeln!(io::stdout(), "{}", text.as_ref()) {
+    write(&format!("{}\n", text.as_ref()))
+}
+
+fn write(text: &str) -> Result<(), CliError> {
+    match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::failed(error)),
         _ => Ok(()),
     }
@@ -39,19 +43,63 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), CliError> {
 
 /// Prints rows under headings, as wide as they need to be.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> Result<(), CliError> {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
-    let mut widths: Vec<usize> = headings.iter().map(|heading| heading.chars().count()).collect();
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+    let mut table = Table::new(headings);
+    table.add(rows)?;
+    table.end()
+}
+
+/// A table that is printed part by part. Its columns are as wide as the first part needs them.
+pub(super) struct Table {
+    headings: Option<Vec<String>>,
+    widths: Vec<usize>,
+}
+
+impl Table {
+    pub(super) fn new(headings: &[&str]) -> Self {
+        let widths = headings.iter().map(|heading| heading.chars().count()).collect();
+        Self { headings: Some(headings.iter().map(|heading| heading.to_uppercase()).collect()), widths }
+    }
+
+    pub(super) fn add(&mut self, rows: &[Vec<String>]) -> Result<(), CliError> {
+        if rows.is_empty() {
+            return Ok(());
         }
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+        for row in rows.iter().filter(|_| self.headings.is_some()) {
+            for (width, cell) in self.widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        let headings = self.headings.take();
+        headings.iter().chain(&rows).try_for_each(|row| self.print(row))
     }
-    let headings = headings.iter().map(|heading| heading.to_uppercase()).collect();
-    for row in std::iter::once(&headings).chain(&rows) {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        line(cells.join("  ").trim_end())?;
+
+    pub(super) fn end(mut self) -> Result<(), CliError> {
+        self.headings.take().map_or(Ok(()), |headings| self.print(&headings))
     }
-    Ok(())
+
+    fn print(&self, row: &[String]) -> Result<(), CliError> {
+        let cells: Vec<String> = row.iter().zip(&self.widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        line(cells.join("  ").trim_end())
+    }
+}
+
+/// A JSON array that is printed value by value.
+#[derive(Default)]
+pub(super) struct JsonArray {
+    has_values: bool,
+}
+
+impl JsonArray {
+    pub(super) fn add(&mut self, value: &impl Serialize) -> Result<(), CliError> {
+        let value = serde_json::to_string(value).map_err(CliError::failed)?;
+        let before = if std::mem::replace(&mut self.has_values, true) { ",\n" } else { "[" };
+        write(&format!("{before}{value}"))
+    }
+
+    pub(super) fn end(self) -> Result<(), CliError> {
+        line(if self.has_values { "]" } else { "[]" })
+    }
 }
 
 /// A cell in which nothing turns the text around it: a terminal follows the control characters of a name that was

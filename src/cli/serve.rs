@@ -23,18 +23,38 @@ impl Serve {
         let gate = Gate::start(&config, options).await.map_err(CliError::failed)?;
         let admin = gate.admin_address().map_or("off".to_owned(), |address| address.to_string());
         tracing::info!(address = %gate.address(), public_url = %gate.public_url(), admin, "listening");
-        until_told_to_stop().await?;
-        tracing::info!("stopping: requests that are under way are finished");
+        if until_told_to_stop().await? == StopSignal::Terminate && !config.drain.is_zero() {
+            let drain = humantime::format_duration(config.drain).to_string();
+            tracing::info!(drain, "draining: readiness says 503, and requests are still served");
+            gate.drain();
+            tokio::select! {
+                () = tokio::time::sleep(config.drain) => {}
+                again = until_told_to_stop() => drop(again?),
+            }
+        }
+        tracing::info!("stopping: requests in flight are finished, new ones are not accepted");
         gate.stop().await;
         Ok(())
     }
 }
 
+/// How the process was asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StopSignal {
+    /// By somebody at a terminal (SIGINT).
+    Interrupt,
+    /// By a supervisor (SIGTERM).
+    Terminate,
+}
+
 /// Returns when the process is asked to end.
-pub(super) async fn until_told_to_stop() -> Result<(), CliError> {
+pub(super) async fn until_told_to_stop() -> Result<StopSignal, CliError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(CliError::failed)?;
     tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(CliError::failed),
-        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted.map_err(CliError::failed)?;
+            Ok(StopSignal::Interrupt)
+        }
+        _ = terminate.recv() => Ok(StopSignal::Terminate),
     }
 }

@@ -40,6 +40,7 @@ pub(super) fn parse(v: &Parser<'_>) -> Result<MemoryBankConfig, ConfigError> {
         })?,
         connect_timeout: v.time("memory_bank_connect_timeout", MILLISECOND, DAY)?,
         answer_limit: v.number("memory_bank_answer_limit", 1024, 1 << 30)?,
+        answers_limit: v.number("memory_bank_answers_limit", 1024, 1 << 34)?,
         list_limit: v.number("memory_bank_list_limit", 1, 1_000_000)?,
         event_interval: v.time("memory_bank_event_interval", MILLISECOND, DAY)?,
         resilience: resilience(v)?,

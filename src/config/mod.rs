@@ -36,10 +36,16 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// `database_url`.
     pub database_url: SecretString,
+    /// `database_connections`.
+    pub database_connections: u32,
     /// `master_key`, where it was given.
     pub master_key: Option<MasterKey>,
     /// `admin_listen`; `None` if it is off.
     pub admin_listen: Option<SocketAddr>,
+    /// `admin_token`, where it was given.
+    pub admin_token: Option<SecretString>,
+    /// `drain`.
+    pub drain: Duration,
     /// `bcrypt_cost`.
     pub bcrypt_cost: u32,
     /// `bcrypt_threads`.
@@ -181,6 +187,7 @@ impl Config {
             public_url: v.optional("public_url", parse_public_url)?,
             tls: tls_files(&v)?,
             database_url: v.required("database_url", |text| Ok(SecretString::from(text.to_owned())))?,
+            database_connections: v.number("database_connections", 1, 1000)?,
             master_key: v.optional("master_key", |text| {
                 MasterKey::parse("", text).map_err(|error| error.problem().to_owned())
             })?,
@@ -191,6 +198,8 @@ impl Config {
                     .map(Some)
                     .map_err(|_| "must be an address and a port, such as 127.0.0.1:9090, or off".to_owned()),
             })?,
+            admin_token: v.optional("admin_token", parse_admin_token)?,
+            drain: v.duration("drain", Duration::ZERO, Duration::from_mins(5))?,
             bcrypt_cost: v.number("bcrypt_cost", 4, 31)?,
             bcrypt_threads: match v.text("bcrypt_threads") {
                 "" => half_of_the_processors(),
@@ -247,6 +256,7 @@ impl Config {
                 _ => Err("must be pretty or json".to_owned()),
             })?,
         };
+        config.check_admin_token()?;
         config.check_lease()?;
         Ok(config)
     }
@@ -268,6 +278,22 @@ impl Config {
             }
         }
         problems
+    }
+
+    /// Who reaches the machine is not the operator yet.
+    fn check_admin_token(&self) -> Result<(), ConfigError> {
+        match self.admin_listen {
+            Some(address) if !address.ip().to_canonical().is_loopback() && self.admin_token.is_none() => {
+                Err(ConfigError::Invalid {
+                    name: "MEMGATE_ADMIN_TOKEN".to_owned(),
+                    problem: format!(
+                        "must be set where MEMGATE_ADMIN_LISTEN, which is {address}, is not a loopback address: \
+                         `openssl rand -hex 32` makes a token; or listen on 127.0.0.1"
+                    ),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whoever takes over the write of an instance that died must not meet a call of that instance.
@@ -379,6 +405,14 @@ fn tls_files(v: &Parser<'_>) -> Result<Option<TlsFiles>, ConfigError> {
         ("", _) => Err(missing("MEMGATE_TLS_CERT", "MEMGATE_TLS_KEY")),
         (_, "") => Err(missing("MEMGATE_TLS_KEY", "MEMGATE_TLS_CERT")),
         (certificate, key) => Ok(Some(TlsFiles { certificate: certificate.into(), key: key.into() })),
+    }
+}
+
+fn parse_admin_token(text: &str) -> Result<SecretString, String> {
+    if text.len() >= 16 && text.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(SecretString::from(text.to_owned()))
+    } else {
+        Err("must be at least 16 visible ASCII characters, such as `openssl rand -hex 32` prints".to_owned())
     }
 }
 

@@ -48,6 +48,11 @@ pub const SETTINGS: &[Setting] = &[
         "sqlite://memgate.db?mode=rwc",
         "sqlite://FILE?mode=rwc or postgres://USER:PASSWORD@HOST/DATABASE.",
     ),
+    setting(
+        "database_connections",
+        "8",
+        "How many connections to PostgreSQL one instance opens at most, beside 4 for searches; on SQLite, how many read the file at a time.",
+    ),
     secret(
         "master_key",
         "",
@@ -56,7 +61,17 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "admin_listen",
         "127.0.0.1:9090",
-        "Address and port of the operator's listener (/metrics, /admin/breaker), which asks for no credentials; or off.",
+        "Address and port of the operator's listener (/metrics, /admin/breaker), which asks for no credentials on a loopback address; or off.",
+    ),
+    secret(
+        "admin_token",
+        "",
+        "What requests to the operator's listener send as a Bearer token, at least 16 characters; required where it is not on a loopback address.",
+    ),
+    setting(
+        "drain",
+        "5s",
+        "For how long readiness says 503 and requests are still served after SIGTERM, before the port closes; 0 for none.",
     ),
     setting("bcrypt_cost", "12", "Cost of hashing client secrets and passwords, 4 to 31; each step doubles the time."),
     setting(
@@ -117,7 +132,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("memory_bank_proxy", "", "A proxy on the way to the memory service; HTTP_PROXY and its like are ignored."),
     setting("memory_bank_connect_timeout", "2s", "How long a connection to the memory service may take to be made."),
-    setting("memory_bank_answer_limit", "16777216", "How many bytes an answer of the memory service may have."),
+    setting("memory_bank_answer_limit", "8388608", "How many bytes an answer of the memory service may have."),
+    setting(
+        "memory_bank_answers_limit",
+        "67108864",
+        "How many bytes the answers of the memory service that are being read may have together; further ones wait.",
+    ),
     setting("memory_bank_list_limit", "10000", "How many memories of one scope a list goes through."),
     setting(
         "memory_bank_event_interval",

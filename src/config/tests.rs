@@ -23,6 +23,19 @@ fn the_defaults_are_sound() {
 }
 
 #[test]
+fn an_operators_listener_that_others_reach_needs_a_token() {
+    for address in ["0.0.0.0:9090", "[::]:9090", "10.0.0.1:9090", "[::ffff:10.0.0.1]:9090"] {
+        let error = refusal(&[("MEMGATE_ADMIN_LISTEN", address)]);
+        assert!(error.starts_with("MEMGATE_ADMIN_TOKEN must be set") && error.contains(address), "{error}");
+        let token = ("MEMGATE_ADMIN_TOKEN", "0123456789abcdef");
+        assert!(config(&[("MEMGATE_ADMIN_LISTEN", address), token]).is_ok());
+    }
+    for address in ["127.0.0.1:9090", "127.1.2.3:9090", "[::1]:9090", "[::ffff:127.0.0.1]:9090", "off"] {
+        assert!(config(&[("MEMGATE_ADMIN_LISTEN", address)]).is_ok(), "{address}");
+    }
+}
+
+#[test]
 fn an_unknown_variable_is_refused_with_the_nearest_name() {
     let error = refusal(&[("MEMGATE_LISTN", "x")]);
     assert!(error.contains("`MEMGATE_LISTN`") && error.contains("did you mean `MEMGATE_LISTEN`?"), "{error}");
@@ -48,6 +61,9 @@ fn every_wrong_value_is_named_and_never_repeated() {
         ("MEMGATE_PUBLIC_URL", "ftp://memory.example.com"),
         ("MEMGATE_MASTER_KEY", "c2hvcnQ="),
         ("MEMGATE_ADMIN_LISTEN", "9090"),
+        ("MEMGATE_ADMIN_TOKEN", "short"),
+        ("MEMGATE_ADMIN_TOKEN", "with a space in between"),
+        ("MEMGATE_DRAIN", "6m"),
         ("MEMGATE_BCRYPT_COST", "3"),
         ("MEMGATE_BCRYPT_COST", "32"),
         ("MEMGATE_BCRYPT_THREADS", "0"),

@@ -4,7 +4,7 @@ use poem::http::Method;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::face::{Face, PUBLIC_URL};
+use super::face::{Face, PUBLIC_URL, request};
 
 /// The texts of the scripts of a page.
 fn scripts(html: &str) -> Vec<&str> {
@@ -59,6 +59,60 @@ async fn the_openapi_document_is_served() {
     let answer = Face::new().get("/openapi.json").await;
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(answer.body, memgate::adapters::http::openapi_document(PUBLIC_URL).into_bytes());
+}
+
+#[tokio::test]
+async fn documents_can_be_kept_validated_and_compressed() {
+    let face = Face::new();
+    for path in ["/openapi.json", "/openapi/gpt-actions.json", "/docs", "/.well-known/jwks.json"] {
+        let whole = face.get(path).await;
+        assert!(whole.header("cache-control").unwrap().starts_with("public, max-age="), "{path}");
+        let tag = whole.header("etag").unwrap();
+        for (known, status) in [(tag, 304), (tag.trim_start_matches("W/"), 304), ("*", 304), ("\"other\"", 200)] {
+            for method in [Method::GET, Method::HEAD] {
+                let conditional = request(method, path).header("If-None-Match", known).finish();
+                let answer = face.send(conditional).await;
+                assert_eq!(answer.status, status, "{path} {known}");
+                assert_eq!(answer.header("etag"), Some(tag), "{path}");
+                assert_eq!(answer.body.is_empty(), status == 304, "{path} {known}");
+            }
+        }
+        let compressed = face.send(request(Method::GET, path).header("Accept-Encoding", "gzip").finish()).await;
+        assert_eq!(compressed.header("etag"), Some(tag), "{path}");
+        if path.starts_with("/.well-known") {
+            assert!(compressed.compressible, "by the server, if it is long enough");
+            continue;
+        }
+        assert_eq!(compressed.header("content-encoding"), Some("gzip"), "{path}");
+        assert_eq!(compressed.header("vary"), Some("accept-encoding"), "{path}");
+        assert!(compressed.body.len() * 3 < whole.body.len(), "{path}: {}", compressed.body.len());
+    }
+}
+
+#[tokio::test]
+async fn only_answers_without_credentials_may_be_compressed() {
+    let face = Face::new();
+    let token = face.client_form("/auth/token", &[("grant_type", "client_credentials")]).await;
+    let pages = [face.get("/auth/sign-in").await, face.get("/privacy").await, face.get("/account/connections").await];
+    for answer in pages.iter().chain([&token, &face.get("/auth/nowhere").await]) {
+        assert!(!answer.compressible);
+    }
+    for path in ["/api/v1/memories", "/api/v1/me"] {
+        assert!(face.call(Method::GET, path, None).await.compressible, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn while_the_service_drains_it_is_not_ready_and_still_serves() {
+    let face = Face::new();
+    assert_eq!(face.get("/health/ready").await.status, 200);
+    face.draining.send_replace(true);
+    let answer = face.get("/health/ready").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.json()["checks"][0]["name"], "shutdown");
+    assert_eq!(face.get("/health/live").await.status, 200);
+    face.remember("kept while the service drains").await;
 }
 
 #[tokio::test]

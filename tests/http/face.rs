@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use memgate::adapters::http::{
-    ConfirmWrites, CorsOrigins, DatabaseCheck, PrivacyPolicy, Services, TrustedProxies, routes,
+    AnswerBudget, ClockCheck, Compressible, ConfirmWrites, CorsOrigins, DatabaseCheck, PrivacyPolicy, Services,
+    TrustedProxies, routes,
 };
 use memgate::domain::applications::{Application, ClientSecret};
 use memgate::domain::limits::{FailurePolicy, FailureThrottle};
@@ -23,7 +24,7 @@ use memgate_domain::testing::{
 };
 use poem::endpoint::BoxEndpoint;
 use poem::http::{HeaderMap, Method, StatusCode};
-use poem::{Endpoint, Request, RequestBuilder};
+use poem::{Endpoint, Request, RequestBuilder, Response};
 use serde_json::{Value, json};
 
 /// The public URL of the face.
@@ -33,6 +34,7 @@ pub const FORM: &str = "application/x-www-form-urlencoded";
 /// The routes, and the switches behind them.
 pub struct Face {
     endpoint: BoxEndpoint<'static>,
+    pub draining: tokio::sync::watch::Sender<bool>,
     pub application: Application,
     pub secret: ClientSecret,
     pub clock: FixedClock,
@@ -51,12 +53,19 @@ pub struct Parts {
     pub allowance: u32,
     pub application: Application,
     pub secret: ClientSecret,
+    pub answers: AnswerBudget,
 }
 
 impl Default for Parts {
     fn default() -> Self {
         let (application, secret) = application_with_secret();
-        Self { bank: Arc::new(InMemoryMemoryBank::default()), allowance: u32::MAX, application, secret }
+        Self {
+            bank: Arc::new(InMemoryMemoryBank::default()),
+            allowance: u32::MAX,
+            application,
+            secret,
+            answers: AnswerBudget::default(),
+        }
     }
 }
 
@@ -67,6 +76,14 @@ pub struct Database(std::sync::atomic::AtomicBool);
 impl Database {
     pub fn take_away(&self) {
         self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+struct RightClock;
+
+impl ClockCheck for RightClock {
+    fn warning(&self) -> Option<String> {
+        None
     }
 }
 
@@ -99,7 +116,7 @@ impl Face {
     }
 
     pub fn of(parts: Parts) -> Self {
-        let Parts { bank, allowance, application, secret } = parts;
+        let Parts { bank, allowance, application, secret, answers } = parts;
         let clock = FixedClock::default();
         let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
         let applications = Arc::new(InMemoryApplicationRepository::holding([application.clone()]));
@@ -159,6 +176,7 @@ impl Face {
         let provider = Arc::new(FakeIdentityProvider::default());
         let admission = Admission { domains: ["example.com".parse().unwrap()].into(), ..Admission::default() };
         let external = ExternalSignIn { provider: Arc::clone(&provider) as _, admission };
+        let (drain, draining) = tokio::sync::watch::channel(false);
         let services = Services {
             tokens: TokenService::new(clients, token_ports, Arc::clone(&policy)),
             sign_in: SignInService::new(sign_in_ports, sign_in_throttle, Some(external), Duration::from_hours(12)),
@@ -182,15 +200,19 @@ impl Face {
             privacy: PrivacyPolicy::default(),
             policy,
             database: Arc::clone(&database) as _,
+            signing_clock: Arc::new(RightClock),
             clock: shared_clock,
             entropy,
             trusted_proxies: TrustedProxies::default(),
             cors_origins: CorsOrigins::new(["https://app.example".to_owned()]),
+            answers,
+            draining,
             metrics: Arc::default(),
             confirm_writes: ConfirmWrites::Always,
         };
         let applications_outage = applications.outage();
         Self {
+            draining: drain,
             endpoint: routes(services),
             application,
             secret,
@@ -208,7 +230,13 @@ impl Face {
     pub async fn send(&self, request: Request) -> Answer {
         let mut response = self.endpoint.get_response(request).await;
         let body = response.take_body().into_vec().await.unwrap();
-        Answer { status: response.status(), headers: response.headers().clone(), body }
+        let compressible = response.data::<Compressible>().is_some();
+        Answer { status: response.status(), headers: response.headers().clone(), body, compressible }
+    }
+
+    /// An answer that is not read.
+    pub async fn unread(&self, request: Request) -> Response {
+        self.endpoint.get_response(request).await
     }
 
     /// A GET without credentials.
@@ -269,6 +297,8 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+    /// Whether the server may compress it.
+    pub compressible: bool,
 }
 
 impl Answer {

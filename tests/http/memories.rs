@@ -1,11 +1,12 @@
 //! The memory API, from the first memory to the last.
 
+use memgate::adapters::http::AnswerBudget;
 use memgate::domain::memories::Capabilities;
 use memgate_domain::testing::InMemoryMemoryBank;
 use poem::http::Method;
 use serde_json::{Value, json};
 
-use super::face::{Face, request};
+use super::face::{Face, Parts, request};
 
 #[tokio::test]
 async fn a_memory_is_stored_found_read_changed_and_deleted() {
@@ -201,4 +202,53 @@ async fn a_range_that_ends_on_a_day_includes_that_day() {
         let body = json!({"query": "peanuts", "filters": {"date_range": range}});
         assert_eq!(face.post("/api/v1/search", body).await.json()["total_found"], found, "{range}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_that_does_not_read_its_answers_gets_no_more_of_them() {
+    let face = Face::of(Parts { answers: AnswerBudget::new(2 << 20, 2 << 20), ..Parts::default() });
+    let id = face.remember(&"x".repeat(32_768)).await["memory_id"].as_str().unwrap().to_owned();
+    let authorization = format!("Bearer {}", face.token().await);
+    let get =
+        || request(Method::GET, &format!("/api/v1/memories/{id}")).header("Authorization", &authorization).finish();
+    let mut unread = Vec::new();
+    let refused = loop {
+        let answer = face.unread(get()).await;
+        if answer.status() != 200 {
+            break answer;
+        }
+        unread.push(answer);
+        assert!(unread.len() < 100, "more than 2 MiB are kept for a client that does not read");
+    };
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    assert!(unread.len() > 50, "{}", unread.len());
+    face.send(get()).await.problem(503, "answers-unread");
+    drop(unread);
+    assert_eq!(face.send(get()).await.status, 200);
+}
+
+#[tokio::test]
+async fn answers_with_large_memories_end_early_and_say_so() {
+    const NUMBER: usize = 50;
+    let face = Face::new();
+    for number in 0..NUMBER {
+        face.remember(&format!("note {number} {}", "x".repeat(32_000))).await;
+    }
+    let found = face.post("/api/v1/search", json!({ "query": "note", "limit": 1000 })).await;
+    assert!(found.body.len() < 5 << 18, "{}", found.body.len());
+    let found = found.json();
+    assert!(found["note"].as_str().unwrap().contains("did not fit"), "{}", found["note"]);
+    assert_eq!(found["total_found"], NUMBER);
+
+    let (mut path, mut listed) = ("/api/v1/memories?limit=1000".to_owned(), 0);
+    loop {
+        let page = face.call(Method::GET, &path, None).await;
+        assert!(page.body.len() < 5 << 18, "{}", page.body.len());
+        let page = page.json();
+        listed += page["memories"].as_array().unwrap().len();
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/api/v1/memories?limit=1000&cursor={cursor}");
+    }
+    assert_eq!(listed, NUMBER);
 }

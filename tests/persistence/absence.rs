@@ -145,7 +145,7 @@ async fn assert_the_ports_of_people_are_unavailable(database: &Database) {
 async fn a_closed_database_is_unavailable_to_every_port(place: Place) {
     let database = place.migrated().await;
     database.ping().await.unwrap();
-    database.close().await.unwrap();
+    database.close().await;
     assert_every_port_is_unavailable(&database).await;
 }
 
@@ -185,7 +185,7 @@ async fn a_use_of_a_secret_that_cannot_be_noted_is_a_warning_in_the_log() {
     let lines = || log.lines_at("memgate::adapters::persistence::applications");
     applications.record_secret_use(application.id, application.secrets[0].id, now()).await;
     assert_eq!(lines(), [] as [serde_json::Value; 0]);
-    database.close().await.unwrap();
+    database.close().await;
     applications.record_secret_use(application.id, application.secrets[0].id, now()).await;
     let lines = lines();
     assert_eq!(lines.len(), 1);
@@ -200,8 +200,10 @@ async fn a_full_disk_is_unavailable_and_nothing_is_changed() {
     let applications = SeaOrmApplicationRepository::new(database.clone());
     let grants = SeaOrmGrantStore::new(database.clone());
     let queue = SeaOrmWriteQueue::new(database.clone());
-    // As many pages as there are: SQLite says "database or disk is full" when it needs another.
-    database.writer().execute_unprepared("PRAGMA max_page_count = 1").await.unwrap();
+    // As many pages as there are: SQLite says "database or disk is full" when it needs another. This is a limit of the
+    // connection, which is closed after that.
+    let fill = || database.writer().execute_unprepared("PRAGMA max_page_count = 1");
+    fill().await.unwrap();
     let mut refused = None;
     let mut used = Vec::new();
     for _ in 0..1000 {
@@ -221,6 +223,7 @@ async fn a_full_disk_is_unavailable_and_nothing_is_changed() {
         matches!(&refused, StorageError::Unavailable(reason) if reason.to_string().contains("full")),
         "{refused:?}"
     );
+    fill().await.unwrap();
     let write = queued_write();
     let lease = Lease { id: unique(), until: now() };
     let line = Line::InOrder { capacity: 10_000 };
@@ -236,7 +239,6 @@ async fn a_full_disk_is_unavailable_and_nothing_is_changed() {
         assert!(grants.is_consumed(token).await.unwrap(), "what was answered is kept");
     }
 
-    database.writer().execute_unprepared("PRAGMA max_page_count = 1000000").await.unwrap();
     assert_eq!(grants.consume(&consumption()).await.unwrap(), Consumed::First);
     assert_eq!(queue.accept(&queued_write(), line, lease).await.unwrap(), Acceptance::Accepted(Turn::Now));
     applications.create(&application_with_secret().0).await.unwrap();

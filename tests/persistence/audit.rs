@@ -85,7 +85,7 @@ async fn an_event_that_cannot_be_stored_is_an_error_in_the_log() {
     let place = Place::sqlite();
     let database = place.migrated().await;
     let audit = SeaOrmAuditLog::new(database.clone());
-    database.close().await.unwrap();
+    database.close().await;
     let (log, _guard) = Log::collect();
     audit.record(&AuditEvent::new(AuditKind::MemoryRead, now())).await;
     assert_eq!(log.lines().len(), 1, "an everyday event is not stored");

@@ -129,7 +129,7 @@ async fn a_new_file_and_its_log_are_for_their_owner_alone() {
     }
     names.sort();
     assert_eq!(names, ["memgate.db", "memgate.db-shm", "memgate.db-wal"]);
-    database.close().await.unwrap();
+    database.close().await;
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the log is folded into the file");
 }
 

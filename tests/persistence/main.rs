@@ -5,6 +5,7 @@ mod absence;
 mod audit;
 mod caches;
 mod connecting;
+mod faults;
 mod grants;
 mod migrations;
 #[path = "../support/postgres.rs"]

@@ -44,6 +44,7 @@ fn the_defaults_hold_and_what_cannot_be_is_refused_by_name() {
         ("memory_bank_breaker_window", |c| c.resilience.breaker.window = Duration::ZERO),
         ("memory_bank_breaker_probes", |c| c.resilience.breaker.probes = 0),
         ("memory_bank_answer_limit", |c| c.answer_limit = 0),
+        ("memory_bank_answers_limit", |c| c.answers_limit = c.answer_limit - 1),
         ("memory_bank_list_limit", |c| c.list_limit = 0),
         ("memory_bank_event_interval", |c| c.event_interval = Duration::ZERO),
     ] {

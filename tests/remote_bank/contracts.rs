@@ -5,7 +5,11 @@ mod mem0_oss;
 mod mem0_platform;
 mod mem0_v1;
 
-use memgate::adapters::memory_bank::remote::{AuthScheme, BankKind, RemoteMemoryBank};
+use std::time::Duration;
+
+use memgate::adapters::memory_bank::remote::{
+    AuthScheme, BankKind, HttpTransport, Method, Operation, RemoteMemoryBank, Request as BankRequest, Transport as _,
+};
 use memgate::domain::memories::{MemoryBank, MemoryBankError, MemoryScope, NewMemory, Priority};
 use memgate_domain::testing::{categories, content, metadata, new_memory, now, scope};
 use serde_json::{Value, json};
@@ -163,6 +167,26 @@ async fn an_answer_that_is_too_large_is_not_read_to_its_end() {
         assert_inconsistent(client(config).search(&scope(), &query("key")).await);
         assert_eq!(requests(&server).await.len(), 1, "asking again would not make it smaller");
     }
+}
+
+#[tokio::test]
+async fn answers_together_take_no_more_than_their_limit() {
+    let huge = json!({"results": [], "padding": "x".repeat(60_000)});
+    let (server, _) = bank(BankKind::Mem0Oss, [ok(&huge)]).await;
+    let mut config = config(BankKind::Mem0Oss, &server.uri().parse().unwrap());
+    (config.answer_limit, config.answers_limit) = (100_000, 200_000);
+    let transport = HttpTransport::new(&config).unwrap();
+    let search = BankRequest::new(Operation::Search, Method::Post, ["search"]);
+    let mut held = Vec::new();
+    while held.len() < 10 {
+        match tokio::time::timeout(Duration::from_secs(1), transport.send(&search)).await {
+            Ok(answer) => held.push(answer.unwrap()),
+            Err(_waits) => break,
+        }
+    }
+    assert_eq!(held.len(), 3, "60 kB each, and 200 kB in all");
+    held.pop();
+    transport.send(&search).await.unwrap();
 }
 
 #[tokio::test]

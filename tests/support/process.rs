@@ -19,7 +19,7 @@ pub fn memgate(folder: &Path) -> Command {
         command.env_remove(name);
     }
     command.current_dir(folder).env("MEMGATE_BCRYPT_COST", "4").env("MEMGATE_LISTEN", "127.0.0.1:0");
-    command.env("MEMGATE_ADMIN_LISTEN", "127.0.0.1:0");
+    command.env("MEMGATE_ADMIN_LISTEN", "127.0.0.1:0").env("MEMGATE_DRAIN", "0");
     command
 }
 

@@ -1,15 +1,20 @@
-//! The operator's listener: metrics, and the switch of the circuit breaker. It has no authentication, so it listens on
-//! the machine itself unless it is told otherwise.
+//! The operator's listener: metrics, and the switch of the circuit breaker. It listens on the machine itself; elsewhere it
+//! asks for a token.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::dto::object::read_from_objects;
 use poem::endpoint::BoxEndpoint;
+use poem::http::uri::Authority;
 use poem::http::{StatusCode, header};
 use poem::web::{Data, Json};
-use poem::{EndpointExt as _, IntoResponse as _, Response, Route, get, handler};
+use poem::{Endpoint, EndpointExt as _, IntoResponse as _, Request, Response, Result, Route, get, handler};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq as _;
 
 use super::queue_metrics;
 use crate::domain::memories::WriteQueue;
@@ -28,6 +33,8 @@ pub struct AdminServices {
     pub clock: Arc<dyn Clock>,
     /// The breaker of the memory bank, if the bank has one.
     pub breaker: Option<Arc<dyn BreakerSwitch>>,
+    /// What a request has to send as `Authorization: Bearer`; `None` where the listener is on the machine itself.
+    pub token: Option<SecretString>,
 }
 
 /// A circuit breaker that an operator can look at and switch.
@@ -84,13 +91,73 @@ struct Switch {
 /// `/metrics` and `/admin/breaker`.
 #[must_use]
 pub fn admin_routes(services: AdminServices) -> BoxEndpoint<'static> {
-    let services = Arc::new(services);
-    Route::new()
+    let token = services.token.as_ref().map(|token| digest(token.expose_secret()));
+    let routes = Route::new()
         .at("/metrics", get(metrics))
         .at("/admin/breaker", get(show_breaker).post(switch_breaker))
-        .data(services)
-        .map_to_response()
-        .boxed()
+        .data(Arc::new(services))
+        .map_to_response();
+    Guard { inner: routes, token }.boxed()
+}
+
+/// Keeps out whoever has no token, and web pages that a browser of the operator's has open.
+struct Guard<E> {
+    inner: E,
+    token: Option<[u8; 32]>,
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Guard<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        if comes_from_a_page(&request) {
+            return Ok(problem(StatusCode::FORBIDDEN, "web pages may not use the operator's listener"));
+        }
+        match &self.token {
+            Some(token) if !sends(&request, token) => {
+                let detail = "send the token of MEMGATE_ADMIN_TOKEN as `Authorization: Bearer <token>`";
+                Ok(problem(StatusCode::UNAUTHORIZED, detail)
+                    .with_header(header::WWW_AUTHENTICATE, "Bearer")
+                    .into_response())
+            }
+            // A name that somebody else owns can be made to lead here (DNS rebinding).
+            None if !names_this_machine(&request) => {
+                let detail = "use an IP address or localhost as the host, or set MEMGATE_ADMIN_TOKEN and send it";
+                Ok(problem(StatusCode::MISDIRECTED_REQUEST, detail))
+            }
+            _ => self.inner.call(request).await,
+        }
+    }
+}
+
+/// Browsers say so; nothing else sends these headers by itself.
+fn comes_from_a_page(request: &Request) -> bool {
+    let site = request.header("sec-fetch-site");
+    request.headers().contains_key(header::ORIGIN) || matches!(site, Some("cross-site" | "same-site"))
+}
+
+fn sends(request: &Request, token: &[u8; 32]) -> bool {
+    let sent = request.header(header::AUTHORIZATION).and_then(|value| value.split_once(' '));
+    sent.is_some_and(|(scheme, sent)| {
+        scheme.eq_ignore_ascii_case("bearer") && bool::from(digest(sent.trim()).ct_eq(token))
+    })
+}
+
+fn names_this_machine(request: &Request) -> bool {
+    let header = request.header(header::HOST).map(str::parse::<Authority>);
+    let authority = match (request.uri().authority(), header) {
+        (_, Some(Err(_))) => return false,
+        (_, Some(Ok(authority))) => authority,
+        (Some(authority), None) => authority.clone(),
+        // HTTP/1.0, which no browser speaks.
+        (None, None) => return true,
+    };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
 }
 
 #[handler]

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use poem::http::{HeaderName, HeaderValue, header};
+use poem::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use poem::middleware::{CatchPanic, CatchPanicEndpoint, PanicHandler};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result, Route};
 use poem_openapi::OperationId;
 
+use super::caching::{self, Known};
 use super::cors::CrossOrigin;
 use super::error::{self, ApiError, Refused};
 use super::exchange::Exchange;
@@ -50,14 +51,19 @@ impl Envelope {
             );
             return (None, area.render_api(&error, refused));
         }
-        request.set_data(Exchange { services: Arc::clone(&self.services), request_id });
-        match self.inner.call(request).await {
+        let exchange = Exchange::new(Arc::clone(&self.services), request_id);
+        request.set_data(exchange.clone());
+        let (operation, mut response) = match self.inner.call(request).await {
             Ok(response) if response.data::<Panicked>().is_some() => {
                 (None, area.render_api(&ApiError::Panicked, refused))
             }
             Ok(response) => (response.data().copied(), response),
             Err(error) => (error.data().copied(), area.render(&error, refused)),
+        };
+        if let Some(reservation) = exchange.take_reservation() {
+            reservation.hold(&mut response).await;
         }
+        (operation, response)
     }
 }
 
@@ -70,11 +76,22 @@ impl Endpoint for Envelope {
         let request_id = RequestId::generate_at(&*services.entropy, services.clock.now());
         let area = Area::of(request.uri().path());
         let method = request.method().clone();
+        let is_well_known = request.uri().path().starts_with("/.well-known/");
+        let known = Known::of(request.headers());
         let cross_origin = CrossOrigin::of(&request, &services.cors_origins);
         let (operation, mut response) = match cross_origin.preflight() {
             Some(answer) => (None, answer),
             None => self.answer(request, area, request_id).await,
         };
+        if is_well_known && response.status() == StatusCode::OK {
+            caching::add_tag(&mut response).await;
+        }
+        if matches!(method, Method::GET | Method::HEAD) {
+            known.apply_to(&mut response);
+        }
+        if matches!(area, Area::Api | Area::Other) {
+            response.set_data(Compressible);
+        }
         add_headers(&mut response, area, request_id);
         cross_origin.add_headers_to(&mut response);
         services.metrics.observe(operation, response.status().as_u16(), started.elapsed());
@@ -145,12 +162,26 @@ fn add_headers(response: &mut Response, area: Area, request_id: RequestId) {
         headers.insert(REQUEST_ID, id);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if area != Area::Other {
+    if area != Area::Other || !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     if area == Area::Auth {
         headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     }
+}
+
+/// Marks an answer that may be compressed where the client accepts it.
+///
+/// What `/auth` answers and the pages are not: they hold tokens and codes beside what somebody else may have chosen, and the
+/// length of what is compressed tells how much of the two is alike (BREACH). The memory API holds no credentials, and a page
+/// of another site cannot send its requests, which need a header.
+#[derive(Clone, Copy, Debug)]
+pub struct Compressible;
+
+/// Whether an answer is marked so.
+#[must_use]
+pub fn is_compressible(_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions) -> bool {
+    extensions.get::<Compressible>().is_some()
 }
 
 /// Marks the answer of a handler that panicked. What it said is left to the panic hook: it may repeat a caller's text.

@@ -71,6 +71,12 @@ pub(super) enum ApiError {
         BODY_PATIENCE.as_secs()
     )]
     Interrupted,
+    /// The bodies of requests, of all callers together, take too much memory.
+    #[error("too many requests are being received; send the request again in a moment")]
+    Overloaded,
+    /// The application does not read the answers that it asked for.
+    #[error("earlier answers to this application have not been read; read them, then send the request again")]
+    AnswersUnread,
     /// There is nothing at this path.
     #[error("there is nothing at this path; /openapi.json lists what there is")]
     NoSuchPath,
@@ -184,6 +190,11 @@ impl From<&ApiError> for Verdict {
             ApiError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
             ApiError::Interrupted => {
                 Self::new(StatusCode::BAD_REQUEST, "interrupted-body", "The body did not arrive completely")
+            }
+            ApiError::Overloaded => unavailable().retry_after(SHORT_WAIT),
+            ApiError::AnswersUnread => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "answers-unread", "Earlier answers have not been read")
+                    .retry_after(SHORT_WAIT)
             }
             ApiError::NoSuchPath => Self::new(StatusCode::NOT_FOUND, "no-such-path", "There is nothing here"),
             ApiError::MethodNotAllowed { allow } => {

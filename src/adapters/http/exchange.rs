@@ -1,21 +1,43 @@
 //! What belongs to one request while it is answered.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use poem::{FromRequest, Request, RequestBody};
 
 use super::Services;
+use super::answers::Reservation;
 use super::error::ApiError;
 use crate::domain::ids::RequestId;
+use crate::domain::oauth::Caller;
 
 /// Put into each request by the envelope, for the extractors and the resources.
 #[derive(Clone)]
 pub(super) struct Exchange {
     pub(super) services: Arc<Services>,
     pub(super) request_id: RequestId,
+    /// What is set aside for the answer.
+    reservation: Arc<Mutex<Option<Reservation>>>,
 }
 
 impl Exchange {
+    pub(super) fn new(services: Arc<Services>, request_id: RequestId) -> Self {
+        Self { services, request_id, reservation: Arc::default() }
+    }
+
+    /// Sets aside what an answer with so many memories may need, before they are read.
+    ///
+    /// # Errors
+    /// [`ApiError::AnswersUnread`].
+    pub(super) async fn reserve(&self, caller: &Caller, memories: u32) -> Result<(), ApiError> {
+        let reservation = self.services.answers.reserve(caller.application.id, memories).await?;
+        *self.reservation.lock().unwrap_or_else(PoisonError::into_inner) = Some(reservation);
+        Ok(())
+    }
+
+    pub(super) fn take_reservation(&self) -> Option<Reservation> {
+        self.reservation.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// The exchange that `request` is part of.
     ///
     /// # Errors

@@ -28,6 +28,12 @@ pub trait DatabaseCheck: Send + Sync {
     async fn check(&self) -> Result<(), StorageError>;
 }
 
+/// Whether the clock can be right.
+pub trait ClockCheck: Send + Sync {
+    /// What is wrong with it, if something is. Requests are answered all the same.
+    fn warning(&self) -> Option<String>;
+}
+
 #[derive(ApiResponse)]
 enum Readiness {
     /// Requests can be answered.
@@ -50,16 +56,25 @@ impl HealthApi {
 
     /// Say whether requests can be answered
     ///
-    /// Looks at the database and the memory bank.
+    /// Looks at the database and the memory bank. If the last write to the database failed, one is tried.
     #[oai(path = "/ready", method = "get", operation_id = "getReadiness")]
     async fn ready(&self, exchange: &Exchange) -> Readiness {
         let services = &exchange.services;
+        if *services.draining.borrow() {
+            let reason = Some("the service is stopping; send requests elsewhere".to_owned());
+            let check = CheckAnswer { name: "shutdown".to_owned(), status: "failed".to_owned(), reason };
+            return Readiness::NotReady(Json(ReadyAnswer { status: "not_ready".to_owned(), checks: vec![check] }));
+        }
         let (database, bank) = tokio::join!(
             tokio::time::timeout(PATIENCE, services.database.check()),
             tokio::time::timeout(PATIENCE, services.memories.check_health()),
         );
-        let checks = vec![outcome("database", database), outcome("memory_bank", bank)];
+        let mut checks = vec![outcome("database", database), outcome("memory_bank", bank)];
         let ready = checks.iter().all(|check| check.reason.is_none());
+        if let Some(reason) = services.signing_clock.warning() {
+            let (name, status) = ("clock".to_owned(), "warning".to_owned());
+            checks.push(CheckAnswer { name, status, reason: Some(reason) });
+        }
         let status = if ready { "ready" } else { "not_ready" }.to_owned();
         let answer = Json(ReadyAnswer { status, checks });
         if ready { Readiness::Ready(answer) } else { Readiness::NotReady(answer) }

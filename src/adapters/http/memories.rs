@@ -45,8 +45,9 @@ impl MemoriesApi {
         #[oai(scope = "Scope::Write")] auth: Authorized<Write>,
         body: Json<CreateBody>,
     ) -> Result<CreateAnswer, CreateFailure> {
-        let Exchange { services, request_id } = exchange;
+        let Exchange { services, request_id, .. } = exchange;
         let create = body.0.read(assistant::context(request), assistant::idempotency_key(request)?)?;
+        exchange.reserve(&auth.caller, 1).await?;
         Ok(match services.memories.create(&auth.caller, *request_id, create).await? {
             Created::Stored(stored) => {
                 let answer = CreatedMemory::from(*stored);
@@ -72,11 +73,12 @@ impl MemoriesApi {
         /// Only memories of this category.
         category: Parameter<CategoryText>,
     ) -> Result<Json<MemoryListAnswer>, ListFailure> {
-        let Exchange { services, request_id } = exchange;
+        let Exchange { services, request_id, .. } = exchange;
         query::refuse_unknown(request, &["limit", "cursor", "category"])?;
         let limit = limit.text.as_deref().map(page_size).transpose()?.unwrap_or_default();
         let category = category.text.as_deref().map(str::parse::<Category>).transpose()?;
         let cursor = cursor.text.as_deref();
+        exchange.reserve(&auth.caller, limit.get()).await?;
         let (page, next) = services.memories.list(&auth.caller, *request_id, limit, cursor, category).await?;
         if assistant::asks(request) {
             let scope = MemoryScope::of(&auth.caller);
@@ -98,7 +100,8 @@ impl MemoriesApi {
         /// The id of the memory, as a search, a list or a create returned it.
         memory_id: Path<MemoryIdText>,
     ) -> Result<Json<OneMemoryAnswer>, GetFailure> {
-        let Exchange { services, request_id } = exchange;
+        let Exchange { services, request_id, .. } = exchange;
+        exchange.reserve(&auth.caller, 1).await?;
         let memory = services.memories.get(&auth.caller, *request_id, &memory_id.0.0.parse()?).await?;
         let answer = OneMemoryAnswer::new(*request_id, memory);
         Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
@@ -117,8 +120,9 @@ impl MemoriesApi {
         memory_id: Path<MemoryIdText>,
         body: Json<UpdateBody>,
     ) -> Result<Json<UpdatedAnswer>, UpdateFailure> {
-        let Exchange { services, request_id } = exchange;
+        let Exchange { services, request_id, .. } = exchange;
         let (id, changes) = (memory_id.0.0.parse::<MemoryId>()?, body.0.read()?);
+        exchange.reserve(&auth.caller, 1).await?;
         let updated = services.memories.update(&auth.caller, *request_id, &id, &changes).await?;
         let answer = UpdatedAnswer::new(*request_id, updated);
         Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
@@ -135,7 +139,7 @@ impl MemoriesApi {
         /// The id of the memory, as a search, a list or a create returned it.
         memory_id: Path<MemoryIdText>,
     ) -> Result<Json<DeletedAnswer>, DeleteFailure> {
-        let Exchange { services, request_id } = exchange;
+        let Exchange { services, request_id, .. } = exchange;
         services.memories.delete(&auth.caller, *request_id, &memory_id.0.0.parse()?).await?;
         Ok(Json(DeletedAnswer {
             status: "deleted".to_owned(),

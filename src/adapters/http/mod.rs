@@ -7,9 +7,11 @@
 
 mod address;
 mod admin;
+mod answers;
 mod assistant;
 mod attempt_metrics;
 mod bearer;
+mod caching;
 mod capabilities;
 mod client;
 mod cors;
@@ -18,6 +20,7 @@ mod envelope;
 mod error;
 mod exchange;
 mod health;
+mod host;
 mod me;
 mod memories;
 mod metadata;
@@ -37,12 +40,16 @@ use std::time::Duration;
 
 use poem::endpoint::BoxEndpoint;
 use poem::{EndpointExt, Route};
+use tokio::sync::watch;
 
 pub use address::TrustedProxies;
 pub use admin::{AdminServices, BreakerMode, BreakerOperation, BreakerSwitch, BreakerView, admin_routes};
+pub use answers::AnswerBudget;
 pub use attempt_metrics::render_attempts;
 pub use cors::CorsOrigins;
-pub use health::DatabaseCheck;
+pub use envelope::{Compressible, is_compressible};
+pub use health::{ClockCheck, DatabaseCheck};
+pub use host::refuse_host;
 pub use metrics::HttpMetrics;
 pub use openapi::{ConfirmWrites, gpt_actions_document, openapi_document};
 pub use pages::PrivacyPolicy;
@@ -77,6 +84,8 @@ pub struct Services {
     pub policy: Arc<TokenPolicy>,
     /// Whether the database answers.
     pub database: Arc<dyn DatabaseCheck>,
+    /// Whether the clock fits the signing keys.
+    pub signing_clock: Arc<dyn ClockCheck>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes request ids.
@@ -85,6 +94,10 @@ pub struct Services {
     pub trusted_proxies: TrustedProxies,
     /// The origins whose scripts may call the memory API.
     pub cors_origins: CorsOrigins,
+    /// Bounds the answers that are not read yet.
+    pub answers: AnswerBudget,
+    /// Whether the service is about to stop, so that readiness says no.
+    pub draining: watch::Receiver<bool>,
     /// Counts the requests.
     pub metrics: Arc<HttpMetrics>,
     /// Whether ChatGPT asks before it writes, for the document that it imports.

@@ -141,6 +141,10 @@ pub(super) async fn read(request: &Request, body: &mut RequestBody) -> Result<by
     let bytes = tokio::time::timeout(BODY_PATIENCE, arrival).await.map_err(|_| ApiError::Interrupted)?;
     bytes.map_err(|error| match error {
         poem::error::ReadBodyError::PayloadTooLarge => ApiError::TooLarge,
+        // The server broke it off to make room.
+        poem::error::ReadBodyError::Io(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+            ApiError::Overloaded
+        }
         _ => ApiError::Interrupted,
     })
 }

@@ -26,6 +26,7 @@ impl RequestsApi {
         /// The `request_id` in the answer to the create.
         request_id: Path<RequestIdText>,
     ) -> Result<Json<RequestAnswer>, RequestFailure> {
+        exchange.reserve(&auth.caller, 1).await?;
         let outcome = exchange.services.memories.outcome(&auth.caller, request_id.0.0.parse()?).await?;
         Ok(Json(outcome.into()))
     }

@@ -30,8 +30,9 @@ impl SearchApi {
         body: Json<SearchBody>,
     ) -> Result<Json<SearchAnswer>, SearchFailure> {
         let started = Instant::now();
-        let Exchange { services, request_id } = exchange;
+        let Exchange { services, request_id, .. } = exchange;
         let search = body.0.read(assistant::context(request))?;
+        exchange.reserve(&auth.caller, search.limit.get()).await?;
         let found = services.memories.search(&auth.caller, *request_id, search).await?;
         let answer = SearchAnswer::new(*request_id, found, started.elapsed());
         Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))

@@ -66,12 +66,12 @@ impl Endpoint for Methods {
 /// A document at a path of its own: GET alone.
 pub(super) struct Document<F>(pub(super) F);
 
-impl<F: Fn() -> Response + Send + Sync> Endpoint for Document<F> {
+impl<F: Fn(&Request) -> Response + Send + Sync> Endpoint for Document<F> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
         if matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Ok(self.0());
+            return Ok(self.0(&request));
         }
         Err(ApiError::MethodNotAllowed { allow: allow([&Method::GET].into_iter()) }.into())
     }

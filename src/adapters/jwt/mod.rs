@@ -19,6 +19,7 @@ use crate::domain::oauth::{
     AccessToken, AccessTokenClaims, IssueError, KeyPurpose, RefreshToken, RefreshTokenClaims, SigningKey, TokenIssuer,
     TokenRejected, VaultError,
 };
+use crate::domain::system::Timestamp;
 
 /// `typ` of an access token (RFC 9068 §2.1).
 const ACCESS_TOKEN_TYPE: &str = "at+jwt";
@@ -75,6 +76,13 @@ impl JwtTokenIssuer {
     #[must_use]
     pub fn is_up_to_date(&self) -> bool {
         self.up_to_date.load(Ordering::Acquire)
+    }
+
+    /// From when on its keys are active. Before that the oldest ones sign all the same; the clock was ahead when they were
+    /// made.
+    #[must_use]
+    pub fn keys_active_from(&self) -> Option<Timestamp> {
+        self.loaded().ring.active_from()
     }
 
     fn loaded(&self) -> Loaded {

@@ -29,12 +29,24 @@ impl KeyRing {
             .map(Self)
     }
 
-    /// The key that signs at `at`: the newest that is active by then.
+    /// The key that signs at `at`: the newest that is active by then. If none is, the oldest: a clock that was ahead when
+    /// the first keys were made, and has been corrected since, must not keep everybody out.
     pub(super) fn signing_at(&self, purpose: KeyPurpose, at: Timestamp) -> Option<&OpenKey> {
-        self.0
-            .iter()
-            .filter(|key| key.purpose == purpose && key.activates_at <= at)
-            .max_by_key(|key| (key.activates_at, key.generation))
+        let active = self.of(purpose).filter(|key| key.activates_at <= at);
+        active.max_by_key(|key| (key.activates_at, key.generation)).or_else(|| self.oldest(purpose))
+    }
+
+    /// From when on there is an active key for each purpose.
+    pub(super) fn active_from(&self) -> Option<Timestamp> {
+        KeyPurpose::ALL.into_iter().filter_map(|purpose| self.oldest(purpose)).map(|key| key.activates_at).max()
+    }
+
+    fn of(&self, purpose: KeyPurpose) -> impl Iterator<Item = &OpenKey> {
+        self.0.iter().filter(move |key| key.purpose == purpose)
+    }
+
+    fn oldest(&self, purpose: KeyPurpose) -> Option<&OpenKey> {
+        self.of(purpose).min_by_key(|key| (key.activates_at, key.generation))
     }
 
     pub(super) fn find(&self, id: &str, purpose: KeyPurpose) -> Option<&OpenKey> {

@@ -253,6 +253,24 @@ fn a_new_key_signs_from_its_moment_on_and_the_old_one_still_verifies() {
 }
 
 #[test]
+fn keys_that_were_made_while_the_clock_was_ahead_sign_until_it_catches_up() {
+    let vault = vault();
+    let ahead = |purpose, generation| {
+        let algorithm = if purpose == KeyPurpose::AccessToken { KeyAlgorithm::EdDsa } else { KeyAlgorithm::Hs256 };
+        let key = key(&vault, purpose, algorithm, generation);
+        SigningKey { activates_at: key.activates_at.plus(Duration::from_hours(1_000)), ..key }
+    };
+    let all: Vec<_> = KeyPurpose::ALL.into_iter().flat_map(|purpose| [ahead(purpose, 1), ahead(purpose, 2)]).collect();
+    let issuer = JwtTokenIssuer::new(Arc::clone(&vault), all.clone()).unwrap();
+    let access = issuer.issue_access_token(&access_claims()).unwrap();
+    assert!(issuer.verify_access_token(access.expose()).is_ok());
+    assert_eq!(part(access.expose(), 0)["kid"], all[0].id.as_str(), "the oldest");
+    let refresh = issuer.issue_refresh_token(&refresh_claims()).unwrap();
+    assert!(issuer.verify_refresh_token(refresh.expose()).is_ok());
+    assert_eq!(issuer.keys_active_from(), Some(all[0].activates_at));
+}
+
+#[test]
 fn a_retired_key_verifies_nothing_even_what_was_remembered() {
     let vault = vault();
     let mut all = keys(&vault, KeyAlgorithm::EdDsa);

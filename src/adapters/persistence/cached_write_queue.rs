@@ -47,6 +47,10 @@ impl WriteQueue for CachedWriteQueue {
         self.inner.claim(now, lease, limit).await
     }
 
+    async fn end_leases(&self) -> Result<(), StorageError> {
+        self.inner.end_leases().await
+    }
+
     async fn mark_stored(
         &self,
         request: RequestId,

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use crate::domain::system::StorageError;
 use memgate_migrations::MigrationState;
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use super::error::{DatabaseError, storage_error};
 use super::service_lock::{LockPlace, ServiceLock, Sharing};
 use super::{postgres, sqlite};
+use crate::database::{ConnectionPool, ConnectionTarget, PoolOptions, PooledTransaction, Purpose};
+
+/// How much is written to learn whether the database can write: about as much as the largest memory with its index.
+const PROBE_BYTES: usize = 64 * 1024;
 
 /// How to use a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +38,10 @@ impl Default for DatabaseOptions {
 /// while any number of others read. PostgreSQL has one pool for both.
 #[derive(Clone)]
 pub struct Database {
-    reader: DatabaseConnection,
-    searcher: DatabaseConnection,
-    writer: DatabaseConnection,
+    reader: ConnectionPool,
+    searcher: ConnectionPool,
+    writer: ConnectionPool,
+    target: ConnectionTarget,
     location: String,
     lock: LockPlace,
 }
@@ -53,16 +55,17 @@ impl Database {
         match url.split_once(':') {
             Some(("sqlite", _)) => {
                 let file = sqlite::SqliteFile::parse(url)?;
-                let (reader, writer) = sqlite::open(&file, options).await?;
+                let (reader, writer, target) = sqlite::open(&file, options).await?;
                 let searcher = sqlite::readers(&file, options, options.search_connections);
                 let (location, lock) = (file.path().display().to_string(), LockPlace::beside(file.path()));
-                Ok(Self { reader, searcher, writer, location, lock })
+                Ok(Self { reader, searcher, writer, target, location, lock })
             }
             Some(("postgres" | "postgresql", _)) => {
-                let (pool, location) = postgres::open(url, options).await?;
-                let searcher = postgres::pool(url, options, options.search_connections)?;
+                let (pool, target, location) = postgres::open(url, options).await?;
                 let lock = LockPlace::Server(Box::new(postgres::parse(url)?));
-                Ok(Self { reader: pool.clone(), searcher, writer: pool, location, lock })
+                let (size, timeout) = (options.search_connections, options.timeout);
+                let searcher = ConnectionPool::new(target.clone(), Purpose::Read, PoolOptions { size, timeout });
+                Ok(Self { reader: pool.for_purpose(Purpose::Read), searcher, writer: pool, target, location, lock })
             }
             _ => Err(DatabaseError::UnknownScheme),
         }
@@ -111,19 +114,19 @@ impl Database {
 
     /// For statements that only read, each of which sees everything that was committed before.
     #[must_use]
-    pub fn reader(&self) -> &DatabaseConnection {
+    pub fn reader(&self) -> &ConnectionPool {
         &self.reader
     }
 
     /// For searches: as [`reader`](Self::reader), with connections of their own.
     #[must_use]
-    pub fn searcher(&self) -> &DatabaseConnection {
+    pub fn searcher(&self) -> &ConnectionPool {
         &self.searcher
     }
 
     /// For single statements that write. Several that belong together go into [`begin`](Self::begin).
     #[must_use]
-    pub fn writer(&self) -> &DatabaseConnection {
+    pub fn writer(&self) -> &ConnectionPool {
         &self.writer
     }
 
@@ -131,22 +134,31 @@ impl Database {
     ///
     /// # Errors
     /// If no connection is free in time, or another process keeps the file locked.
-    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        // A transaction that begins as a reader and then writes fails at once if anybody else wrote in between: SQLite
-        // does not let it wait. One that is a writer from the start waits for its turn.
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        self.writer.begin_with_options(options).await
+    pub async fn begin(&self) -> Result<PooledTransaction, DbErr> {
+        self.writer.begin().await
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers and, if the last write failed, whether it can write again.
     ///
     /// # Errors
     /// [`StorageError::Unavailable`] with the reason.
     pub async fn ping(&self) -> Result<(), StorageError> {
-        self.reader.execute_unprepared("SELECT 1").await.map(drop).map_err(storage_error("(none)"))
+        let question = Statement::from_string(self.backend(), "SELECT 1");
+        self.reader.query_one_raw(question).await.map_err(storage_error("(none)"))?;
+        if self.writer.write_health().failure().is_some() {
+            self.probe_writing().await.map_err(storage_error("write_probes"))?;
+        }
+        Ok(())
+    }
+
+    /// Writes a row that means nothing, and waits until it is on disk.
+    async fn probe_writing(&self) -> Result<(), DbErr> {
+        let probe = "INSERT INTO write_probes (id, filler) VALUES (1, $1) \
+                     ON CONFLICT (id) DO UPDATE SET filler = excluded.filler";
+        let filler = "x".repeat(PROBE_BYTES).into();
+        let transaction = self.begin().await?;
+        transaction.execute_raw(Statement::from_sql_and_values(self.backend(), probe, [filler])).await?;
+        transaction.commit().await
     }
 
     /// Applies every migration that is missing. Any number of processes may do so at the same time. Returns the names of
@@ -155,7 +167,10 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Newer`], [`DatabaseError::Failed`]; nothing has changed then.
     pub async fn migrate_up(&self) -> Result<Vec<String>, DatabaseError> {
-        Ok(memgate_migrations::up(&self.writer).await?)
+        let connection = Box::pin(self.connection_for_migrations()).await?;
+        let applied = memgate_migrations::up(&connection).await;
+        connection.close().await?;
+        Ok(applied?)
     }
 
     /// Undoes the newest `steps` migrations, with all that their tables hold. Returns their names, newest first.
@@ -163,7 +178,18 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Newer`], [`DatabaseError::Failed`]; nothing has changed then.
     pub async fn migrate_down(&self, steps: u32) -> Result<Vec<String>, DatabaseError> {
-        Ok(memgate_migrations::down(&self.writer, steps).await?)
+        let connection = Box::pin(self.connection_for_migrations()).await?;
+        let undone = memgate_migrations::down(&connection, steps).await;
+        connection.close().await?;
+        Ok(undone?)
+    }
+
+    /// A connection of its own: a migration may take longer than any statement of the service.
+    async fn connection_for_migrations(&self) -> Result<DatabaseConnection, DatabaseError> {
+        match &self.target {
+            ConnectionTarget::Sqlite(options) => Ok(sqlite::connect_alone(options).await?),
+            ConnectionTarget::Postgres { connect, .. } => Ok(postgres::connect_alone(connect).await?),
+        }
     }
 
     /// Every migration, oldest first, and whether it is applied. Changes nothing.
@@ -174,17 +200,13 @@ impl Database {
         Ok(memgate_migrations::status(&self.reader).await?)
     }
 
-    /// Waits for the statements that are under way and closes every connection. Whoever uses the database after that gets
-    /// [`StorageError::Unavailable`].
-    ///
-    /// # Errors
-    /// [`DatabaseError::Failed`].
-    pub async fn close(&self) -> Result<(), DatabaseError> {
+    /// Waits for the statements that are under way, for a bounded time, and closes every connection. Whoever uses the
+    /// database after that gets [`StorageError::Unavailable`].
+    pub async fn close(&self) {
         // The writer goes last: the last connection to an SQLite file folds the write-ahead log into it.
-        self.reader.close_by_ref().await?;
-        self.searcher.close_by_ref().await?;
-        self.writer.close_by_ref().await?;
-        Ok(())
+        self.reader.close().await;
+        self.searcher.close().await;
+        self.writer.close().await;
     }
 }
 

@@ -3,16 +3,16 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use sea_orm::DatabaseConnection;
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sea_orm::sqlx::{self, Connection};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector, sqlx};
 use url::Url;
 
 use super::database::DatabaseOptions;
 use super::error::DatabaseError;
+use crate::database::{ConnectionPool, ConnectionTarget, PoolOptions, Purpose};
 
-/// A connection that has been idle for longer is asked whether it still lives before it is used.
-const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(10);
+/// For how long a migration waits for a connection.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The parameters that the driver knows. It would log others with their values, and a mistyped one may be a password.
 const PARAMETERS: [&str; 18] = [
@@ -50,45 +50,35 @@ const SET_UP: &str = "SELECT set_config('statement_timeout', $1, false), set_con
                 CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, \
                 false)";
 
-/// Connects. Returns the pool and where the database is, without user and password.
-pub(super) async fn open(url: &str, options: DatabaseOptions) -> Result<(DatabaseConnection, String), DatabaseError> {
+/// Connects. Returns the pool, how to open another connection, and where the database is, without user and password.
+pub(super) async fn open(
+    url: &str,
+    options: DatabaseOptions,
+) -> Result<(ConnectionPool, ConnectionTarget, String), DatabaseError> {
     let connect = parse(url)?;
     let location = location(&connect);
-    // The pool would try again until its time is over and then only say that it is over; this says why.
-    let first = tokio::time::timeout(options.timeout, PgConnection::connect_with(&connect)).await;
-    match first {
-        Ok(Ok(connection)) => drop(connection.close().await),
-        Ok(Err(error)) => return Err(DatabaseError::Unreachable { location, reason: error.to_string() }),
-        Err(_) => {
-            let reason = format!("no answer within {} ms", options.timeout.as_millis());
-            return Err(DatabaseError::Unreachable { location, reason });
-        }
+    let (size, timeout) = (options.connections, options.timeout);
+    let target = ConnectionTarget::Postgres { connect, set_up: SET_UP, statement_timeout: timeout };
+    let pool = ConnectionPool::new(target.clone(), Purpose::Write, PoolOptions { size, timeout });
+    match pool.open_first().await {
+        Ok(()) => Ok((pool, target, location)),
+        Err(DbErr::Conn(error)) => Err(DatabaseError::Unreachable { location, reason: error.to_string() }),
+        Err(error) => Err(DatabaseError::Failed(error)),
     }
-    Ok((pool(url, options, options.connections)?, location))
 }
 
-/// A pool of at most `connections`, which are opened when they are needed.
-pub(super) fn pool(url: &str, options: DatabaseOptions, connections: u32) -> Result<DatabaseConnection, DatabaseError> {
-    let timeout_millis = options.timeout.as_millis().to_string();
+/// Opens a connection that is in no pool of ours, and that lets a statement run for as long as it takes.
+pub(super) async fn connect_alone(connect: &PgConnectOptions) -> Result<DatabaseConnection, DbErr> {
     let pool = PgPoolOptions::new()
-        .max_connections(connections.max(1))
-        .acquire_timeout(options.timeout)
-        // A question before each use would double the round trips.
-        .test_before_acquire(false)
-        .before_acquire(|connection, idle| {
-            Box::pin(async move {
-                if idle.idle_for > TRUSTED_IDLE_TIME {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
+        .max_connections(1)
+        .acquire_timeout(MIGRATION_TIMEOUT)
+        .after_connect(|connection, _| {
+            Box::pin(async move { sqlx::query(SET_UP).bind("0").execute(connection).await.map(drop) })
         })
-        .after_connect(move |connection, _| {
-            let timeout_millis = timeout_millis.clone();
-            Box::pin(async move { sqlx::query(SET_UP).bind(timeout_millis).execute(connection).await.map(drop) })
-        })
-        .connect_lazy_with(parse(url)?);
-    Ok(pool.into())
+        .connect_with(connect.clone())
+        .await;
+    let pool = pool.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?;
+    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
 }
 
 /// Whether the user name or the password seems to hold a character that ends them: `postgres://u:1#pw@host/db` means

@@ -37,7 +37,7 @@ impl LockPlace {
 }
 
 /// Held by a service while it serves, or by a command while no service must. Dropping it ends it.
-pub struct ServiceLock(#[expect(dead_code, reason = "held to be dropped")] Held);
+pub struct ServiceLock(Held);
 
 enum Held {
     File(#[expect(dead_code, reason = "the lock is on the open file")] File),
@@ -63,6 +63,12 @@ pub(super) enum Sharing {
 }
 
 impl ServiceLock {
+    /// Whether nobody else can serve while this is held, as on SQLite.
+    #[must_use]
+    pub fn is_exclusive(&self) -> bool {
+        matches!(self.0, Held::File(_))
+    }
+
     /// Takes the lock, or says that it is taken.
     pub(super) async fn take(place: &LockPlace, sharing: Sharing, location: &str) -> Result<Self, DatabaseError> {
         let in_use = || DatabaseError::InUse { location: location.to_owned() };

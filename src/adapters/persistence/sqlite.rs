@@ -6,15 +6,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use sea_orm::sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sea_orm::sqlx::{self, Executor};
-use sea_orm::{DatabaseConnection, DbErr, RuntimeErr};
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlxSqliteConnector};
 use tokio::time::Instant;
 
 use super::database::DatabaseOptions;
 use super::error::DatabaseError;
+use crate::database::{ConnectionPool, ConnectionTarget, PoolOptions, Purpose};
 
 /// The write-ahead log is folded into the file when it has this many pages of 4 KiB: often enough to stay small, and seldom
 /// enough that a page that changes with every commit is not written into the file each time.
@@ -119,38 +117,46 @@ fn create_private_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens the file. Returns the connections to read and the one to write.
+/// Opens the file. Returns the connections to read, the one to write, and how to open another that writes.
 pub(super) async fn open(
     file: &SqliteFile,
     options: DatabaseOptions,
-) -> Result<(DatabaseConnection, DatabaseConnection), DatabaseError> {
+) -> Result<(ConnectionPool, ConnectionPool, ConnectionTarget), DatabaseError> {
     file.prepare()?;
-    let deadline = Instant::now() + options.timeout;
-    let writer = loop {
-        match open_writer(file, options).await {
+    let target = ConnectionTarget::Sqlite(connect_options(file, options).journal_mode(SqliteJournalMode::Wal));
+    let timeout = options.timeout;
+    let writer = ConnectionPool::new(target.clone(), Purpose::Write, PoolOptions { size: 1, timeout });
+    let deadline = Instant::now() + timeout;
+    loop {
+        match open_writer(&writer).await {
+            Ok(()) => break,
             // Two processes that open a new file at once: one of them sets its journal mode, and does not let the other wait.
             Err(error) if code_of(&error) == Some(SQLITE_BUSY) && Instant::now() < deadline => {
                 tokio::time::sleep(PAUSE_BETWEEN_ATTEMPTS).await;
             }
             Err(error) => return Err(explain(file.path(), error)),
-            Ok(writer) => break writer,
         }
-    };
-    Ok((readers(file, options, options.connections), writer.into()))
+    }
+    Ok((readers(file, options, options.connections), writer, target))
 }
 
-/// At most `connections` more that read. They open the file when they are needed.
-pub(super) fn readers(file: &SqliteFile, options: DatabaseOptions, connections: u32) -> DatabaseConnection {
-    let read_only = connect_options(file, options).pragma("query_only", "ON");
-    pool_options(options).max_connections(connections.max(1)).connect_lazy_with(read_only).into()
+/// At most `size` connections that read. They open the file when they are needed.
+pub(super) fn readers(file: &SqliteFile, options: DatabaseOptions, size: u32) -> ConnectionPool {
+    let read_only = ConnectionTarget::Sqlite(connect_options(file, options).pragma("query_only", "ON"));
+    ConnectionPool::new(read_only, Purpose::Read, PoolOptions { size, timeout: options.timeout })
 }
 
-async fn open_writer(file: &SqliteFile, options: DatabaseOptions) -> Result<SqlitePool, sqlx::Error> {
-    let connect = connect_options(file, options).journal_mode(SqliteJournalMode::Wal);
-    let writer = pool_options(options).max_connections(1).min_connections(1).connect_with(connect).await?;
+async fn open_writer(writer: &ConnectionPool) -> Result<(), DbErr> {
+    writer.open_first().await?;
     // SQLite opens a file that it may not write all the same, and complains when it is too late.
-    writer.execute("BEGIN IMMEDIATE; ROLLBACK").await?;
-    Ok(writer)
+    writer.begin().await?.rollback().await
+}
+
+/// Opens a connection that is in no pool of ours.
+pub(super) async fn connect_alone(options: &SqliteConnectOptions) -> Result<DatabaseConnection, DbErr> {
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await;
+    let pool = pool.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?;
+    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
 }
 
 fn connect_options(file: &SqliteFile, options: DatabaseOptions) -> SqliteConnectOptions {
@@ -166,27 +172,24 @@ fn connect_options(file: &SqliteFile, options: DatabaseOptions) -> SqliteConnect
         .pragma("journal_size_limit", JOURNAL_SIZE_LIMIT_BYTES)
 }
 
-fn pool_options(options: DatabaseOptions) -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .acquire_timeout(options.timeout)
-        // A connection to a file does not go stale, and a new one would have to prepare its statements anew.
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-}
-
-fn code_of(error: &sqlx::Error) -> Option<u32> {
+fn code_of(error: &DbErr) -> Option<u32> {
+    let (DbErr::Conn(error) | DbErr::Exec(error) | DbErr::Query(error)) = error else { return None };
+    let RuntimeErr::SqlxError(error) = error else { return None };
     let extended: u32 = error.as_database_error()?.code()?.parse().ok()?;
     Some(extended & 0xff)
 }
 
-fn explain(path: &Path, error: sqlx::Error) -> DatabaseError {
+fn explain(path: &Path, error: DbErr) -> DatabaseError {
     let path = path.to_owned();
     match code_of(&error) {
         Some(SQLITE_NOTADB) => DatabaseError::NotADatabase(path),
         Some(SQLITE_CANTOPEN | SQLITE_READONLY | SQLITE_BUSY) => {
-            DatabaseError::CannotOpen { path, reason: error.to_string() }
+            let reason = match error {
+                DbErr::Conn(error) | DbErr::Exec(error) | DbErr::Query(error) => error.to_string(),
+                error => error.to_string(),
+            };
+            DatabaseError::CannotOpen { path, reason }
         }
-        _ => DatabaseError::Failed(DbErr::Conn(RuntimeErr::SqlxError(error.into()))),
+        _ => DatabaseError::Failed(error),
     }
 }

@@ -23,12 +23,8 @@ use crate::domain::memories::{ErasureError, MemoriesOfDeleted};
 pub(super) enum App {
     /// Register an application and print its credentials; the secret is shown this once
     Create(CreateArguments),
-    /// List all applications
-    List {
-        /// Print one JSON array
-        #[arg(long)]
-        json: bool,
-    },
+    /// List applications, all of them or those that are asked for
+    List(ListArguments),
     /// Show one application
     Show(Named),
     /// Change an application; what is not named stays as it is
@@ -61,13 +57,41 @@ pub(in crate::cli) struct Named {
     json: bool,
 }
 
+/// Which applications are listed, and how.
+#[derive(Debug, Args)]
+pub(super) struct ListArguments {
+    /// Only applications whose name contains this, in upper or lower case
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// Only applications of this space
+    #[arg(long, value_name = "NAME")]
+    space: Option<String>,
+    /// List at most so many
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<usize>,
+    /// Begin after this application, the last one of an earlier list
+    #[arg(long, value_name = "CLIENT_ID")]
+    after: Option<ApplicationId>,
+    /// Print one JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+impl ListArguments {
+    fn match_with(&self, application: &Application) -> bool {
+        let name = application.name.as_str().to_lowercase();
+        self.name.as_ref().is_none_or(|text| name.contains(&text.to_lowercase()))
+            && self.space.as_ref().is_none_or(|space| application.space.as_str() == space)
+    }
+}
+
 impl App {
     pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
         let backend = Backend::open(config).await.map_err(CliError::failed)?;
         let applications = backend.applications();
         match self {
             Self::Create(arguments) => create(&applications, arguments).await,
-            Self::List { json } => list(&applications, json).await,
+            Self::List(arguments) => list(&applications, &arguments).await,
             Self::Show(named) => {
                 let application = applications.get(named.id).await.map_err(explain)?;
                 view::application(&application, named.json)
@@ -96,18 +120,21 @@ async fn create(applications: &ApplicationService, arguments: CreateArguments) -
     view::registration(&registration, json)
 }
 
-async fn list(applications: &ApplicationService, json: bool) -> Result<(), CliError> {
-    const AT_A_TIME: u32 = 500;
-    let mut all: Vec<Arc<Application>> = Vec::new();
-    loop {
-        let after = all.last().map(|application| application.id);
-        let page = applications.list(after, AT_A_TIME).await.map_err(explain)?;
-        if page.is_empty() {
-            break;
-        }
-        all.extend(page);
+/// Prints page by page: there may be more applications than fit into memory.
+async fn list(applications: &ApplicationService, arguments: &ListArguments) -> Result<(), CliError> {
+    const PAGE: u32 = 500;
+    let mut view = view::List::new(arguments.json);
+    let (mut after, mut left) = (arguments.after, arguments.limit.unwrap_or(usize::MAX));
+    while left > 0 {
+        let page = applications.list(after, PAGE).await.map_err(explain)?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        let mut wanted: Vec<Arc<Application>> = page.into_iter().filter(|one| arguments.match_with(one)).collect();
+        wanted.truncate(left);
+        left -= wanted.len();
+        view.add(&wanted)?;
     }
-    view::list(&all, json)
+    view.end()
 }
 
 async fn set_enabled(applications: &ApplicationService, named: Named, enabled: bool) -> Result<(), CliError> {

@@ -29,24 +29,44 @@ pub(super) fn application(application: &Application, json: bool) -> Result<(), C
     secrets(application, false)
 }
 
-pub(super) fn list(applications: &[Arc<Application>], json: bool) -> Result<(), CliError> {
-    if json {
-        return output::json(&applications.iter().map(|a| application_json(a)).collect::<Vec<_>>());
+/// A list of applications that is printed page by page.
+pub(super) enum List {
+    Json(output::JsonArray),
+    Table(output::Table),
+}
+
+impl List {
+    pub(super) fn new(json: bool) -> Self {
+        if json {
+            Self::Json(output::JsonArray::default())
+        } else {
+            Self::Table(output::Table::new(&["client_id", "name", "state", "permissions", "space"]))
+        }
     }
-    let rows: Vec<Vec<String>> = applications
-        .iter()
-        .map(|a| {
-            let state = if a.enabled { "enabled" } else { "disabled" };
-            vec![
-                a.client_id.to_string(),
-                a.name.to_string(),
-                state.into(),
-                a.permissions.to_string(),
-                a.space.to_string(),
-            ]
-        })
-        .collect();
-    output::table(&["client_id", "name", "state", "permissions", "space"], &rows)
+
+    pub(super) fn add(&mut self, applications: &[Arc<Application>]) -> Result<(), CliError> {
+        match self {
+            Self::Json(array) => applications.iter().try_for_each(|one| array.add(&application_json(one))),
+            Self::Table(table) => table.add(&applications.iter().map(|one| list_row(one)).collect::<Vec<_>>()),
+        }
+    }
+
+    pub(super) fn end(self) -> Result<(), CliError> {
+        match self {
+            Self::Json(array) => array.end(),
+            Self::Table(table) => table.end(),
+        }
+    }
+}
+
+fn list_row(application: &Application) -> Vec<String> {
+    vec![
+        application.client_id.to_string(),
+        application.name.to_string(),
+        if application.enabled { "enabled" } else { "disabled" }.to_owned(),
+        application.permissions.to_string(),
+        application.space.to_string(),
+    ]
 }
 
 pub(super) fn registration(registration: &Registration, json: bool) -> Result<(), CliError> {

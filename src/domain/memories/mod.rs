@@ -1,5 +1,6 @@
 //! Memories: what they are, who reaches which, and the ports behind which they are kept.
 
+mod answer_size;
 mod bank;
 mod delivery;
 mod erasure;
@@ -12,6 +13,7 @@ mod search;
 mod service;
 mod tenants;
 
+pub use answer_size::AnswerSize;
 #[cfg(feature = "testing")]
 pub use bank::MockMemoryBank;
 pub use bank::{Capabilities, Capability, MemoryBank, MemoryBankError};

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::answer_size::AnswerSize;
 use super::model::{Category, Memory, MemoryScope};
 use crate::ids::MemoryId;
 use crate::system::Timestamp;
@@ -252,7 +253,7 @@ pub struct SearchResults {
 /// A list, newest first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListQuery {
-    /// How many at the most.
+    /// How many at most; fewer where they are large ([`AnswerSize`]).
     pub limit: Limit,
     /// Where the page before ended.
     pub after: Option<Position>,
@@ -269,6 +270,23 @@ pub struct Page {
     pub memories: Vec<Memory>,
     /// Where the next page begins; `None` if this is the last.
     pub next: Option<Position>,
+}
+
+impl Page {
+    /// The page that begins with the first of `memories`, which are newest first and, where there are more than `limit`, at
+    /// least one more. It ends early where its memories are large.
+    #[must_use]
+    pub fn of(memories: impl IntoIterator<Item = Memory>, limit: Limit) -> Self {
+        let (mut page, mut size) = (Self { memories: Vec::new(), next: None }, AnswerSize::default());
+        for memory in memories {
+            if page.memories.len() >= usize::try_from(limit.get()).unwrap_or(usize::MAX) || !size.take(&memory) {
+                page.next = page.memories.last().map(Position::after);
+                break;
+            }
+            page.memories.push(memory);
+        }
+        page
+    }
 }
 
 /// A place in a list: right after the memory of this date and id.

@@ -200,6 +200,12 @@ pub trait WriteQueue: Send + Sync {
     /// [`StorageError`].
     async fn claim(&self, now: Timestamp, lease: Lease, limit: u32) -> Result<Vec<Claim>, StorageError>;
 
+    /// Ends every lease. For an instance that starts, and knows that it is alone: the holders are gone.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn end_leases(&self) -> Result<(), StorageError>;
+
     /// Notes that the bank has the write, whoever holds its lease, and remembers it until `keep_until`, or longer if it is to
     /// be kept longer anyway.
     ///

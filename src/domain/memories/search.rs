@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::answer_size::AnswerSize;
 use super::model::{Memory, MemoryScope};
 use super::query::{Hit, MemoryQuery, Relevance, SearchResults};
 use super::queue::QueuedWrite;
@@ -24,6 +25,8 @@ pub struct Findings {
     pub hits: Vec<Finding>,
     /// How many there are in all, as far as can be told; at least as many as `hits`.
     pub total_found: u64,
+    /// Whether some of those that were asked for are left out, because the memories are large ([`AnswerSize`]).
+    pub left_out: bool,
     /// How old the answer is, if the bank is away and an earlier answer was given in its place.
     pub stale_for: Option<Duration>,
 }
@@ -67,7 +70,11 @@ impl Findings {
         let mut hits: Vec<Finding> = waiting.chain(stored).collect();
         hits.sort_by(|a, b| b.hit.relevance.get().total_cmp(&a.hit.relevance.get()));
         hits.truncate(usize::try_from(query.limit.get()).unwrap_or(usize::MAX));
-        Self { hits, total_found, stale_for: None }
+        let mut size = AnswerSize::default();
+        let fitting = hits.iter().take_while(|finding| size.take(&finding.hit.memory)).count();
+        let left_out = fitting < hits.len();
+        hits.truncate(fitting);
+        Self { hits, total_found, left_out, stale_for: None }
     }
 }
 

@@ -42,6 +42,7 @@ export class Gate {
       MEMGATE_ADMIN_LISTEN: 'off',
       // A secret takes long enough to check for several wrong ones to be under way at once.
       MEMGATE_BCRYPT_COST: '9',
+      MEMGATE_DRAIN: '0',
       MEMGATE_DATABASE_URL: `sqlite://${join(folder, 'memgate.db')}?mode=rwc`,
       MEMGATE_LISTEN: '127.0.0.1:0',
       MEMGATE_LOG: 'info',

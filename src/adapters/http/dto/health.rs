@@ -23,11 +23,11 @@ pub(in super::super) struct ReadyAnswer {
 #[derive(Object, Serialize)]
 #[oai(rename = "Check")]
 pub(in super::super) struct CheckAnswer {
-    /// What it is: `database` or `memory_bank`.
+    /// What it is: `database`, `memory_bank`, if it is wrong `clock`, or `shutdown` while the service stops.
     pub(in super::super) name: String,
-    /// `ok` or `failed`.
+    /// `ok`, `failed` or `warning`, which keeps no request from being answered.
     pub(in super::super) status: String,
-    /// Why it failed.
+    /// Why it is not `ok`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in super::super) reason: Option<String>,
 }

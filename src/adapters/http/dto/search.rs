@@ -107,6 +107,9 @@ fn end_of(field: &str, text: &str) -> Result<Timestamp, InvalidValue> {
     Ok(if text.len() == "2026-05-08".len() { at.plus(ALL_BUT_ITS_FIRST_MILLISECOND) } else { at })
 }
 
+/// How to get what an answer has no room for.
+const NARROWER: &str = "Search again for something narrower, by other words, `filters` or a smaller `date_range`.";
+
 /// What was found, best first.
 #[derive(Object, Serialize)]
 pub(in super::super) struct SearchAnswer {
@@ -123,7 +126,7 @@ pub(in super::super) struct SearchAnswer {
     total_found: u64,
     /// How long it took, in milliseconds.
     processing_time_ms: f64,
-    /// Says what had to be left out of an answer to ChatGPT, and how to get it; mostly left out.
+    /// Says what had to be left out because the memories are large, and how to get it; mostly left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }
@@ -158,15 +161,14 @@ impl SearchAnswer {
             results: found.hits.into_iter().map(SearchResult::from).collect(),
             total_found: found.total_found,
             processing_time_ms: (took.as_secs_f64() * 1e6).round() / 1e3,
-            note: None,
+            note: found.left_out.then(|| format!("More results did not fit into this answer. {NARROWER}")),
         }
     }
 
     /// The same, short enough for an assistant.
     pub(in super::super) fn for_assistant(mut self) -> Self {
         let fitted = fit::fit(&mut self.results);
-        self.note =
-            fitted.note("Search again for something narrower, by other words, `filters` or a smaller `date_range`.");
+        self.note = fitted.note(NARROWER).or(self.note);
         self
     }
 }

@@ -6,9 +6,8 @@ mod swagger;
 
 use std::sync::LazyLock;
 
-use bytes::Bytes;
 use poem::http::header;
-use poem::{Endpoint, Response, Route};
+use poem::{Endpoint, Request, Response, Route};
 use poem_openapi::{LicenseObject, OpenApi, OpenApiService, Tags};
 
 use serde_json::Value;
@@ -17,6 +16,7 @@ pub use self::gpt_actions::ConfirmWrites;
 use self::swagger::Page;
 
 use super::base_url;
+use super::caching::StaticDocument;
 use super::capabilities::CapabilitiesApi;
 use super::health::HealthApi;
 use super::me::MeApi;
@@ -81,8 +81,8 @@ pub fn gpt_actions_document(public_url: &str, confirm: ConfirmWrites) -> String 
 
 /// Adds `/openapi.json`, `/openapi/gpt-actions.json` and `/docs`.
 pub(super) fn add_documents_to(route: Route, public_url: &str, confirm: ConfirmWrites) -> Route {
-    let own = Bytes::from(openapi_document(public_url));
-    let gpt = Bytes::from(gpt_actions_document(public_url, confirm));
+    let own = StaticDocument::new(openapi_document(public_url));
+    let gpt = StaticDocument::new(gpt_actions_document(public_url, confirm));
     let public_url = public_url.to_owned();
     // A page of more than a megabyte, made when somebody wants to see it.
     let page = LazyLock::new(move || {
@@ -93,10 +93,13 @@ pub(super) fn add_documents_to(route: Route, public_url: &str, confirm: ConfirmW
     route
         .at("/openapi.json", json_document(own))
         .at("/openapi/gpt-actions.json", json_document(gpt))
-        .at("/docs", Document(move || page.response()))
-        .at(swagger::RECEIVER, Document(move || receiver.response()))
+        .at("/docs", Document(move |request: &Request| page.response(request)))
+        .at(swagger::RECEIVER, Document(move |request: &Request| receiver.response(request)))
 }
 
-fn json_document(document: Bytes) -> impl Endpoint<Output = Response> {
-    Document(move || Response::builder().header(header::CONTENT_TYPE, "application/json").body(document.clone()))
+fn json_document(document: StaticDocument) -> impl Endpoint<Output = Response> {
+    Document(move |request: &Request| {
+        let response = Response::builder().header(header::CONTENT_TYPE, "application/json");
+        document.respond(request.headers(), response)
+    })
 }

@@ -2,11 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use poem::Response;
 use poem::http::header;
+use poem::{Request, Response};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+use crate::adapters::http::caching::StaticDocument;
 
 /// Where a browser comes back to when a person has agreed, as an application that is tried on the page has to be
 /// registered.
@@ -53,7 +54,7 @@ if (!flow) {
 
 /// A page with scripts in it, and the policy that lets just these run.
 pub(super) struct Page {
-    html: Bytes,
+    html: StaticDocument,
     content_security_policy: String,
 }
 
@@ -80,15 +81,15 @@ impl Page {
              connect-src 'self' {connect_to}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
             scripts.join(" "),
         );
-        Self { html: Bytes::from(html), content_security_policy }
+        Self { html: StaticDocument::new(html), content_security_policy }
     }
 
-    pub(super) fn response(&self) -> Response {
-        Response::builder()
+    pub(super) fn response(&self, request: &Request) -> Response {
+        let response = Response::builder()
             .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
             .header(header::CONTENT_SECURITY_POLICY, &self.content_security_policy)
-            .header(header::REFERRER_POLICY, "no-referrer")
-            .body(self.html.clone())
+            .header(header::REFERRER_POLICY, "no-referrer");
+        self.html.respond(request.headers(), response)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use poem::http::header;
-use poem::{Response, Route};
+use poem::{Request, Response, Route};
 use sha2::{Digest, Sha256};
 
 use crate::adapters::http::table::Document;
@@ -29,7 +29,9 @@ pub(super) fn icon_path() -> &'static str {
 }
 
 pub(super) fn add_to(route: Route) -> Route {
-    [&STYLESHEET, &ICON].into_iter().fold(route, |route, asset| route.at(&asset.path, Document(|| asset.response())))
+    [&STYLESHEET, &ICON]
+        .into_iter()
+        .fold(route, |route, asset| route.at(&asset.path, Document(|_: &Request| asset.response())))
 }
 
 struct Asset {

@@ -13,10 +13,7 @@ use memgate_domain::applications::CategoryAccess;
 use memgate_domain::ids::MemoryId;
 use memgate_domain::memories::{Category, Memory, MemoryChanges, NewMemory};
 use memgate_domain::system::Timestamp;
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::failure::Failure;
 use super::index::{INDEX_VERSION, IndexEntries, listings};
@@ -24,6 +21,7 @@ use super::ranking::Document;
 use super::row::{COLUMN_COUNT, COLUMNS, categories_json, is_visible, json_array, memory_of, metadata_json};
 use super::sql::Sql;
 use super::tally::{Tally, WORDS_COLUMNS, Words};
+use crate::database::{ConnectionPool, PooledTransaction};
 
 /// A change that somebody wants.
 #[derive(Debug)]
@@ -81,11 +79,11 @@ pub(super) enum Outcome {
 
 /// Fulfils all wishes, in their order and in one transaction. A wish whose row cannot be read fails alone.
 pub(super) async fn fulfil(
-    connection: &DatabaseConnection,
+    connection: &ConnectionPool,
     wishes: &[Wish],
 ) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
     let scopes = scope_ids(connection, wishes).await?;
-    let transaction = begin(connection).await?;
+    let transaction = connection.begin().await?;
     lock(&transaction, &scopes).await?;
     let mut tally = Tally::default();
     let mut outcomes = Vec::with_capacity(wishes.len());
@@ -104,14 +102,8 @@ pub(super) async fn fulfil(
     Ok(outcomes)
 }
 
-async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    // A writer from the start: SQLite lets it wait for its turn, which it does not once it has read.
-    let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
-    connection.begin_with_options(TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() }).await
-}
-
 /// The numbers of the scopes of all wishes, by tenant. Scopes in which something is to be created are made if need be.
-async fn scope_ids(connection: &DatabaseConnection, wishes: &[Wish]) -> Result<HashMap<String, i64>, Failure> {
+async fn scope_ids(connection: &ConnectionPool, wishes: &[Wish]) -> Result<HashMap<String, i64>, Failure> {
     let tenants: BTreeSet<String> = wishes.iter().map(|wish| wish.tenant.clone()).collect();
     let mut known = known_scope_ids(connection, &tenants).await?;
     let is_new = |wish: &&Wish| matches!(wish.change, Change::Create(_)) && !known.contains_key(&wish.tenant);
@@ -128,7 +120,7 @@ async fn scope_ids(connection: &DatabaseConnection, wishes: &[Wish]) -> Result<H
 }
 
 async fn known_scope_ids(
-    connection: &DatabaseConnection,
+    connection: &ConnectionPool,
     tenants: &BTreeSet<String>,
 ) -> Result<HashMap<String, i64>, Failure> {
     let rows = Sql::new(connection, "SELECT tenant, id FROM memory_scopes WHERE tenant IN (SELECT value FROM ")
@@ -139,7 +131,7 @@ async fn known_scope_ids(
     rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
 }
 
-async fn lock(transaction: &DatabaseTransaction, scopes: &HashMap<String, i64>) -> Result<(), DbErr> {
+async fn lock(transaction: &PooledTransaction, scopes: &HashMap<String, i64>) -> Result<(), DbErr> {
     // On SQLite the transaction has the whole file.
     if transaction.get_database_backend() == DbBackend::Postgres {
         Sql::new(transaction, "SELECT id FROM memory_scopes WHERE id IN (SELECT value::bigint FROM ")
@@ -152,7 +144,7 @@ async fn lock(transaction: &DatabaseTransaction, scopes: &HashMap<String, i64>) 
 }
 
 async fn apply(
-    transaction: &DatabaseTransaction,
+    transaction: &PooledTransaction,
     scope_id: i64,
     access: &CategoryAccess,
     change: &Change,
@@ -195,7 +187,7 @@ struct Found {
     words: Words,
 }
 
-async fn find(transaction: &DatabaseTransaction, scope_id: i64, id: &MemoryId) -> Result<Option<Found>, Failure> {
+async fn find(transaction: &PooledTransaction, scope_id: i64, id: &MemoryId) -> Result<Option<Found>, Failure> {
     let select = format!("SELECT {COLUMNS}, {WORDS_COLUMNS} FROM memories m WHERE m.scope_id = ");
     let sql = Sql::new(transaction, &select).value(scope_id).then(" AND m.id = ").value(id.as_str());
     let Some(row) = sql.one(transaction).await? else { return Ok(None) };
@@ -205,7 +197,7 @@ async fn find(transaction: &DatabaseTransaction, scope_id: i64, id: &MemoryId) -
 }
 
 async fn create(
-    transaction: &DatabaseTransaction,
+    transaction: &PooledTransaction,
     scope_id: i64,
     access: &CategoryAccess,
     prepared: &Prepared,
@@ -266,7 +258,7 @@ async fn create(
 
 /// Writes the changed memory of `found` over the one that is there.
 async fn replace(
-    transaction: &DatabaseTransaction,
+    transaction: &PooledTransaction,
     scope_id: i64,
     found: Found,
     tally: &mut Tally,
@@ -314,7 +306,7 @@ async fn replace(
 
 /// Puts a memory into the lists that it is in. It leaves them by being deleted.
 async fn list(
-    transaction: &DatabaseTransaction,
+    transaction: &PooledTransaction,
     scope_id: i64,
     seq: i64,
     categories: &[Category],
@@ -340,7 +332,7 @@ async fn list(
 }
 
 async fn remove(
-    transaction: &DatabaseTransaction,
+    transaction: &PooledTransaction,
     scope_id: i64,
     seq: i64,
     words: &Words,

@@ -28,13 +28,15 @@ use memgate_domain::memories::{
     Page, SearchResults,
 };
 use memgate_domain::system::Timestamp;
-use sea_orm::{DatabaseConnection, QueryResult};
+use sea_orm::QueryResult;
 
 use changes::{Change, Outcome, Prepared, Wish};
 use failure::Failure;
 use sql::Sql;
 use turns::Turns;
 use writer::Writer;
+
+use crate::database::ConnectionPool;
 
 /// How many searches and lists run at a time; each has a connection. A space gets all but one of these places.
 const SEARCHES: usize = 4;
@@ -44,8 +46,8 @@ const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Keeps memories in memgate's own database.
 #[derive(Debug)]
 pub struct EmbeddedMemoryBank {
-    reader: DatabaseConnection,
-    searcher: DatabaseConnection,
+    reader: ConnectionPool,
+    searcher: ConnectionPool,
     turns: Turns,
     writer: Writer,
 }
@@ -56,7 +58,7 @@ impl EmbeddedMemoryBank {
     /// each commit; on PostgreSQL `reader` and `writer` may be the same pool. Starts tasks on the runtime of the caller,
     /// which end with the bank.
     #[must_use]
-    pub fn new(reader: DatabaseConnection, searcher: DatabaseConnection, writer: &DatabaseConnection) -> Self {
+    pub fn new(reader: ConnectionPool, searcher: ConnectionPool, writer: &ConnectionPool) -> Self {
         Self { reader, searcher, turns: Turns::new(SEARCHES), writer: Writer::start(writer) }
     }
 

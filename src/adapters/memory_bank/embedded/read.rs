@@ -2,13 +2,13 @@
 
 use memgate_domain::applications::CategoryAccess;
 use memgate_domain::ids::MemoryId;
-use memgate_domain::memories::{Category, ListQuery, Memory, MemoryScope, Page, Position};
+use memgate_domain::memories::{AnswerSize, Category, ListQuery, Memory, MemoryScope, Page, Position};
 use memgate_domain::system::Timestamp;
 use sea_orm::ConnectionTrait;
 
 use super::failure::Failure;
 use super::index;
-use super::row::{COLUMNS, categories_json, is_visible, memories_of, memory_of};
+use super::row::{COLUMNS, categories_json, is_visible, json_array, memories_of, memory_of};
 use super::sets::{VisibleSets, is_stale};
 use super::sql::{Entries, Sql};
 
@@ -60,7 +60,9 @@ pub(super) async fn list(
     let Some(ScopeRow { id: scope_id, .. }) = row else { return Ok(Page { memories: Vec::new(), next: None }) };
     let listed = Listed::of(connection, scope_id, scope.categories(), query.category.as_ref()).await?;
     let limit = query.limit.get() as usize;
-    let mut sql = Sql::new(connection, &format!("SELECT {COLUMNS} FROM "));
+    // First the places and the sizes: a row is read only if it fits into an answer.
+    let places = "SELECT m.seq, CAST(octet_length(m.content) + octet_length(m.metadata) AS bigint) FROM ";
+    let mut sql = Sql::new(connection, places);
     sql = match listed {
         Listed::Lists(lists) if lists.is_empty() => return Ok(Page { memories: Vec::new(), next: None }),
         Listed::Lists(lists) => {
@@ -83,11 +85,34 @@ pub(super) async fn list(
     };
     let rows =
         sql.then(" ORDER BY m.created_at DESC, m.id DESC LIMIT ").value(limit_and_one(query)).all(connection).await?;
-    let mut memories: Vec<Memory> = memories_of(&rows).await?.into_iter().map(|(_, memory)| memory).collect();
-    let more = memories.len() > limit;
-    memories.truncate(limit);
-    let next = memories.last().filter(|_| more).map(Position::after);
-    Ok(Page { memories, next })
+    let (mut seqs, mut bytes) = (Vec::new(), 0);
+    for row in rows.iter().take(limit) {
+        if bytes >= AnswerSize::MAX {
+            break;
+        }
+        seqs.push(row.try_get_by_index::<i64>(0)?);
+        bytes += usize::try_from(row.try_get_by_index::<i64>(1)?).unwrap_or(0);
+    }
+    let is_cut = seqs.len() < rows.len();
+    let memories = at(connection, scope_id, seqs).await?;
+    let visible = memories.into_iter().filter(|memory| is_visible(scope.categories(), memory, query.now));
+    let mut page = Page::of(visible, query.limit);
+    if is_cut && page.next.is_none() {
+        page.next = page.memories.last().map(Position::after);
+    }
+    Ok(page)
+}
+
+/// The memories at these places, newest first.
+async fn at(connection: &impl ConnectionTrait, scope_id: i64, seqs: Vec<i64>) -> Result<Vec<Memory>, Failure> {
+    let rows = Sql::new(connection, &format!("SELECT {COLUMNS} FROM "))
+        .elements(json_array(seqs))
+        .then(" e CROSS JOIN memories m WHERE m.seq = CAST(e.value AS bigint) AND m.scope_id = ")
+        .value(scope_id)
+        .then(" ORDER BY m.created_at DESC, m.id DESC")
+        .all(connection)
+        .await?;
+    Ok(memories_of(&rows).await?.into_iter().map(|(_, memory)| memory).collect())
 }
 
 fn limit_and_one(query: &ListQuery) -> i64 {

@@ -8,8 +8,8 @@
 use std::collections::HashMap;
 
 use memgate_domain::applications::CategoryAccess;
-use memgate_domain::memories::{Hit, Memory, MemoryQuery, MemoryScope, Relevance, SearchResults};
-use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
+use memgate_domain::memories::{AnswerSize, Hit, Memory, MemoryQuery, MemoryScope, Relevance, SearchResults};
+use sea_orm::ConnectionTrait;
 
 use super::candidates::{Reach, Statistics};
 use super::failure::Failure;
@@ -18,9 +18,13 @@ use super::ranking::{CANDIDATES, WeightedQuery, query_terms, relevance, scores};
 use super::read::{allows_nothing, scope_row};
 use super::row::{COLUMNS, is_visible, json_array, memories_of};
 use super::sql::Sql;
+use crate::database::ConnectionPool;
+
+/// How many memories are read at a time: large ones fill an answer before there are as many as were asked for.
+const READ_AT_A_TIME: usize = 64;
 
 pub(super) async fn search(
-    connection: &DatabaseConnection,
+    connection: &ConnectionPool,
     scope: &MemoryScope,
     query: &MemoryQuery,
 ) -> Result<SearchResults, Failure> {
@@ -69,10 +73,21 @@ impl Search<'_> {
 
         // Candidates pass the filter; those who joined them may not.
         let filtered = !self.reach.is_whole_scope();
-        let read = if filtered { found.len() } else { limit.min(found.len()) };
-        let mut memories = self.memories(connection, found[..read].iter().map(|(_, seq)| *seq)).await?;
+        let most = if filtered { found.len() } else { limit.min(found.len()) };
+        let (mut memories, mut size, mut read) = (HashMap::new(), AnswerSize::default(), 0);
+        for part in found[..most].chunks(READ_AT_A_TIME) {
+            let of_part = self.memories(connection, part.iter().map(|(_, seq)| *seq)).await?;
+            read += part.len();
+            let is_full = part.iter().filter_map(|(_, seq)| of_part.get(seq)).any(|memory| !size.take(memory));
+            memories.extend(of_part);
+            if is_full {
+                break;
+            }
+        }
         if filtered {
+            let unread = found.split_off(read);
             found.retain(|(_, seq)| memories.contains_key(seq));
+            found.extend(unread);
         }
         let more = if self.query.threshold.is_some() {
             0

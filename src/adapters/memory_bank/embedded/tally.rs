@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use memgate_domain::memories::Category;
-use sea_orm::{DatabaseTransaction, QueryResult};
+use sea_orm::QueryResult;
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
@@ -11,6 +11,7 @@ use super::index::{INDEX_VERSION, set_entry, set_json};
 use super::ranking::Document;
 use super::row::{categories, json_array};
 use super::sql::Sql;
+use crate::database::PooledTransaction;
 
 /// The columns of [`Words`], of the table `memories` under the name `m`.
 pub(super) const WORDS_COLUMNS: &str = "m.terms, m.attributes, m.categories, m.index_version";
@@ -95,7 +96,7 @@ impl Tally {
     }
 
     /// Writes the changes.
-    pub(super) async fn write(self, transaction: &DatabaseTransaction) -> Result<(), Failure> {
+    pub(super) async fn write(self, transaction: &PooledTransaction) -> Result<(), Failure> {
         for (scope_id, counts) in self.scopes {
             Sql::new(transaction, "UPDATE memory_scopes SET memories = memories + ")
                 .value(counts.memories)
@@ -151,7 +152,7 @@ impl Counts {
     /// Writes the changes of the terms of a scope, or of the combination `entry` in it.
     async fn write_terms(
         mut self,
-        transaction: &DatabaseTransaction,
+        transaction: &PooledTransaction,
         scope_id: i64,
         entry: Option<&str>,
     ) -> Result<(), Failure> {

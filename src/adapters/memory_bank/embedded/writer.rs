@@ -6,11 +6,12 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use sea_orm::{DatabaseConnection, DbBackend};
+use sea_orm::{ConnectionTrait as _, DbBackend};
 use tokio::sync::{mpsc, oneshot};
 
 use super::changes::{Outcome, Wish, fulfil};
 use super::failure::Failure;
+use crate::database::ConnectionPool;
 
 /// The most wishes of one transaction. On SQLite everybody else who writes waits for it, tokens included.
 const MAX_BATCH: usize = 64;
@@ -34,7 +35,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the tasks, on the runtime of the caller.
-    pub(super) fn start(connection: &DatabaseConnection) -> Self {
+    pub(super) fn start(connection: &ConnectionPool) -> Self {
         let count = match connection.get_database_backend() {
             DbBackend::Postgres => POSTGRES_LANES,
             _ => 1,
@@ -77,7 +78,7 @@ impl Writer {
     }
 }
 
-async fn serve(connection: DatabaseConnection, mut waiting: mpsc::Receiver<Waiting>) {
+async fn serve(connection: ConnectionPool, mut waiting: mpsc::Receiver<Waiting>) {
     let mut gathered = Vec::with_capacity(MAX_BATCH);
     while waiting.recv_many(&mut gathered, MAX_BATCH).await > 0 {
         let (wishes, callers): (Vec<_>, Vec<_>) = gathered
@@ -95,7 +96,7 @@ async fn serve(connection: DatabaseConnection, mut waiting: mpsc::Receiver<Waiti
     }
 }
 
-async fn fulfil_each(connection: &DatabaseConnection, wishes: Vec<Wish>) -> Vec<Answer> {
+async fn fulfil_each(connection: &ConnectionPool, wishes: Vec<Wish>) -> Vec<Answer> {
     match fulfil(connection, &wishes).await {
         Ok(answers) => answers,
         // One that the database refuses must not take the others with it.

@@ -133,8 +133,11 @@ pub struct RemoteBankConfig {
     pub proxy: Option<Url>,
     /// How long a connection may take to be made. 2 s.
     pub connect_timeout: Duration,
-    /// How many bytes an answer may have. 16 MiB: a search of 100 memories of the largest size fits.
+    /// How many bytes an answer may have. 8 MiB: a search of 50 memories of the largest size fits.
     pub answer_limit: usize,
+    /// How many bytes the answers that are being read and taken apart may have together. 64 MiB. In memory an answer is
+    /// several times as large while it is taken apart.
+    pub answers_limit: usize,
     /// How many memories of one scope a list goes through. 10,000; a scope that holds more is not listed, since its list
     /// would have gaps.
     pub list_limit: u32,
@@ -156,7 +159,8 @@ impl RemoteBankConfig {
             auth_scheme: None,
             proxy: None,
             connect_timeout: Duration::from_secs(2),
-            answer_limit: 16 * 1024 * 1024,
+            answer_limit: 8 * 1024 * 1024,
+            answers_limit: 64 * 1024 * 1024,
             list_limit: 10_000,
             event_interval: Duration::from_millis(250),
             resilience: ResilienceConfig::default(),
@@ -180,6 +184,9 @@ impl RemoteBankConfig {
         }
         if self.answer_limit == 0 {
             return refuse("memory_bank_answer_limit", "must be at least 1 byte");
+        }
+        if self.answers_limit < self.answer_limit {
+            return refuse("memory_bank_answers_limit", "must be at least memory_bank_answer_limit");
         }
         if self.list_limit == 0 {
             return refuse("memory_bank_list_limit", "must be at least 1");

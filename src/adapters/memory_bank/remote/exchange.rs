@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// What a request to the bank is for; a label of metrics and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -195,6 +196,20 @@ pub struct Answer {
     pub status: u16,
     /// The body; null if it was empty.
     pub body: Value,
+    /// What it takes of the room for all answers.
+    pub room: AnswerRoom,
+}
+
+/// A share of the bytes that the bank's answers may take, given back when the last copy is dropped.
+#[derive(Clone, Debug, Default)]
+pub struct AnswerRoom {
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl From<OwnedSemaphorePermit> for AnswerRoom {
+    fn from(permit: OwnedSemaphorePermit) -> Self {
+        Self { _permit: Some(Arc::new(permit)) }
+    }
 }
 
 impl Answer {
@@ -218,4 +233,6 @@ pub struct RawAnswer {
     pub request_id: Option<String>,
     /// The whole body.
     pub body: Bytes,
+    /// What it takes of the room for all answers.
+    pub room: AnswerRoom,
 }

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use tracing::warn;
 
 pub use config::{AuthScheme, BankKind, BreakerConfig, HedgeAfter, RemoteBankConfig, ResilienceConfig};
-pub use exchange::{Access, Answer, Method, Operation, RawAnswer, Request, Unless};
+pub use exchange::{Access, Answer, AnswerRoom, Method, Operation, RawAnswer, Request, Unless};
 pub use failure::{Cause, Failure};
 pub use metrics::{BankMetrics, LeftOut, Refusal};
 pub use resilience::{BreakerMode, BreakerState};
@@ -142,10 +142,7 @@ impl MemoryBank for RemoteMemoryBank {
     }
 
     async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {
-        match self.all_of(scope, query.now).await? {
-            Some(memories) => Ok(reading::page_of(memories, query)),
-            None => Err(MemoryBankError::Unsupported(Capability::List)),
-        }
+        self.page_of(scope, query).await?.ok_or(MemoryBankError::Unsupported(Capability::List))
     }
 
     async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError> {

@@ -1,7 +1,7 @@
 //! Searching, listing and getting.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::failure::{Cause, Failure};
@@ -11,7 +11,7 @@ use super::{LeftOut, RemoteMemoryBank};
 use crate::domain::applications::CategoryAccess;
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{
-    Hit, ListQuery, Memory, MemoryFilter, MemoryQuery, MemoryScope, Page, Position, SearchResults,
+    AnswerSize, Hit, ListQuery, Memory, MemoryFilter, MemoryQuery, MemoryScope, Page, SearchResults,
 };
 use crate::domain::system::Timestamp;
 
@@ -56,12 +56,11 @@ impl RemoteMemoryBank {
             .collect()
     }
 
-    /// Every memory of the scope that can be seen at `now`; `None` if the bank does not list. A bank's order is not ours,
-    /// so a page can only be cut out of the whole.
-    pub(super) async fn all_of(&self, scope: &MemoryScope, now: Timestamp) -> Result<Option<Vec<Memory>>, Failure> {
+    /// A page of the list; `None` if the bank does not list. A bank's order is not ours, so all memories of the scope are
+    /// looked at, but only those are kept that may be on the page.
+    pub(super) async fn page_of(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Option<Page>, Failure> {
         let (deadline, tenant) = (self.deadline(), Tenant::of(scope));
-        // A memory that moves to the next page while this one is read comes twice.
-        let mut memories = HashMap::new();
+        let mut newest = Newest::default();
         let mut seen = 0;
         for page in 1.. {
             let Some(request) = self.driver.list(&tenant, page) else { return Ok(None) };
@@ -75,15 +74,16 @@ impl RemoteMemoryBank {
                 )));
             }
             for memory in items.items.iter().filter_map(|item| self.recognize(item, &tenant)) {
-                if scope.categories().allows(&memory.categories) && !is_over(&memory, now) {
-                    memories.insert(memory.id.clone(), memory);
+                if scope.categories().allows(&memory.categories) && !is_over(&memory, query.now) {
+                    newest.add(memory, query);
                 }
             }
+            newest.drop_oldest(query);
             if !items.has_more || items.items.is_empty() {
                 break;
             }
         }
-        Ok(Some(memories.into_values().collect()))
+        Ok(Some(newest.into_page(query)))
     }
 
     /// The memory of that id and the item that it was read from, if the scope reaches it. It may have expired.
@@ -117,17 +117,36 @@ pub fn is_over(memory: &Memory, now: Timestamp) -> bool {
     memory.expires_at.is_some_and(|expiry| expiry <= now)
 }
 
-/// The page that `query` asks for, of all `memories`.
-pub fn page_of(mut memories: Vec<Memory>, query: &ListQuery) -> Page {
-    memories.retain(|memory| {
-        query.category.as_ref().is_none_or(|category| memory.categories.contains(category))
-            && query.after.as_ref().is_none_or(|after| place(memory) < (after.created_at, after.id.clone()))
-    });
-    memories.sort_by_cached_key(|memory| Reverse(place(memory)));
-    let has_more = memories.len() > count(query.limit.get());
-    memories.truncate(count(query.limit.get()));
-    let next = memories.last().filter(|_| has_more).map(Position::after);
-    Page { memories, next }
+/// The newest memories that a list has seen so far: those of a page, and one more. A memory that moves to the bank's next
+/// page while this one is read comes twice, and is here once.
+#[derive(Default)]
+struct Newest {
+    by_place: BTreeMap<Reverse<(Timestamp, MemoryId)>, Memory>,
+}
+
+impl Newest {
+    fn add(&mut self, memory: Memory, query: &ListQuery) {
+        let is_asked_for = query.category.as_ref().is_none_or(|category| memory.categories.contains(category))
+            && query.after.as_ref().is_none_or(|after| place(&memory) < (after.created_at, after.id.clone()));
+        if !is_asked_for {
+            return;
+        }
+        self.by_place.insert(Reverse(place(&memory)), memory);
+    }
+
+    /// Drops what cannot be on the page.
+    fn drop_oldest(&mut self, query: &ListQuery) {
+        let mut size = AnswerSize::default();
+        let on_page = self.by_place.values().take_while(|memory| size.take(memory)).count();
+        let kept = on_page.min(count(query.limit.get())) + 1;
+        if let Some(first) = self.by_place.keys().nth(kept).cloned() {
+            self.by_place.split_off(&first);
+        }
+    }
+
+    fn into_page(self, query: &ListQuery) -> Page {
+        Page::of(self.by_place.into_values(), query.limit)
+    }
 }
 
 fn place(memory: &Memory) -> (Timestamp, MemoryId) {

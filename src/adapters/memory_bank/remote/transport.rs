@@ -1,14 +1,17 @@
 //! The HTTP client itself: one request, one answer, no opinion.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::config::{AuthScheme, RemoteBankConfig};
-use super::exchange::{Method, RawAnswer, Request};
+use super::exchange::{AnswerRoom, Method, RawAnswer, Request};
 use super::failure::{Cause, Failure};
 use crate::domain::validation::InvalidValue;
 
@@ -38,7 +41,12 @@ pub struct HttpTransport {
     client: ClientWithMiddleware,
     base: Url,
     answer_limit: usize,
+    /// The room for all answers, in units of [`UNIT`].
+    room: Arc<Semaphore>,
 }
+
+/// The room for answers is counted in units of so many bytes.
+const UNIT: usize = 1024;
 
 impl HttpTransport {
     /// A client for the bank of `config`. It does nothing by itself: it follows no redirect, retries nothing, and looks for
@@ -71,7 +79,8 @@ impl HttpTransport {
             let scheme = config.auth_scheme.unwrap_or_else(|| config.kind.usual_auth_scheme());
             client = client.with(Credentials::new(scheme, key)?);
         }
-        Ok(Self { client: client.build(), base: config.url.clone(), answer_limit: config.answer_limit })
+        let room = Arc::new(Semaphore::new(config.answers_limit.max(config.answer_limit).div_ceil(UNIT)));
+        Ok(Self { client: client.build(), base: config.url.clone(), answer_limit: config.answer_limit, room })
     }
 
     fn url(&self, request: &Request) -> Result<Url, Failure> {
@@ -84,11 +93,17 @@ impl HttpTransport {
         Ok(url)
     }
 
-    async fn read(&self, mut response: reqwest::Response) -> Result<Bytes, Failure> {
+    /// Reads the body, once there is room for all of it: nothing waits with a part of one.
+    async fn read(&self, mut response: reqwest::Response) -> Result<(Bytes, AnswerRoom), Failure> {
         let too_large = || Failure::new(Cause::TooLarge);
-        if response.content_length().is_some_and(|length| length > self.answer_limit as u64) {
+        let length =
+            response.content_length().map_or(self.answer_limit, |length| length.try_into().unwrap_or(usize::MAX));
+        if length > self.answer_limit {
             return Err(too_large());
         }
+        let units = |bytes: usize| u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).acquire_many_owned(units(length)).await;
+        let mut room = room.map_err(|_closed| Failure::new(Cause::Broken))?;
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(|_| Failure::new(Cause::Broken))? {
             if body.len() + chunk.len() > self.answer_limit {
@@ -96,7 +111,9 @@ impl HttpTransport {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(body.freeze())
+        let surplus = room.num_permits().saturating_sub(body.len().div_ceil(UNIT));
+        drop(room.split(surplus));
+        Ok((body.freeze(), room.into()))
     }
 }
 
@@ -121,8 +138,9 @@ impl Transport for HttpTransport {
             rate_limit_reset: header("x-ratelimit-reset"),
             request_id: header("x-request-id"),
             body: Bytes::new(),
+            room: AnswerRoom::default(),
         };
-        answer.body = self.read(response).await.map_err(|failure| Failure {
+        (answer.body, answer.room) = self.read(response).await.map_err(|failure| Failure {
             status: Some(answer.status),
             request_id: answer.request_id.clone(),
             ..failure

@@ -129,6 +129,22 @@ impl WriteQueue for SeaOrmWriteQueue {
         Ok(claims)
     }
 
+    async fn end_leases(&self) -> Result<(), StorageError> {
+        let change = queued_write::ActiveModel {
+            lease_id: ActiveValue::Set(None),
+            lease_until: ActiveValue::Set(0),
+            ..Default::default()
+        };
+        queued_write::Entity::update_many()
+            .set(change)
+            .filter(Column::State.eq(PENDING))
+            .filter(Column::LeaseId.is_not_null())
+            .exec(self.database.writer())
+            .await
+            .map(drop)
+            .map_err(storage_error(WRITES))
+    }
+
     async fn mark_stored(
         &self,
         request: RequestId,

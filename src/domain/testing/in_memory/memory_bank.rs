@@ -9,7 +9,7 @@ use super::{Outage, at_most, lock};
 use crate::ids::MemoryId;
 use crate::memories::{
     Capabilities, Capability, DateRange, Hit, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges,
-    MemoryQuery, MemoryScope, NewMemory, Page, Position, Relevance, SearchResults,
+    MemoryQuery, MemoryScope, NewMemory, Page, Relevance, SearchResults,
 };
 use crate::system::Timestamp;
 use crate::testing::builders::database_is_away;
@@ -115,7 +115,6 @@ impl MemoryBank for InMemoryMemoryBank {
     async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {
         self.check()?;
         require(self.capabilities.list, Capability::List)?;
-        let limit = at_most(query.limit.get());
         let place = |memory: &Memory| (memory.created_at, memory.id.clone());
         let mut memories = self.visible(scope, query.now);
         memories.retain(|memory| {
@@ -123,10 +122,7 @@ impl MemoryBank for InMemoryMemoryBank {
                 && query.after.as_ref().is_none_or(|after| place(memory) < (after.created_at, after.id.clone()))
         });
         memories.sort_by_key(|memory| std::cmp::Reverse(place(memory)));
-        let has_more = memories.len() > limit;
-        memories.truncate(limit);
-        let next = memories.last().filter(|_| has_more).map(Position::after);
-        Ok(Page { memories, next })
+        Ok(Page::of(memories, query.limit))
     }
 
     async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError> {

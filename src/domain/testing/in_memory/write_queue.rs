@@ -116,6 +116,12 @@ impl WriteQueue for InMemoryWriteQueue {
             .collect())
     }
 
+    async fn end_leases(&self) -> Result<(), StorageError> {
+        self.outage.check()?;
+        lock(&self.writes).iter_mut().for_each(|entry| entry.lease = None);
+        Ok(())
+    }
+
     async fn mark_stored(
         &self,
         request: RequestId,

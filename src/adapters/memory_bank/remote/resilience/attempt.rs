@@ -44,10 +44,10 @@ pub fn judge(request: &Request, raw: &RawAnswer, now: Timestamp) -> Result<Answe
             if (request.is_failure)(&body) {
                 Err(fail(Cause::Declined))
             } else {
-                Ok(Answer { status: raw.status, body })
+                Ok(Answer { status: raw.status, body, room: raw.room.clone() })
             }
         }
-        404 if request.may_be_missing => Ok(Answer { status: raw.status, body: Value::Null }),
+        404 if request.may_be_missing => Ok(Answer { status: raw.status, body: Value::Null, room: raw.room.clone() }),
         429 => Err(fail(Cause::Throttled)),
         408 | 425 => Err(fail(Cause::ServerError)),
         401 | 403 => Err(fail(Cause::Misconfigured).detail("check the key and how it is sent")),

@@ -1,9 +1,11 @@
 //! Listing.
 
 use super::{after, all_pages, create, first_page, lists, memory_at};
-use crate::memories::{ListQuery, Memory, MemoryBank, NewMemory, Position};
+use crate::memories::{AnswerSize, Content, ListQuery, Memory, MemoryBank, NewMemory, Position};
 use crate::testing::conformance::Fixture;
 use crate::testing::{categories, category, new_memory, scope};
+
+const LARGE_MEMORIES: u64 = 16;
 
 pub async fn a_list_is_newest_first(fixture: Fixture<dyn MemoryBank>) {
     let (bank, scope) = (fixture.port(), scope());
@@ -49,6 +51,26 @@ pub async fn the_last_page_says_that_it_is_the_last(fixture: Fixture<dyn MemoryB
         let sizes: Vec<usize> = pages.iter().map(Vec::len).collect();
         assert_eq!(sizes, expected, "in pages of {size}");
     }
+}
+
+pub async fn a_page_of_large_memories_ends_early_and_the_list_has_no_gap(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    if !lists(bank, &scope).await {
+        return;
+    }
+    for number in 0..LARGE_MEMORIES {
+        // Four bytes a character.
+        let text = format!("{number:02} {}", "\u{1f98a}".repeat(Content::MAX - 3));
+        create(bank, &scope, memory_at(&text, number)).await;
+    }
+    let pages = all_pages(bank, &scope, first_page(1000)).await;
+    for page in &pages {
+        let before_the_last: usize = page.iter().rev().skip(1).map(|memory| memory.content.as_str().len()).sum();
+        assert!(before_the_last < AnswerSize::MAX, "{} memories of {} bytes and one more", page.len(), before_the_last);
+    }
+    let order: Vec<String> = pages.concat().iter().map(|memory| memory.content.as_str()[..2].to_owned()).collect();
+    let expected: Vec<String> = (0..LARGE_MEMORIES).rev().map(|number| format!("{number:02}")).collect();
+    assert_eq!(order, expected);
 }
 
 pub async fn a_list_goes_on_where_a_memory_was_deleted(fixture: Fixture<dyn MemoryBank>) {

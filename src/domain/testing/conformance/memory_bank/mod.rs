@@ -70,6 +70,7 @@ macro_rules! memory_bank_cases {
                 a_list_is_newest_first,
                 pages_have_no_gap_and_no_repetition_even_among_equal_dates,
                 the_last_page_says_that_it_is_the_last,
+                a_page_of_large_memories_ends_early_and_the_list_has_no_gap,
                 a_list_goes_on_where_a_memory_was_deleted,
                 a_list_can_be_narrowed_to_a_category,
                 a_list_of_an_empty_scope_is_empty,

@@ -103,6 +103,17 @@ pub async fn a_lease_that_ran_out_can_be_taken_over(fixture: Fixture<dyn WriteQu
     assert_eq!(claim(fixture.port(), in_seconds(600), 10).await, []);
 }
 
+pub async fn a_lease_that_was_ended_can_be_taken_over_at_once(fixture: Fixture<dyn WriteQueue>) {
+    let (queue, write, stored) = (fixture.port(), queued_write(), queued_write());
+    assert_eq!(line_up(queue, &stored).await, Turn::Now);
+    store(queue, &stored).await;
+    assert_eq!(line_up(queue, &write).await, Turn::Now);
+    assert_eq!(claim(queue, now(), 10).await, []);
+    fixture.other_instance().end_leases().await.unwrap();
+    let claims = claim(queue, now(), 10).await;
+    assert_eq!((ids(&claims), claims[0].attempt), (vec![write.request_id], 2), "and it counts as sent before");
+}
+
 pub async fn writes_of_a_scope_are_claimed_one_at_a_time_in_their_order(fixture: Fixture<dyn WriteQueue>) {
     let (queue, first) = (fixture.port(), queued_write());
     let mut writes = vec![first.clone()];

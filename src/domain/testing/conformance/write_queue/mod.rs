@@ -47,6 +47,7 @@ macro_rules! write_queue_cases {
                 of_a_hundred_concurrent_callers_one_claims_a_write,
                 a_hundred_concurrent_callers_claim_each_write_once,
                 a_lease_that_ran_out_can_be_taken_over,
+                a_lease_that_was_ended_can_be_taken_over_at_once,
                 writes_of_a_scope_are_claimed_one_at_a_time_in_their_order,
                 writes_of_other_scopes_do_not_wait_for_one_another,
                 of_a_hundred_concurrent_writes_of_a_scope_one_is_delivered_at_once,

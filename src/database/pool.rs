@@ -1,0 +1,442 @@
+//! The connections to one database, lent and taken back.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, sqlx};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
+
+use super::connection::{ConnectionTarget, DriverConnection, is_transient_refusal};
+use super::lease::{ConnectionLease, within};
+use super::transaction::PooledTransaction;
+use super::writes::WriteHealth;
+
+/// By how much our deadline for a statement is later than the server's, whose answer says more.
+const GRACE: Duration = Duration::from_secs(1);
+/// A connection to a server that has been idle for longer is asked whether it still lives before it is used.
+const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(10);
+/// A connection to a server that has been idle for longer is closed.
+const MAX_IDLE_TIME: Duration = Duration::from_mins(10);
+/// A connection to a server is replaced at this age, so that what it holds on the server does not grow for ever.
+const MAX_AGE: Duration = Duration::from_mins(30);
+/// For how long nobody tries to connect again after it failed.
+const PAUSE_BETWEEN_ATTEMPTS: Duration = Duration::from_millis(250);
+
+/// What is done with the connections of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Only reading.
+    Read,
+    /// Writing, and reading on the way.
+    Write,
+}
+
+/// How to lend connections.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolOptions {
+    /// How many are open at most.
+    pub size: u32,
+    /// For how long a caller waits for one, and for how long the server lets a statement run.
+    pub timeout: Duration,
+}
+
+/// Connections to one database. Each statement has one lent for itself, each transaction for as long as it takes. Clones
+/// share them.
+#[derive(Clone)]
+pub struct ConnectionPool {
+    state: Arc<PoolState>,
+    purpose: Purpose,
+}
+
+pub(super) struct PoolState {
+    target: ConnectionTarget,
+    options: PoolOptions,
+    permits: Arc<Semaphore>,
+    shelf: Mutex<Shelf>,
+    /// How many connections there are, lent and idle.
+    open: Arc<AtomicU32>,
+    closed: AtomicBool,
+    writes: Arc<WriteHealth>,
+    statements: AtomicU64,
+}
+
+#[derive(Default)]
+struct Shelf {
+    /// The last one in is the first one out, so that those that are not needed stay idle and are closed.
+    idle: Vec<PooledConnection>,
+    /// Who may have a connection, but the server lets no more be opened: they get the next that comes back.
+    waiting: VecDeque<oneshot::Sender<PooledConnection>>,
+    refusal: Option<Refusal>,
+}
+
+/// The last attempts to connect have failed.
+struct Refusal {
+    since: Instant,
+    next_attempt: Instant,
+    reason: String,
+}
+
+/// A connection that counts as open until it is dropped.
+pub(super) struct PooledConnection {
+    driver: DriverConnection,
+    opened: Instant,
+    idle_since: Instant,
+    counted: OpenConnection,
+}
+
+struct OpenConnection(Arc<AtomicU32>);
+
+impl OpenConnection {
+    fn count(open: &Arc<AtomicU32>) -> Self {
+        open.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl PooledConnection {
+    pub(super) fn driver(&mut self) -> &mut DriverConnection {
+        &mut self.driver
+    }
+
+    /// Closes it in order, for at most `patience`.
+    async fn close(self, patience: Duration) {
+        let Self { driver, counted, .. } = self;
+        if let Err(error) = within(Some(patience), driver.close()).await {
+            tracing::debug!(error = %error, "a connection to the database was not closed in order");
+        }
+        drop(counted);
+    }
+}
+
+/// What to do when no connection is idle.
+enum Turn {
+    Connect,
+    WaitUntil(Instant),
+    GiveUp(String),
+}
+
+impl PoolState {
+    pub(super) fn backend(&self) -> DbBackend {
+        self.target.backend()
+    }
+
+    /// For how long to wait for the answer to a statement. SQLite has no way to it that could be lost.
+    pub(super) fn statement_deadline(&self) -> Option<Duration> {
+        match self.backend() {
+            DbBackend::Postgres => Some(self.patience()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn count_statement(&self) {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn patience(&self) -> Duration {
+        self.options.timeout + GRACE
+    }
+
+    pub(super) fn note_write(&self, purpose: Purpose, outcome: Result<(), &sqlx::Error>) {
+        match (purpose, outcome) {
+            (Purpose::Read, _) => {}
+            (Purpose::Write, Ok(())) => self.writes.succeeded(),
+            (Purpose::Write, Err(error)) => self.writes.failed(error),
+        }
+    }
+
+    fn shelved(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes back a connection that is as good as new.
+    pub(super) fn put_back(&self, mut connection: PooledConnection) {
+        connection.idle_since = Instant::now();
+        let mut kept = self.shelved();
+        if self.closed.load(Ordering::Acquire) {
+            return;
+        }
+        while let Some(next) = kept.waiting.pop_front() {
+            match next.send(connection) {
+                Ok(()) => return,
+                Err(returned) => connection = returned,
+            }
+        }
+        kept.idle.push(connection);
+        let stale = kept.idle.iter().take_while(|idle| self.is_beyond(idle.idle_since, MAX_IDLE_TIME)).count();
+        let stale: Vec<_> = kept.idle.drain(..stale).collect();
+        drop(kept);
+        for connection in stale {
+            self.retire(connection);
+        }
+    }
+
+    fn retire(&self, connection: PooledConnection) {
+        // Outside of a runtime it is dropped, which closes it too.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(connection.close(self.patience()));
+        }
+    }
+
+    /// Whether a connection to a server is older than that. One to a file does not go stale, and a new one would have to
+    /// prepare its statements anew.
+    fn is_beyond(&self, since: Instant, limit: Duration) -> bool {
+        self.backend() == DbBackend::Postgres && since.elapsed() > limit
+    }
+
+    async fn acquire(self: &Arc<Self>, purpose: Purpose) -> Result<ConnectionLease, DbErr> {
+        let deadline = Instant::now() + self.options.timeout;
+        self.refuse_if_hopeless()?;
+        let permit = tokio::time::timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await;
+        let permit: OwnedSemaphorePermit = match permit {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) => return Err(is_closed()),
+            Err(_) => return Err(self.no_connection(&format!("all {} are in use", self.options.size))),
+        };
+        let connection = self.obtain(deadline).await?;
+        Ok(ConnectionLease::new(Arc::clone(self), purpose, connection, permit))
+    }
+
+    /// Spares a caller the wait if the last ones have waited long enough to know.
+    fn refuse_if_hopeless(&self) -> Result<(), DbErr> {
+        let kept = self.shelved();
+        match &kept.refusal {
+            Some(refusal) if kept.idle.is_empty() && self.is_hopeless(refusal) => Err(unreachable(&refusal.reason)),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_hopeless(&self, refusal: &Refusal) -> bool {
+        let nothing_to_wait_for = self.open.load(Ordering::Acquire) == 0;
+        nothing_to_wait_for && refusal.since.elapsed() >= self.options.timeout && Instant::now() < refusal.next_attempt
+    }
+
+    async fn obtain(&self, deadline: Instant) -> Result<PooledConnection, DbErr> {
+        loop {
+            if self.closed.load(Ordering::Acquire) {
+                return Err(is_closed());
+            }
+            if let Some(connection) = self.take_idle().await {
+                return Ok(connection);
+            }
+            match self.turn() {
+                Turn::GiveUp(reason) => return Err(unreachable(&reason)),
+                Turn::Connect => match self.connect(deadline.saturating_duration_since(Instant::now())).await {
+                    Ok(connection) => return Ok(connection),
+                    Err(error) if is_transient_refusal(&error) && Instant::now() < deadline => {}
+                    Err(error) => return Err(connect_error(error)),
+                },
+                Turn::WaitUntil(moment) => {
+                    if let Some(connection) = self.wait_for_returned(moment.min(deadline)).await {
+                        return Ok(connection);
+                    }
+                    if Instant::now() >= deadline {
+                        let reason = self.shelved().refusal.as_ref().map(|refusal| refusal.reason.clone());
+                        return Err(self.no_connection(&reason.unwrap_or_else(|| "none was free".to_owned())));
+                    }
+                }
+            }
+        }
+    }
+
+    /// An idle connection that lives.
+    async fn take_idle(&self) -> Option<PooledConnection> {
+        loop {
+            let mut connection = self.shelved().idle.pop()?;
+            if self.is_beyond(connection.opened, MAX_AGE) {
+                self.retire(connection);
+                continue;
+            }
+            if !self.is_beyond(connection.idle_since, TRUSTED_IDLE_TIME) {
+                return Some(connection);
+            }
+            match within(Some(GRACE), connection.driver.ping()).await {
+                Ok(()) => return Some(connection),
+                Err(error) => tracing::debug!(error = %error, "an idle connection to the database is lost"),
+            }
+        }
+    }
+
+    /// While the server refuses connections, one caller at a time tries.
+    fn turn(&self) -> Turn {
+        let mut kept = self.shelved();
+        let now = Instant::now();
+        let Some(refusal) = &mut kept.refusal else { return Turn::Connect };
+        if now >= refusal.next_attempt {
+            refusal.next_attempt = now + self.options.timeout;
+            Turn::Connect
+        } else if self.is_hopeless(refusal) {
+            Turn::GiveUp(refusal.reason.clone())
+        } else {
+            Turn::WaitUntil(refusal.next_attempt)
+        }
+    }
+
+    async fn connect(&self, patience: Duration) -> Result<PooledConnection, sqlx::Error> {
+        let connected = within(Some(patience), Box::pin(self.target.connect())).await;
+        let now = Instant::now();
+        let mut kept = self.shelved();
+        // Whoever waits looks anew at what to wait for.
+        kept.waiting.clear();
+        match connected {
+            Ok(driver) => {
+                kept.refusal = None;
+                let counted = OpenConnection::count(&self.open);
+                Ok(PooledConnection { driver, opened: now, idle_since: now, counted })
+            }
+            Err(error) => {
+                let since = kept.refusal.as_ref().map_or(now, |refusal| refusal.since);
+                let (next_attempt, reason) = (now + PAUSE_BETWEEN_ATTEMPTS, error.to_string());
+                kept.refusal = Some(Refusal { since, next_attempt, reason });
+                Err(error)
+            }
+        }
+    }
+
+    async fn wait_for_returned(&self, until: Instant) -> Option<PooledConnection> {
+        let (sender, mut receiver) = oneshot::channel();
+        {
+            let mut kept = self.shelved();
+            if let Some(connection) = kept.idle.pop() {
+                return Some(connection);
+            }
+            kept.waiting.push_back(sender);
+        }
+        if let Ok(returned) = tokio::time::timeout_at(until, &mut receiver).await {
+            return returned.ok();
+        }
+        receiver.close();
+        receiver.try_recv().ok()
+    }
+
+    fn no_connection(&self, reason: &str) -> DbErr {
+        let waited = self.options.timeout.as_millis();
+        unreachable(&format!("none became free within {waited} ms: {reason}"))
+    }
+
+    async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.shelved().waiting.clear();
+        // Whoever waits for a connection gets it in turn, and learns that there is none.
+        let all = tokio::time::timeout(self.patience(), self.permits.acquire_many(self.options.size)).await;
+        if all.is_err() {
+            tracing::warn!("some statements were still under way when the database was closed");
+        }
+        self.permits.close();
+        let idle = std::mem::take(&mut self.shelved().idle);
+        futures_util::future::join_all(idle.into_iter().map(|connection| connection.close(self.patience()))).await;
+    }
+}
+
+fn unreachable(reason: &str) -> DbErr {
+    DbErr::Conn(RuntimeErr::Internal(format!("no connection to the database: {reason}")))
+}
+
+fn connect_error(error: sqlx::Error) -> DbErr {
+    DbErr::Conn(RuntimeErr::SqlxError(error.into()))
+}
+
+fn is_closed() -> DbErr {
+    DbErr::Conn(RuntimeErr::Internal("the connections to the database are closed".to_owned()))
+}
+
+impl ConnectionPool {
+    /// A pool that has no connection yet.
+    #[must_use]
+    pub fn new(target: ConnectionTarget, purpose: Purpose, options: PoolOptions) -> Self {
+        let options = PoolOptions { size: options.size.max(1), ..options };
+        let state = PoolState {
+            target,
+            options,
+            permits: Arc::new(Semaphore::new(options.size as usize)),
+            shelf: Mutex::default(),
+            open: Arc::default(),
+            closed: AtomicBool::new(false),
+            writes: Arc::default(),
+            statements: AtomicU64::new(0),
+        };
+        Self { state: Arc::new(state), purpose }
+    }
+
+    /// The same connections, for something else.
+    #[must_use]
+    pub fn for_purpose(&self, purpose: Purpose) -> Self {
+        Self { state: Arc::clone(&self.state), purpose }
+    }
+
+    /// Opens a connection and keeps it.
+    ///
+    /// # Errors
+    /// Why it cannot be opened.
+    pub async fn open_first(&self) -> Result<(), DbErr> {
+        let connection = self.state.connect(self.state.options.timeout).await.map_err(connect_error)?;
+        self.state.put_back(connection);
+        Ok(())
+    }
+
+    /// Begins a transaction: one that only reads, or that is a writer from the start.
+    ///
+    /// # Errors
+    /// If no connection is free in time, or another process keeps the file locked.
+    pub async fn begin(&self) -> Result<PooledTransaction, DbErr> {
+        let lease = self.state.acquire(self.purpose).await?;
+        PooledTransaction::begin(lease, self.state.backend()).await
+    }
+
+    /// How many statements were sent, those that begin and end transactions included.
+    #[must_use]
+    pub fn statements(&self) -> u64 {
+        self.state.statements.load(Ordering::Relaxed)
+    }
+
+    /// Whether writes reach the disk.
+    #[must_use]
+    pub fn write_health(&self) -> &WriteHealth {
+        &self.state.writes
+    }
+
+    /// Waits for the statements that are under way and closes every connection, in bounded time. Whoever asks for one
+    /// after that gets an error.
+    pub async fn close(&self) {
+        self.state.close().await;
+    }
+}
+
+#[async_trait]
+impl ConnectionTrait for ConnectionPool {
+    fn get_database_backend(&self) -> DbBackend {
+        self.state.backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.state.acquire(self.purpose).await?.execute(statement).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.state.acquire(self.purpose).await?.execute_unprepared(sql).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.state.acquire(self.purpose).await?.query_one(statement).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.state.acquire(self.purpose).await?.query_all(statement).await
+    }
+}
+
+impl fmt::Debug for ConnectionPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionPool").field("purpose", &self.purpose).finish_non_exhaustive()
+    }
+}

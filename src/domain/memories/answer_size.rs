@@ -1,0 +1,122 @@
+//! How much one answer holds.
+
+use std::io;
+
+use super::model::{Category, Memory};
+
+/// Measures the memories of one answer, which ends early when they are large.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnswerSize(usize);
+
+impl AnswerSize {
+    /// How many bytes of memories, as JSON, an answer has before it takes no more: 1 MiB. It then exceeds this by a part of one
+    /// memory.
+    pub const MAX: usize = 1024 * 1024;
+    /// The most bytes that one memory has, as JSON: its content with every character escaped, its metadata, its categories and
+    /// the rest.
+    pub const MAX_MEMORY: usize = 256 * 1024;
+    /// What a memory has beside content, metadata and categories: names of members, id, dates.
+    const REST: usize = 320;
+
+    /// Whether the answer takes `memory` too. The first one always fits.
+    pub fn take(&mut self, memory: &Memory) -> bool {
+        let fits = self.0 < Self::MAX;
+        if fits {
+            self.0 += bytes_of(memory);
+        }
+        fits
+    }
+}
+
+/// How long a memory is as JSON, to a few bytes.
+fn bytes_of(memory: &Memory) -> usize {
+    let categories: usize = memory.categories.iter().map(Category::as_str).map(|name| escaped(name) + 3).sum();
+    let mut metadata = Counter(0);
+    // A counter takes everything, and the values of JSON can be written.
+    let _counted = serde_json::to_writer(&mut metadata, memory.metadata.as_object());
+    escaped(memory.content.as_str()) + categories + metadata.0 + AnswerSize::REST
+}
+
+/// How many bytes a text has within a string of JSON (RFC 8259 §7).
+fn escaped(text: &str) -> usize {
+    text.bytes()
+        .map(|byte| match byte {
+            b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+            0x00..=0x1f => 6,
+            _ => 1,
+        })
+        .sum()
+}
+
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::memories::{Content, Limit, Metadata, Page, Position};
+    use crate::testing::{categories, new_memory};
+
+    fn memory(content: &str) -> Memory {
+        new_memory(content).into_memory()
+    }
+
+    #[test]
+    fn the_size_is_that_of_the_json() {
+        for content in ["short", "\u{1}\n\"\\\u{7f}é🦊", &"x".repeat(Content::MAX)] {
+            let Value::Object(object) = json!({"name": "va\"lue", "number": 1.5, "list": [null, true]}) else {
+                unreachable!()
+            };
+            let memory = Memory {
+                categories: categories(&["health", "food"]),
+                metadata: Metadata::from_caller(object).unwrap(),
+                ..memory(content)
+            };
+            let written = serde_json::to_string(&json!({
+                "content": content, "categories": ["health", "food"], "metadata": memory.metadata.as_object(),
+            }))
+            .unwrap();
+            let size = bytes_of(&memory);
+            assert!((written.len()..written.len() + AnswerSize::REST).contains(&size), "{size}, {}", written.len());
+        }
+    }
+
+    #[test]
+    fn the_largest_memory_is_no_larger_than_it_says() {
+        let Value::Object(object) = json!({ "x": "y".repeat(16_000) }) else { unreachable!() };
+        let names: Vec<String> = (0..16).map(|number| format!("{number:\u{e9}>64}")).collect();
+        let memory = Memory {
+            categories: Category::parse_list("categories", &names).unwrap(),
+            metadata: Metadata::from_caller(object).unwrap(),
+            ..memory(&"\u{1}".repeat(Content::MAX))
+        };
+        assert!(bytes_of(&memory) <= AnswerSize::MAX_MEMORY, "{}", bytes_of(&memory));
+    }
+
+    #[test]
+    fn a_page_ends_with_its_limit_or_its_size_and_says_where_the_next_begins() {
+        let limit = |number: i64| Limit::try_from(number).unwrap();
+        let small: Vec<Memory> = (0..4).map(|_| memory("x")).collect();
+        assert_eq!(Page::of(small.clone(), limit(4)), Page { memories: small.clone(), next: None });
+        let page = Page::of(small.clone(), limit(3));
+        assert_eq!((page.memories.len(), page.next), (3, Some(Position::after(&small[2]))));
+
+        let large: Vec<Memory> = (0..100).map(|_| memory(&"x".repeat(Content::MAX))).collect();
+        let page = Page::of(large.clone(), limit(100));
+        let bytes: usize = page.memories.iter().map(bytes_of).sum();
+        assert!((AnswerSize::MAX..AnswerSize::MAX + AnswerSize::MAX_MEMORY).contains(&bytes), "{bytes}");
+        assert_eq!(page.next, page.memories.last().map(Position::after));
+    }
+}
