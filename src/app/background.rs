@@ -45,9 +45,6 @@ pub(super) struct Background {
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) signing_clock: SigningClock,
-    /// On SQLite, that no other gate serves from the file.
-    #[expect(dead_code, reason = "held for its lock")]
-    pub(super) alone: Option<ServingAlone>,
 }
 
 impl Background {
