@@ -71,9 +71,9 @@ bench *ARGS:
     cargo build --release --bin memgate --example floor --example bench
     target/release/examples/bench {{ARGS}}
 
-# recall of the search on a file of conversations and questions
-eval-retrieval FILE:
-    cargo run --release --example eval-retrieval -- {{FILE}}
+# recall of the search on a folder of sets of conversations and questions, beside plain BM25
+eval-retrieval FOLDER="samples/retrieval":
+    cargo run --release --example eval-retrieval -- {{FOLDER}}
 
 # line coverage of the workspace, at least 90 % as in CI (installs cargo-tarpaulin on first use)
 coverage *ARGS:

@@ -1,32 +1,40 @@
-//! How well searches find what answers a question.
+//! How well searches find what answers a question, beside plain BM25 over the same terms.
 //!
-//! `cargo run --release --example eval-retrieval -- FILE` starts a gate on a temporary database, gives each conversation of
-//! the file an application of its own, stores its memories in order through the HTTP API, asks its questions through the
-//! HTTP API, and prints the recall: the share of the memories that answer a question that are among the first 1, 5, 10 and
-//! 25 results, on average over the questions.
+//! `cargo run --release --example eval-retrieval -- FOLDER` reads every set in a folder, or a single one, starts a gate on a
+//! temporary database, gives each conversation of a set an application of its own, stores its memories in order through the
+//! HTTP API, asks its questions through the HTTP API, and prints a line per set: the share of the memories that answer a
+//! question that are among the first 1, 5, 10 and 25 results, and the share of their sessions among the first ten sessions,
+//! on average over the questions; then the same for plain BM25 (k1 1.2, b 0.75) over the terms of each memory, its speaker and
+//! its date among them.
 //!
-//! The file is JSON: `{"conversations": [{"conversation", "memories": [{"id", "session", "said_at", "speaker", "content",
-//! "image_caption"?}], "questions": [{"question", "evidence": [id, …]}]}]}`.
+//! A set is a JSON file: `{"kind"?, "conversations": [{"conversation", "memories": [{"id", "content", "session"?, "said_at"?,
+//! "speaker"?, "image_caption"?, "categories"?}], "questions": [{"question", "evidence": [id, …]}]}]}`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use memgate::adapters::memory_bank::embedded::terms_of_text;
 use memgate::app::{Gate, GateOptions};
 use memgate::config::{Config, Values};
 use memgate::domain::applications::{CategoryAccess, ClientKind, GrantType, NewApplication, Permissions, PkceRule};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use time::PrimitiveDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 /// How many results count.
 const RANKS: [usize; 4] = [1, 5, 10, 25];
+/// How many sessions count, and how many results are asked for to have as many.
+const SESSIONS: usize = 10;
+const RESULTS: usize = 100;
 
 #[derive(Deserialize)]
-struct File {
+struct Set {
+    #[serde(default)]
+    kind: String,
     conversations: Vec<Conversation>,
 }
 
@@ -41,11 +49,25 @@ struct Conversation {
 #[derive(Deserialize)]
 struct Turn {
     id: String,
-    session: String,
-    said_at: String,
-    speaker: String,
+    session: Option<String>,
+    said_at: Option<String>,
+    speaker: Option<String>,
     content: String,
     image_caption: Option<String>,
+    #[serde(default)]
+    categories: Vec<String>,
+}
+
+impl Turn {
+    fn text(&self) -> String {
+        let caption = self.image_caption.as_ref().map_or(String::new(), |caption| format!(" [image: {caption}]"));
+        format!("{}{caption}", self.content)
+    }
+
+    /// Where it was said; by itself if nowhere.
+    fn session(&self) -> &str {
+        self.session.as_ref().unwrap_or(&self.id)
+    }
 }
 
 #[derive(Deserialize)]
@@ -54,42 +76,53 @@ struct Question {
     evidence: BTreeSet<String>,
 }
 
-/// What was found out, over some questions.
+/// What was found, summed up over questions.
+#[derive(Default)]
+struct Recall {
+    turns: [f64; RANKS.len()],
+    sessions: f64,
+}
+
 #[derive(Default)]
 struct Measured {
+    memories: usize,
     questions: u32,
-    recall: [f64; RANKS.len()],
+    memgate: Recall,
+    bm25: Recall,
     searching: Duration,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args().nth(1).ok_or("usage: eval-retrieval FILE")?;
-    let file: File = serde_json::from_str(&std::fs::read_to_string(&path)?)?;
+    let path = std::env::args().nth(1).ok_or("usage: eval-retrieval FOLDER or FILE")?;
     // Whoever builds an HTTP client names the cryptography of TLS, though none is spoken here.
     rustls::crypto::ring::default_provider().install_default().map_err(|_| "TLS is set up already")?;
     let folder = tempfile::tempdir()?;
     let gate = Gate::start(&config(folder.path())?, GateOptions::default()).await?;
-
-    println!(
-        "{:<14}{:>10}{:>10}{:>9}{:>8}{:>8}{:>8}{:>11}",
-        "conversation", "memories", "questions", "R@1", "R@5", "R@10", "R@25", "ms/search"
-    );
-    let (mut all, mut memories) = (Measured::default(), 0);
-    for conversation in &file.conversations {
-        let client = Client::new(&gate, &conversation.name).await?;
-        let measured = measure(&client, conversation).await?;
-        print(&conversation.name, conversation.memories.len(), &measured);
-        memories += conversation.memories.len();
-        all.questions += measured.questions;
-        all.searching += measured.searching;
-        for (sum, recall) in all.recall.iter_mut().zip(measured.recall) {
-            *sum += recall;
+    println!("| set | kind | memories | questions | | R@1 | R@5 | R@10 | R@25 | sessions@10 | ms |");
+    println!("| --- | --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    for file in sets(Path::new(&path))? {
+        let set: Set = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
+        let mut measured = Measured::default();
+        for conversation in &set.conversations {
+            measure(&Client::new(&gate, &conversation.name).await?, conversation, &mut measured).await?;
         }
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        print(&name, &set.kind, &measured);
     }
-    print("all", memories, &all);
     gate.stop().await;
     Ok(())
+}
+
+fn sets(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = std::fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut files = entries.collect::<std::io::Result<Vec<_>>>()?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    Ok(files)
 }
 
 /// The defaults, with a database that is gone afterwards, a free port, and no bound on how often is asked.
@@ -156,12 +189,17 @@ impl Client {
     /// Stores a memory as an assistant would that writes a conversation down: the text with a caption if there is one, who
     /// said it and when, and in which conversation. Returns its id.
     async fn store(&self, turn: &Turn) -> Result<String, Box<dyn Error>> {
-        let caption = turn.image_caption.as_ref().map_or(String::new(), |caption| format!(" [image: {caption}]"));
-        let body = json!({
-            "content": format!("{}{caption}", turn.content),
-            "metadata": { "speaker": turn.speaker, "said_at": iso_8601(&turn.said_at) },
-            "context": { "conversation_id": turn.session },
-        });
+        let mut metadata = Map::new();
+        if let Some(speaker) = &turn.speaker {
+            metadata.insert("speaker".to_owned(), json!(speaker));
+        }
+        if let Some(said_at) = &turn.said_at {
+            metadata.insert("said_at".to_owned(), json!(iso_8601(said_at)));
+        }
+        let mut body = json!({ "content": turn.text(), "metadata": metadata, "categories": turn.categories });
+        if let Some(session) = &turn.session {
+            body["context"] = json!({ "conversation_id": session });
+        }
         let answer = self.post("/api/v1/memories", &body).await?;
         Ok(answer["memory"]["memory_id"].as_str().ok_or("the memory has no id")?.to_owned())
     }
@@ -176,39 +214,115 @@ fn iso_8601(said_at: &str) -> String {
     parsed.and_then(|at| at.assume_utc().format(&Rfc3339).ok()).unwrap_or_else(|| said_at.to_owned())
 }
 
-async fn measure(client: &Client, conversation: &Conversation) -> Result<Measured, Box<dyn Error>> {
-    let mut names = HashMap::new();
-    for turn in &conversation.memories {
-        names.insert(client.store(turn).await?, turn.id.as_str());
+async fn measure(client: &Client, conversation: &Conversation, measured: &mut Measured) -> Result<(), Box<dyn Error>> {
+    let mut places = HashMap::new();
+    for (place, turn) in conversation.memories.iter().enumerate() {
+        places.insert(client.store(turn).await?, place);
     }
-    let mut measured = Measured::default();
+    let bm25 = Bm25::of(&conversation.memories);
     for question in conversation.questions.iter().filter(|question| !question.evidence.is_empty()) {
         let started = Instant::now();
-        let answer = client.post("/api/v1/search", &json!({ "query": question.question, "limit": RANKS[3] })).await?;
+        let answer = client.post("/api/v1/search", &json!({ "query": question.question, "limit": RESULTS })).await?;
         measured.searching += started.elapsed();
         let results = answer["results"].as_array().ok_or("the answer has no results")?;
-        let found: Vec<&str> =
-            results.iter().filter_map(|result| names.get(result["memory_id"].as_str()?).copied()).collect();
-        for (sum, rank) in measured.recall.iter_mut().zip(RANKS) {
-            *sum += recall(&question.evidence, &found[..rank.min(found.len())]);
-        }
+        let found = results.iter().filter_map(|result| places.get(result["memory_id"].as_str()?).copied());
+        measured.memgate.add(conversation, question, &found.collect::<Vec<_>>());
+        measured.bm25.add(conversation, question, &bm25.search(&question.question));
         measured.questions += 1;
     }
-    Ok(measured)
+    measured.memories += conversation.memories.len();
+    Ok(())
+}
+
+impl Recall {
+    fn add(&mut self, conversation: &Conversation, question: &Question, found: &[usize]) {
+        let turns: Vec<&Turn> = found.iter().map(|&place| &conversation.memories[place]).collect();
+        let ids: Vec<&str> = turns.iter().map(|turn| turn.id.as_str()).collect();
+        let evidence: BTreeSet<&str> = question.evidence.iter().map(String::as_str).collect();
+        for (sum, rank) in self.turns.iter_mut().zip(RANKS) {
+            *sum += share(&evidence, &ids[..rank.min(ids.len())]);
+        }
+        let mut sessions: Vec<&str> = Vec::new();
+        for session in turns.iter().map(|turn| turn.session()) {
+            if sessions.len() < SESSIONS && !sessions.contains(&session) {
+                sessions.push(session);
+            }
+        }
+        let memories = conversation.memories.iter().filter(|turn| evidence.contains(turn.id.as_str()));
+        self.sessions += share(&memories.map(Turn::session).collect(), &sessions);
+    }
 }
 
 /// Which share of `evidence` is in `found`.
-fn recall(evidence: &BTreeSet<String>, found: &[&str]) -> f64 {
-    let count = |wanted: usize| f64::from(u32::try_from(wanted).unwrap_or(u32::MAX));
-    let there = evidence.iter().filter(|id| found.contains(&id.as_str())).count();
-    count(there) / count(evidence.len())
+fn share(evidence: &BTreeSet<&str>, found: &[&str]) -> f64 {
+    number(evidence.iter().filter(|id| found.contains(id)).count()) / number(evidence.len())
 }
 
-fn print(name: &str, memories: usize, measured: &Measured) {
-    let questions = f64::from(measured.questions.max(1));
-    print!("{name:<14}{memories:>10}{:>10} ", measured.questions);
-    for sum in measured.recall {
-        print!("{:>8.3}", sum / questions);
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// Plain BM25.
+struct Bm25 {
+    /// In which memories a term is, and how often.
+    postings: HashMap<String, Vec<(usize, u32)>>,
+    lengths: Vec<usize>,
+    average_length: f64,
+}
+
+impl Bm25 {
+    fn of(memories: &[Turn]) -> Self {
+        let mut postings: HashMap<String, Vec<(usize, u32)>> = HashMap::new();
+        let mut lengths = Vec::new();
+        for (place, turn) in memories.iter().enumerate() {
+            let (speaker, said_at) = (turn.speaker.as_deref().unwrap_or(""), turn.said_at.as_deref().map(iso_8601));
+            let said_on = said_at.as_ref().and_then(|at| at.get(..10)).unwrap_or("");
+            let labels = turn.categories.join(" ");
+            let terms = terms_of_text(&format!("{speaker} {said_on} {labels} {}", turn.text()));
+            lengths.push(terms.len());
+            let mut counts: HashMap<String, u32> = HashMap::new();
+            for term in terms {
+                *counts.entry(term).or_default() += 1;
+            }
+            for (term, count) in counts {
+                postings.entry(term).or_default().push((place, count));
+            }
+        }
+        let average_length = number(lengths.iter().sum()) / number(lengths.len().max(1));
+        Self { postings, lengths, average_length }
     }
-    println!("{:>11.2}", measured.searching.as_secs_f64() * 1000.0 / questions);
+
+    /// The best, best first; of equal ones the newer first.
+    fn search(&self, query: &str) -> Vec<usize> {
+        let mut scores: HashMap<usize, f64> = HashMap::new();
+        let terms: BTreeSet<String> = terms_of_text(query).into_iter().collect();
+        for found in terms.iter().filter_map(|term| self.postings.get(term)) {
+            let (all, having) = (number(self.lengths.len()), number(found.len()));
+            let weight = (1.0 + (all - having + 0.5) / (having + 0.5)).ln();
+            for &(place, count) in found {
+                let norm = 0.25 + 0.75 * number(self.lengths[place]) / self.average_length;
+                let count = f64::from(count);
+                *scores.entry(place).or_default() += weight * count * 2.2 / (count + 1.2 * norm);
+            }
+        }
+        let mut sorted: Vec<(f64, usize)> = scores.into_iter().map(|(place, score)| (score, place)).collect();
+        sorted.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
+        sorted.into_iter().take(RESULTS).map(|(_, place)| place).collect()
+    }
+}
+
+fn print(name: &str, kind: &str, measured: &Measured) {
+    let questions = f64::from(measured.questions.max(1));
+    for (what, recall) in [("memgate", &measured.memgate), ("BM25", &measured.bm25)] {
+        print!("| {name} | {kind} | {} | {} | {what} |", measured.memories, measured.questions);
+        for sum in recall.turns {
+            print!(" {:.3} |", sum / questions);
+        }
+        print!(" {:.3} |", recall.sessions / questions);
+        if what == "memgate" {
+            println!(" {:.2} |", measured.searching.as_secs_f64() * 1000.0 / questions);
+        } else {
+            println!(" |");
+        }
+    }
 }

@@ -707,3 +707,81 @@ async fn a_page_of_a_large_category_costs_what_one_of_a_small_category_costs() {
         }
     }
 }
+
+/// Removes all that only the newest version of the index has.
+async fn forget_newest_index(store: &Store) {
+    for statement in [
+        "UPDATE memories SET index_version = 0",
+        "DELETE FROM memory_listings",
+        "DELETE FROM memory_category_sets",
+        "DELETE FROM memory_set_term_counts",
+    ] {
+        store.execute(statement).await;
+    }
+}
+
+#[tokio::test]
+async fn memories_that_an_older_version_has_indexed_are_indexed_again() {
+    for store in Store::each().await {
+        let (bank, scope, mut numbers) = (store.bank(), scope(), Numbers(11));
+        for number in 0..150 {
+            let labels = [&["garden"][..], &["garden", "shed"], &[]][number % 3];
+            let new = NewMemory { categories: categories(labels), ..new_memory(&numbers.text(8)) };
+            bank.create(&scope, &new).await.unwrap();
+        }
+        let limited = scope_limited_to(&scope, &["garden"]);
+        let mut answers = Vec::new();
+        for stale in [false, true] {
+            if stale {
+                forget_newest_index(&store).await;
+                assert!(!found(&bank, &limited, "word1x word2x word3x").await.is_empty(), "they are found meanwhile");
+                assert_eq!(bank.reindex().await.unwrap(), 150);
+                assert_eq!(bank.reindex().await.unwrap(), 0, "once");
+            }
+            assert_counts_are_right(&store).await;
+            answers.push((
+                bank.search(&scope, &query("word1x word2x word7x")).await.unwrap(),
+                bank.search(&limited, &query("word4x")).await.unwrap(),
+                listed(&bank, &limited, None).await,
+            ));
+        }
+        assert_eq!(answers[0], answers[1], "{:?}", store.backend());
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_does_not_keep_others_from_being_indexed_again() {
+    for store in Store::each().await {
+        let (bank, scope) = (store.bank(), scope());
+        for number in 0..5 {
+            let id = format!("m{number}").parse().unwrap();
+            bank.create(&scope, &NewMemory { id, ..new_memory("parcel") }).await.unwrap();
+        }
+        forget_newest_index(&store).await;
+        store.execute("UPDATE memories SET priority = 'urgent' WHERE id = 'm2'").await;
+        assert_eq!(bank.reindex().await.unwrap(), 4);
+        assert_eq!(store.number("SELECT count(*) FROM memories WHERE index_version < 1").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn what_people_write_in_one_way_and_ask_for_in_another_is_found_first() {
+    for store in Store::each().await {
+        let bank = store.bank();
+        let mut wrong = Vec::new();
+        for line in include_str!("retrieval/cases.jsonl").lines() {
+            let (case, scope): (Value, _) = (serde_json::from_str(line).unwrap(), scope());
+            let memories: Vec<&str> =
+                case["memories"].as_array().unwrap().iter().map(|m| m.as_str().unwrap()).collect();
+            for memory in &memories {
+                bank.create(&scope, &new_memory(memory)).await.unwrap();
+            }
+            let expected = memories[usize::try_from(case["expect_index"].as_u64().unwrap()).unwrap()];
+            let found = found(&bank, &scope, case["query"].as_str().unwrap()).await;
+            if found.first().map(String::as_str) != Some(expected) {
+                wrong.push(format!("{line}\n  found {found:?}"));
+            }
+        }
+        assert!(wrong.is_empty(), "on {:?}:\n{}", store.backend(), wrong.join("\n"));
+    }
+}

@@ -108,6 +108,27 @@ impl Background {
         }
     }
 
+    /// Indexes memories again that an older version has indexed, from the start on and now and then.
+    pub(super) async fn reindex(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
+        let Bank::Embedded(bank) = &self.bank else { return };
+        let mut every = tokio::time::interval(SWEEP_EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let indexed = async {
+                every.tick().await;
+                bank.reindex().await
+            };
+            tokio::select! {
+                () = told_to_stop(&mut stopped) => return,
+                indexed = indexed => {
+                    if let Err(error) = indexed {
+                        tracing::warn!(error = %error, "could not index memories; trying again in a minute");
+                    }
+                }
+            }
+        }
+    }
+
     /// Says in the log how the queue of writes does, as long as anything in it wants attention.
     async fn report_queue(&self) {
         match self.queue.statistics().await {

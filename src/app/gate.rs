@@ -203,7 +203,8 @@ impl Gate {
         let mut tasks = vec![
             listener.serve(http::routes(services), shutdown.clone()),
             tokio::spawn(courier.clone().run(stopped.clone())),
-            tokio::spawn(Arc::clone(&background).run(stopped)),
+            tokio::spawn(Arc::clone(&background).run(stopped.clone())),
+            tokio::spawn(Arc::clone(&background).reindex(stopped)),
         ];
         if let Some(listener) = admin_listener {
             tasks.push(listener.serve(http::admin_routes(admin), shutdown));

@@ -97,6 +97,19 @@ impl ApplicationRepository for Watched {
         self.inner.add_secret(id, secret, now).await
     }
 
+    async fn replace_secrets(
+        &self,
+        id: ApplicationId,
+        secret: &StoredSecret,
+        now: Timestamp,
+    ) -> Result<usize, ChangeApplicationError> {
+        self.inner.replace_secrets(id, secret, now).await
+    }
+
+    async fn end_tokens(&self, id: ApplicationId, at: Timestamp) -> Result<(), StorageError> {
+        self.inner.end_tokens(id, at).await
+    }
+
     async fn remove_secret(&self, id: ApplicationId, secret: SecretId, now: Timestamp) -> Result<bool, StorageError> {
         self.inner.remove_secret(id, secret, now).await
     }

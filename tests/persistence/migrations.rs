@@ -135,7 +135,7 @@ async fn every_tenant_of_an_existing_database_is_known_afterwards(place: Place) 
     SeaOrmPersonRepository::new(database.clone()).create(&somebody).await.unwrap();
     // Of owners who are gone: memories, and a write on its way.
     let (left, waiting) = (scope_of_person(&scope()), scope_of_person(&scope()));
-    let bank = EmbeddedMemoryBank::new(database.reader().clone(), database.writer());
+    let bank = EmbeddedMemoryBank::new(database.reader().clone(), database.searcher().clone(), database.writer());
     for scope in [&left, &MemoryScope::from_stored(left.space().clone(), None)] {
         bank.create(scope, &new_memory("x")).await.unwrap();
     }

@@ -109,6 +109,11 @@ impl<'a> Reach<'a> {
         Ok(gathering)
     }
 
+    /// The combinations of categories that may be seen; `None` for all memories.
+    pub(super) fn sets(&self) -> Option<&VisibleSets> {
+        self.sets.as_ref()
+    }
+
     /// How many memories have each of `terms` that any has.
     pub(super) async fn frequencies(
         &self,
@@ -227,6 +232,8 @@ pub(super) struct Statistics {
     memories: u64,
     total_length: u64,
     frequencies: HashMap<String, u64>,
+    /// What part of its weight a term has, unless it has all of it.
+    shares: HashMap<String, f64>,
 }
 
 impl Statistics {
@@ -248,7 +255,18 @@ impl Statistics {
             frequencies.extend(terms.iter().map(|term| (term.clone(), 1)));
         }
         frequencies.extend(reach.frequencies(connection, terms).await?);
-        Ok(Self { memories: memories.max(1), total_length, frequencies })
+        Ok(Self { memories: memories.max(1), total_length, frequencies, shares: HashMap::new() })
+    }
+
+    /// Adds a term that stands in for another and counts `share` of what it would count by itself.
+    pub(super) fn add(&mut self, term: &str, memories: u64, share: f64) {
+        self.frequencies.insert(term.to_owned(), memories);
+        self.shares.insert(term.to_owned(), share);
+    }
+
+    /// Whether a memory has `term`.
+    pub(super) fn occurs(&self, term: &str) -> bool {
+        self.frequency(term) > 0
     }
 
     /// The terms by which to search: all of a question, and of a long text the rarest of those that are there at all.
@@ -271,7 +289,7 @@ impl Statistics {
 
     /// How much `term` weighs.
     pub(super) fn weight(&self, term: &str) -> f64 {
-        inverse_frequency(self.memories, self.frequency(term))
+        self.shares.get(term).unwrap_or(&1.0) * inverse_frequency(self.memories, self.frequency(term))
     }
 
     /// How many terms a memory has on average.

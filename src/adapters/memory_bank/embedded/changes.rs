@@ -13,7 +13,7 @@ use memgate_domain::applications::CategoryAccess;
 use memgate_domain::ids::MemoryId;
 use memgate_domain::memories::{Category, Memory, MemoryChanges, NewMemory};
 use memgate_domain::system::Timestamp;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 
 use super::failure::Failure;
 use super::index::{INDEX_VERSION, IndexEntries, listings};
@@ -47,6 +47,10 @@ pub(super) enum Change {
     Expire {
         seq: i64,
         now: Timestamp,
+    },
+    /// Indexes the memory at this place again if its version is older.
+    Reindex {
+        seq: i64,
     },
 }
 
@@ -177,7 +181,17 @@ async fn apply(
             let words = Words::of_row(&row, 0)?;
             remove(transaction, scope_id, *seq, &words, tally).await
         }
+        Change::Reindex { seq } => match find_stale(transaction, *seq).await? {
+            Some(found) => replace(transaction, scope_id, found, tally).await,
+            None => Ok(Outcome::Missing),
+        },
     }
+}
+
+async fn find_stale(transaction: &PooledTransaction, seq: i64) -> Result<Option<Found>, Failure> {
+    let select = format!("SELECT {COLUMNS}, {WORDS_COLUMNS} FROM memories m WHERE m.index_version < 1 AND m.seq = ");
+    let row = Sql::new(transaction, &select).value(seq).one(transaction).await?;
+    row.as_ref().map(Found::of_row).transpose()
 }
 
 /// A memory that is there, where it is, and what it counts for.
@@ -187,13 +201,19 @@ struct Found {
     words: Words,
 }
 
+impl Found {
+    /// Reads [`COLUMNS`] and [`WORDS_COLUMNS`].
+    fn of_row(row: &QueryResult) -> Result<Self, Failure> {
+        let (seq, memory) = memory_of(row)?;
+        Ok(Self { seq, memory, words: Words::of_row(row, COLUMN_COUNT)? })
+    }
+}
+
 async fn find(transaction: &PooledTransaction, scope_id: i64, id: &MemoryId) -> Result<Option<Found>, Failure> {
     let select = format!("SELECT {COLUMNS}, {WORDS_COLUMNS} FROM memories m WHERE m.scope_id = ");
     let sql = Sql::new(transaction, &select).value(scope_id).then(" AND m.id = ").value(id.as_str());
-    let Some(row) = sql.one(transaction).await? else { return Ok(None) };
-    let (seq, memory) = memory_of(&row)?;
-    let words = Words::of_row(&row, COLUMN_COUNT)?;
-    Ok(Some(Found { seq, memory, words }))
+    let row = sql.one(transaction).await?;
+    row.as_ref().map(Found::of_row).transpose()
 }
 
 async fn create(

@@ -10,9 +10,11 @@ mod index;
 mod pool;
 mod ranking;
 mod read;
+mod reindex;
 mod row;
 mod search;
 mod sets;
+mod spelling;
 mod sql;
 mod tally;
 mod turns;
@@ -42,6 +44,12 @@ use crate::database::ConnectionPool;
 const SEARCHES: usize = 4;
 /// How long one may take, from the moment on at which it has its turn.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The terms by which a text is found, with repetitions, for whoever compares other ways to rank with this one.
+#[must_use]
+pub fn terms_of_text(text: &str) -> Vec<String> {
+    ranking::terms_of_text(text)
+}
 
 /// Keeps memories in memgate's own database.
 #[derive(Debug)]
@@ -94,6 +102,16 @@ impl EmbeddedMemoryBank {
         let wishes = rows.iter().map(expire).collect::<Result<Vec<_>, Failure>>()?;
         let outcomes = self.writer.submit_all(wishes).await?;
         Ok(outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Removed)).count() as u64)
+    }
+
+    /// Indexes all memories again that an older version has indexed, a few at a time. Returns how many there were. To be
+    /// called now and then, because another instance may be of an older version. Until it is through, searches find what
+    /// is not indexed yet by what the older version knew of it.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`]; what is done stays done.
+    pub async fn reindex(&self) -> Result<u64, MemoryBankError> {
+        Ok(reindex::reindex(&self.reader, &self.writer).await?)
     }
 
     async fn change(&self, scope: &MemoryScope, change: Change) -> Result<Outcome, Failure> {

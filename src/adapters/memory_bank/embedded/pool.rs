@@ -69,12 +69,22 @@ impl Pool {
                 }
             }
         }
+        let mut oldest_first: Vec<usize> = (0..seqs.len()).collect();
+        oldest_first.sort_unstable_by_key(|&place| seqs[place]);
+        for (age, place) in oldest_first.into_iter().enumerate() {
+            candidates[place].newness = ratio(age + 1, seqs.len());
+        }
         let places: HashMap<i64, usize> = seqs.iter().enumerate().map(|(place, &seq)| (seq, place)).collect();
         for (candidate, &seq) in candidates.iter_mut().zip(&seqs) {
             candidate.neighbours = conversations.neighbours(seq).map(|other| places.get(&other?).copied());
         }
         Ok(Self { seqs, candidates })
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "some thousands")]
+fn ratio(part: usize, whole: usize) -> f64 {
+    part as f64 / whole as f64
 }
 
 /// How many memories of this length on average to read with one statement, so that it reads no more than is wanted.
@@ -102,6 +112,7 @@ fn candidate_of(row: &QueryResult, numbers: &HashMap<&str, usize>) -> Result<(i6
         length: u32::try_from(length).map_err(|_| Failure::row(&key, "length", "cannot be a number of terms"))?,
         question: row.try_get_by_index(2)?,
         priority: priority.parse::<Priority>().map_err(Failure::refused(&key, "priority"))?,
+        newness: 0.0,
         neighbours: [None; 4],
     };
     Ok((seq, candidate))

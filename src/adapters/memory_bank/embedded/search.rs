@@ -17,6 +17,7 @@ use super::pool::Pool;
 use super::ranking::{CANDIDATES, WeightedQuery, query_terms, relevance, scores};
 use super::read::{allows_nothing, scope_row};
 use super::row::{COLUMNS, is_visible, json_array, memories_of};
+use super::spelling;
 use super::sql::Sql;
 use crate::database::ConnectionPool;
 
@@ -28,8 +29,8 @@ pub(super) async fn search(
     scope: &MemoryScope,
     query: &MemoryQuery,
 ) -> Result<SearchResults, Failure> {
-    let terms = query_terms(query.text.as_str());
-    if terms.is_empty() || allows_nothing(scope.categories()) {
+    let queried = query_terms(query.text.as_str());
+    if queried.is_empty() || allows_nothing(scope.categories()) {
         return Ok(SearchResults::default());
     }
     // One transaction, so that on SQLite all of it sees the same state.
@@ -37,7 +38,9 @@ pub(super) async fn search(
     let results = match scope_row(&transaction, scope).await? {
         Some(row) => {
             let reach = Reach::of(&transaction, row.id, scope.categories(), query).await?;
-            let statistics = Statistics::read(&transaction, &row, &reach, &terms).await?;
+            let texts: Vec<String> = queried.iter().map(|term| term.text.clone()).collect();
+            let mut statistics = Statistics::read(&transaction, &row, &reach, &texts).await?;
+            let terms = spelling::resolve(&transaction, &reach, &mut statistics, queried).await?;
             let terms = statistics.most_telling(terms);
             Search { scope, query, terms, reach, statistics }.run(&transaction).await?
         }

@@ -20,7 +20,7 @@ const MAX_WAITING: usize = 4 * MAX_BATCH;
 /// How many tasks write to PostgreSQL. A scope always has the same one, so that its writers do not wait in the database.
 const POSTGRES_LANES: u64 = 4;
 
-type Answer = Result<Outcome, Failure>;
+pub(super) type Answer = Result<Outcome, Failure>;
 
 struct Waiting {
     wish: Wish,
@@ -56,15 +56,20 @@ impl Writer {
 
     /// Has many wishes fulfilled, in as few commits as may be.
     pub(super) async fn submit_all(&self, wishes: Vec<Wish>) -> Result<Vec<Outcome>, Failure> {
+        self.submit_each(wishes).await?.into_iter().collect()
+    }
+
+    /// The same, with an answer to each.
+    pub(super) async fn submit_each(&self, wishes: Vec<Wish>) -> Result<Vec<Answer>, Failure> {
         let mut waiting = Vec::with_capacity(wishes.len());
         for wish in wishes {
             waiting.push(self.enqueue(wish).await?);
         }
-        let mut outcomes = Vec::with_capacity(waiting.len());
+        let mut answers = Vec::with_capacity(waiting.len());
         for answered in waiting {
-            outcomes.push(answered.await.map_err(|_| Failure::WriterEnded)??);
+            answers.push(answered.await.map_err(|_| Failure::WriterEnded)?);
         }
-        Ok(outcomes)
+        Ok(answers)
     }
 
     async fn enqueue(&self, wish: Wish) -> Result<oneshot::Receiver<Answer>, Failure> {

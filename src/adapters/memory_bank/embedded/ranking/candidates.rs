@@ -6,7 +6,7 @@ use std::collections::HashMap;
 pub(in super::super) const BUDGET: u64 = 10_000;
 
 /// How many memories are scored, at least; a larger limit raises it.
-pub(in super::super) const CANDIDATES: usize = 100;
+pub(in super::super) const CANDIDATES: usize = 200;
 
 /// The weight of a term that `frequency` of `memories` memories have: the rarer, the heavier.
 #[expect(clippy::cast_precision_loss, reason = "counts of memories are far below 2^52")]

@@ -11,6 +11,10 @@ use super::terms::terms;
 /// longer text is read as part of its content.
 const MAX_ATTRIBUTE: usize = 32;
 
+/// A memory with more terms is not taken for a mere question, though it ends as one: "I have to finish the report by Friday,
+/// can you help me?" states a fact.
+const LONGEST_QUESTION: usize = 12;
+
 /// A memory of the longest content has fewer terms, unless it is made of characters that stand for whole phrases.
 const MAX_TERMS: usize = 65_536;
 
@@ -29,7 +33,9 @@ impl Document {
     /// Reads a memory.
     pub(in super::super) fn of(content: &str, metadata: &Metadata, categories: &[Category]) -> Self {
         let (label, body) = split_label(content);
-        let mut document = Self { terms: terms(body), attributes: BTreeSet::new(), question: is_question(body) };
+        let body_terms = terms(body);
+        let question = body_terms.len() <= LONGEST_QUESTION && is_question(body);
+        let mut document = Self { terms: body_terms, attributes: BTreeSet::new(), question };
         document.attributes.extend(terms(label));
         for category in categories {
             document.attributes.extend(terms(category.as_str()));

@@ -54,8 +54,20 @@ pub(super) fn is_stop_word(word: &str) -> bool {
     STOP.contains(word)
 }
 
-/// The stem that the forms of a word share. What has other than ASCII letters in it is left as it is.
+/// How many letters of a stem count. It is where the endings of many languages begin.
+const STEM: usize = 6;
+
+/// The stem that the forms of a word share: the first letters of what is left without its English endings. A word with
+/// digits in it is left as it is.
 pub(super) fn stem(word: &str) -> String {
+    if word.contains(char::is_numeric) {
+        return word.to_owned();
+    }
+    uncut_stem(word).chars().take(STEM).collect()
+}
+
+/// The whole stem.
+pub(in super::super) fn uncut_stem(word: &str) -> String {
     if !word.bytes().all(|b| b.is_ascii_alphabetic()) {
         return word.to_owned();
     }

@@ -5,19 +5,27 @@ use memgate_domain::memories::Priority;
 /// How fast repetitions of a term stop to count.
 const SATURATION: f64 = 1.2;
 /// How much the length of a memory counts against it.
-const LENGTH: f64 = 0.5;
+const LENGTH: f64 = 0.75;
+/// Of memories with fewer terms none is longer than another, so to speak: whether somebody says a thing in five words or in
+/// ten tells nothing.
+const SHORT: f64 = 15.0;
 /// The share of a neighbour's words that counts, next to a memory and one further.
 const NEAR: f64 = 0.3;
 const FAR: f64 = 0.1;
+/// A memory with more terms says by itself what it is about: the more, the less its neighbours count.
+const NEEDS_CONTEXT: f64 = 30.0;
 /// How much more of a question's words counts for the answer to it.
 const ANSWER: f64 = 0.3;
 /// What a memory that is a question loses: it does not state the fact that is looked for.
 const QUESTION: f64 = 0.25;
 /// What a term counts that labels a memory, and how much a match of the labels lifts the whole.
 const ATTRIBUTE: f64 = 1.0;
-const ATTRIBUTE_LIFT: f64 = 1.0;
+const ATTRIBUTE_LIFT: f64 = 0.5;
 /// What priority adds or takes: enough to decide between memories that fit about equally well.
 const PRIORITY: f64 = 0.05;
+/// What the newest of the memories that are compared gains over the oldest: a fact that was corrected should be found as
+/// it is now, if both say it about equally well.
+const NEWNESS: f64 = 0.02;
 
 /// No query is scored by more terms: each has a bit in [`Candidate::attributes`].
 pub(in super::super) const MAX_TERMS: usize = 32;
@@ -44,6 +52,8 @@ pub(in super::super) struct Candidate {
     pub(in super::super) question: bool,
     /// How much it matters.
     pub(in super::super) priority: Priority,
+    /// How new it is among those that are compared: 0 for the oldest, 1 for the newest.
+    pub(in super::super) newness: f64,
     /// Where in the pool the memories are that were said two before, one before, one after and two after it.
     pub(in super::super) neighbours: [Option<usize>; 4],
 }
@@ -62,7 +72,7 @@ pub(in super::super) fn scores(query: &WeightedQuery, pool: &[Candidate]) -> Vec
             if candidate.question {
                 score *= 1.0 - QUESTION;
             }
-            score * priority_factor(candidate.priority)
+            score * priority_factor(candidate.priority) * (1.0 + NEWNESS * candidate.newness)
         })
         .collect()
 }
@@ -73,7 +83,9 @@ pub(in super::super) fn relevance(score: f64) -> f64 {
 }
 
 fn text_score(query: &WeightedQuery, pool: &[Candidate], candidate: &Candidate) -> f64 {
-    let norm = 1.0 - LENGTH + LENGTH * f64::from(candidate.length) / query.average_length;
+    let length = f64::from(candidate.length);
+    let norm = 1.0 - LENGTH + LENGTH * length.max(SHORT) / query.average_length.max(SHORT);
+    let context = (NEEDS_CONTEXT / length.max(1.0)).min(1.0);
     let around: Vec<(f64, &[u32])> = candidate
         .neighbours
         .iter()
@@ -82,7 +94,7 @@ fn text_score(query: &WeightedQuery, pool: &[Candidate], candidate: &Candidate) 
         .filter_map(|(place, (neighbour, share))| {
             let neighbour = pool.get((*neighbour)?)?;
             let asked = place == 1 && neighbour.question;
-            Some((if asked { share + ANSWER } else { share }, neighbour.counts.as_slice()))
+            Some((context * if asked { share + ANSWER } else { share }, neighbour.counts.as_slice()))
         })
         .collect();
     let terms = query.weights.iter().enumerate().map(|(term, weight)| {

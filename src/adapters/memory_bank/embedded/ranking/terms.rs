@@ -1,32 +1,107 @@
 //! Text to terms: what is indexed, and what is looked up in the index.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
-use super::english::{is_stop_word, stem};
+use super::compounds::compounds;
+use super::english::{is_stop_word, stem, uncut_stem};
+use super::fold::clean;
 use super::words::{Token, tokens};
 
 /// The terms of a text that is to be found, with repetitions.
-pub(super) fn terms(text: &str) -> Vec<String> {
-    tokens(text).into_iter().filter_map(term).collect()
+pub(in super::super) fn terms(text: &str) -> Vec<String> {
+    let text = clean(text);
+    tokens(&text).into_iter().chain(compounds(&text)).filter_map(term).collect()
 }
 
-/// The distinct terms of a query, in the order in which they first occur.
-pub(in super::super) fn query_terms(text: &str) -> Vec<String> {
-    let (mut distinct, mut seen) = (Vec::new(), HashSet::new());
-    for token in tokens(text) {
-        if matches!(token, Token::Single(_)) {
-            continue;
-        }
-        if let Some(term) = term(token).filter(|term| seen.insert(term.clone())) {
-            distinct.push(term);
+/// A term of a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct QueryTerm {
+    /// The term, as it is in the index.
+    pub(in super::super) text: String,
+    /// The word that it is of, if it is one.
+    pub(in super::super) word: Option<String>,
+    /// Whether it is another way to write what is there: one that does not occur is no loss.
+    pub(in super::super) derived: bool,
+}
+
+/// The distinct terms of a query, in the order in which they first occur; those that are derived come last.
+pub(in super::super) fn query_terms(text: &str) -> Vec<QueryTerm> {
+    let text = clean(text);
+    let words: Vec<Token> = tokens(&text).into_iter().filter(|token| !matches!(token, Token::Single(_))).collect();
+    let mut others = compounds(&text);
+    for pair in words.windows(2) {
+        if let [Token::Word(first), Token::Word(second)] = pair {
+            others.push(Token::Word(format!("{first}{second}")));
         }
     }
-    distinct
+    let mut distinct = Distinct::default();
+    for token in &words {
+        distinct.add(token.clone(), false);
+    }
+    // Of a query of stop words alone each word counts.
+    if distinct.terms.is_empty() {
+        let whole = others.iter().filter(|token| matches!(token, Token::Whole(_))).cloned();
+        let wholes: Vec<Token> = whole.collect();
+        let stop_words = words.iter().filter_map(|token| match token {
+            Token::Word(word) => Some(Token::Whole(word.clone())),
+            _ => None,
+        });
+        for token in if wholes.is_empty() { stop_words.collect() } else { wholes } {
+            distinct.add(token, false);
+        }
+    }
+    // As memories have it that an older version has indexed.
+    let uncut = words.iter().filter_map(|token| match token {
+        Token::Word(word) if !is_stop_word(word) => Some(Token::Whole(uncut_stem(word))),
+        _ => None,
+    });
+    for token in others.into_iter().chain(uncut) {
+        distinct.add(token, true);
+    }
+    distinct.terms
+}
+
+#[derive(Default)]
+struct Distinct {
+    terms: Vec<QueryTerm>,
+    seen: HashSet<String>,
+}
+
+impl Distinct {
+    fn add(&mut self, token: Token, derived: bool) {
+        let word = match &token {
+            Token::Word(word) if !derived => Some(word.clone()),
+            _ => None,
+        };
+        if let Some(text) = term(token).filter(|term| self.seen.insert(term.clone())) {
+            self.terms.push(QueryTerm { text, word, derived });
+        }
+    }
+}
+
+/// The term of a word that is not a stop word.
+pub(in super::super) fn word_term(word: &str) -> Option<String> {
+    term(Token::Word(word.to_owned()))
+}
+
+/// The terms of the words of `text` that end with the stem of `word`, as hazelnuts do with that of nuts. What goes before has
+/// to be a word too, so it is not short.
+pub(in super::super) fn terms_ending_with(text: &str, word: &str) -> BTreeSet<String> {
+    const LEAST: usize = 3;
+    let ending = uncut_stem(word);
+    let words = tokens(&clean(text)).into_iter().filter_map(|token| match token {
+        Token::Word(word) => Some(word),
+        _ => None,
+    });
+    words
+        .filter(|word| uncut_stem(word).strip_suffix(&ending).is_some_and(|before| before.chars().count() >= LEAST))
+        .filter_map(|word| word_term(&word))
+        .collect()
 }
 
 fn term(token: Token) -> Option<String> {
     match token {
         Token::Word(word) => (!is_stop_word(&word)).then(|| stem(&word)),
-        Token::Pair(text) | Token::Single(text) => Some(text),
+        Token::Pair(text) | Token::Single(text) | Token::Whole(text) => Some(text),
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::document::{Document, is_question, split_label};
 use super::english::stem;
+use super::fold::clean;
 use super::words::{Token, tokens};
 use super::{Candidate, Gathering, Part, WeightedQuery, inverse_frequency, query_terms, relevance, scores, terms};
 
@@ -26,6 +27,11 @@ fn texts(value: &Value) -> Vec<String> {
     value.as_array().expect("a list").iter().map(|item| item.as_str().expect("text").to_owned()).collect()
 }
 
+/// The terms of a query that are not derived.
+fn query_texts(query: &str) -> Vec<String> {
+    query_terms(query).into_iter().filter(|term| !term.derived).map(|term| term.text).collect()
+}
+
 fn metadata(value: &Value) -> Metadata {
     Metadata::from_stored(value.as_object().cloned().unwrap_or_default()).expect("metadata")
 }
@@ -33,12 +39,12 @@ fn metadata(value: &Value) -> Metadata {
 #[test]
 fn texts_of_any_script_become_words_and_terms() {
     for case in cases("words") {
-        let words = tokens(text(&case, "text")).into_iter().map(|token| match token {
-            Token::Word(text) | Token::Pair(text) | Token::Single(text) => text,
+        let words = tokens(&clean(text(&case, "text"))).into_iter().map(|token| match token {
+            Token::Word(text) | Token::Pair(text) | Token::Single(text) | Token::Whole(text) => text,
         });
         assert_eq!(words.collect::<Vec<_>>(), texts(&case["words"]), "words of {case}");
         assert_eq!(terms::terms(text(&case, "text")), texts(&case["terms"]), "terms of {case}");
-        assert_eq!(query_terms(text(&case, "text")), texts(&case["query_terms"]), "query terms of {case}");
+        assert_eq!(query_texts(text(&case, "text")), texts(&case["query_terms"]), "query terms of {case}");
     }
 }
 
@@ -117,7 +123,7 @@ impl Index {
 
     fn candidates(&self, query: &str, budget: u64, count: usize) -> Vec<usize> {
         let mut found: Vec<(String, Vec<i64>)> =
-            query_terms(query).into_iter().map(|term| (term.clone(), self.with_term(&term))).collect();
+            query_texts(query).into_iter().map(|term| (term.clone(), self.with_term(&term))).collect();
         found.retain(|(_, memories)| !memories.is_empty());
         found.sort_by(|a, b| (a.1.len(), &a.0).cmp(&(b.1.len(), &b.0)));
         let mut gathering = Gathering::new(budget);
@@ -141,7 +147,7 @@ impl Index {
 
     fn search(&self, query: &str) -> Vec<(String, f64)> {
         const DISTANCES: [isize; 4] = [-2, -1, 1, 2];
-        let terms = query_terms(query);
+        let terms = query_texts(query);
         let mut pool = self.candidates(query, 10_000, 100);
         for place in pool.clone() {
             for neighbour in DISTANCES.iter().filter_map(|&distance| self.neighbour(place, distance)) {
@@ -151,6 +157,8 @@ impl Index {
             }
         }
         let places: HashMap<usize, usize> = pool.iter().enumerate().map(|(index, &place)| (place, index)).collect();
+        #[expect(clippy::cast_precision_loss, reason = "a dozen")]
+        let newness = |place: usize| pool.iter().filter(|&&other| other <= place).count() as f64 / pool.len() as f64;
         let candidates: Vec<Candidate> = pool
             .iter()
             .map(|&place| {
@@ -164,6 +172,7 @@ impl Index {
                     length: u32::try_from(document.terms.len()).expect("small"),
                     question: document.question,
                     priority: Priority::Normal,
+                    newness: newness(place),
                     neighbours: DISTANCES
                         .map(|d| self.neighbour(place, d).and_then(|other| places.get(&other).copied())),
                 }
@@ -218,6 +227,7 @@ fn priority_decides_between_memories_that_fit_equally_well() {
         length: 5,
         question: false,
         priority,
+        newness: 0.0,
         neighbours: [None; 4],
     };
     let query = WeightedQuery { weights: vec![2.0], average_length: 5.0 };

@@ -1,0 +1,187 @@
+//! Words of a query that occur nowhere in the scope: other words may be what was meant.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashSet};
+
+use sea_orm::ConnectionTrait;
+
+use super::candidates::{Reach, Statistics};
+use super::failure::Failure;
+use super::ranking::{QueryTerm, is_one_edit_away, terms_ending_with, whole_stem, word_term};
+use super::read::visible;
+use super::row::json_array;
+use super::sql::Sql;
+
+/// For how many words of a query others are sought.
+const MAX_UNKNOWN: usize = 4;
+/// How many stand in for a word.
+const MAX_ALTERNATIVES: usize = 3;
+/// Shorter words are taken as they are.
+const SHORTEST: usize = 4;
+/// Shorter words are not sought at the end of others.
+const SHORTEST_ENDING: usize = 3;
+/// In how many of the newest memories words are sought that end with one of the query.
+const NEWEST: i64 = 200;
+/// How many terms are looked at for a word.
+const LOOKED_AT: i64 = 20_000;
+/// What a term counts that stands in for another.
+const SHARE: f64 = 0.5;
+
+/// The terms to search by: those of `queried` that occur, what stands in for those that do not, and those for which nothing
+/// does, because they tell how much of the query was found. Further terms are added to `statistics`.
+pub(super) async fn resolve(
+    connection: &impl ConnectionTrait,
+    reach: &Reach<'_>,
+    statistics: &mut Statistics,
+    queried: Vec<QueryTerm>,
+) -> Result<Vec<String>, Failure> {
+    // Terms are distinct, and one that is asked for by itself counts in full.
+    let mut taken: HashSet<String> = queried.iter().map(|term| term.text.clone()).collect();
+    let mut terms = Vec::with_capacity(queried.len());
+    let mut sought = 0;
+    for QueryTerm { text, word, derived } in queried {
+        if statistics.occurs(&text) {
+            terms.push(text);
+        } else if !derived {
+            let length = text.chars().count();
+            let others = match word {
+                Some(word) if length >= SHORTEST_ENDING && sought < MAX_UNKNOWN => {
+                    sought += 1;
+                    let others = match length {
+                        SHORTEST.. => alternatives(connection, reach, statistics, &text, &word).await?,
+                        _ => Vec::new(),
+                    };
+                    if others.is_empty() { compounds(connection, reach, &word).await? } else { others }
+                }
+                _ => Vec::new(),
+            };
+            if others.is_empty() {
+                terms.push(text);
+            }
+            for (other, memories) in others {
+                if taken.insert(other.clone()) {
+                    statistics.add(&other, memories, SHARE);
+                    terms.push(other);
+                }
+            }
+        }
+    }
+    Ok(terms)
+}
+
+async fn alternatives(
+    connection: &impl ConnectionTrait,
+    reach: &Reach<'_>,
+    statistics: &Statistics,
+    term: &str,
+    word: &str,
+) -> Result<Vec<(String, u64)>, Failure> {
+    let halves = halves(word);
+    let known = reach.frequencies(connection, &halves.iter().flatten().cloned().collect::<Vec<_>>()).await?;
+    let both = |[first, second]: &[String; 2]| Some((*known.get(first)?, *known.get(second)?));
+    let split = halves.iter().filter_map(|pair| Some((both(pair)?, pair))).max_by_key(|((a, b), _)| *a.min(b));
+    if let Some(((first, second), pair)) = split {
+        return Ok(vec![(pair[0].clone(), first), (pair[1].clone(), second)]);
+    }
+    let is_number = term.contains(char::is_numeric);
+    let mut similar: Vec<(bool, Reverse<u64>, String)> = similar(connection, reach, term)
+        .await?
+        .into_iter()
+        .filter_map(|(other, memories)| {
+            let is_edit = !is_number && is_one_edit_away(term, &other);
+            (is_edit || other.starts_with(term)).then_some((!is_edit, Reverse(memories), other))
+        })
+        .filter(|(.., other)| !statistics.occurs(other))
+        .collect();
+    similar.sort_unstable();
+    similar.truncate(MAX_ALTERNATIVES);
+    Ok(similar.into_iter().map(|(_, Reverse(memories), other)| (other, memories)).collect())
+}
+
+/// The terms of words in the newest memories that end with `word`, in languages that write in plain letters: the others have
+/// other ways to join words.
+async fn compounds(
+    connection: &impl ConnectionTrait,
+    reach: &Reach<'_>,
+    word: &str,
+) -> Result<Vec<(String, u64)>, Failure> {
+    if !word.bytes().all(|b| b.is_ascii_lowercase()) {
+        return Ok(Vec::new());
+    }
+    let stem = whole_stem(word);
+    let sql = Sql::new(connection, "SELECT m.content FROM (SELECT content, categories, expires_at FROM memories ")
+        .then("WHERE scope_id = ")
+        .value(reach.scope_id)
+        .then(" ORDER BY created_at DESC, id DESC LIMIT ")
+        .value(NEWEST)
+        .then(") m WHERE lower(m.content) LIKE ")
+        .value(format!("%{stem}%"));
+    let rows = visible(sql, "m", reach.access, reach.now).all(connection).await?;
+    let mut terms = BTreeSet::new();
+    for row in &rows {
+        terms.extend(terms_ending_with(&row.try_get_by_index::<String>(0)?, word));
+        tokio::task::yield_now().await;
+    }
+    let terms: Vec<String> = terms.into_iter().collect();
+    let mut found: Vec<(String, u64)> = reach.frequencies(connection, &terms).await?.into_iter().collect();
+    found.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    found.truncate(MAX_ALTERNATIVES);
+    Ok(found)
+}
+
+/// The terms of the two words that `word` may be joined from, for each place at which it can be split.
+fn halves(word: &str) -> Vec<[String; 2]> {
+    let characters: Vec<char> = word.chars().collect();
+    let at_least = SHORTEST - 1;
+    let last = characters.len().saturating_sub(at_least);
+    (at_least..=last)
+        .filter_map(|at| {
+            let part = |part: &[char]| word_term(&part.iter().collect::<String>());
+            Some([part(&characters[..at])?, part(&characters[at..])?])
+        })
+        .collect()
+}
+
+/// The terms within reach that begin with the same letter and go on with the whole of `term`, or are about as long.
+async fn similar(
+    connection: &impl ConnectionTrait,
+    reach: &Reach<'_>,
+    term: &str,
+) -> Result<Vec<(String, u64)>, Failure> {
+    let Some(first) = term.chars().next() else { return Ok(Vec::new()) };
+    let Some(next) = char::from_u32(u32::from(first) + 1) else { return Ok(Vec::new()) };
+    let length = i64::try_from(term.chars().count()).unwrap_or(i64::MAX);
+    let mut sql =
+        Sql::new(connection, "SELECT t.term, CAST(sum(t.memories) AS bigint) FROM (SELECT term, memories FROM ");
+    sql = match reach.sets() {
+        None => sql.then("memory_term_counts WHERE scope_id = ").value(reach.scope_id),
+        Some(sets) => sql
+            .then("memory_set_term_counts WHERE scope_id = ")
+            .value(reach.scope_id)
+            .then(" AND entry IN (SELECT value FROM ")
+            .elements(json_array(sets.largest()))
+            .then(" s)"),
+    };
+    let rows = sql
+        .then(" AND term >= ")
+        .value(first.to_string())
+        .then(" AND term < ")
+        .value(next.to_string())
+        .then(if reach.sets().is_none() { " ORDER BY term LIMIT " } else { " ORDER BY entry, term LIMIT " })
+        .value(LOOKED_AT)
+        .then(") t WHERE length(t.term) BETWEEN ")
+        .value(length - 1)
+        .then(" AND ")
+        .value(length + 1)
+        .then(" OR t.term LIKE ")
+        .value(format!("{term}%"))
+        .then(" GROUP BY t.term")
+        .all(connection)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let memories: i64 = row.try_get_by_index(1)?;
+            Ok((row.try_get_by_index(0)?, super::sets::unsigned(memories)))
+        })
+        .collect()
+}
