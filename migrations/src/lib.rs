@@ -19,6 +19,7 @@ mod m20261125_000014_create_authorizations;
 mod m20261125_000015_add_pkce_to_applications;
 mod m20261125_000016_name_people_in_the_audit_log;
 mod m20261126_000017_create_write_probes;
+mod m20261126_000030_find_queued_writes_by_memory;
 mod m20261126_000040_index_categories;
 mod m20261126_000050_name_throttled_callers_in_the_audit_log;
 
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000015_add_pkce_to_applications::Migration),
             Box::new(m20261125_000016_name_people_in_the_audit_log::Migration),
             Box::new(m20261126_000017_create_write_probes::Migration),
+            Box::new(m20261126_000030_find_queued_writes_by_memory::Migration),
             Box::new(m20261126_000040_index_categories::Migration),
             Box::new(m20261126_000050_name_throttled_callers_in_the_audit_log::Migration),
         ]

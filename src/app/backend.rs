@@ -18,7 +18,7 @@ use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::Config;
 use crate::domain::applications::{ApplicationRepository, ApplicationService, SecretHasher};
 use crate::domain::audit::AuditLog;
-use crate::domain::memories::{Erasure, MemoryBank, WriteQueue};
+use crate::domain::memories::{Erasure, MemoryBank, QueueOperations, WriteQueue};
 use crate::domain::oauth::{
     AuthorizationPorts, AuthorizationService, AuthorizationStore, GrantStore, KeyPolicy, KeyService, SigningKeyStore,
     TokenPolicy,
@@ -180,6 +180,12 @@ impl Backend {
     #[must_use]
     pub fn queue(&self) -> Arc<dyn WriteQueue> {
         Arc::new(SeaOrmWriteQueue::new(self.database.clone()))
+    }
+
+    /// What an operator does with those that are not delivered.
+    #[must_use]
+    pub fn queue_operations(&self) -> QueueOperations {
+        QueueOperations::new(self.queue(), self.audit(), Arc::clone(&self.clock))
     }
 
     /// The present moment.

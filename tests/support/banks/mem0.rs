@@ -94,7 +94,7 @@ fn problem_of_id(id: &Value) -> Option<&'static str> {
     }
 }
 
-/// A number that FastAPI finds out of range.
+/// A number that `FastAPI` finds out of range.
 fn out_of_range(place: [&str; 2], least: u64, most: u64) -> Told {
     let problem = json!({
         "type": "less_than_equal", "loc": place, "input": "0",
