@@ -14,6 +14,11 @@ fn application(folder: &Path) -> String {
     succeed_json(folder, &["app", "create", "--name", "A"])["client_id"].as_str().unwrap().to_owned()
 }
 
+/// What an import says that left nothing out.
+fn outcome(rows: u32, loaded: u32, already_there: u32) -> Value {
+    json!({ "rows": rows, "loaded": loaded, "already_there": already_there, "expired": 0, "refused": 0 })
+}
+
 fn import(folder: &Path, file: &str, application: &str) -> Value {
     succeed_json(folder, &["import", file, "--application", application])
 }
@@ -23,9 +28,9 @@ fn the_samples_are_loaded_once_however_often_they_are_imported() {
     let folder = tempfile::tempdir().unwrap();
     let application = application(folder.path());
     let first = import(folder.path(), SAMPLES, &application);
-    assert_eq!(first, json!({ "rows": 320, "loaded": 320, "already_there": 0 }));
+    assert_eq!(first, outcome(320, 320, 0));
     let second = import(folder.path(), SAMPLES, &application);
-    assert_eq!(second, json!({ "rows": 320, "loaded": 0, "already_there": 320 }));
+    assert_eq!(second, outcome(320, 0, 320));
 }
 
 #[test]
@@ -36,7 +41,7 @@ fn an_import_that_was_interrupted_goes_on_where_it_stopped() {
     fs::write(folder.path().join("half.jsonl"), half).unwrap();
     assert_eq!(import(folder.path(), "half.jsonl", &application)["loaded"], 160);
     let rest = import(folder.path(), SAMPLES, &application);
-    assert_eq!(rest, json!({ "rows": 320, "loaded": 160, "already_there": 160 }));
+    assert_eq!(rest, outcome(320, 160, 160));
 }
 
 #[test]
@@ -45,7 +50,25 @@ fn rows_that_are_equal_are_memories_of_their_own() {
     let application = application(folder.path());
     fs::write(folder.path().join("twice.jsonl"), "{\"content\": \"tea\"}\n\n{\"content\": \"tea\"}\n").unwrap();
     let loaded = import(folder.path(), "twice.jsonl", &application);
-    assert_eq!(loaded, json!({ "rows": 2, "loaded": 2, "already_there": 0 }));
+    assert_eq!(loaded, outcome(2, 2, 0));
+}
+
+#[test]
+fn a_file_of_another_program_is_read_and_what_has_expired_is_counted_as_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let application = application(folder.path());
+    let rows = [
+        "\u{feff}{\"content\": \"tea\", \"categories\": null, \"metadata\": null}\r",
+        "\r",
+        "{\"content\": \"coffee\", \"expires_at\": \"2020-01-01T00:00:00Z\"}\r",
+        "{\"content\": \"juice\", \"expires_at\": \"2999-01-01\"}\r",
+    ];
+    fs::write(folder.path().join("dos.jsonl"), rows.join("\n")).unwrap();
+    let first = import(folder.path(), "dos.jsonl", &application);
+    assert_eq!(first, json!({ "rows": 3, "loaded": 2, "already_there": 0, "expired": 1, "refused": 0 }));
+    fs::write(folder.path().join("unix.jsonl"), rows.join("\n").replace(['\u{feff}', '\r'], "")).unwrap();
+    let second = import(folder.path(), "unix.jsonl", &application);
+    assert_eq!(second, json!({ "rows": 3, "loaded": 0, "already_there": 2, "expired": 1, "refused": 0 }));
 }
 
 #[test]
@@ -62,11 +85,13 @@ fn bad_rows_are_named_by_their_line_and_nothing_is_loaded() {
         "not json",
         r#"{"categories": ["a"]}"#,
         r#"{"content": "x", "priority": "urgent"}"#,
+        r#"["text", ["a"], {}, null, "high", null, null]"#,
+        r#"{"content": "x", "metadata": {"n": 123456789012345678901234567890}}"#,
     ];
     fs::write(&file, rows.join("\n")).unwrap();
     let error = fail(folder.path(), &["import", "bad.jsonl", "--application", &application], 1);
     for said in [
-        "nothing was loaded, 7 lines",
+        "nothing was loaded, 9 lines",
         "line 2: `content`",
         "line 3: ",
         "colour",
@@ -75,6 +100,8 @@ fn bad_rows_are_named_by_their_line_and_nothing_is_loaded() {
         "line 6: ",
         "line 7: ",
         "line 8: `priority`",
+        "line 9: is not a row",
+        "line 10: `metadata` holds an integer of more than 64 bits",
     ] {
         assert!(error.contains(said), "{said}: {error}");
     }

@@ -1,5 +1,8 @@
 //! The durable queue of writes, over real HTTP, before a bank that can be taken away.
 
+#[path = "support/banks/mod.rs"]
+#[expect(dead_code, reason = "one of the doubles is used")]
+mod banks;
 mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use banks::mem0;
 use memgate::domain::ids::MemoryId;
 use memgate::domain::memories::{
     Capabilities, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges, MemoryQuery, MemoryScope, NewMemory,
@@ -355,7 +359,8 @@ async fn an_operator_lists_retries_and_drops_what_the_bank_refused() {
     assert!(listed.contains("too long") && !listed.contains("Marta"), "{listed}");
 
     place.bank.refuses.store(false, Ordering::SeqCst);
-    assert_eq!(succeed_json(&folder, &["queue", "drop", &second])["dropped"], json!(second));
+    let dropped = succeed_json(&folder, &["queue", "drop", &second]);
+    assert_eq!(dropped, json!({ "dropped": second, "may_be_stored": false }));
     fail(&folder, &["queue", "drop", &second], 1);
     fail(&folder, &["queue", "retry", &second], 1);
     fail(&folder, &["queue", "retry"], 2);
@@ -365,4 +370,104 @@ async fn an_operator_lists_retries_and_drops_what_the_bank_refused() {
     place.gate.gate().run_background_work().await;
     assert_eq!(place.outcome(&first).await["status"], "stored");
     assert_eq!(place.bank.arrived(), ["a secret of Marta's"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_drops_and_retries_what_waits_and_that_is_audited() {
+    let place = Place::before(RemoteBank::new(), &[]).await;
+    place.bank.inner.outage().begin();
+    let (first, second) = (place.accepted("first").await, place.accepted("second").await);
+    let folder = place.gate.database().folder().unwrap().to_owned();
+    let dropped = succeed_json(&folder, &["queue", "drop", &first]);
+    assert_eq!(dropped, json!({ "dropped": first, "may_be_stored": true }));
+    assert_eq!(succeed_json(&folder, &["queue", "retry", &second])["retried"], json!([second]));
+    // Before the gate, whose clock is years ahead, forgets what is old.
+    let audit = succeed(&folder, &["audit"]);
+    assert!(audit.contains("queued_write_dropped") && audit.contains("queued_write_retried"), "{audit}");
+    place.recover().await;
+    assert_eq!(place.bank.arrived(), ["second"]);
+    fail(&folder, &["queue", "drop", &second], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_application_has_its_share_of_a_queue_that_another_has_filled() {
+    let place = Place::before(RemoteBank::new(), &[("MEMGATE_QUEUE_CAPACITY", "4")]).await;
+    place.bank.inner.outage().begin();
+    for content in ["1", "2", "3", "4"] {
+        place.accepted(content).await;
+    }
+    assert_eq!(place.create(json!({"content": "5"})).await.status(), 503);
+    for _ in 0..2 {
+        let token = place.gate.access_token(&place.gate.application().await).await;
+        let request = place.gate.http.post(place.gate.url("/api/v1/memories")).bearer_auth(&token);
+        assert_eq!(request.json(&json!({"content": "6"})).send().await.unwrap().status(), 202);
+    }
+}
+
+/// A gate before a mem0 whose model takes 8,192 characters, and one application with its token.
+async fn before_mem0() -> (banks::Bank<mem0::Mem0>, TestGate, String) {
+    let bank = mem0::oss().await;
+    bank.state().longest_embedded = Some(8_192);
+    let url = bank.url.to_string();
+    let variables = [
+        ("MEMGATE_MEMORY_BANK_KIND", "mem0-oss"),
+        ("MEMGATE_MEMORY_BANK_URL", &*url),
+        ("MEMGATE_MEMORY_BANK_API_KEY", banks::KEY),
+    ];
+    let gate = TestGate::configured(TestDatabase::sqlite(), &variables).await;
+    let token = gate.access_token(&gate.application().await).await;
+    (bank, gate, token)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_that_mem0_can_never_take_is_refused_at_once_and_holds_nobody_up() {
+    let (_bank, gate, token) = before_mem0().await;
+    let memories = gate.url("/api/v1/memories");
+    let create = async |content: &str| {
+        let request = gate.http.post(&memories).bearer_auth(&token).json(&json!({ "content": content }));
+        request.send().await.unwrap()
+    };
+    let long = "会議の記録。".repeat(1_500);
+    for _ in 0..5 {
+        let refused = create(&long).await;
+        assert_eq!(refused.status(), 422);
+        let problem: Value = refused.json().await.unwrap();
+        assert_eq!(problem["type"], "urn:memgate:problem:rejected-by-bank");
+        assert!(
+            problem["detail"].as_str().unwrap().contains("Provider rejected the request as malformed."),
+            "{problem}"
+        );
+    }
+    let stored = create("short").await;
+    assert_eq!(stored.status(), 201, "nothing waits");
+    let stored: Value = stored.json().await.unwrap();
+    let url = format!("{memories}/{}", stored["memory"]["memory_id"].as_str().unwrap());
+    let changed = gate.http.patch(&url).bearer_auth(&token).json(&json!({ "content": long })).send().await.unwrap();
+    assert_eq!(changed.status(), 422);
+    let listed = gate.http.get(format!("{memories}?limit=10")).bearer_auth(&token).send().await.unwrap();
+    assert_eq!(listed.status(), 200);
+    let capabilities = gate.http.get(gate.url("/api/v1/capabilities")).bearer_auth(&token).send().await.unwrap();
+    let limits = capabilities.json::<Value>().await.unwrap()["limits"].clone();
+    assert_eq!((&limits["listed_memories"], &limits["search_results"]), (&json!(999), &json!(1_000)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_memory_that_was_deleted_in_mem0_is_gone_from_its_request_and_its_key_stores_anew() {
+    let (bank, gate, token) = before_mem0().await;
+    let keyed = json!({"content": "a secret", "idempotency_key": "k"});
+    let create = async || {
+        let request = gate.http.post(gate.url("/api/v1/memories")).bearer_auth(&token).json(&keyed);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 201);
+        answer.json::<Value>().await.unwrap()
+    };
+    let first = create().await;
+    assert_eq!(create().await["request_id"], first["request_id"]);
+    let url = gate.url(&format!("/api/v1/memories/{}", first["memory"]["memory_id"].as_str().unwrap()));
+    assert_eq!(gate.http.delete(url).bearer_auth(&token).send().await.unwrap().status(), 200);
+    let url = gate.url(&format!("/api/v1/requests/{}", first["request_id"].as_str().unwrap()));
+    assert_eq!(gate.http.get(url).bearer_auth(&token).send().await.unwrap().status(), 404);
+    assert_eq!(bank.state().points.len(), 0);
+    assert_ne!(create().await["request_id"], first["request_id"]);
+    assert_eq!(bank.state().points.len(), 1);
 }

@@ -22,6 +22,7 @@ mod m20261126_000017_create_write_probes;
 mod m20261126_000020_version_sign_ins;
 mod m20261126_000021_create_memory_tenants;
 mod m20261126_000022_bound_revocations;
+mod m20261126_000030_find_queued_writes_by_memory;
 mod m20261126_000040_index_categories;
 mod m20261126_000050_name_throttled_callers_in_the_audit_log;
 
@@ -56,6 +57,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000020_version_sign_ins::Migration),
             Box::new(m20261126_000021_create_memory_tenants::Migration),
             Box::new(m20261126_000022_bound_revocations::Migration),
+            Box::new(m20261126_000030_find_queued_writes_by_memory::Migration),
             Box::new(m20261126_000040_index_categories::Migration),
             Box::new(m20261126_000050_name_throttled_callers_in_the_audit_log::Migration),
         ]

@@ -150,12 +150,26 @@ impl Inner {
             Err(elapsed) => self.delivery.postpone(claim, unanswered(elapsed.into())).await,
         };
         let state = match attempted {
-            Ok(Attempted::Postponed { until, error }) => {
+            Ok(Attempted::Postponed { until, error, set_aside }) => {
                 tracing::warn!(
-                    request.id = %write.request_id, attempt, next_attempt_at = %until, error = %Chain(&error),
+                    request.id = %write.request_id, attempt, next_attempt_at = %until, set_aside, error = %Chain(&error),
                     "a memory could not be delivered now; it stays in the queue",
                 );
+                if set_aside {
+                    // Nobody else waits for it.
+                    drop(self.waiting().remove(&write.request_id));
+                    return;
+                }
                 return self.tell_scope(&write.scope.tenant());
+            }
+            Ok(Attempted::Withdrawn { left_behind }) => {
+                if let Some(error) = &left_behind {
+                    tracing::error!(
+                        request.id = %write.request_id, error = %Chain(error),
+                        "a memory was deleted while it was delivered, and could not be deleted from the memory bank",
+                    );
+                }
+                Attempted::Withdrawn { left_behind }.into()
             }
             Ok(Attempted::Refused(reason)) => {
                 tracing::warn!(request.id = %write.request_id, attempt, "the memory bank refused a memory; it is a dead letter");
@@ -269,7 +283,7 @@ impl Drop for Unwatch<'_> {
 }
 
 fn unanswered(source: Box<dyn std::error::Error + Send + Sync>) -> MemoryBankError {
-    MemoryBankError::Unavailable { retry_after: None, source }
+    MemoryBankError::Unavailable { retry_after: None, reached: true, source }
 }
 
 /// An error with all its sources.

@@ -19,7 +19,9 @@ use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::Config;
 use crate::domain::applications::{ApplicationRepository, ApplicationService, SecretHasher};
 use crate::domain::audit::AuditLog;
-use crate::domain::memories::{AdmittingMemoryBank, Erasure, MemoryBank, OwnerEraser, TenantRegistry, WriteQueue};
+use crate::domain::memories::{
+    AdmittingMemoryBank, Erasure, MemoryBank, OwnerEraser, QueueOperations, TenantRegistry, WriteQueue,
+};
 use crate::domain::oauth::{
     AuthorizationPorts, AuthorizationService, AuthorizationStore, GrantStore, KeyPolicy, KeyService, SigningKeyStore,
     TokenPolicy,
@@ -200,6 +202,12 @@ impl Backend {
     /// [`DatabaseError::InUse`] if one runs, and as [`Database::lock_out_services`].
     pub async fn lock_out_services(&self) -> Result<ServiceLock, DatabaseError> {
         self.database.lock_out_services().await
+    }
+
+    /// What an operator does with those that are not delivered.
+    #[must_use]
+    pub fn queue_operations(&self) -> QueueOperations {
+        QueueOperations::new(self.queue(), self.audit(), Arc::clone(&self.clock))
     }
 
     /// The present moment.

@@ -34,7 +34,7 @@ impl ConfigCommand {
             .iter()
             .map(|(setting, value, source)| Row {
                 setting,
-                value: if setting.secret { redact(value) } else { without_password(value) },
+                value: if setting.secret { redact(value) } else { without_credentials(value) },
                 source: source.to_string(),
                 problem: problems.get(&setting.variable()).map(String::as_str),
             })
@@ -108,30 +108,59 @@ fn redact(value: &str) -> String {
     url.to_string()
 }
 
-/// A URL without the password in it, such as that of a proxy; any other value as it is.
-fn without_password(value: &str) -> String {
+/// A value without what a URL in it may tell beside its address: password, a user who has none, query and fragment.
+fn without_credentials(value: &str) -> String {
+    const REDACTED: &str = "[redacted]";
+    if !value.contains(['@', '?', '#']) {
+        return value.to_owned();
+    }
     match url::Url::parse(value) {
-        Ok(mut url) if url.password().is_some() => match url.set_password(Some("redacted")) {
-            Ok(()) => url.to_string(),
-            Err(()) => "[redacted]".to_owned(),
-        },
+        Ok(mut url) if url.has_host() => {
+            // A user without a password may be a token.
+            let is_redacted = if url.password().is_some() {
+                url.set_password(Some("redacted")).is_ok()
+            } else {
+                url.username().is_empty() || url.set_username("redacted").is_ok()
+            };
+            if !is_redacted {
+                return REDACTED.to_owned();
+            }
+            for (is_there, set) in [
+                (url.query().is_some(), url::Url::set_query as fn(&mut url::Url, Option<&str>)),
+                (url.fragment().is_some(), url::Url::set_fragment),
+            ] {
+                if is_there {
+                    set(&mut url, Some("redacted"));
+                }
+            }
+            url.to_string()
+        }
+        // What is no URL may be one with a slip of the hand: `http:/me:secret@proxy`, `me:secret@proxy:3128`.
+        _ if value.contains('@') && value.contains(':') => REDACTED.to_owned(),
         _ => value.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{redact, without_password};
+    use super::{redact, without_credentials};
 
     #[test]
-    fn no_url_is_shown_with_its_password() {
+    fn no_url_is_shown_with_its_credentials() {
         for (value, shown) in [
             ("http://me:hunter2@proxy.example:3128", "http://me:redacted@proxy.example:3128/"),
-            ("http://proxy.example:3128", "http://proxy.example:3128"),
-            ("10m", "10m"),
+            ("http://hunter2@proxy.example:3128/", "http://redacted@proxy.example:3128/"),
+            ("socks5h://me:hunter2@proxy.example", "socks5h://me:redacted@proxy.example"),
+            ("https://bank.example/v1?key=hunter2#hunter2", "https://bank.example/v1?redacted#redacted"),
+            ("http:/me:hunter2@proxy.example:99999", "[redacted]"),
+            ("http://me:hunter2@proxy.example:99999", "[redacted]"),
+            ("me:hunter2@proxy.example:3128", "[redacted]"),
+            ("https://memory.example.com", "https://memory.example.com"),
             ("127.0.0.1:8080", "127.0.0.1:8080"),
+            ("person@example.com", "person@example.com"),
+            ("memgate=debug,sqlx=warn", "memgate=debug,sqlx=warn"),
         ] {
-            assert_eq!(without_password(value), shown);
+            assert_eq!(without_credentials(value), shown);
         }
     }
 

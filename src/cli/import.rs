@@ -12,10 +12,10 @@ use tokio::task::JoinSet;
 
 use super::input::without_byte_order_mark;
 use super::{CliError, output};
-use crate::app::{Backend, ImportRow, Importer, RowError};
+use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::ids::ApplicationId;
-use crate::domain::memories::{MemoryBank, MemoryBankError};
+use crate::domain::memories::{ImportReader, ImportRow, MemoryBank, MemoryBankError, MemoryScope, NewMemory, RowError};
 
 /// How many bad rows are named before the rest is only counted.
 const NAMED_ERRORS: usize = 20;
@@ -26,8 +26,8 @@ const AT_A_TIME: usize = 64;
 ///
 /// Each line is one JSON object: content (text), and optionally categories (list of texts), metadata (object),
 /// context ({"custom_gpt_id", "conversation_id"}), priority (low, normal, high), created_at and expires_at (RFC 3339).
-/// The whole file is checked first: if a line is wrong nothing is loaded. An import that was interrupted can be started
-/// again: what is there already is not loaded twice.
+/// The whole file is checked first: if a line is wrong nothing is loaded. What has expired is left out. An import that was
+/// interrupted can be started again: what is there already is not loaded twice.
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// The file
@@ -47,47 +47,53 @@ impl Import {
         let application = backend.applications().get(self.application).await.map_err(|error| {
             CliError::failed(format!("the application {} cannot be used: {error}", self.application))
         })?;
-        let importer = Importer::new(&backend, &application);
-        let total = self.check(&importer)?;
-        let mut loading = Loading::new(importer.bank(), progress_bar(total));
-        let mut importer = importer.expecting(total);
+        let reader = ImportReader::new(MemoryScope::of_application(&application), backend.now());
+        let total = self.check(&reader)?;
+        let mut loading = Loading::new(backend.bank(), reader.scope().clone(), progress_bar(total));
+        let mut reader = reader.expecting(total);
+        let mut expired = 0_u64;
         for row in self.rows()? {
             let (number, text) = row?;
-            let row = importer.parse(&text).map_err(|error| bad_row(number, &error))?;
-            loading.add(row, number).await?;
+            match reader.read(&text).map_err(|error| bad_row(number, &error))? {
+                ImportRow::Memory(memory) => loading.add(*memory, number).await?,
+                ImportRow::Expired => expired += 1,
+            }
         }
-        let (loaded, known) = loading.finish().await?;
+        let ImportCounts { loaded, known, refused } = loading.finish().await?;
         if self.json {
-            return output::json(&json!({ "rows": total, "loaded": loaded, "already_there": known }));
+            output::json(&json!({
+                "rows": total, "loaded": loaded, "already_there": known, "expired": expired, "refused": refused.len(),
+            }))?;
+        } else {
+            output::line(format!(
+                "Loaded {loaded} memories into {}; {known} were there already, {expired} have expired and were left out.",
+                application.space
+            ))?;
         }
-        output::line(format!("Loaded {loaded} memories into {}; {known} were there already.", application.space))
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let number = refused.len();
+        let text = format!("the memory bank refused {number} of the memories:\n{}", first_of(refused));
+        Err(CliError::failed(text))
     }
 
     /// Reads the whole file once without loading anything. Returns how many rows it has.
-    fn check(&self, importer: &Importer) -> Result<u64, CliError> {
+    fn check(&self, reader: &ImportReader) -> Result<u64, CliError> {
         let (mut total, mut errors) = (0, Vec::new());
-        let mut bad = 0_usize;
-        let mut importer = importer.clone();
+        let mut reader = reader.clone();
         for row in self.rows()? {
             let (number, text) = row?;
-            match importer.parse(&text) {
+            match reader.read(&text) {
                 Ok(_) => total += 1,
-                Err(error) => {
-                    bad += 1;
-                    if errors.len() < NAMED_ERRORS {
-                        errors.push(format!("line {number}: {error}"));
-                    }
-                }
+                Err(error) => errors.push((number, error.to_string())),
             }
         }
-        if bad == 0 {
+        if errors.is_empty() {
             return Ok(total);
         }
-        if bad > errors.len() {
-            errors.push(format!("and {} more", bad - errors.len()));
-        }
-        let file = self.file.display();
-        Err(CliError::failed(format!("nothing was loaded, {bad} lines of {file} are wrong:\n{}", errors.join("\n"))))
+        let (bad, file) = (errors.len(), self.file.display());
+        Err(CliError::failed(format!("nothing was loaded, {bad} lines of {file} are wrong:\n{}", first_of(errors))))
     }
 
     /// The lines that are not blank, with their numbers from 1.
@@ -104,7 +110,7 @@ impl Import {
             });
             let text = text.map(|text| if index == 0 { without_byte_order_mark(&text).to_owned() } else { text });
             match text {
-                Ok(text) if text.trim().is_empty() => None,
+                Ok(text) if ImportReader::trim(&text).is_empty() => None,
                 other => Some(other.map(|text| (number, text))),
             }
         }))
@@ -114,53 +120,80 @@ impl Import {
 /// Rows on their way into the bank.
 struct Loading {
     bank: Arc<dyn MemoryBank>,
-    running: JoinSet<Result<bool, CliError>>,
+    scope: MemoryScope,
+    running: JoinSet<(usize, Result<bool, MemoryBankError>)>,
     progress: ProgressBar,
+    so_far: ImportCounts,
+}
+
+/// What became of the rows.
+#[derive(Default)]
+struct ImportCounts {
     loaded: u64,
     known: u64,
+    /// The rows that the bank will never take: their numbers, and why.
+    refused: Vec<(usize, String)>,
 }
 
 impl Loading {
-    fn new(bank: Arc<dyn MemoryBank>, progress: ProgressBar) -> Self {
-        Self { bank, running: JoinSet::new(), progress, loaded: 0, known: 0 }
+    fn new(bank: Arc<dyn MemoryBank>, scope: MemoryScope, progress: ProgressBar) -> Self {
+        Self { bank, scope, running: JoinSet::new(), progress, so_far: ImportCounts::default() }
     }
 
-    async fn add(&mut self, row: ImportRow, number: usize) -> Result<(), CliError> {
+    async fn add(&mut self, memory: NewMemory, number: usize) -> Result<(), CliError> {
         while self.running.len() >= AT_A_TIME {
             self.wait_for_one().await?;
         }
-        let bank = Arc::clone(&self.bank);
-        self.running.spawn(async move {
-            load(&*bank, &row).await.map_err(|error| {
-                tracing::error!(line = number, "the import stopped; start it again to go on");
-                CliError::failed(error)
-            })
-        });
+        let (bank, scope) = (Arc::clone(&self.bank), self.scope.clone());
+        self.running.spawn(async move { (number, load(&*bank, &scope, &memory).await) });
         Ok(())
     }
 
     /// Returns whether there was one to wait for.
     async fn wait_for_one(&mut self) -> Result<bool, CliError> {
         let Some(done) = self.running.join_next().await else { return Ok(false) };
-        *if done.map_err(CliError::failed)?? { &mut self.loaded } else { &mut self.known } += 1;
+        let (number, outcome) = done.map_err(CliError::failed)?;
+        match outcome {
+            Ok(true) => self.so_far.loaded += 1,
+            Ok(false) => self.so_far.known += 1,
+            // One memory that the bank never takes must not keep the others away.
+            Err(error @ (MemoryBankError::Rejected(_) | MemoryBankError::Unsupported(_))) => {
+                self.so_far.refused.push((number, error.to_string()));
+            }
+            Err(error) => {
+                tracing::error!(line = number, "the import stopped; start it again to go on");
+                return Err(CliError::failed(error));
+            }
+        }
         self.progress.inc(1);
         Ok(true)
     }
 
-    /// How many rows were loaded, and how many were there already.
-    async fn finish(mut self) -> Result<(u64, u64), CliError> {
+    async fn finish(mut self) -> Result<ImportCounts, CliError> {
         while self.wait_for_one().await? {}
         self.progress.finish_and_clear();
-        Ok((self.loaded, self.known))
+        self.so_far.refused.sort();
+        Ok(self.so_far)
     }
 }
 
 /// Loads one row; returns whether it is new.
-async fn load(bank: &dyn MemoryBank, row: &ImportRow) -> Result<bool, MemoryBankError> {
-    if bank.get(&row.scope, &row.memory.id, row.memory.created_at).await?.is_some() {
+async fn load(bank: &dyn MemoryBank, scope: &MemoryScope, memory: &NewMemory) -> Result<bool, MemoryBankError> {
+    if bank.find_written(scope, memory).await?.is_some() {
         return Ok(false);
     }
-    bank.create(&row.scope, &row.memory).await.map(|_| true)
+    bank.create_first(scope, memory).await.map(|_| true)
+}
+
+/// The first errors, each with its line, and how many more there are.
+fn first_of(errors: Vec<(usize, String)>) -> String {
+    let more = errors.len().saturating_sub(NAMED_ERRORS);
+    let mut lines: Vec<String> =
+        errors.into_iter().take(NAMED_ERRORS).map(|(number, error)| format!("line {number}: {error}")).collect();
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    lines.join("\n")
 }
 
 fn bad_row(number: usize, error: &RowError) -> CliError {

@@ -1,5 +1,7 @@
 //! `memgate queue`: memories on their way to the memory bank, and those that it refused.
 
+use std::time::{Duration, Instant};
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -7,27 +9,28 @@ use super::{CliError, output};
 use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::ids::RequestId;
-use crate::domain::memories::{TrackedWrite, Undelivered, WriteState};
+use crate::domain::memories::{Dropped, QueueOperations, TrackedWrite, Undelivered, WriteState};
 
 /// Look after memories on their way to the memory bank, and those that it refused.
 ///
 /// A memory that was accepted (201 or 202) stays in the queue until the memory bank has it: it is sent again for as long as the
-/// bank is away. One that the bank refuses becomes a dead letter: it is kept for MEMGATE_QUEUE_DEAD_LETTER_RETENTION, and only
-/// an operator can send it again or drop it. What memories say is never shown here.
+/// bank is unavailable. One that the bank refuses, or at which it fails again and again while it stores others, becomes a dead letter:
+/// it is kept for MEMGATE_QUEUE_DEAD_LETTER_RETENTION, and only an operator can send it again or drop it. What memories say is
+/// never shown here.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
   memgate queue list                  how many wait and since when, and the dead letters with their reasons
   memgate queue list --pending        the memories that wait, oldest first, and why the last attempt failed
-  memgate queue retry REQUEST_ID      send a dead letter again, after the bank was put right
-  memgate queue retry --all           send all of them again
-  memgate queue drop REQUEST_ID       delete a dead letter for good")]
+  memgate queue retry REQUEST_ID      send a dead letter again, or what waits at once
+  memgate queue retry --all           send all dead letters again, after the bank was repaired
+  memgate queue drop REQUEST_ID       delete a dead letter, or what waits, for good")]
 pub(super) enum Queue {
     /// Show how the queue does, and list the dead letters, oldest first
     List(List),
-    /// Send a dead letter again: it goes to the end of its application's line
+    /// Send a dead letter again, at the end of its application's line, or send what waits at once
     Retry(Retry),
-    /// Delete a dead letter for good; what waits and was not refused cannot be dropped
+    /// Delete a dead letter, or a memory that waits, for good
     Drop {
         /// The id of its request, as `queue list` shows it
         #[arg(value_name = "REQUEST_ID")]
@@ -64,6 +67,8 @@ pub(super) struct Retry {
     json: bool,
 }
 
+/// How often it is tried to drop a write that is just being delivered.
+const DROP_INTERVAL: Duration = Duration::from_millis(250);
 /// How many dead letters are sent again in one go.
 const RETRY_BATCH: u32 = 1_000;
 
@@ -73,18 +78,20 @@ impl Queue {
         match self {
             Self::List(list) => list.run(&backend).await,
             Self::Retry(Retry { id: Some(id), json, .. }) => {
-                let found = backend.queue().retry(id, backend.now()).await.map_err(CliError::failed)?;
-                if !found {
-                    return Err(no_dead_letter(id));
+                if !backend.queue_operations().retry(id).await.map_err(CliError::failed)? {
+                    return Err(nothing_waits(id));
                 }
                 answer(json, &json!({ "retried": [id.to_string()] }), &format!("{id} is sent again."))
             }
             Self::Retry(Retry { id: None, json, .. }) => retry_all(&backend, json).await,
             Self::Drop { id, json } => {
-                if !backend.queue().drop_failed(id).await.map_err(CliError::failed)? {
-                    return Err(no_dead_letter(id));
+                let dropped = drop_write(&backend.queue_operations(), id, config.queue_lease).await?;
+                let may_be_stored = dropped.state == WriteState::Pending && dropped.attempts > 0;
+                let mut text = format!("{id} is deleted.");
+                if may_be_stored {
+                    text += " It was sent without a confirmation before, so the memory bank may have stored it all the same.";
                 }
-                answer(json, &json!({ "dropped": id.to_string() }), &format!("{id} is deleted."))
+                answer(json, &json!({ "dropped": id.to_string(), "may_be_stored": may_be_stored }), &text)
             }
         }
     }
@@ -123,15 +130,34 @@ impl List {
     }
 }
 
+/// Drops a write; one that is being delivered when that attempt has ended, which it has when its lease runs out.
+async fn drop_write(
+    operations: &QueueOperations,
+    id: RequestId,
+    lease: Duration,
+) -> Result<Box<TrackedWrite>, CliError> {
+    let deadline = Instant::now() + lease + DROP_INTERVAL;
+    loop {
+        match operations.drop(id).await.map_err(CliError::failed)? {
+            Dropped::Dropped(write) => return Ok(write),
+            Dropped::NotFound => return Err(nothing_waits(id)),
+            Dropped::BeingDelivered if Instant::now() < deadline => tokio::time::sleep(DROP_INTERVAL).await,
+            Dropped::BeingDelivered => {
+                return Err(CliError::failed(format!("{id} is being delivered all the time; try again in a moment")));
+            }
+        }
+    }
+}
+
 async fn retry_all(backend: &Backend, json: bool) -> Result<(), CliError> {
-    let (queue, mut retried) = (backend.queue(), Vec::new());
+    let (queue, operations, mut retried) = (backend.queue(), backend.queue_operations(), Vec::new());
     loop {
         let dead = queue.list(Undelivered::Failed, RETRY_BATCH).await.map_err(CliError::failed)?;
         let before = retried.len();
         for tracked in dead {
             let id = tracked.write.request_id;
             // One that the bank refused a second time meanwhile is not sent a third time.
-            if !retried.contains(&id) && queue.retry(id, backend.now()).await.map_err(CliError::failed)? {
+            if !retried.contains(&id) && operations.retry(id).await.map_err(CliError::failed)? {
                 retried.push(id);
             }
         }
@@ -147,8 +173,11 @@ fn answer(as_json: bool, value: &Value, text: &str) -> Result<(), CliError> {
     if as_json { output::json(value) } else { output::line(text) }
 }
 
-fn no_dead_letter(id: RequestId) -> CliError {
-    CliError::failed(format!("there is no dead letter of the request {id}; `memgate queue list` shows which there are"))
+fn nothing_waits(id: RequestId) -> CliError {
+    CliError::failed(format!(
+        "no memory of the request {id} waits or was refused; `memgate queue list` and `memgate queue list --pending` show which \
+         there are"
+    ))
 }
 
 fn describe(tracked: &TrackedWrite) -> Value {
@@ -159,6 +188,7 @@ fn describe(tracked: &TrackedWrite) -> Value {
         "space": write.scope.space().as_str(),
         "accepted_at": write.accepted_at.to_string(),
         "attempts": tracked.attempts,
+        "set_aside": tracked.set_aside,
         "next_attempt_at": (tracked.state == WriteState::Pending).then(|| tracked.next_attempt_at.to_string()),
         "reason": reason(tracked),
     })

@@ -36,7 +36,9 @@ pub(super) fn parse(v: &Parser<'_>) -> Result<MemoryBankConfig, ConfigError> {
             text.parse::<AuthScheme>().map_err(|error| error.problem().to_owned())
         })?,
         proxy: v.optional("memory_bank_proxy", |text| {
-            Url::parse(text).map_err(|_| "must be the URL of a proxy, such as http://proxy.example:3128".to_owned())
+            Url::parse(text)
+                .map(Into::into)
+                .map_err(|_| "must be the URL of a proxy, such as http://proxy.example:3128".to_owned())
         })?,
         connect_timeout: v.time("memory_bank_connect_timeout", MILLISECOND, DAY)?,
         answer_limit: v.number("memory_bank_answer_limit", 1024, 1 << 30)?,

@@ -138,7 +138,11 @@ pub const SETTINGS: &[Setting] = &[
         "67108864",
         "How many bytes the answers of the memory service that are being read may have together; further ones wait.",
     ),
-    setting("memory_bank_list_limit", "10000", "How many memories of one scope a list goes through."),
+    setting(
+        "memory_bank_list_limit",
+        "10000",
+        "How many memories of one scope a list goes through; before mem0-oss at most 999.",
+    ),
     setting(
         "memory_bank_event_interval",
         "250ms",

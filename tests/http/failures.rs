@@ -22,7 +22,7 @@ fn failing(error: fn() -> MemoryBankError) -> Face {
 }
 
 fn away(retry_after: Option<Duration>) -> MemoryBankError {
-    MemoryBankError::Unavailable { retry_after, source: "http://secret.internal:9".into() }
+    MemoryBankError::Unavailable { retry_after, reached: false, source: "http://secret.internal:9".into() }
 }
 
 #[tokio::test]
@@ -79,6 +79,7 @@ async fn readiness_names_what_is_missing_and_no_address() {
     let ok = json!([{"name": "database", "status": "ok"}, {"name": "memory_bank", "status": "ok"}]);
     assert_eq!(ready.json(), json!({"status": "ready", "checks": ok}));
 
+    let face = Face::new();
     face.database.take_away();
     let answer = face.get("/health/ready").await;
     assert_eq!(answer.status, 503);

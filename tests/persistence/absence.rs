@@ -89,14 +89,19 @@ async fn assert_every_port_is_unavailable(database: &Database) {
         assert_unavailable(queue.accept(&write, line, lease).await);
     }
     assert_unavailable(queue.claim(now(), lease, 1).await);
-    assert_unavailable(queue.mark_stored(id, &new_memory("x").into_memory(), now()).await);
+    assert_unavailable(queue.mark_stored(id, &new_memory("x").into_memory(), now(), now()).await);
     assert_unavailable(queue.mark_failed(id, "x", now()).await);
-    assert_unavailable(queue.reschedule(id, lease.id, now(), "x").await);
+    assert_unavailable(queue.reschedule(id, lease.id, now(), "x", false).await);
     assert_unavailable(queue.find(write.application_id, id).await);
     assert_unavailable(queue.pending(&write.scope, 1).await);
     assert_unavailable(queue.list(Undelivered::Failed, 1).await);
     assert_unavailable(queue.retry(id, now()).await);
     assert_unavailable(queue.drop_failed(id).await);
+    assert_unavailable(queue.note_failure(id, lease.id, now()).await);
+    assert_unavailable(queue.find_undelivered(id).await);
+    assert_unavailable(queue.find_by_memory(&write.scope, &write.memory.id).await);
+    assert_unavailable(queue.replace_memory(&write.scope, &new_memory("x").into_memory()).await);
+    assert_unavailable(queue.forget_scope(&write.scope).await);
     assert_unavailable(queue.statistics().await);
     assert_unavailable(queue.sweep(now(), 1).await);
 

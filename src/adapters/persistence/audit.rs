@@ -121,6 +121,8 @@ fn log(event: &AuditEvent) {
         AuditKind::AuthorizationEnded => at_level!(info, "an authorization was ended"),
         AuditKind::ClientThrottled => at_level!(info, "a client has to wait after too many failed authentications"),
         AuditKind::SignInThrottled => at_level!(info, "somebody has to wait after too many failed attempts to sign in"),
+        AuditKind::QueuedWriteRetried => at_level!(info, "a memory in the queue was sent again by an operator"),
+        AuditKind::QueuedWriteDropped => at_level!(info, "a memory in the queue was deleted by an operator"),
         AuditKind::MemoriesSearched => at_level!(info, "memories were searched"),
         AuditKind::MemoryRead => at_level!(info, "memories were read"),
         AuditKind::MemoryCreated => at_level!(info, "a memory was created"),

@@ -8,10 +8,10 @@ use quick_cache::sync::Cache;
 use uuid::Uuid;
 
 use super::freshness::{Era, Fresh};
-use crate::domain::ids::{ApplicationId, RequestId};
+use crate::domain::ids::{ApplicationId, MemoryId, RequestId};
 use crate::domain::memories::{
-    Acceptance, Claim, Lease, Line, Memory, MemoryScope, QueueStatistics, QueuedWrite, TenantGroup, TrackedWrite,
-    Undelivered, WriteQueue,
+    Acceptance, Claim, Failures, Lease, Line, Memory, MemoryScope, QueueStatistics, QueuedWrite, TenantGroup,
+    TrackedWrite, Undelivered, WriteQueue,
 };
 use crate::domain::system::{Clock, StorageError, Timestamp};
 
@@ -55,13 +55,18 @@ impl WriteQueue for CachedWriteQueue {
         &self,
         request: RequestId,
         memory: &Memory,
+        now: Timestamp,
         keep_until: Timestamp,
-    ) -> Result<(), StorageError> {
-        self.inner.mark_stored(request, memory, keep_until).await
+    ) -> Result<bool, StorageError> {
+        self.inner.mark_stored(request, memory, now, keep_until).await
     }
 
     async fn mark_failed(&self, request: RequestId, reason: &str, keep_until: Timestamp) -> Result<(), StorageError> {
         self.inner.mark_failed(request, reason, keep_until).await
+    }
+
+    async fn note_failure(&self, request: RequestId, lease: Uuid, now: Timestamp) -> Result<Failures, StorageError> {
+        self.inner.note_failure(request, lease, now).await
     }
 
     async fn reschedule(
@@ -70,12 +75,33 @@ impl WriteQueue for CachedWriteQueue {
         lease: Uuid,
         next_attempt_at: Timestamp,
         reason: &str,
+        set_aside: bool,
     ) -> Result<(), StorageError> {
-        self.inner.reschedule(request, lease, next_attempt_at, reason).await
+        self.inner.reschedule(request, lease, next_attempt_at, reason, set_aside).await
     }
 
     async fn find(&self, application: ApplicationId, request: RequestId) -> Result<Option<TrackedWrite>, StorageError> {
         self.inner.find(application, request).await
+    }
+
+    async fn find_undelivered(&self, request: RequestId) -> Result<Option<TrackedWrite>, StorageError> {
+        self.inner.find_undelivered(request).await
+    }
+
+    async fn find_by_memory(&self, scope: &MemoryScope, id: &MemoryId) -> Result<Option<TrackedWrite>, StorageError> {
+        self.inner.find_by_memory(scope, id).await
+    }
+
+    async fn remove(&self, found: &TrackedWrite, now: Timestamp) -> Result<bool, StorageError> {
+        self.inner.remove(found, now).await
+    }
+
+    async fn replace_memory(&self, scope: &MemoryScope, memory: &Memory) -> Result<(), StorageError> {
+        self.inner.replace_memory(scope, memory).await
+    }
+
+    async fn forget_scope(&self, scope: &MemoryScope) -> Result<u64, StorageError> {
+        self.inner.forget_scope(scope).await
     }
 
     async fn pending(&self, scope: &MemoryScope, limit: u32) -> Result<Vec<QueuedWrite>, StorageError> {

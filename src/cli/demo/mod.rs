@@ -13,11 +13,12 @@ use tokio::task::JoinSet;
 use self::http::Client;
 use super::serve::until_told_to_stop;
 use super::{CliError, output};
-use crate::app::{Backend, Gate, GateOptions, Importer, StartError};
+use crate::app::{Backend, Gate, GateOptions, StartError};
 use crate::config::Config;
 use crate::domain::applications::{
     ApplicationName, CategoryAccess, ClientKind, GrantType, NewApplication, Permissions, PkceRule,
 };
+use crate::domain::memories::{ImportReader, ImportRow, MemoryScope};
 
 const MEMORIES: &str = include_str!("../../../samples/memories.jsonl");
 const QUESTIONS: &str = include_str!("../../../samples/questions.json");
@@ -132,18 +133,19 @@ fn demo_application() -> Result<NewApplication, CliError> {
 }
 
 async fn load(backend: &Backend, application: &crate::domain::applications::Application) -> Result<usize, CliError> {
-    let mut importer = Importer::new(backend, application).expecting(MEMORIES.lines().count() as u64);
+    let scope = MemoryScope::of_application(application);
+    let mut reader = ImportReader::new(scope, backend.now()).expecting(MEMORIES.lines().count() as u64);
     let mut running: JoinSet<Result<(), CliError>> = JoinSet::new();
     let mut count = 0;
     for line in MEMORIES.lines() {
-        let row = importer.parse(line).map_err(CliError::failed)?;
-        let bank = importer.bank();
+        let ImportRow::Memory(memory) = reader.read(line).map_err(CliError::failed)? else { continue };
+        let (bank, scope) = (backend.bank(), reader.scope().clone());
         if running.len() == AT_A_TIME
             && let Some(done) = running.join_next().await
         {
             done.map_err(CliError::failed)??;
         }
-        running.spawn(async move { bank.create(&row.scope, &row.memory).await.map(drop).map_err(CliError::failed) });
+        running.spawn(async move { bank.create(&scope, &memory).await.map(drop).map_err(CliError::failed) });
         count += 1;
     }
     while let Some(done) = running.join_next().await {

@@ -57,6 +57,10 @@ pub enum AuditKind {
     ClientThrottled,
     /// Somebody failed so often to sign in that they have to wait.
     SignInThrottled,
+    /// An operator had a memory that was on its way to the bank, or that the bank refused, sent again.
+    QueuedWriteRetried,
+    /// An operator deleted a memory that was on its way to the bank, or that the bank refused.
+    QueuedWriteDropped,
     /// Memories were searched.
     MemoriesSearched,
     /// Memories were listed, or one was read.
@@ -71,7 +75,7 @@ pub enum AuditKind {
 
 impl AuditKind {
     /// Every kind there is.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::ApplicationCreated,
         Self::ApplicationUpdated,
         Self::ApplicationEnabled,
@@ -96,6 +100,8 @@ impl AuditKind {
         Self::AuthorizationCodeReused,
         Self::ClientThrottled,
         Self::SignInThrottled,
+        Self::QueuedWriteRetried,
+        Self::QueuedWriteDropped,
         Self::MemoriesSearched,
         Self::MemoryRead,
         Self::MemoryCreated,
@@ -131,6 +137,8 @@ impl AuditKind {
             Self::AuthorizationCodeReused => "authorization_code_reused",
             Self::ClientThrottled => "client_throttled",
             Self::SignInThrottled => "sign_in_throttled",
+            Self::QueuedWriteRetried => "queued_write_retried",
+            Self::QueuedWriteDropped => "queued_write_dropped",
             Self::MemoriesSearched => "memories_searched",
             Self::MemoryRead => "memory_read",
             Self::MemoryCreated => "memory_created",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::model::{Memory, MemoryChanges, MemoryScope, NewMemory};
-use super::query::{ListQuery, MemoryQuery, Page, SearchResults};
+use super::query::{Limit, ListQuery, MemoryQuery, Page, SearchResults};
 use crate::ids::MemoryId;
 use crate::system::{BoxError, Timestamp};
 
@@ -70,7 +70,37 @@ pub trait MemoryBank: Send + Sync {
     /// What the bank can do.
     fn capabilities(&self) -> Capabilities;
 
-    /// Whether the bank answers.
+    /// The ids of some memories of the scope, expired ones included, at most `limit`, in no particular order; none only if
+    /// there are none. Unlike a list it has no upper bound on the scope: whoever deletes what it returns and asks again gets
+    /// through all of them.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`], [`MemoryBankError::Unsupported`] among them.
+    async fn sample(&self, scope: &MemoryScope, limit: Limit) -> Result<Vec<MemoryId>, MemoryBankError> {
+        // At the beginning of time nothing has expired yet.
+        let now = Timestamp::from_unix_millis(i64::MIN);
+        let page = self.list(scope, &ListQuery { limit, after: None, category: None, now }).await?;
+        Ok(page.memories.into_iter().map(|memory| memory.id).collect())
+    }
+
+    /// The memory that an earlier [`create`](Self::create) of this write made, if it arrived; expired or not.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`].
+    async fn find_written(&self, scope: &MemoryScope, write: &NewMemory) -> Result<Option<Memory>, MemoryBankError> {
+        self.get(scope, &write.id, Timestamp::from_unix_millis(i64::MIN)).await
+    }
+
+    /// The [`NewMemory::id`] of the write that created the memory of this id, if the memory is there and that is known.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`].
+    async fn write_of(&self, scope: &MemoryScope, id: &MemoryId) -> Result<Option<MemoryId>, MemoryBankError> {
+        let memory = self.get(scope, id, Timestamp::from_unix_millis(i64::MIN)).await?;
+        Ok(memory.map(|memory| memory.id))
+    }
+
+    /// Whether the bank answers, and works within the limits that [`capabilities`](Self::capabilities) states.
     ///
     /// # Errors
     /// [`MemoryBankError`] that says why not.
@@ -95,6 +125,12 @@ pub struct Capabilities {
     pub expiry: bool,
     /// A created memory is in memgate's own database, so it needs no queue on its way.
     pub local: bool,
+    /// The largest number of memories of one scope that can be listed; `None` if there is no such limit. A larger scope is
+    /// not listed at all, since its list would have gaps.
+    pub max_listed: Option<u32>,
+    /// The largest number of results that one search can ask the bank for; `None` if there is no such limit. What filters
+    /// leave of them is all that a filtered search can find.
+    pub max_searched: Option<u32>,
 }
 
 /// Something that not every bank can do.
@@ -129,12 +165,14 @@ impl Capability {
 /// Why a bank did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum MemoryBankError {
-    /// It is away, overloaded, or does not answer in time. A retry may help, after `retry_after` if that is known. Unless
-    /// it is said otherwise, what was asked may have been done nevertheless.
+    /// It is unavailable, overloaded, or does not answer in time. A retry may help, after `retry_after` if that is known.
+    /// Unless it is said otherwise, what was asked may have been done nevertheless.
     #[error("the memory bank is not available")]
     Unavailable {
         /// How long to wait.
         retry_after: Option<Duration>,
+        /// Whether the bank was given this very request and failed at it, so that the reason may be the request itself.
+        reached: bool,
         /// What happened.
         #[source]
         source: BoxError,
@@ -158,6 +196,13 @@ impl MemoryBankError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
+    }
+
+    /// Whether the reason may be the request itself although the bank did not refuse it. A bank that is down, refuses every
+    /// caller, or is not asked at all tells nothing about one request.
+    #[must_use]
+    pub fn may_be_the_request(&self) -> bool {
+        matches!(self, Self::Unavailable { reached: true, .. } | Self::Inconsistent(_))
     }
 }
 

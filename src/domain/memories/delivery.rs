@@ -25,6 +25,10 @@ pub struct DeliveryPolicy {
     pub first_backoff: Duration,
     /// The longest wait after any attempt, unless the bank asks for more.
     pub longest_backoff: Duration,
+    /// After how many failures at one write the later ones of its scope do not wait for it any more.
+    pub set_aside_after: u32,
+    /// At how many failures at one write, each while others were stored, it becomes a dead letter.
+    pub max_outvoted: u32,
 }
 
 impl DeliveryPolicy {
@@ -55,12 +59,14 @@ impl Default for DeliveryPolicy {
             lease: Duration::from_mins(1),
             first_backoff: Duration::from_secs(1),
             longest_backoff: Duration::from_secs(30),
+            set_aside_after: 5,
+            max_outvoted: 20,
         }
     }
 }
 
-/// Takes writes from the queue to the bank. A write whose bank is away is tried again for ever; one that the bank refuses
-/// becomes a dead letter.
+/// Takes writes from the queue to the bank. A write whose bank is unavailable is tried again until it is stored; one that the
+/// bank refuses, or at which it fails again and again while it stores others, becomes a dead letter.
 #[derive(Clone)]
 pub struct Delivery {
     bank: Arc<dyn MemoryBank>,
@@ -83,6 +89,13 @@ pub enum Attempted {
         until: Timestamp,
         /// What the bank, or whoever gave up waiting for it, said.
         error: MemoryBankError,
+        /// Whether the later writes of its scope do not wait for it.
+        set_aside: bool,
+    },
+    /// It was deleted while it was on its way, and so was the memory, unless that failed.
+    Withdrawn {
+        /// Why the memory could not be deleted.
+        left_behind: Option<MemoryBankError>,
     },
 }
 
@@ -92,6 +105,7 @@ impl From<Attempted> for WriteState {
             Attempted::Stored(memory) => Self::Stored(Box::new(memory)),
             Attempted::Refused(reason) => Self::Failed(reason),
             Attempted::Postponed { .. } => Self::Pending,
+            Attempted::Withdrawn { .. } => Self::Failed("it was deleted before it was stored".to_owned()),
         }
     }
 }
@@ -169,9 +183,13 @@ impl Delivery {
         };
         match created {
             Ok(memory) => {
-                let keep_until = self.clock.now().plus(self.policy.retention);
-                self.queue.mark_stored(write.request_id, &memory, keep_until).await?;
-                Ok(Attempted::Stored(memory))
+                let now = self.clock.now();
+                let keep_until = now.plus(self.policy.retention);
+                if self.queue.mark_stored(write.request_id, &memory, now, keep_until).await? {
+                    return Ok(Attempted::Stored(memory));
+                }
+                let left_behind = self.bank.delete(&write.scope, &memory.id).await.err();
+                Ok(Attempted::Withdrawn { left_behind })
             }
             Err(MemoryBankError::Rejected(reason)) => self.refuse(claim, reason).await,
             Err(error @ MemoryBankError::Unsupported(_)) => self.refuse(claim, error.to_string()).await,
@@ -190,18 +208,30 @@ impl Delivery {
         Ok(Attempted::Refused(reason))
     }
 
-    /// Gives a claim back because of `error`, to be tried again later.
+    /// Gives a claim back because of `error`, to be tried again later; or gives it up, if the bank has failed at it too often
+    /// while it stored others.
     ///
     /// # Errors
     /// [`StorageError`].
     pub async fn postpone(&self, claim: &Claim, error: MemoryBankError) -> Result<Attempted, StorageError> {
+        let (request, lease) = (claim.write.request_id, claim.lease.id);
+        let mut set_aside = false;
+        if error.may_be_the_request() {
+            let failures = self.queue.note_failure(request, lease, self.clock.now()).await?;
+            if failures.outvoted >= self.policy.max_outvoted {
+                let (times, reason) = (failures.total, reason_of(&error));
+                let reason = format!("the memory bank failed at it {times} times while it stored others: {reason}");
+                return self.refuse(claim, reason).await;
+            }
+            set_aside = failures.total >= self.policy.set_aside_after;
+        }
         let asked_for = match &error {
             MemoryBankError::Unavailable { retry_after, .. } => *retry_after,
             _ => Some(self.policy.longest_backoff),
         };
         let until = self.clock.now().plus(self.policy.wait_after(claim.attempt, asked_for, &*self.entropy));
-        self.queue.reschedule(claim.write.request_id, claim.lease.id, until, &reason_of(&error)).await?;
-        Ok(Attempted::Postponed { until, error })
+        self.queue.reschedule(request, lease, until, &reason_of(&error), set_aside).await?;
+        Ok(Attempted::Postponed { until, error, set_aside })
     }
 
     /// Gives a claim back at once, for whoever has time for it.
@@ -210,7 +240,7 @@ impl Delivery {
     /// [`StorageError`].
     pub async fn give_back(&self, claim: &Claim) -> Result<(), StorageError> {
         let now = self.clock.now();
-        self.queue.reschedule(claim.write.request_id, claim.lease.id, now, "no courier was free").await
+        self.queue.reschedule(claim.write.request_id, claim.lease.id, now, "no courier was free", false).await
     }
 
     /// Whether a write waits for its next attempt.

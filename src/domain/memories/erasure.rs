@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bank::{MemoryBank, MemoryBankError};
-use super::query::{Limit, ListQuery};
+use super::query::Limit;
 use super::queue::WriteQueue;
 use super::tenants::{Tenant, TenantGroup, TenantRegistry};
 use crate::applications::{ApplicationError, ApplicationService, SpaceName};
@@ -125,16 +125,16 @@ impl Erasure {
         let scope = tenant.scope();
         let mut erased = 0;
         loop {
-            // At the beginning of time nothing has expired yet, so what has expired since is listed too.
-            let now = Timestamp::from_unix_millis(i64::MIN);
-            let first = ListQuery { limit: Limit::LARGEST, after: None, category: None, now };
-            let page = self.bank.list(&scope, &first).await?;
-            if page.memories.is_empty() {
+            // Not a list: a bank may have more of one scope than it lists.
+            let ids = self.bank.sample(&scope, Limit::LARGEST).await?;
+            if ids.is_empty() {
+                // What was asked to create them is kept too.
+                self.queue.forget_scope(&scope).await?;
                 return Ok(erased);
             }
             let before = erased;
-            for memory in page.memories {
-                erased += u64::from(self.bank.delete(&scope, &memory.id).await?);
+            for id in ids {
+                erased += u64::from(self.bank.delete(&scope, &id).await?);
             }
             if erased == before {
                 return Err(ErasureError::StillListed);

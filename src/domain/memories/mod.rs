@@ -4,8 +4,10 @@ mod answer_size;
 mod bank;
 mod delivery;
 mod erasure;
+mod import;
 mod metadata;
 mod model;
+mod operations;
 mod query;
 mod queue;
 mod requests;
@@ -19,8 +21,10 @@ pub use bank::MockMemoryBank;
 pub use bank::{Capabilities, Capability, MemoryBank, MemoryBankError};
 pub use delivery::{Attempted, Courier, Delivery, DeliveryPolicy};
 pub use erasure::{ErasedApplication, Erasure, ErasureError, MemoriesOfDeleted, OwnerEraser};
+pub use import::{ImportReader, ImportRow, RowError};
 pub use metadata::{Context, ContextId, Metadata};
 pub use model::{Category, Content, Memory, MemoryChanges, MemoryScope, NewMemory, Priority};
+pub use operations::{Dropped, QueueOperations};
 pub use query::{
     DateRange, Hit, Limit, ListQuery, MemoryFilter, MemoryQuery, Page, Position, QueryText, Relevance, Scalar,
     SearchResults,
@@ -28,8 +32,8 @@ pub use query::{
 #[cfg(feature = "testing")]
 pub use queue::MockWriteQueue;
 pub use queue::{
-    Acceptance, Claim, Fingerprint, IdempotencyKey, Lease, Line, QueueStatistics, QueuedWrite, TrackedWrite, Turn,
-    Undelivered, WriteQueue, WriteState,
+    Acceptance, Claim, Failures, Fingerprint, IdempotencyKey, Lease, Line, MAX_SET_ASIDE, QueueStatistics, QueuedWrite,
+    TrackedWrite, Turn, Undelivered, WriteQueue, WriteState,
 };
 pub use requests::{
     CreateMemory, Created, IDEMPOTENCY_WINDOW, MemoryError, RequestOutcome, RequestState, SearchMemories, StoredMemory,

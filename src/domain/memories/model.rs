@@ -32,6 +32,14 @@ pub struct Memory {
     pub expires_at: Option<Timestamp>,
 }
 
+impl Memory {
+    /// Whether it has expired at `now`.
+    #[must_use]
+    pub fn has_expired_at(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|expiry| expiry <= now)
+    }
+}
+
 /// A memory that is to be created.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewMemory {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::model::{Memory, MemoryScope, NewMemory};
 use super::tenants::TenantGroup;
-use crate::ids::{ApplicationId, RequestId};
+use crate::ids::{ApplicationId, MemoryId, RequestId};
 use crate::system::{Entropy, StorageError, Timestamp};
 use crate::validation::{self, InvalidValue};
 
@@ -99,9 +99,11 @@ pub struct Claim {
 /// Where an accepted write stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
-    /// Behind the earlier writes of its scope, which it must not overtake. Refused while so many writes are pending.
+    /// Behind the earlier writes of its scope, which it must not overtake unless they are
+    /// [set aside](WriteQueue::reschedule).
     InOrder {
-        /// How many writes may be pending.
+        /// How many writes may be pending. Where they are, an application that has less than its share is not refused: each
+        /// of those that have pending writes may always have this number divided by theirs.
         capacity: u32,
     },
     /// Beside all others, for a bank that is as near as the queue itself, and never refused.
@@ -148,6 +150,17 @@ pub struct TrackedWrite {
     pub next_attempt_at: Timestamp,
     /// Why the last attempt came to nothing.
     pub last_error: Option<String>,
+    /// Whether the later writes of its scope do not wait for it.
+    pub set_aside: bool,
+}
+
+/// How often the bank failed at a write although it was reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// How often in all.
+    pub total: u32,
+    /// How often it had stored another write since the failure before, or since this write was accepted.
+    pub outvoted: u32,
 }
 
 /// Some of the writes that are not delivered.
@@ -178,6 +191,9 @@ impl QueueStatistics {
     }
 }
 
+/// How many writes of a scope are set aside at most.
+pub const MAX_SET_ASIDE: u32 = 16;
+
 /// Keeps accepted writes until the bank has them. Every method happens entirely or not at all, and what it has done when it
 /// returns survives the end of the process. Any number of instances share one queue. Nothing stays locked between two calls.
 #[cfg_attr(feature = "testing", mockall::automock)]
@@ -185,16 +201,17 @@ impl QueueStatistics {
 pub trait WriteQueue: Send + Sync {
     /// Puts a write into the queue, unless one of the same idempotency key, application and scope is there: of any number of
     /// concurrent callers with one key exactly one gets [`Acceptance::Accepted`]. If it is its turn, the write is under
-    /// `lease` from the start. With [`Line::InOrder`] at most one write of a scope is under a lease at a time, and never more
-    /// than `capacity` writes are pending, however many callers come at once; a repetition is recognised in a full queue too.
+    /// `lease` from the start. With [`Line::InOrder`] at most one write of a scope that is not set aside is under a lease at a
+    /// time, and never more writes are pending than the capacity and the shares allow, however many callers come at once; a
+    /// repetition is recognised in a full queue too.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn accept(&self, write: &QueuedWrite, line: Line, lease: Lease) -> Result<Acceptance, StorageError>;
 
-    /// Takes at most `limit` pending writes under `lease`, those first that have been due for longest: of each scope only the
-    /// oldest, only if its next attempt is due at `now`, and only if nobody else holds a lease of it that is good at `now`.
-    /// Of any number of concurrent callers one gets a write.
+    /// Takes at most `limit` pending writes under `lease`, those first that have been due for longest: of each scope the
+    /// oldest that is not set aside, and those that are, only if the next attempt is due at `now`, and only if nobody else
+    /// holds a lease of it that is good at `now`. Of any number of concurrent callers one gets a write.
     ///
     /// # Errors
     /// [`StorageError`].
@@ -206,13 +223,19 @@ pub trait WriteQueue: Send + Sync {
     /// [`StorageError`].
     async fn end_leases(&self) -> Result<(), StorageError>;
 
-    /// Notes that the bank has the write, whoever holds its lease, and remembers it until `keep_until`, or longer if it is to
-    /// be kept longer anyway.
+    /// Notes that the bank has the write at `now`, whoever holds its lease, and keeps it until `keep_until`, or longer if it
+    /// is to be kept longer anyway, but no longer than the memory lives. Returns whether the write was there: it may have been
+    /// [removed](Self::remove) meanwhile.
     ///
     /// # Errors
     /// [`StorageError`].
-    async fn mark_stored(&self, request: RequestId, memory: &Memory, keep_until: Timestamp)
-    -> Result<(), StorageError>;
+    async fn mark_stored(
+        &self,
+        request: RequestId,
+        memory: &Memory,
+        now: Timestamp,
+        keep_until: Timestamp,
+    ) -> Result<bool, StorageError>;
 
     /// Notes that the bank has refused the write for good: it is a dead letter until `keep_until` at least. Changes nothing if
     /// the write was stored.
@@ -221,8 +244,16 @@ pub trait WriteQueue: Send + Sync {
     /// [`StorageError`].
     async fn mark_failed(&self, request: RequestId, reason: &str, keep_until: Timestamp) -> Result<(), StorageError>;
 
-    /// Gives back the lease of a pending write, to be sent again at `next_attempt_at`, because of `reason`. Changes nothing if
-    /// the lease is not the one of that id any more.
+    /// Counts at `now` that the bank failed at a pending write although it was reached. Counts nothing if the lease is not the
+    /// one of that id any more.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn note_failure(&self, request: RequestId, lease: Uuid, now: Timestamp) -> Result<Failures, StorageError>;
+
+    /// Gives back the lease of a pending write, to be sent again at `next_attempt_at`, because of `reason`. With `set_aside`
+    /// the later writes of its scope do not wait for it any more, unless [`MAX_SET_ASIDE`] others of the scope are set aside
+    /// already; once set aside, it stays so. Changes nothing if the lease is not the one of that id any more.
     ///
     /// # Errors
     /// [`StorageError`].
@@ -232,6 +263,7 @@ pub trait WriteQueue: Send + Sync {
         lease: Uuid,
         next_attempt_at: Timestamp,
         reason: &str,
+        set_aside: bool,
     ) -> Result<(), StorageError>;
 
     /// The write that a request of this application asked for.
@@ -239,6 +271,39 @@ pub trait WriteQueue: Send + Sync {
     /// # Errors
     /// [`StorageError`].
     async fn find(&self, application: ApplicationId, request: RequestId) -> Result<Option<TrackedWrite>, StorageError>;
+
+    /// The write that is not delivered, whichever application asked for it.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn find_undelivered(&self, request: RequestId) -> Result<Option<TrackedWrite>, StorageError>;
+
+    /// The write of the scope (its space and person, whatever its categories) that created the memory of this id. As long as
+    /// it is not stored, that is the id that it proposes.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn find_by_memory(&self, scope: &MemoryScope, id: &MemoryId) -> Result<Option<TrackedWrite>, StorageError>;
+
+    /// Forgets a write, as it was found. Returns false, and changes nothing, if another attempt to deliver it was begun or
+    /// its state has changed since, or if it is being delivered at `now`.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn remove(&self, found: &TrackedWrite, now: Timestamp) -> Result<bool, StorageError>;
+
+    /// Puts `memory` in the place of what is kept of it by the stored write of the scope that created it, if there is one.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn replace_memory(&self, scope: &MemoryScope, memory: &Memory) -> Result<(), StorageError>;
+
+    /// Forgets every write of the scope (its space and person, whatever their categories) that is not pending. Returns how
+    /// many.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn forget_scope(&self, scope: &MemoryScope) -> Result<u64, StorageError>;
 
     /// At most `limit` pending writes of the scope (its space and person, whatever their categories), newest first.
     ///
@@ -252,7 +317,8 @@ pub trait WriteQueue: Send + Sync {
     /// [`StorageError`].
     async fn list(&self, which: Undelivered, limit: u32) -> Result<Vec<TrackedWrite>, StorageError>;
 
-    /// Makes a dead letter pending again, at the end of its scope's line and due at `now`. Returns whether there was one.
+    /// Makes a dead letter pending again, at the end of its scope's line, and a pending write due, at `now`; what was counted
+    /// against it is forgotten. Returns whether there was such a write.
     ///
     /// # Errors
     /// [`StorageError`].

@@ -123,7 +123,14 @@ struct Answers {
     order: VecDeque<(Key, u64)>,
     bytes: usize,
     count: u64,
+    /// The tenants whose answers were forgotten lately, each with the number of that forgetting.
+    forgotten: VecDeque<(String, u64)>,
+    forgettings: u64,
 }
+
+/// When a search began, as counted by what was forgotten before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Began(u64);
 
 struct Answer {
     tenant: String,
@@ -138,6 +145,8 @@ impl StaleSearches {
     pub const MAX_ANSWERS: usize = 2_000;
     /// How many bytes of memories they may hold in all.
     pub const MAX_BYTES: usize = 32 * 1024 * 1024;
+    /// How many times of forgetting are known; what a search finds that began before them is not kept.
+    const MAX_FORGOTTEN: usize = 1_024;
 
     /// Answers are given for as long as `max_age` after they were good.
     #[must_use]
@@ -145,8 +154,14 @@ impl StaleSearches {
         Self { max_age, answers: Mutex::default() }
     }
 
+    /// A search begins: what it finds may be kept, unless something of its scope is forgotten meanwhile.
+    pub(super) fn begin(&self) -> Began {
+        Began(self.answers.lock().unwrap_or_else(PoisonError::into_inner).forgettings)
+    }
+
     pub(super) fn keep(
         &self,
+        began: Began,
         application: ApplicationId,
         scope: &MemoryScope,
         query: &MemoryQuery,
@@ -158,6 +173,9 @@ impl StaleSearches {
         }
         let key = key_of(application, scope, query);
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.was_forgotten_since(began, &scope.tenant()) {
+            return;
+        }
         answers.remove(&key);
         answers.count += 1;
         let number = answers.count;
@@ -196,10 +214,23 @@ impl StaleSearches {
         for key in keys {
             answers.remove(&key);
         }
+        answers.forgettings += 1;
+        let number = answers.forgettings;
+        answers.forgotten.push_back((tenant, number));
+        if answers.forgotten.len() > Self::MAX_FORGOTTEN {
+            answers.forgotten.pop_front();
+        }
     }
 }
 
 impl Answers {
+    fn was_forgotten_since(&self, began: Began, tenant: &str) -> bool {
+        let is_known = |number: u64| self.forgotten.front().is_some_and(|(_, first)| *first <= number);
+        began.0 < self.forgettings
+            && (!is_known(began.0 + 1)
+                || self.forgotten.iter().any(|(forgotten, number)| *number > began.0 && forgotten == tenant))
+    }
+
     fn remove(&mut self, key: &Key) {
         if let Some(answer) = self.by_key.remove(key) {
             self.bytes -= answer.bytes;

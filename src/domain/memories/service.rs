@@ -1,6 +1,7 @@
 //! What a caller does with memories: permission, allowance, scope, bank, audit, in this order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bank::{Capabilities, Capability, MemoryBank, MemoryBankError};
 use super::delivery::{Courier, Delivery};
@@ -19,6 +20,9 @@ use crate::limits::{RateLimited, RateLimiter};
 use crate::oauth::Caller;
 use crate::system::{Clock, Timestamp};
 use crate::validation::InvalidValue;
+
+/// After how long a deletion may be tried again that met the delivery of what it was to delete.
+const BEING_STORED: Duration = Duration::from_secs(2);
 
 /// The memory API.
 #[derive(Clone)]
@@ -116,10 +120,11 @@ impl MemoryService {
             self.delivery.queue().pending(&scope, PENDING_SEARCHED).await?
         };
         let application = caller.application.id;
+        let began = self.stale.as_ref().map(|stale| stale.begin());
         let (found, stale_for) = match (self.bank().search(&scope, &query).await, &self.stale) {
             (Ok(found), stale) => {
-                if let Some(stale) = stale {
-                    stale.keep(application, &scope, &query, &found);
+                if let (Some(stale), Some(began)) = (stale, began) {
+                    stale.keep(began, application, &scope, &query, &found);
                 }
                 (found, None)
             }
@@ -191,7 +196,14 @@ impl MemoryService {
             accepted_at: now,
             keep_until: now.plus(IDEMPOTENCY_WINDOW),
         };
-        match self.delivery.accept(&write).await? {
+        let mut accepted = self.delivery.accept(&write).await?;
+        if let (Acceptance::Known { write: known, state: WriteState::Stored(memory) }, _) = &accepted
+            && self.bank().capabilities().local
+            && self.forget_if_gone(known, memory).await?
+        {
+            accepted = self.delivery.accept(&write).await?;
+        }
+        match accepted {
             (Acceptance::Accepted(Turn::Later), _) => Ok(Created::Accepted { request_id: request }),
             (Acceptance::Accepted(Turn::Now | Turn::Soon), claim) => self.carry(&write, claim).await,
             (Acceptance::Known { write: known, .. }, _) if known.fingerprint != fingerprint => {
@@ -210,6 +222,20 @@ impl MemoryService {
         self.bank().capabilities().local && application.space == SpaceName::own(application.id)
     }
 
+    /// Forgets a write whose memory is not there any more, in whichever way it went. Returns whether it is gone. A bank that
+    /// does not answer now leaves it at what is known, and one behind a network is not asked: a repetition has to be quick.
+    async fn forget_if_gone(&self, write: &QueuedWrite, memory: &Memory) -> Result<bool, MemoryError> {
+        let now = self.clock.now();
+        if !matches!(self.bank().get(&write.scope, &memory.id, now).await, Ok(None)) {
+            return Ok(false);
+        }
+        let queue = self.delivery.queue();
+        if let Some(tracked) = queue.find_by_memory(&write.scope, &memory.id).await? {
+            queue.remove(&tracked, now).await?;
+        }
+        Ok(true)
+    }
+
     async fn carry(&self, write: &QueuedWrite, claim: Option<Claim>) -> Result<Created, MemoryError> {
         answer(write.request_id, self.courier.carry(write, claim).await)
     }
@@ -225,6 +251,11 @@ impl MemoryService {
         if let Some(tracked) = self.delivery.queue().find(caller.application.id, of).await? {
             let write = tracked.write;
             if write.scope.tenant() != scope.tenant() || !scope.categories().allows(&write.memory.categories) {
+                return Err(MemoryError::RequestNotFound);
+            }
+            if let WriteState::Stored(memory) = &tracked.state
+                && memory.has_expired_at(self.clock.now())
+            {
                 return Err(MemoryError::RequestNotFound);
             }
             let state = known_to(caller, tracked.state);
@@ -304,25 +335,68 @@ impl MemoryService {
         let memory = self.bank().update(&scope, id, changes, now).await;
         self.forget_searches(&scope);
         let memory = memory?;
+        if let Some(memory) = &memory {
+            // The request that created it must not show what it said before.
+            self.delivery.queue().replace_memory(&scope, memory).await?;
+        }
         self.record(AuditKind::MemoryUpdated, caller, request, Context::default()).await;
         let memory = memory.ok_or(MemoryError::NotFound)?;
         Ok(UpdatedMemory { id: memory.id.clone(), memory: may_read(caller).then_some(memory) })
     }
 
-    /// Deletes a memory. Needs `memory:delete`.
+    /// Deletes a memory, and what is kept of the request that created it: its idempotency key creates anew. A memory that is
+    /// still on its way is deleted by the id that searches show. Needs `memory:delete`.
     ///
     /// # Errors
     /// [`MemoryError`].
     pub async fn delete(&self, caller: &Caller, request: RequestId, id: &MemoryId) -> Result<(), MemoryError> {
         self.enter(caller, Permission::MemoryDelete)?;
         let scope = MemoryScope::of(caller);
+        let under_way = self.write_under_way(&scope, id).await?;
         let deleted = self.bank().delete(&scope, id).await;
         self.forget_searches(&scope);
-        if !deleted? {
+        let was_stored = deleted?;
+        let mut was_known = self.forget_request(&scope, id, was_stored).await?;
+        if let Some(write) = under_way.filter(|write| write != id) {
+            was_known |= self.forget_request(&scope, &write, was_stored).await?;
+        }
+        if !was_stored && !was_known {
             return Err(MemoryError::NotFound);
         }
         self.record(AuditKind::MemoryDeleted, caller, request, Context::default()).await;
         Ok(())
+    }
+
+    /// The name of the write that created the memory of this id, where it may still be on its way though it has arrived: it
+    /// would be delivered again.
+    async fn write_under_way(&self, scope: &MemoryScope, id: &MemoryId) -> Result<Option<MemoryId>, MemoryError> {
+        if self.bank().capabilities().local || self.delivery.queue().pending(scope, 1).await?.is_empty() {
+            return Ok(None);
+        }
+        Ok(self.bank().write_of(scope, id).await?)
+    }
+
+    /// Forgets the request that created the memory of this id, after the bank was asked to delete that and said whether it
+    /// was there. Returns whether there was such a request.
+    async fn forget_request(&self, scope: &MemoryScope, id: &MemoryId, was_stored: bool) -> Result<bool, MemoryError> {
+        let queue = self.delivery.queue();
+        let Some(tracked) = queue.find_by_memory(scope, id).await? else { return Ok(false) };
+        // The bank does not tell a memory that the application may not see from one that is not there.
+        if !was_stored && !scope.categories().allows(&tracked.write.memory.categories) {
+            return Ok(false);
+        }
+        if tracked.state == WriteState::Pending && tracked.attempts > 0 {
+            // It may have arrived all the same.
+            if let Some(memory) = self.bank().find_written(scope, &tracked.write.memory).await? {
+                self.bank().delete(scope, &memory.id).await?;
+            }
+        }
+        let is_removed = queue.remove(&tracked, self.clock.now()).await?;
+        if !is_removed && queue.find_by_memory(scope, id).await?.is_some() {
+            let source = "the memory is being stored at this moment".into();
+            return Err(MemoryBankError::Unavailable { retry_after: Some(BEING_STORED), reached: false, source }.into());
+        }
+        Ok(true)
     }
 
     /// What was changed, or may have been, must not come back from an earlier answer.

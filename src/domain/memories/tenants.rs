@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::bank::{Capabilities, MemoryBank, MemoryBankError};
 use super::model::{Memory, MemoryChanges, MemoryScope, NewMemory};
-use super::query::{ListQuery, MemoryQuery, Page, SearchResults};
+use super::query::{Limit, ListQuery, MemoryQuery, Page, SearchResults};
 use crate::applications::SpaceName;
 use crate::ids::{MemoryId, UserId};
 use crate::system::{StorageError, Timestamp};
@@ -170,6 +170,18 @@ impl MemoryBank for AdmittingMemoryBank {
 
     async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
         self.bank.delete(scope, id).await
+    }
+
+    async fn sample(&self, scope: &MemoryScope, limit: Limit) -> Result<Vec<MemoryId>, MemoryBankError> {
+        self.bank.sample(scope, limit).await
+    }
+
+    async fn find_written(&self, scope: &MemoryScope, write: &NewMemory) -> Result<Option<Memory>, MemoryBankError> {
+        self.bank.find_written(scope, write).await
+    }
+
+    async fn write_of(&self, scope: &MemoryScope, id: &MemoryId) -> Result<Option<MemoryId>, MemoryBankError> {
+        self.bank.write_of(scope, id).await
     }
 
     fn capabilities(&self) -> Capabilities {

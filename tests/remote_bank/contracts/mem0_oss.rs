@@ -1,6 +1,6 @@
 //! The self-hosted mem0 server.
 
-use memgate::adapters::memory_bank::remote::{BankKind, LeftOut};
+use memgate::adapters::memory_bank::remote::{Access, BankKind, BreakerState, LeftOut};
 use memgate::domain::memories::{
     DateRange, MemoryBank, MemoryBankError, MemoryChanges, MemoryFilter, MemoryQuery, MemoryScope, Relevance, Scalar,
 };
@@ -9,6 +9,7 @@ use memgate_domain::testing::{categories, content, new_memory, now, scope};
 use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
+use super::super::banks::mem0;
 use super::super::support::query;
 use super::{ID, assert_inconsistent, assert_stored, bank, body, line, ok, requests, write};
 
@@ -263,5 +264,93 @@ async fn a_scope_too_large_to_list_is_refused_and_not_listed_with_gaps() {
 async fn health_is_a_list_of_a_tenant_that_nobody_is() {
     let (server, client) = bank(KIND, [ok(&json!({"results": []}))]).await;
     client.check_health().await.unwrap();
-    assert_eq!(line(&requests(&server).await[0]), "GET /memories?user_id=-memgate-health%2Fapp&top_k=1");
+    assert_eq!(line(&requests(&server).await[0]), "GET /memories?user_id=-memgate-health%2Fapp&top_k=1000");
+}
+
+fn first_page() -> memgate::domain::memories::ListQuery {
+    memgate::domain::memories::ListQuery { limit: 10.try_into().unwrap(), after: None, category: None, now: now() }
+}
+
+#[tokio::test]
+async fn no_more_is_asked_for_than_the_server_gives_and_all_that_it_gives_may_not_be_all_there_is() {
+    let (bank, scope) = (mem0::oss().await, scope());
+    let client = super::client(super::config(KIND, &bank.url));
+    client.check_health().await.unwrap();
+    let capabilities = client.capabilities();
+    assert_eq!((capabilities.max_listed, capabilities.max_searched), (Some(999), Some(1_000)));
+    for _ in 0..999 {
+        client.create_first(&scope, &new_memory("x")).await.unwrap();
+    }
+    assert_eq!(client.list(&scope, &first_page()).await.unwrap().memories.len(), 10);
+    client.create_first(&scope, &new_memory("x")).await.unwrap();
+    let answer = client.list(&scope, &first_page()).await;
+    assert!(matches!(&answer, Err(MemoryBankError::Rejected(why)) if why.contains("more than 999")), "{answer:?}");
+    let mut deleted = 0;
+    loop {
+        let ids = client.sample(&scope, 1_000.try_into().unwrap()).await.unwrap();
+        if ids.is_empty() {
+            break;
+        }
+        for id in ids {
+            deleted += usize::from(client.delete(&scope, &id).await.unwrap());
+        }
+    }
+    assert_eq!((deleted, bank.state().points.len()), (1_000, 0), "what cannot be listed can be erased");
+}
+
+#[tokio::test]
+async fn a_bank_that_does_not_take_its_own_limit_is_not_healthy() {
+    let refused = json!({"detail": [{
+        "type": "less_than_equal", "loc": ["query", "top_k"], "msg": "Input should be less than or equal to 100",
+    }]});
+    let (_server, client) = bank(KIND, [ResponseTemplate::new(422).set_body_json(&refused)]).await;
+    let answer = client.check_health().await;
+    assert!(matches!(&answer, Err(MemoryBankError::Rejected(why)) if why.contains("query.top_k")), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_text_that_the_model_refuses_is_refused_and_counts_for_no_breaker_and_no_retry() {
+    let (bank, scope) = (mem0::oss().await, scope());
+    let client = super::client(super::config(KIND, &bank.url));
+    let stored = client.create_first(&scope, &new_memory("x")).await.unwrap();
+    bank.state().longest_embedded = Some(8_192);
+    let long = new_memory(&"会議の記録。".repeat(1_500));
+    let changes = MemoryChanges { content: Some(long.content.clone()), ..MemoryChanges::default() };
+    let before = client.metrics().attempts();
+    for _ in 0..30 {
+        for answer in [
+            client.create_first(&scope, &long).await.map(drop),
+            client.update(&scope, &stored.id, &changes, now()).await.map(drop),
+        ] {
+            match answer {
+                Err(MemoryBankError::Rejected(why)) => {
+                    assert_eq!(why, "Provider rejected the request as malformed. (status 502)");
+                }
+                answer => panic!("it is the text's fault, and not {answer:?}"),
+            }
+        }
+    }
+    assert_eq!(client.metrics().attempts() - before, 90, "nothing was sent twice: 30 creates, reads and changes");
+    for access in [Access::Read, Access::Write] {
+        assert_eq!(client.breaker(access).0, BreakerState::Closed);
+    }
+    client.create_first(&scope, &new_memory("others go on")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failure_says_whether_it_may_be_the_request_or_is_the_bank() {
+    for (code, reached) in [
+        ("unknown", true),
+        ("provider_timeout", true),
+        ("provider_rate_limited", false),
+        ("provider_unavailable", false),
+        ("provider_auth_failed", false),
+        ("datastore_unavailable", false),
+        ("vector_store_unavailable", false),
+    ] {
+        let bank = mem0::oss().await;
+        bank.state().add_fails = Some(mem0::upstream(code));
+        let answer = super::client(super::config(KIND, &bank.url)).create_first(&scope(), &new_memory("x")).await;
+        assert_eq!(answer.unwrap_err().may_be_the_request(), reached, "{code}");
+    }
 }

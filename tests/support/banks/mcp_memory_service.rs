@@ -24,6 +24,9 @@ pub struct McpMemoryService {
     pub cannot_embed: bool,
 }
 
+/// `MCP_HTTP_MAX_BODY_BYTES`.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
 const CREDENTIALS: &[(&str, &str)] =
     &[("authorization", "Bearer the-key-of-the-bank"), ("x-api-key", "the-key-of-the-bank")];
 
@@ -31,6 +34,10 @@ pub async fn mcp_memory_service() -> Bank<McpMemoryService> {
     serve(McpMemoryService::default(), CREDENTIALS, |bank, asked| {
         let (method, path) = asked.route();
         match (method, path.as_slice()) {
+            _ if asked.body.to_string().len() > MAX_BODY_BYTES => {
+                let problem = format!("Request body exceeds the maximum of {MAX_BODY_BYTES} bytes");
+                Told { status: 413, body: json!({"error": "payload_too_large", "error_description": problem}) }
+            }
             ("POST", ["api", "memories"]) => bank.add(&asked.body),
             ("GET", ["api", "memories"]) => bank.list(asked),
             ("POST", ["api", "search"]) => bank.search(&asked.body),
@@ -115,6 +122,9 @@ impl McpMemoryService {
         }
         let (query, store) = (body["query"].as_str().unwrap(), body["store"].as_str().unwrap_or("default"));
         let threshold = body["similarity_threshold"].as_f64().unwrap_or(0.0);
+        if !(0.0..=1.0).contains(&threshold) {
+            return out_of_range("similarity_threshold");
+        }
         let fit = |row: &Row| f64::midpoint(1.0, similarity(query, &row.content));
         let mut rows: Vec<&mut Row> = self.rows.iter_mut().filter(|row| store == "all" || row.store == store).collect();
         rows.sort_by(|a, b| fit(b).total_cmp(&fit(a)));
@@ -132,6 +142,9 @@ impl McpMemoryService {
     }
 
     fn search_by_tag(&self, body: &Value) -> Told {
+        if body["limit"].as_u64().is_some_and(|limit| !(1..=100).contains(&limit)) {
+            return out_of_range("limit");
+        }
         let wanted: Vec<&str> = body["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap()).collect();
         let store = body["store"].as_str().unwrap_or("default");
         let has = |row: &&Row| row.store == store && wanted.iter().all(|tag| row.tags.iter().any(|each| each == tag));

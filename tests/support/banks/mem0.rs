@@ -18,6 +18,10 @@ pub struct Mem0 {
     pub points: Vec<Point>,
     /// The hosted kinds answer an add with an event that has to be asked for so often until the memory is there.
     pub pending_for: u32,
+    /// The longest text, in characters, that the embedding model takes.
+    pub longest_embedded: Option<usize>,
+    /// What an add fails with, whatever its text.
+    pub add_fails: Option<Told>,
     events: Vec<(String, Value, u32)>,
     made: u128,
 }
@@ -30,19 +34,34 @@ pub async fn oss() -> Bank<Mem0> {
     serve(Mem0::default(), &[("x-api-key", KEY)], |bank, asked| {
         let (method, path) = asked.route();
         match (method, path.as_slice()) {
-            ("POST", ["memories"]) => Told::ok(json!({ "results": bank.add(&asked.body) })),
-            ("POST", ["search"]) => bank.search_by_filters(&asked.body),
-            ("GET", ["memories"]) => match asked.query("user_id") {
-                None => Told::error(400, "At least one identifier is required."),
-                Some(user) => {
-                    let filters = Map::from_iter([("user_id".to_owned(), json!(user))]);
-                    Told::ok(json!({ "results": bank.list(&filters, asked.number("top_k").unwrap_or(20), 0) }))
+            ("POST", ["memories"]) => {
+                if let Some(told) = &bank.add_fails {
+                    return told.clone();
                 }
-            },
+                if let Some(problem) = problem_of_id(&asked.body["user_id"]) {
+                    return Told::error(400, problem);
+                }
+                if !bank.embeds(&asked.body["messages"][0]["content"]) {
+                    return upstream("provider_bad_request");
+                }
+                Told::ok(json!({ "results": bank.add(&asked.body) }))
+            }
+            ("POST", ["search"]) => {
+                if !bank.embeds(&asked.body["query"]) {
+                    return upstream("provider_bad_request");
+                }
+                let filtered = &asked.body["filters"]["user_id"];
+                problem_of_id(filtered)
+                    .map_or_else(|| bank.search_by_filters(&asked.body), |problem| Told::error(400, problem))
+            }
+            ("GET", ["memories"]) => bank.list_oss(asked),
             (_, ["memories", id]) => {
                 if Uuid::try_parse(id).is_err() {
-                    let body = json!({"detail": "x", "code": "datastore_unavailable", "request_id": "req-1"});
-                    return Told { status: 502, body };
+                    return upstream("datastore_unavailable");
+                }
+                let text = &asked.body["text"];
+                if asked.method == "PUT" && !bank.embeds(text) {
+                    return upstream("provider_bad_request");
                 }
                 bank.one(asked, id, || Told::ok(Value::Null))
             }
@@ -52,17 +71,64 @@ pub async fn oss() -> Bank<Mem0> {
     .await
 }
 
+/// What the server says when what it depends on fails: `server/errors.py`.
+pub fn upstream(code: &str) -> Told {
+    let detail = match code {
+        "provider_bad_request" => "Provider rejected the request as malformed.",
+        "datastore_unavailable" => "The memory database is unreachable.",
+        "provider_unavailable" => "Provider is unreachable or returned a server error.",
+        _ => "Upstream provider error.",
+    };
+    Told { status: 502, body: json!({"detail": detail, "code": code, "request_id": "0a1b2c3d"}) }
+}
+
+/// What is wrong with an entity's id: `_validate_and_trim_entity_id` of mem0.
+fn problem_of_id(id: &Value) -> Option<&'static str> {
+    let id = id.as_str().unwrap_or_default();
+    if id.is_empty() {
+        Some("At least one identifier (user_id, agent_id, run_id) is required.")
+    } else if id.contains(char::is_whitespace) {
+        Some("Invalid user_id: cannot contain whitespace. Provide a valid identifier without spaces.")
+    } else {
+        None
+    }
+}
+
+/// A number that `FastAPI` finds out of range.
+fn out_of_range(place: [&str; 2], least: u64, most: u64) -> Told {
+    let problem = json!({
+        "type": "less_than_equal", "loc": place, "input": "0",
+        "msg": format!("Input should be from {least} to {most}"), "ctx": {"le": most},
+    });
+    Told { status: 422, body: json!({ "detail": [problem] }) }
+}
+
 pub async fn platform() -> Bank<Mem0> {
     serve(Mem0::default(), &[("authorization", "Token the-key-of-the-bank")], |bank, asked| {
         let (method, path) = asked.route();
         match (method, path.as_slice()) {
             ("POST", ["v3", "memories", "add", ""]) => bank.add_hosted(&asked.body, |event| event),
-            ("POST", ["v3", "memories", "search", ""]) => bank.search_by_filters(&asked.body),
+            ("POST", ["v3", "memories", "search", ""]) => {
+                let (most, threshold) = (asked.body["top_k"].as_u64(), asked.body["threshold"].as_f64());
+                if most.is_some_and(|most| !(1..=1_000).contains(&most)) {
+                    return Told { status: 400, body: json!({"top_k": ["Ensure this value is between 1 and 1000."]}) };
+                }
+                if threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
+                    return Told { status: 400, body: json!({"threshold": ["Ensure this value is between 0 and 1."]}) };
+                }
+                bank.search_by_filters(&asked.body)
+            }
             ("POST", ["v3", "memories", ""]) => {
                 if !asked.body["user_id"].is_null() {
                     return Told { status: 400, body: json!({"error": "use filters"}) };
                 }
                 let (page, size) = (asked.number("page").unwrap_or(1), asked.number("page_size").unwrap_or(100));
+                if page == 0 || !(1..=200).contains(&size) {
+                    return Told {
+                        status: 400,
+                        body: json!({"page_size": ["Ensure this value is between 1 and 200."]}),
+                    };
+                }
                 let filters = asked.body["filters"].as_object().cloned().unwrap_or_default();
                 let all = bank.list(&filters, usize::MAX, 0);
                 let results = bank.list(&filters, size, (page - 1) * size);
@@ -95,6 +161,28 @@ pub async fn v1() -> Bank<Mem0> {
 }
 
 impl Mem0 {
+    /// At most 1,000 at a time (`ALL_MEMORIES_LIMIT`), and no pages.
+    fn list_oss(&self, asked: &Asked) -> Told {
+        const MOST: usize = 1_000;
+        let most = match asked.query("top_k").map(str::parse) {
+            None => 20,
+            Some(Ok(most)) if most <= MOST => most,
+            Some(_) => return out_of_range(["query", "top_k"], 0, 1_000),
+        };
+        let user = json!(asked.query("user_id").unwrap_or_default());
+        if let Some(problem) = problem_of_id(&user) {
+            return Told::error(400, problem);
+        }
+        let filters = Map::from_iter([("user_id".to_owned(), user)]);
+        Told::ok(json!({ "results": self.list(&filters, most, 0) }))
+    }
+
+    /// Whether the embedding model takes the text.
+    fn embeds(&self, text: &Value) -> bool {
+        let length = text.as_str().unwrap_or_default().chars().count();
+        self.longest_embedded.is_none_or(|longest| length <= longest)
+    }
+
     fn hosted_v1(&mut self, asked: &Asked) -> Told {
         let (method, path) = asked.route();
         match (method, path.as_slice()) {

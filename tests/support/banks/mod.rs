@@ -111,6 +111,7 @@ impl Asked {
 }
 
 /// An answer.
+#[derive(Clone, Debug)]
 pub struct Told {
     pub status: u16,
     pub body: Value,

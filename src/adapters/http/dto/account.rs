@@ -76,6 +76,12 @@ struct LimitsAnswer {
     content_characters: usize,
     /// The most results of a search or a list.
     results: u32,
+    /// The most results that the memory bank gives to one search.
+    search_results: u32,
+    /// The most memories that can be listed. Where there are more, a list is refused, since it would have gaps; a search finds
+    /// them. Left out if there is no such limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listed_memories: Option<u32>,
     /// The largest body of a request, in bytes.
     body_bytes: usize,
 }
@@ -89,7 +95,13 @@ impl From<Capabilities> for CapabilitiesAnswer {
             date_filter: capabilities.date_filter,
             metadata_filter: capabilities.metadata_filter,
             expiry: capabilities.expiry,
-            limits: LimitsAnswer { content_characters: Content::MAX, results: Limit::MAX, body_bytes: MAX_BODY_BYTES },
+            limits: LimitsAnswer {
+                content_characters: Content::MAX,
+                results: Limit::MAX,
+                search_results: capabilities.max_searched.map_or(Limit::MAX, |most| most.min(Limit::MAX)),
+                listed_memories: capabilities.max_listed,
+                body_bytes: MAX_BODY_BYTES,
+            },
         }
     }
 }

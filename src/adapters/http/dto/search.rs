@@ -146,8 +146,8 @@ struct SearchResult {
     metadata: FreeObject,
     /// When it was created.
     created_at: DateTime,
-    /// `true` if it is still on its way to the memory bank: it can be relied on, but not yet be read, changed or deleted by
-    /// its id. Left out otherwise.
+    /// `true` if it is still on its way to the memory bank: it can be relied on and deleted, but not yet be read or changed
+    /// by its id. Left out otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<bool>,
 }

@@ -47,7 +47,7 @@ pub(super) enum Tag {
 
 /// Every operation there is.
 pub(super) fn api() -> impl OpenApi {
-    (SearchApi, MemoriesApi, RequestsApi, MeApi, CapabilitiesApi, TokenApi, MetadataApi, HealthApi)
+    (SearchApi, MemoriesApi, RequestsApi, MeApi, CapabilitiesApi, TokenApi, MetadataApi, HealthApi::default())
 }
 
 /// The OpenAPI document of a service at `public_url`, as JSON that is the same each time.

@@ -67,7 +67,7 @@ impl From<Failure> for MemoryBankError {
             Self::Rejected("the memory is too long to be indexed; split it into several".to_owned())
         } else {
             let retry_after = matches!(failure, Failure::Busy).then_some(BUSY_RETRY_AFTER);
-            Self::Unavailable { retry_after, source: failure.into() }
+            Self::Unavailable { retry_after, reached: false, source: failure.into() }
         }
     }
 }

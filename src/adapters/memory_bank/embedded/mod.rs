@@ -170,6 +170,8 @@ impl MemoryBank for EmbeddedMemoryBank {
             metadata_filter: true,
             expiry: true,
             local: true,
+            max_listed: None,
+            max_searched: None,
         }
     }
 

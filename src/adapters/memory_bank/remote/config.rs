@@ -117,6 +117,31 @@ impl FromStr for HedgeAfter {
     }
 }
 
+/// The URL of a proxy. There may be a password in it, so it prints without user and password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProxyUrl(Url);
+
+impl ProxyUrl {
+    /// The URL, credentials included.
+    #[must_use]
+    pub fn expose(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl From<Url> for ProxyUrl {
+    fn from(url: Url) -> Self {
+        Self(url)
+    }
+}
+
+impl fmt::Debug for ProxyUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, host) = (self.0.scheme(), self.0.host_str().unwrap_or_default());
+        write!(f, "ProxyUrl({scheme}://{host})")
+    }
+}
+
 /// Where a bank is, how memgate gets in, and how much it puts up with.
 #[derive(Clone, Debug)]
 pub struct RemoteBankConfig {
@@ -130,7 +155,7 @@ pub struct RemoteBankConfig {
     pub auth_scheme: Option<AuthScheme>,
     /// A proxy for all requests. `HTTP_PROXY` and its like are ignored: what the environment of a server happens to hold
     /// must not redirect people's memories.
-    pub proxy: Option<Url>,
+    pub proxy: Option<ProxyUrl>,
     /// How long a connection may take to be made. 2 s.
     pub connect_timeout: Duration,
     /// How many bytes an answer may have. 8 MiB: a search of 50 memories of the largest size fits.

@@ -18,11 +18,11 @@ pub enum Cause {
     Garbled,
     /// 429: too many requests.
     Throttled,
-    /// 408, 425, or any 5xx but 501 and 505.
+    /// 408, 425, or any 5xx but 501 and 505 that says nothing more precise.
     ServerError,
     /// 200, with a body that says that it could not be done.
     Declined,
-    /// Another 4xx: the request itself was refused.
+    /// Another 4xx, or a 5xx that says so: the request itself was refused.
     Rejected,
     /// 401, 403, a redirect, or a route that does not exist: this is not the bank that the configuration speaks of.
     Misconfigured,
@@ -96,13 +96,15 @@ pub struct Failure {
     pub request_id: Option<String>,
     /// What else is known.
     pub detail: Option<String>,
+    /// Whether the bank itself says that it cannot do anything at the moment, whatever is asked.
+    pub is_outage: bool,
 }
 
 impl Failure {
     /// A failure of which no more is known than its kind.
     #[must_use]
     pub fn new(cause: Cause) -> Self {
-        Self { cause, status: None, retry_after: None, request_id: None, detail: None }
+        Self { cause, status: None, retry_after: None, request_id: None, detail: None, is_outage: false }
     }
 
     /// An answer that the bank's contract does not know.
@@ -123,6 +125,23 @@ impl Failure {
     pub fn retry_after(mut self, wait: Option<Duration>) -> Self {
         self.retry_after = wait;
         self
+    }
+
+    /// The same with whether the bank says that it cannot do anything at the moment.
+    #[must_use]
+    pub fn outage(mut self, is_outage: bool) -> Self {
+        self.is_outage = is_outage;
+        self
+    }
+
+    /// Whether the bank failed at this very request, so that the reason may be the request itself.
+    #[must_use]
+    pub fn reached(&self) -> bool {
+        let of_the_bank = matches!(
+            self.cause,
+            Cause::NotConnected | Cause::Throttled | Cause::BreakerOpen | Cause::Crowded | Cause::DeadlineExceeded
+        );
+        !self.is_outage && !of_the_bank
     }
 
     /// Whether the bank may have done what it was asked.
@@ -175,9 +194,11 @@ impl From<Failure> for MemoryBankError {
             | Cause::Declined
             | Cause::BreakerOpen
             | Cause::Crowded
-            | Cause::DeadlineExceeded => {
-                Self::Unavailable { retry_after: failure.retry_after, source: Box::new(failure) }
-            }
+            | Cause::DeadlineExceeded => Self::Unavailable {
+                retry_after: failure.retry_after,
+                reached: failure.reached(),
+                source: Box::new(failure),
+            },
             Cause::Rejected => {
                 let said = failure.detail.unwrap_or_else(|| "it did not say why".to_owned());
                 Self::Rejected(match failure.status {

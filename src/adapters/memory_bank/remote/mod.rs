@@ -20,7 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::warn;
 
-pub use config::{AuthScheme, BankKind, BreakerConfig, HedgeAfter, RemoteBankConfig, ResilienceConfig};
+pub use config::{AuthScheme, BankKind, BreakerConfig, HedgeAfter, ProxyUrl, RemoteBankConfig, ResilienceConfig};
 pub use exchange::{Access, Answer, AnswerRoom, Method, Operation, RawAnswer, Request, Unless};
 pub use failure::{Cause, Failure};
 pub use metrics::{BankMetrics, LeftOut, Refusal};
@@ -33,8 +33,8 @@ use self::resilience::{Deadline, Exchanged, Pipeline};
 use self::stored::{Item, NotAMemory, Tenant};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{
-    Capabilities, Capability, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges, MemoryQuery, MemoryScope,
-    NewMemory, Page, SearchResults,
+    Capabilities, Capability, Limit, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges, MemoryQuery,
+    MemoryScope, NewMemory, Page, SearchResults,
 };
 use crate::domain::system::{Clock, Entropy, Timestamp};
 
@@ -171,9 +171,23 @@ impl MemoryBank for RemoteMemoryBank {
         self.driver.capabilities()
     }
 
+    async fn sample(&self, scope: &MemoryScope, limit: Limit) -> Result<Vec<MemoryId>, MemoryBankError> {
+        let some = self.some_of(scope, limit.get()).await?;
+        some.ok_or(MemoryBankError::Unsupported(Capability::List))
+    }
+
+    async fn find_written(&self, scope: &MemoryScope, write: &NewMemory) -> Result<Option<Memory>, MemoryBankError> {
+        Ok(self.look_up(&Tenant::of(scope), write, self.deadline()).await?)
+    }
+
+    async fn write_of(&self, scope: &MemoryScope, id: &MemoryId) -> Result<Option<MemoryId>, MemoryBankError> {
+        let reached = self.reach(scope, id, self.deadline()).await?;
+        Ok(reached.and_then(|(item, _)| item.write_id()?.parse().ok()))
+    }
+
     async fn check_health(&self) -> Result<(), MemoryBankError> {
-        let exchanged = self.exchange(self.driver.health(), self.deadline()).await?;
-        Ok(self.driver.read_health(&exchanged.answer).map_err(Failure::from)?)
+        let answer = self.pipeline.probe(&self.driver.health()).await?;
+        Ok(self.driver.read_health(&answer).map_err(Failure::from)?)
     }
 }
 

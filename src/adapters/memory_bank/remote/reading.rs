@@ -27,7 +27,7 @@ impl RemoteMemoryBank {
     /// bank has more, it is asked for more.
     pub(super) async fn find(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, Failure> {
         let (deadline, tenant) = (self.deadline(), Tenant::of(scope));
-        let (limit, most) = (query.limit.get(), self.driver.most_results());
+        let (limit, most) = (query.limit.get(), self.driver.capabilities().max_searched.unwrap_or(u32::MAX));
         let is_narrowed = query.filter != MemoryFilter::default() || *scope.categories() != CategoryAccess::All;
         let mut wanted = if is_narrowed { (limit * GROWTH).max(LEAST_TO_FILTER) } else { limit }.min(most);
         loop {
@@ -61,16 +61,16 @@ impl RemoteMemoryBank {
     pub(super) async fn page_of(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Option<Page>, Failure> {
         let (deadline, tenant) = (self.deadline(), Tenant::of(scope));
         let mut newest = Newest::default();
+        let max_listed = self.driver.capabilities().max_listed.unwrap_or(u32::MAX);
         let mut seen = 0;
         for page in 1.. {
             let Some(request) = self.driver.list(&tenant, page) else { return Ok(None) };
             let exchanged = self.exchange(request, deadline).await?;
             let items = self.driver.read_items(Arc::unwrap_or_clone(exchanged.answer))?;
             seen += items.items.len();
-            if seen > count(self.config.list_limit) {
+            if seen > count(max_listed) {
                 return Err(Failure::new(Cause::Rejected).detail(format!(
-                    "there are more than {} memories here, which is more than this memory bank can list; search instead",
-                    self.config.list_limit
+                    "there are more than {max_listed} memories here, which is more than this memory bank can list; search instead"
                 )));
             }
             for memory in items.items.iter().filter_map(|item| self.recognize(item, &tenant)) {
@@ -84,6 +84,23 @@ impl RemoteMemoryBank {
             }
         }
         Ok(Some(newest.into_page(query)))
+    }
+
+    /// The ids of some memories of the scope, of the first page that has any; `None` if the bank does not list.
+    pub(super) async fn some_of(&self, scope: &MemoryScope, limit: u32) -> Result<Option<Vec<MemoryId>>, Failure> {
+        let (deadline, tenant) = (self.deadline(), Tenant::of(scope));
+        for page in 1.. {
+            let Some(request) = self.driver.list(&tenant, page) else { return Ok(None) };
+            let exchanged = self.exchange(request, deadline).await?;
+            let items = self.driver.read_items(Arc::unwrap_or_clone(exchanged.answer))?;
+            let memories = items.items.iter().filter_map(|item| self.recognize(item, &tenant));
+            let seen = memories.filter(|memory| scope.categories().allows(&memory.categories));
+            let ids: Vec<MemoryId> = seen.map(|memory| memory.id).take(count(limit)).collect();
+            if !ids.is_empty() || !items.has_more || items.items.is_empty() {
+                return Ok(Some(ids));
+            }
+        }
+        Ok(Some(Vec::new()))
     }
 
     /// The memory of that id and the item that it was read from, if the scope reaches it. It may have expired.

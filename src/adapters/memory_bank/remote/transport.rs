@@ -57,6 +57,8 @@ impl HttpTransport {
     pub fn new(config: &RemoteBankConfig) -> Result<Self, RemoteBankError> {
         // reqwest takes the provider of the process. It is an error that another part of the program was first: no harm.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        // Without the URL that it may name: that of a proxy may hold a password.
+        let client = |error: reqwest::Error| RemoteBankError::Client(error.without_url());
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("memgate/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(config.connect_timeout)
@@ -66,14 +68,14 @@ impl HttpTransport {
             .tcp_nodelay(true)
             .no_proxy();
         let is_plain = |url: &Url| url.scheme() == "http";
-        if is_plain(&config.url) && config.proxy.as_ref().is_none_or(is_plain) {
+        if is_plain(&config.url) && config.proxy.as_ref().is_none_or(|proxy| is_plain(proxy.expose())) {
             // Nothing will be encrypted, so the system's certificates need not be there, and are not read.
             builder = builder.tls_certs_only([]);
         }
         if let Some(proxy) = &config.proxy {
-            builder = builder.proxy(reqwest::Proxy::all(proxy.clone()).map_err(RemoteBankError::Client)?);
+            builder = builder.proxy(reqwest::Proxy::all(proxy.expose().clone()).map_err(client)?);
         }
-        let client = builder.build().map_err(RemoteBankError::Client)?;
+        let client = builder.build().map_err(client)?;
         let mut client = ClientBuilder::new(client);
         if let Some(key) = &config.api_key {
             let scheme = config.auth_scheme.unwrap_or_else(|| config.kind.usual_auth_scheme());

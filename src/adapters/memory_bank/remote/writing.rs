@@ -116,7 +116,12 @@ impl RemoteMemoryBank {
         Ok(found.map_or_else(|| Added::Working(Box::new(event)), |memory| Added::Kept(memory.id.to_string())))
     }
 
-    async fn look_up(&self, tenant: &Tenant, write: &NewMemory, deadline: Deadline) -> Result<Option<Memory>, Failure> {
+    pub(super) async fn look_up(
+        &self,
+        tenant: &Tenant,
+        write: &NewMemory,
+        deadline: Deadline,
+    ) -> Result<Option<Memory>, Failure> {
         let exchanged = self.exchange(self.driver.find_write(tenant, write), deadline).await?;
         self.written(&exchanged.answer, tenant, write)
     }

@@ -25,6 +25,12 @@ pub struct Model {
     pub lease_id: Option<Uuid>,
     pub lease_until: i64,
     pub last_error: Option<String>,
+    pub memory_id: Option<String>,
+    pub stored_at: Option<i64>,
+    pub failures: i64,
+    pub outvoted: i64,
+    pub failed_at: i64,
+    pub set_aside: bool,
 }
 
 /// Without the memory.

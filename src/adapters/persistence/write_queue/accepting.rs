@@ -1,6 +1,6 @@
 //! Putting a write into the queue: in order, bounded, once.
 
-use sea_orm::sea_query::{Expr, OnConflict, Query};
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     Statement,
@@ -9,6 +9,7 @@ use sea_orm::{
 use super::rows::new_row;
 use super::{PENDING, SeaOrmWriteQueue};
 use crate::adapters::persistence::entities::queued_write::{self, Column};
+use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{Lease, Line, QueuedWrite, Turn};
 
 /// What every instance asks PostgreSQL for before it counts and inserts, when there is not much room left.
@@ -51,12 +52,13 @@ impl SeaOrmWriteQueue {
         {
             return Ok(Tried::Known(Box::new(known)));
         }
-        if !has_room(&transaction, capacity).await? {
+        if !has_room(&transaction, capacity, write.application_id).await? {
             return Ok(Tried::Full);
         }
-        let pending_of_tenant = queued_write::Entity::find().filter(pending_of(write));
-        let head: Option<i64> = pending_of_tenant
-            .clone()
+        let head: Option<i64> = queued_write::Entity::find()
+            .filter(Column::Tenant.eq(write.scope.tenant()))
+            .filter(Column::State.eq(PENDING))
+            .filter(Column::SetAside.eq(false))
             .select_only()
             .column(Column::NextAttemptAt)
             .order_by_asc(Column::Position)
@@ -78,10 +80,6 @@ impl SeaOrmWriteQueue {
         transaction.commit().await?;
         Ok(Tried::Inserted(turn))
     }
-}
-
-fn pending_of(write: &QueuedWrite) -> Condition {
-    Condition::all().add(Column::Tenant.eq(write.scope.tenant())).add(Column::State.eq(PENDING))
 }
 
 /// The place behind all pending writes of the tenant.
@@ -111,20 +109,53 @@ async fn lock_tenant<C: ConnectionTrait>(connection: &C, write: &QueuedWrite) ->
     lock_tenant_named(connection, &write.scope.tenant()).await
 }
 
-/// Whether there is room for one more. Where it is scarce, callers count one after the other.
-async fn has_room<C: ConnectionTrait>(connection: &C, capacity: u32) -> Result<bool, DbErr> {
-    let pending = count_pending(connection, capacity).await?;
-    let ample = pending.saturating_add(i64::from(AMPLE_ROOM)) < i64::from(capacity);
-    if ample || connection.get_database_backend() != DbBackend::Postgres {
-        return Ok(pending < i64::from(capacity));
+/// Whether there is room for one more write of the application. Where room is scarce, callers count one after the other.
+async fn has_room<C: ConnectionTrait>(
+    connection: &C,
+    capacity: u32,
+    application: ApplicationId,
+) -> Result<bool, DbErr> {
+    let mut pending = count_pending(connection, capacity).await?;
+    if pending.saturating_add(i64::from(AMPLE_ROOM)) < i64::from(capacity) {
+        return Ok(true);
     }
-    let lock = Statement::from_sql_and_values(
-        DbBackend::Postgres,
-        "SELECT pg_advisory_xact_lock($1)",
-        [NEARLY_FULL_LOCK.into()],
-    );
-    connection.execute_raw(lock).await?;
-    Ok(count_pending(connection, capacity).await? < i64::from(capacity))
+    if connection.get_database_backend() == DbBackend::Postgres {
+        let lock = Statement::from_sql_and_values(
+            DbBackend::Postgres,
+            "SELECT pg_advisory_xact_lock($1)",
+            [NEARLY_FULL_LOCK.into()],
+        );
+        connection.execute_raw(lock).await?;
+        pending = count_pending(connection, capacity).await?;
+    }
+    Ok(pending < i64::from(capacity) || has_share(connection, capacity, application).await?)
+}
+
+/// Whether the application has less than its share of the capacity.
+async fn has_share<C: ConnectionTrait>(
+    connection: &C,
+    capacity: u32,
+    application: ApplicationId,
+) -> Result<bool, DbErr> {
+    let of_application = |own: bool| {
+        let column = Expr::col(Column::ApplicationId);
+        if own { column.eq(application.as_uuid()) } else { column.ne(application.as_uuid()) }
+    };
+    let count = |expression: &'static str, own: bool| {
+        Query::select()
+            .expr_as(Expr::cust(expression), "number")
+            .from(queued_write::Entity)
+            .and_where(Column::State.eq(PENDING))
+            .and_where(of_application(own))
+            .take()
+    };
+    let number = async |count| {
+        let row = connection.query_one(&count).await?;
+        row.map_or(Ok(0_i64), |row| row.try_get("", "number"))
+    };
+    let own = number(count("COUNT(*)", true)).await?;
+    let others = number(count("COUNT(DISTINCT application_id)", false)).await?;
+    Ok(own < i64::from(capacity) / (others + 1))
 }
 
 /// How many writes are pending; beyond `limit` they are not counted.

@@ -35,12 +35,12 @@ fn sql(backend: DbBackend) -> String {
         "WITH claimed AS MATERIALIZED (
             SELECT due.request_id FROM queued_writes AS due
             WHERE due.state = 'pending' AND due.next_attempt_at <= $3 AND due.lease_until <= $3
-                AND NOT EXISTS (
+                AND (due.set_aside OR NOT EXISTS (
                     SELECT 1 FROM queued_writes AS earlier
-                    WHERE earlier.tenant = due.tenant AND earlier.state = 'pending'
+                    WHERE earlier.tenant = due.tenant AND earlier.state = 'pending' AND NOT earlier.set_aside
                         AND (earlier.position < due.position
                             OR (earlier.position = due.position AND earlier.request_id < due.request_id))
-                )
+                ))
             ORDER BY due.next_attempt_at, due.position
             LIMIT $4 {lock}
         )

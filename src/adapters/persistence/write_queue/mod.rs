@@ -6,8 +6,10 @@ mod document;
 mod rows;
 
 use async_trait::async_trait;
-use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ActiveValue, ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
+use sea_orm::{
+    ActiveValue, ColumnTrait, ConnectionTrait as _, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+};
 use uuid::Uuid;
 
 use super::database::Database;
@@ -15,10 +17,10 @@ use super::entities::queued_write::{self, Column};
 use super::error::storage_error;
 use super::row::Row;
 use super::sweep::sweep;
-use crate::domain::ids::{ApplicationId, RequestId};
+use crate::domain::ids::{ApplicationId, MemoryId, RequestId};
 use crate::domain::memories::{
-    Acceptance, Claim, Lease, Line, Memory, MemoryScope, QueueStatistics, QueuedWrite, TenantGroup, TrackedWrite,
-    Undelivered, WriteQueue,
+    Acceptance, Claim, Failures, Lease, Line, MAX_SET_ASIDE, Memory, MemoryScope, QueueStatistics, QueuedWrite,
+    TenantGroup, TrackedWrite, Undelivered, WriteQueue, WriteState,
 };
 use crate::domain::system::{StorageError, Timestamp};
 use accepting::Tried;
@@ -48,6 +50,23 @@ impl SeaOrmWriteQueue {
         Self { database }
     }
 
+    async fn try_hurry(&self, request: RequestId, now: Timestamp) -> Result<bool, DbErr> {
+        let change = queued_write::ActiveModel {
+            next_attempt_at: ActiveValue::Set(now.unix_millis()),
+            failures: ActiveValue::Set(0),
+            outvoted: ActiveValue::Set(0),
+            failed_at: ActiveValue::Set(now.unix_millis()),
+            ..Default::default()
+        };
+        let changed = queued_write::Entity::update_many()
+            .set(change)
+            .filter(Column::RequestId.eq(request.as_uuid()))
+            .filter(Column::State.eq(PENDING))
+            .exec(self.database.writer())
+            .await?;
+        Ok(changed.rows_affected > 0)
+    }
+
     async fn try_retry(&self, request: RequestId, now: Timestamp) -> Result<bool, DbErr> {
         let transaction = self.database.begin().await?;
         let dead = queued_write::Entity::find_by_id(request.as_uuid()).filter(Column::State.eq(FAILED));
@@ -62,6 +81,10 @@ impl SeaOrmWriteQueue {
             next_attempt_at: ActiveValue::Set(now.unix_millis()),
             lease_id: ActiveValue::Set(None),
             lease_until: ActiveValue::Set(0),
+            failures: ActiveValue::Set(0),
+            outvoted: ActiveValue::Set(0),
+            failed_at: ActiveValue::Set(now.unix_millis()),
+            set_aside: ActiveValue::Set(false),
             ..Default::default()
         };
         let changed = queued_write::Entity::update_many()
@@ -72,6 +95,26 @@ impl SeaOrmWriteQueue {
             .await?;
         transaction.commit().await?;
         Ok(changed.rows_affected > 0)
+    }
+
+    async fn try_note_failure(
+        &self,
+        request: RequestId,
+        lease: Uuid,
+        now: Timestamp,
+    ) -> Result<Option<(i64, i64)>, DbErr> {
+        let sql = "UPDATE queued_writes SET failures = failures + 1, failed_at = $1,
+                outvoted = outvoted + CASE WHEN EXISTS (
+                    SELECT 1 FROM queued_writes AS other
+                    WHERE other.state = 'stored' AND other.stored_at >= queued_writes.failed_at
+                ) THEN 1 ELSE 0 END
+            WHERE request_id = $2 AND state = 'pending' AND lease_id = $3
+            RETURNING failures, outvoted";
+        let writer = self.database.writer();
+        let values = [now.unix_millis().into(), request.as_uuid().into(), lease.into()];
+        let statement = Statement::from_sql_and_values(writer.get_database_backend(), sql, values);
+        let Some(row) = writer.query_one_raw(statement).await? else { return Ok(None) };
+        Ok(Some((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
     }
 
     async fn try_statistics(&self) -> Result<Vec<(String, i64, Option<i64>)>, DbErr> {
@@ -89,9 +132,32 @@ impl SeaOrmWriteQueue {
 }
 
 /// The later of the moment that a row has and this one.
-fn at_least(column: Column, at: Timestamp) -> sea_orm::sea_query::SimpleExpr {
+fn at_least(column: Column, at: Timestamp) -> SimpleExpr {
     let at = at.unix_millis();
     Expr::case(Expr::col(column).lt(at), Expr::value(at)).finally(Expr::col(column)).into()
+}
+
+/// Whether a write that is to be set aside is: not if too many of its tenant are already. SQLite has no alias for the table that
+/// it updates.
+fn set_aside_if_few() -> String {
+    format!(
+        "queued_writes.set_aside OR (SELECT COUNT(*) FROM queued_writes AS other WHERE other.tenant = queued_writes.tenant \
+            AND other.state = 'pending' AND other.set_aside) < {MAX_SET_ASIDE}"
+    )
+}
+
+/// The earlier of the two.
+fn at_most(moment: SimpleExpr, at: Option<Timestamp>) -> SimpleExpr {
+    let Some(at) = at.map(Timestamp::unix_millis) else { return moment };
+    Expr::case(moment.clone().gt(at), Expr::value(at)).finally(moment).into()
+}
+
+fn state_name(state: &WriteState) -> &'static str {
+    match state {
+        WriteState::Pending => PENDING,
+        WriteState::Stored(_) => STORED,
+        WriteState::Failed(_) => FAILED,
+    }
 }
 
 /// PostgreSQL has no NUL in its texts, and a reason is the bank's own.
@@ -149,22 +215,25 @@ impl WriteQueue for SeaOrmWriteQueue {
         &self,
         request: RequestId,
         memory: &Memory,
+        now: Timestamp,
         keep_until: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Result<bool, StorageError> {
         let outcome = queued_write::ActiveModel {
             state: ActiveValue::Set(STORED.to_owned()),
             stored_memory: ActiveValue::Set(Some(MemoryDocument::from(memory).to_json())),
+            memory_id: ActiveValue::Set(Some(memory.id.to_string())),
+            stored_at: ActiveValue::Set(Some(now.unix_millis())),
             failure: ActiveValue::Set(None),
             last_error: ActiveValue::Set(None),
             ..Default::default()
         };
         queued_write::Entity::update_many()
             .set(outcome)
-            .col_expr(Column::KeepUntil, at_least(Column::KeepUntil, keep_until))
+            .col_expr(Column::KeepUntil, at_most(at_least(Column::KeepUntil, keep_until), memory.expires_at))
             .filter(Column::RequestId.eq(request.as_uuid()))
             .exec(self.database.writer())
             .await
-            .map(drop)
+            .map(|updated| updated.rows_affected > 0)
             .map_err(storage_error(WRITES))
     }
 
@@ -187,12 +256,22 @@ impl WriteQueue for SeaOrmWriteQueue {
             .map_err(storage_error(WRITES))
     }
 
+    async fn note_failure(&self, request: RequestId, lease: Uuid, now: Timestamp) -> Result<Failures, StorageError> {
+        let counted = self.try_note_failure(request, lease, now).await.map_err(storage_error(WRITES))?;
+        let number = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+        Ok(counted.map_or_else(Failures::default, |(total, outvoted)| Failures {
+            total: number(total),
+            outvoted: number(outvoted),
+        }))
+    }
+
     async fn reschedule(
         &self,
         request: RequestId,
         lease: Uuid,
         next_attempt_at: Timestamp,
         reason: &str,
+        set_aside: bool,
     ) -> Result<(), StorageError> {
         let change = queued_write::ActiveModel {
             next_attempt_at: ActiveValue::Set(next_attempt_at.unix_millis()),
@@ -201,8 +280,11 @@ impl WriteQueue for SeaOrmWriteQueue {
             last_error: ActiveValue::Set(Some(without_nul(reason))),
             ..Default::default()
         };
-        queued_write::Entity::update_many()
-            .set(change)
+        let mut update = queued_write::Entity::update_many().set(change);
+        if set_aside {
+            update = update.col_expr(Column::SetAside, Expr::cust(set_aside_if_few()));
+        }
+        update
             .filter(Column::RequestId.eq(request.as_uuid()))
             .filter(Column::State.eq(PENDING))
             .filter(Column::LeaseId.eq(lease))
@@ -219,6 +301,66 @@ impl WriteQueue for SeaOrmWriteQueue {
             .await
             .map_err(storage_error(WRITES))?;
         found.as_ref().map(rows::read_tracked).transpose()
+    }
+
+    async fn find_undelivered(&self, request: RequestId) -> Result<Option<TrackedWrite>, StorageError> {
+        let found = queued_write::Entity::find_by_id(request.as_uuid())
+            .filter(Column::State.ne(STORED))
+            .one(self.database.reader())
+            .await
+            .map_err(storage_error(WRITES))?;
+        found.as_ref().map(rows::read_tracked).transpose()
+    }
+
+    async fn find_by_memory(&self, scope: &MemoryScope, id: &MemoryId) -> Result<Option<TrackedWrite>, StorageError> {
+        let found = queued_write::Entity::find()
+            .filter(Column::Tenant.eq(scope.tenant()))
+            .filter(Column::MemoryId.eq(id.as_str()))
+            .one(self.database.reader())
+            .await
+            .map_err(storage_error(WRITES))?;
+        found.as_ref().map(rows::read_tracked).transpose()
+    }
+
+    async fn remove(&self, found: &TrackedWrite, now: Timestamp) -> Result<bool, StorageError> {
+        let removed = queued_write::Entity::delete_many()
+            .filter(Column::RequestId.eq(found.write.request_id.as_uuid()))
+            .filter(Column::Attempts.eq(i64::from(found.attempts)))
+            .filter(Column::State.eq(state_name(&found.state)))
+            .filter(Column::State.ne(PENDING).or(Column::LeaseUntil.lte(now.unix_millis())))
+            .exec(self.database.writer())
+            .await
+            .map_err(storage_error(WRITES))?;
+        Ok(removed.rows_affected > 0)
+    }
+
+    async fn replace_memory(&self, scope: &MemoryScope, memory: &Memory) -> Result<(), StorageError> {
+        let document = MemoryDocument::from(memory).to_json();
+        let change = queued_write::ActiveModel {
+            memory: ActiveValue::Set(document.clone()),
+            stored_memory: ActiveValue::Set(Some(document)),
+            ..Default::default()
+        };
+        queued_write::Entity::update_many()
+            .set(change)
+            .col_expr(Column::KeepUntil, at_most(Expr::col(Column::KeepUntil), memory.expires_at))
+            .filter(Column::Tenant.eq(scope.tenant()))
+            .filter(Column::MemoryId.eq(memory.id.as_str()))
+            .filter(Column::State.eq(STORED))
+            .exec(self.database.writer())
+            .await
+            .map(drop)
+            .map_err(storage_error(WRITES))
+    }
+
+    async fn forget_scope(&self, scope: &MemoryScope) -> Result<u64, StorageError> {
+        let forgotten = queued_write::Entity::delete_many()
+            .filter(Column::Tenant.eq(scope.tenant()))
+            .filter(Column::State.ne(PENDING))
+            .exec(self.database.writer())
+            .await
+            .map_err(storage_error(WRITES))?;
+        Ok(forgotten.rows_affected)
     }
 
     async fn pending(&self, scope: &MemoryScope, limit: u32) -> Result<Vec<QueuedWrite>, StorageError> {
@@ -252,7 +394,8 @@ impl WriteQueue for SeaOrmWriteQueue {
     }
 
     async fn retry(&self, request: RequestId, now: Timestamp) -> Result<bool, StorageError> {
-        self.try_retry(request, now).await.map_err(storage_error(WRITES))
+        let is_retried = async { Ok(self.try_retry(request, now).await? || self.try_hurry(request, now).await?) };
+        is_retried.await.map_err(storage_error(WRITES))
     }
 
     async fn drop_failed(&self, request: RequestId) -> Result<bool, StorageError> {

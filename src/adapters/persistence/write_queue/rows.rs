@@ -32,6 +32,12 @@ pub(super) fn new_row(write: &QueuedWrite, position: i64, lease: Option<Lease>) 
         lease_id: ActiveValue::Set(lease.map(|lease| lease.id)),
         lease_until: ActiveValue::Set(lease.map_or(0, |lease| lease.until.unix_millis())),
         last_error: ActiveValue::Set(None),
+        memory_id: ActiveValue::Set(Some(write.memory.id.to_string())),
+        stored_at: ActiveValue::Set(None),
+        failures: ActiveValue::Set(0),
+        outvoted: ActiveValue::Set(0),
+        failed_at: ActiveValue::Set(write.accepted_at.unix_millis()),
+        set_aside: ActiveValue::Set(false),
     }
 }
 
@@ -51,6 +57,7 @@ pub(super) fn read_tracked(model: &queued_write::Model) -> Result<TrackedWrite, 
         attempts: attempts(&row, model)?,
         next_attempt_at: row.timestamp("next_attempt_at", model.next_attempt_at)?,
         last_error: model.last_error.clone(),
+        set_aside: model.set_aside,
     })
 }
 

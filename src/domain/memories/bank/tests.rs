@@ -4,7 +4,7 @@ use crate::testing::database_is_away;
 #[test]
 fn only_a_bank_that_is_away_is_worth_a_retry() {
     let source = Box::new(database_is_away());
-    assert!(MemoryBankError::Unavailable { retry_after: None, source }.is_retryable());
+    assert!(MemoryBankError::Unavailable { retry_after: None, reached: false, source }.is_retryable());
     for error in [
         MemoryBankError::Rejected("no".to_owned()),
         MemoryBankError::Unsupported(Capability::List),

@@ -32,6 +32,8 @@ impl InMemoryMemoryBank {
         metadata_filter: true,
         expiry: true,
         local: true,
+        max_listed: None,
+        max_searched: None,
     };
 
     /// An empty bank that can do no more than that.
@@ -61,7 +63,7 @@ impl InMemoryMemoryBank {
     fn check(&self) -> Result<(), MemoryBankError> {
         if self.outage.is_on() {
             let source = Box::new(database_is_away());
-            return Err(MemoryBankError::Unavailable { retry_after: None, source });
+            return Err(MemoryBankError::Unavailable { retry_after: None, reached: false, source });
         }
         Ok(())
     }
@@ -215,6 +217,8 @@ mod tests {
             metadata_filter: false,
             expiry: false,
             local: false,
+            max_listed: None,
+            max_searched: None,
         })))
     }
 

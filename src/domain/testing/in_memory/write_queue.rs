@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{Outage, at_most, lock};
-use crate::ids::{ApplicationId, RequestId};
+use crate::ids::{ApplicationId, MemoryId, RequestId};
 use crate::memories::{
-    Acceptance, Claim, Lease, Line, Memory, MemoryScope, QueueStatistics, QueuedWrite, Tenant, TenantGroup,
-    TrackedWrite, Turn, Undelivered, WriteQueue, WriteState,
+    Acceptance, Claim, Failures, Lease, Line, MAX_SET_ASIDE, Memory, MemoryScope, NewMemory, QueueStatistics,
+    QueuedWrite, Tenant, TenantGroup, TrackedWrite, Turn, Undelivered, WriteQueue, WriteState,
 };
 use crate::system::{StorageError, Timestamp};
 
@@ -25,11 +25,28 @@ pub struct InMemoryWriteQueue {
 struct Entry {
     tracked: TrackedWrite,
     lease: Option<Lease>,
+    failures: Failures,
+    /// When the last failure was, or since when it is pending.
+    failed_at: Timestamp,
+    stored_at: Option<Timestamp>,
 }
 
 impl Entry {
     fn is_pending(&self) -> bool {
         self.tracked.state == WriteState::Pending
+    }
+
+    /// Whether the later writes of its scope wait for it.
+    fn is_in_line(&self) -> bool {
+        self.is_pending() && !self.tracked.set_aside
+    }
+
+    /// The id of its memory, or the one that it proposes.
+    fn memory_id(&self) -> &MemoryId {
+        match &self.tracked.state {
+            WriteState::Stored(memory) => &memory.id,
+            WriteState::Pending | WriteState::Failed(_) => &self.tracked.write.memory.id,
+        }
     }
 
     fn is_of(&self, tenant: &str) -> bool {
@@ -57,6 +74,15 @@ impl InMemoryWriteQueue {
     }
 }
 
+/// Whether one more write of `application` may be pending.
+fn has_room(writes: &[Entry], capacity: u32, application: ApplicationId) -> bool {
+    let of: Vec<ApplicationId> =
+        writes.iter().filter(|entry| entry.is_pending()).map(|entry| entry.tracked.write.application_id).collect();
+    let own = of.iter().filter(|each| **each == application).count();
+    let others: std::collections::HashSet<_> = of.iter().filter(|each| **each != application).collect();
+    of.len() < at_most(capacity) || own < at_most(capacity) / (others.len() + 1)
+}
+
 fn is_same_write(one: &QueuedWrite, other: &QueuedWrite) -> bool {
     one.request_id == other.request_id
         || one.idempotency_key.is_some()
@@ -74,11 +100,9 @@ impl WriteQueue for InMemoryWriteQueue {
             return Ok(Acceptance::Known { write: Box::new(tracked.write.clone()), state: tracked.state.clone() });
         }
         let tenant = write.scope.tenant();
-        let head = writes.iter().find(|entry| entry.is_pending() && entry.is_of(&tenant));
+        let head = writes.iter().find(|entry| entry.is_in_line() && entry.is_of(&tenant));
         let turn = match (line, head) {
-            (Line::InOrder { capacity }, _)
-                if writes.iter().filter(|entry| entry.is_pending()).count() >= at_most(capacity) =>
-            {
+            (Line::InOrder { capacity }, _) if !has_room(&writes, capacity, write.application_id) => {
                 return Ok(Acceptance::Full);
             }
             (Line::Beside, _) | (Line::InOrder { .. }, None) => Turn::Now,
@@ -90,8 +114,16 @@ impl WriteQueue for InMemoryWriteQueue {
         let is_leased = turn == Turn::Now;
         let next_attempt_at = write.accepted_at;
         let (state, last_error) = (WriteState::Pending, None);
-        let tracked = TrackedWrite { write, state, attempts: u32::from(is_leased), next_attempt_at, last_error };
-        writes.push(Entry { tracked, lease: is_leased.then_some(lease) });
+        let (attempts, set_aside) = (u32::from(is_leased), false);
+        let tracked = TrackedWrite { write, state, attempts, next_attempt_at, last_error, set_aside };
+        let lease = is_leased.then_some(lease);
+        writes.push(Entry {
+            tracked,
+            lease,
+            failures: Failures::default(),
+            failed_at: next_attempt_at,
+            stored_at: None,
+        });
         Ok(Acceptance::Accepted(turn))
     }
 
@@ -101,7 +133,9 @@ impl WriteQueue for InMemoryWriteQueue {
         let mut seen = std::collections::HashSet::new();
         let mut due: Vec<&mut Entry> = writes
             .iter_mut()
-            .filter(|entry| entry.is_pending() && seen.insert(entry.tracked.write.scope.tenant()))
+            .filter(|entry| {
+                entry.is_pending() && (entry.tracked.set_aside || seen.insert(entry.tracked.write.scope.tenant()))
+            })
             .filter(|entry| entry.tracked.next_attempt_at <= now && entry.lease.is_none_or(|held| held.until <= now))
             .collect();
         due.sort_by_key(|entry| entry.tracked.next_attempt_at);
@@ -126,21 +160,26 @@ impl WriteQueue for InMemoryWriteQueue {
         &self,
         request: RequestId,
         memory: &Memory,
+        now: Timestamp,
         keep_until: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Result<bool, StorageError> {
         self.outage.check()?;
-        self.change(request, |Entry { tracked, lease }| {
+        let mut is_there = false;
+        self.change(request, |Entry { tracked, lease, stored_at, .. }| {
+            is_there = true;
             *lease = None;
+            *stored_at = Some(now);
             tracked.state = WriteState::Stored(Box::new(memory.clone()));
             tracked.last_error = None;
-            tracked.write.keep_until = tracked.write.keep_until.max(keep_until);
+            let keep_until = tracked.write.keep_until.max(keep_until);
+            tracked.write.keep_until = memory.expires_at.map_or(keep_until, |expiry| expiry.min(keep_until));
         });
-        Ok(())
+        Ok(is_there)
     }
 
     async fn mark_failed(&self, request: RequestId, reason: &str, keep_until: Timestamp) -> Result<(), StorageError> {
         self.outage.check()?;
-        self.change(request, |Entry { tracked, lease }| {
+        self.change(request, |Entry { tracked, lease, .. }| {
             if !matches!(tracked.state, WriteState::Stored(_)) {
                 *lease = None;
                 tracked.state = WriteState::Failed(reason.to_owned());
@@ -151,16 +190,40 @@ impl WriteQueue for InMemoryWriteQueue {
         Ok(())
     }
 
+    async fn note_failure(&self, request: RequestId, lease: Uuid, now: Timestamp) -> Result<Failures, StorageError> {
+        self.outage.check()?;
+        let mut writes = lock(&self.writes);
+        let stored: Vec<Timestamp> = writes.iter().filter_map(|entry| entry.stored_at).collect();
+        let Some(entry) = writes.iter_mut().find(|entry| {
+            entry.tracked.write.request_id == request
+                && entry.is_pending()
+                && entry.lease.is_some_and(|held| held.id == lease)
+        }) else {
+            return Ok(Failures::default());
+        };
+        entry.failures.total += 1;
+        entry.failures.outvoted += u32::from(stored.iter().any(|at| *at >= entry.failed_at));
+        entry.failed_at = now;
+        Ok(entry.failures)
+    }
+
     async fn reschedule(
         &self,
         request: RequestId,
         lease: Uuid,
         next_attempt_at: Timestamp,
         reason: &str,
+        set_aside: bool,
     ) -> Result<(), StorageError> {
         self.outage.check()?;
+        let aside = |entry: &&Entry| entry.is_pending() && entry.tracked.set_aside;
+        let tenants: Vec<String> =
+            lock(&self.writes).iter().filter(aside).map(|entry| entry.tracked.write.scope.tenant()).collect();
         self.change(request, |entry| {
             if entry.is_pending() && entry.lease.is_some_and(|held| held.id == lease) {
+                let tenant = entry.tracked.write.scope.tenant();
+                let has_room = tenants.iter().filter(|each| **each == tenant).count() < at_most(MAX_SET_ASIDE);
+                entry.tracked.set_aside |= set_aside && has_room;
                 entry.lease = None;
                 entry.tracked.next_attempt_at = next_attempt_at;
                 entry.tracked.last_error = Some(reason.to_owned());
@@ -176,6 +239,58 @@ impl WriteQueue for InMemoryWriteQueue {
         Ok(tracked
             .find(|tracked| tracked.write.request_id == request && tracked.write.application_id == application)
             .cloned())
+    }
+
+    async fn find_undelivered(&self, request: RequestId) -> Result<Option<TrackedWrite>, StorageError> {
+        self.outage.check()?;
+        let writes = lock(&self.writes);
+        let mut undelivered = writes
+            .iter()
+            .map(|entry| &entry.tracked)
+            .filter(|tracked| tracked.write.request_id == request && !matches!(tracked.state, WriteState::Stored(_)));
+        Ok(undelivered.next().cloned())
+    }
+
+    async fn find_by_memory(&self, scope: &MemoryScope, id: &MemoryId) -> Result<Option<TrackedWrite>, StorageError> {
+        self.outage.check()?;
+        let (writes, tenant) = (lock(&self.writes), scope.tenant());
+        let found = writes.iter().find(|entry| entry.is_of(&tenant) && entry.memory_id() == id);
+        Ok(found.map(|entry| entry.tracked.clone()))
+    }
+
+    async fn remove(&self, found: &TrackedWrite, now: Timestamp) -> Result<bool, StorageError> {
+        self.outage.check()?;
+        let mut writes = lock(&self.writes);
+        let before = writes.len();
+        writes.retain(|Entry { tracked, lease, .. }| {
+            let is_free = lease.is_none_or(|lease| lease.until <= now);
+            let is_as_found = tracked.attempts == found.attempts
+                && std::mem::discriminant(&tracked.state) == std::mem::discriminant(&found.state);
+            !(tracked.write.request_id == found.write.request_id && is_free && is_as_found)
+        });
+        Ok(writes.len() < before)
+    }
+
+    async fn replace_memory(&self, scope: &MemoryScope, memory: &Memory) -> Result<(), StorageError> {
+        self.outage.check()?;
+        let tenant = scope.tenant();
+        for entry in lock(&self.writes).iter_mut() {
+            if entry.is_of(&tenant) && entry.stored_at.is_some() && *entry.memory_id() == memory.id {
+                entry.tracked.state = WriteState::Stored(Box::new(memory.clone()));
+                entry.tracked.write.memory = as_new(memory);
+                let keep_until = entry.tracked.write.keep_until;
+                entry.tracked.write.keep_until = memory.expires_at.map_or(keep_until, |expiry| expiry.min(keep_until));
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget_scope(&self, scope: &MemoryScope) -> Result<u64, StorageError> {
+        self.outage.check()?;
+        let (mut writes, tenant) = (lock(&self.writes), scope.tenant());
+        let before = writes.len();
+        writes.retain(|entry| entry.is_pending() || !entry.is_of(&tenant));
+        Ok(u64::try_from(before - writes.len()).unwrap_or(u64::MAX))
     }
 
     async fn pending(&self, scope: &MemoryScope, limit: u32) -> Result<Vec<QueuedWrite>, StorageError> {
@@ -203,15 +318,20 @@ impl WriteQueue for InMemoryWriteQueue {
         self.outage.check()?;
         let mut writes = lock(&self.writes);
         let Some(index) = writes.iter().position(|entry| {
-            entry.tracked.write.request_id == request && matches!(entry.tracked.state, WriteState::Failed(_))
+            entry.tracked.write.request_id == request && !matches!(entry.tracked.state, WriteState::Stored(_))
         }) else {
             return Ok(false);
         };
-        let mut entry = writes.remove(index);
-        entry.tracked.state = WriteState::Pending;
+        let entry = &mut writes[index];
+        (entry.failures, entry.failed_at) = (Failures::default(), now);
         entry.tracked.next_attempt_at = now;
-        entry.tracked.attempts = 1;
-        writes.push(entry);
+        if !entry.is_pending() {
+            let mut entry = writes.remove(index);
+            entry.tracked.state = WriteState::Pending;
+            entry.tracked.attempts = 1;
+            entry.tracked.set_aside = false;
+            writes.push(entry);
+        }
         Ok(true)
     }
 
@@ -261,6 +381,19 @@ impl WriteQueue for InMemoryWriteQueue {
             !is_over
         });
         Ok(u64::try_from(swept).unwrap_or(u64::MAX))
+    }
+}
+
+/// A memory as the write that creates it.
+fn as_new(memory: &Memory) -> NewMemory {
+    NewMemory {
+        id: memory.id.clone(),
+        content: memory.content.clone(),
+        categories: memory.categories.clone(),
+        metadata: memory.metadata.clone(),
+        priority: memory.priority,
+        created_at: memory.created_at,
+        expires_at: memory.expires_at,
     }
 }
 

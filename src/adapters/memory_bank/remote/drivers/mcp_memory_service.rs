@@ -4,6 +4,9 @@
 //! second tenant could neither keep what a first one keeps, nor be refused without learning of it. So each text ends in a
 //! mark that no reader sees, made of the tenant and the write: no two are equal, and the same write sent twice is. It is
 //! taken off again when the text is read.
+//!
+//! Limits (12.2.0): `page_size` of a list and `n_results` of a search are at most 100, a body 1 MiB
+//! (`MCP_HTTP_MAX_BODY_BYTES`), a tag 100 characters.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -20,11 +23,22 @@ use crate::domain::system::Timestamp;
 const DIGITS: [char; 4] = ['\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}'];
 /// How many of them make a mark: 64 bits.
 const MARK: usize = 32;
-/// How many results it gives at the most.
-const MOST: u32 = 100;
+/// The largest `n_results` of a search.
+const MAX_SEARCHED: u32 = 100;
+/// The largest `page_size` of a list.
+const PAGE_SIZE: u32 = 100;
 
 /// The driver.
-pub struct McpMemoryService;
+pub struct McpMemoryService {
+    max_listed: u32,
+}
+
+impl McpMemoryService {
+    /// A driver that lists a scope of at most so many memories.
+    pub fn new(max_listed: u32) -> Self {
+        Self { max_listed }
+    }
+}
 
 impl Driver for McpMemoryService {
     fn capabilities(&self) -> Capabilities {
@@ -37,20 +51,18 @@ impl Driver for McpMemoryService {
             metadata_filter: true,
             expiry: true,
             local: false,
+            max_listed: Some(self.max_listed),
+            max_searched: Some(MAX_SEARCHED),
         }
-    }
-
-    fn most_results(&self) -> u32 {
-        MOST
     }
 
     fn is_possible_id(&self, id: &MemoryId) -> bool {
         id.as_str().len() == 64 && id.as_str().bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     }
 
-    /// Its health route asks for no key. The shortest list does.
+    /// Its health route asks for no key. A list does.
     fn health(&self) -> Request {
-        list(Operation::Health, &Tenant::nobody(), 1, 1)
+        list(Operation::Health, &Tenant::nobody(), 1, PAGE_SIZE)
     }
 
     fn read_health(&self, answer: &Answer) -> Result<(), Odd> {
@@ -88,7 +100,7 @@ impl Driver for McpMemoryService {
     }
 
     fn search(&self, tenant: &Tenant, text: &str, most: u32, threshold: Option<Relevance>) -> Request {
-        let mut body = json!({"query": text, "n_results": most.min(MOST), "store": store(tenant)});
+        let mut body = json!({"query": text, "n_results": most.min(MAX_SEARCHED), "store": store(tenant)});
         if let Some(threshold) = threshold {
             // A little less, so that rounding loses nothing; what is too much is left out later.
             body["similarity_threshold"] = json!(f64::midpoint(threshold.get(), 1.0) - 0.001);
@@ -121,7 +133,7 @@ impl Driver for McpMemoryService {
     }
 
     fn list(&self, tenant: &Tenant, page: u32) -> Option<Request> {
-        Some(list(Operation::List, tenant, page, 100))
+        Some(list(Operation::List, tenant, page, PAGE_SIZE))
     }
 
     fn get(&self, tenant: &Tenant, id: &MemoryId) -> Request {

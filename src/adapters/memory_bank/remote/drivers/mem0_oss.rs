@@ -1,4 +1,6 @@
 //! `mem0-oss`: the self-hosted mem0 server. No prefix, no trailing slash.
+//!
+//! Limits (`server/main.py`): `top_k` of a list is at most 1,000, that of a search is not limited; there are no pages.
 
 use serde_json::{Map, Value, json};
 
@@ -9,15 +11,21 @@ use super::{Added, Driver, Items, Odd, mem0};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{Capabilities, NewMemory, Relevance};
 
+/// The largest `top_k` of a list.
+const MAX_LIST_TOP_K: u32 = 1_000;
+/// The largest number of results that a search asks for, though the server sets no limit.
+const MAX_SEARCHED: u32 = 1_000;
+
 /// The driver.
 pub struct Mem0Oss {
-    list_limit: u32,
+    max_listed: u32,
 }
 
 impl Mem0Oss {
-    /// A driver that lists a scope of at most so many memories.
+    /// A driver that lists a scope of at most so many memories. There are no pages, so one more than may be listed is asked
+    /// for, to tell whether there are more: where all that can be asked for come, there may be.
     pub fn new(list_limit: u32) -> Self {
-        Self { list_limit }
+        Self { max_listed: list_limit.min(MAX_LIST_TOP_K - 1) }
     }
 }
 
@@ -31,20 +39,19 @@ impl Driver for Mem0Oss {
             metadata_filter: true,
             expiry: true,
             local: false,
+            max_listed: Some(self.max_listed),
+            max_searched: Some(MAX_SEARCHED),
         }
-    }
-
-    fn most_results(&self) -> u32 {
-        1_000
     }
 
     fn is_possible_id(&self, id: &MemoryId) -> bool {
         mem0::is_id(id)
     }
 
-    /// There is no health route; the shortest list also tells whether the key is right.
+    /// There is no health route. A list as long as lists can be also tells whether the key is right and whether the server
+    /// takes as large a `top_k`; of nobody's memories there are none.
     fn health(&self) -> Request {
-        list(Operation::Health, &Tenant::nobody(), 1)
+        list(Operation::Health, &Tenant::nobody(), self.max_listed + 1)
     }
 
     fn read_health(&self, answer: &Answer) -> Result<(), Odd> {
@@ -80,9 +87,8 @@ impl Driver for Mem0Oss {
         mem0::relevance(score)
     }
 
-    /// There are no pages. One more than is wanted tells whether there are too many.
     fn list(&self, tenant: &Tenant, _page: u32) -> Option<Request> {
-        Some(list(Operation::List, tenant, self.list_limit.saturating_add(1)))
+        Some(list(Operation::List, tenant, self.max_listed + 1))
     }
 
     fn get(&self, _tenant: &Tenant, id: &MemoryId) -> Request {

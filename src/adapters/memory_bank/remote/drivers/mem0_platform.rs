@@ -1,5 +1,7 @@
 //! `mem0-platform`: the hosted mem0, version 3 of its API. Trailing slashes; the identity is at the top on add, and inside
 //! `filters` on search and list.
+//!
+//! Limits (the OpenAPI document of the service): `page_size` is at most 200, `top_k` of a search 1 to 1,000.
 
 use serde_json::{Map, Value, json};
 
@@ -10,8 +12,22 @@ use super::{Added, Driver, Items, Odd, mem0};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{Capabilities, NewMemory, Relevance};
 
+/// How many memories a page has; at most 200 are allowed.
+const PAGE_SIZE: u32 = 100;
+/// The largest `top_k` of a search.
+const MAX_SEARCHED: u32 = 1_000;
+
 /// The driver.
-pub struct Mem0Platform;
+pub struct Mem0Platform {
+    max_listed: u32,
+}
+
+impl Mem0Platform {
+    /// A driver that lists a scope of at most so many memories.
+    pub fn new(max_listed: u32) -> Self {
+        Self { max_listed }
+    }
+}
 
 impl Driver for Mem0Platform {
     fn capabilities(&self) -> Capabilities {
@@ -23,11 +39,9 @@ impl Driver for Mem0Platform {
             metadata_filter: true,
             expiry: true,
             local: false,
+            max_listed: Some(self.max_listed),
+            max_searched: Some(MAX_SEARCHED),
         }
-    }
-
-    fn most_results(&self) -> u32 {
-        1_000
     }
 
     fn is_possible_id(&self, id: &MemoryId) -> bool {
@@ -35,7 +49,7 @@ impl Driver for Mem0Platform {
     }
 
     fn health(&self) -> Request {
-        list(Operation::Health, &Tenant::nobody(), 1, 1)
+        list(Operation::Health, &Tenant::nobody(), 1, PAGE_SIZE)
     }
 
     fn read_health(&self, answer: &Answer) -> Result<(), Odd> {
@@ -68,7 +82,7 @@ impl Driver for Mem0Platform {
     }
 
     fn list(&self, tenant: &Tenant, page: u32) -> Option<Request> {
-        Some(list(Operation::List, tenant, page, 100))
+        Some(list(Operation::List, tenant, page, PAGE_SIZE))
     }
 
     fn get(&self, _tenant: &Tenant, id: &MemoryId) -> Request {

@@ -10,6 +10,9 @@ use super::{Added, Driver, Items, Odd, mem0};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{Capabilities, NewMemory, Relevance};
 
+/// The largest number of results that a search asks for, as with the hosted mem0; no limit is documented.
+const MAX_SEARCHED: u32 = 1_000;
+
 /// The driver.
 pub struct Mem0V1;
 
@@ -24,11 +27,9 @@ impl Driver for Mem0V1 {
             metadata_filter: true,
             expiry: true,
             local: false,
+            max_listed: None,
+            max_searched: Some(MAX_SEARCHED),
         }
-    }
-
-    fn most_results(&self) -> u32 {
-        1_000
     }
 
     fn is_possible_id(&self, id: &MemoryId) -> bool {

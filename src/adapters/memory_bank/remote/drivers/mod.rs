@@ -21,9 +21,9 @@ use crate::domain::memories::{Capabilities, NewMemory, Relevance};
 pub fn driver(config: &RemoteBankConfig) -> Arc<dyn Driver> {
     match config.kind {
         BankKind::Mem0Oss => Arc::new(mem0_oss::Mem0Oss::new(config.list_limit)),
-        BankKind::Mem0Platform => Arc::new(mem0_platform::Mem0Platform),
+        BankKind::Mem0Platform => Arc::new(mem0_platform::Mem0Platform::new(config.list_limit)),
         BankKind::Mem0V1 => Arc::new(mem0_v1::Mem0V1),
-        BankKind::McpMemoryService => Arc::new(mcp_memory_service::McpMemoryService),
+        BankKind::McpMemoryService => Arc::new(mcp_memory_service::McpMemoryService::new(config.list_limit)),
     }
 }
 
@@ -58,16 +58,14 @@ pub struct Odd(pub &'static str);
 /// How one kind of bank is spoken to. Identity is built of the [`Tenant`] alone, and nothing of a caller's becomes the name
 /// of a member, a filter or a part of a path.
 pub trait Driver: Send + Sync {
-    /// What the bank can do.
+    /// What the bank can do, and within which limits.
     fn capabilities(&self) -> Capabilities;
-
-    /// How many results a search can ask for.
-    fn most_results(&self) -> u32;
 
     /// Whether the bank may have given this id. Another is never sent to it.
     fn is_possible_id(&self, id: &MemoryId) -> bool;
 
-    /// Whether the bank is there, is what it is taken for, and accepts the key.
+    /// Whether the bank is there, is what it is taken for, accepts the key, and answers requests as large as the largest
+    /// that lists are made of.
     fn health(&self) -> Request;
 
     /// Reads the answer to it.

@@ -11,6 +11,10 @@ use super::super::transport::Transport;
 use super::retry_after::wait_of;
 use crate::domain::system::Timestamp;
 
+/// The codes by which mem0 says in a 502 that what it depends on is unavailable, whatever is asked of it.
+const OUTAGES: [&str; 4] =
+    ["provider_auth_failed", "provider_unavailable", "datastore_unavailable", "vector_store_unavailable"];
+
 /// The most characters of a bank's message that are passed on.
 const LONGEST_MESSAGE: usize = 200;
 
@@ -33,6 +37,7 @@ pub fn judge(request: &Request, raw: &RawAnswer, now: Timestamp) -> Result<Answe
         retry_after: wait_of(raw, now),
         request_id: raw.request_id.as_deref().and_then(readable_id),
         detail: None,
+        is_outage: false,
     };
     match raw.status {
         200..=299 => {
@@ -54,21 +59,33 @@ pub fn judge(request: &Request, raw: &RawAnswer, now: Timestamp) -> Result<Answe
         300..=399 | 404 | 405 | 501 | 505 => {
             Err(fail(Cause::Misconfigured).detail("check the URL and the kind of bank"))
         }
-        400..=499 => {
-            let failure = fail(Cause::Rejected);
-            Err(match message(&raw.body) {
-                Some(message) => failure.detail(message),
-                None => failure,
-            })
+        400..=499 => Err(refusal(fail(Cause::Rejected), &raw.body)),
+        500..=599 => {
+            let body: Value = serde_json::from_slice(&raw.body).unwrap_or_default();
+            let code = body["code"].as_str().unwrap_or_default();
+            Err(match code {
+                // Its model refuses this one text, for its length for instance, and will refuse it each time.
+                "provider_bad_request" => refusal(with_body_id(fail(Cause::Rejected), &body), &raw.body),
+                "provider_rate_limited" => with_body_id(fail(Cause::Throttled), &body),
+                _ => with_body_id(fail(Cause::ServerError), &body),
+            }
+            .outage(raw.status == 503 || OUTAGES.contains(&code)))
         }
-        500..=599 => Err(with_body_id(fail(Cause::ServerError), &raw.body)),
         _ => Err(fail(Cause::Garbled)),
     }
 }
 
+/// The same failure with what the bank says about it.
+fn refusal(failure: Failure, body: &[u8]) -> Failure {
+    match message(body) {
+        Some(message) => failure.detail(message),
+        None => failure,
+    }
+}
+
 /// What the bank says in one of the forms that error bodies have: `{"detail"}`, `{"error"}`, `{"message"}`,
-/// `{"error","details":{"message"}}`, `{"detail":[{"loc","msg"}]}`, `{"detail":{"error","error_description"}}`. Of a list of
-/// problems only the place and the rule are taken, never the refused value.
+/// `{"error","details":{"message"}}`, `{"detail":[{"loc","msg"}]}`, `{"detail":{"error","error_description"}}`,
+/// `{"error","error_description"}`. Of a list of problems only the place and the rule are taken, never the refused value.
 fn message(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let text = body["details"]["message"]
@@ -76,6 +93,7 @@ fn message(body: &[u8]) -> Option<String> {
         .or_else(|| body["detail"]["error_description"].as_str())
         .or_else(|| body["detail"]["error"].as_str())
         .or_else(|| body["detail"].as_str())
+        .or_else(|| body["error_description"].as_str())
         .or_else(|| body["error"].as_str())
         .or_else(|| body["message"].as_str())
         .map(str::to_owned)
@@ -100,10 +118,8 @@ fn part_of_a_place(part: &Value) -> Option<String> {
 }
 
 /// mem0 names the request in the body of a 502 too.
-fn with_body_id(mut failure: Failure, body: &[u8]) -> Failure {
-    if failure.request_id.is_none()
-        && let Ok(body) = serde_json::from_slice::<Value>(body)
-    {
+fn with_body_id(mut failure: Failure, body: &Value) -> Failure {
+    if failure.request_id.is_none() {
         failure.request_id = body["request_id"].as_str().and_then(readable_id);
     }
     failure

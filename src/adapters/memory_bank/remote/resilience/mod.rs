@@ -122,6 +122,23 @@ impl Pipeline {
         outcome
     }
 
+    /// Sends a request once, outside bulkheads, retries and breakers: whether the bank answers is asked by anybody, and must
+    /// neither take a caller's place nor decide over the breaker.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn probe(&self, request: &Request) -> Result<Answer, Failure> {
+        let began = Instant::now();
+        let outcome = self.send(request, self.attempt_timeout).await;
+        self.report(request, 1, began.elapsed(), outcome.as_ref().err());
+        outcome
+    }
+
+    async fn send(&self, request: &Request, time: Duration) -> Result<Answer, Failure> {
+        let raw = attempt::send(&*self.transport, request, time).await; // sent, and read to the last byte
+        raw.and_then(|raw| attempt::judge(request, &raw, self.clock.now()))
+    }
+
     async fn hedged(&self, request: Arc<Request>, number: u32, deadline: Deadline) -> Result<Answer, Failure> {
         let Some(delay) = self.hedge_delay.current().filter(|_| request.operation.access() == Access::Read) else {
             return self.attempt(&request, number, deadline).await;
@@ -153,8 +170,7 @@ impl Pipeline {
         let permit = self.breaker(request.operation.access()).admit()?; // 5. the breaker of this kind of operation
         let began = Instant::now();
         let time = self.attempt_timeout.min(deadline.left()); // 6. its own time, or what is left of the call's
-        let raw = attempt::send(&*self.transport, request, time).await; // 7. sent, and read to the last byte
-        let outcome = raw.and_then(|raw| attempt::judge(request, &raw, self.clock.now()));
+        let outcome = self.send(request, time).await; // 7. sent, and read to the last byte
         permit.record(match &outcome {
             Ok(_) => Verdict::Good,
             Err(failure) if failure.cause.is_transient() => Verdict::Bad,

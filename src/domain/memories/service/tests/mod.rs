@@ -1,6 +1,7 @@
 //! The memory service on in-memory ports.
 
 mod creating;
+mod forgetting;
 mod queueing;
 mod reading;
 

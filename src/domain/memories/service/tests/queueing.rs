@@ -6,7 +6,7 @@ use crate::system::Entropy;
 use crate::testing::{categories, now};
 
 fn unavailable(retry_after: Option<Duration>) -> MemoryBankError {
-    MemoryBankError::Unavailable { retry_after, source: "away, for this test".into() }
+    MemoryBankError::Unavailable { retry_after, reached: false, source: "away, for this test".into() }
 }
 
 async fn outcome(harness: &Harness, request: RequestId) -> RequestState {

@@ -162,3 +162,20 @@ pub async fn an_expired_memory_is_forgotten(fixture: Fixture<dyn MemoryBank>) {
         assert_eq!(bank.update(&scope, &memory.id, &changes, after(1_000)).await.unwrap(), None);
     }
 }
+
+pub async fn a_write_that_arrived_is_found(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    let write = NewMemory {
+        id: crate::ids::MemoryId::for_request(crate::ids::RequestId::from_uuid(unique())),
+        ..full_memory()
+    };
+    assert_eq!(bank.find_written(&scope, &write).await.unwrap(), None);
+    let created = create(bank, &scope, write.clone()).await;
+    let found = fixture.other_instance().find_written(&scope, &write).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&created));
+    assert_eq!(bank.write_of(&scope, &created.id).await.unwrap(), Some(write.id.clone()));
+    let stranger = scope_of_person(&scope);
+    assert_eq!(bank.find_written(&stranger, &write).await.unwrap(), None);
+    bank.delete(&scope, &created.id).await.unwrap();
+    assert_eq!(bank.find_written(&scope, &write).await.unwrap(), None);
+}

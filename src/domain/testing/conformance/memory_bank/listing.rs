@@ -1,7 +1,7 @@
 //! Listing.
 
-use super::{after, all_pages, create, first_page, lists, memory_at};
-use crate::memories::{AnswerSize, Content, ListQuery, Memory, MemoryBank, NewMemory, Position};
+use super::{after, all_pages, assert_unsupported, create, first_page, limit, lists, memory_at};
+use crate::memories::{AnswerSize, Capability, Content, ListQuery, Memory, MemoryBank, NewMemory, Position};
 use crate::testing::conformance::Fixture;
 use crate::testing::{categories, category, new_memory, scope};
 
@@ -117,4 +117,31 @@ pub async fn a_list_of_an_empty_scope_is_empty(fixture: Fixture<dyn MemoryBank>)
     if lists(bank, &scope).await {
         assert_eq!(all_pages(bank, &scope, first_page(1)).await, [[]]);
     }
+}
+
+pub async fn whoever_deletes_samples_gets_through_the_whole_scope(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, other, scope) = (fixture.port(), scope(), scope());
+    if !lists(bank, &scope).await {
+        assert_unsupported(bank.sample(&scope, limit(10)).await, Capability::List);
+        return;
+    }
+    let kept = create(bank, &other, memory_at("kept", 0)).await;
+    for number in 0..7 {
+        let expires_at = (bank.capabilities().expiry && number % 2 == 0).then(|| after(1));
+        create(bank, &scope, NewMemory { expires_at, ..memory_at(&format!("note {number}"), number) }).await;
+    }
+    let mut deleted = 0;
+    loop {
+        let ids = fixture.other_instance().sample(&scope, limit(3)).await.unwrap();
+        assert!(ids.len() <= 3 && deleted <= 7);
+        if ids.is_empty() {
+            break;
+        }
+        for id in ids {
+            assert!(bank.delete(&scope, &id).await.unwrap());
+            deleted += 1;
+        }
+    }
+    assert_eq!(deleted, 7, "what has expired is there too");
+    assert_eq!(bank.sample(&other, limit(3)).await.unwrap(), [kept.id]);
 }

@@ -42,6 +42,7 @@ macro_rules! memory_bank_cases {
                 the_largest_metadata_comes_back_whole,
                 an_unknown_memory_is_none,
                 the_same_write_creates_one_memory,
+                a_write_that_arrived_is_found,
                 the_same_write_from_many_concurrent_callers_creates_one_memory,
                 a_repeated_write_does_not_undo_a_change,
                 the_same_write_in_two_scopes_creates_two_memories,
@@ -74,6 +75,7 @@ macro_rules! memory_bank_cases {
                 a_list_goes_on_where_a_memory_was_deleted,
                 a_list_can_be_narrowed_to_a_category,
                 a_list_of_an_empty_scope_is_empty,
+                whoever_deletes_samples_gets_through_the_whole_scope,
                 // changing
                 each_change_alone_leaves_everything_else_as_it_was,
                 an_expiry_can_be_set_and_taken_away,

@@ -13,22 +13,22 @@ use crate::memories::{
 use crate::system::Timestamp;
 use crate::testing::{new_memory, now, queued_write, scope, scope_of_person, unique};
 
-const ROOM: Line = Line::InOrder { capacity: 1_000 };
+pub(super) const ROOM: Line = Line::InOrder { capacity: 1_000 };
 
-fn seconds(number: u64) -> Duration {
+pub(super) fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
 }
 
-fn in_seconds(number: u64) -> Timestamp {
+pub(super) fn in_seconds(number: u64) -> Timestamp {
     now().plus(seconds(number))
 }
 
 /// A write as the queue returns it: no scope of a stored write is limited to categories.
-fn in_scope(scope: &MemoryScope) -> QueuedWrite {
+pub(super) fn in_scope(scope: &MemoryScope) -> QueuedWrite {
     QueuedWrite { scope: scope.clone(), ..queued_write() }
 }
 
-async fn line_up(queue: &dyn WriteQueue, write: &QueuedWrite) -> Turn {
+pub(super) async fn line_up(queue: &dyn WriteQueue, write: &QueuedWrite) -> Turn {
     match queue.accept(write, ROOM, lease()).await.unwrap() {
         Acceptance::Accepted(turn) => turn,
         other => panic!("{other:?}"),
@@ -40,23 +40,23 @@ async fn waiting(queue: &dyn WriteQueue, write: &QueuedWrite) {
     let lease = lease();
     let accepted = queue.accept(write, ROOM, lease).await.unwrap();
     if accepted == Acceptance::Accepted(Turn::Now) {
-        queue.reschedule(write.request_id, lease.id, now(), "nobody is free").await.unwrap();
+        queue.reschedule(write.request_id, lease.id, now(), "nobody is free", false).await.unwrap();
     }
 }
 
-async fn claim(queue: &dyn WriteQueue, at: Timestamp, limit: u32) -> Vec<Claim> {
+pub(super) async fn claim(queue: &dyn WriteQueue, at: Timestamp, limit: u32) -> Vec<Claim> {
     let lease = Lease { id: unique(), until: at.plus(seconds(60)) };
     let claims = queue.claim(at, lease, limit).await.unwrap();
     assert!(claims.iter().all(|claim| claim.lease == lease));
     claims
 }
 
-fn ids(claims: &[Claim]) -> Vec<RequestId> {
+pub(super) fn ids(claims: &[Claim]) -> Vec<RequestId> {
     claims.iter().map(|claim| claim.write.request_id).collect()
 }
 
-async fn store(queue: &dyn WriteQueue, write: &QueuedWrite) {
-    queue.mark_stored(write.request_id, &write.memory.clone().into_memory(), now()).await.unwrap();
+pub(super) async fn store(queue: &dyn WriteQueue, write: &QueuedWrite) {
+    queue.mark_stored(write.request_id, &write.memory.clone().into_memory(), now(), now()).await.unwrap();
 }
 
 pub async fn an_accepted_write_is_under_its_lease_from_the_start(fixture: Fixture<dyn WriteQueue>) {
@@ -142,7 +142,7 @@ pub async fn writes_of_other_scopes_do_not_wait_for_one_another(fixture: Fixture
     let lease = lease();
     let unlucky = queued_write();
     queue.accept(&unlucky, ROOM, lease).await.unwrap();
-    queue.reschedule(unlucky.request_id, lease.id, in_seconds(3_600), "away").await.unwrap();
+    queue.reschedule(unlucky.request_id, lease.id, in_seconds(3_600), "away", false).await.unwrap();
     assert_eq!(claim(queue, in_seconds(60), 10).await.len(), 3, "the unlucky one holds nobody up");
 }
 
@@ -162,7 +162,7 @@ pub async fn a_write_says_whether_its_turn_is_soon_or_later(fixture: Fixture<dyn
     let (queue, first, lease) = (fixture.port(), queued_write(), lease());
     assert_eq!(queue.accept(&first, ROOM, lease).await.unwrap(), Acceptance::Accepted(Turn::Now));
     assert_eq!(line_up(queue, &in_scope(&first.scope)).await, Turn::Soon);
-    queue.reschedule(first.request_id, lease.id, in_seconds(1), "away").await.unwrap();
+    queue.reschedule(first.request_id, lease.id, in_seconds(1), "away", false).await.unwrap();
     assert_eq!(line_up(queue, &in_scope(&first.scope)).await, Turn::Later);
     queue.mark_failed(first.request_id, "no", now()).await.unwrap();
     assert_eq!(line_up(queue, &in_scope(&first.scope)).await, Turn::Soon, "a dead letter holds nobody up");
@@ -171,7 +171,10 @@ pub async fn a_write_says_whether_its_turn_is_soon_or_later(fixture: Fixture<dyn
 pub async fn a_write_that_is_postponed_is_not_due_before_its_time(fixture: Fixture<dyn WriteQueue>) {
     let (queue, write, lease) = (fixture.port(), queued_write(), lease());
     queue.accept(&write, ROOM, lease).await.unwrap();
-    queue.reschedule(write.request_id, lease.id, in_seconds(10), "the bank said \u{201e}nein\u{201c}").await.unwrap();
+    queue
+        .reschedule(write.request_id, lease.id, in_seconds(10), "the bank said \u{201e}nein\u{201c}", false)
+        .await
+        .unwrap();
     let tracked = queue.find(write.application_id, write.request_id).await.unwrap().unwrap();
     assert_eq!((tracked.attempts, tracked.next_attempt_at), (1, in_seconds(10)));
     assert_eq!(tracked.last_error.as_deref(), Some("the bank said \u{201e}nein\u{201c}"));
@@ -183,12 +186,12 @@ pub async fn who_has_lost_its_lease_postpones_nothing(fixture: Fixture<dyn Write
     let (queue, write, lost) = (fixture.port(), queued_write(), lease());
     queue.accept(&write, ROOM, lost).await.unwrap();
     let claims = claim(fixture.other_instance(), in_seconds(60), 10).await;
-    queue.reschedule(write.request_id, lost.id, now(), "late").await.unwrap();
+    queue.reschedule(write.request_id, lost.id, now(), "late", false).await.unwrap();
     assert_eq!(claim(queue, in_seconds(61), 10).await, [], "the new holder's lease is good");
-    queue.reschedule(write.request_id, claims[0].lease.id, in_seconds(62), "away").await.unwrap();
+    queue.reschedule(write.request_id, claims[0].lease.id, in_seconds(62), "away", false).await.unwrap();
     assert_eq!(claim(queue, in_seconds(62), 10).await.len(), 1);
     store(queue, &write).await;
-    queue.reschedule(write.request_id, claims[0].lease.id, now(), "late").await.unwrap();
+    queue.reschedule(write.request_id, claims[0].lease.id, now(), "late", false).await.unwrap();
     assert_eq!(claim(queue, in_seconds(600), 10).await, [], "what is stored stays stored");
 }
 
@@ -241,7 +244,7 @@ pub async fn writes_are_found_by_the_application_that_sent_them(fixture: Fixture
     let other = ApplicationId::from_uuid(unique());
     assert_eq!(queue.find(other, write.request_id).await.unwrap(), None);
     assert_eq!(queue.find(write.application_id, RequestId::from_uuid(unique())).await.unwrap(), None);
-    queue.mark_stored(write.request_id, &full_memory(), now()).await.unwrap();
+    queue.mark_stored(write.request_id, &full_memory(), now(), now()).await.unwrap();
     let tracked = queue.find(write.application_id, write.request_id).await.unwrap().unwrap();
     assert_eq!(tracked.state, WriteState::Stored(Box::new(full_memory())));
 }
@@ -291,16 +294,30 @@ pub async fn dead_letters_are_listed_retried_and_dropped(fixture: Fixture<dyn Wr
     assert!(claims[0].attempt > 1, "it was sent before");
 }
 
-pub async fn only_dead_letters_are_retried_and_dropped(fixture: Fixture<dyn WriteQueue>) {
+pub async fn only_dead_letters_are_dropped_and_what_is_stored_is_not_retried(fixture: Fixture<dyn WriteQueue>) {
     let (queue, pending, stored) = (fixture.port(), queued_write(), queued_write());
     line_up(queue, &pending).await;
     line_up(queue, &stored).await;
     store(queue, &stored).await;
-    for request in [pending.request_id, stored.request_id, RequestId::from_uuid(unique())] {
+    for request in [stored.request_id, RequestId::from_uuid(unique())] {
         assert!(!queue.retry(request, now()).await.unwrap());
+    }
+    for request in [pending.request_id, stored.request_id, RequestId::from_uuid(unique())] {
         assert!(!queue.drop_failed(request).await.unwrap());
     }
     assert_eq!(claim(queue, now(), 10).await, []);
+}
+
+pub async fn a_write_that_waits_is_retried_at_once_in_its_place(fixture: Fixture<dyn WriteQueue>) {
+    let (queue, first, lease) = (fixture.port(), queued_write(), lease());
+    queue.accept(&first, ROOM, lease).await.unwrap();
+    queue.reschedule(first.request_id, lease.id, in_seconds(3_600), "away", false).await.unwrap();
+    let second = in_scope(&first.scope);
+    line_up(queue, &second).await;
+    assert!(queue.retry(second.request_id, in_seconds(1)).await.unwrap());
+    assert_eq!(claim(queue, in_seconds(1), 10).await, [], "it still waits for the first");
+    assert!(fixture.other_instance().retry(first.request_id, in_seconds(1)).await.unwrap());
+    assert_eq!(ids(&claim(queue, in_seconds(1), 10).await), [first.request_id]);
 }
 
 pub async fn statistics_count_what_is_there(fixture: Fixture<dyn WriteQueue>) {
@@ -322,7 +339,7 @@ pub async fn what_is_delivered_late_is_remembered_from_then_on(fixture: Fixture<
     let queue = fixture.port();
     let (late, dead) = (accept_until(queue, "late", 1).await, accept_until(queue, "dead", 1).await);
     let memory = NewMemory { id: late.memory.id.clone(), ..new_memory("late") }.into_memory();
-    queue.mark_stored(late.request_id, &memory, in_seconds(100)).await.unwrap();
+    queue.mark_stored(late.request_id, &memory, now(), in_seconds(100)).await.unwrap();
     queue.mark_failed(dead.request_id, "no", in_seconds(200)).await.unwrap();
     assert_eq!(queue.sweep(in_seconds(100), 10).await.unwrap(), 0);
     assert_eq!(queue.sweep(in_seconds(101), 10).await.unwrap(), 1);

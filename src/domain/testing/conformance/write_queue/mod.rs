@@ -5,8 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 
 mod delivering;
+mod fairness;
+mod forgetting;
 
 pub use delivering::*;
+pub use fairness::*;
+pub use forgetting::*;
 
 use super::Fixture;
 use crate::ids::{ApplicationId, MemoryId, RequestId};
@@ -61,10 +65,21 @@ macro_rules! write_queue_cases {
                 writes_are_found_by_the_application_that_sent_them,
                 pending_writes_of_a_scope_come_newest_first,
                 dead_letters_are_listed_retried_and_dropped,
-                only_dead_letters_are_retried_and_dropped,
                 what_is_erased_is_gone_however_far_it_has_come_and_the_rest_stays,
+                only_dead_letters_are_dropped_and_what_is_stored_is_not_retried,
+                a_write_that_waits_is_retried_at_once_in_its_place,
                 statistics_count_what_is_there,
                 what_is_delivered_late_is_remembered_from_then_on,
+                a_write_is_found_by_its_memory_and_by_its_request,
+                a_removed_write_is_forgotten_and_its_key_can_be_used_anew,
+                what_has_changed_or_is_being_delivered_is_not_removed,
+                a_changed_memory_takes_the_place_of_what_the_write_said,
+                a_stored_write_is_kept_no_longer_than_its_memory_lives,
+                everything_but_what_is_pending_is_forgotten_of_a_scope,
+                failures_are_counted_and_those_while_others_were_stored,
+                a_write_that_is_set_aside_holds_nobody_up,
+                no_more_than_a_few_writes_of_a_scope_are_set_aside,
+                each_application_has_its_share_of_a_full_queue,
             ]
         );
     };
@@ -205,7 +220,7 @@ pub async fn keys_are_compared_to_the_letter(fixture: Fixture<dyn WriteQueue>) {
 pub async fn a_stored_write_comes_back_with_its_memory(fixture: Fixture<dyn WriteQueue>) {
     let (write, memory) = (keyed_write(), full_memory());
     accept(fixture.port(), &write).await;
-    fixture.port().mark_stored(write.request_id, &memory, now()).await.unwrap();
+    fixture.port().mark_stored(write.request_id, &memory, now(), now()).await.unwrap();
     let answer = accept(fixture.other_instance(), &another_request(&write)).await;
     assert_eq!(answer, known(&write, WriteState::Stored(Box::new(memory))));
 }
@@ -246,8 +261,8 @@ pub async fn a_sweep_forgets_what_is_over_and_keeps_the_rest(fixture: Fixture<dy
     let pending = accept_until(queue, "pending", 1).await;
     let recent = accept_until(queue, "recent", 2).await;
     let memory = NewMemory { id: MemoryId::for_request(stored.request_id), ..stored.memory.clone() }.into_memory();
-    queue.mark_stored(stored.request_id, &memory, now()).await.unwrap();
-    queue.mark_stored(recent.request_id, &memory, now()).await.unwrap();
+    queue.mark_stored(stored.request_id, &memory, now(), now()).await.unwrap();
+    queue.mark_stored(recent.request_id, &memory, now(), now()).await.unwrap();
     queue.mark_failed(failed.request_id, "no", now()).await.unwrap();
 
     assert_eq!(queue.sweep(now().plus(Duration::from_secs(1)), 100).await.unwrap(), 0, "still to be remembered");

@@ -1,0 +1,311 @@
+//! Rows of a file that become memories.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::metadata::{Context, ContextId, Metadata};
+use super::model::{Category, Content, MemoryScope, NewMemory, Priority};
+use crate::ids::{MemoryId, RequestId};
+use crate::system::Timestamp;
+use crate::validation::InvalidValue;
+
+/// Reads rows for one scope.
+///
+/// A row's id is derived from the scope, the row and how often the same row came before, so that a second import of the
+/// same file, or of one that has grown, adds only what is new.
+#[derive(Clone, Debug)]
+pub struct ImportReader {
+    scope: MemoryScope,
+    now: Timestamp,
+    /// When the next row was created that does not say so itself.
+    next: Timestamp,
+    seen: HashMap<[u8; 32], u64>,
+}
+
+/// What a row is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ImportRow {
+    /// A memory that can be loaded.
+    Memory(Box<NewMemory>),
+    /// A memory that has expired already, so there is nothing to load.
+    Expired,
+}
+
+/// Why a row cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// It is not a JSON object with the known members.
+    #[error("is not a row: {0}")]
+    Json(String),
+    /// A member is invalid.
+    #[error(transparent)]
+    Invalid(#[from] InvalidValue),
+    /// The application may not write in these categories.
+    #[error("its categories are not all among the ones that the application may write")]
+    CategoryNotAllowed,
+}
+
+/// As in the API, a member that is null is left out.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    content: String,
+    categories: Option<Vec<String>>,
+    metadata: Option<Map<String, Value>>,
+    context: Option<Object<RowContext>>,
+    priority: Option<String>,
+    created_at: Option<String>,
+    expires_at: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RowContext {
+    custom_gpt_id: Option<String>,
+    conversation_id: Option<String>,
+}
+
+/// A JSON object; a derived reader alone would take an array of the members' values too.
+struct Object<T>(T);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: DeserializeOwned> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+impl ImportReader {
+    /// A reader of rows that go into `scope`. At `now` it is decided what has expired.
+    #[must_use]
+    pub fn new(scope: MemoryScope, now: Timestamp) -> Self {
+        Self { scope, now, next: now, seen: HashMap::new() }
+    }
+
+    /// Says how many rows will come, so that those that do not say when they were created get moments up to the present
+    /// in their order: they are loaded side by side, and the turns of a conversation have to stay in theirs.
+    #[must_use]
+    pub fn expecting(mut self, rows: u64) -> Self {
+        self.next = self.now.minus(Duration::from_millis(rows));
+        self
+    }
+
+    /// Where the rows go.
+    #[must_use]
+    pub fn scope(&self) -> &MemoryScope {
+        &self.scope
+    }
+
+    /// The text of a line without what is no part of a row: white space, and the byte order mark that some programs begin a
+    /// file with (RFC 8259 §8.1 lets a reader ignore it).
+    #[must_use]
+    pub fn trim(line: &str) -> &str {
+        line.trim_start_matches('\u{feff}').trim()
+    }
+
+    /// Reads the next row of the file.
+    ///
+    /// # Errors
+    /// [`RowError`].
+    pub fn read(&mut self, line: &str) -> Result<ImportRow, RowError> {
+        let text = Self::trim(line);
+        let Object(row) =
+            serde_json::from_str::<Object<Row>>(text).map_err(|error| RowError::Json(error.to_string()))?;
+        if holds_too_large_integer(text) {
+            let problem = "holds an integer of more than 64 bits, which would lose digits; write it as a text";
+            return Err(InvalidValue::new("metadata", problem).into());
+        }
+        let moment = |field: &str, text: Option<&str>| text.map(|text| Timestamp::parse(field, text)).transpose();
+        let id = |field: &str, text: Option<&str>| text.map(|text| ContextId::parse(field, text)).transpose();
+        let row_context = row.context.map(|Object(context)| context).unwrap_or_default();
+        let context = Context {
+            custom_gpt_id: id("context.custom_gpt_id", row_context.custom_gpt_id.as_deref())?,
+            conversation_id: id("context.conversation_id", row_context.conversation_id.as_deref())?,
+        };
+        let categories = Category::parse_list("categories", &row.categories.unwrap_or_default())?;
+        if !self.scope.categories().allows(&categories) {
+            return Err(RowError::CategoryNotAllowed);
+        }
+        self.next = self.next.plus(Duration::from_millis(1));
+        let memory = NewMemory {
+            id: self.next_id(text),
+            content: Content::try_from(row.content)?,
+            categories,
+            metadata: Metadata::from_caller(row.metadata.unwrap_or_default())?.with_context(&context),
+            priority: row.priority.map_or(Ok(Priority::default()), |text| text.parse())?,
+            created_at: moment("created_at", row.created_at.as_deref())?.unwrap_or(self.next),
+            expires_at: moment("expires_at", row.expires_at.as_deref())?,
+        };
+        let has_expired = memory.expires_at.is_some_and(|expiry| expiry <= self.now);
+        Ok(if has_expired { ImportRow::Expired } else { ImportRow::Memory(Box::new(memory)) })
+    }
+
+    fn next_id(&mut self, text: &str) -> MemoryId {
+        let digest = Sha256::new().chain_update("memgate import\0").chain_update(self.scope.tenant());
+        let row: [u8; 32] = digest.chain_update("\0").chain_update(text).finalize().into();
+        let occurrence = self.seen.entry(row).or_default();
+        *occurrence += 1;
+        let digest = Sha256::new().chain_update(row).chain_update(occurrence.to_be_bytes()).finalize();
+        // A UUID of version 8 (RFC 9562 §5.8), which is for ids that are derived as one likes.
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        MemoryId::for_request(RequestId::from_uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid()))
+    }
+}
+
+/// Whether a JSON text holds a number without fraction and exponent that no integer of 64 bits is: reading it would make a
+/// float of it without a word.
+fn holds_too_large_integer(json: &str) -> bool {
+    let mut rest = json;
+    while let Some(start) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
+        rest = &rest[start..];
+        if let Some(text) = rest.strip_prefix('"') {
+            rest = after_string(text);
+            continue;
+        }
+        let end = rest.find(|c: char| !matches!(c, '0'..='9' | '+' | '-' | '.' | 'e' | 'E')).unwrap_or(rest.len());
+        let (number, after) = rest.split_at(end);
+        let is_integer = !number.contains(['.', 'e', 'E']);
+        if is_integer && number.parse::<i64>().is_err() && number.parse::<u64>().is_err() {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+/// What comes after the end of a JSON string whose beginning was read.
+fn after_string(text: &str) -> &str {
+    let mut characters = text.char_indices();
+    while let Some((index, character)) = characters.next() {
+        match character {
+            '"' => return &text[index + 1..],
+            '\\' => drop(characters.next()),
+            _ => {}
+        }
+    }
+    ""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{now, scope, scope_limited_to};
+
+    fn read(line: &str) -> Result<ImportRow, RowError> {
+        ImportReader::new(scope(), now()).read(line)
+    }
+
+    fn memory(line: &str) -> NewMemory {
+        match read(line).unwrap() {
+            ImportRow::Memory(memory) => *memory,
+            ImportRow::Expired => panic!("{line} has expired"),
+        }
+    }
+
+    #[test]
+    fn a_member_that_is_null_is_left_out_as_in_the_api() {
+        let row = r#"{"content": "tea", "categories": null, "metadata": null, "context": null, "priority": null,
+            "created_at": null, "expires_at": null}"#;
+        let bare = memory(r#"{"content": "tea"}"#);
+        assert_eq!(NewMemory { id: bare.id.clone(), ..memory(row) }, bare);
+        let row = r#"{"content": "tea", "context": {"custom_gpt_id": null, "conversation_id": "c"}}"#;
+        assert_eq!(memory(row).metadata.conversation_id(), Some("c"));
+        for row in [r#"{"content": null}"#, r#"{"content": "tea", "categories": [null]}"#, "null"] {
+            assert!(matches!(read(row), Err(RowError::Json(_))), "{row}");
+        }
+    }
+
+    #[test]
+    fn an_array_is_not_taken_for_an_object() {
+        for row in [
+            r#"["text", ["a"], {}, null, "high", null, null]"#,
+            r#"{"content": "tea", "context": ["g", "c"]}"#,
+            r#"{"content": "tea", "metadata": ["a"]}"#,
+        ] {
+            assert!(matches!(read(row), Err(RowError::Json(_))), "{row}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_row() {
+        let scope = scope();
+        let mut readers = [(); 2].map(|()| ImportReader::new(scope.clone(), now()));
+        let rows = [
+            readers[0].read("\u{feff}{\"content\": \"tea\"}\r").unwrap(),
+            readers[1].read("{\"content\": \"tea\"}").unwrap(),
+        ];
+        assert_eq!(rows[0], rows[1], "it has the same id");
+        assert_eq!(ImportReader::trim("\u{feff}\r"), "");
+    }
+
+    #[test]
+    fn what_has_expired_is_left_out() {
+        let second = Duration::from_secs(1);
+        let row = |expiry: Timestamp| read(&format!("{{\"content\": \"tea\", \"expires_at\": \"{expiry}\"}}")).unwrap();
+        assert_eq!(row(now().minus(second)), ImportRow::Expired);
+        assert!(matches!(row(now().plus(second)), ImportRow::Memory(_)));
+    }
+
+    #[test]
+    fn an_integer_that_would_lose_digits_is_refused() {
+        let row =
+            |value: &str| read(&format!("{{\"content\": \"a \\\" {value}\", \"metadata\": {{\"n\": [{value}]}}}}"));
+        for value in ["123456789012345678901234567890", "18446744073709551616", "-9223372036854775809"] {
+            assert!(row(value).unwrap_err().to_string().contains("64 bits"), "{value}");
+        }
+        for value in ["18446744073709551615", "-9223372036854775808", "1e30", "123456789012345678901.5", "-0", "0"] {
+            assert!(row(value).is_ok(), "{value}");
+        }
+        assert!(
+            read(r#"{"content": "call 123456789012345678901234567890", "metadata": {"123456789012345678901": "\\"}}"#)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn equal_rows_are_memories_of_their_own_and_a_second_reading_names_them_alike() {
+        let scope = scope();
+        let ids = || {
+            let mut reader = ImportReader::new(scope.clone(), now()).expecting(2);
+            [(); 2].map(|()| match reader.read(r#"{"content": "tea"}"#).unwrap() {
+                ImportRow::Memory(memory) => (memory.id, memory.created_at),
+                ImportRow::Expired => panic!("it has no expiry"),
+            })
+        };
+        let [first, second] = ids();
+        assert_ne!(first.0, second.0);
+        assert_eq!((first.1, second.1), (now().minus(Duration::from_millis(1)), now()));
+        assert_eq!(ids(), [first, second]);
+    }
+
+    #[test]
+    fn an_application_imports_into_its_categories_alone() {
+        let limited = scope_limited_to(&scope(), &["travel"]);
+        let mut reader = ImportReader::new(limited, now());
+        assert!(reader.read(r#"{"content": "a", "categories": ["Travel"]}"#).is_ok());
+        let refused = reader.read(r#"{"content": "a", "categories": ["health"]}"#);
+        assert!(matches!(refused, Err(RowError::CategoryNotAllowed)));
+    }
+}

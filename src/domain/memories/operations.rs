@@ -1,0 +1,155 @@
+//! What an operator does with writes that are not delivered.
+
+use std::sync::Arc;
+
+use super::queue::{TrackedWrite, WriteQueue};
+use crate::audit::{AuditEvent, AuditKind, AuditLog};
+use crate::ids::RequestId;
+use crate::system::{Clock, StorageError};
+
+/// Sends writes again and drops them, in whichever state they wait. Each time it leaves an audit event.
+#[derive(Clone)]
+pub struct QueueOperations {
+    queue: Arc<dyn WriteQueue>,
+    audit: Arc<dyn AuditLog>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What came of dropping a write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Dropped {
+    /// This write is gone. If it was sent before without a confirmation, the bank may have it all the same.
+    Dropped(Box<TrackedWrite>),
+    /// It is being delivered at this moment, so nothing was dropped: its attempt may succeed.
+    BeingDelivered,
+    /// There is no write of this request that is not delivered.
+    NotFound,
+}
+
+impl QueueOperations {
+    /// Puts it together.
+    #[must_use]
+    pub fn new(queue: Arc<dyn WriteQueue>, audit: Arc<dyn AuditLog>, clock: Arc<dyn Clock>) -> Self {
+        Self { queue, audit, clock }
+    }
+
+    /// Sends a dead letter again, or a write that waits at once. Returns whether there was one.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn retry(&self, request: RequestId) -> Result<bool, StorageError> {
+        let Some(found) = self.queue.find_undelivered(request).await? else { return Ok(false) };
+        let is_retried = self.queue.retry(request, self.clock.now()).await?;
+        if is_retried {
+            self.record(AuditKind::QueuedWriteRetried, &found).await;
+        }
+        Ok(is_retried)
+    }
+
+    /// Deletes a dead letter or a write that waits, for good.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn drop(&self, request: RequestId) -> Result<Dropped, StorageError> {
+        let Some(found) = self.queue.find_undelivered(request).await? else { return Ok(Dropped::NotFound) };
+        if self.queue.remove(&found, self.clock.now()).await? {
+            self.record(AuditKind::QueuedWriteDropped, &found).await;
+            return Ok(Dropped::Dropped(Box::new(found)));
+        }
+        let is_there = self.queue.find_undelivered(request).await?.is_some();
+        Ok(if is_there { Dropped::BeingDelivered } else { Dropped::NotFound })
+    }
+
+    async fn record(&self, kind: AuditKind, found: &TrackedWrite) {
+        let write = &found.write;
+        let mut event =
+            AuditEvent::new(kind, self.clock.now()).application(write.application_id).request(write.request_id);
+        event.person_id = write.scope.person();
+        self.audit.record(&event).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::memories::{Acceptance, Lease, Line, QueuedWrite, Turn, WriteState};
+    use crate::testing::{FixedClock, InMemoryAuditLog, InMemoryWriteQueue, now, queued_write, unique};
+
+    struct Place {
+        queue: Arc<InMemoryWriteQueue>,
+        audit: Arc<InMemoryAuditLog>,
+        operations: QueueOperations,
+        lease: Lease,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let (queue, audit) = (Arc::new(InMemoryWriteQueue::default()), Arc::new(InMemoryAuditLog::default()));
+            let operations = QueueOperations::new(queue.clone(), audit.clone(), Arc::new(FixedClock::default()));
+            let lease = Lease { id: unique(), until: now().plus(Duration::from_mins(1)) };
+            Self { queue, audit, operations, lease }
+        }
+
+        async fn delivering(&self) -> QueuedWrite {
+            let write = queued_write();
+            let accepted = self.queue.accept(&write, Line::InOrder { capacity: 10 }, self.lease).await.unwrap();
+            assert_eq!(accepted, Acceptance::Accepted(Turn::Now));
+            write
+        }
+
+        async fn waiting(&self) -> QueuedWrite {
+            let write = self.delivering().await;
+            let later = now().plus(Duration::from_hours(1));
+            self.queue.reschedule(write.request_id, self.lease.id, later, "away", false).await.unwrap();
+            write
+        }
+
+        async fn kinds(&self) -> Vec<AuditKind> {
+            self.audit.recent(10).await.unwrap().iter().map(|event| event.kind).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_and_what_was_refused_is_dropped_and_that_is_audited() {
+        let place = Place::new();
+        let (waiting, dead) = (place.waiting().await, place.waiting().await);
+        place.queue.mark_failed(dead.request_id, "no", now()).await.unwrap();
+        for write in [&waiting, &dead] {
+            let dropped = place.operations.drop(write.request_id).await.unwrap();
+            assert!(matches!(dropped, Dropped::Dropped(tracked) if tracked.attempts == 1));
+            assert_eq!(place.operations.drop(write.request_id).await.unwrap(), Dropped::NotFound);
+        }
+        assert_eq!(place.queue.writes(), []);
+        let events = place.audit.recent(10).await.unwrap();
+        assert_eq!(place.kinds().await, [AuditKind::QueuedWriteDropped; 2]);
+        assert_eq!(events[1].application_id, Some(waiting.application_id));
+        assert_eq!(events[1].request_id, Some(waiting.request_id));
+    }
+
+    #[tokio::test]
+    async fn what_is_being_delivered_or_was_is_not_dropped() {
+        let place = Place::new();
+        let write = place.delivering().await;
+        assert_eq!(place.operations.drop(write.request_id).await.unwrap(), Dropped::BeingDelivered);
+        let memory = write.memory.clone().into_memory();
+        assert!(place.queue.mark_stored(write.request_id, &memory, now(), now()).await.unwrap());
+        assert_eq!(place.operations.drop(write.request_id).await.unwrap(), Dropped::NotFound);
+        assert!(!place.operations.retry(write.request_id).await.unwrap());
+        assert_eq!(place.kinds().await, []);
+    }
+
+    #[tokio::test]
+    async fn what_waits_and_what_was_refused_is_sent_again_at_once() {
+        let place = Place::new();
+        let (waiting, dead) = (place.waiting().await, place.waiting().await);
+        place.queue.mark_failed(dead.request_id, "no", now()).await.unwrap();
+        for write in [&waiting, &dead] {
+            assert!(place.operations.retry(write.request_id).await.unwrap());
+            let found = place.queue.find_undelivered(write.request_id).await.unwrap().unwrap();
+            assert_eq!((found.state, found.next_attempt_at), (WriteState::Pending, now()));
+        }
+        assert_eq!(place.kinds().await, [AuditKind::QueuedWriteRetried; 2]);
+    }
+}
