@@ -10,7 +10,7 @@ use super::tenants::{Tenant, TenantGroup, TenantRegistry};
 use crate::applications::{ApplicationError, ApplicationService, SpaceName};
 use crate::ids::{ApplicationId, UserId};
 use crate::people::{PeopleError, PeopleService};
-use crate::system::{Clock, StorageError, Timestamp};
+use crate::system::{Clock, StorageError};
 
 /// How soon after an erasure it is looked whether anything was stored nevertheless, and again after that.
 const CHECK_AFTER: Duration = Duration::from_mins(2);

@@ -127,7 +127,7 @@ impl AdmittingMemoryBank {
                 "the application or the person that this belongs to is disabled or has been deleted".to_owned(),
             )),
             Err(error @ StorageError::Unavailable(_)) => {
-                Err(MemoryBankError::Unavailable { retry_after: None, source: error.into() })
+                Err(MemoryBankError::Unavailable { retry_after: None, reached: false, source: error.into() })
             }
             Err(error @ StorageError::InconsistentRow { .. }) => Err(MemoryBankError::Inconsistent(error.into())),
         }

@@ -1,8 +1,9 @@
 use super::*;
 use crate::applications::{Application, ApplicationRepository as _, GrantType};
-use crate::memories::{AdmittingMemoryBank, Lease, Line, MemoryScope, NewMemory, QueuedWrite, Undelivered};
+use crate::memories::{AdmittingMemoryBank, Lease, Line, ListQuery, MemoryScope, NewMemory, QueuedWrite, Undelivered};
 use crate::oauth::{AuthorizationPorts, AuthorizationService, TokenPolicy};
 use crate::people::{PeoplePorts, Person, PersonRepository as _};
+use crate::system::Timestamp;
 use crate::testing::{
     FakePasswordHasher, FakeSecretHasher, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog,
     InMemoryAuthorizationStore, InMemoryGrantStore, InMemoryMemoryBank, InMemoryPersonRepository, InMemorySessionStore,

@@ -12,8 +12,12 @@ async fn delete(harness: &Harness, id: &MemoryId) -> Result<(), MemoryError> {
     harness.service.delete(&harness.caller, request(), id).await
 }
 
-async fn outcome(harness: &Harness, request: RequestId) -> Result<WriteState, MemoryError> {
+async fn outcome(harness: &Harness, request: RequestId) -> Result<RequestState, MemoryError> {
     harness.service.outcome(&harness.caller, request).await.map(|outcome| outcome.state)
+}
+
+fn stored(memory: &Memory) -> RequestState {
+    RequestState::Stored { id: memory.id.clone(), memory: Some(Box::new(memory.clone())) }
 }
 
 /// Everything that the queue keeps, as text.
@@ -148,7 +152,8 @@ async fn a_changed_memory_is_changed_in_its_request_too_and_its_key_is_still_kno
         let first = harness.create(keyed("the old text")).await.unwrap();
         let changes = MemoryChanges { content: Some(content("the new one")), ..MemoryChanges::default() };
         let after = harness.service.update(&harness.caller, request(), &first.memory.id, &changes).await.unwrap();
-        assert_eq!(outcome(&harness, first.request_id).await.unwrap(), WriteState::Stored(Box::new(after.clone())));
+        let after = after.memory.unwrap();
+        assert_eq!(outcome(&harness, first.request_id).await.unwrap(), stored(&after));
         assert_eq!(kept(&harness), "the new one the new one");
         let again = harness.create(keyed("the old text")).await.unwrap();
         assert_eq!((again.request_id, again.memory), (first.request_id, after));
@@ -288,15 +293,15 @@ async fn a_memory_that_the_bank_can_never_take_becomes_a_dead_letter_and_holds_u
         harness.courier.work().await
     };
     let mut attempts = 1;
-    while outcome(&harness, behind).await.unwrap() == WriteState::Pending {
+    while outcome(&harness, behind).await.unwrap() == RequestState::Pending {
         attempts += pass().await;
         assert!(attempts <= 10, "the one behind it still waits");
     }
-    assert_eq!(outcome(&harness, poison).await.unwrap(), WriteState::Pending, "nobody knows yet whose fault it is");
+    assert_eq!(outcome(&harness, poison).await.unwrap(), RequestState::Pending, "nobody knows yet whose fault it is");
     for number in 0.. {
         harness.created(&format!("meanwhile {number}")).await;
         attempts += pass().await;
-        if let WriteState::Failed(reason) = outcome(&harness, poison).await.unwrap() {
+        if let RequestState::Failed(reason) = outcome(&harness, poison).await.unwrap() {
             assert!(reason.contains("while it stored others") && reason.contains("status 500"), "{reason}");
             break;
         }

@@ -359,7 +359,7 @@ pub async fn what_is_erased_is_gone_however_far_it_has_come_and_the_rest_stays(f
             queue.accept(&write, Line::Beside, Lease { id: unique(), until: now() }).await.unwrap();
             match end {
                 0 => {}
-                1 => queue.mark_stored(write.request_id, &full_memory(), now()).await.unwrap(),
+                1 => assert!(queue.mark_stored(write.request_id, &full_memory(), now(), now()).await.unwrap()),
                 _ => queue.mark_failed(write.request_id, "refused", now()).await.unwrap(),
             }
         }
