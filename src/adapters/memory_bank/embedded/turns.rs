@@ -177,6 +177,13 @@ mod tests {
         tasks
     }
 
+    fn assert_nothing_is_left(turns: &Turns) {
+        let state = turns.state();
+        assert_eq!((state.running, state.waiting), (0, 0));
+        assert!(state.spaces.is_empty(), "{state:?}");
+        assert!(state.order.is_empty(), "{state:?}");
+    }
+
     #[tokio::test]
     async fn a_space_never_has_all_places() {
         let turns = Turns::new(4);
@@ -188,8 +195,7 @@ mod tests {
         for task in waiting {
             task.await.unwrap();
         }
-        assert!(turns.state().spaces.is_empty() && turns.state().order.is_empty());
-        assert_eq!((turns.state().running, turns.state().waiting), (0, 0));
+        assert_nothing_is_left(&turns);
     }
 
     #[tokio::test]
@@ -219,17 +225,17 @@ mod tests {
         let running = taken(&turns, "a").await;
         let waiting = wait(&turns, "a", MAX_WAITING_PER_SPACE).await;
         assert!(matches!(turns.take("a").await, Err(Failure::Busy)));
-        for task in &waiting {
+        for task in waiting {
             task.abort();
+            drop(task.await);
         }
-        tokio::task::yield_now().await;
         let last = wait(&turns, "a", 1).await;
         assert_eq!(turns.state().waiting, 1);
         drop(running);
         for task in last {
             task.await.unwrap();
         }
-        assert_eq!((turns.state().running, turns.state().waiting), (0, 0));
+        assert_nothing_is_left(&turns);
     }
 
     #[tokio::test(start_paused = true)]
