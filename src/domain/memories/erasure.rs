@@ -7,7 +7,7 @@ use super::bank::{MemoryBank, MemoryBankError};
 use super::query::Limit;
 use super::queue::WriteQueue;
 use super::tenants::{Tenant, TenantGroup, TenantRegistry};
-use crate::applications::{ApplicationError, ApplicationService, SpaceName};
+use crate::applications::{Application, ApplicationError, ApplicationService, SpaceName};
 use crate::ids::{ApplicationId, UserId};
 use crate::people::{PeopleError, PeopleService};
 use crate::system::{Clock, StorageError};
@@ -24,6 +24,19 @@ pub enum MemoriesOfDeleted {
     Delete,
     /// They stay in the bank.
     Keep,
+}
+
+/// What deleting an application concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplicationExtent {
+    /// The application, unless it was deleted before and has left memories.
+    pub application: Option<Arc<Application>>,
+    /// Its space.
+    pub space: SpaceName,
+    /// The tenants in it that may have memories.
+    pub tenants: Vec<Tenant>,
+    /// How many other applications have the space.
+    pub shared_with: usize,
 }
 
 /// What an erasure has left.
@@ -168,9 +181,8 @@ impl OwnerEraser {
         let group = TenantGroup::OfPerson(id);
         let is_there = match self.people.disable(id).await {
             Ok(_) => true,
-            Err(PeopleError::NotFound)
-                if memories == MemoriesOfDeleted::Delete && !self.erasure.tenants.list(&group).await?.is_empty() =>
-            {
+            Err(PeopleError::NotFound) => {
+                self.tenants_of_person(id, memories).await?;
                 false
             }
             Err(error) => return Err(error.into()),
@@ -185,6 +197,49 @@ impl OwnerEraser {
         Ok(erased)
     }
 
+    /// What [`erase_person`](Self::erase_person) would concern: the tenants of the person that may have memories.
+    ///
+    /// # Errors
+    /// As [`erase_person`](Self::erase_person), except those of the bank.
+    pub async fn tenants_of_person(
+        &self,
+        id: UserId,
+        memories: MemoriesOfDeleted,
+    ) -> Result<Vec<Tenant>, ErasureError> {
+        let tenants = self.erasure.tenants.list(&TenantGroup::OfPerson(id)).await?;
+        match self.people.get(id).await {
+            Err(PeopleError::NotFound) if memories == MemoriesOfDeleted::Delete && !tenants.is_empty() => {}
+            person => drop(person?),
+        }
+        Ok(tenants)
+    }
+
+    /// What [`erase_application`](Self::erase_application) would concern.
+    ///
+    /// # Errors
+    /// As [`erase_application`](Self::erase_application), except those of the bank.
+    pub async fn extent_of_application(
+        &self,
+        id: ApplicationId,
+        memories: MemoriesOfDeleted,
+    ) -> Result<ApplicationExtent, ErasureError> {
+        let application = match self.applications.get(id).await {
+            Ok(application) => Some(application),
+            Err(ApplicationError::NotFound) if memories == MemoriesOfDeleted::Delete => None,
+            Err(error) => return Err(error.into()),
+        };
+        let space = application.as_ref().map_or_else(|| SpaceName::own(id), |application| application.space.clone());
+        let tenants = self.erasure.tenants.list(&TenantGroup::InSpace(space.clone())).await?;
+        if application.is_none() && tenants.is_empty() {
+            return Err(ApplicationError::NotFound.into());
+        }
+        let shared_with = self.others_with(id, &space).await?;
+        if memories == MemoriesOfDeleted::Delete && shared_with > 0 {
+            return Err(ErasureError::SharedSpace(shared_with, space));
+        }
+        Ok(ApplicationExtent { application, space, tenants, shared_with })
+    }
+
     /// Deletes an application, with everything that is stored in its space or without. What was left in the own space of an
     /// application that was deleted before can be deleted too.
     ///
@@ -196,22 +251,11 @@ impl OwnerEraser {
         id: ApplicationId,
         memories: MemoriesOfDeleted,
     ) -> Result<ErasedApplication, ErasureError> {
-        let application = match self.applications.get(id).await {
-            Ok(application) => Some(application),
-            Err(ApplicationError::NotFound) if memories == MemoriesOfDeleted::Delete => None,
-            Err(error) => return Err(error.into()),
-        };
-        let space = application.as_ref().map_or_else(|| SpaceName::own(id), |application| application.space.clone());
+        let ApplicationExtent { application, space, shared_with, .. } =
+            self.extent_of_application(id, memories).await?;
         let group = TenantGroup::InSpace(space.clone());
-        if application.is_none() && self.erasure.tenants.list(&group).await?.is_empty() {
-            return Err(ApplicationError::NotFound.into());
-        }
-        let shared_with = self.others_with(id, &space).await?;
         let mut erased = 0;
         if memories == MemoriesOfDeleted::Delete {
-            if shared_with > 0 {
-                return Err(ErasureError::SharedSpace(shared_with, space));
-            }
             if application.is_some() {
                 self.applications.set_enabled(id, false).await?;
             }

@@ -20,7 +20,7 @@ pub use answer_size::AnswerSize;
 pub use bank::MockMemoryBank;
 pub use bank::{Capabilities, Capability, MemoryBank, MemoryBankError};
 pub use delivery::{Attempted, Courier, Delivery, DeliveryPolicy};
-pub use erasure::{ErasedApplication, Erasure, ErasureError, MemoriesOfDeleted, OwnerEraser};
+pub use erasure::{ApplicationExtent, ErasedApplication, Erasure, ErasureError, MemoriesOfDeleted, OwnerEraser};
 pub use import::{ImportReader, ImportRow, RowError};
 pub use metadata::{Context, ContextId, Metadata};
 pub use model::{Category, Content, Memory, MemoryChanges, MemoryScope, NewMemory, Priority};
