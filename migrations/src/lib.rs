@@ -26,6 +26,8 @@ mod m20261126_000030_find_queued_writes_by_memory;
 mod m20261126_000040_index_categories;
 mod m20261126_000050_name_throttled_callers_in_the_audit_log;
 
+use std::collections::BTreeMap;
+
 use sea_orm_migration::migrator::MigrationStatus;
 use sea_orm_migration::sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, Statement,
@@ -76,6 +78,9 @@ pub struct MigrationState {
 /// What every instance of memgate asks PostgreSQL for before it migrates, so that one does it at a time.
 const ADVISORY_LOCK: i64 = 0x6d65_6d67_6174_6501;
 
+/// Where sea-orm-migration keeps which migrations are applied.
+const MIGRATIONS_TABLE: &str = "seaql_migrations";
+
 /// Every migration with its state. Changes nothing, and needs no right to change anything.
 ///
 /// # Errors
@@ -120,6 +125,73 @@ pub async fn down(connection: &DatabaseConnection, steps: u32) -> Result<Vec<Str
     applied.reverse();
     applied.truncate(usize::try_from(steps).unwrap_or(usize::MAX));
     Ok(applied)
+}
+
+/// What undoing migrations takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DownRehearsal {
+    /// The names of the migrations, newest first.
+    pub migrations: Vec<String>,
+    /// The tables that would be gone or have fewer rows, in the order of their names.
+    pub losses: Vec<RowLoss>,
+}
+
+/// What one table would lose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowLoss {
+    /// Its name.
+    pub table: String,
+    /// How many rows would be lost.
+    pub rows: u64,
+    /// Whether the table would be gone.
+    pub dropped: bool,
+}
+
+/// What [`down`] would take: it is done, and rolled back.
+///
+/// # Errors
+/// As [`status`].
+pub async fn rehearse_down(connection: &DatabaseConnection, steps: u32) -> Result<DownRehearsal, DbErr> {
+    let transaction = begin_alone(connection).await?;
+    let applied = names_where(&transaction, true).await?;
+    let before = rows_by_table(&transaction).await?;
+    Migrator::down(&transaction, Some(steps)).await?;
+    let (left, after) = (names_where(&transaction, true).await?, rows_by_table(&transaction).await?);
+    transaction.rollback().await?;
+    let migrations = applied.into_iter().filter(|name| !left.contains(name)).rev().collect();
+    let losses = before.into_iter().filter_map(|(table, rows)| {
+        let left = after.get(&table);
+        let lost = rows.saturating_sub(left.copied().unwrap_or_default());
+        (left.is_none() || lost > 0).then_some(RowLoss { table, rows: lost, dropped: left.is_none() })
+    });
+    Ok(DownRehearsal { migrations, losses: losses.collect() })
+}
+
+/// How many rows each table has, those of the migrations themselves and of full-text indexes left out.
+async fn rows_by_table(transaction: &DatabaseTransaction) -> Result<BTreeMap<String, u64>, DbErr> {
+    let backend = transaction.get_database_backend();
+    let tables = match backend {
+        // Other programs may have tables in the schema that memgate may not read.
+        DbBackend::Postgres => {
+            "SELECT tablename::text AS name FROM pg_tables WHERE schemaname = current_schema() \
+             AND has_table_privilege(format('%I.%I', schemaname, tablename), 'SELECT')"
+        }
+        _ => {
+            "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND substr(name, 1, 7) <> 'sqlite_'"
+        }
+    };
+    let mut counts = BTreeMap::new();
+    for row in transaction.query_all_raw(Statement::from_string(backend, tables)).await? {
+        let table: String = row.try_get("", "name")?;
+        if table == MIGRATIONS_TABLE {
+            continue;
+        }
+        let count = format!("SELECT COUNT(*) AS rows FROM \"{}\"", table.replace('"', "\"\""));
+        let count = transaction.query_one_raw(Statement::from_string(backend, count)).await?;
+        let rows: i64 = count.map(|row| row.try_get("", "rows")).transpose()?.unwrap_or_default();
+        counts.insert(table, rows.unsigned_abs());
+    }
+    Ok(counts)
 }
 
 async fn names_where(transaction: &DatabaseTransaction, applied: bool) -> Result<Vec<String>, DbErr> {
