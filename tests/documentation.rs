@@ -8,48 +8,101 @@ use std::process::{Command, Stdio};
 
 use support::database::TestDatabase;
 use support::gate::TestGate;
+use support::process::{Server, memgate};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The shell blocks of a page, one after the other.
-fn shell_blocks(page: &str) -> String {
-    let mut script = String::new();
+/// The shell blocks of a page.
+fn shell_blocks(page: &str) -> Vec<String> {
+    let mut blocks: Vec<String> = Vec::new();
     let mut inside = false;
     for line in page.lines() {
-        match line {
-            "```sh" => inside = true,
-            "```" => inside = false,
-            _ if inside => {
-                script.push_str(line);
-                script.push('\n');
+        match (line, blocks.last_mut()) {
+            ("```sh", _) => {
+                inside = true;
+                blocks.push(String::new());
+            }
+            ("```", _) => inside = false,
+            (_, Some(block)) if inside => {
+                block.push_str(line);
+                block.push('\n');
             }
             _ => {}
         }
     }
-    script
+    blocks
+}
+
+/// Runs commands as they are pasted, except that an error status is an error of the command. Returns what they print.
+async fn paste(mut bash: Command, commands: &str) -> String {
+    let script = format!("set -euo pipefail\ncurl() {{ command curl --fail-with-body \"$@\"; echo; }}\n{commands}");
+    bash.args(["-c", &script]).env("no_proxy", "127.0.0.1");
+    let output = tokio::task::spawn_blocking(move || bash.output()).await.unwrap().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    out.into_owned()
+}
+
+fn there_is_curl() -> bool {
+    Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_ok()
+}
+
+/// `bash` in the environment and the folder of a command.
+fn bash_like(command: &Command) -> Command {
+    let mut bash = Command::new("bash");
+    bash.current_dir(command.get_current_dir().unwrap());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bash.env(name, value),
+            None => bash.env_remove(name),
+        };
+    }
+    bash
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_readme_shows_works_when_it_is_pasted_into_two_terminals() {
+    if !there_is_curl() {
+        eprintln!("SKIPPED: there is no curl on this machine, so the commands of README.md were not run");
+        return;
+    }
+    let blocks = shell_blocks(&fs::read_to_string(root().join("README.md")).unwrap());
+    let [trial, first, second @ ..] = &*blocks else { panic!("README.md shows a trial, and two terminals") };
+    assert!(trial.contains("-- demo"), "the first block has a test of its own, and builds: {trial}");
+    let first = first.replace("memgate serve", "exec memgate serve");
+    assert!(first.contains("exec memgate serve") && !second.is_empty());
+
+    // The clone, with what `cargo build --release` would have made.
+    let folder = tempfile::tempdir().unwrap();
+    let memgate = memgate(folder.path());
+    fs::create_dir_all(folder.path().join("target/release")).unwrap();
+    std::os::unix::fs::symlink(memgate.get_program(), folder.path().join("target/release/memgate")).unwrap();
+    let mut terminal = bash_like(&memgate);
+    terminal.args(["-c", &format!("cargo() {{ [ \"$*\" = 'build --release' ]; }}\n{first}")]);
+    let server = Server::start(terminal);
+
+    let second = second.concat().replace("http://127.0.0.1:8080", &server.url);
+    let out = paste(bash_like(&memgate), &second).await;
+    assert_eq!(out.matches("Marta is allergic").count(), 2, "stored and found: {out}");
+    assert!(server.terminate().success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_of_the_api_page_succeeds() {
-    if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
+    if !there_is_curl() {
         eprintln!("SKIPPED: there is no curl on this machine, so the commands of docs/api.md were not run");
         return;
     }
     let gate = TestGate::on(TestDatabase::sqlite()).await;
     let application = gate.application().await;
     let page = fs::read_to_string(root().join("docs/api.md")).unwrap();
-    let script = shell_blocks(&page).replace("http://127.0.0.1:8080", &gate.url(""));
+    let script = shell_blocks(&page).concat().replace("http://127.0.0.1:8080", &gate.url(""));
     assert!(script.matches("curl").count() > 10, "the page shows commands");
-    // `--fail-with-body` makes an error status an error of the command.
-    let script = format!("set -euo pipefail\ncurl() {{ command curl --fail-with-body \"$@\"; echo; }}\n{script}");
     let mut bash = Command::new("bash");
-    bash.args(["-c", &script]).env("no_proxy", "127.0.0.1");
     bash.env("CLIENT_ID", &application.client_id).env("CLIENT_SECRET", &application.secret);
-    let output = tokio::task::spawn_blocking(move || bash.output()).await.unwrap().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{out}\n{err}");
+    let out = paste(bash, &script).await;
     assert!(out.contains(r#""active":false"#), "the revoked token is inactive: {out}");
     assert_eq!(out.matches("Marta is allergic").count(), 3, "stored, found and listed: {out}");
 }
