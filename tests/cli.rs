@@ -3,6 +3,8 @@
 mod support;
 
 use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use memgate::app::Backend;
@@ -10,7 +12,7 @@ use memgate::config::{Config, Values};
 use memgate::domain::applications::NewApplication;
 use serde_json::{Value, json};
 use support::gate::new_application;
-use support::process::{Server, fail, memgate, run, run_with_input, succeed, succeed_json};
+use support::process::{Server, fail, installation, memgate, run, run_with_input, succeed, succeed_json};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -43,7 +45,7 @@ fn without_a_subcommand_it_prints_help() {
 
 #[test]
 fn an_application_is_created_with_its_defaults_and_shows_its_secret_once() {
-    let folder = folder();
+    let folder = installation();
     let created = succeed_json(folder.path(), &["app", "create", "--name", "My GPT"]);
     let secret = created["client_secret"].as_str().unwrap();
     assert!(secret.starts_with("mgs_") && secret.len() == 53);
@@ -68,7 +70,7 @@ fn an_application_is_created_with_its_defaults_and_shows_its_secret_once() {
 
 #[test]
 fn an_application_is_listed_changed_disabled_enabled_and_deleted() {
-    let folder = folder();
+    let folder = installation();
     let created = succeed_json(folder.path(), &["app", "create", "--name", "First", "--permission", "memory:delete"]);
     let id = created["client_id"].as_str().unwrap();
     let changed = succeed_json(
@@ -115,14 +117,14 @@ fn an_application_is_listed_changed_disabled_enabled_and_deleted() {
     assert_eq!(succeed_json(folder.path(), &["app", "disable", id])["enabled"], false);
     assert_eq!(succeed_json(folder.path(), &["app", "enable", id])["enabled"], true);
     assert_eq!(succeed_json(folder.path(), &["app", "list"]).as_array().unwrap().len(), 1);
-    succeed(folder.path(), &["app", "delete", id]);
+    succeed(folder.path(), &["app", "delete", "--yes", id]);
     assert_eq!(succeed_json(folder.path(), &["app", "list"]), json!([]));
     assert!(fail(folder.path(), &["app", "show", id], 1).contains("memgate app list"));
 }
 
 #[test]
 fn applications_are_listed_page_by_page_and_by_what_is_asked_for() {
-    let folder = folder();
+    let folder = installation();
     let first = succeed_json(folder.path(), &["app", "create", "--name", "First of all", "--space", "team"]);
     // More than are read at a time.
     let url = format!("sqlite://{}?mode=rwc", folder.path().join("memgate.db").display());
@@ -156,15 +158,15 @@ fn applications_are_listed_page_by_page_and_by_what_is_asked_for() {
 
 #[test]
 fn secrets_are_added_listed_removed_and_rotated() {
-    let folder = folder();
+    let folder = installation();
     let created = succeed_json(folder.path(), &["app", "create", "--name", "A"]);
     let id = created["client_id"].as_str().unwrap();
     let added = succeed_json(folder.path(), &["app", "secret", "add", id, "--expires-in", "30d"]);
     assert!(added["client_secret"].as_str().unwrap().starts_with("mgs_") && added["expires_at"].is_string());
     let listed = succeed_json(folder.path(), &["app", "secret", "list", id]);
     assert_eq!(listed.as_array().unwrap().len(), 2);
-    succeed(folder.path(), &["app", "secret", "remove", id, added["secret_id"].as_str().unwrap()]);
-    let rotated = succeed_json(folder.path(), &["app", "secret", "rotate", id]);
+    succeed(folder.path(), &["app", "secret", "remove", "--yes", id, added["secret_id"].as_str().unwrap()]);
+    let rotated = succeed_json(folder.path(), &["app", "secret", "rotate", "--yes", id]);
     let listed = succeed_json(folder.path(), &["app", "secret", "list", id]);
     assert_eq!(listed.as_array().unwrap().len(), 1);
     assert_eq!(listed[0]["secret_id"], rotated["secret_id"]);
@@ -176,7 +178,7 @@ fn secrets_are_added_listed_removed_and_rotated() {
 
 #[test]
 fn wrong_arguments_are_explained_with_exit_code_two() {
-    let folder = folder();
+    let folder = installation();
     for (arguments, said) in [
         (&["app", "create"][..], "--name"),
         (&["app", "create", "--name", ""], "must not be empty"),
@@ -295,23 +297,200 @@ fn migrations_are_listed_applied_and_undone() {
         let status = succeed_json(folder.path(), &["migrate", "status"]);
         status.as_array().unwrap().iter().map(|m| m["applied"].as_bool().unwrap()).collect::<Vec<_>>()
     };
-    assert!(states().iter().all(|applied| !applied));
+    assert!(fail(folder.path(), &["migrate", "status"], 1).contains("memgate migrate up"));
     assert!(succeed(folder.path(), &["migrate", "up"]).contains("Applied"));
     assert!(states().iter().all(|applied| *applied));
     assert!(succeed(folder.path(), &["migrate", "up"]).contains("up to date"));
-    succeed(folder.path(), &["migrate", "down"]);
+    succeed(folder.path(), &["migrate", "down", "--yes"]);
     assert_eq!(states().iter().filter(|applied| !**applied).count(), 1);
     let all = states().len().to_string();
-    succeed(folder.path(), &["migrate", "down", "--steps", &all]);
+    succeed(folder.path(), &["migrate", "down", "--yes", "--steps", &all]);
     assert!(states().iter().all(|applied| !applied));
     succeed(folder.path(), &["migrate", "up"]);
+}
+
+/// Commands that work on a database, each of which would find nothing to do in an empty one.
+const ON_A_DATABASE: [&[&str]; 16] = [
+    &["app", "create", "--name", "A"],
+    &["app", "list"],
+    &["app", "delete", "--yes", NOBODY],
+    &["app", "secret", "add", NOBODY],
+    &["user", "create", "marta"],
+    &["user", "list"],
+    &["user", "delete", "--yes", NOBODY],
+    &["connect", "gpt", "--name", "A", "--skip-check", "--public-url", "https://memory.example.com"],
+    &["keys", "list"],
+    &["keys", "rotate"],
+    &["keys", "rewrap", "--yes"],
+    &["queue", "list"],
+    &["queue", "drop", "--yes", NOBODY],
+    &["audit"],
+    &["import", "memories.jsonl", "--application", NOBODY],
+    &["serve", "--no-migrate"],
+];
+/// An id that nothing has.
+const NOBODY: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+
+#[test]
+fn no_command_but_serve_demo_and_migrate_up_creates_a_database() {
+    let folder = folder();
+    let missing = folder.path().join("memgate.db").display().to_string();
+    let about_the_schema: [&[&str]; 2] = [&["migrate", "status"], &["migrate", "down", "--yes"]];
+    for arguments in ON_A_DATABASE.iter().chain(&about_the_schema) {
+        let said = fail(folder.path(), arguments, 1);
+        assert!(said.contains(&format!("no database file {missing}")), "{arguments:?}: {said}");
+        assert!(said.contains("`memgate serve` and `memgate migrate up`"), "{arguments:?}: {said}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{arguments:?}");
+    }
+}
+
+#[test]
+fn no_command_but_serve_demo_and_migrate_up_changes_the_schema() {
+    let folder = installation();
+    succeed(folder.path(), &["migrate", "down", "--yes"]);
+    for arguments in ON_A_DATABASE {
+        let said = fail(folder.path(), arguments, 1);
+        assert!(said.contains("memgate migrate up"), "{arguments:?}: {said}");
+    }
+    let status = succeed_json(folder.path(), &["migrate", "status"]);
+    assert_eq!(status.as_array().unwrap().iter().filter(|state| state["applied"] == false).count(), 1);
+
+    // And under a newer release's schema, they touch nothing.
+    succeed(folder.path(), &["migrate", "up"]);
+    let url = format!("sqlite://{}", folder.path().join("memgate.db").display());
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m29990101_000001_later', 0)";
+        let database = sea_orm::Database::connect(url).await.unwrap();
+        sea_orm::ConnectionTrait::execute_unprepared(&database, newer).await.unwrap();
+    });
+    for arguments in ON_A_DATABASE.iter().chain(&[&["migrate", "down", "--yes"][..]]) {
+        let said = fail(folder.path(), arguments, 1);
+        assert!(said.contains("newer version of memgate"), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn each_command_names_the_database_that_it_works_on() {
+    let folder = installation();
+    let file = folder.path().join("memgate.db").display().to_string();
+    for arguments in [&["app", "list"][..], &["app", "list", "--json"], &["migrate", "up"], &["migrate", "status"]] {
+        let output = run(folder.path(), arguments);
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), format!("database: {file}\n"), "{arguments:?}");
+        assert!(!String::from_utf8(output.stdout).unwrap().contains("database"), "{arguments:?}");
+    }
+    let created: Value =
+        serde_json::from_str(&succeed(folder.path(), &["app", "create", "--name", "A", "--json"])).unwrap();
+    assert_eq!(created["database"], json!(file));
+    let server = Server::start(memgate(folder.path()));
+    assert!(server.log.contains(&format!("\"database\":\"{file}\"")), "{}", server.log);
+}
+
+#[test]
+fn undoing_migrations_names_what_it_takes_and_asks_and_waits_for_the_service_to_stop() {
+    let folder = installation();
+    succeed(folder.path(), &["app", "create", "--name", "A"]);
+    let names = || {
+        let status = succeed_json(folder.path(), &["migrate", "status"]);
+        let applied = status.as_array().unwrap().iter().filter(|state| state["applied"] == true);
+        applied.map(|state| state["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let all = names();
+    let said = fail(folder.path(), &["migrate", "down", "--steps", "99"], 2);
+    assert!(all.iter().all(|name| said.contains(name)), "{said}");
+    assert!(said.contains("the table applications with 1 rows") && said.contains("--yes"), "{said}");
+    assert!(!said.contains("memory_index"), "what belongs to an index is not named: {said}");
+    assert_eq!(names(), all);
+
+    let server = Server::start(memgate(folder.path()));
+    let said = fail(folder.path(), &["migrate", "down", "--yes"], 1);
+    assert!(said.contains("a memgate service is running on") && said.contains("--while-serving"), "{said}");
+    assert_eq!(names(), all);
+    assert!(fail(folder.path(), &["migrate", "down", "--while-serving"], 2).contains("--yes"));
+    succeed(folder.path(), &["migrate", "down", "--yes", "--while-serving"]);
+    assert_eq!(names().len(), all.len() - 1);
+    assert!(server.terminate().success());
+    succeed(folder.path(), &["migrate", "down", "--yes", "--steps", "99"]);
+    assert!(names().is_empty());
+    assert!(succeed(folder.path(), &["migrate", "down"]).contains("no migration to undo"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_undone_is_not_done_before_somebody_agreed() {
+    let folder = installation();
+    let path = folder.path();
+    let created = succeed_json(path, &["app", "create", "--name", "Shop"]);
+    let id = created["client_id"].as_str().unwrap();
+    let secret = created["secrets"][0]["secret_id"].as_str().unwrap();
+    assert!(run_with_input(path, &["user", "create", "marta"], "correct horse").status.success());
+    assert!(Server::start(memgate(path)).terminate().success());
+    let keys = succeed_json(path, &["keys", "list"]);
+    let key = keys[0]["key_id"].as_str().unwrap();
+    let state = || {
+        [&["app", "show", id][..], &["user", "list"], &["keys", "list"], &["audit"]]
+            .map(|arguments| succeed_json(path, arguments))
+    };
+    let before = state();
+    let new_key = "YW5vdGhlciBtYXN0ZXIga2V5IHdpdGggMzIgYnl0ZXM=";
+    for (arguments, input, loss) in [
+        (&["app", "delete", id][..], "y\n", "(Shop) with its 1 secrets"),
+        (&["app", "delete", id, "--with-memories"], "y\n", "every memory in the space"),
+        (&["app", "secret", "remove", id, secret], "y\n", "of Shop: clients that have it are refused"),
+        (&["app", "secret", "rotate", id], "y\n", "the 1 secrets of Shop"),
+        (&["user", "delete", "marta"], "y\n", "every memory of marta"),
+        (&["user", "delete", "marta", "--keep-memories"], "y\n", "Memories stay"),
+        (&["keys", "retire", key], "y\n", "every token that it signed is refused"),
+        (&["keys", "rewrap"], new_key, "opens none of them any more"),
+        (&["queue", "drop", NOBODY], "y\n", NOBODY),
+    ] {
+        let refused = run_with_input(path, arguments, input);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(loss) && said.contains("--yes"), "{arguments:?}: {said}");
+        assert_eq!(state(), before, "{arguments:?}");
+    }
+
+    // On a terminal, it is asked.
+    let on_a_terminal = |answer: &str| {
+        let memgate = memgate(path);
+        let script = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+        let mut command = with_environment_of(&memgate, "python3");
+        command.args(["-c", script]).arg(memgate.get_program()).args(["app", "delete", id]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // Held open: the end of what is typed would end the terminal.
+        let mut typing = child.stdin.take().unwrap();
+        typing.write_all(answer.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        drop(typing);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for answer in ["n\n", "\n"] {
+        let (code, said) = on_a_terminal(answer);
+        assert!(code == Some(1) && said.contains("Go on? [y/N]") && said.contains("nothing was done"), "{said}");
+        assert_eq!(state(), before);
+    }
+    let (code, said) = on_a_terminal("y\n");
+    assert!(code == Some(0) && said.contains(&format!("Deleted {id}")), "{said}");
+}
+
+/// Another program in the environment and the folder of a command.
+fn with_environment_of(command: &Command, program: &str) -> Command {
+    let mut other = Command::new(program);
+    other.current_dir(command.get_current_dir().unwrap());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
+        };
+    }
+    other
 }
 
 #[test]
 fn serve_without_migrating_refuses_a_database_that_is_not_up_to_date() {
     let folder = folder();
     succeed(folder.path(), &["migrate", "up"]);
-    succeed(folder.path(), &["migrate", "down"]);
+    succeed(folder.path(), &["migrate", "down", "--yes"]);
     let error = fail(folder.path(), &["serve", "--no-migrate"], 1);
     assert!(error.contains("memgate migrate up"), "{error}");
 }
@@ -346,7 +525,7 @@ async fn a_running_service_notices_what_the_command_line_does() {
 
 #[tokio::test]
 async fn keys_rotate_retire_and_move_to_another_master_key() {
-    let folder = folder();
+    let folder = installation();
     let old = "dGVzdHMgdXNlIHRoaXMgbWFzdGVyIGtleSBvZiAzMkI=";
     let new = "YW5vdGhlciBtYXN0ZXIga2V5IHdpdGggMzIgYnl0ZXM=";
     let with = |key: &str| {
@@ -363,10 +542,10 @@ async fn keys_rotate_retire_and_move_to_another_master_key() {
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 2);
     let first = listed[0]["key_id"].as_str().unwrap();
-    let refused = with(old).args(["keys", "retire", first]).output().unwrap();
+    let refused = with(old).args(["keys", "retire", "--yes", first]).output().unwrap();
     assert!(String::from_utf8_lossy(&refused.stderr).contains("keys rotate --now"));
     assert!(with(old).args(["keys", "rotate", "--now"]).status().unwrap().success());
-    assert!(with(old).args(["keys", "retire", first]).status().unwrap().success());
+    assert!(with(old).args(["keys", "retire", "--yes", first]).status().unwrap().success());
     let listed = with(old).args(["keys", "list", "--json"]).output().unwrap();
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
     let mut states: Vec<&str> = listed.as_array().unwrap().iter().map(|key| key["state"].as_str().unwrap()).collect();
@@ -374,7 +553,7 @@ async fn keys_rotate_retire_and_move_to_another_master_key() {
     assert_eq!(states, ["retired", "signing", "signing", "verifying"]);
 
     let mut rewrap = with(old);
-    rewrap.args(["keys", "rewrap"]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+    rewrap.args(["keys", "rewrap", "--yes"]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
     let mut child = rewrap.spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), new.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
@@ -387,7 +566,7 @@ async fn keys_rotate_retire_and_move_to_another_master_key() {
 /// The procedure of docs/operations.md, "Restore without the master key".
 #[tokio::test]
 async fn a_database_is_restored_without_its_master_key() {
-    let folder = folder();
+    let folder = installation();
     let application = succeed_json(folder.path(), &["app", "create", "--name", "A"]);
     let server = Server::start(memgate(folder.path()));
     assert_eq!(token_status(&server.url, &application).await, 200);
@@ -407,21 +586,24 @@ async fn a_database_is_restored_without_its_master_key() {
     succeed(folder.path(), &["keys", "rotate", "--now"]);
     // 4. The old ones go.
     for key in old.as_array().unwrap() {
-        succeed(folder.path(), &["keys", "retire", key["key_id"].as_str().unwrap()]);
+        succeed(folder.path(), &["keys", "retire", "--yes", key["key_id"].as_str().unwrap()]);
     }
     // 5. It serves again, with the applications and their secrets as they were.
     let server = Server::start(memgate(folder.path()));
     assert_eq!(token_status(&server.url, &application).await, 200);
     assert!(server.terminate().success());
     // And the master key can be changed as ever.
-    let output =
-        run_with_input(folder.path(), &["keys", "rewrap"], "\u{feff}dGVzdHMgdXNlIHRoaXMgbWFzdGVyIGtleSBvZiAzMkI=\r\n");
+    let output = run_with_input(
+        folder.path(),
+        &["keys", "rewrap", "--yes"],
+        "\u{feff}dGVzdHMgdXNlIHRoaXMgbWFzdGVyIGtleSBvZiAzMkI=\r\n",
+    );
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[tokio::test]
 async fn tokens_are_signed_with_rsa_where_that_is_configured() {
-    let folder = folder();
+    let folder = installation();
     let application = succeed_json(folder.path(), &["app", "create", "--name", "A"]);
     let mut command = memgate(folder.path());
     command.env("MEMGATE_TOKEN_ALGORITHM", "RS256");
@@ -434,7 +616,7 @@ async fn tokens_are_signed_with_rsa_where_that_is_configured() {
 
 #[tokio::test]
 async fn a_byte_order_mark_is_no_part_of_a_password() {
-    let folder = folder();
+    let folder = installation();
     for (login, input) in [("bom", "\u{feff}windows password 1\r\n"), ("plain", "windows password 1\n")] {
         let output = run_with_input(folder.path(), &["user", "create", login], input);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -477,7 +659,7 @@ async fn one_service_uses_an_sqlite_file_and_its_master_key_stays_while_it_does(
 
 #[test]
 fn a_key_id_may_begin_with_a_hyphen() {
-    let folder = folder();
+    let folder = installation();
     for id in ["-Yp8AT", "--Yp8AT", "-hYp8AT"] {
         let error = fail(folder.path(), &["keys", "retire", id], 1);
         assert!(error.contains("there is no key of that id"), "{error}");
@@ -486,7 +668,7 @@ fn a_key_id_may_begin_with_a_hyphen() {
 
 #[test]
 fn a_new_master_key_that_is_none_is_refused_without_being_repeated() {
-    let folder = folder();
+    let folder = installation();
     let output = run_with_input(folder.path(), &["keys", "rewrap"], "hunter2");
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));

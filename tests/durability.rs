@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::process::{Server, memgate, succeed_json};
+use support::process::{Server, installation, memgate, succeed_json};
 use tokio::task::JoinSet;
 
 const KILLS: usize = 4;
@@ -26,7 +26,7 @@ async fn token(http: &reqwest::Client, url: &str, application: &Value) -> String
 async fn every_memory_that_was_answered_201_survives_kill_minus_nine() {
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = installation();
     let created = succeed_json(folder.path(), &["app", "create", "--name", "A", "--rate-limit", "1000000"]);
     let mut confirmed: Vec<(String, String)> = Vec::new();
     for kill in 0..KILLS {

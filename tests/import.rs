@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use support::process::{fail, succeed_json};
+use support::process::{fail, installation, succeed_json};
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/memories.jsonl");
 
@@ -25,7 +25,7 @@ fn import(folder: &Path, file: &str, application: &str) -> Value {
 
 #[test]
 fn the_samples_are_loaded_once_however_often_they_are_imported() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = installation();
     let application = application(folder.path());
     let first = import(folder.path(), SAMPLES, &application);
     assert_eq!(first, outcome(320, 320, 0));
@@ -35,7 +35,7 @@ fn the_samples_are_loaded_once_however_often_they_are_imported() {
 
 #[test]
 fn an_import_that_was_interrupted_goes_on_where_it_stopped() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = installation();
     let application = application(folder.path());
     let half = fs::read_to_string(SAMPLES).unwrap().lines().take(160).collect::<Vec<_>>().join("\n");
     fs::write(folder.path().join("half.jsonl"), half).unwrap();
@@ -46,7 +46,7 @@ fn an_import_that_was_interrupted_goes_on_where_it_stopped() {
 
 #[test]
 fn rows_that_are_equal_are_memories_of_their_own() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = installation();
     let application = application(folder.path());
     fs::write(folder.path().join("twice.jsonl"), "{\"content\": \"tea\"}\n\n{\"content\": \"tea\"}\n").unwrap();
     let loaded = import(folder.path(), "twice.jsonl", &application);
@@ -55,7 +55,7 @@ fn rows_that_are_equal_are_memories_of_their_own() {
 
 #[test]
 fn a_file_of_another_program_is_read_and_what_has_expired_is_counted_as_left_out() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = installation();
     let application = application(folder.path());
     let rows = [
         "\u{feff}{\"content\": \"tea\", \"categories\": null, \"metadata\": null}\r",
@@ -73,7 +73,7 @@ fn a_file_of_another_program_is_read_and_what_has_expired_is_counted_as_left_out
 
 #[test]
 fn bad_rows_are_named_by_their_line_and_nothing_is_loaded() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = installation();
     let application = application(folder.path());
     let file = folder.path().join("bad.jsonl");
     let rows = [
@@ -115,7 +115,7 @@ fn bad_rows_are_named_by_their_line_and_nothing_is_loaded() {
 
 #[test]
 fn a_missing_file_and_an_unknown_application_are_explained() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = installation();
     let known = application(folder.path());
     assert!(
         fail(folder.path(), &["import", "none.jsonl", "--application", &known], 1)

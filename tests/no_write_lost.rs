@@ -12,7 +12,7 @@ use poem::listener::TcpAcceptor;
 use poem::web::{Data, Json};
 use poem::{EndpointExt, IntoResponse, Response, Route, handler, http::StatusCode, post};
 use serde_json::{Map, Value, json};
-use support::process::{Server, memgate, succeed_json};
+use support::process::{Server, installation, memgate, succeed_json};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -156,7 +156,7 @@ async fn token(http: &reqwest::Client, url: &str, application: &Value) -> String
 async fn invariant_10_every_201_and_202_is_in_the_bank_exactly_once_whatever_dies() {
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = installation();
     let bank = Arc::new(Bank::default());
     let bank_url = serve_in_changing_moods(Arc::clone(&bank)).await;
     let start = || {
@@ -266,7 +266,7 @@ async fn invariant_10_every_201_and_202_is_in_the_bank_exactly_once_whatever_die
 async fn what_was_being_delivered_at_a_kill_is_delivered_at_the_next_start_and_not_after_its_lease() {
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = installation();
     let bank = Arc::new(Bank::default());
     bank.mood.store(SILENT, Ordering::SeqCst);
     let bank_url = serve(Arc::clone(&bank)).await;

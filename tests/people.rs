@@ -10,7 +10,7 @@ use memgate::domain::people::{Password, Person};
 use serde_json::{Value, json};
 use support::database::TestDatabase;
 use support::gate::{TestApplication, TestGate, new_application};
-use support::process::{fail, run_with_input, succeed, succeed_json};
+use support::process::{fail, installation, run_with_input, succeed, succeed_json};
 use url::Url;
 
 const PASSWORD: &str = "correct horse";
@@ -18,7 +18,9 @@ const PASSWORD: &str = "correct horse";
 fn create(folder: &Path, login: &str, password: &str) -> Value {
     let output = run_with_input(folder, &["user", "create", login, "--json"], password);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    let mut created: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(created.as_object_mut().unwrap().remove("database").is_some());
+    created
 }
 
 /// What a command that is given this input says when it refuses it, which must be with this exit code.
@@ -30,7 +32,7 @@ fn refused(folder: &Path, arguments: &[&str], input: &str, code: i32) -> String 
 
 #[test]
 fn a_person_is_created_listed_disabled_enabled_and_deleted() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = installation();
     let folder = folder.path();
     let created = create(folder, "Marta@Example.com", &format!("{PASSWORD}\n"));
     assert_eq!(
@@ -44,7 +46,7 @@ fn a_person_is_created_listed_disabled_enabled_and_deleted() {
     assert_eq!(succeed_json(folder, &["user", "enable", id])["enabled"], true);
     let table = succeed(folder, &["user", "list"]);
     assert!(table.contains("marta@example.com") && table.contains("enabled"), "{table}");
-    let deleted = succeed_json(folder, &["user", "delete", "marta@example.com"]);
+    let deleted = succeed_json(folder, &["user", "delete", "--yes", "marta@example.com"]);
     assert_eq!(deleted, json!({ "id": id, "deleted": true, "memories_deleted": 0 }));
     assert_eq!(succeed_json(folder, &["user", "list"]), json!([]));
     assert!(fail(folder, &["user", "show", id], 1).contains("memgate user list"));
@@ -52,7 +54,7 @@ fn a_person_is_created_listed_disabled_enabled_and_deleted() {
 
 #[test]
 fn a_password_is_read_from_standard_input_and_never_shown_or_stored() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = installation();
     let folder = folder.path();
     for (password, problem) in [
         ("", "at least 10"),
@@ -79,7 +81,7 @@ fn a_password_is_read_from_standard_input_and_never_shown_or_stored() {
 
 #[test]
 fn a_gpt_is_registered_with_everything_that_its_editor_asks_for() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = installation();
     let folder = folder.path();
     let arguments =
         ["connect", "gpt", "--name", "Trip planner", "--skip-check", "--public-url", "https://memory.example.com"];
@@ -118,7 +120,7 @@ fn a_gpt_is_registered_with_everything_that_its_editor_asks_for() {
 
 #[test]
 fn a_public_url_that_chatgpt_would_not_accept_is_refused_before_anything_is_registered() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = installation();
     let folder = folder.path();
     let gpt = ["connect", "gpt", "--name", "Trip planner"];
     assert!(fail(folder, &gpt, 2).contains("MEMGATE_PUBLIC_URL"));
@@ -250,15 +252,17 @@ async fn what_an_application_that_was_deleted_had_stored_of_somebody_goes_with_t
         place.gate.remember(&token, text).await;
     }
     let folder = place.gate.database().folder().unwrap();
-    let deleted = succeed(folder, &["app", "delete", &place.application.client_id]);
+    let deleted = succeed(folder, &["app", "delete", "--yes", &place.application.client_id]);
     assert!(deleted.contains("1 people") && deleted.contains("--with-memories"), "{deleted}");
-    let said = succeed(folder, &["user", "delete", "marta"]);
+    let said = succeed(folder, &["user", "delete", "--yes", "marta"]);
     assert!(said.contains("and 2 memories"), "{said}");
     let stored: Vec<u8> = ["memgate.db", "memgate.db-wal"]
         .iter()
         .flat_map(|name| std::fs::read(folder.join(name)).unwrap_or_default())
         .collect();
     assert!(!stored.is_empty());
+    // The command line is another process: its stated bound is two seconds.
+    place.gate.advance(std::time::Duration::from_secs(2));
     assert_eq!(place.status(&token).await, 401);
     let left = succeed_json(folder, &["user", "list"]);
     assert_eq!(left, json!([]));

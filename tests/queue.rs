@@ -359,9 +359,9 @@ async fn an_operator_lists_retries_and_drops_what_the_bank_refused() {
     assert!(listed.contains("too long") && !listed.contains("Marta"), "{listed}");
 
     place.bank.refuses.store(false, Ordering::SeqCst);
-    let dropped = succeed_json(&folder, &["queue", "drop", &second]);
+    let dropped = succeed_json(&folder, &["queue", "drop", "--yes", &second]);
     assert_eq!(dropped, json!({ "dropped": second, "may_be_stored": false }));
-    fail(&folder, &["queue", "drop", &second], 1);
+    fail(&folder, &["queue", "drop", "--yes", &second], 1);
     fail(&folder, &["queue", "retry", &second], 1);
     fail(&folder, &["queue", "retry"], 2);
     assert_eq!(place.outcome_for(&place.token, &second).await.status(), 404);
@@ -378,7 +378,7 @@ async fn an_operator_drops_and_retries_what_waits_and_that_is_audited() {
     place.bank.inner.outage().begin();
     let (first, second) = (place.accepted("first").await, place.accepted("second").await);
     let folder = place.gate.database().folder().unwrap().to_owned();
-    let dropped = succeed_json(&folder, &["queue", "drop", &first]);
+    let dropped = succeed_json(&folder, &["queue", "drop", "--yes", &first]);
     assert_eq!(dropped, json!({ "dropped": first, "may_be_stored": true }));
     assert_eq!(succeed_json(&folder, &["queue", "retry", &second])["retried"], json!([second]));
     // Before the gate, whose clock is years ahead, forgets what is old.
@@ -386,7 +386,7 @@ async fn an_operator_drops_and_retries_what_waits_and_that_is_audited() {
     assert!(audit.contains("queued_write_dropped") && audit.contains("queued_write_retried"), "{audit}");
     place.recover().await;
     assert_eq!(place.bank.arrived(), ["second"]);
-    fail(&folder, &["queue", "drop", &second], 1);
+    fail(&folder, &["queue", "drop", "--yes", &second], 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::process::{Server, memgate, succeed, succeed_json};
+use support::process::{Server, installation, memgate, succeed, succeed_json};
 use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -24,7 +24,7 @@ async fn token(http: &reqwest::Client, url: &str, application: &Value) -> Value 
 async fn what_was_stored_before_a_deployment_is_there_after_its_rollback() {
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = installation();
     let start = || {
         let mut command = memgate(folder.path());
         // The issuer of the tokens must not change with the port.
@@ -47,7 +47,7 @@ async fn what_was_stored_before_a_deployment_is_there_after_its_rollback() {
     // Down: the backup is taken first, since the newest migration may hold what must not be lost.
     let backup = folder.path().join("backup.db");
     std::fs::copy(folder.path().join("memgate.db"), &backup).unwrap();
-    succeed(folder.path(), &["migrate", "down", "--steps", NEWEST]);
+    succeed(folder.path(), &["migrate", "down", "--yes", "--steps", NEWEST]);
     let states = succeed_json(folder.path(), &["migrate", "status"]);
     assert_eq!(states.as_array().unwrap().iter().filter(|state| state["applied"] == false).count(), 1);
     std::fs::copy(&backup, folder.path().join("memgate.db")).unwrap();
@@ -75,7 +75,7 @@ async fn what_was_stored_before_a_deployment_is_there_after_its_rollback() {
 async fn a_memory_that_waited_for_its_bank_through_a_rollback_is_delivered_afterwards() {
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = installation();
     // An address of a bank that is away: nobody listens there any more.
     let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let start = |bank: &str| {
@@ -101,7 +101,7 @@ async fn a_memory_that_waited_for_its_bank_through_a_rollback_is_delivered_after
     assert_eq!(succeed_json(folder.path(), &["queue", "list"])["pending"], 1);
 
     // Down and up again, without a backup, before a bank that is back.
-    succeed(folder.path(), &["migrate", "down", "--steps", NEWEST]);
+    succeed(folder.path(), &["migrate", "down", "--yes", "--steps", NEWEST]);
     let bank = MockServer::start().await;
     let added = json!({"results": [{"id": "67e55044-10b1-426f-9247-bb680e5fe0c8", "memory": "x", "event": "ADD"}]});
     let answer = |body: &Value| ResponseTemplate::new(200).set_body_json(body);

@@ -172,6 +172,7 @@ impl Gate {
 
     /// Registers an application that may use `grants`.
     pub fn create_app(&self, name: &str, grants: &[&str]) -> Result<Credentials, String> {
+        self.run(&["migrate", "up"])?;
         let mut arguments = vec!["app", "create", "--name", name, "--json"];
         for grant in grants {
             arguments.extend(["--grant", grant]);

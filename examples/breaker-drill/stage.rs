@@ -172,6 +172,10 @@ impl Program {
     }
 
     fn create_application(&self) -> Result<Value, String> {
+        let migrated = self.command().args(["migrate", "up"]).output().map_err(|error| self.cannot_start(&error))?;
+        if !migrated.status.success() {
+            return Err(String::from_utf8_lossy(&migrated.stderr).into_owned());
+        }
         let mut command = self.command();
         command.args(["app", "create", "--name", "Drill", "--json"]);
         let output = command.output().map_err(|error| self.cannot_start(&error))?;

@@ -56,6 +56,17 @@ pub enum OpenError {
     /// The database cannot be used.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// The schema is older than this program.
+    #[error(
+        "the database {location} lacks {count} migrations of this release: `memgate migrate up` applies them, and so does the \
+         start of `memgate serve`"
+    )]
+    PendingMigrations {
+        /// Where the database is, without user and password.
+        location: String,
+        /// How many are pending.
+        count: usize,
+    },
     /// There is no master key.
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
@@ -68,22 +79,32 @@ pub enum OpenError {
 }
 
 impl Backend {
-    /// Connects to the database that is configured.
+    /// Connects to the database that is configured, and creates its file if the URL says so.
     ///
     /// # Errors
     /// [`DatabaseError`].
     pub async fn connect(config: &Config) -> Result<Database, DatabaseError> {
-        let options = DatabaseOptions { connections: config.database_connections, ..DatabaseOptions::default() };
-        Database::connect(config.database_url.expose_secret(), options).await
+        Database::connect(config.database_url.expose_secret(), database_options(config)).await
     }
 
-    /// Connects to the database, brings its schema up to date, and puts the adapters together.
+    /// Connects to the database that is configured, which must be there.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`DatabaseError::NoDatabase`], [`DatabaseError`].
+    pub async fn connect_existing(config: &Config) -> Result<Database, DatabaseError> {
+        Database::connect_existing(config.database_url.expose_secret(), database_options(config)).await
+    }
+
+    /// Connects to the database, which must be there with its schema up to date, and puts the adapters together.
+    ///
+    /// # Errors
+    /// [`OpenError::PendingMigrations`], [`OpenError`].
     pub async fn open(config: &Config) -> Result<Self, OpenError> {
-        let database = Self::connect(config).await?;
-        database.migrate_up().await?;
+        let database = Self::connect_existing(config).await?;
+        let count = database.migrations().await?.iter().filter(|migration| !migration.applied).count();
+        if count > 0 {
+            return Err(OpenError::PendingMigrations { location: database.location().to_owned(), count });
+        }
         Self::with(config, database, Arc::new(SystemClock), Arc::new(OsEntropy))
     }
 
@@ -196,6 +217,12 @@ impl Backend {
         Arc::new(SeaOrmWriteQueue::new(self.database.clone()))
     }
 
+    /// Where the database is, without user and password.
+    #[must_use]
+    pub fn location(&self) -> &str {
+        self.database.location()
+    }
+
     /// Keeps services from starting until the lock is dropped.
     ///
     /// # Errors
@@ -238,6 +265,10 @@ impl Backend {
         let service = KeyService::new(store, Arc::clone(&vault) as Arc<_>, audit, clock, policy);
         Ok((service, vault))
     }
+}
+
+fn database_options(config: &Config) -> DatabaseOptions {
+    DatabaseOptions { connections: config.database_connections, ..DatabaseOptions::default() }
 }
 
 /// What tokens of a service at `public_url` say, and for how long they live.

@@ -306,7 +306,8 @@ fn public_url(config: &Config, address: SocketAddr) -> String {
 
 /// Opens the database, with its schema up to date, and says to other processes that a service uses it.
 async fn open_database(config: &Config, options: &GateOptions) -> Result<(Database, Option<ServiceLock>), StartError> {
-    let database = Backend::connect(config).await?;
+    let database =
+        if options.migrate { Backend::connect(config).await? } else { Backend::connect_existing(config).await? };
     let lock = if options.alone { Some(database.lock_for_service().await?) } else { None };
     if options.migrate {
         database.migrate_up().await?;

@@ -3,8 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{CliError, output};
-use crate::app::Backend;
+use super::{CliError, open, output};
 use crate::config::Config;
 
 /// Show the newest audit events: changes to applications, secrets, people and keys, sign-ins, revocations, reused tokens
@@ -20,7 +19,7 @@ pub(super) struct Audit {
 
 impl Audit {
     pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
-        let backend = Backend::open(config).await.map_err(CliError::failed)?;
+        let backend = open(config).await?;
         let events = backend.audit().recent(self.limit).await.map_err(CliError::failed)?;
         if self.json {
             let values = events.iter().map(|event| {

@@ -11,8 +11,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::input::without_byte_order_mark;
-use super::{CliError, output};
-use crate::app::Backend;
+use super::{CliError, open, output};
 use crate::config::Config;
 use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{ImportReader, ImportRow, MemoryBank, MemoryBankError, MemoryScope, NewMemory, RowError};
@@ -43,7 +42,7 @@ pub(super) struct Import {
 
 impl Import {
     pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
-        let backend = Backend::open(config).await.map_err(CliError::failed)?;
+        let backend = open(config).await?;
         let application = backend.applications().get(self.application).await.map_err(|error| {
             CliError::failed(format!("the application {} cannot be used: {error}", self.application))
         })?;

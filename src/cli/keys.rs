@@ -3,8 +3,8 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{CliError, input, output};
-use crate::app::Backend;
+use super::confirm::Confirmation;
+use super::{CliError, input, open, output};
 use crate::config::Config;
 use crate::domain::oauth::{KeyId, MasterKey};
 
@@ -35,18 +35,20 @@ pub(super) enum Keys {
         // Some ids begin with a hyphen.
         #[arg(value_name = "KEY_ID", allow_hyphen_values = true)]
         id: KeyId,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
     /// Encrypt the keys anew with another master key, which is read from standard input
     ///
     /// Stop the service, run this with the old master key configured and the new one on standard input, configure the
     /// new one, and start the service. It is refused while a service runs: that would go on with keys that its next start
-    /// cannot open.
-    Rewrap,
+    /// cannot open. Where the key comes from a file or a pipe nobody can be asked: --yes agrees.
+    Rewrap(Confirmation),
 }
 
 impl Keys {
     pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
-        let backend = Backend::open(config).await.map_err(CliError::failed)?;
+        let backend = open(config).await?;
         let keys = backend.keys().await.map_err(CliError::failed)?;
         match self {
             Self::List { json } => {
@@ -85,15 +87,25 @@ impl Keys {
                 }
                 Ok(())
             }
-            Self::Retire { id } => {
+            Self::Retire { id, confirmation } => {
+                let listed = keys.list().await.map_err(CliError::failed)?;
+                if let Some((key, state)) = listed.iter().find(|(key, _)| key.id == id) {
+                    let (purpose, state) = (key.purpose.as_str(), state.as_str());
+                    confirmation.ask(&format!(
+                        "This retires the key {id} ({purpose}, {state}): every token that it signed is refused from now on."
+                    ))?;
+                }
                 keys.retire(&id).await.map_err(CliError::failed)?;
                 output::line(format!("Retired {id}. The tokens that it signed are refused."))
             }
-            Self::Rewrap => {
+            Self::Rewrap(confirmation) => {
                 let text = input::read_text("the new master key", LONGEST_MASTER_KEY)?;
                 let master = MasterKey::parse("the new master key on standard input", &text);
                 let master = master.map_err(|error| CliError::Usage(error.to_string()))?;
                 let _lock = backend.lock_out_services().await.map_err(CliError::failed)?;
+                confirmation.ask(
+                    "This encrypts the signing keys anew: the master key that is configured opens none of them any more.",
+                )?;
                 let count = keys.rewrap(&master).await.map_err(CliError::failed)?;
                 output::line(format!(
                     "Encrypted {count} keys with the new master key. Configure it before the next start."

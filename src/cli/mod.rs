@@ -4,6 +4,7 @@
 mod app;
 mod audit;
 mod config;
+mod confirm;
 mod connect;
 mod demo;
 mod import;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::app::Backend;
 use crate::config::{Config, ConfigError};
 use crate::telemetry;
 
@@ -33,8 +35,11 @@ use crate::telemetry;
 #[command(after_help = "\
 Try it:
   memgate demo                        a gate with sample memories, and requests to paste
-  memgate app create --name 'My GPT'  register an application and get its credentials
-  memgate serve                       serve it on http://127.0.0.1:8080
+  memgate serve                       serve on http://127.0.0.1:8080, with a database in this directory
+  memgate app create --name 'My GPT'  register an application and get its credentials, in another terminal
+
+Only serve, demo and `migrate up` create a database or change its schema; each command names the one that it works on. What
+cannot be undone is asked for first (--yes agrees).
 
 Exit codes: 0 done, 1 it could not be done, 2 the command line or the configuration is wrong.")]
 struct Cli {
@@ -66,6 +71,13 @@ enum Command {
     Openapi(openapi::Openapi),
     #[command(subcommand)]
     Config(config::ConfigCommand),
+}
+
+/// Opens the database that the commands work on, which must be there with its schema up to date, and names it.
+async fn open(config: &Config) -> Result<Backend, CliError> {
+    let backend = Backend::open(config).await.map_err(CliError::failed)?;
+    output::name_database(backend.location());
+    Ok(backend)
 }
 
 /// Why a command was not carried out.

@@ -2,11 +2,23 @@
 
 use std::error::Error;
 use std::io::{self, Write as _};
+use std::sync::OnceLock;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::CliError;
 use crate::domain::validation::is_bidi_control;
+
+/// The database that this process works on, once it is open.
+static DATABASE: OnceLock<String> = OnceLock::new();
+
+/// Names the database that this process works on: at once on standard error, and in each JSON object that is printed.
+pub(super) fn name_database(location: &str) {
+    let location = DATABASE.get_or_init(|| location.to_owned());
+    // As in `error`.
+    let _closed = writeln!(io::stderr(), "database: {location}");
+}
 
 /// Prints an error with its causes.
 pub(super) fn error(error: &CliError) {
@@ -36,9 +48,13 @@ fn write(text: &str) -> Result<(), CliError> {
     }
 }
 
-/// Prints one JSON value on one line.
+/// Prints one JSON value on one line. An object also names the database, if there is one.
 pub(super) fn json(value: &impl Serialize) -> Result<(), CliError> {
-    line(serde_json::to_string(value).map_err(CliError::failed)?)
+    let mut value = serde_json::to_value(value).map_err(CliError::failed)?;
+    if let (Value::Object(members), Some(location)) = (&mut value, DATABASE.get()) {
+        members.insert("database".to_owned(), location.as_str().into());
+    }
+    line(value.to_string())
 }
 
 /// Prints rows under headings, as wide as they need to be.
@@ -102,11 +118,11 @@ impl JsonArray {
     }
 }
 
-/// A cell in which nothing turns the text around it: a terminal follows the control characters of a name that was
+/// Text in which nothing turns the rest around: a terminal follows the control characters of a name that was
 /// registered before they were refused, or that an identity provider sent.
-fn printable(cell: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let escaped = |c: char| if is_bidi_control(c) { c.escape_unicode().to_string() } else { c.to_string() };
-    cell.chars().map(escaped).collect()
+    text.chars().map(escaped).collect()
 }
 
 #[cfg(test)]

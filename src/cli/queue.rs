@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{CliError, output};
+use super::confirm::Confirmation;
+use super::{CliError, open, output};
 use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::ids::RequestId;
@@ -38,6 +39,8 @@ pub(super) enum Queue {
         /// Print one JSON object
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
 }
 
@@ -74,7 +77,7 @@ const RETRY_BATCH: u32 = 1_000;
 
 impl Queue {
     pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
-        let backend = Backend::open(config).await.map_err(CliError::failed)?;
+        let backend = open(config).await?;
         match self {
             Self::List(list) => list.run(&backend).await,
             Self::Retry(Retry { id: Some(id), json, .. }) => {
@@ -84,7 +87,8 @@ impl Queue {
                 answer(json, &json!({ "retried": [id.to_string()] }), &format!("{id} is sent again."))
             }
             Self::Retry(Retry { id: None, json, .. }) => retry_all(&backend, json).await,
-            Self::Drop { id, json } => {
+            Self::Drop { id, json, confirmation } => {
+                confirmation.ask(&format!("This deletes the memory that was accepted with the request {id}."))?;
                 let dropped = drop_write(&backend.queue_operations(), id, config.queue_lease).await?;
                 let may_be_stored = dropped.state == WriteState::Pending && dropped.attempts > 0;
                 let mut text = format!("{id} is deleted.");

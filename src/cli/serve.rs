@@ -11,7 +11,7 @@ use crate::telemetry;
 /// Serve the OAuth endpoints and the memory API until told to stop (SIGINT or SIGTERM)
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// Fail rather than change the schema of the database
+    /// Fail rather than create the database or change its schema
     #[arg(long)]
     no_migrate: bool,
 }
@@ -22,7 +22,8 @@ impl Serve {
         let options = GateOptions { migrate: !self.no_migrate, ..GateOptions::default() };
         let gate = Gate::start(&config, options).await.map_err(CliError::failed)?;
         let admin = gate.admin_address().map_or("off".to_owned(), |address| address.to_string());
-        tracing::info!(address = %gate.address(), public_url = %gate.public_url(), admin, "listening");
+        let database = gate.backend().location();
+        tracing::info!(address = %gate.address(), public_url = %gate.public_url(), admin, database, "listening");
         if until_told_to_stop().await? == StopSignal::Terminate && !config.drain.is_zero() {
             let drain = humantime::format_duration(config.drain).to_string();
             tracing::info!(drain, "draining: readiness says 503, and requests are still served");

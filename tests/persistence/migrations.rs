@@ -2,7 +2,7 @@
 
 use memgate::adapters::memory_bank::embedded::EmbeddedMemoryBank;
 use memgate::adapters::persistence::{
-    Database, DatabaseError, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmPersonRepository,
+    Database, DatabaseError, DatabaseOptions, RowLoss, SeaOrmApplicationRepository, SeaOrmPersonRepository,
     SeaOrmTenantRegistry, SeaOrmWriteQueue,
 };
 use memgate::domain::applications::ApplicationRepository as _;
@@ -21,6 +21,7 @@ use super::{Place, on_both_databases};
 on_both_databases!(
     undone_and_applied_again_the_schema_is_the_same,
     each_migration_undoes_what_it_did,
+    what_a_rehearsal_names_is_what_goes_and_nothing_goes_before,
     only_what_is_missing_is_applied,
     of_several_instances_that_start_at_once_one_migrates,
     a_database_of_a_newer_version_is_left_alone,
@@ -78,6 +79,21 @@ async fn each_migration_undoes_what_it_did(place: Place) {
         assert_eq!(schema(&database).await, before, "{name} does not come back as it was");
         database.migrate_down(1).await.unwrap();
     }
+}
+
+async fn what_a_rehearsal_names_is_what_goes_and_nothing_goes_before(place: Place) {
+    let database = place.migrated().await;
+    SeaOrmApplicationRepository::new(database.clone()).create(&application()).await.unwrap();
+    let (before, all) = (schema(&database).await, database.migrations().await.unwrap());
+    let rehearsal = database.rehearse_migrate_down(u32::MAX).await.unwrap();
+    assert!(rehearsal.migrations.iter().rev().eq(all.iter().map(|state| &state.name)));
+    let applications = rehearsal.losses.iter().find(|loss| loss.table == "applications").unwrap();
+    assert_eq!(applications, &RowLoss { table: "applications".to_owned(), rows: 1, dropped: true });
+    assert!(rehearsal.losses.iter().all(|loss| loss.dropped && !loss.table.starts_with("seaql")));
+    assert_eq!((schema(&database).await, database.migrations().await.unwrap()), (before, all));
+    let newest = database.rehearse_migrate_down(1).await.unwrap();
+    assert_eq!(newest.migrations, database.migrate_down(1).await.unwrap());
+    assert!(newest.losses.iter().all(|loss| loss.table != "applications"));
 }
 
 async fn only_what_is_missing_is_applied(place: Place) {

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// How long the service may take to start on a busy machine.
 const START: Duration = Duration::from_mins(1);
@@ -23,6 +24,13 @@ pub fn memgate(folder: &Path) -> Command {
     command
 }
 
+/// A folder with a database whose schema is up to date, as a service leaves it.
+pub fn installation() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    succeed(folder.path(), &["migrate", "up"]);
+    folder
+}
+
 /// Runs a command to its end.
 pub fn run(folder: &Path, arguments: &[&str]) -> Output {
     memgate(folder).args(arguments).output().unwrap()
@@ -35,9 +43,14 @@ pub fn succeed(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Runs a command with `--json` that must succeed.
+/// Runs a command with `--json` that must succeed. Which database it worked on is left out of what is returned.
 pub fn succeed_json(folder: &Path, arguments: &[&str]) -> Value {
-    serde_json::from_str(&succeed(folder, &[arguments, &["--json"]].concat())).unwrap()
+    let mut value = serde_json::from_str(&succeed(folder, &[arguments, &["--json"]].concat())).unwrap();
+    if let Value::Object(members) = &mut value {
+        let database = members.remove("database");
+        assert!(database.is_some_and(|database| database.is_string()), "{arguments:?} names its database");
+    }
+    value
 }
 
 /// Runs a command that must fail with this exit code, and returns what it said on standard error.

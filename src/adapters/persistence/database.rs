@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::domain::system::StorageError;
-use memgate_migrations::MigrationState;
+use memgate_migrations::{DownRehearsal, MigrationState};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use super::error::{DatabaseError, storage_error};
@@ -53,13 +53,7 @@ impl Database {
     /// [`DatabaseError`], which says what to do and never repeats the URL, because there may be a password in it.
     pub async fn connect(url: &str, options: DatabaseOptions) -> Result<Self, DatabaseError> {
         match url.split_once(':') {
-            Some(("sqlite", _)) => {
-                let file = sqlite::SqliteFile::parse(url)?;
-                let (reader, writer, target) = sqlite::open(&file, options).await?;
-                let searcher = sqlite::readers(&file, options, options.search_connections);
-                let (location, lock) = (file.path().display().to_string(), LockPlace::beside(file.path()));
-                Ok(Self { reader, searcher, writer, target, location, lock })
-            }
+            Some(("sqlite", _)) => Self::open_file(&sqlite::SqliteFile::parse(url)?, options).await,
             Some(("postgres" | "postgresql", _)) => {
                 let (pool, target, location) = postgres::open(url, options).await?;
                 let lock = LockPlace::Server(Box::new(postgres::parse(url)?));
@@ -69,6 +63,28 @@ impl Database {
             }
             _ => Err(DatabaseError::UnknownScheme),
         }
+    }
+
+    /// As [`connect`](Self::connect), but creates no file, whatever the URL says.
+    ///
+    /// # Errors
+    /// [`DatabaseError::NoDatabase`] if the file is missing, and as [`connect`](Self::connect).
+    pub async fn connect_existing(url: &str, options: DatabaseOptions) -> Result<Self, DatabaseError> {
+        if !matches!(url.split_once(':'), Some(("sqlite", _))) {
+            return Self::connect(url, options).await;
+        }
+        let file = sqlite::SqliteFile::parse(url)?.without_creating();
+        match Self::open_file(&file, options).await {
+            Err(DatabaseError::MissingFile(_)) => Err(DatabaseError::NoDatabase(file.absolute_path())),
+            opened => opened,
+        }
+    }
+
+    async fn open_file(file: &sqlite::SqliteFile, options: DatabaseOptions) -> Result<Self, DatabaseError> {
+        let (reader, writer, target) = sqlite::open(file, options).await?;
+        let searcher = sqlite::readers(file, options, options.search_connections);
+        let (location, lock) = (file.absolute_path().display().to_string(), LockPlace::beside(file.path()));
+        Ok(Self { reader, searcher, writer, target, location, lock })
     }
 
     /// Checks as much of a URL as can be known without a connection.
@@ -100,7 +116,7 @@ impl Database {
         ServiceLock::take(&self.lock, Sharing::Alone, &self.location).await
     }
 
-    /// Where the database is, without user and password.
+    /// Where the database is: the absolute path of a file, or host, port and name, without user and password.
     #[must_use]
     pub fn location(&self) -> &str {
         &self.location
@@ -182,6 +198,17 @@ impl Database {
         let undone = memgate_migrations::down(&connection, steps).await;
         connection.close().await?;
         Ok(undone?)
+    }
+
+    /// What undoing the newest `steps` migrations would take, which is done and rolled back to know it.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Newer`], [`DatabaseError::Failed`].
+    pub async fn rehearse_migrate_down(&self, steps: u32) -> Result<DownRehearsal, DatabaseError> {
+        let connection = Box::pin(self.connection_for_migrations()).await?;
+        let rehearsed = memgate_migrations::rehearse_down(&connection, steps).await;
+        connection.close().await?;
+        Ok(rehearsed?)
     }
 
     /// A connection of its own: a migration may take longer than any statement of the service.

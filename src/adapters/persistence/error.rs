@@ -32,6 +32,12 @@ pub enum DatabaseError {
     /// The database file is missing, and the URL does not say that it is to be created.
     #[error("there is no database file {}; add ?mode=rwc to the URL to have it created", .0.display())]
     MissingFile(PathBuf),
+    /// There is no database, and none is to be created.
+    #[error(
+        "there is no database file {}: if the service has one, run this in its working directory or set MEMGATE_DATABASE_URL to \
+         its URL; `memgate serve` and `memgate migrate up` create a new one", .0.display()
+    )]
+    NoDatabase(PathBuf),
     /// The file is there and cannot be opened.
     #[error("the database file {} cannot be opened for reading and writing by this user: {reason}", .path.display())]
     CannotOpen {

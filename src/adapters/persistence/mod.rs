@@ -34,7 +34,7 @@ pub use cached_write_queue::CachedWriteQueue;
 pub use database::{Database, DatabaseOptions};
 pub use error::DatabaseError;
 pub use grants::SeaOrmGrantStore;
-pub use memgate_migrations::MigrationState;
+pub use memgate_migrations::{DownRehearsal, MigrationState, RowLoss};
 pub use people::SeaOrmPersonRepository;
 pub use postgres::has_unescaped_credentials;
 pub use service_lock::ServiceLock;

@@ -67,6 +67,16 @@ impl SqliteFile {
         Ok(Self { options, create })
     }
 
+    /// The same file, which is not created if it is missing.
+    pub(super) fn without_creating(self) -> Self {
+        Self { create: false, ..self }
+    }
+
+    /// Where it is, whatever the working directory. Its name as it was given if the working directory is not known.
+    pub(super) fn absolute_path(&self) -> PathBuf {
+        std::path::absolute(self.path()).unwrap_or_else(|_| self.path().to_owned())
+    }
+
     pub(super) fn path(&self) -> &Path {
         self.options.get_filename()
     }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 
 use self::arguments::{CreateArguments, UpdateArguments};
-use super::CliError;
-use crate::app::Backend;
+use super::confirm::Confirmation;
+use super::{CliError, open};
 use crate::config::Config;
 use crate::domain::applications::{Application, ApplicationError, ApplicationService};
 use crate::domain::ids::ApplicationId;
@@ -41,6 +41,8 @@ pub(super) enum App {
         /// before, if it had a space of its own
         #[arg(long)]
         with_memories: bool,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
     #[command(subcommand)]
     Secret(secret::Secret),
@@ -87,7 +89,7 @@ impl ListArguments {
 
 impl App {
     pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
-        let backend = Backend::open(config).await.map_err(CliError::failed)?;
+        let backend = open(config).await?;
         let applications = backend.applications();
         match self {
             Self::Create(arguments) => create(&applications, arguments).await,
@@ -104,9 +106,12 @@ impl App {
             }
             Self::Disable(named) => set_enabled(&applications, named, false).await,
             Self::Enable(named) => set_enabled(&applications, named, true).await,
-            Self::Delete { named, with_memories } => {
+            Self::Delete { named, with_memories, confirmation } => {
                 let memories = if with_memories { MemoriesOfDeleted::Delete } else { MemoriesOfDeleted::Keep };
-                let erased = backend.eraser().erase_application(named.id, memories).await.map_err(explain_erasure)?;
+                let erasing = backend.eraser();
+                let extent = erasing.extent_of_application(named.id, memories).await.map_err(explain_erasure)?;
+                confirmation.ask(&view::loss(named.id, &extent, memories))?;
+                let erased = erasing.erase_application(named.id, memories).await.map_err(explain_erasure)?;
                 view::deleted(named.id, &erased, named.json)
             }
             Self::Secret(secret) => secret.run(&applications).await,

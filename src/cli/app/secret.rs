@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::arguments::lifetime;
 use super::{Named, explain, view};
+use crate::cli::confirm::Confirmation;
 use crate::cli::{CliError, output};
-use crate::domain::applications::ApplicationService;
+use crate::domain::applications::{ApplicationError, ApplicationService};
 use crate::domain::ids::{ApplicationId, SecretId};
 
 /// Add, list, remove and rotate secrets; several can be valid at a time.
@@ -21,7 +22,12 @@ pub(in crate::cli) enum Secret {
     /// Remove a secret; it is refused at once
     Remove(Remove),
     /// Add a secret, print it, and remove all the others at once
-    Rotate(Named),
+    Rotate {
+        #[command(flatten)]
+        named: Named,
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -47,6 +53,8 @@ pub(in crate::cli) struct Remove {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 impl Secret {
@@ -61,6 +69,13 @@ impl Secret {
                 view::secrets(&application, named.json)
             }
             Self::Remove(remove) => {
+                let application = applications.get(remove.id).await.map_err(explain)?;
+                let secret = application.secrets.iter().find(|secret| secret.id == remove.secret_id);
+                let secret = secret.ok_or_else(|| explain(ApplicationError::SecretNotFound))?;
+                remove.confirmation.ask(&format!(
+                    "This removes the secret {} ({}) of {}: clients that have it are refused.",
+                    remove.secret_id, secret.hint, application.name
+                ))?;
                 applications.remove_secret(remove.id, remove.secret_id).await.map_err(explain)?;
                 if remove.json {
                     output::json(&json!({ "secret_id": remove.secret_id.to_string(), "removed": true }))
@@ -68,7 +83,13 @@ impl Secret {
                     output::line(format!("Removed the secret {}.", remove.secret_id))
                 }
             }
-            Self::Rotate(named) => {
+            Self::Rotate { named, confirmation } => {
+                let application = applications.get(named.id).await.map_err(explain)?;
+                confirmation.ask(&format!(
+                    "This replaces the {} secrets of {}: clients that have one of them are refused.",
+                    application.secrets.len(),
+                    application.name
+                ))?;
                 let issued = applications.rotate_secret(named.id).await.map_err(explain)?;
                 view::issued_secret(named.id, &issued, named.json)
             }

@@ -10,7 +10,7 @@ use crate::domain::applications::{
     SpaceName, StoredSecret, TokenLifetime,
 };
 use crate::domain::ids::ApplicationId;
-use crate::domain::memories::{Category, ErasedApplication};
+use crate::domain::memories::{ApplicationExtent, Category, ErasedApplication, MemoriesOfDeleted};
 use crate::domain::system::Timestamp;
 
 pub(super) fn application(application: &Application, json: bool) -> Result<(), CliError> {
@@ -162,6 +162,26 @@ fn plain(value: &Value) -> String {
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
     }
+}
+
+/// What deleting an application takes.
+pub(super) fn loss(id: ApplicationId, extent: &ApplicationExtent, memories: MemoriesOfDeleted) -> String {
+    let ApplicationExtent { application, space, tenants, .. } = extent;
+    let mut lines = Vec::new();
+    if let Some(application) = application {
+        let (name, secrets) = (&application.name, application.secrets.len());
+        lines.push(format!(
+            "This deletes the application {id} ({name}) with its {secrets} secrets; its tokens stop at once."
+        ));
+    }
+    let people = tenants.iter().filter(|tenant| tenant.person.is_some()).count();
+    lines.push(match memories {
+        MemoriesOfDeleted::Delete => {
+            format!("This deletes every memory in the space {space}, its own and those of {people} people.")
+        }
+        MemoriesOfDeleted::Keep => format!("What is stored in the space {space} stays there."),
+    });
+    lines.join("\n")
 }
 
 /// What an application that was deleted has left, and how to delete that too.

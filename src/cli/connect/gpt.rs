@@ -5,8 +5,7 @@ use serde_json::json;
 use url::Url;
 
 use super::check;
-use crate::app::Backend;
-use crate::cli::{CliError, output};
+use crate::cli::{CliError, open, output};
 use crate::config::Config;
 use crate::domain::applications::{
     ApplicationName, CategoryAccess, ClientKind, GrantType, NewApplication, Permission, Permissions, PkceRule,
@@ -96,7 +95,7 @@ impl Gpt {
             check::reaches_a_gate(&public_url).await?;
         }
         let json = self.json;
-        let backend = Backend::open(config).await.map_err(CliError::failed)?;
+        let backend = open(config).await?;
         let registration = backend.applications().register(self.into_new()?).await.map_err(|error| match error {
             crate::domain::applications::ApplicationError::Invalid(invalid) => CliError::Usage(invalid.to_string()),
             other => CliError::failed(other),

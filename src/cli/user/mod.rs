@@ -5,7 +5,8 @@ mod view;
 
 use clap::{Args, Subcommand};
 
-use super::{CliError, output};
+use super::confirm::Confirmation;
+use super::{CliError, open, output};
 use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::ids::UserId;
@@ -55,6 +56,8 @@ pub(super) enum User {
         /// deletes them later
         #[arg(long)]
         keep_memories: bool,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
 }
 
@@ -71,7 +74,7 @@ pub(super) struct Named {
 
 impl User {
     pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
-        let backend = Backend::open(config).await.map_err(CliError::failed)?;
+        let backend = open(config).await?;
         let people = backend.people();
         match self {
             Self::Create { login, json } => {
@@ -94,9 +97,9 @@ impl User {
                 people.set_password(person.id, &password::read()?).await.map_err(explain)?;
                 view::person(&people.get(person.id).await.map_err(explain)?, named.json)
             }
-            Self::Delete { named, keep_memories } => {
+            Self::Delete { named, keep_memories, confirmation } => {
                 let memories = if keep_memories { MemoriesOfDeleted::Keep } else { MemoriesOfDeleted::Delete };
-                delete(&backend, &people, &named, memories).await
+                delete(&backend, &people, &named, memories, &confirmation).await
             }
         }
     }
@@ -132,13 +135,25 @@ async fn delete(
     people: &PeopleService,
     named: &Named,
     memories: MemoriesOfDeleted,
+    confirmation: &Confirmation,
 ) -> Result<(), CliError> {
     let (id, label) = match (find(people, named).await, named.person.parse::<UserId>()) {
         (Ok(person), _) => (person.id, person.label().to_owned()),
         (Err(_), Ok(id)) => (id, id.to_string()),
         (Err(error), Err(_)) => return Err(error),
     };
-    let erased = backend.eraser().erase_person(id, memories).await.map_err(explain_erasure)?;
+    let erasing = backend.eraser();
+    let spaces = erasing.tenants_of_person(id, memories).await.map_err(explain_erasure)?.len();
+    confirmation.ask(&match memories {
+        MemoriesOfDeleted::Delete => format!(
+            "This deletes {label}, ends every session and connection, and deletes every memory of {label}, in {spaces} spaces."
+        ),
+        MemoriesOfDeleted::Keep => format!(
+            "This deletes {label} and ends every session and connection. Memories stay in {spaces} spaces, where nobody reaches \
+             them."
+        ),
+    })?;
+    let erased = erasing.erase_person(id, memories).await.map_err(explain_erasure)?;
     if named.json {
         let id = id.to_string();
         return output::json(&serde_json::json!({ "id": id, "deleted": true, "memories_deleted": erased }));

@@ -1,0 +1,48 @@
+//! The question before something that cannot be undone.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use clap::Args;
+
+use super::{CliError, output};
+
+/// Whether it was agreed to already.
+#[derive(Debug, Args)]
+pub(super) struct Confirmation {
+    /// Do it without asking; needed where nobody can be asked, as in scripts
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Confirmation {
+    /// Says on standard error what will be lost, and asks whether to go on, unless that was agreed to already.
+    pub(super) fn ask(&self, loss: &str) -> Result<(), CliError> {
+        let mut stderr = io::stderr();
+        writeln!(stderr, "{}\nThis cannot be undone.", output::printable(loss)).map_err(CliError::failed)?;
+        if self.yes {
+            return Ok(());
+        }
+        if !io::stdin().is_terminal() || !stderr.is_terminal() {
+            return Err(CliError::Usage("nobody can be asked here, so nothing was done; --yes agrees".to_owned()));
+        }
+        write!(stderr, "Go on? [y/N] ").and_then(|()| stderr.flush()).map_err(CliError::failed)?;
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).map_err(CliError::failed)?;
+        if agrees(&answer) { Ok(()) } else { Err(CliError::failed("nothing was done")) }
+    }
+}
+
+fn agrees(answer: &str) -> bool {
+    ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::agrees;
+
+    #[test]
+    fn nothing_but_yes_is_yes() {
+        assert!(["y\n", "Y", " yes \r\n", "YES"].iter().all(|answer| agrees(answer)));
+        assert!(["", "\n", "n", "no", "yep", "y n"].iter().all(|answer| !agrees(answer)));
+    }
+}
