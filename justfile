@@ -66,6 +66,11 @@ breaker-drill *ARGS:
     cargo build --bin memgate --example breaker-drill
     target/debug/examples/breaker-drill {{ARGS}}
 
+# faults of disk, network and process while clients work, then every answer is compared with the database
+chaos SECONDS="3600" SEED="":
+    cargo build --bin memgate
+    CHAOS_SECONDS={{SECONDS}} CHAOS_SEED={{SEED}} REQUIRE_POSTGRES=1 cargo test --test chaos whatever_fails -- --nocapture --test-threads 1
+
 # the benchmark: memgate against a floor, in one run
 bench *ARGS:
     cargo build --release --bin memgate --example floor --example bench
