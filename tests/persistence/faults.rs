@@ -67,7 +67,7 @@ async fn however_many_commits_failed_what_is_answered_after_them_is_kept() {
             }
         }
         let other = place.connect().await;
-        assert_eq!(numbers(&other).await, Vec::from_iter(0..20), "after {failures} failures");
+        assert_eq!(numbers(&other).await, (0..20).collect::<Vec<_>>(), "after {failures} failures");
         // Nobody holds the lock.
         insert(&other, 20).await.unwrap();
         assert_eq!(numbers(&database).await.len(), 21);
@@ -173,11 +173,14 @@ async fn on_a_file_system_that_was_full_and_is_not_any_more_everything_is_kept()
     let ballast = folder.path().join("ballast");
     let mut promised = Vec::new();
     for round in 0..5 {
-        std::fs::write(&ballast, vec![0; 6_000_000]).unwrap_or_default();
+        let first = 1000 * i64::try_from(round).unwrap();
+        // What fits beside it is less than its own size, so that folding the log into the file finds room afterwards. It
+        // shrinks, because the file keeps the size that the first round gave it.
+        std::fs::write(&ballast, vec![0; 10_000_000 - round * 1_000_000]).unwrap();
         let mut failures = 0;
-        for number in 0..1000 {
-            match insert(round * 1000 + number).await {
-                Ok(()) => promised.push(round * 1000 + number),
+        for number in 0..900 {
+            match insert(first + number).await {
+                Ok(()) => promised.push(first + number),
                 Err(_) => failures += 1,
             }
             if failures > round {
@@ -188,9 +191,9 @@ async fn on_a_file_system_that_was_full_and_is_not_any_more_everything_is_kept()
         assert!(database.ping().await.is_err(), "readiness knows");
         std::fs::remove_file(&ballast).unwrap();
         database.ping().await.expect("there is room again");
-        for number in 900..910 {
-            insert(round * 1000 + number).await.unwrap();
-            promised.push(round * 1000 + number);
+        for number in first + 900..first + 910 {
+            insert(number).await.unwrap();
+            promised.push(number);
         }
         database.writer().execute_unprepared("DELETE FROM counted WHERE number % 1000 < 900").await.unwrap();
         promised.retain(|number| number % 1000 >= 900);

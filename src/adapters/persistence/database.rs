@@ -167,11 +167,13 @@ impl Database {
         Ok(())
     }
 
-    /// Writes a row that means nothing, and waits until it is on disk.
+    /// Writes a row that means nothing, and waits until it is on disk. It differs each time: SQLite writes no page that
+    /// stays as it was.
     async fn probe_writing(&self) -> Result<(), DbErr> {
         let probe = "INSERT INTO write_probes (id, filler) VALUES (1, $1) \
                      ON CONFLICT (id) DO UPDATE SET filler = excluded.filler";
-        let filler = "x".repeat(PROBE_BYTES).into();
+        let random = getrandom::u64().map_err(|error| DbErr::Custom(format!("no randomness: {error}")))?;
+        let filler = format!("{random:016x}").repeat(PROBE_BYTES / 16).into();
         let transaction = self.begin().await?;
         transaction.execute_raw(Statement::from_sql_and_values(self.backend(), probe, [filler])).await?;
         transaction.commit().await
