@@ -28,7 +28,8 @@ pub(in crate::cli) struct CreateArguments {
     /// client_credentials unless it is public, authorization_code if it has a redirect URI, and refresh_token]
     #[arg(long = "grant", value_name = "GRANT")]
     grants: Vec<GrantType>,
-    /// Where an authorization may be sent, repeatable: an exact URI, or gpt-callback for ChatGPT's callback of any GPT
+    /// Where an authorization may be sent, repeatable: an exact URI, or gpt-callback, chatgpt-connector or claude for the
+    /// callbacks of these
     #[arg(long = "redirect-uri", value_name = "URI")]
     redirect_uris: Vec<RedirectUri>,
     /// Whether its authorization requests must use PKCE: required, or optional for a client that does not speak it
@@ -103,7 +104,8 @@ pub(in crate::cli) struct UpdateArguments {
     /// How it may get tokens, repeatable; replaces all it had
     #[arg(long = "grant", value_name = "GRANT")]
     grants: Vec<GrantType>,
-    /// Where an authorization may be sent, repeatable (an exact URI, or gpt-callback); replaces all it had
+    /// Where an authorization may be sent, repeatable (an exact URI, gpt-callback, chatgpt-connector or claude);
+    /// replaces all it had
     #[arg(long = "redirect-uri", value_name = "URI")]
     redirect_uris: Vec<RedirectUri>,
     /// Remove all redirect URIs

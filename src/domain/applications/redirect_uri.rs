@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 use crate::validation::InvalidValue;
 
-/// A registered redirect URI: one URI, or the callback that ChatGPT gives to a GPT.
+/// A registered redirect URI: one URI, or one of the callbacks that an assistant's vendor gives to its clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedirectUri(Kind);
 
@@ -17,16 +17,31 @@ enum Kind {
     Exact(String),
     /// `https://chatgpt.com/aip/{g-ID}/oauth/callback`, or the same on `chat.openai.com`, with any id.
     GptCallback,
+    /// `https://chatgpt.com/connector/oauth/{id}` with any id, or `https://chatgpt.com/connector_platform_oauth_redirect`.
+    ChatGptConnector,
+    /// `https://claude.ai/api/mcp/auth_callback`, or the same on `claude.com`.
+    Claude,
 }
 
 /// The hosts on which ChatGPT receives the answers to its GPTs' requests.
 const GPT_HOSTS: [&str; 2] = ["chatgpt.com", "chat.openai.com"];
+/// Where ChatGPT receives the answers to its connectors' requests: one address, and one with an id behind it.
+const CHATGPT_CONNECTOR: &str = "https://chatgpt.com/connector_platform_oauth_redirect";
+const CHATGPT_CONNECTOR_WITH_ID: &str = "https://chatgpt.com/connector/oauth/";
+/// Where Claude receives them.
+const CLAUDE: [&str; 2] = ["https://claude.ai/api/mcp/auth_callback", "https://claude.com/api/mcp/auth_callback"];
+/// Callbacks in private schemes that do not look like a domain name, as RFC 8252 §7.1 wants it, of programs that many use.
+const KNOWN_PRIVATE: [&str; 1] = ["cursor://anysphere.cursor-mcp/oauth/callback"];
 
 impl RedirectUri {
     const MAX: usize = 2048;
     /// The word for ChatGPT's callback. The id in it changes whenever the OAuth settings of a GPT are edited, so it
     /// cannot be registered to the letter once and for all.
     pub const GPT_CALLBACK: &'static str = "gpt-callback";
+    /// The word for the callbacks of ChatGPT's connectors and plugins.
+    pub const CHATGPT_CONNECTOR: &'static str = "chatgpt-connector";
+    /// The word for Claude's callbacks.
+    pub const CLAUDE: &'static str = "claude";
 
     /// The URI exactly as it was registered, or [`GPT_CALLBACK`](Self::GPT_CALLBACK).
     #[must_use]
@@ -34,6 +49,8 @@ impl RedirectUri {
         match &self.0 {
             Kind::Exact(uri) => uri,
             Kind::GptCallback => Self::GPT_CALLBACK,
+            Kind::ChatGptConnector => Self::CHATGPT_CONNECTOR,
+            Kind::Claude => Self::CLAUDE,
         }
     }
 
@@ -55,6 +72,11 @@ impl RedirectUri {
                     })
             }
             Kind::GptCallback => GPT_HOSTS.iter().any(|host| is_gpt_callback(presented, host)),
+            Kind::ChatGptConnector => {
+                presented == CHATGPT_CONNECTOR
+                    || presented.strip_prefix(CHATGPT_CONNECTOR_WITH_ID).is_some_and(is_connector_id)
+            }
+            Kind::Claude => CLAUDE.contains(&presented),
         }
     }
 }
@@ -63,15 +85,24 @@ fn is_plain(text: &str) -> bool {
     text.len() <= RedirectUri::MAX && text.bytes().all(|b| b.is_ascii_graphic()) && !text.contains('#')
 }
 
-/// The URI without its port, if it is plain http to a loopback address that is written as a number.
+/// The URI without its port, if it is plain http to this computer. RFC 8252 §8.3 advises against the name `localhost`, and
+/// widely used native clients have only that.
 fn loopback_without_port(uri: &str) -> Option<Url> {
     let mut url = Url::parse(uri).ok().filter(|url| url.scheme() == "http")?;
-    let is_loopback = match url.host()? {
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
-        Host::Domain(_) => false,
-    };
-    (is_loopback && url.set_port(None).is_ok()).then_some(url)
+    (is_loopback(&url) && url.set_port(None).is_ok()).then_some(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+fn is_connector_id(id: &str) -> bool {
+    (1..=100).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 fn is_gpt_callback(presented: &str, host: &str) -> bool {
@@ -80,9 +111,7 @@ fn is_gpt_callback(presented: &str, host: &str) -> bool {
         .and_then(|rest| rest.strip_prefix(host))
         .and_then(|rest| rest.strip_prefix("/aip/"))
         .and_then(|rest| rest.strip_suffix("/oauth/callback"));
-    id.and_then(|id| id.strip_prefix("g-")).is_some_and(|id| {
-        (1..=100).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    })
+    id.and_then(|id| id.strip_prefix("g-")).is_some_and(is_connector_id)
 }
 
 impl FromStr for RedirectUri {
@@ -90,31 +119,29 @@ impl FromStr for RedirectUri {
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let refuse = |problem: &str| Err(InvalidValue::new("redirect_uri", problem));
-        if text == Self::GPT_CALLBACK {
-            return Ok(Self(Kind::GptCallback));
+        match text {
+            Self::GPT_CALLBACK => return Ok(Self(Kind::GptCallback)),
+            Self::CHATGPT_CONNECTOR => return Ok(Self(Kind::ChatGptConnector)),
+            Self::CLAUDE => return Ok(Self(Kind::Claude)),
+            _ => {}
         }
         if text.len() > Self::MAX || !text.bytes().all(|b| b.is_ascii_graphic()) {
             return refuse("must be at most 2048 visible ASCII characters");
         }
         let Ok(url) = Url::parse(text) else {
             return refuse(
-                "must be an absolute URI such as https://example.com/callback, or gpt-callback for the callback of a GPT",
+                "must be an absolute URI such as https://example.com/callback, or gpt-callback, chatgpt-connector or claude for the \
+                 callbacks of these",
             );
         };
         if text.contains('#') {
             return refuse("must not have a fragment (the part after #)");
         }
-        let loopback = match url.host() {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            Some(Host::Domain(name)) => name == "localhost",
-            None => false,
-        };
         match url.scheme() {
             "https" => Ok(Self(Kind::Exact(text.to_owned()))),
-            "http" if loopback => Ok(Self(Kind::Exact(text.to_owned()))),
+            "http" if is_loopback(&url) => Ok(Self(Kind::Exact(text.to_owned()))),
             "http" => refuse("must use https; http is for loopback addresses only"),
-            scheme if scheme.contains('.') => Ok(Self(Kind::Exact(text.to_owned()))),
+            scheme if scheme.contains('.') || KNOWN_PRIVATE.contains(&text) => Ok(Self(Kind::Exact(text.to_owned()))),
             _ => refuse("must use https, http on a loopback address, or an app's own scheme such as com.example.app:/"),
         }
     }
@@ -174,7 +201,9 @@ mod tests {
             ("http://127.0.0.1/callback", "http://127.0.0.1:49152/callback#part", false),
             ("http://127.0.0.1/callback", "http://127.0.0.1:49152/call\nback", false),
             ("http://127.0.0.1/callback", "http://localhost:49152/callback", false),
-            ("http://localhost/callback", "http://localhost:49152/callback", false),
+            ("http://localhost/callback", "http://localhost:49152/callback", true),
+            ("http://localhost/callback", "http://127.0.0.1:49152/callback", false),
+            ("http://localhost/callback", "http://localhost.evil.example:49152/callback", false),
             ("https://127.0.0.1/callback", "https://127.0.0.1:49152/callback", false),
         ] {
             assert_eq!(registered(own).accepts(presented), accepted, "{own} {presented}");
@@ -206,5 +235,30 @@ mod tests {
         ] {
             assert_eq!(uri.accepts(presented), accepted, "{presented}");
         }
+    }
+
+    #[test]
+    fn the_callbacks_of_assistants_are_known_by_name() {
+        for (kind, presented, accepted) in [
+            ("chatgpt-connector", "https://chatgpt.com/connector/oauth/abc_DEF-123", true),
+            ("chatgpt-connector", "https://chatgpt.com/connector_platform_oauth_redirect", true),
+            ("chatgpt-connector", "https://chatgpt.com/connector/oauth/", false),
+            ("chatgpt-connector", "https://chatgpt.com/connector/oauth/a/b", false),
+            ("chatgpt-connector", "https://chatgpt.com/connector/oauth/a?x=1", false),
+            ("chatgpt-connector", "https://chatgpt.com/connector_platform_oauth_redirect/", false),
+            ("chatgpt-connector", "https://chatgpt.com.evil.example/connector/oauth/a", false),
+            ("chatgpt-connector", "https://chatgpt.com/aip/g-1/oauth/callback", false),
+            ("claude", "https://claude.ai/api/mcp/auth_callback", true),
+            ("claude", "https://claude.com/api/mcp/auth_callback", true),
+            ("claude", "https://claude.ai/api/mcp/auth_callback/", false),
+            ("claude", "http://claude.ai/api/mcp/auth_callback", false),
+            ("claude", "https://claude.evil.example/api/mcp/auth_callback", false),
+            ("cursor://anysphere.cursor-mcp/oauth/callback", "cursor://anysphere.cursor-mcp/oauth/callback", true),
+            ("cursor://anysphere.cursor-mcp/oauth/callback", "cursor://anysphere.cursor-mcp/oauth/callback2", false),
+        ] {
+            assert_eq!(registered(kind).as_str(), kind);
+            assert_eq!(registered(kind).accepts(presented), accepted, "{kind} {presented}");
+        }
+        assert!("cursor://evil/oauth/callback".parse::<RedirectUri>().is_err());
     }
 }
