@@ -703,7 +703,8 @@ async fn a_page_of_a_large_category_costs_what_one_of_a_small_category_costs() {
         };
         for scope in [&scope, &limited] {
             let (small, large) = (fastest(scope, "small").await, fastest(scope, "large").await);
-            assert!(large < small * 5, "{large:?} against {small:?} on {:?}", store.backend());
+            // A page that reads the whole category takes some thirty times as long.
+            assert!(large < small * 10, "{large:?} against {small:?} on {:?}", store.backend());
         }
     }
 }

@@ -62,7 +62,7 @@ fn instance(folder: &Path, database: &TestDatabase, port: u16, public: u16) -> C
 
 /// Waits until HAProxy counts so many servers as up.
 async fn wait_until_up(stats: &str, number: usize) {
-    let (http, deadline) = (Client::builder().no_proxy().build().unwrap(), Instant::now() + DEADLINE);
+    let (http, deadline) = (client(), Instant::now() + DEADLINE);
     loop {
         let table = match http.get(stats).send().await {
             Ok(answer) => answer.text().await.unwrap(),
@@ -75,6 +75,11 @@ async fn wait_until_up(stats: &str, number: usize) {
         assert!(Instant::now() < deadline, "{up} of {number} servers are up:\n{table}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+fn client() -> Client {
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().no_proxy().build().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,7 +125,7 @@ async fn a_rolling_restart_behind_haproxy_fails_no_request() {
     wait_until_up(&stats, 2).await;
 
     let base = format!("http://127.0.0.1:{public}");
-    let http = Client::builder().no_proxy().build().unwrap();
+    let http = client();
     let credentials = format!(
         "grant_type=client_credentials&client_id={}&client_secret={}",
         application["client_id"].as_str().unwrap(),

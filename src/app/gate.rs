@@ -184,13 +184,7 @@ impl Gate {
         let shutdown = Shutdown { draining: drained.clone(), stopped: stopped.clone() };
         let made = Made { issuer, grants, memories, draining: drained };
         let services = services(config, &backend, &public_url, made, &throttles)?;
-        if all_share_one_throttle(config, &public_url) {
-            tracing::warn!(
-                "the public URL is https, but neither a certificate nor a trusted proxy is configured: all clients seem to \
-                 come from one address and share its throttle of failed attempts; set MEMGATE_TRUSTED_PROXIES to the address \
-                 of the proxy"
-            );
-        }
+        warn_of_one_throttle_for_all(config, &public_url);
 
         let authorizations = services.authorizations.clone();
         let metrics = Arc::clone(&services.metrics);
@@ -364,6 +358,16 @@ impl Default for Throttles {
 impl Throttles {
     fn render(&self) -> String {
         http::render_attempts(&[("client", self.clients.as_ref()), ("sign_in", self.sign_in.as_ref())])
+    }
+}
+
+fn warn_of_one_throttle_for_all(config: &Config, public_url: &str) {
+    if all_share_one_throttle(config, public_url) {
+        tracing::warn!(
+            "the public URL is https, but neither a certificate nor a trusted proxy is configured: all clients seem to \
+             come from one address and share its throttle of failed attempts; set MEMGATE_TRUSTED_PROXIES to the address \
+             of the proxy"
+        );
     }
 }
 

@@ -40,9 +40,9 @@ impl ConfigCommand {
             })
             .collect();
         if json {
-            print_json(&rows)?
+            print_json(&rows)?;
         } else {
-            print(&rows)?
+            print(&rows)?;
         }
         // A script sees by the exit code that what is shown is wrong.
         config.map(drop).map_err(CliError::from)

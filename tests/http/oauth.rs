@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use memgate_domain::testing::application_with_secret;
 use poem::http::Method;
 use serde_json::json;
 
@@ -151,7 +152,9 @@ async fn each_refusal_has_the_code_of_the_rfc() {
 async fn somebody_who_guesses_is_told_to_wait() {
     let face = Face::new();
     let id = face.application.client_id.as_str();
-    let guess = [GRANT, ("client_id", id), ("client_secret", "wrong")];
+    // A secret that one could be: what none can be is refused without being counted.
+    let (_, other) = application_with_secret();
+    let guess = [GRANT, ("client_id", id), ("client_secret", other.expose())];
     let mut answer = face.form("/auth/token", &guess).await;
     for _ in 0..10 {
         answer = face.form("/auth/token", &guess).await;

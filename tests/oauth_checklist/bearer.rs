@@ -20,11 +20,11 @@ pub(crate) async fn line_26_a_refresh_token_opens_nothing(database: TestDatabase
 }
 
 pub(crate) async fn line_27_a_token_of_another_issuer_or_another_time_is_refused(database: TestDatabase) {
-    let gate = TestGate::on(database.clone()).await;
+    let gate = TestGate::on(database).await;
     let application = gate.application().await;
     // The same keys and the same application, under another name.
     let elsewhere = [("MEMGATE_PUBLIC_URL", "https://elsewhere.example.org")];
-    let other = TestGate::with_clock(database, &elsewhere, gate.clock.clone()).await;
+    let other = gate.beside(&elsewhere).await;
     let foreign = other.access_token(&application).await;
     assert_eq!(me(&other, &foreign).await.status, 200);
     assert_invalid_token(&me(&gate, &foreign).await);

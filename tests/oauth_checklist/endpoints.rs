@@ -13,6 +13,11 @@ pub(crate) async fn line_31_revocation_is_silent_about_tokens_and_strict_about_c
 
     let wrong = TestApplication { secret: "wrong".to_owned(), ..application.clone() };
     let bad_client = about(&gate, "/auth/revoke", &wrong, &[("token", &access_token)]).await;
+    assert_eq!(bad_client.header("www-authenticate"), None, "the header was not used (RFC 6749 §5.2)");
+    assert_eq!(oauth_error(&bad_client, 401), "invalid_client");
+    let request = gate.form("/auth/revoke", &[("token", &access_token)]);
+    let request = request.basic_auth(&wrong.client_id, Some(&wrong.secret));
+    let bad_client = Answer::read(request.send().await.unwrap()).await;
     assert!(bad_client.header("www-authenticate").unwrap().starts_with("Basic"));
     assert_eq!(oauth_error(&bad_client, 401), "invalid_client");
     for token in [&access_token, &refresh_token] {

@@ -30,7 +30,7 @@ pub(crate) async fn line_01_a_valid_request_is_answered_with_a_bearer_token(data
 pub(crate) async fn line_02_no_token_answer_may_be_stored(database: TestDatabase) {
     let gate = TestGate::on(database).await;
     let application = gate.application().await;
-    let large = "a".repeat(300_000);
+    let large = "a".repeat(600_000);
     let answers = [
         token(&gate, &application, &[GRANT]).await,
         token(&gate, &application, &[GRANT, ("scope", "admin")]).await,

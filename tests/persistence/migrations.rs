@@ -63,6 +63,9 @@ async fn undone_and_applied_again_the_schema_is_the_same(place: Place) {
     assert_eq!(schema(&database).await, before);
 }
 
+/// Migrations that change no schema: they are there for the rows that their `down` takes away.
+const DATA_ONLY: [&str; 1] = ["m20261126_000050_name_throttled_callers_in_the_audit_log"];
+
 async fn each_migration_undoes_what_it_did(place: Place) {
     let database = place.migrated().await;
     let names: Vec<String> = database.migrations().await.unwrap().into_iter().map(|state| state.name).collect();
@@ -71,7 +74,9 @@ async fn each_migration_undoes_what_it_did(place: Place) {
         let before = smaller;
         assert_eq!(database.migrate_down(1).await.unwrap(), std::slice::from_ref(name));
         smaller = schema(&database).await;
-        assert_ne!(smaller, before, "{name} undoes nothing");
+        if !DATA_ONLY.contains(&name.as_str()) {
+            assert_ne!(smaller, before, "{name} undoes nothing");
+        }
         // What went away is what it makes.
         database.migrate_up().await.unwrap();
         let (_, later) = names.split_at(names.iter().position(|other| other == name).unwrap() + 1);

@@ -96,6 +96,14 @@ impl TestGate {
         Self { clock: self.clock.clone(), http: client(), gate, config, database: self.database.clone(), bank }
     }
 
+    /// Another gate on the same database and clock, with these variables, as somebody else would run it.
+    pub async fn beside(&self, variables: &[(&str, &str)]) -> Self {
+        let config = config(&self.database, variables);
+        let gate = start(&config, &self.clock, self.bank.clone(), false).await;
+        let (clock, database, bank) = (self.clock.clone(), self.database.clone(), self.bank.clone());
+        Self { clock, http: client(), gate, config, database, bank }
+    }
+
     /// Stops the gate and starts it again on the same database, at the same public URL.
     pub async fn restarted(self) -> Self {
         let mut config = self.config.clone();

@@ -23,7 +23,10 @@ fn vault() -> Arc<SealingKeyVault> {
 
 fn key(vault: &SealingKeyVault, purpose: KeyPurpose, algorithm: KeyAlgorithm, generation: u32) -> SigningKey {
     let at = Timestamp::from_unix_seconds(START).plus(Duration::from_hours(u64::from(generation - 1)));
-    let new = NewSigningKey { purpose, algorithm, generation, created_at: at, activates_at: at };
+    made(vault, NewSigningKey { purpose, algorithm, generation, created_at: at, activates_at: at })
+}
+
+fn made(vault: &SealingKeyVault, new: NewSigningKey) -> SigningKey {
     // A thread of its own, since some tests have a runtime and a runtime does not block.
     let generate = || {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -257,8 +260,8 @@ fn keys_that_were_made_while_the_clock_was_ahead_sign_until_it_catches_up() {
     let vault = vault();
     let ahead = |purpose, generation| {
         let algorithm = if purpose == KeyPurpose::AccessToken { KeyAlgorithm::EdDsa } else { KeyAlgorithm::Hs256 };
-        let key = key(&vault, purpose, algorithm, generation);
-        SigningKey { activates_at: key.activates_at.plus(Duration::from_hours(1_000)), ..key }
+        let at = Timestamp::from_unix_seconds(START).plus(Duration::from_hours(1_000 + u64::from(generation)));
+        made(&vault, NewSigningKey { purpose, algorithm, generation, created_at: at, activates_at: at })
     };
     let all: Vec<_> = KeyPurpose::ALL.into_iter().flat_map(|purpose| [ahead(purpose, 1), ahead(purpose, 2)]).collect();
     let issuer = JwtTokenIssuer::new(Arc::clone(&vault), all.clone()).unwrap();

@@ -43,7 +43,7 @@ async function main(): Promise<void> {
 
     const path = { memory_id: memory.memory_id };
     const changed = await updateMemory({ client, path, body: { expires_at: 'never' } });
-    expect(changed.data !== undefined && changed.data.memory.expires_at === undefined, 'it stays', changed.data ?? changed.error);
+    expect(changed.data?.memory !== undefined && changed.data.memory.expires_at === undefined, 'it stays', changed.data ?? changed.error);
 
     const deleted = await deleteMemory({ client, path });
     expect(deleted.data?.memory_id === memory.memory_id, 'it is deleted', deleted.data ?? deleted.error);

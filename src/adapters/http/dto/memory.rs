@@ -358,7 +358,7 @@ impl OneMemoryAnswer {
     }
 }
 
-/// A memory that was changed.
+/// A memory that was changed, as it is now; it is left out if the token may not read.
 #[derive(Object, Serialize)]
 pub(in super::super) struct UpdatedAnswer {
     /// Always `updated`.
@@ -367,7 +367,6 @@ pub(in super::super) struct UpdatedAnswer {
     request_id: String,
     /// The id of the memory.
     memory_id: String,
-    /// The memory as it is now; left out if the token may not read.
     #[serde(skip_serializing_if = "Option::is_none")]
     memory: Option<MemoryAnswer>,
     /// Says what had to be left out of an answer to ChatGPT, and how to get it; mostly left out.

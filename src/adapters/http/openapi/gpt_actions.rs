@@ -228,9 +228,10 @@ fn convert_schema(schema: &Value) -> Value {
     let mut new = Map::new();
     for (keyword, value) in old {
         let value = match keyword.as_str() {
-            "nullable" | "title" | "deprecated" | "exclusiveMinimum" | "exclusiveMaximum" => continue,
-            // For programs, and a model has none; it reads what a value looks like in the description.
-            "pattern" | "example" => continue,
+            // The last two are for programs; a model reads what a value looks like in the description.
+            "nullable" | "title" | "deprecated" | "exclusiveMinimum" | "exclusiveMaximum" | "pattern" | "example" => {
+                continue;
+            }
             "properties" => convert_members(value),
             "additionalProperties" if value.as_object().is_some_and(Map::is_empty) => json!(true),
             "items" | "additionalProperties" => convert_schema(value),
