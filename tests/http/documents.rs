@@ -148,8 +148,20 @@ async fn the_metadata_names_the_issuer_and_only_endpoints_that_are_there() {
         metadata["grant_types_supported"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert_eq!(methods, ["client_credentials", "authorization_code", "refresh_token"]);
 
-    let resource = face.get("/.well-known/oauth-protected-resource").await.json();
-    assert_eq!(resource["resource"], PUBLIC_URL);
-    assert_eq!(resource["authorization_servers"][0], metadata["issuer"]);
+    assert!(metadata["scopes_supported"].as_array().unwrap().contains(&"offline_access".into()));
+    for alias in ["/.well-known/oauth-authorization-server/mcp", "/.well-known/openid-configuration"] {
+        assert_eq!(face.get(alias).await.json(), metadata, "{alias}");
+    }
+
+    for (path, resource) in [
+        ("/.well-known/oauth-protected-resource", "/mcp"),
+        ("/.well-known/oauth-protected-resource/mcp", "/mcp"),
+        ("/.well-known/oauth-protected-resource/api", "/api"),
+    ] {
+        let document = face.get(path).await.json();
+        assert_eq!(document["resource"], format!("{PUBLIC_URL}{resource}"), "{path}");
+        assert_eq!(document["authorization_servers"][0], metadata["issuer"]);
+        assert!(!document["scopes_supported"].as_array().unwrap().contains(&"offline_access".into()), "{path}");
+    }
     assert_eq!(face.get("/.well-known/jwks.json").await.json()["keys"], serde_json::json!([]));
 }

@@ -12,7 +12,7 @@ use super::exchange::Exchange;
 use super::openapi::{AUTHORIZATION_URL, TOKEN_URL};
 use super::payload;
 use crate::domain::applications::Permission;
-use crate::domain::oauth::{Caller, Parameters, bearer_token};
+use crate::domain::oauth::{AccessGuard, Caller, Parameters, bearer_token};
 
 /// The name of the security scheme in the document.
 const SCHEME: &str = "OAuth2";
@@ -107,15 +107,19 @@ impl<'a, N: Needs> ApiExtractor<'a> for Authorized<N> {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> Result<Self> {
-        let token = token(request)?;
+        token(request)?;
         refuse_second_token(request, body).await?;
-        let guard = &Exchange::of(request)?.services.guard;
-        let caller = guard.authenticate(token).await.map_err(ApiError::from)?;
+        let caller = authenticate(request, &Exchange::of(request)?.services.guard).await?;
         if let Some(permission) = N::PERMISSION {
             caller.require(permission).map_err(ApiError::from)?;
         }
         Ok(Self { caller, needed: PhantomData })
     }
+}
+
+/// Who presents the token in the `Authorization` header.
+pub(super) async fn authenticate(request: &Request, guard: &AccessGuard) -> Result<Caller, ApiError> {
+    Ok(guard.authenticate(token(request)?).await?)
 }
 
 /// The token as it was sent.

@@ -36,6 +36,11 @@ impl CorsOrigins {
         Self { any: origins.contains("*"), origins }
     }
 
+    /// Whether scripts of this origin may call.
+    pub(super) fn contain(&self, origin: &HeaderValue) -> bool {
+        self.allow(Some(origin)).is_some()
+    }
+
     fn allow(&self, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
         if self.any {
             return Some(ANY);

@@ -127,7 +127,7 @@ impl Area {
         match first {
             _ if pages::is_page(path) => Self::Page,
             Some("auth") => Self::Auth,
-            Some("api") => Self::Api,
+            Some("api" | "mcp") => Self::Api,
             _ => Self::Other,
         }
     }

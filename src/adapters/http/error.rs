@@ -357,6 +357,16 @@ pub(super) fn render_api(error: &ApiError, refused: Refused<'_>) -> Response {
     problem_response(verdict, detail(error), field, refused)
 }
 
+/// Logs an error that is answered in words, to a program that shows them to a model.
+pub(super) fn in_words(error: &ApiError, request_id: RequestId) -> String {
+    let verdict = Verdict::from(error);
+    log(verdict.status, verdict.slug, error, request_id);
+    if verdict.status.is_server_error() {
+        return format!("{} (request {request_id})", detail(error));
+    }
+    detail(error)
+}
+
 /// What is wrong, in words that an assistant can repeat to the person before it.
 fn detail(error: &ApiError) -> String {
     let ApiError::Memory(MemoryError::Bank(MemoryBankError::Unavailable { retry_after, .. })) = error else {

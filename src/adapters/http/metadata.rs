@@ -7,6 +7,7 @@ use poem_openapi::{ApiResponse, OpenApi};
 use super::base_url;
 use super::dto::metadata::{KeySet, ResourceMetadata, ServerMetadata};
 use super::exchange::Exchange;
+use super::mcp;
 use super::openapi::Tag;
 use super::payload::Json;
 
@@ -40,18 +41,47 @@ impl MetadataApi {
         Kept::new(ServerMetadata::new(issuer, base_url(issuer)))
     }
 
-    /// Describe the memory API as a protected resource
+    /// Describe the authorization server, where MCP clients look
     ///
-    /// Who issues tokens for it, and which permissions there are (RFC 9728).
+    /// The same document at the address that clients derive from the path of the MCP endpoint (RFC 8414 §3.1).
+    #[oai(
+        path = "/oauth-authorization-server/mcp",
+        method = "get",
+        operation_id = "getAuthorizationServerMetadataForMcp"
+    )]
+    async fn authorization_server_for_mcp(&self, exchange: &Exchange) -> Kept<ServerMetadata> {
+        self.authorization_server(exchange).await
+    }
+
+    /// Describe the authorization server, where OpenID Connect clients look
+    ///
+    /// The same document, for clients that probe this address. There are no ID tokens.
+    #[oai(path = "/openid-configuration", method = "get", operation_id = "getOpenIdConfiguration")]
+    async fn openid_configuration(&self, exchange: &Exchange) -> Kept<ServerMetadata> {
+        self.authorization_server(exchange).await
+    }
+
+    /// Describe the MCP endpoint as a protected resource
+    ///
+    /// Who issues tokens for it, and which permissions there are (RFC 9728). Some clients ask only here.
     #[oai(path = "/oauth-protected-resource", method = "get", operation_id = "getProtectedResourceMetadata")]
     async fn protected_resource(&self, exchange: &Exchange) -> Kept<ResourceMetadata> {
-        let policy = &exchange.services.policy;
-        Kept::new(ResourceMetadata::new(&policy.issuer, &policy.audience, base_url(&policy.issuer)))
+        self.mcp_resource(exchange).await
+    }
+
+    /// Describe the MCP endpoint, by its path
+    ///
+    /// The same for the resource `/mcp` (RFC 9728 §3.1), to which the `WWW-Authenticate` of a refused message leads.
+    #[oai(path = "/oauth-protected-resource/mcp", method = "get", operation_id = "getMcpResourceMetadata")]
+    async fn mcp_resource(&self, exchange: &Exchange) -> Kept<ResourceMetadata> {
+        let issuer = &exchange.services.policy.issuer;
+        let base = base_url(issuer);
+        Kept::new(ResourceMetadata::new(issuer, &format!("{base}{}", mcp::PATH), base))
     }
 
     /// Describe the memory API, by its path
     ///
-    /// The same for the resource `/api` (RFC 9728 §3.1), to which the `WWW-Authenticate` of a refused request leads.
+    /// The resource `/api` (RFC 9728 §3.1), to which the `WWW-Authenticate` of a refused request leads.
     #[oai(path = "/oauth-protected-resource/api", method = "get", operation_id = "getApiResourceMetadata")]
     async fn api_resource(&self, exchange: &Exchange) -> Kept<ResourceMetadata> {
         let issuer = &exchange.services.policy.issuer;

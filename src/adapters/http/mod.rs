@@ -21,6 +21,7 @@ mod error;
 mod exchange;
 mod health;
 mod host;
+mod mcp;
 mod me;
 mod memories;
 mod metadata;
@@ -110,6 +111,7 @@ pub fn routes(services: Services) -> BoxEndpoint<'static> {
     let services = Arc::new(services);
     let routes = table::add_to(Route::new(), openapi::api());
     let routes = pages::add_to(routes);
+    let routes = mcp::add_to(routes, &services);
     let routes = openapi::add_documents_to(routes, &services.policy.issuer, services.confirm_writes);
     envelope::Envelope::new(routes, services).boxed()
 }

@@ -12,6 +12,7 @@ use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::error::ApiError;
 use super::{BODY_PATIENCE, MAX_BODY_BYTES};
@@ -169,6 +170,17 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         return Err(ApiError::from(InvalidValue::new(printable(&place), problem)));
     }
     Ok(value)
+}
+
+/// Reads what was parsed before.
+///
+/// # Errors
+/// [`InvalidValue`] for a member that is not what it should be.
+pub(super) fn from_object<T: DeserializeOwned>(object: Map<String, Value>) -> Result<T, InvalidValue> {
+    serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
+        let (field, problem) = in_our_words(&error.path().to_string(), &error.inner().to_string());
+        InvalidValue::new(printable(&field), problem)
+    })
 }
 
 fn refusal(path: &str, error: &serde_json::Error) -> ApiError {

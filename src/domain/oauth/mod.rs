@@ -40,7 +40,7 @@ pub use keys::{MockKeyVault, MockSigningKeyStore};
 pub use parameters::{Parameters, QueryFault, parse_basic};
 pub use request::{CodeExchange, GrantRequest, PresentedCredentials, PresentedToken, TokenRequest};
 pub use revocation::TokenInquiry;
-pub use scope::RequestedScope;
+pub use scope::{OFFLINE_ACCESS, RequestedScope};
 pub use service::{TokenPolicy, TokenPorts, TokenResponse, TokenService};
 #[cfg(feature = "testing")]
 pub use token::MockTokenIssuer;

@@ -2,6 +2,10 @@
 
 use crate::applications::{Permission, Permissions};
 
+/// What asks for a refresh token (OpenID Connect Core §11). Whether there is one is a matter of the application's grants, so it
+/// is accepted and changes nothing.
+pub const OFFLINE_ACCESS: &str = "offline_access";
+
 /// What a request asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestedScope {
@@ -18,7 +22,8 @@ impl RequestedScope {
     /// other white space is not part of the grammar.
     #[must_use]
     pub fn parse(parameter: Option<&str>) -> Self {
-        let tokens = parameter.unwrap_or_default().split(' ').filter(|token| !token.is_empty());
+        let tokens =
+            parameter.unwrap_or_default().split(' ').filter(|token| !token.is_empty() && *token != OFFLINE_ACCESS);
         match tokens.map(str::parse::<Permission>).collect::<Result<Permissions, _>>() {
             Ok(permissions) if permissions.is_empty() => Self::All,
             Ok(permissions) => Self::Exactly(permissions),
@@ -54,6 +59,9 @@ mod tests {
             (Some("memory:read"), read),
             (Some("  memory:read  "), read),
             (Some("memory:read memory:read"), read),
+            (Some("memory:read offline_access"), read),
+            (Some("offline_access"), RequestedScope::All),
+            (Some("offline_accesses"), RequestedScope::Unknown),
             (Some("memory:write  memory:read"), both),
             (Some("memory:read\tmemory:write"), RequestedScope::Unknown),
             (Some("memory:read\nmemory:write"), RequestedScope::Unknown),

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::scalar::FreeObject;
 use crate::domain::applications::{GrantType, Permission};
-use crate::domain::oauth::CodeChallenge;
+use crate::domain::oauth::{CodeChallenge, OFFLINE_ACCESS};
 
 /// The authorization server (RFC 8414).
 #[derive(Object, Serialize)]
@@ -54,7 +54,8 @@ impl ServerMetadata {
             revocation_endpoint: format!("{base}/auth/revoke"),
             introspection_endpoint: format!("{base}/auth/introspect"),
             jwks_uri: format!("{base}/.well-known/jwks.json"),
-            scopes_supported: scopes(),
+            // Not a permission of any resource, so only this document names it.
+            scopes_supported: scopes().into_iter().chain([OFFLINE_ACCESS.to_owned()]).collect(),
             response_types_supported: texts(["code"]),
             response_modes_supported: texts(["query"]),
             code_challenge_methods_supported: texts([CodeChallenge::METHOD]),

@@ -1,0 +1,214 @@
+//! What the tools answer. These are our own types: how they become results of the protocol stands in one function,
+//! [`into_result`].
+
+use rmcp::model::{CallToolResult, ContentBlock};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::domain::memories::{Finding, Memory};
+
+/// How many bytes of JSON an answer has at most. It is sent twice, as a value and as text for clients that read only that,
+/// and both together stay below the 30 kB that clients hand to a model.
+const MAX_BYTES: usize = 13_000;
+/// How many bytes of JSON the text of one result of several has at most.
+const SNIPPET_BYTES: usize = 1_500;
+/// How many bytes of JSON the application's own metadata have at most beside a text.
+const METADATA_BYTES: usize = 6_000;
+/// How many characters a title has at most.
+const TITLE: usize = 80;
+/// What stands at the end of a text that was cut.
+const CUT_MARK: &str = " […]";
+
+/// A memory among others.
+#[derive(Debug, Serialize)]
+pub(super) struct Summary {
+    id: String,
+    title: String,
+    url: String,
+    text: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    categories: Vec<String>,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relevance_score: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending: Option<bool>,
+}
+
+impl Summary {
+    pub(super) fn new(memory: &Memory, public_url: &str) -> Self {
+        let content = memory.content.as_str();
+        let end = prefix(content, SNIPPET_BYTES);
+        let text = if end == content.len() { content.to_owned() } else { format!("{}{CUT_MARK}", &content[..end]) };
+        Self {
+            id: memory.id.to_string(),
+            title: title(content),
+            url: url(memory, public_url),
+            text,
+            categories: memory.categories.iter().map(ToString::to_string).collect(),
+            created_at: memory.created_at.to_string(),
+            relevance_score: None,
+            pending: None,
+        }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn found(finding: &Finding, public_url: &str) -> Self {
+        let mut summary = Self::new(&finding.hit.memory, public_url);
+        summary.relevance_score = Some((finding.hit.relevance.get() * 1e4).round() / 1e4);
+        summary.pending = finding.pending.then_some(true);
+        summary
+    }
+}
+
+/// The first of `summaries` that fit into one answer; at least one. Returns how many were left out.
+pub(super) fn fit(summaries: &mut Vec<Summary>) -> usize {
+    let mut used = 0;
+    let fitting = summaries.iter().take_while(|summary| {
+        used += bytes_of(summary) + 1;
+        used <= MAX_BYTES
+    });
+    let kept = fitting.count().max(1).min(summaries.len());
+    let left_out = summaries.len() - kept;
+    summaries.truncate(kept);
+    left_out
+}
+
+/// One memory, or a part of a long one.
+pub(super) fn fetched(memory: &Memory, offset: usize, public_url: &str) -> Option<Value> {
+    let content = memory.content.as_str();
+    let start = content.char_indices().map(|(at, _)| at).chain([content.len()]).nth(offset)?;
+    let own = Value::Object(memory.metadata.as_object().clone());
+    let own = if bytes_of(&own) > METADATA_BYTES { json!({"left_out": "too large for this answer"}) } else { own };
+    let metadata = json!({
+        "categories": memory.categories.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "priority": memory.priority.as_str(),
+        "created_at": memory.created_at.to_string(),
+        "updated_at": memory.updated_at.to_string(),
+        "expires_at": memory.expires_at.map(|at| at.to_string()),
+        "own": own,
+    });
+    let room = MAX_BYTES.saturating_sub(bytes_of(&metadata));
+    let rest = &content[start..];
+    let text = &rest[..prefix(rest, room)];
+    let mut answer = json!({
+        "id": memory.id.to_string(),
+        "title": title(content),
+        "text": text,
+        "url": url(memory, public_url),
+        "metadata": metadata,
+    });
+    if text.len() < rest.len() {
+        answer["next_offset"] = json!(offset + text.chars().count());
+    }
+    Some(answer)
+}
+
+/// A success as the protocol has it: the value, and the same as text for clients that read only that.
+pub(super) fn into_result(answer: &Value) -> CallToolResult {
+    CallToolResult::structured(answer.clone())
+}
+
+/// A failure in words that a model can act on.
+pub(super) fn failure(words: impl Into<String>) -> CallToolResult {
+    CallToolResult::error(vec![ContentBlock::text(words.into())])
+}
+
+/// The beginning of a memory, on one line.
+pub(super) fn title(content: &str) -> String {
+    let mut words = content.split_whitespace();
+    let mut title = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        if title.chars().count() + 1 + word.chars().count() > TITLE {
+            title.push('…');
+            return title;
+        }
+        title.push(' ');
+        title.push_str(word);
+    }
+    if let Some((end, _)) = title.char_indices().nth(TITLE) {
+        title.truncate(end);
+        title.push('…');
+    }
+    title
+}
+
+/// The page that shows the memory to its owner.
+fn url(memory: &Memory, public_url: &str) -> String {
+    format!("{public_url}/account/memories/{}", memory.id)
+}
+
+/// How many bytes of `text` at its beginning become at most `room` bytes of JSON; a whole number of characters.
+fn prefix(text: &str, room: usize) -> usize {
+    let mut used = 0;
+    for (at, c) in text.char_indices() {
+        used += match c {
+            '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+            c if u32::from(c) < 0x20 => 6,
+            c => c.len_utf8(),
+        };
+        if used > room {
+            return at;
+        }
+    }
+    text.len()
+}
+
+fn bytes_of(value: &impl Serialize) -> usize {
+    serde_json::to_string(value).map_or(0, |json| json.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::testing::new_memory;
+
+    fn memory(text: &str) -> Memory {
+        new_memory(text).into_memory()
+    }
+
+    #[test]
+    fn a_title_is_one_short_line() {
+        assert_eq!(title("  Marta\nis allergic. "), "Marta is allergic.");
+        let long = title(&"word ".repeat(100));
+        assert!(long.ends_with("word…") && long.chars().count() <= TITLE + 1, "{long}");
+        assert_eq!(title(&"会".repeat(100)).chars().count(), TITLE + 1);
+    }
+
+    #[test]
+    fn a_long_memory_is_fetched_in_parts_that_make_the_whole() {
+        let content = "\"quoted\" 会議の記録。\n".repeat(1_500);
+        let memory = memory(&content);
+        let (mut read, mut offset, mut parts) = (String::new(), 0, 0);
+        loop {
+            let part = fetched(&memory, offset, "https://m.example").unwrap();
+            assert!(bytes_of(&part) < MAX_BYTES + 1_000, "{}", bytes_of(&part));
+            read.push_str(part["text"].as_str().unwrap());
+            parts += 1;
+            match part.get("next_offset") {
+                Some(next) => offset = usize::try_from(next.as_u64().unwrap()).unwrap(),
+                None => break,
+            }
+        }
+        assert_eq!(read, content);
+        assert!(parts > 2);
+        assert!(fetched(&memory, content.chars().count() + 1, "").is_none(), "beyond the end");
+        assert_eq!(fetched(&memory, content.chars().count(), "").unwrap()["text"], "", "just at the end");
+    }
+
+    #[test]
+    fn an_answer_with_many_memories_stays_short_and_is_never_empty() {
+        let memory = memory(&"x".repeat(30_000));
+        let summaries = || (0..50).map(|_| Summary::new(&memory, "https://m.example"));
+        let mut many: Vec<_> = summaries().collect();
+        let left_out = fit(&mut many);
+        assert!(left_out > 0 && left_out + many.len() == 50);
+        assert!(many[0].text.ends_with(CUT_MARK));
+        assert!(bytes_of(&many) < MAX_BYTES + 100);
+        let mut none: Vec<Summary> = Vec::new();
+        assert_eq!(fit(&mut none), 0);
+    }
+}

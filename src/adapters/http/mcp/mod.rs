@@ -1,0 +1,215 @@
+//! The Model Context Protocol: the same memories, for clients that speak MCP over Streamable HTTP.
+//!
+//! One stateless endpoint serves every protocol version, with and without `initialize`. rmcp speaks the protocol; what has
+//! to be decided before a message is looked at stands in [`Endpoint::call`], in this order: method, `Host` and `Origin`,
+//! body, message, access token, permission, rate limit.
+
+mod answer;
+mod message;
+mod origin;
+mod server;
+mod tools;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use poem::{Body, Endpoint, EndpointExt as _, Request, Response, Result, Route};
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::Value;
+
+use super::error::{ApiError, Refused};
+use super::exchange::Exchange;
+use super::{MAX_BODY_BYTES, Services, base_url, bearer, payload};
+use crate::domain::applications::{Permission, Permissions};
+use crate::domain::ids::RequestId;
+use crate::domain::oauth::{AccessError, Caller, MissingPermission};
+use message::{InvalidMessage, Message};
+use origin::AllowedOrigins;
+use server::McpServer;
+use tools::Tool;
+
+/// Where the endpoint is. Some clients fail with any other path.
+pub(super) const PATH: &str = "/mcp";
+/// Where RFC 9728 puts the metadata of a resource at [`PATH`].
+const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource/mcp";
+const JSON: &str = "application/json";
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// Adds the endpoint.
+pub(super) fn add_to(route: Route, services: &Arc<Services>) -> Route {
+    let endpoint = Arc::new(McpEndpoint::new(services));
+    route.at(PATH, Arc::clone(&endpoint).boxed()).at("/mcp/", endpoint.boxed())
+}
+
+/// Who calls, and in which request, for the tools.
+#[derive(Clone)]
+pub(super) struct McpCall {
+    pub(super) caller: Caller,
+    pub(super) request_id: RequestId,
+}
+
+struct McpEndpoint {
+    json: StreamableHttpService<McpServer, NeverSessionManager>,
+    event_stream: StreamableHttpService<McpServer, NeverSessionManager>,
+    origins: AllowedOrigins,
+    challenge: Challenge,
+    base: String,
+}
+
+impl McpEndpoint {
+    fn new(services: &Arc<Services>) -> Self {
+        let server = McpServer::new(services);
+        let base = base_url(&services.policy.issuer).to_owned();
+        let service = |json_response| {
+            let server = server.clone();
+            // `Host` and `Origin` are validated before.
+            let config = StreamableHttpServerConfig::default()
+                .with_legacy_session_mode(false)
+                .with_json_response(json_response)
+                .with_max_request_body_bytes(MAX_BODY_BYTES)
+                .with_sse_retry(None)
+                .disable_allowed_hosts()
+                .disable_allowed_origins();
+            StreamableHttpService::new(move || Ok(server.clone()), Arc::new(NeverSessionManager::default()), config)
+        };
+        Self {
+            json: service(true),
+            event_stream: service(false),
+            origins: AllowedOrigins::new(&services.policy.issuer, services.cors_origins.clone()),
+            challenge: Challenge { resource_metadata: format!("{base}{RESOURCE_METADATA}") },
+            base,
+        }
+    }
+
+    fn refused(&self, request_id: RequestId) -> Refused<'_> {
+        Refused { under_auth: false, authorization_sent: true, base: &self.base, request_id }
+    }
+
+    async fn answer(&self, request: Request) -> Result<Response> {
+        let exchange = Exchange::of(&request)?.clone();
+        let (services, request_id) = (&exchange.services, exchange.request_id);
+        let (request, mut body) = request.split();
+        let bytes = payload::read(&request, &mut body).await?;
+        let message = match Message::parse(&bytes) {
+            Ok(message) => message,
+            Err(invalid) => return Ok(json_rpc(InvalidMessage::status(), &invalid.to_json())),
+        };
+        let caller = match bearer::authenticate(&request, &services.guard).await {
+            Ok(caller) => caller,
+            Err(error) => return Ok(self.challenge.unauthorized(&error, self.refused(request_id))),
+        };
+        let tool = message.tool.as_deref().and_then(Tool::find);
+        if let Some(needed) = tool.map(Tool::permission)
+            && let Some(response) = self.challenge.missing_scope(&caller, needed, self.refused(request_id))
+        {
+            return Ok(response);
+        }
+        // A call of a tool is counted by the service that carries it out.
+        match tool {
+            Some(_) => exchange.reserve(&caller, server::MAX_MEMORIES).await?,
+            None => services.memories.admit(&caller).map_err(ApiError::from)?,
+        }
+        let wants_stream = only_event_streams(request.headers());
+        let service = if wants_stream { &self.event_stream } else { &self.json };
+        let response = service.handle(to_http(&request, bytes, McpCall { caller, request_id })).await;
+        let (parts, body) = response.into_parts();
+        let mut response = Response::default();
+        response.set_status(parts.status);
+        *response.headers_mut() = parts.headers;
+        response.set_body(Body::from(body.map_err(|never| match never {}).boxed()));
+        Ok(response)
+    }
+}
+
+impl Endpoint for McpEndpoint {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        // Before the access token is looked at: 401 to a GET sends real clients into loops.
+        if request.method() != Method::POST {
+            return Err(ApiError::MethodNotAllowed { allow: HeaderValue::from_static("POST") }.into());
+        }
+        if !self.origins.allow(&request) {
+            return Ok(json_rpc(
+                StatusCode::FORBIDDEN,
+                &message::error(None, -32600, "this host or origin is not allowed here"),
+            ));
+        }
+        self.answer(request).await
+    }
+}
+
+/// A JSON-RPC error as an HTTP answer.
+fn json_rpc(status: StatusCode, body: &Value) -> Response {
+    payload::json_response(status, JSON, body)
+}
+
+/// Whether a client takes event streams and nothing else.
+fn only_event_streams(headers: &HeaderMap) -> bool {
+    let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let mut types =
+        accept.iter().flat_map(|value| value.split(',')).map(|entry| entry.split(';').next().unwrap_or("").trim());
+    !accept.is_empty() && types.all(|media_type| media_type.eq_ignore_ascii_case(EVENT_STREAM))
+}
+
+/// The request as rmcp takes it. It asks for both media types, while real clients name one, any or none; which of them is
+/// sent was decided before.
+fn to_http(request: &Request, body: Bytes, call: McpCall) -> poem::http::Request<Full<Bytes>> {
+    let (mut parts, ()) = poem::http::Request::new(()).into_parts();
+    parts.method = request.method().clone();
+    parts.uri = request.uri().clone();
+    parts.headers = request.headers().clone();
+    parts.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+    // No token goes further than it has to.
+    parts.headers.remove(header::AUTHORIZATION);
+    parts.extensions.insert(call);
+    poem::http::Request::from_parts(parts, Full::new(body))
+}
+
+/// How a client is told to get a token, or a better one (RFC 6750 §3, RFC 9728 §5.1).
+struct Challenge {
+    resource_metadata: String,
+}
+
+impl Challenge {
+    /// Every scope that the tools need: clients that mishandle a later step-up get all at once, and a person unticks what
+    /// they do not want.
+    fn scope() -> Permissions {
+        Permissions::all()
+    }
+
+    fn unauthorized(&self, error: &ApiError, refused: Refused<'_>) -> Response {
+        let mut response = super::error::render_api(error, refused);
+        match error {
+            ApiError::Unauthenticated => self.insert(&mut response, "Bearer ", Self::scope()),
+            ApiError::Access(AccessError::InvalidToken) => {
+                self.insert(&mut response, "Bearer error=\"invalid_token\", ", Self::scope());
+            }
+            _ => {}
+        }
+        response
+    }
+
+    /// The refusal of a tool for which the token lacks the permission although the application holds it, so that asking
+    /// the person again can help.
+    fn missing_scope(&self, caller: &Caller, needed: Permission, refused: Refused<'_>) -> Option<Response> {
+        if caller.permissions.contains(needed) || !caller.application.permissions.contains(needed) {
+            return None;
+        }
+        let error = ApiError::from(MissingPermission(needed));
+        let mut response = super::error::render_api(&error, refused);
+        self.insert(&mut response, "Bearer error=\"insufficient_scope\", ", caller.application.permissions);
+        Some(response)
+    }
+
+    fn insert(&self, response: &mut Response, start: &str, scope: Permissions) {
+        let value = format!("{start}scope=\"{scope}\", resource_metadata=\"{}\"", self.resource_metadata);
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The second door: MCP over HTTP, before a served gate.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod messages;
+mod protocol;
+mod tools;
+
+use reqwest::{RequestBuilder, Response};
+use serde_json::{Value, json};
+use support::database::TestDatabase;
+use support::gate::TestGate;
+
+const MODERN: &str = "2026-07-28";
+const LEGACY: &str = "2025-11-25";
+
+/// A gate, and a client of its MCP endpoint.
+struct Client {
+    gate: TestGate,
+    token: String,
+}
+
+impl Client {
+    /// With a token for everything.
+    async fn new() -> Self {
+        Self::with_scope("memory:read memory:write memory:delete").await
+    }
+
+    async fn with_scope(scope: &str) -> Self {
+        let gate = TestGate::on(TestDatabase::sqlite()).await;
+        let application = gate.application().await;
+        let token = gate.scoped_token(&application, scope).await;
+        Self { gate, token }
+    }
+
+    fn post(&self) -> RequestBuilder {
+        self.gate.http.post(self.gate.url("/mcp")).header("Content-Type", "application/json")
+    }
+
+    /// Sends a body as it is, with the token.
+    async fn raw(&self, body: impl Into<String>) -> Response {
+        let accept = "application/json, text/event-stream";
+        self.post().bearer_auth(&self.token).header("Accept", accept).body(body.into()).send().await.unwrap()
+    }
+
+    /// The answer to a request of the protocol versions with `initialize`.
+    async fn legacy(&self, method: &str, params: Value) -> Value {
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let request = self.post().bearer_auth(&self.token).header("Accept", "application/json, text/event-stream");
+        let answer = request.header("MCP-Protocol-Version", LEGACY).json(&message).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{method}");
+        assert_eq!(answer.headers()["content-type"], "application/json");
+        assert!(answer.headers().get("mcp-session-id").is_none(), "there are no sessions");
+        answer.json().await.unwrap()
+    }
+
+    /// A request of the protocol versions without `initialize`.
+    fn modern_request(&self, method: &str, mut params: Value) -> RequestBuilder {
+        params["_meta"] = json!({
+            "io.modelcontextprotocol/protocolVersion": MODERN,
+            "io.modelcontextprotocol/clientCapabilities": {},
+            "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+        });
+        let mut request = self.post().bearer_auth(&self.token).header("Accept", "application/json, text/event-stream");
+        request = request.header("MCP-Protocol-Version", MODERN).header("Mcp-Method", method);
+        if let Some(name) = params["name"].as_str() {
+            request = request.header("Mcp-Name", name);
+        }
+        request.json(&json!({"jsonrpc": "2.0", "id": "m", "method": method, "params": params}))
+    }
+
+    /// The result of a tool, whose value and text say the same.
+    async fn call(&self, tool: &str, arguments: Value) -> Value {
+        let answer = self.legacy("tools/call", json!({"name": tool, "arguments": arguments})).await;
+        let result = &answer["result"];
+        assert_ne!(result["isError"], true, "{tool}: {answer}");
+        let text: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
+        assert_eq!(text, result["structuredContent"], "{tool}");
+        text
+    }
+
+    /// The words of a tool that fails.
+    async fn failing_call(&self, tool: &str, arguments: Value) -> String {
+        let answer = self.legacy("tools/call", json!({"name": tool, "arguments": arguments})).await;
+        let result = &answer["result"];
+        assert_eq!(result["isError"], true, "{tool}: {answer}");
+        assert!(result.get("structuredContent").is_none(), "a failure has no value: {answer}");
+        result["content"][0]["text"].as_str().unwrap().to_owned()
+    }
+}

@@ -1,0 +1,173 @@
+//! What the tools do.
+
+use serde_json::{Value, json};
+
+use super::Client;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_memory_is_stored_found_fetched_changed_listed_and_deleted() {
+    let client = Client::new().await;
+    let added = client
+        .call("add_memory", json!({"content": "Marta is allergic to hazelnuts.", "categories": ["Health"]}))
+        .await;
+    assert_eq!(added["status"], "stored");
+    let id = added["memory"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(added["memory"]["categories"], json!(["health"]));
+
+    let found = client.call("search", json!({"query": "What is Marta allergic to?"})).await;
+    let result = &found["results"][0];
+    assert_eq!((&result["id"], &result["title"]), (&json!(id), &json!("Marta is allergic to hazelnuts.")));
+    assert_eq!(result["url"], format!("{}/account/memories/{id}", client.gate.url("")));
+    assert!((0.0..=1.0).contains(&result["relevance_score"].as_f64().unwrap()));
+    let other = client.call("search", json!({"query": "Marta", "category": "work", "limit": 5})).await;
+    assert_eq!(other, json!({"results": []}), "of another category");
+
+    let fetched = client.call("fetch", json!({"id": id})).await;
+    assert_eq!(fetched["text"], "Marta is allergic to hazelnuts.");
+    assert_eq!(fetched["metadata"]["categories"], json!(["health"]));
+    assert!(fetched.get("next_offset").is_none());
+
+    let changed = client.call("update_memory", json!({"id": id, "content": "Marta may eat hazelnuts."})).await;
+    assert_eq!(
+        (&changed["status"], &changed["memory"]["text"]),
+        (&json!("updated"), &json!("Marta may eat hazelnuts."))
+    );
+    let listed = client.call("list_memories", json!({})).await;
+    assert_eq!(listed["memories"][0]["text"], "Marta may eat hazelnuts.");
+    assert_eq!(listed["memories"][0]["categories"], json!(["health"]), "what was left out stayed");
+
+    let deleted = client.call("delete_memory", json!({"id": id})).await;
+    assert_eq!(deleted, json!({"status": "deleted", "id": id, "title": "Marta may eat hazelnuts."}));
+    for tool in ["fetch", "delete_memory"] {
+        let words = client.failing_call(tool, json!({"id": id})).await;
+        assert!(words.contains("no memory with this id"), "{words}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_memories_are_behind_rest_and_mcp() {
+    let client = Client::new().await;
+    let by_rest = client.gate.remember(&client.token, "Nils prefers green tea.").await;
+    let id = by_rest["memory_id"].as_str().unwrap();
+    assert_eq!(client.call("search", json!({"query": "tea"})).await["results"][0]["id"], id);
+    client.call("update_memory", json!({"id": id, "content": "Nils prefers black tea."})).await;
+    let found = client.gate.search(&client.token, "tea").await;
+    assert_eq!(found["results"][0]["content"], "Nils prefers black tea.");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_short_enough_for_a_model_and_what_is_left_out_can_be_had() {
+    let client = Client::new().await;
+    let long = "Über die Sitzung: \"alles\" beschlossen.\n".repeat(800);
+    for n in 0..30 {
+        client.gate.remember(&client.token, &format!("{n} {long}")).await;
+    }
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "search", "arguments": {"query": "Sitzung", "limit": 50}}});
+    let answer = client.raw(message.to_string()).await.text().await.unwrap();
+    assert!(answer.len() < 30_000, "{}", answer.len());
+    let found = client.call("search", json!({"query": "Sitzung", "limit": 50})).await;
+    assert!(found["note"].as_str().unwrap().contains("did not fit"), "{}", found["note"]);
+    assert!(found["results"][0]["text"].as_str().unwrap().ends_with("[…]"));
+
+    // Every memory is on some page of the list, once.
+    let (mut seen, mut cursor) = (Vec::new(), None::<String>);
+    loop {
+        let arguments = cursor.map_or(json!({"limit": 100}), |cursor| json!({"limit": 100, "cursor": cursor}));
+        let page = client.call("list_memories", arguments).await;
+        assert!(page.to_string().len() < 15_000);
+        seen.extend(page["memories"].as_array().unwrap().iter().map(|memory| memory["id"].clone().to_string()));
+        match page.get("next_cursor").and_then(Value::as_str) {
+            Some(next) => cursor = Some(next.to_owned()),
+            None => break,
+        }
+    }
+    assert_eq!(seen.len(), 30);
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 30);
+
+    // A long memory is read in parts.
+    let id = found["results"][0]["id"].as_str().unwrap();
+    let (mut text, mut offset) = (String::new(), 0);
+    loop {
+        let part = client.call("fetch", json!({"id": id, "offset": offset})).await;
+        assert!(part.to_string().len() < 15_000);
+        text.push_str(part["text"].as_str().unwrap());
+        match part.get("next_offset") {
+            Some(next) => offset = next.as_u64().unwrap(),
+            None => break,
+        }
+    }
+    assert!(text.ends_with(&long), "the whole text was read");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_arguments_are_refused_in_words_that_name_them() {
+    let client = Client::new().await;
+    for (tool, arguments, words) in [
+        ("search", json!({}), "`query` is missing"),
+        ("search", json!({"query": ""}), "`query`"),
+        ("search", json!({"query": 5}), "`query` must be a string"),
+        ("search", json!({"query": "x", "limit": 0}), "`limit` must be 1 to 50"),
+        ("search", json!({"query": "x", "limit": 51}), "`limit` must be 1 to 50"),
+        ("search", json!({"query": "x", "colour": "red"}), "`colour` is not a known member"),
+        ("fetch", json!({"id": "no such id"}), "no memory with this id"),
+        ("fetch", json!({}), "`id` is missing"),
+        ("add_memory", json!({"content": "  "}), "`content`"),
+        ("add_memory", json!({"content": "x".repeat(32_769)}), "`content`"),
+        ("add_memory", json!({"content": "x", "categories": ["a", 7]}), "`categories[1]` must be a string"),
+        ("update_memory", json!({"id": "x"}), "at least one member"),
+        ("list_memories", json!({"cursor": "made up"}), "`cursor`"),
+    ] {
+        let said = client.failing_call(tool, arguments.clone()).await;
+        assert!(said.contains(words), "{tool} {arguments}: {said}");
+    }
+    let memory = client.gate.remember(&client.token, "short").await;
+    let said = client.failing_call("fetch", json!({"id": memory["memory_id"], "offset": 99})).await;
+    assert!(said.contains("`offset` is beyond the end"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_applications_memories_are_out_of_reach() {
+    let client = Client::new().await;
+    let id = client.gate.remember(&client.token, "a secret of the first application").await["memory_id"].clone();
+    let other = client.gate.application().await;
+    let token = client.gate.access_token(&other).await;
+    let other = Client { gate: client.gate, token };
+    assert_eq!(other.call("search", json!({"query": "secret"})).await, json!({"results": []}));
+    assert_eq!(other.call("list_memories", json!({})).await, json!({"memories": []}));
+    for (tool, arguments) in [
+        ("fetch", json!({"id": id})),
+        ("update_memory", json!({"id": id, "content": "mine"})),
+        ("delete_memory", json!({"id": id})),
+    ] {
+        assert!(other.failing_call(tool, arguments).await.contains("no memory with this id"), "{tool}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_only_write_or_delete_gets_no_content() {
+    let writer = Client::with_scope("memory:write memory:delete").await;
+    let added = writer.call("add_memory", json!({"content": "private text"})).await;
+    assert_eq!(added, json!({"status": "stored"}));
+    let application = writer.gate.application().await;
+    let all = writer.gate.access_token(&application).await;
+    let id = writer.gate.remember(&all, "private text").await["memory_id"].clone();
+    let token = writer.gate.scoped_token(&application, "memory:write memory:delete").await;
+    let writer = Client { gate: writer.gate, token };
+    assert_eq!(writer.call("update_memory", json!({"id": id, "content": "new"})).await, json!({"status": "updated"}));
+    assert_eq!(writer.call("delete_memory", json!({"id": id})).await, json!({"status": "deleted", "id": id}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_prompt_holds_what_is_known_of_the_person() {
+    let client = Client::new().await;
+    let prompts = client.legacy("prompts/list", json!({})).await;
+    assert_eq!(prompts["result"]["prompts"][0]["name"], "personal_context");
+    let prompt = || client.legacy("prompts/get", json!({"name": "personal_context"}));
+    let text = |answer: Value| answer["result"]["messages"][0]["content"]["text"].as_str().unwrap().to_owned();
+    assert!(text(prompt().await).contains("Nothing is stored yet"));
+    client.gate.remember(&client.token, "Marta lives in Porto.").await;
+    assert!(text(prompt().await).contains("- Marta lives in Porto."));
+    assert_eq!(client.legacy("resources/list", json!({})).await["result"]["resources"], json!([]));
+}
