@@ -239,8 +239,8 @@ async fn deleting_somebody_deletes_what_is_remembered_of_them_and_nothing_else()
         place.gate.remember(token, "Marta must not eat nuts.").await;
     }
     let eraser = place.gate.gate().backend().eraser();
-    let erased = eraser.erase_person(place.person.id, MemoriesOfDeleted::Delete).await.unwrap();
-    assert_eq!(erased, 2);
+    let memories = eraser.erase_person(place.person.id, MemoriesOfDeleted::Delete).await.unwrap();
+    assert_eq!(memories, 2);
     assert_eq!(place.found(&own).await, ["Marta must not eat nuts."]);
 }
 

@@ -1,4 +1,4 @@
-//! Two instances behind a real HAProxy, with the configuration that docs/operations.md shows, are restarted one after the
+//! Two instances behind a real `HAProxy`, with the configuration that docs/operations.md shows, are restarted one after the
 //! other under load: no request fails.
 
 mod support;
@@ -60,7 +60,7 @@ fn instance(folder: &Path, database: &TestDatabase, port: u16, public: u16) -> C
     command
 }
 
-/// Waits until HAProxy counts so many servers as up.
+/// Waits until `HAProxy` counts so many servers as up.
 async fn wait_until_up(stats: &str, number: usize) {
     let (http, deadline) = (client(), Instant::now() + DEADLINE);
     loop {
@@ -83,6 +83,7 @@ fn client() -> Client {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one story: two instances, a balancer, a load, and a restart of each")]
 async fn a_rolling_restart_behind_haproxy_fails_no_request() {
     if !there_is_haproxy() {
         eprintln!("SKIPPED: there is no haproxy on this machine");

@@ -115,6 +115,7 @@ impl Face {
         Self::of(Parts { bank: Arc::new(bank), ..Parts::default() })
     }
 
+    #[expect(clippy::too_many_lines, reason = "it puts one service after the other together, and nothing else")]
     pub fn of(parts: Parts) -> Self {
         let Parts { bank, allowance, application, secret, answers } = parts;
         let clock = FixedClock::default();
