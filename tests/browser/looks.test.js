@@ -89,10 +89,17 @@ looks('error page', async (page) => {
   await headingOf(page, 'This request cannot be trusted');
 });
 
-looks('page out of date', async (page) => {
+looks('no cookie', async (page) => {
   await page.goto(connections());
   await page.context().clearCookies();
   await signIn(page, 'marta');
+  await headingOf(page, 'Your browser sent no cookie');
+});
+
+looks('page out of date', async (page) => {
+  await openAs(page, connections(), 'marta', 'Connected applications');
+  await page.context().clearCookies();
+  await page.getByRole('button', { name: 'Sign out' }).click();
   await headingOf(page, 'This page is out of date');
 });
 
