@@ -1,4 +1,5 @@
-//! The ranking against vectors that were computed by another implementation of it, in Python. The sentences are invented.
+//! The ranking against recorded vectors, which show when it changes: they were computed by the ranking itself, so they do not
+//! prove it right. The sentences are invented.
 
 use std::collections::HashMap;
 
