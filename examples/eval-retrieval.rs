@@ -15,7 +15,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use memgate::adapters::memory_bank::embedded::terms_of_text;
+use memgate::adapters::database::memories::terms_of_text;
 use memgate::app::{Gate, GateOptions};
 use memgate::config::{Config, Values};
 use memgate::domain::applications::{CategoryAccess, ClientKind, GrantType, NewApplication, Permissions, PkceRule};

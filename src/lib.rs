@@ -7,7 +7,6 @@ pub mod adapters;
 pub mod app;
 pub mod cli;
 pub mod config;
-pub mod database;
 pub mod telemetry;
 
 pub use memgate_domain as domain;

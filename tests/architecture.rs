@@ -132,7 +132,7 @@ fn adapters_know_nothing_of_the_application_around_them() {
 
 #[test]
 fn status_codes_are_known_to_the_http_adapter_alone() {
-    for folder in ["src/domain", "src/app", "src/adapters/persistence", "src/adapters/jwt"] {
+    for folder in ["src/domain", "src/app", "src/adapters/database", "src/adapters/jwt"] {
         for (file, text) in sources(folder) {
             for (number, line) in code(&text) {
                 assert!(!line.contains("StatusCode"), "{file}:{number} knows HTTP status codes");

@@ -8,11 +8,13 @@ mod postgres;
 use std::sync::Arc;
 use std::time::Duration;
 
-use memgate::adapters::memory_bank::embedded::EmbeddedMemoryBank;
-use memgate::adapters::persistence::{
-    CachedApplicationRepository, CachedGrantStore, CachedPersonRepository, CachedWriteQueue, Database, DatabaseOptions,
-    SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore, SeaOrmGrantStore, SeaOrmPersonRepository,
-    SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmTenantRegistry, SeaOrmWriteQueue,
+use memgate::adapters::cache::{
+    CachedApplicationRepository, CachedGrantStore, CachedPersonRepository, CachedTenantRegistry, CachedWriteQueue,
+};
+use memgate::adapters::database::memories::EmbeddedMemoryBank;
+use memgate::adapters::database::{
+    Database, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore, SeaOrmGrantStore,
+    SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmTenantRegistry, SeaOrmWriteQueue,
 };
 use memgate::domain::applications::ApplicationRepository;
 use memgate::domain::audit::AuditLog;
@@ -87,7 +89,10 @@ fn consents(database: Database) -> Arc<Consents> {
 
 fn owners(database: Database) -> Arc<Owners> {
     // A clock that moves by more than the cache is old, each time it is asked.
-    let tenants = SeaOrmTenantRegistry::new(database.clone(), Arc::new(Hasty(FixedClock::default())));
+    let tenants = CachedTenantRegistry::new(
+        Arc::new(SeaOrmTenantRegistry::new(database.clone())),
+        Arc::new(Hasty(FixedClock::default())),
+    );
     Arc::new(Owners {
         people: people(database.clone()),
         applications: applications(database),

@@ -4,8 +4,8 @@ mod support;
 
 use std::time::Duration;
 
-use memgate::adapters::memory_bank::embedded::EmbeddedMemoryBank;
-use memgate::adapters::persistence::{Database, DatabaseOptions};
+use memgate::adapters::database::memories::EmbeddedMemoryBank;
+use memgate::adapters::database::{Database, DatabaseOptions};
 use memgate::domain::memories::{
     DateRange, Limit, ListQuery, MemoryBank, MemoryBankError, MemoryChanges, MemoryFilter, MemoryQuery, MemoryScope,
     NewMemory, SearchResults,
@@ -81,7 +81,7 @@ async fn found(bank: &EmbeddedMemoryBank, scope: &MemoryScope, text: &str) -> Ve
 }
 
 fn vectors() -> Value {
-    let vectors = include_str!("../src/adapters/memory_bank/embedded/ranking/vectors.json");
+    let vectors = include_str!("../src/adapters/database/memories/ranking/vectors.json");
     serde_json::from_str(vectors).unwrap()
 }
 

@@ -8,13 +8,14 @@ use secrecy::ExposeSecret as _;
 use super::bank::Bank;
 use super::master_key::{self, MasterKeyError};
 use crate::adapters::bcrypt::{BcryptPasswordHasher, BcryptSecretHasher, BcryptThreads};
-use crate::adapters::jwt::SealingKeyVault;
-use crate::adapters::memory_bank::remote::RemoteBankError;
-use crate::adapters::persistence::{
+use crate::adapters::cache::CachedTenantRegistry;
+use crate::adapters::database::{
     Database, DatabaseError, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore,
     SeaOrmGrantStore, SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmTenantRegistry,
     SeaOrmWriteQueue, ServiceLock,
 };
+use crate::adapters::jwt::SealingKeyVault;
+use crate::adapters::remote_bank::RemoteBankError;
 use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::Config;
 use crate::domain::applications::{ApplicationRepository, ApplicationService, SecretHasher};
@@ -128,7 +129,10 @@ impl Backend {
             authorizations: Arc::new(SeaOrmAuthorizationStore::new(database.clone())),
             passwords: Arc::new(passwords),
             hasher: Arc::new(hasher),
-            tenants: Arc::new(SeaOrmTenantRegistry::new(database.clone(), Arc::clone(&clock))),
+            tenants: Arc::new(CachedTenantRegistry::new(
+                Arc::new(SeaOrmTenantRegistry::new(database.clone())),
+                Arc::clone(&clock),
+            )),
             bank,
             database,
             clock,

@@ -8,7 +8,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::bank::Bank;
 use super::signing_clock::SigningClock;
-use super::tls::Tls;
+use crate::adapters::http::{Tls, shutdown_requested};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::domain::audit::AuditLog;
 use crate::domain::memories::{Erasure, WriteQueue};
@@ -25,11 +25,6 @@ const SWEEP_BATCH: u32 = 500;
 
 /// How many erasures are checked in a round, each with one question to the bank.
 const ERASURES_CHECKED: u32 = 50;
-
-/// Returns when the service stops, or is dropped.
-pub(super) async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
-    drop(stopped.wait_for(|stop| *stop).await);
-}
 
 pub(super) struct Background {
     pub(super) keys: KeyService,
@@ -56,7 +51,7 @@ impl Background {
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = told_to_stop(&mut stopped) => return,
+                () = shutdown_requested(&mut stopped) => return,
                 _ = watch_keys.tick() => self.watch_keys().await,
                 _ = sweep.tick() => {
                     self.watch_certificate();
@@ -119,7 +114,7 @@ impl Background {
                 bank.reindex().await
             };
             tokio::select! {
-                () = told_to_stop(&mut stopped) => return,
+                () = shutdown_requested(&mut stopped) => return,
                 indexed = indexed => {
                     if let Err(error) = indexed {
                         tracing::warn!(error = %error, "could not index memories; trying again in a minute");

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::backend::OpenError;
+use crate::adapters::database::Database;
+use crate::adapters::database::memories::EmbeddedMemoryBank;
 use crate::adapters::http::{self, BreakerOperation, BreakerSwitch, BreakerView};
-use crate::adapters::memory_bank::embedded::EmbeddedMemoryBank;
-use crate::adapters::memory_bank::remote::{Access, BreakerMode, RemoteMemoryBank};
-use crate::adapters::persistence::Database;
+use crate::adapters::remote_bank::{Access, BreakerMode, RemoteMemoryBank};
 use crate::config::MemoryBankConfig;
 use crate::domain::memories::MemoryBank;
 use crate::domain::system::{Clock, Entropy};

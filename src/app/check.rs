@@ -4,8 +4,9 @@ use std::error::Error;
 
 use secrecy::ExposeSecret as _;
 
-use super::{master_key, privacy, tls};
-use crate::adapters::persistence::Database;
+use super::{master_key, privacy};
+use crate::adapters::database::Database;
+use crate::adapters::http::Tls;
 use crate::config::Config;
 
 /// Why `memgate serve` would refuse to start, as far as that can be known without connecting to anything and without
@@ -22,7 +23,7 @@ pub fn problems_at_start(config: &Config) -> Vec<(&'static str, String)> {
     note("MEMGATE_DATABASE_URL", database.as_ref().err().map(|error| error as &dyn Error));
     let master_key = master_key::check(config);
     note("MEMGATE_MASTER_KEY", master_key.as_ref().err().map(|error| error as &dyn Error));
-    let tls = config.tls.clone().map(tls::Tls::load).transpose();
+    let tls = config.tls.clone().map(Tls::load).transpose();
     note("MEMGATE_TLS_CERT", tls.as_ref().err().map(|error| error as &dyn Error));
     let privacy = privacy::load(config.privacy_file.as_deref());
     note("MEMGATE_PRIVACY_FILE", privacy.as_ref().err().map(|error| error as &dyn Error));

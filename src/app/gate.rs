@@ -9,20 +9,17 @@ use tokio::task::JoinHandle;
 
 use super::backend::{Backend, OpenError, token_policy};
 use super::background::Background;
-use super::listener::{Listener, Shutdown};
 use super::privacy::{self, PrivacyError};
 use super::signing_clock::SigningClock;
-use super::tls::{Tls, TlsError};
+use crate::adapters::cache::{CachedApplicationRepository, CachedGrantStore, CachedPersonRepository, CachedWriteQueue};
 use crate::adapters::courier::{CourierOptions, TokioCourier};
+use crate::adapters::database::{Database, DatabaseError, SeaOrmGrantStore, ServiceLock};
 use crate::adapters::http::{
-    self, AdminServices, AnswerBudget, ConfirmWrites, CorsOrigins, DatabaseCheck, HttpMetrics, Services, TrustedProxies,
+    self, AdminServices, AnswerBudget, ConfirmWrites, CorsOrigins, DatabaseCheck, HttpMetrics, Listener, Services,
+    Shutdown, Tls, TlsError, TrustedProxies,
 };
 use crate::adapters::identity_provider::{OpenIdError, OpenIdProvider};
 use crate::adapters::jwt::JwtTokenIssuer;
-use crate::adapters::persistence::{
-    CachedApplicationRepository, CachedGrantStore, CachedPersonRepository, CachedWriteQueue, Database, DatabaseError,
-    SeaOrmGrantStore, ServiceLock,
-};
 use crate::adapters::rate_limiter::InMemoryRateLimiter;
 use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::{Config, IdentityProviderConfig};

@@ -5,11 +5,9 @@ mod background;
 mod bank;
 mod check;
 mod gate;
-mod listener;
 mod master_key;
 mod privacy;
 mod signing_clock;
-mod tls;
 
 pub use backend::{Backend, OpenError};
 pub use check::problems_at_start;

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::{Map, json};
 
 use super::{CliError, output};
-use crate::adapters::persistence::has_unescaped_credentials;
+use crate::adapters::database::has_unescaped_credentials;
 use crate::app::problems_at_start;
 use crate::config::{Config, Setting, Values};
 

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::confirm::Confirmation;
 use super::{CliError, output};
-use crate::adapters::persistence::{Database, DatabaseError, DownRehearsal, RowLoss, ServiceLock};
+use crate::adapters::database::{Database, DatabaseError, DownRehearsal, RowLoss, ServiceLock};
 use crate::app::Backend;
 use crate::config::Config;
 

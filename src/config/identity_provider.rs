@@ -69,8 +69,8 @@ fn invalid(name: &str, problem: String) -> ConfigError {
 mod tests {
     use secrecy::ExposeSecret as _;
 
-    use super::super::{Config, Values};
     use super::*;
+    use crate::config::{Config, Values};
 
     const ISSUER: (&str, &str) = ("MEMGATE_OIDC_ISSUER", "https://id.example/tenant");
     const CLIENT: (&str, &str) = ("MEMGATE_OIDC_CLIENT_ID", "memgate");

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{ConfigError, Parser};
-use crate::adapters::memory_bank::remote::{
+use crate::adapters::remote_bank::{
     AuthScheme, BankKind, BreakerConfig, HedgeAfter, RemoteBankConfig, ResilienceConfig,
 };
 

@@ -19,6 +19,7 @@ pub use self::identity_provider::IdentityProviderConfig;
 pub use self::memory_bank::MemoryBankConfig;
 pub use self::settings::{SETTINGS, Setting};
 pub use self::source::{Source, Values};
+use crate::adapters::http::TlsFiles;
 use crate::domain::applications::RequestsPerMinute;
 use crate::domain::memories::DeliveryPolicy;
 use crate::domain::oauth::{KeyAlgorithm, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, MasterKey};
@@ -100,15 +101,6 @@ pub struct Config {
     pub log: Option<String>,
     /// `log_format`, where it was given.
     pub log_format: Option<LogFormat>,
-}
-
-/// The files of a certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate and its chain, in PEM.
-    pub certificate: PathBuf,
-    /// Its private key, in PEM.
-    pub key: PathBuf,
 }
 
 /// How log lines look.

@@ -1,6 +1,7 @@
 //! The outside world that even pure rules need: time, randomness, and storage that may be away.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -166,6 +167,45 @@ pub enum StorageError {
         /// What is wrong with it; holds no secret.
         detail: String,
     },
+}
+
+/// One error for each of several callers who asked together.
+#[derive(Clone, Debug)]
+pub struct SharedStorageError(Arc<StorageError>);
+
+impl SharedStorageError {
+    /// Shares `error`.
+    #[must_use]
+    pub fn new(error: StorageError) -> Self {
+        Self(Arc::new(error))
+    }
+
+    /// The error for one of the callers.
+    #[must_use]
+    pub fn to_storage_error(&self) -> StorageError {
+        match &*self.0 {
+            StorageError::Unavailable(_) => StorageError::Unavailable(Box::new(self.clone())),
+            StorageError::InconsistentRow { table, key, detail } => {
+                StorageError::InconsistentRow { table, key: key.clone(), detail: detail.clone() }
+            }
+        }
+    }
+}
+
+impl fmt::Display for SharedStorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The error around this one says what `StorageError` says; this one goes on with the reason.
+        match std::error::Error::source(&*self.0) {
+            Some(source) => write!(f, "{source}"),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl std::error::Error for SharedStorageError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&*self.0).and_then(std::error::Error::source)
+    }
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use memgate::adapters::persistence::{
-    CachedApplicationRepository, CachedGrantStore, Database, DatabaseOptions, SeaOrmApplicationRepository,
-    SeaOrmAuditLog, SeaOrmAuthorizationStore, SeaOrmGrantStore, SeaOrmPersonRepository, SeaOrmSessionStore,
-    SeaOrmSigningKeyStore, SeaOrmWriteQueue,
+use memgate::adapters::cache::{CachedApplicationRepository, CachedGrantStore};
+use memgate::adapters::database::{
+    Database, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore, SeaOrmGrantStore,
+    SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
 };
 use memgate::domain::applications::{
     ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError,
@@ -187,7 +187,7 @@ async fn a_use_of_a_secret_that_cannot_be_noted_is_a_warning_in_the_log() {
     let applications = SeaOrmApplicationRepository::new(database.clone());
     applications.create(&application).await.unwrap();
     let (log, _guard) = Log::collect();
-    let lines = || log.lines_at("memgate::adapters::persistence::applications");
+    let lines = || log.lines_at("memgate::adapters::database::applications");
     applications.record_secret_use(application.id, application.secrets[0].id, now()).await;
     assert_eq!(lines(), [] as [serde_json::Value; 0]);
     database.close().await;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use memgate::adapters::persistence::SeaOrmAuditLog;
+use memgate::adapters::database::SeaOrmAuditLog;
 use memgate::domain::audit::{AuditEvent, AuditKind, AuditLog};
 use memgate::domain::ids::{ApplicationId, GrantId, RequestId, UserId};
 use memgate_domain::testing::{context, now, unique};

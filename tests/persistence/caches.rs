@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use memgate::adapters::persistence::{CachedApplicationRepository, CachedGrantStore};
+use memgate::adapters::cache::{CachedApplicationRepository, CachedGrantStore};
 use memgate::domain::applications::{
     Application, ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError, SecretHash,
     StoredSecret,

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use memgate::adapters::persistence::{Database, DatabaseError, DatabaseOptions};
+use memgate::adapters::database::{Database, DatabaseError, DatabaseOptions};
 use sea_orm::{ConnectionTrait, Statement};
 use tokio::task::JoinSet;
 

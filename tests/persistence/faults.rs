@@ -5,7 +5,7 @@ use std::process::Command;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use memgate::adapters::persistence::{Database, DatabaseOptions};
+use memgate::adapters::database::{Database, DatabaseOptions};
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 
 use super::{Place, on_both_databases, url_of};

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::env;
 use std::process::{Command, Stdio};
 
-use memgate::adapters::persistence::{Database, DatabaseOptions, SeaOrmGrantStore};
+use memgate::adapters::database::{Database, DatabaseOptions, SeaOrmGrantStore};
 use memgate::domain::ids::{GrantId, TokenId};
 use memgate::domain::oauth::{Consumed, Consumption, GrantStore, Revocation, Revoked};
 use memgate_domain::testing::{consumption, now, unique};

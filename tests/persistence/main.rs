@@ -19,7 +19,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Once;
 
-use memgate::adapters::persistence::{Database, DatabaseOptions};
+use memgate::adapters::database::{Database, DatabaseOptions};
 use postgres::PostgresDatabase;
 
 /// A database that lives as long as this.

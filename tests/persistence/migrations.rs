@@ -1,7 +1,7 @@
 //! Up, down, up.
 
-use memgate::adapters::memory_bank::embedded::EmbeddedMemoryBank;
-use memgate::adapters::persistence::{
+use memgate::adapters::database::memories::EmbeddedMemoryBank;
+use memgate::adapters::database::{
     Database, DatabaseError, DatabaseOptions, RowLoss, SeaOrmApplicationRepository, SeaOrmPersonRepository,
     SeaOrmTenantRegistry, SeaOrmWriteQueue,
 };
@@ -10,9 +10,7 @@ use memgate::domain::memories::{
     Lease, Line, MemoryBank as _, MemoryScope, QueuedWrite, Tenant, TenantGroup, TenantRegistry as _, WriteQueue as _,
 };
 use memgate::domain::people::PersonRepository as _;
-use memgate_domain::testing::{
-    FixedClock, application, new_memory, now, person, queued_write, scope, scope_of_person, unique,
-};
+use memgate_domain::testing::{application, new_memory, now, person, queued_write, scope, scope_of_person, unique};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use tokio::task::JoinSet;
 
@@ -169,7 +167,7 @@ async fn every_tenant_of_an_existing_database_is_known_afterwards(place: Place) 
     database.migrate_down(u32::try_from(steps).unwrap()).await.unwrap();
     database.migrate_up().await.unwrap();
 
-    let tenants = SeaOrmTenantRegistry::new(database.clone(), std::sync::Arc::new(FixedClock::default()));
+    let tenants = SeaOrmTenantRegistry::new(database.clone());
     let of = |scope: &MemoryScope| TenantGroup::OfPerson(scope.person().unwrap());
     assert_eq!(tenants.list(&of(&left)).await.unwrap(), [Tenant::from(&left)]);
     assert_eq!(tenants.list(&of(&waiting)).await.unwrap(), [Tenant::from(&waiting)]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memgate::adapters::persistence::CachedWriteQueue;
+use memgate::adapters::cache::CachedWriteQueue;
 use memgate::domain::memories::{Acceptance, Lease, Line, MockWriteQueue, QueuedWrite, Turn, WriteQueue};
 use memgate::domain::system::Clock as _;
 use memgate_domain::testing::{FixedClock, InMemoryWriteQueue, SeededEntropy, database_is_away, queued_write};

@@ -1,6 +1,6 @@
 //! Rows that cannot be.
 
-use memgate::adapters::persistence::{
+use memgate::adapters::database::{
     Database, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore, SeaOrmGrantStore,
     SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
 };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use memgate::adapters::persistence::{Database, DatabaseError, ServiceLock};
+use memgate::adapters::database::{Database, DatabaseError, ServiceLock};
 use sea_orm::DbBackend;
 
 use super::{Place, on_both_databases};

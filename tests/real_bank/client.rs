@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memgate::adapters::memory_bank::remote::{BankKind, RemoteBankConfig, RemoteMemoryBank};
+use memgate::adapters::remote_bank::{BankKind, RemoteBankConfig, RemoteMemoryBank};
 use memgate::domain::memories::{MemoryBank, MemoryBankError};
 use memgate_domain::testing::conformance::Fixture;
 use memgate_domain::testing::{FixedClock, SeededEntropy, new_memory, scope};

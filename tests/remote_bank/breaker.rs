@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memgate::adapters::memory_bank::remote::{
-    Access, BreakerMode, BreakerState, Cause, RemoteBankConfig, RemoteMemoryBank,
-};
+use memgate::adapters::remote_bank::{Access, BreakerMode, BreakerState, Cause, RemoteBankConfig, RemoteMemoryBank};
 use memgate::domain::memories::MemoryBank;
 use memgate_domain::testing::{new_memory, scope};
 use serde_json::json;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memgate::adapters::memory_bank::remote::{
+use memgate::adapters::remote_bank::{
     AuthScheme, BankKind, HedgeAfter, RemoteBankConfig, RemoteBankError, RemoteMemoryBank,
 };
 use memgate_domain::testing::{FixedClock, SeededEntropy};

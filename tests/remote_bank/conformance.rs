@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use memgate::adapters::memory_bank::remote::BankKind;
+use memgate::adapters::remote_bank::BankKind;
 use memgate::domain::memories::MemoryBank;
 use memgate_domain::testing::conformance::Fixture;
 

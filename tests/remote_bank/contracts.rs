@@ -7,7 +7,7 @@ mod mem0_v1;
 
 use std::time::Duration;
 
-use memgate::adapters::memory_bank::remote::{
+use memgate::adapters::remote_bank::{
     AuthScheme, BankKind, HttpTransport, Method, Operation, RemoteMemoryBank, Request as BankRequest, Transport as _,
 };
 use memgate::domain::memories::{MemoryBank, MemoryBankError, MemoryScope, NewMemory, Priority};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use memgate::adapters::memory_bank::remote::{
+use memgate::adapters::remote_bank::{
     Access, BankKind, BreakerMode, BreakerState, Cause, Operation, RemoteBankConfig, RemoteMemoryBank,
 };
 use memgate::domain::memories::{MemoryBank, MemoryBankError, MemoryChanges, NewMemory};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memgate::adapters::memory_bank::remote::{
+use memgate::adapters::remote_bank::{
     Access, BreakerMode, Cause, HedgeAfter, Operation, Refusal, RemoteBankConfig, RemoteMemoryBank,
 };
 use memgate::domain::memories::{ListQuery, MemoryBank, MemoryBankError, MemoryChanges};
@@ -74,7 +74,7 @@ async fn a_write_that_the_bank_never_finishes_ends_with_the_deadline() {
     let event = json!({"status": "PENDING", "event_id": "01937a5e-0000-7000-8000-00000000000e"});
     let bank = Played::new(Step::After(Duration::ZERO, event));
     let client = unbroken(&bank, |config| {
-        config.kind = memgate::adapters::memory_bank::remote::BankKind::Mem0Platform;
+        config.kind = memgate::adapters::remote_bank::BankKind::Mem0Platform;
     });
     let began = Instant::now();
     let wait = unavailable(client.create_first(&scope(), &new_memory("x")).await);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memgate::adapters::memory_bank::remote::{Refusal, RemoteMemoryBank};
+use memgate::adapters::remote_bank::{Refusal, RemoteMemoryBank};
 use memgate::domain::memories::{MemoryBank, MemoryQuery, MemoryScope};
 use memgate_domain::testing::{new_memory, scope, scope_limited_to, scope_of_person};
 use serde_json::json;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use memgate::adapters::memory_bank::remote::{
+use memgate::adapters::remote_bank::{
     BankKind, Cause, Failure, Operation, RawAnswer, RemoteBankConfig, RemoteMemoryBank, Request, Transport,
 };
 use memgate::domain::memories::{Limit, MemoryBank, MemoryBankError, MemoryFilter, MemoryQuery, SearchResults};

@@ -1,6 +1,6 @@
 //! mcp-memory-service.
 
-use memgate::adapters::memory_bank::remote::BankKind;
+use memgate::adapters::remote_bank::BankKind;
 use memgate::domain::memories::{MemoryBank, MemoryBankError, MemoryQuery, NewMemory, Relevance};
 use memgate_domain::testing::{content, new_memory, now, scope, scope_of_person};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! The self-hosted mem0 server.
 
-use memgate::adapters::memory_bank::remote::{Access, BankKind, BreakerState, LeftOut};
+use memgate::adapters::remote_bank::{Access, BankKind, BreakerState, LeftOut};
 use memgate::domain::memories::{
     DateRange, MemoryBank, MemoryBankError, MemoryChanges, MemoryFilter, MemoryQuery, MemoryScope, Relevance, Scalar,
 };

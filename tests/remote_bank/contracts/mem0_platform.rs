@@ -1,6 +1,6 @@
 //! The hosted mem0, version 3.
 
-use memgate::adapters::memory_bank::remote::BankKind;
+use memgate::adapters::remote_bank::BankKind;
 use memgate::domain::memories::{ListQuery, MemoryBank, MemoryBankError};
 use memgate_domain::testing::{now, scope};
 use serde_json::{Value, json};

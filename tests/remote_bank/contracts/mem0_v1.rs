@@ -1,6 +1,6 @@
 //! `POST /v1/memories/` and `POST /v1/memories/search/`.
 
-use memgate::adapters::memory_bank::remote::BankKind;
+use memgate::adapters::remote_bank::BankKind;
 use memgate::domain::memories::{Capability, ListQuery, MemoryBank, MemoryBankError};
 use memgate_domain::testing::{now, scope};
 use serde_json::{Value, json};

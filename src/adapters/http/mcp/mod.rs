@@ -20,9 +20,13 @@ use rmcp::transport::streamable_http_server::session::never::NeverSessionManager
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::Value;
 
-use super::error::{ApiError, Refused};
-use super::exchange::Exchange;
-use super::{MAX_BODY_BYTES, Services, base_url, bearer, payload};
+use super::server::error::{ApiError, Refused};
+use super::server::exchange::Exchange;
+use super::server::{bearer, payload};
+use crate::adapters::http::server::json::json_response;
+use crate::adapters::http::server::limits::MAX_BODY_BYTES;
+use crate::adapters::http::server::public_url::base_url;
+use crate::adapters::http::server::services::Services;
 use crate::domain::applications::{Permission, Permissions};
 use crate::domain::ids::RequestId;
 use crate::domain::oauth::{AccessError, Caller, MissingPermission};
@@ -144,7 +148,7 @@ impl Endpoint for McpEndpoint {
 
 /// A JSON-RPC error as an HTTP answer.
 fn json_rpc(status: StatusCode, body: &Value) -> Response {
-    payload::json_response(status, JSON, body)
+    json_response(status, JSON, body)
 }
 
 /// Whether a client takes event streams and nothing else.
@@ -183,7 +187,7 @@ impl Challenge {
     }
 
     fn unauthorized(&self, error: &ApiError, refused: Refused<'_>) -> Response {
-        let mut response = super::error::render_api(error, refused);
+        let mut response = super::server::error::render_api(error, refused);
         match error {
             ApiError::Unauthenticated => self.insert(&mut response, "Bearer ", Self::scope()),
             ApiError::Access(AccessError::InvalidToken) => {
@@ -201,7 +205,7 @@ impl Challenge {
             return None;
         }
         let error = ApiError::from(MissingPermission(needed));
-        let mut response = super::error::render_api(&error, refused);
+        let mut response = super::server::error::render_api(&error, refused);
         self.insert(&mut response, "Bearer error=\"insufficient_scope\", ", caller.application.permissions);
         Some(response)
     }

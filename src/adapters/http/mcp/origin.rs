@@ -4,7 +4,7 @@ use poem::Request;
 use poem::http::header;
 use url::Url;
 
-use super::super::cors::CorsOrigins;
+use crate::adapters::http::server::cors::CorsOrigins;
 
 /// The hosts and origins that the endpoint answers to.
 #[derive(Clone, Debug)]

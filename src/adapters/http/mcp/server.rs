@@ -19,7 +19,9 @@ use serde_json::{Value, json};
 use super::McpCall;
 use super::answer::{self, Summary};
 use super::tools::Tool;
-use crate::adapters::http::{Services, base_url, error, payload};
+use crate::adapters::http::server::public_url::base_url;
+use crate::adapters::http::server::services::Services;
+use crate::adapters::http::server::{error, payload};
 use crate::domain::applications::Permission;
 use crate::domain::ids::{MemoryId, RequestId};
 use crate::domain::memories::{
@@ -56,7 +58,7 @@ const VERSIONS: [ProtocolVersion; 4] = [
 
 /// Answers the requests of one client.
 #[derive(Clone)]
-pub(in crate::adapters::http) struct McpServer {
+pub(crate) struct McpServer {
     memories: MemoryService,
     public_url: String,
     clock: Arc<dyn Clock>,

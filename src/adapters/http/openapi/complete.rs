@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 /// Completes the document.
-pub(super) fn complete(document: &mut Value) {
+pub(crate) fn complete(document: &mut Value) {
     close_request_bodies(document);
     extend(&mut document["components"]["schemas"]["MemoryChanges"], json!({ "minProperties": 1 }));
     for (name, example) in examples() {
@@ -85,7 +85,7 @@ fn close_request_bodies(document: &mut Value) {
 }
 
 /// The names of the schemas that `value` refers to.
-pub(super) fn referenced(value: &Value) -> BTreeSet<String> {
+pub(crate) fn referenced(value: &Value) -> BTreeSet<String> {
     match value {
         Value::Object(object) => {
             let own = object.get("$ref").and_then(Value::as_str).and_then(|reference| reference.rsplit('/').next());
@@ -117,7 +117,7 @@ fn tidy(value: &mut Value) {
 }
 
 /// The text with single spaces in it.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

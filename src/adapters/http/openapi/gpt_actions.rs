@@ -91,7 +91,7 @@ const DESCRIPTION: &str = "Long-term memory of the person you talk to: search it
                            will still matter in a later conversation.";
 
 /// Turns the code's own document into the one that ChatGPT imports, for a service at `base` (no slash at its end).
-pub(super) fn convert(document: &Value, base: &str, confirm: ConfirmWrites) -> Value {
+pub(crate) fn convert(document: &Value, base: &str, confirm: ConfirmWrites) -> Value {
     let components = &document["components"];
     let mut paths = Map::new();
     for action in &ACTIONS {

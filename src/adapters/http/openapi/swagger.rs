@@ -7,11 +7,11 @@ use poem::{Request, Response};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::adapters::http::caching::StaticDocument;
+use crate::adapters::http::server::caching::StaticDocument;
 
 /// Where a browser comes back to when a person has agreed, as an application that is tried on the page has to be
 /// registered.
-pub(super) const RECEIVER: &str = "/docs/oauth-receiver.html";
+pub(crate) const RECEIVER: &str = "/docs/oauth-receiver.html";
 /// The script that starts it in the page of poem-openapi. Its receiver is below a path that changes with each click, it
 /// does without PKCE, and a browser asks for a password by itself when credentials are refused: then nothing is shown.
 const START: &str = r"
@@ -53,14 +53,14 @@ if (!flow) {
 "#;
 
 /// A page with scripts in it, and the policy that lets just these run.
-pub(super) struct Page {
+pub(crate) struct Page {
     html: StaticDocument,
     content_security_policy: String,
 }
 
 impl Page {
     /// Swagger UI: `html` is poem-openapi's, for any document, and shows `document` instead.
-    pub(super) fn documentation(html: &str, document: &Value, base: &str) -> Self {
+    pub(crate) fn documentation(html: &str, document: &Value, base: &str) -> Self {
         let start = html.rfind("<script>").map_or(html.len(), |tag| tag + "<script>".len());
         let end = html.rfind("</script>").unwrap_or(html.len());
         // A `<` of the document must not end the script.
@@ -70,7 +70,7 @@ impl Page {
     }
 
     /// The page at [`RECEIVER`].
-    pub(super) fn receiver() -> Self {
+    pub(crate) fn receiver() -> Self {
         Self::new(RECEIVER_HTML.to_owned(), "")
     }
 
@@ -84,7 +84,7 @@ impl Page {
         Self { html: StaticDocument::new(html), content_security_policy }
     }
 
-    pub(super) fn response(&self, request: &Request) -> Response {
+    pub(crate) fn response(&self, request: &Request) -> Response {
         let response = Response::builder()
             .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
             .header(header::CONTENT_SECURITY_POLICY, &self.content_security_policy)

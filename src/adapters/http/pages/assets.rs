@@ -9,7 +9,7 @@ use poem::http::header;
 use poem::{Request, Response, Route};
 use sha2::{Digest, Sha256};
 
-use crate::adapters::http::table::Document;
+use crate::adapters::http::server::table::Document;
 
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
@@ -19,16 +19,16 @@ static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_str!("assets/icon.svg")));
 
 /// Where the stylesheet is.
-pub(super) fn stylesheet_path() -> &'static str {
+pub(crate) fn stylesheet_path() -> &'static str {
     &STYLESHEET.path
 }
 
 /// Where the icon is.
-pub(super) fn icon_path() -> &'static str {
+pub(crate) fn icon_path() -> &'static str {
     &ICON.path
 }
 
-pub(super) fn add_to(route: Route) -> Route {
+pub(crate) fn add_to(route: Route) -> Route {
     [&STYLESHEET, &ICON]
         .into_iter()
         .fold(route, |route, asset| route.at(&asset.path, Document(|_: &Request| asset.response())))

@@ -9,14 +9,14 @@ use super::consent;
 use super::cookies::{Cookies, Kept};
 use super::error::PageError;
 use super::return_to::ReturnTo;
-use crate::adapters::http::Services;
-use crate::adapters::http::exchange::Exchange;
+use crate::adapters::http::server::exchange::Exchange;
+use crate::adapters::http::server::services::Services;
 use crate::domain::people::{SessionToken, SignInAttempt, Visitor};
 
-pub(super) struct Browser<'a> {
-    pub(super) request: &'a Request,
-    pub(super) services: Arc<Services>,
-    pub(super) cookies: Cookies,
+pub(crate) struct Browser<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) services: Arc<Services>,
+    pub(crate) cookies: Cookies,
 }
 
 impl<'a> FromRequest<'a> for Browser<'a> {
@@ -29,17 +29,17 @@ impl<'a> FromRequest<'a> for Browser<'a> {
 
 impl Browser<'_> {
     /// The query string of the request.
-    pub(super) fn query(&self) -> &str {
+    pub(crate) fn query(&self) -> &str {
         self.request.uri().query().unwrap_or_default()
     }
 
     /// The address of the person.
-    pub(super) fn address(&self) -> IpAddr {
+    pub(crate) fn address(&self) -> IpAddr {
         self.services.trusted_proxies.address_of(self.request)
     }
 
     /// The session that the browser claims to have.
-    pub(super) fn session(&self) -> Option<SessionToken> {
+    pub(crate) fn session(&self) -> Option<SessionToken> {
         SessionToken::parse(&self.cookies.read(self.request, Kept::Session)?)
     }
 
@@ -47,7 +47,7 @@ impl Browser<'_> {
     ///
     /// # Errors
     /// [`PageError::Unavailable`], [`PageError::Internal`].
-    pub(super) async fn visitor(&self) -> Result<Option<Visitor>, PageError> {
+    pub(crate) async fn visitor(&self) -> Result<Option<Visitor>, PageError> {
         match self.cookies.read(self.request, Kept::Session) {
             Some(cookie) => Ok(self.services.sign_in.recognize(&cookie).await?),
             None => Ok(None),
@@ -55,7 +55,7 @@ impl Browser<'_> {
     }
 
     /// The attempt to sign in that the browser keeps.
-    pub(super) fn attempt(&self, kept: Kept) -> Option<SignInAttempt> {
+    pub(crate) fn attempt(&self, kept: Kept) -> Option<SignInAttempt> {
         SignInAttempt::parse(&self.cookies.read(self.request, kept)?)
     }
 
@@ -63,7 +63,7 @@ impl Browser<'_> {
     ///
     /// # Errors
     /// [`PageError::Unavailable`], [`PageError::Internal`].
-    pub(super) async fn let_in(&self, visitor: &Visitor, return_to: &ReturnTo) -> Result<Response, PageError> {
+    pub(crate) async fn let_in(&self, visitor: &Visitor, return_to: &ReturnTo) -> Result<Response, PageError> {
         if let Some(before) = self.session() {
             self.services.sign_in.sign_out(&before).await?;
         }
@@ -75,7 +75,7 @@ impl Browser<'_> {
     }
 
     /// Lets the browser forget that somebody was about to sign in.
-    pub(super) fn forget_attempts(&self, response: &mut Response) {
+    pub(crate) fn forget_attempts(&self, response: &mut Response) {
         for kept in [Kept::SignIn, Kept::Provider] {
             self.cookies.clear(response, kept);
         }

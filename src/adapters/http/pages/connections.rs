@@ -53,7 +53,7 @@ impl From<Connection> for ConnectionInWords {
 }
 
 #[handler]
-pub(super) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
+pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
     let Some(visitor) = browser.visitor().await? else {
         return sign_in::ask(&browser, &ReturnTo::Connections, None, &Saying::Nothing);
     };
@@ -69,7 +69,7 @@ pub(super) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
 }
 
 #[handler]
-pub(super) async fn revoke(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
+pub(crate) async fn revoke(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
     let visitor = browser.visitor().await?.filter(|visitor| form.belongs_to(&visitor.token.form_token()));
     let visitor = visitor.ok_or(PageError::ForeignForm { again: Some(ReturnTo::Connections) })?;
     let application = form.get("application").parse().map_err(|_| PageError::UnreadableForm)?;

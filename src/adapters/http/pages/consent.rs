@@ -28,7 +28,7 @@ struct ConsentPage<'a> {
 }
 
 #[handler]
-pub(super) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
+pub(crate) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
     let query = browser.query();
     let request = match browser.services.authorizations.begin(query.as_bytes()).await {
         Ok(request) => request,
@@ -59,13 +59,13 @@ pub(super) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
 /// cookie out of a form of another site.
 #[handler]
 #[expect(clippy::needless_pass_by_value, reason = "poem hands extractors over by value")]
-pub(super) fn ask_by_form(form: RawForm) -> Result<Response, PageError> {
+pub(crate) fn ask_by_form(form: RawForm) -> Result<Response, PageError> {
     let again = ReturnTo::authorization(&form.0).ok_or(PageError::TooLong)?;
     view::send_on_to(&again.to_string())
 }
 
 #[handler]
-pub(super) async fn answer(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
+pub(crate) async fn answer(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
     let Some(return_to @ ReturnTo::Authorization(_)) = ReturnTo::parse(form.get("return_to")) else {
         return Err(PageError::UnreadableForm);
     };
@@ -96,7 +96,7 @@ pub(super) async fn answer(browser: Browser<'_>, form: Form) -> Result<Response,
 ///
 /// # Errors
 /// [`PageError::Internal`].
-pub(super) async fn go_on_to(browser: &Browser<'_>, return_to: &ReturnTo) -> Result<Response, PageError> {
+pub(crate) async fn go_on_to(browser: &Browser<'_>, return_to: &ReturnTo) -> Result<Response, PageError> {
     if let ReturnTo::Authorization(query) = return_to
         && let Err(AuthorizationError::Refused { location }) =
             browser.services.authorizations.begin(query.as_bytes()).await

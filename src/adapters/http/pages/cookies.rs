@@ -9,11 +9,11 @@ use poem::{Request, Response};
 use url::Url;
 
 /// For how long somebody may be about to sign in.
-pub(super) const ATTEMPT_LIFETIME: Duration = Duration::from_mins(10);
+pub(crate) const ATTEMPT_LIFETIME: Duration = Duration::from_mins(10);
 
 /// Each cookie there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(crate) enum Kept {
     /// The session of somebody who has signed in.
     Session,
     /// The attempt that the form of the sign-in page belongs to.
@@ -29,17 +29,17 @@ const PARTS: u8 = 3;
 /// How long each may be: browsers let a cookie have 4096 bytes, its name and attributes included.
 const PART: usize = 3_800;
 /// How long a value may be that is kept in parts.
-pub(super) const LONGEST_IN_PARTS: usize = PARTS as usize * PART;
+pub(crate) const LONGEST_IN_PARTS: usize = PARTS as usize * PART;
 
 /// How cookies are set and read at one public URL.
 #[derive(Clone, Copy)]
-pub(super) struct Cookies {
+pub(crate) struct Cookies {
     secure: bool,
     port: Option<u16>,
 }
 
 impl Cookies {
-    pub(super) fn at(public_url: &str) -> Self {
+    pub(crate) fn at(public_url: &str) -> Self {
         let port = Url::parse(public_url).ok().and_then(|url| url.port());
         Self { secure: public_url.starts_with("https://"), port }
     }
@@ -61,7 +61,7 @@ impl Cookies {
     }
 
     /// What `request` brings. Cookies of other programs on the same host may hold any bytes, so each is read by itself.
-    pub(super) fn read(self, request: &Request, kept: Kept) -> Option<String> {
+    pub(crate) fn read(self, request: &Request, kept: Kept) -> Option<String> {
         let name = self.name(kept);
         let headers = request.headers().get_all(header::COOKIE).iter();
         let mut pairs = headers.flat_map(|header| header.as_bytes().split(|b| *b == b';')).map(<[u8]>::trim_ascii);
@@ -70,13 +70,13 @@ impl Cookies {
     }
 
     /// What `request` brings of where to go on to.
-    pub(super) fn read_return_to(self, request: &Request) -> Option<String> {
+    pub(crate) fn read_return_to(self, request: &Request) -> Option<String> {
         let parts = (0..PARTS).map_while(|part| self.read(request, Kept::ReturnTo(part)));
         Some(parts.collect::<String>()).filter(|value| !value.is_empty())
     }
 
     /// Lets the browser keep where to go on to: visible ASCII of at most [`LONGEST_IN_PARTS`] bytes.
-    pub(super) fn set_return_to(self, response: &mut Response, value: &str, lifetime: Duration) {
+    pub(crate) fn set_return_to(self, response: &mut Response, value: &str, lifetime: Duration) {
         for part in 0..PARTS {
             let start = usize::from(part) * PART;
             match value.get(start..value.len().min(start + PART)).filter(|piece| !piece.is_empty()) {
@@ -87,12 +87,12 @@ impl Cookies {
     }
 
     /// Lets the browser forget where to go on to.
-    pub(super) fn clear_return_to(self, response: &mut Response) {
+    pub(crate) fn clear_return_to(self, response: &mut Response) {
         self.set_return_to(response, "", Duration::ZERO);
     }
 
     /// Lets the browser keep `value` for `lifetime`.
-    pub(super) fn set(self, response: &mut Response, kept: Kept, value: &str, lifetime: Duration) {
+    pub(crate) fn set(self, response: &mut Response, kept: Kept, value: &str, lifetime: Duration) {
         let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
         let cookie = Cookie::build((self.name(kept), value))
             .path("/")
@@ -106,7 +106,7 @@ impl Cookies {
     }
 
     /// Lets the browser forget.
-    pub(super) fn clear(self, response: &mut Response, kept: Kept) {
+    pub(crate) fn clear(self, response: &mut Response, kept: Kept) {
         self.set(response, kept, "", Duration::ZERO);
     }
 }

@@ -8,7 +8,8 @@ use poem::{IntoResponse, Response};
 use super::return_to::ReturnTo;
 use super::view::{self, Place};
 use super::{assets, words};
-use crate::adapters::http::error::{self, ApiError, SHORT_WAIT};
+use crate::adapters::http::server::error;
+use crate::adapters::http::server::error::{ApiError, SHORT_WAIT};
 use crate::domain::ids::RequestId;
 use crate::domain::oauth::UntrustedRequest;
 use crate::domain::people::SignInError;
@@ -16,7 +17,7 @@ use crate::domain::system::{BoxError, StorageError};
 
 /// Why a page was not shown, or a form not acted upon.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::adapters::http) enum PageError {
+pub(crate) enum PageError {
     /// An application's request that cannot be trusted, so that nobody is sent anywhere.
     #[error(transparent)]
     Untrusted(#[from] UntrustedRequest),
@@ -187,7 +188,7 @@ impl From<&ApiError> for Verdict {
 }
 
 /// Turns whatever a page returned as an error into a page, and logs it, once.
-pub(in crate::adapters::http) fn render(error: &poem::Error, request_id: RequestId) -> Response {
+pub(crate) fn render(error: &poem::Error, request_id: RequestId) -> Response {
     if let Some(error) = error.downcast_ref::<PageError>() {
         return answer(&Verdict::from(error), error, details(error), request_id);
     }
@@ -203,7 +204,7 @@ pub(in crate::adapters::http) fn render(error: &poem::Error, request_id: Request
 }
 
 /// As [`render`].
-pub(in crate::adapters::http) fn render_api(error: &ApiError, request_id: RequestId) -> Response {
+pub(crate) fn render_api(error: &ApiError, request_id: RequestId) -> Response {
     let mut response = answer(&Verdict::from(error), error, Details::default(), request_id);
     if let ApiError::MethodNotAllowed { allow } = error {
         response.headers_mut().insert(header::ALLOW, allow.clone());

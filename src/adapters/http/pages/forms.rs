@@ -6,8 +6,8 @@ use url::Url;
 
 use super::error::PageError;
 use super::return_to::ReturnTo;
-use crate::adapters::http::exchange::Exchange;
-use crate::adapters::http::payload;
+use crate::adapters::http::server::exchange::Exchange;
+use crate::adapters::http::server::payload;
 use crate::domain::oauth::Parameters;
 use crate::domain::people::FormToken;
 
@@ -15,16 +15,16 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A form that was not sent by another site, as far as the browser says. Whoever acts on it looks at its token too.
-pub(super) struct Form(Parameters);
+pub(crate) struct Form(Parameters);
 
 impl Form {
     /// The value of a field; empty if there is none.
-    pub(super) fn get(&self, name: &str) -> &str {
+    pub(crate) fn get(&self, name: &str) -> &str {
         self.0.get(name).unwrap_or_default()
     }
 
     /// Whether the form is of the page that `token` was put into.
-    pub(super) fn belongs_to(&self, token: &FormToken) -> bool {
+    pub(crate) fn belongs_to(&self, token: &FormToken) -> bool {
         token.matches(self.get("form_token"))
     }
 }
@@ -39,7 +39,7 @@ impl<'a> FromRequest<'a> for Form {
 }
 
 /// A form as it was written, from wherever.
-pub(super) struct RawForm(pub(super) String);
+pub(crate) struct RawForm(pub(crate) String);
 
 impl<'a> FromRequest<'a> for RawForm {
     async fn from_request(request: &'a Request, body: &mut RequestBody) -> Result<Self> {
@@ -57,7 +57,7 @@ impl<'a> FromRequest<'a> for RawForm {
 /// # Errors
 /// [`PageError::ForeignForm`], from where it can be tried `again`; [`PageError::ForeignOrigin`] if the origin alone speaks
 /// against it, which may as well be our own address that nobody has told us.
-pub(super) fn refuse_other_sites(
+pub(crate) fn refuse_other_sites(
     request: &Request,
     public_url: &str,
     again: Option<&ReturnTo>,

@@ -4,31 +4,30 @@
 //! if it carries the token that was put into it for this browser, and if the browser does not say that another site sent
 //! it.
 
-mod assets;
-mod browser;
-mod connections;
-mod consent;
-mod cookies;
-mod error;
-mod forms;
-mod privacy;
-mod provider;
-mod return_to;
-mod sign_in;
-mod sign_out;
-mod view;
-mod words;
+pub(crate) mod assets;
+pub(crate) mod browser;
+pub(crate) mod connections;
+pub(crate) mod consent;
+pub(crate) mod cookies;
+pub(crate) mod error;
+pub(crate) mod forms;
+pub(crate) mod privacy;
+pub(crate) mod provider;
+pub(crate) mod return_to;
+pub(crate) mod sign_in;
+pub(crate) mod sign_out;
+pub(crate) mod view;
+pub(crate) mod words;
 
 use poem::http::Method;
 use poem::{EndpointExt, Route};
 
-pub(super) use error::{render, render_api};
-pub use privacy::PrivacyPolicy;
+pub(crate) use error::{render, render_api};
 
-use super::table::Methods;
+use super::server::table::Methods;
 
 /// Whether a person looks at what is at `path`, rather than a program.
-pub(super) fn is_page(path: &str) -> bool {
+pub(crate) fn is_page(path: &str) -> bool {
     let mut parts = path.trim_start_matches('/').split('/');
     match parts.next() {
         Some("auth") => {
@@ -39,7 +38,7 @@ pub(super) fn is_page(path: &str) -> bool {
 }
 
 /// Adds every page.
-pub(super) fn add_to(route: Route) -> Route {
+pub(crate) fn add_to(route: Route) -> Route {
     let (get, post) = (Method::GET, Method::POST);
     assets::add_to(route)
         .at(
@@ -60,7 +59,7 @@ pub(super) fn add_to(route: Route) -> Route {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     #[test]

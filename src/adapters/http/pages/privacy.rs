@@ -7,7 +7,7 @@ use poem::{Response, handler};
 use super::assets;
 use super::error::PageError;
 use super::view::{self, Place};
-use crate::adapters::http::exchange::Exchange;
+use crate::adapters::http::server::exchange::Exchange;
 
 /// What the page says: plain text, whose paragraphs are separated by empty lines; one that is a single line and begins
 /// with `# ` is a heading.
@@ -55,7 +55,7 @@ struct PrivacyPage<'a> {
 }
 
 #[handler]
-pub(super) fn show(exchange: &Exchange) -> Result<Response, PageError> {
+pub(crate) fn show(exchange: &Exchange) -> Result<Response, PageError> {
     let page = PrivacyPage { parts: &exchange.services.privacy.0 };
     view::show(StatusCode::OK, Place::AtHome, &page)
 }

@@ -11,11 +11,11 @@ use super::error::PageError;
 use super::forms;
 use super::return_to::ReturnTo;
 use super::{sign_in, view};
-use crate::adapters::http::query;
+use crate::adapters::http::server::query;
 use crate::domain::people::{ProviderAnswer, SignInError};
 
 #[handler]
-pub(super) async fn start(browser: Browser<'_>) -> Result<Response, PageError> {
+pub(crate) async fn start(browser: Browser<'_>) -> Result<Response, PageError> {
     let return_to = parameter(&browser, "return_to").and_then(|text| ReturnTo::parse(&text)).unwrap_or_default();
     forms::refuse_other_sites(browser.request, &browser.services.policy.issuer, Some(&return_to))?;
     let attempt = browser.services.sign_in.begin();
@@ -34,7 +34,7 @@ pub(super) async fn start(browser: Browser<'_>) -> Result<Response, PageError> {
 }
 
 #[handler]
-pub(super) async fn come_back(browser: Browser<'_>) -> Result<Response, PageError> {
+pub(crate) async fn come_back(browser: Browser<'_>) -> Result<Response, PageError> {
     let return_to = kept_return_to(&browser).unwrap_or_default();
     let answer = ProviderAnswer {
         state: parameter(&browser, "state"),

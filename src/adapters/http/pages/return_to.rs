@@ -11,7 +11,7 @@ use crate::domain::system::Timestamp;
 
 /// The page to go on to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum ReturnTo {
+pub(crate) enum ReturnTo {
     /// An application's request, with its query string as it came.
     Authorization(String),
     /// The list of connected applications.
@@ -22,7 +22,7 @@ pub(super) enum ReturnTo {
 impl ReturnTo {
     /// How long an application's request may be, in bytes, however the person signs in: what browsers and proxies let
     /// through as a URL, and what the cookie holds that waits for the identity provider. As documented.
-    pub(super) const MAX: usize = 8000;
+    pub(crate) const MAX: usize = 8000;
     /// What we may add to it.
     const OWN: usize = 64;
     const AUTHORIZATION: &str = "/auth/authorize?";
@@ -30,7 +30,7 @@ impl ReturnTo {
 
     /// The request with this query string; `None` if it is too long. Whatever may stand neither in a header nor in a cookie
     /// is percent-encoded, which means the same.
-    pub(super) fn authorization(query: &str) -> Option<Self> {
+    pub(crate) fn authorization(query: &str) -> Option<Self> {
         if query.len() > Self::MAX + Self::OWN {
             return None;
         }
@@ -41,7 +41,7 @@ impl ReturnTo {
     }
 
     /// Reads what a form or a cookie brings back; `None` if that is no page to go on to.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         match text.strip_prefix(Self::AUTHORIZATION) {
             Some(query) => {
                 query.bytes().all(|b| b.is_ascii_graphic() && b != b'#').then(|| Self::authorization(query))?
@@ -52,7 +52,7 @@ impl ReturnTo {
 
     /// The same request for somebody who is about to sign in, at `now` or later: it no longer asks them to sign in again, but
     /// whether they have.
-    pub(super) fn after_sign_in(self, now: Timestamp) -> Self {
+    pub(crate) fn after_sign_in(self, now: Timestamp) -> Self {
         let Self::Authorization(query) = self else { return self };
         let asks = |pair: &&str| {
             let name = form_urlencoded::parse(pair.as_bytes()).next();

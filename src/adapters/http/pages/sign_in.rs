@@ -13,12 +13,12 @@ use super::forms::Form;
 use super::return_to::ReturnTo;
 use super::view::{self, Place};
 use super::{assets, words};
-use crate::adapters::http::error::{SHORT_WAIT, whole_seconds};
+use crate::adapters::http::server::error::{SHORT_WAIT, whole_seconds};
 use crate::domain::oauth::AuthorizationRequest;
 use crate::domain::people::{IdentityError, SignInError};
 
 /// The query string by which the page knows that somebody has just signed out.
-pub(super) const SIGNED_OUT: &str = "signed-out";
+pub(crate) const SIGNED_OUT: &str = "signed-out";
 
 #[derive(Default, Template)]
 #[template(path = "sign_in.html")]
@@ -41,7 +41,7 @@ struct Provider<'a> {
 
 /// What the page says beside its question.
 #[derive(Default)]
-pub(super) enum Saying<'a> {
+pub(crate) enum Saying<'a> {
     #[default]
     Nothing,
     SignedOut,
@@ -49,7 +49,7 @@ pub(super) enum Saying<'a> {
 }
 
 /// Why somebody was not signed in, as it is put to them.
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     status: StatusCode,
     problem: String,
     /// Whether it is what was typed.
@@ -64,7 +64,7 @@ impl Refusal {
 
     /// # Errors
     /// The [`PageError`] that `error` is if trying again with the same page makes no sense.
-    pub(super) fn of(error: SignInError) -> Result<Self, PageError> {
+    pub(crate) fn of(error: SignInError) -> Result<Self, PageError> {
         Ok(match error {
             SignInError::WrongCredentials => {
                 let problem = "The login or the password is not right. Check both and try again.";
@@ -108,7 +108,7 @@ impl Refusal {
 ///
 /// # Errors
 /// [`PageError::Internal`].
-pub(super) fn ask(
+pub(crate) fn ask(
     browser: &Browser<'_>,
     return_to: &ReturnTo,
     asking: Option<&AuthorizationRequest>,
@@ -153,7 +153,7 @@ fn provider_href(return_to: &str) -> String {
 ///
 /// # Errors
 /// [`PageError`].
-pub(super) async fn ask_again(
+pub(crate) async fn ask_again(
     browser: &Browser<'_>,
     return_to: &ReturnTo,
     error: SignInError,
@@ -168,7 +168,7 @@ pub(super) async fn ask_again(
 }
 
 #[handler]
-pub(super) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
+pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
     if browser.visitor().await?.is_some() {
         return view::send_on_to(&ReturnTo::default().to_string());
     }
@@ -177,7 +177,7 @@ pub(super) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
 }
 
 #[handler]
-pub(super) async fn with_password(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
+pub(crate) async fn with_password(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
     let return_to = ReturnTo::parse(form.get("return_to")).unwrap_or_default();
     let attempt = browser.attempt(Kept::SignIn);
     if !attempt.as_ref().is_some_and(|attempt| form.belongs_to(&attempt.form_token())) {

@@ -12,7 +12,7 @@ use super::sign_in::SIGNED_OUT;
 use super::view;
 
 #[handler]
-pub(super) async fn sign_out(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
+pub(crate) async fn sign_out(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
     let return_to = ReturnTo::parse(form.get("return_to"));
     let session = browser.session().filter(|session| form.belongs_to(&session.form_token()));
     let Some(session) = session else {

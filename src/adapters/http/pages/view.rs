@@ -10,7 +10,7 @@ use super::{assets, words};
 
 /// Which page a browser shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// On the way from an application and back to it.
     OnTheWay,
     /// Where the answer to the form redirects to the application. Chromium holds that redirect, and all that follow it at
@@ -46,7 +46,7 @@ impl Place {
 ///
 /// # Errors
 /// [`PageError::Internal`] if the template cannot be filled in.
-pub(super) fn show(status: StatusCode, place: Place, template: &impl Template) -> Result<Response, PageError> {
+pub(crate) fn show(status: StatusCode, place: Place, template: &impl Template) -> Result<Response, PageError> {
     let html = template.render().map_err(|error| PageError::Internal(error.into()))?;
     Ok(Response::builder()
         .status(status)
@@ -65,7 +65,7 @@ pub(super) fn show(status: StatusCode, place: Place, template: &impl Template) -
 ///
 /// # Errors
 /// [`PageError::Internal`] if there can be no such header.
-pub(super) fn send_on_to(location: &str) -> Result<Response, PageError> {
+pub(crate) fn send_on_to(location: &str) -> Result<Response, PageError> {
     let location = HeaderValue::from_str(location).map_err(|error| PageError::Internal(error.into()))?;
     Ok(Response::builder()
         .status(StatusCode::SEE_OTHER)
@@ -87,7 +87,7 @@ struct ContinuePage<'a> {
 ///
 /// # Errors
 /// [`PageError::Internal`] if the template cannot be filled in.
-pub(super) fn hand_over_to(location: &Url) -> Result<Response, PageError> {
+pub(crate) fn hand_over_to(location: &Url) -> Result<Response, PageError> {
     let page = ContinuePage { location: location.as_str(), destination: &words::destination(location) };
     show(StatusCode::OK, Place::OnTheWay, &page)
 }

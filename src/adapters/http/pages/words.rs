@@ -10,10 +10,10 @@ use crate::domain::applications::{Permission, Permissions};
 use crate::domain::system::Timestamp;
 
 /// A permission, as it is put to a person.
-pub(super) struct PermissionInWords {
-    pub(super) permission: Permission,
-    pub(super) title: &'static str,
-    pub(super) detail: &'static str,
+pub(crate) struct PermissionInWords {
+    pub(crate) permission: Permission,
+    pub(crate) title: &'static str,
+    pub(crate) detail: &'static str,
 }
 
 impl PermissionInWords {
@@ -27,17 +27,17 @@ impl PermissionInWords {
     }
 
     /// All of a scope.
-    pub(super) fn all(scope: Permissions) -> Vec<Self> {
+    pub(crate) fn all(scope: Permissions) -> Vec<Self> {
         scope.iter().map(Self::of).collect()
     }
 }
 
 /// A day, in UTC.
-pub(super) struct Day {
+pub(crate) struct Day {
     /// As programs read it.
-    pub(super) machine: String,
+    pub(crate) machine: String,
     /// As people do.
-    pub(super) words: String,
+    pub(crate) words: String,
 }
 
 impl From<Timestamp> for Day {
@@ -50,18 +50,18 @@ impl From<Timestamp> for Day {
 }
 
 /// An error's text as a sentence of its own.
-pub(super) fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let mut rest = text.chars();
     rest.next().into_iter().flat_map(char::to_uppercase).chain(rest).chain(['.']).collect()
 }
 
 /// The letter that stands for a name.
-pub(super) fn initial(name: &str) -> String {
+pub(crate) fn initial(name: &str) -> String {
     name.chars().find(|c| c.is_alphanumeric()).map_or_else(|| "·".to_owned(), |c| c.to_uppercase().collect())
 }
 
 /// Where a redirect leads, as a person would say it.
-pub(super) fn destination(redirect_uri: &Url) -> String {
+pub(crate) fn destination(redirect_uri: &Url) -> String {
     let loopback = match redirect_uri.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
@@ -77,7 +77,7 @@ pub(super) fn destination(redirect_uri: &Url) -> String {
 }
 
 /// A wait, rounded up, so that who waits that long is let through.
-pub(super) fn wait(wait: Duration) -> String {
+pub(crate) fn wait(wait: Duration) -> String {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     match seconds.max(1) {
         1 => "1 second".to_owned(),

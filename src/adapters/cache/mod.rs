@@ -1,0 +1,14 @@
+//! Caches: decorators of ports that keep answers for a moment.
+
+mod applications;
+mod freshness;
+mod grants;
+mod people;
+mod tenants;
+mod write_queue;
+
+pub use applications::CachedApplicationRepository;
+pub use grants::CachedGrantStore;
+pub use people::CachedPersonRepository;
+pub use tenants::CachedTenantRegistry;
+pub use write_queue::CachedWriteQueue;

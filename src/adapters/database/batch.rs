@@ -1,0 +1,250 @@
+//! Many callers, one commit.
+//!
+//! A commit waits for the disk, and costs the same for one row as for a hundred. So callers hand their wish to one task,
+//! which takes all that are waiting and does them together. While it does, the next ones gather. A lone caller waits for
+//! nobody: its batch has one wish.
+
+use std::sync::Arc;
+
+use crate::domain::system::StorageError;
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::domain::system::SharedStorageError;
+
+/// The most wishes of one batch. More would make each caller wait longer than the shared commit saves.
+pub(super) const MAX_BATCH: usize = 256;
+/// How many wishes may wait; further callers wait for a place.
+const MAX_WAITING: usize = 4 * MAX_BATCH;
+
+/// What is done for a batch.
+#[async_trait]
+pub(super) trait Batch: Send + Sync + 'static {
+    /// What a caller wants.
+    type Wish: Send + 'static;
+    /// What it gets.
+    type Answer: Send + 'static;
+
+    /// Does 1 to [`MAX_BATCH`] wishes, in one commit. Returns an answer for each, in their order.
+    async fn run(&self, wishes: &[Self::Wish]) -> Result<Vec<Self::Answer>, StorageError>;
+}
+
+struct Waiting<B: Batch> {
+    wish: B::Wish,
+    answer: oneshot::Sender<Result<B::Answer, SharedStorageError>>,
+}
+
+/// Gathers wishes into batches. Clones share the task, which ends with the last of them.
+pub(super) struct GroupCommit<B: Batch> {
+    queue: mpsc::Sender<Waiting<B>>,
+}
+
+impl<B: Batch> Clone for GroupCommit<B> {
+    fn clone(&self) -> Self {
+        Self { queue: self.queue.clone() }
+    }
+}
+
+impl<B: Batch> GroupCommit<B> {
+    /// Starts the task, on the runtime of the caller.
+    pub(super) fn start(batch: B) -> Self {
+        let (queue, waiting) = mpsc::channel(MAX_WAITING);
+        tokio::spawn(serve(Arc::new(batch), waiting));
+        Self { queue }
+    }
+
+    /// Has a wish done. A caller that goes away before its batch has begun has not asked; one that goes away later does no
+    /// harm to the others.
+    pub(super) async fn submit(&self, wish: B::Wish) -> Result<B::Answer, StorageError> {
+        let (answer, answered) = oneshot::channel();
+        let ended = || StorageError::Unavailable("the task that writes to the database has ended".into());
+        self.queue.send(Waiting { wish, answer }).await.map_err(|_| ended())?;
+        answered.await.map_err(|_| ended())?.map_err(|error| error.to_storage_error())
+    }
+}
+
+async fn serve<B: Batch>(batch: Arc<B>, mut waiting: mpsc::Receiver<Waiting<B>>) {
+    let mut gathered = Vec::with_capacity(MAX_BATCH);
+    while let Some(first) = waiting.recv().await {
+        gathered.push(first);
+        // The callers who were just answered are awake and may be about to ask again. They get their turn first, which costs
+        // microseconds, and join this batch rather than wait for the next.
+        tokio::task::yield_now().await;
+        while gathered.len() < MAX_BATCH
+            && let Ok(next) = waiting.try_recv()
+        {
+            gathered.push(next);
+        }
+        let (wishes, answers): (Vec<_>, Vec<_>) = gathered
+            .drain(..)
+            .filter(|caller| !caller.answer.is_closed())
+            .map(|caller| (caller.wish, caller.answer))
+            .unzip();
+        if wishes.is_empty() {
+            continue;
+        }
+        // In a task of its own, so that a bug that panics costs one batch its answers, and not every later caller.
+        let batch = Arc::clone(&batch);
+        let done = tokio::spawn(async move { batch.run(&wishes).await }).await;
+        let done = done.unwrap_or_else(|error| Err(StorageError::Unavailable(error.into())));
+        match done {
+            Ok(results) => {
+                for (answer, result) in answers.into_iter().zip(results) {
+                    // Who does not wait any more does not want to know.
+                    answer.send(Ok(result)).ok();
+                }
+            }
+            Err(error) => {
+                let error = SharedStorageError::new(error);
+                for answer in answers {
+                    answer.send(Err(error.clone())).ok();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Answers a number with its double, writes down each batch, and begins none without a permit.
+    #[derive(Clone)]
+    struct Doubling {
+        permits: Arc<Semaphore>,
+        batches: Arc<Mutex<Vec<Vec<u32>>>>,
+    }
+
+    impl Doubling {
+        fn with_permits(permits: usize) -> Self {
+            Self { permits: Arc::new(Semaphore::new(permits)), batches: Arc::default() }
+        }
+
+        fn batches(&self) -> Vec<Vec<u32>> {
+            self.batches.lock().unwrap().clone()
+        }
+    }
+
+    #[async_trait]
+    impl Batch for Doubling {
+        type Wish = u32;
+        type Answer = u32;
+
+        async fn run(&self, wishes: &[u32]) -> Result<Vec<u32>, StorageError> {
+            self.batches.lock().unwrap().push(wishes.to_vec());
+            self.permits.acquire().await.unwrap().forget();
+            assert!(!wishes.contains(&13), "an unlucky number, for this test");
+            if wishes.contains(&404) {
+                return Err(StorageError::Unavailable("away, for this test".into()));
+            }
+            Ok(wishes.iter().map(|wish| wish * 2).collect())
+        }
+    }
+
+    /// Submits each number in a task of its own, in their order, and lets them all get to the queue.
+    async fn submit_all(
+        group: &GroupCommit<Doubling>,
+        wishes: impl IntoIterator<Item = u32>,
+    ) -> Vec<tokio::task::JoinHandle<Result<u32, StorageError>>> {
+        let mut callers = Vec::new();
+        for wish in wishes {
+            let group = group.clone();
+            callers.push(tokio::spawn(async move { group.submit(wish).await }));
+            tokio::task::yield_now().await;
+        }
+        tokio::task::yield_now().await;
+        callers
+    }
+
+    #[tokio::test]
+    async fn a_lone_caller_waits_for_nobody() {
+        let doubling = Doubling::with_permits(1);
+        let group = GroupCommit::start(doubling.clone());
+        assert_eq!(group.submit(21).await.unwrap(), 42);
+        assert_eq!(doubling.batches(), [[21]]);
+    }
+
+    #[tokio::test]
+    async fn callers_that_come_while_a_batch_is_under_way_are_the_next_one() {
+        let doubling = Doubling::with_permits(0);
+        let group = GroupCommit::start(doubling.clone());
+        let callers = submit_all(&group, 0..5).await;
+        doubling.permits.add_permits(2);
+        for (wish, caller) in (0..).zip(callers) {
+            assert_eq!(caller.await.unwrap().unwrap(), wish * 2);
+        }
+        assert_eq!(doubling.batches(), [vec![0], vec![1, 2, 3, 4]]);
+    }
+
+    #[tokio::test]
+    async fn no_batch_is_larger_than_it_may_be() {
+        let doubling = Doubling::with_permits(0);
+        let group = GroupCommit::start(doubling.clone());
+        let callers = submit_all(&group, 1000..1600).await;
+        doubling.permits.add_permits(100);
+        for caller in callers {
+            caller.await.unwrap().unwrap();
+        }
+        let sizes: Vec<usize> = doubling.batches().iter().map(Vec::len).collect();
+        assert_eq!(sizes, [1, MAX_BATCH, MAX_BATCH, 600 - 1 - 2 * MAX_BATCH]);
+    }
+
+    #[tokio::test]
+    async fn who_went_away_before_the_batch_has_not_asked_and_who_goes_away_later_harms_nobody() {
+        let doubling = Doubling::with_permits(0);
+        let group = GroupCommit::start(doubling.clone());
+        let callers = submit_all(&group, 0..4).await;
+        callers[0].abort();
+        callers[2].abort();
+        tokio::task::yield_now().await;
+        doubling.permits.add_permits(2);
+        for (wish, caller) in (0..).zip(callers) {
+            match caller.await {
+                Ok(answer) => assert_eq!(answer.unwrap(), wish * 2),
+                Err(error) => assert!(error.is_cancelled() && wish % 2 == 0),
+            }
+        }
+        assert_eq!(doubling.batches(), [vec![0], vec![1, 3]]);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_everybodys_in_the_batch_and_nobodys_after_it() {
+        let doubling = Doubling::with_permits(0);
+        let group = GroupCommit::start(doubling.clone());
+        let callers = submit_all(&group, [1, 2, 404]).await;
+        doubling.permits.add_permits(3);
+        let answers = answers_of(callers).await;
+        assert_eq!(*answers[0].as_ref().unwrap(), 2);
+        for answer in &answers[1..] {
+            let Err(StorageError::Unavailable(reason)) = answer else { panic!("{answer:?}") };
+            assert_eq!(reason.to_string(), "away, for this test");
+        }
+        assert_eq!(group.submit(3).await.unwrap(), 6);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_panics_costs_nobody_else_an_answer() {
+        let doubling = Doubling::with_permits(0);
+        let group = GroupCommit::start(doubling.clone());
+        let callers = submit_all(&group, [1, 13, 2]).await;
+        doubling.permits.add_permits(3);
+        let answers = answers_of(callers).await;
+        assert_eq!(*answers[0].as_ref().unwrap(), 2);
+        assert!(answers[1..].iter().all(|answer| matches!(answer, Err(StorageError::Unavailable(_)))));
+        assert_eq!(group.submit(3).await.unwrap(), 6);
+    }
+
+    async fn answers_of(
+        callers: Vec<tokio::task::JoinHandle<Result<u32, StorageError>>>,
+    ) -> Vec<Result<u32, StorageError>> {
+        let mut answers = Vec::new();
+        for caller in callers {
+            answers.push(caller.await.unwrap());
+        }
+        answers
+    }
+}

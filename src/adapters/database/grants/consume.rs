@@ -1,0 +1,192 @@
+//! A batch of uses of refresh tokens.
+//!
+//! One statement inserts those whose grant is not revoked and whose token has no row yet, and says which they were. The
+//! primary key decides between processes: whoever comes second waits until the first has committed, and inserts nothing.
+//!
+//! A revocation that has returned is committed, and the statement of a caller that came after it begins after that, so it
+//! sees the revocation, at the isolation level READ COMMITTED too. For callers that are concurrent with a revocation
+//! either order is right: what they get dies with the grant.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+
+use crate::domain::ids::TokenId;
+use crate::domain::oauth::{Consumed, Consumption};
+use crate::domain::system::StorageError;
+use async_trait::async_trait;
+use sea_orm::prelude::Uuid;
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, Statement, Value};
+
+use super::{GRANT, USES};
+use crate::adapters::database::batch::{Batch, MAX_BATCH};
+use crate::adapters::database::entities::{consumed_refresh_token, revocation};
+use crate::adapters::database::error::storage_error;
+use crate::adapters::database::handle::Database;
+use crate::adapters::database::row::Row;
+
+/// How often a use is tried again whose row was there when it was to be inserted, and gone when it was to be read: it was
+/// swept in between, or its transaction was rolled back.
+const ATTEMPTS: usize = 3;
+
+/// Records uses.
+pub(super) struct Consumptions {
+    database: Database,
+}
+
+impl Consumptions {
+    pub(super) fn new(database: Database) -> Self {
+        Self { database }
+    }
+}
+
+#[async_trait]
+impl Batch for Consumptions {
+    type Wish = Consumption;
+    type Answer = Consumed;
+
+    async fn run(&self, wishes: &[Consumption]) -> Result<Vec<Consumed>, StorageError> {
+        let mut answers: Vec<Option<Consumed>> = vec![None; wishes.len()];
+        for _ in 0..ATTEMPTS {
+            let open: Vec<usize> = (0..wishes.len()).filter(|index| answers[*index].is_none()).collect();
+            if open.is_empty() {
+                break;
+            }
+            self.attempt(wishes, &open, &mut answers).await?;
+        }
+        let vanished = || StorageError::Unavailable("the uses of refresh tokens change too fast to be read".into());
+        answers.into_iter().map(|answer| answer.ok_or_else(vanished)).collect()
+    }
+}
+
+impl Consumptions {
+    /// Answers the wishes of the indices `open`, as far as it can.
+    async fn attempt(
+        &self,
+        wishes: &[Consumption],
+        open: &[usize],
+        answers: &mut [Option<Consumed>],
+    ) -> Result<(), StorageError> {
+        // Of several callers with one token the first of the batch goes to the database, and the others learn from it.
+        // In the order of the ids, so that two processes never wait for one another in a circle.
+        let mut firsts: HashMap<TokenId, usize> = HashMap::with_capacity(open.len());
+        for index in open {
+            firsts.entry(wishes[*index].token_id).or_insert(*index);
+        }
+        let mut firsts: Vec<usize> = firsts.into_values().collect();
+        firsts.sort_unstable_by_key(|index| wishes[*index].token_id);
+        let uses: Vec<&Consumption> = firsts.iter().map(|index| &wishes[*index]).collect();
+        let inserted = self.insert(&uses).await.map_err(storage_error(USES))?;
+        for index in firsts {
+            if inserted.contains(&wishes[index].token_id.as_uuid()) {
+                answers[index] = Some(Consumed::First);
+            }
+        }
+
+        let late: Vec<usize> = open.iter().copied().filter(|index| answers[*index].is_none()).collect();
+        if late.is_empty() {
+            return Ok(());
+        }
+        let revoked = self.revoked_grants(late.iter().map(|index| wishes[*index].grant_id.as_uuid())).await?;
+        let before = self.earlier_uses(late.iter().map(|index| wishes[*index].token_id.as_uuid())).await?;
+        for index in late {
+            let wish = &wishes[index];
+            answers[index] = if revoked.contains(&wish.grant_id.as_uuid()) {
+                Some(Consumed::GrantRevoked)
+            } else {
+                before.get(&wish.token_id.as_uuid()).cloned()
+            };
+        }
+        Ok(())
+    }
+
+    /// Inserts the uses whose grant is not revoked. Returns the tokens of those that were not there.
+    async fn insert(&self, uses: &[&Consumption]) -> Result<HashSet<Uuid>, DbErr> {
+        let rows = padded(uses);
+        let values = rows.iter().flat_map(|row| {
+            [
+                Value::from(row.token_id.as_uuid()),
+                Value::from(row.grant_id.as_uuid()),
+                Value::from(row.successor_id.as_uuid()),
+                Value::from(row.at.unix_millis()),
+                Value::from(row.keep_until.unix_millis()),
+            ]
+        });
+        let writer = self.database.writer();
+        let statement = Statement::from_sql_and_values(writer.get_database_backend(), insert_sql(rows.len()), values);
+        // All rows of the answer are read, because SQLite commits when the last one was.
+        let returned = writer.query_all_raw(statement).await?;
+        returned.iter().map(|row| row.try_get_by_index(0)).collect()
+    }
+
+    async fn revoked_grants(&self, grants: impl Iterator<Item = Uuid>) -> Result<HashSet<Uuid>, StorageError> {
+        let grants: Vec<Uuid> = grants.collect();
+        let rows = revocation::Entity::find()
+            .filter(revocation::Column::Kind.eq(GRANT))
+            .filter(revocation::Column::SubjectId.is_in(padded(&grants)))
+            .all(self.database.reader())
+            .await
+            .map_err(storage_error(super::REVOCATIONS))?;
+        Ok(rows.into_iter().map(|row| row.subject_id).collect())
+    }
+
+    /// What is recorded of tokens that were used before.
+    async fn earlier_uses(&self, tokens: impl Iterator<Item = Uuid>) -> Result<HashMap<Uuid, Consumed>, StorageError> {
+        let tokens: Vec<Uuid> = tokens.collect();
+        let reader = self.database.reader();
+        let failed = storage_error(USES);
+        let by_token = |tokens: Vec<Uuid>| {
+            let is_one_of_them = consumed_refresh_token::Column::TokenId.is_in(padded(&tokens));
+            consumed_refresh_token::Entity::find().filter(is_one_of_them)
+        };
+        let uses = by_token(tokens).all(reader).await.map_err(failed)?;
+        if uses.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let used_successors: Vec<Uuid> = by_token(uses.iter().map(|row| row.successor_id).collect())
+            .select_only()
+            .column(consumed_refresh_token::Column::TokenId)
+            .into_tuple()
+            .all(reader)
+            .await
+            .map_err(failed)?;
+        let used_successors: HashSet<Uuid> = used_successors.into_iter().collect();
+        uses.into_iter()
+            .map(|row| {
+                let before = Consumed::Before {
+                    successor_id: TokenId::from_uuid(row.successor_id),
+                    at: Row::new(USES, row.token_id).timestamp("consumed_at", row.consumed_at)?,
+                    successor_used: used_successors.contains(&row.successor_id),
+                };
+                Ok((row.token_id, before))
+            })
+            .collect()
+    }
+}
+
+/// The same rows and the last one again, so often that their number is a power of two. A repeated row changes nothing,
+/// and the database sees few different statements, which it keeps prepared.
+fn padded<T: Clone>(rows: &[T]) -> Vec<T> {
+    let mut padded = rows.to_vec();
+    if let Some(last) = rows.last() {
+        padded.resize(rows.len().next_power_of_two().min(MAX_BATCH.max(rows.len())), last.clone());
+    }
+    padded
+}
+
+fn insert_sql(rows: usize) -> String {
+    let mut sql = format!(
+        "INSERT INTO {USES} (token_id, grant_id, successor_id, consumed_at, keep_until) \
+         SELECT v.column1, v.column2, v.column3, v.column4, v.column5 FROM (VALUES "
+    );
+    for row in 0..rows {
+        let separator = if row == 0 { "" } else { ", " };
+        let first = row * 5 + 1;
+        // Writing into a `String` cannot fail.
+        let _ = write!(sql, "{separator}(${first}, ${}, ${}, ${}, ${})", first + 1, first + 2, first + 3, first + 4);
+    }
+    sql.push_str(
+        ") AS v WHERE NOT EXISTS (SELECT 1 FROM revocations r WHERE r.subject_id = v.column2 AND r.kind = 'grant') \
+         ORDER BY v.column1 ON CONFLICT DO NOTHING RETURNING token_id",
+    );
+    sql
+}

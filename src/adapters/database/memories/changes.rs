@@ -1,0 +1,365 @@
+//! Changing memories, many in one transaction.
+//!
+//! Beside the memory and its entries in the index each change keeps count: of the memories of its scope, of their length,
+//! and of the memories that have each term. Those counts are what makes rare words weigh more than common ones. Common
+//! words are in many memories, so their counts are written often. Therefore all writers of a scope take turns: each locks
+//! the rows of its scopes first, in the order of their numbers. So none waits for one that waits for it, and counts are
+//! exact. What makes up for the turns is that each carries everything that gathered while it waited (see
+//! [`writer`](super::writer)). `docs/adr` says what else was thought of.
+
+use std::collections::{BTreeSet, HashMap};
+
+use memgate_domain::applications::CategoryAccess;
+use memgate_domain::ids::MemoryId;
+use memgate_domain::memories::{Category, Memory, MemoryChanges, NewMemory};
+use memgate_domain::system::Timestamp;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
+
+use super::failure::Failure;
+use super::index::{INDEX_VERSION, IndexEntries, listings};
+use super::ranking::Document;
+use super::row::{COLUMN_COUNT, COLUMNS, categories_json, is_visible, json_array, memory_of, metadata_json};
+use super::sql::Sql;
+use super::tally::{Tally, WORDS_COLUMNS, Words};
+use crate::adapters::database::connections::{ConnectionPool, PooledTransaction};
+
+/// A change that somebody wants.
+#[derive(Debug)]
+pub(super) struct Wish {
+    /// See [`MemoryScope::tenant`](memgate_domain::memories::MemoryScope::tenant).
+    pub(super) tenant: String,
+    pub(super) access: CategoryAccess,
+    pub(super) change: Change,
+}
+
+#[derive(Debug)]
+pub(super) enum Change {
+    Create(Box<Prepared>),
+    Update {
+        id: MemoryId,
+        changes: Box<MemoryChanges>,
+        now: Timestamp,
+    },
+    Delete {
+        id: MemoryId,
+    },
+    /// Deletes the memory at this place if it has expired.
+    Expire {
+        seq: i64,
+        now: Timestamp,
+    },
+    /// Indexes the memory at this place again if its version is older.
+    Reindex {
+        seq: i64,
+    },
+}
+
+/// A memory that is to be created, and what takes time to find out about it.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    memory: NewMemory,
+    document: Document,
+    entries: IndexEntries,
+}
+
+impl Prepared {
+    pub(super) fn new(memory: NewMemory) -> Self {
+        let document = Document::of(memory.content.as_str(), &memory.metadata, &memory.categories);
+        let entries = IndexEntries::of(&document, &memory.categories, &memory.metadata, memory.created_at);
+        Self { memory, document, entries }
+    }
+}
+
+/// What became of a wish.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// The memory is like this now.
+    Kept(Box<Memory>),
+    /// The memory is gone.
+    Removed,
+    /// There is no such memory.
+    Missing,
+}
+
+/// Fulfils all wishes, in their order and in one transaction. A wish whose row cannot be read fails alone.
+pub(super) async fn fulfil(
+    connection: &ConnectionPool,
+    wishes: &[Wish],
+) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
+    let scopes = scope_ids(connection, wishes).await?;
+    let transaction = connection.begin().await?;
+    lock(&transaction, &scopes).await?;
+    let mut tally = Tally::default();
+    let mut outcomes = Vec::with_capacity(wishes.len());
+    for Wish { tenant, access, change } in wishes {
+        let outcome = match scopes.get(tenant) {
+            Some(&scope_id) => apply(&transaction, scope_id, access, change, &mut tally).await,
+            None => Ok(Outcome::Missing),
+        };
+        match outcome {
+            Err(failure) if !failure.is_about_one_row() => return Err(failure),
+            outcome => outcomes.push(outcome),
+        }
+    }
+    tally.write(&transaction).await?;
+    transaction.commit().await?;
+    Ok(outcomes)
+}
+
+/// The numbers of the scopes of all wishes, by tenant. Scopes in which something is to be created are made if need be.
+async fn scope_ids(connection: &ConnectionPool, wishes: &[Wish]) -> Result<HashMap<String, i64>, Failure> {
+    let tenants: BTreeSet<String> = wishes.iter().map(|wish| wish.tenant.clone()).collect();
+    let mut known = known_scope_ids(connection, &tenants).await?;
+    let is_new = |wish: &&Wish| matches!(wish.change, Change::Create(_)) && !known.contains_key(&wish.tenant);
+    let new: BTreeSet<String> = wishes.iter().filter(is_new).map(|wish| wish.tenant.clone()).collect();
+    if !new.is_empty() {
+        Sql::new(connection, "INSERT INTO memory_scopes (tenant, memories, total_length) SELECT value, 0, 0 FROM ")
+            .elements(json_array(new.iter().cloned()))
+            .then(" WHERE true ON CONFLICT (tenant) DO NOTHING")
+            .run(connection)
+            .await?;
+        known.extend(known_scope_ids(connection, &new).await?);
+    }
+    Ok(known)
+}
+
+async fn known_scope_ids(
+    connection: &ConnectionPool,
+    tenants: &BTreeSet<String>,
+) -> Result<HashMap<String, i64>, Failure> {
+    let rows = Sql::new(connection, "SELECT tenant, id FROM memory_scopes WHERE tenant IN (SELECT value FROM ")
+        .elements(json_array(tenants.iter().cloned()))
+        .then(")")
+        .all(connection)
+        .await?;
+    rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
+}
+
+async fn lock(transaction: &PooledTransaction, scopes: &HashMap<String, i64>) -> Result<(), DbErr> {
+    // On SQLite the transaction has the whole file.
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        Sql::new(transaction, "SELECT id FROM memory_scopes WHERE id IN (SELECT value::bigint FROM ")
+            .elements(json_array(scopes.values().copied()))
+            .then(") ORDER BY id FOR UPDATE")
+            .all(transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn apply(
+    transaction: &PooledTransaction,
+    scope_id: i64,
+    access: &CategoryAccess,
+    change: &Change,
+    tally: &mut Tally,
+) -> Result<Outcome, Failure> {
+    match change {
+        Change::Create(prepared) => create(transaction, scope_id, access, prepared, tally).await,
+        Change::Update { id, changes, now } => {
+            let Some(mut found) = find(transaction, scope_id, id).await? else { return Ok(Outcome::Missing) };
+            if !is_visible(access, &found.memory, *now) {
+                return Ok(Outcome::Missing);
+            }
+            changes.apply_to(&mut found.memory, *now);
+            replace(transaction, scope_id, found, tally).await
+        }
+        Change::Delete { id } => match find(transaction, scope_id, id).await? {
+            Some(found) if access.allows(&found.memory.categories) => {
+                remove(transaction, scope_id, found.seq, &found.words, tally).await
+            }
+            _ => Ok(Outcome::Missing),
+        },
+        Change::Expire { seq, now } => {
+            let row = Sql::new(transaction, &format!("SELECT {WORDS_COLUMNS} FROM memories m WHERE m.seq = "))
+                .value(*seq)
+                .then(" AND m.expires_at <= ")
+                .value(now.unix_millis())
+                .one(transaction)
+                .await?;
+            let Some(row) = row else { return Ok(Outcome::Missing) };
+            let words = Words::of_row(&row, 0)?;
+            remove(transaction, scope_id, *seq, &words, tally).await
+        }
+        Change::Reindex { seq } => match find_stale(transaction, *seq).await? {
+            Some(found) => replace(transaction, scope_id, found, tally).await,
+            None => Ok(Outcome::Missing),
+        },
+    }
+}
+
+async fn find_stale(transaction: &PooledTransaction, seq: i64) -> Result<Option<Found>, Failure> {
+    let select = format!("SELECT {COLUMNS}, {WORDS_COLUMNS} FROM memories m WHERE m.index_version < 1 AND m.seq = ");
+    let row = Sql::new(transaction, &select).value(seq).one(transaction).await?;
+    row.as_ref().map(Found::of_row).transpose()
+}
+
+/// A memory that is there, where it is, and what it counts for.
+struct Found {
+    seq: i64,
+    memory: Memory,
+    words: Words,
+}
+
+impl Found {
+    /// Reads [`COLUMNS`] and [`WORDS_COLUMNS`].
+    fn of_row(row: &QueryResult) -> Result<Self, Failure> {
+        let (seq, memory) = memory_of(row)?;
+        Ok(Self { seq, memory, words: Words::of_row(row, COLUMN_COUNT)? })
+    }
+}
+
+async fn find(transaction: &PooledTransaction, scope_id: i64, id: &MemoryId) -> Result<Option<Found>, Failure> {
+    let select = format!("SELECT {COLUMNS}, {WORDS_COLUMNS} FROM memories m WHERE m.scope_id = ");
+    let sql = Sql::new(transaction, &select).value(scope_id).then(" AND m.id = ").value(id.as_str());
+    let row = sql.one(transaction).await?;
+    row.as_ref().map(Found::of_row).transpose()
+}
+
+async fn create(
+    transaction: &PooledTransaction,
+    scope_id: i64,
+    access: &CategoryAccess,
+    prepared: &Prepared,
+    tally: &mut Tally,
+) -> Result<Outcome, Failure> {
+    let Prepared { memory, document, entries } = prepared;
+    let words = Words::of(document, &memory.categories);
+    let created_at = memory.created_at.unix_millis();
+    let row = Sql::new(transaction, "INSERT INTO memories (scope_id, id, conversation_id, created_at, updated_at, ")
+        .then(
+            "expires_at, priority, categories, length, question, attributes, terms, metadata, content, index_version) ",
+        )
+        .then("VALUES (")
+        .value(scope_id)
+        .then(", ")
+        .value(memory.id.as_str())
+        .then(", ")
+        .value(memory.metadata.conversation_id().map(ToOwned::to_owned))
+        .then(", ")
+        .value(created_at)
+        .then(", ")
+        .value(created_at)
+        .then(", ")
+        .value(memory.expires_at.map(Timestamp::unix_millis))
+        .then(", ")
+        .value(memory.priority.as_str())
+        .then(", ")
+        .value(categories_json(&memory.categories))
+        .then(", ")
+        .value(words.length())
+        .then(", ")
+        .value(document.question)
+        .then(", ")
+        .value(words.attributes())
+        .then(", ")
+        .value(words.terms())
+        .then(", ")
+        .value(metadata_json(&memory.metadata))
+        .then(", ")
+        .value(memory.content.as_str())
+        .then(", ")
+        .value(INDEX_VERSION)
+        .then(") ON CONFLICT (scope_id, id) DO NOTHING RETURNING seq")
+        .one(transaction)
+        .await?;
+    let Some(row) = row else {
+        let found = find(transaction, scope_id, &memory.id).await?.map(|found| found.memory);
+        // One that has been moved out of sight since is answered as it was when this write made it.
+        let seen = found.filter(|found| access.allows(&found.categories));
+        return Ok(Outcome::Kept(Box::new(seen.unwrap_or_else(|| memory.clone().into_memory()))));
+    };
+    let seq = row.try_get_by_index(0)?;
+    Sql::index(transaction, seq, entries.in_scope(scope_id)).run(transaction).await?;
+    list(transaction, scope_id, seq, &memory.categories, memory.created_at, &memory.id).await?;
+    tally.add(scope_id, &words);
+    Ok(Outcome::Kept(Box::new(memory.clone().into_memory())))
+}
+
+/// Writes the changed memory of `found` over the one that is there.
+async fn replace(
+    transaction: &PooledTransaction,
+    scope_id: i64,
+    found: Found,
+    tally: &mut Tally,
+) -> Result<Outcome, Failure> {
+    let Found { seq, memory, words: earlier } = found;
+    let document = Document::of(memory.content.as_str(), &memory.metadata, &memory.categories);
+    let entries = IndexEntries::of(&document, &memory.categories, &memory.metadata, memory.created_at);
+    let words = Words::of(&document, &memory.categories);
+    Sql::new(transaction, "UPDATE memories SET conversation_id = ")
+        .value(memory.metadata.conversation_id().map(ToOwned::to_owned))
+        .then(", updated_at = ")
+        .value(memory.updated_at.unix_millis())
+        .then(", expires_at = ")
+        .value(memory.expires_at.map(Timestamp::unix_millis))
+        .then(", priority = ")
+        .value(memory.priority.as_str())
+        .then(", categories = ")
+        .value(categories_json(&memory.categories))
+        .then(", length = ")
+        .value(words.length())
+        .then(", question = ")
+        .value(document.question)
+        .then(", attributes = ")
+        .value(words.attributes())
+        .then(", terms = ")
+        .value(words.terms())
+        .then(", metadata = ")
+        .value(metadata_json(&memory.metadata))
+        .then(", content = ")
+        .value(memory.content.as_str())
+        .then(", index_version = ")
+        .value(INDEX_VERSION)
+        .then(" WHERE seq = ")
+        .value(seq)
+        .run(transaction)
+        .await?;
+    Sql::unindex(transaction, seq).run(transaction).await?;
+    Sql::index(transaction, seq, entries.in_scope(scope_id)).run(transaction).await?;
+    Sql::new(transaction, "DELETE FROM memory_listings WHERE seq = ").value(seq).run(transaction).await?;
+    list(transaction, scope_id, seq, &memory.categories, memory.created_at, &memory.id).await?;
+    tally.remove(scope_id, &earlier);
+    tally.add(scope_id, &words);
+    Ok(Outcome::Kept(Box::new(memory)))
+}
+
+/// Puts a memory into the lists that it is in. It leaves them by being deleted.
+async fn list(
+    transaction: &PooledTransaction,
+    scope_id: i64,
+    seq: i64,
+    categories: &[Category],
+    created_at: Timestamp,
+    id: &MemoryId,
+) -> Result<(), Failure> {
+    if categories.is_empty() {
+        return Ok(());
+    }
+    Sql::new(transaction, "INSERT INTO memory_listings (scope_id, entry, created_at, id, seq) SELECT ")
+        .value(scope_id)
+        .then(", value, ")
+        .value(created_at.unix_millis())
+        .then(", ")
+        .value(id.as_str())
+        .then(", ")
+        .value(seq)
+        .then(" FROM ")
+        .elements(json_array(listings(categories)))
+        .run(transaction)
+        .await?;
+    Ok(())
+}
+
+async fn remove(
+    transaction: &PooledTransaction,
+    scope_id: i64,
+    seq: i64,
+    words: &Words,
+    tally: &mut Tally,
+) -> Result<Outcome, Failure> {
+    Sql::unindex(transaction, seq).run(transaction).await?;
+    Sql::new(transaction, "DELETE FROM memories WHERE seq = ").value(seq).run(transaction).await?;
+    tally.remove(scope_id, words);
+    Ok(Outcome::Removed)
+}

@@ -1,0 +1,185 @@
+//! The embedded bank: memories in memgate's own database, SQLite or PostgreSQL.
+//!
+//! Both databases keep the same rows and a full-text index over the same entries (FTS5, `tsvector`), and leave the order
+//! to [`ranking`], so both find the same.
+
+mod candidates;
+mod changes;
+mod failure;
+mod index;
+mod pool;
+mod ranking;
+mod read;
+mod reindex;
+mod row;
+mod search;
+mod sets;
+mod spelling;
+mod sql;
+mod tally;
+mod turns;
+mod writer;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use memgate_domain::applications::CategoryAccess;
+use memgate_domain::ids::MemoryId;
+use memgate_domain::memories::{
+    Capabilities, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges, MemoryQuery, MemoryScope, NewMemory,
+    Page, SearchResults,
+};
+use memgate_domain::system::Timestamp;
+use sea_orm::QueryResult;
+
+use changes::{Change, Outcome, Prepared, Wish};
+use failure::Failure;
+use sql::Sql;
+use turns::Turns;
+use writer::Writer;
+
+use super::connections::ConnectionPool;
+
+/// How many searches and lists run at a time; each has a connection. A space gets all but one of these places.
+const SEARCHES: usize = 4;
+/// How long one may take, from the moment on at which it has its turn.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The terms by which a text is found, with repetitions, for whoever compares other ways to rank with this one.
+#[must_use]
+pub fn terms_of_text(text: &str) -> Vec<String> {
+    ranking::terms_of_text(text)
+}
+
+/// Keeps memories in memgate's own database.
+#[derive(Debug)]
+pub struct EmbeddedMemoryBank {
+    reader: ConnectionPool,
+    searcher: ConnectionPool,
+    turns: Turns,
+    writer: Writer,
+}
+
+impl EmbeddedMemoryBank {
+    /// A bank in the database of these connections, which has been migrated. Searches and lists use those of `searcher`
+    /// alone, so that nothing else waits for them. On SQLite there is to be one connection in `writer`, and it is to sync
+    /// each commit; on PostgreSQL `reader` and `writer` may be the same pool. Starts tasks on the runtime of the caller,
+    /// which end with the bank.
+    #[must_use]
+    pub fn new(reader: ConnectionPool, searcher: ConnectionPool, writer: &ConnectionPool) -> Self {
+        Self { reader, searcher, turns: Turns::new(SEARCHES), writer: Writer::start(writer) }
+    }
+
+    /// Waits for a turn of the space, and then for `work`, which takes a bounded time.
+    async fn in_turn<T>(
+        &self,
+        scope: &MemoryScope,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, MemoryBankError> {
+        let _turn = self.turns.take(scope.space().as_str()).await?;
+        let in_time = tokio::time::timeout(SEARCH_TIMEOUT, work).await;
+        Ok(in_time.unwrap_or(Err(Failure::TooSlow(SEARCH_TIMEOUT)))?)
+    }
+
+    /// Deletes at most `limit` memories that have expired at `now`. Returns how many. To be called now and then: expired
+    /// memories are hidden from the moment on, but they take room.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`].
+    pub async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u64, MemoryBankError> {
+        let rows =
+            Sql::new(&self.reader, "SELECT s.tenant, m.seq FROM memories m, memory_scopes s WHERE m.expires_at <= ")
+                .value(now.unix_millis())
+                .then(" AND s.id = m.scope_id ORDER BY m.expires_at LIMIT ")
+                .value(i64::from(limit))
+                .all(&self.reader)
+                .await
+                .map_err(Failure::from)?;
+        let expire = |row: &QueryResult| {
+            let change = Change::Expire { seq: row.try_get_by_index(1)?, now };
+            Ok(Wish { tenant: row.try_get_by_index(0)?, access: CategoryAccess::All, change })
+        };
+        let wishes = rows.iter().map(expire).collect::<Result<Vec<_>, Failure>>()?;
+        let outcomes = self.writer.submit_all(wishes).await?;
+        Ok(outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Removed)).count() as u64)
+    }
+
+    /// Indexes all memories again that an older version has indexed, a few at a time. Returns how many there were. To be
+    /// called now and then, because another instance may be of an older version. Until it is through, searches find what
+    /// is not indexed yet by what the older version knew of it.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`]; what is done stays done.
+    pub async fn reindex(&self) -> Result<u64, MemoryBankError> {
+        Ok(reindex::reindex(&self.reader, &self.writer).await?)
+    }
+
+    async fn change(&self, scope: &MemoryScope, change: Change) -> Result<Outcome, Failure> {
+        let wish = Wish { tenant: scope.tenant(), access: scope.categories().clone(), change };
+        self.writer.submit(wish).await
+    }
+}
+
+#[async_trait]
+impl MemoryBank for EmbeddedMemoryBank {
+    async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+        let change = Change::Create(Box::new(Prepared::new(memory.clone())));
+        match self.change(scope, change).await? {
+            Outcome::Kept(memory) => Ok(*memory),
+            Outcome::Removed | Outcome::Missing => Err(Failure::WriterEnded.into()),
+        }
+    }
+
+    async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {
+        self.in_turn(scope, search::search(&self.searcher, scope, query)).await
+    }
+
+    async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {
+        self.in_turn(scope, read::list(&self.searcher, scope, query)).await
+    }
+
+    async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError> {
+        Ok(read::get(&self.reader, scope, id, now).await?)
+    }
+
+    async fn update(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        changes: &MemoryChanges,
+        now: Timestamp,
+    ) -> Result<Option<Memory>, MemoryBankError> {
+        let change = Change::Update { id: id.clone(), changes: Box::new(changes.clone()), now };
+        match self.change(scope, change).await? {
+            Outcome::Kept(memory) => Ok(Some(*memory)),
+            Outcome::Removed | Outcome::Missing => Ok(None),
+        }
+    }
+
+    async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
+        let outcome = self.change(scope, Change::Delete { id: id.clone() }).await?;
+        Ok(matches!(outcome, Outcome::Removed))
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            kind: "embedded",
+            update: true,
+            list: true,
+            date_filter: true,
+            metadata_filter: true,
+            expiry: true,
+            local: true,
+            max_listed: None,
+            max_searched: None,
+        }
+    }
+
+    async fn check_health(&self) -> Result<(), MemoryBankError> {
+        Sql::new(&self.reader, "SELECT id FROM memory_scopes LIMIT 1")
+            .one(&self.reader)
+            .await
+            .map_err(Failure::from)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! Searching: the databases give places and words, [`ranking`](super::ranking) makes an order of them.
+//!
+//! 1. How common is each term of the query in the scope?
+//! 2. The memories that have the rarest ones become candidates, if they pass the filter ([`candidates`](super::candidates)).
+//! 3. What was said just before and after each candidate joins them ([`pool`](super::pool)).
+//! 4. All of them are scored; the best are read and returned.
+
+use std::collections::HashMap;
+
+use memgate_domain::applications::CategoryAccess;
+use memgate_domain::memories::{AnswerSize, Hit, Memory, MemoryQuery, MemoryScope, Relevance, SearchResults};
+use sea_orm::ConnectionTrait;
+
+use super::candidates::{Reach, Statistics};
+use super::failure::Failure;
+use super::pool::Pool;
+use super::ranking::{CANDIDATES, WeightedQuery, query_terms, relevance, scores};
+use super::read::{allows_nothing, scope_row};
+use super::row::{COLUMNS, is_visible, json_array, memories_of};
+use super::spelling;
+use super::sql::Sql;
+use crate::adapters::database::connections::ConnectionPool;
+
+/// How many memories are read at a time: large ones fill an answer before there are as many as were asked for.
+const READ_AT_A_TIME: usize = 64;
+
+pub(super) async fn search(
+    connection: &ConnectionPool,
+    scope: &MemoryScope,
+    query: &MemoryQuery,
+) -> Result<SearchResults, Failure> {
+    let queried = query_terms(query.text.as_str());
+    if queried.is_empty() || allows_nothing(scope.categories()) {
+        return Ok(SearchResults::default());
+    }
+    // One transaction, so that on SQLite all of it sees the same state.
+    let transaction = connection.begin().await?;
+    let results = match scope_row(&transaction, scope).await? {
+        Some(row) => {
+            let reach = Reach::of(&transaction, row.id, scope.categories(), query).await?;
+            let texts: Vec<String> = queried.iter().map(|term| term.text.clone()).collect();
+            let mut statistics = Statistics::read(&transaction, &row, &reach, &texts).await?;
+            let terms = spelling::resolve(&transaction, &reach, &mut statistics, queried).await?;
+            let terms = statistics.most_telling(terms);
+            Search { scope, query, terms, reach, statistics }.run(&transaction).await?
+        }
+        None => SearchResults::default(),
+    };
+    transaction.commit().await?;
+    Ok(results)
+}
+
+struct Search<'a> {
+    scope: &'a MemoryScope,
+    query: &'a MemoryQuery,
+    terms: Vec<String>,
+    reach: Reach<'a>,
+    statistics: Statistics,
+}
+
+impl Search<'_> {
+    async fn run(self, connection: &impl ConnectionTrait) -> Result<SearchResults, Failure> {
+        let limit = self.query.limit.get() as usize;
+        let wanted = CANDIDATES.max(limit);
+        let gathering = self.reach.gather(connection, &self.terms, &self.statistics, wanted).await?;
+        let candidates = gathering.heaviest(wanted);
+        let average_length = self.statistics.average_length();
+        let pool = Pool::read(connection, &self.reach, &candidates, &self.terms, average_length).await?;
+
+        let weights = self.terms.iter().map(|term| self.statistics.weight(term)).collect();
+        let weighted = WeightedQuery { weights, average_length };
+        let mut found: Vec<(f64, i64)> = scores(&weighted, &pool.candidates).into_iter().zip(pool.seqs).collect();
+        let threshold = self.query.threshold.map_or(0.0, Relevance::get);
+        found.retain(|(score, _)| *score > 0.0 && relevance(*score) >= threshold);
+        found.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
+
+        // Candidates pass the filter; those who joined them may not.
+        let filtered = !self.reach.is_whole_scope();
+        let most = if filtered { found.len() } else { limit.min(found.len()) };
+        let (mut memories, mut size, mut read) = (HashMap::new(), AnswerSize::default(), 0);
+        for part in found[..most].chunks(READ_AT_A_TIME) {
+            let of_part = self.memories(connection, part.iter().map(|(_, seq)| *seq)).await?;
+            read += part.len();
+            let is_full = part.iter().filter_map(|(_, seq)| of_part.get(seq)).any(|memory| !size.take(memory));
+            memories.extend(of_part);
+            if is_full {
+                break;
+            }
+        }
+        if filtered {
+            let unread = found.split_off(read);
+            found.retain(|(_, seq)| memories.contains_key(seq));
+            found.extend(unread);
+        }
+        let more = if self.query.threshold.is_some() {
+            0
+        } else {
+            let counted = found.iter().filter(|(_, seq)| gathering.contains(*seq)).count();
+            gathering.len().saturating_sub(counted)
+        };
+        let total_found = (found.len() + more) as u64;
+        let hits = found.into_iter().filter_map(|(score, seq)| {
+            let memory = memories.remove(&seq)?;
+            Some(Hit { memory, relevance: Relevance::clamped(relevance(score)) })
+        });
+        Ok(SearchResults { hits: hits.take(limit).collect(), total_found })
+    }
+
+    /// The memories at these places that can be seen and pass the filter.
+    async fn memories(
+        &self,
+        connection: &impl ConnectionTrait,
+        seqs: impl Iterator<Item = i64>,
+    ) -> Result<HashMap<i64, Memory>, Failure> {
+        let rows = Sql::new(connection, &format!("SELECT {COLUMNS} FROM "))
+            .elements(json_array(seqs))
+            .then(" e CROSS JOIN memories m WHERE m.seq = CAST(e.value AS bigint) AND m.scope_id = ")
+            .value(self.reach.scope_id)
+            .all(connection)
+            .await?;
+        let mut memories: HashMap<_, _> = memories_of(&rows).await?.into_iter().collect();
+        let access: &CategoryAccess = self.scope.categories();
+        memories.retain(|_, memory| is_visible(access, memory, self.query.now) && self.query.filter.passes(memory));
+        Ok(memories)
+    }
+}

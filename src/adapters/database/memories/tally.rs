@@ -1,0 +1,193 @@
+//! The counts by which the ranking knows what is rare.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use memgate_domain::memories::Category;
+use sea_orm::QueryResult;
+use serde_json::{Map, Value};
+
+use super::failure::Failure;
+use super::index::{INDEX_VERSION, set_entry, set_json};
+use super::ranking::Document;
+use super::row::{categories, json_array};
+use super::sql::Sql;
+use crate::adapters::database::connections::PooledTransaction;
+
+/// The columns of [`Words`], of the table `memories` under the name `m`.
+pub(super) const WORDS_COLUMNS: &str = "m.terms, m.attributes, m.categories, m.index_version";
+
+/// What a memory counts for, as it is kept beside it: terms with spaces between.
+#[derive(Debug)]
+pub(super) struct Words {
+    terms: String,
+    attributes: String,
+    /// Its combination of categories, if it has any.
+    set: Option<String>,
+}
+
+impl Words {
+    pub(super) fn of(document: &Document, categories: &[Category]) -> Self {
+        let attributes: Vec<&str> = document.attributes.iter().map(String::as_str).collect();
+        let set = (!categories.is_empty()).then(|| set_json(categories));
+        Self { terms: document.terms.join(" "), attributes: attributes.join(" "), set }
+    }
+
+    /// Reads [`WORDS_COLUMNS`], which begin with the column number `first`.
+    pub(super) fn of_row(row: &QueryResult, first: usize) -> Result<Self, Failure> {
+        let version: i64 = row.try_get_by_index(first + 3)?;
+        // Older versions did not count combinations, nor a row that cannot be read.
+        let categories = if version < INDEX_VERSION {
+            Vec::new()
+        } else {
+            categories("", &row.try_get_by_index::<String>(first + 2)?).unwrap_or_default()
+        };
+        let set = (!categories.is_empty()).then(|| set_json(&categories));
+        Ok(Self { terms: row.try_get_by_index(first)?, attributes: row.try_get_by_index(first + 1)?, set })
+    }
+
+    pub(super) fn terms(&self) -> &str {
+        &self.terms
+    }
+
+    pub(super) fn attributes(&self) -> &str {
+        &self.attributes
+    }
+
+    /// How many terms the text has.
+    pub(super) fn length(&self) -> i64 {
+        i64::try_from(self.terms.split_ascii_whitespace().count()).unwrap_or(i64::MAX)
+    }
+
+    fn distinct(&self) -> BTreeSet<&str> {
+        self.terms.split_ascii_whitespace().chain(self.attributes.split_ascii_whitespace()).collect()
+    }
+}
+
+/// By how much the counts of each scope change, and of each combination of categories in it.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    scopes: BTreeMap<i64, Counts>,
+    sets: BTreeMap<(i64, String), Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    memories: i64,
+    length: i64,
+    terms: BTreeMap<String, i64>,
+}
+
+impl Tally {
+    /// A memory more.
+    pub(super) fn add(&mut self, scope_id: i64, words: &Words) {
+        self.change(scope_id, words, 1);
+    }
+
+    /// A memory less.
+    pub(super) fn remove(&mut self, scope_id: i64, words: &Words) {
+        self.change(scope_id, words, -1);
+    }
+
+    fn change(&mut self, scope_id: i64, words: &Words, by: i64) {
+        self.scopes.entry(scope_id).or_default().change(words, by);
+        if let Some(set) = &words.set {
+            self.sets.entry((scope_id, set.clone())).or_default().change(words, by);
+        }
+    }
+
+    /// Writes the changes.
+    pub(super) async fn write(self, transaction: &PooledTransaction) -> Result<(), Failure> {
+        for (scope_id, counts) in self.scopes {
+            Sql::new(transaction, "UPDATE memory_scopes SET memories = memories + ")
+                .value(counts.memories)
+                .then(", total_length = total_length + ")
+                .value(counts.length)
+                .then(" WHERE id = ")
+                .value(scope_id)
+                .run(transaction)
+                .await?;
+            counts.write_terms(transaction, scope_id, None).await?;
+        }
+        for ((scope_id, set), counts) in self.sets {
+            let entry = set_entry(&set);
+            Sql::new(transaction, "INSERT INTO memory_category_sets (scope_id, entry, categories, memories, ")
+                .then("total_length) VALUES (")
+                .value(scope_id)
+                .then(", ")
+                .value(entry.as_str())
+                .then(", ")
+                .value(set)
+                .then(", ")
+                .value(counts.memories)
+                .then(", ")
+                .value(counts.length)
+                .then(") ON CONFLICT (scope_id, entry) DO UPDATE SET ")
+                .then("memories = memory_category_sets.memories + excluded.memories, ")
+                .then("total_length = memory_category_sets.total_length + excluded.total_length")
+                .run(transaction)
+                .await?;
+            if counts.memories < 0 {
+                Sql::new(transaction, "DELETE FROM memory_category_sets WHERE memories <= 0 AND scope_id = ")
+                    .value(scope_id)
+                    .then(" AND entry = ")
+                    .value(entry.as_str())
+                    .run(transaction)
+                    .await?;
+            }
+            counts.write_terms(transaction, scope_id, Some(&entry)).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Counts {
+    fn change(&mut self, words: &Words, by: i64) {
+        self.memories += by;
+        self.length += by * words.length();
+        for term in words.distinct() {
+            *self.terms.entry(term.to_owned()).or_default() += by;
+        }
+    }
+
+    /// Writes the changes of the terms of a scope, or of the combination `entry` in it.
+    async fn write_terms(
+        mut self,
+        transaction: &PooledTransaction,
+        scope_id: i64,
+        entry: Option<&str>,
+    ) -> Result<(), Failure> {
+        let (table, key) = match entry {
+            None => ("memory_term_counts", "scope_id"),
+            Some(_) => ("memory_set_term_counts", "scope_id, entry"),
+        };
+        self.terms.retain(|_, by| *by != 0);
+        let rarer: Vec<&str> = self.terms.iter().filter(|(_, by)| **by < 0).map(|(term, _)| term.as_str()).collect();
+        let rarer = (!rarer.is_empty()).then(|| json_array(rarer));
+        let changes: Map<String, Value> = self.terms.into_iter().map(|(term, by)| (term, by.into())).collect();
+        if !changes.is_empty() {
+            let mut sql = Sql::new(transaction, &format!("INSERT INTO {table} ({key}, term, memories) SELECT "));
+            sql = sql.value(scope_id);
+            if let Some(entry) = entry {
+                sql = sql.then(", ").value(entry);
+            }
+            sql.then(", key, CAST(value AS bigint) FROM ")
+                .members(Value::Object(changes).to_string())
+                .then(&format!(" WHERE true ON CONFLICT ({key}, term) DO UPDATE "))
+                .then(&format!("SET memories = {table}.memories + excluded.memories"))
+                .run(transaction)
+                .await?;
+        }
+        if let Some(rarer) = rarer {
+            let mut sql = Sql::new(transaction, &format!("DELETE FROM {table} WHERE scope_id = ")).value(scope_id);
+            if let Some(entry) = entry {
+                sql = sql.then(" AND entry = ").value(entry);
+            }
+            sql.then(" AND memories <= 0 AND term IN (SELECT value FROM ")
+                .elements(rarer)
+                .then(")")
+                .run(transaction)
+                .await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! Everything that is stored, in SQLite or PostgreSQL: the same code on both.
+
+mod applications;
+mod audit;
+mod authorizations;
+mod batch;
+mod connections;
+mod entities;
+mod error;
+mod grants;
+mod handle;
+pub mod memories;
+mod people;
+mod postgres;
+mod row;
+mod service_lock;
+mod sessions;
+mod signing_keys;
+mod sqlite;
+mod sweep;
+mod tenants;
+mod write_queue;
+
+pub use applications::SeaOrmApplicationRepository;
+pub use audit::SeaOrmAuditLog;
+pub use authorizations::SeaOrmAuthorizationStore;
+pub use error::DatabaseError;
+pub use grants::SeaOrmGrantStore;
+pub use handle::{Database, DatabaseOptions};
+pub use memgate_migrations::{DownRehearsal, MigrationState, RowLoss};
+pub use people::SeaOrmPersonRepository;
+pub use postgres::has_unescaped_credentials;
+pub use service_lock::ServiceLock;
+pub use sessions::SeaOrmSessionStore;
+pub use signing_keys::SeaOrmSigningKeyStore;
+pub use tenants::SeaOrmTenantRegistry;
+pub use write_queue::SeaOrmWriteQueue;

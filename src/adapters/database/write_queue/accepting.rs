@@ -1,0 +1,203 @@
+//! Putting a write into the queue: in order, bounded, once.
+
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Statement,
+};
+
+use super::rows::new_row;
+use super::{PENDING, SeaOrmWriteQueue};
+use crate::adapters::database::entities::queued_write;
+use crate::adapters::database::entities::queued_write::Column;
+use crate::domain::ids::ApplicationId;
+use crate::domain::memories::{Lease, Line, QueuedWrite, Turn};
+
+/// What every instance asks PostgreSQL for before it counts and inserts, when there is not much room left.
+const NEARLY_FULL_LOCK: i64 = 0x6d65_6d67_6174_6511;
+/// The seed of the locks of tenants, so that they are not those of anything else.
+const TENANT_LOCK_SEED: i64 = 0x6d65_6d67_6174_6512;
+/// While there is room for so many, nobody has to wait for others to count: not so many transactions are open at a time.
+const AMPLE_ROOM: u32 = 1_024;
+
+/// How it went, on one try.
+pub(super) enum Tried {
+    Inserted(Turn),
+    /// A write of the same name is there.
+    Known(Box<queued_write::Model>),
+    /// It was there when this one was to be inserted, and gone a moment later.
+    Gone,
+    Full,
+}
+
+impl SeaOrmWriteQueue {
+    pub(super) async fn try_accept(&self, write: &QueuedWrite, line: Line, lease: Lease) -> Result<Tried, DbErr> {
+        match line {
+            Line::Beside => {
+                let writer = self.database.writer();
+                if insert(writer, write, 0, Some(lease)).await? {
+                    return Ok(Tried::Inserted(Turn::Now));
+                }
+                Ok(find_same(writer, write).await?.map_or(Tried::Gone, |known| Tried::Known(Box::new(known))))
+            }
+            Line::InOrder { capacity } => self.try_line_up(write, capacity, lease).await,
+        }
+    }
+
+    async fn try_line_up(&self, write: &QueuedWrite, capacity: u32, lease: Lease) -> Result<Tried, DbErr> {
+        let transaction = self.database.begin().await?;
+        lock_tenant(&transaction, write).await?;
+        // Before the room is looked at: a repetition needs none.
+        if write.idempotency_key.is_some()
+            && let Some(known) = find_same(&transaction, write).await?
+        {
+            return Ok(Tried::Known(Box::new(known)));
+        }
+        if !has_room(&transaction, capacity, write.application_id).await? {
+            return Ok(Tried::Full);
+        }
+        let head: Option<i64> = queued_write::Entity::find()
+            .filter(Column::Tenant.eq(write.scope.tenant()))
+            .filter(Column::State.eq(PENDING))
+            .filter(Column::SetAside.eq(false))
+            .select_only()
+            .column(Column::NextAttemptAt)
+            .order_by_asc(Column::Position)
+            .order_by_asc(Column::RequestId)
+            .limit(1)
+            .into_tuple()
+            .one(&transaction)
+            .await?;
+        let turn = match head {
+            None => Turn::Now,
+            Some(next_attempt_at) if next_attempt_at > write.accepted_at.unix_millis() => Turn::Later,
+            Some(_) => Turn::Soon,
+        };
+        let position = end_of_line(&transaction, &write.scope.tenant()).await?;
+        if !insert(&transaction, write, position, (turn == Turn::Now).then_some(lease)).await? {
+            let known = find_same(&transaction, write).await?;
+            return Ok(known.map_or(Tried::Gone, |known| Tried::Known(Box::new(known))));
+        }
+        transaction.commit().await?;
+        Ok(Tried::Inserted(turn))
+    }
+}
+
+/// The place behind all pending writes of the tenant.
+pub(super) async fn end_of_line<C: ConnectionTrait>(connection: &C, tenant: &str) -> Result<i64, DbErr> {
+    let last: Option<Option<i64>> = queued_write::Entity::find()
+        .filter(Column::Tenant.eq(tenant))
+        .filter(Column::State.eq(PENDING))
+        .select_only()
+        .column_as(Column::Position.max(), "last")
+        .into_tuple()
+        .one(connection)
+        .await?;
+    Ok(last.flatten().unwrap_or(0) + 1)
+}
+
+/// Lets one transaction at a time change the line of a tenant. SQLite lets one at a time change anything.
+pub(super) async fn lock_tenant_named<C: ConnectionTrait>(connection: &C, tenant: &str) -> Result<(), DbErr> {
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, $2))";
+    let values = [tenant.to_owned().into(), TENANT_LOCK_SEED.into()];
+    connection.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await.map(drop)
+}
+
+async fn lock_tenant<C: ConnectionTrait>(connection: &C, write: &QueuedWrite) -> Result<(), DbErr> {
+    lock_tenant_named(connection, &write.scope.tenant()).await
+}
+
+/// Whether there is room for one more write of the application. Where room is scarce, callers count one after the other.
+async fn has_room<C: ConnectionTrait>(
+    connection: &C,
+    capacity: u32,
+    application: ApplicationId,
+) -> Result<bool, DbErr> {
+    let mut pending = count_pending(connection, capacity).await?;
+    if pending.saturating_add(i64::from(AMPLE_ROOM)) < i64::from(capacity) {
+        return Ok(true);
+    }
+    if connection.get_database_backend() == DbBackend::Postgres {
+        let lock = Statement::from_sql_and_values(
+            DbBackend::Postgres,
+            "SELECT pg_advisory_xact_lock($1)",
+            [NEARLY_FULL_LOCK.into()],
+        );
+        connection.execute_raw(lock).await?;
+        pending = count_pending(connection, capacity).await?;
+    }
+    Ok(pending < i64::from(capacity) || has_share(connection, capacity, application).await?)
+}
+
+/// Whether the application has less than its share of the capacity.
+async fn has_share<C: ConnectionTrait>(
+    connection: &C,
+    capacity: u32,
+    application: ApplicationId,
+) -> Result<bool, DbErr> {
+    let of_application = |own: bool| {
+        let column = Expr::col(Column::ApplicationId);
+        if own { column.eq(application.as_uuid()) } else { column.ne(application.as_uuid()) }
+    };
+    let count = |expression: &'static str, own: bool| {
+        Query::select()
+            .expr_as(Expr::cust(expression), "number")
+            .from(queued_write::Entity)
+            .and_where(Column::State.eq(PENDING))
+            .and_where(of_application(own))
+            .take()
+    };
+    let number = async |count| {
+        let row = connection.query_one(&count).await?;
+        row.map_or(Ok(0_i64), |row| row.try_get("", "number"))
+    };
+    let own = number(count("COUNT(*)", true)).await?;
+    let others = number(count("COUNT(DISTINCT application_id)", false)).await?;
+    Ok(own < i64::from(capacity) / (others + 1))
+}
+
+/// How many writes are pending; beyond `limit` they are not counted.
+async fn count_pending<C: ConnectionTrait>(connection: &C, limit: u32) -> Result<i64, DbErr> {
+    let some = Query::select()
+        .expr(Expr::value(1))
+        .from(queued_write::Entity)
+        .and_where(Column::State.eq(PENDING))
+        .limit(u64::from(limit))
+        .take();
+    let count = Query::select().expr_as(Expr::cust("COUNT(*)"), "pending").from_subquery(some, "some").take();
+    let row = connection.query_one(&count).await?;
+    row.map_or(Ok(0), |row| row.try_get("", "pending"))
+}
+
+/// Inserts the write, unless one of its name is there.
+async fn insert<C: ConnectionTrait>(
+    connection: &C,
+    write: &QueuedWrite,
+    position: i64,
+    lease: Option<Lease>,
+) -> Result<bool, DbErr> {
+    let inserted = queued_write::Entity::insert(new_row(write, position, lease))
+        .on_conflict(OnConflict::new().do_nothing().to_owned())
+        .exec_without_returning(connection)
+        .await?;
+    Ok(inserted > 0)
+}
+
+/// The write of the same request, or of the same key, application and scope. Read where it was in the way: on the writing
+/// side of SQLite.
+async fn find_same<C: ConnectionTrait>(
+    connection: &C,
+    write: &QueuedWrite,
+) -> Result<Option<queued_write::Model>, DbErr> {
+    let of_key = write.idempotency_key.as_ref().map(|key| {
+        Condition::all()
+            .add(Column::ApplicationId.eq(write.application_id.as_uuid()))
+            .add(Column::Tenant.eq(write.scope.tenant()))
+            .add(Column::IdempotencyKey.eq(key.as_str()))
+    });
+    let same = Condition::any().add(Column::RequestId.eq(write.request_id.as_uuid())).add_option(of_key);
+    queued_write::Entity::find().filter(same).one(connection).await
+}

@@ -1,0 +1,89 @@
+//! A memory as JSON, for the time that it spends in the queue.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::adapters::database::row::Row;
+use crate::domain::memories::{Category, Content, Memory, Metadata, NewMemory};
+use crate::domain::system::{StorageError, Timestamp};
+use crate::domain::validation::InvalidValue;
+
+/// Moments are milliseconds since the Unix epoch. A memory that is yet to be created has not been changed.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MemoryDocument {
+    id: String,
+    content: String,
+    categories: Vec<String>,
+    metadata: Map<String, Value>,
+    priority: String,
+    created_at: i64,
+    updated_at: Option<i64>,
+    expires_at: Option<i64>,
+}
+
+impl MemoryDocument {
+    pub(super) fn to_json(&self) -> String {
+        serde_json::json!(self).to_string()
+    }
+
+    pub(super) fn parse(row: &Row, column: &str, json: &str) -> Result<Self, StorageError> {
+        // The error of the parser may repeat a part of the memory.
+        serde_json::from_str(json).map_err(|_| row.inconsistent(format!("column {column} is not a memory in JSON")))
+    }
+
+    pub(super) fn into_new_memory(self, row: &Row) -> Result<NewMemory, StorageError> {
+        let invalid =
+            |error: InvalidValue| row.inconsistent(format!("its memory holds a value that cannot be: {error}"));
+        let categories = self.categories.iter().map(|text| row.parse_exactly("memory.categories", text));
+        Ok(NewMemory {
+            id: self.id.parse().map_err(invalid)?,
+            content: Content::try_from(self.content).map_err(invalid)?,
+            categories: categories.collect::<Result<_, _>>()?,
+            metadata: Metadata::from_stored(self.metadata).map_err(invalid)?,
+            priority: self.priority.parse().map_err(invalid)?,
+            created_at: row.timestamp("created_at of the memory", self.created_at)?,
+            expires_at: row.optional_timestamp("expires_at of the memory", self.expires_at)?,
+        })
+    }
+
+    pub(super) fn into_memory(self, row: &Row) -> Result<Memory, StorageError> {
+        let updated_at = row.optional_timestamp("updated_at of the memory", self.updated_at)?;
+        let memory = self.into_new_memory(row)?.into_memory();
+        Ok(Memory { updated_at: updated_at.unwrap_or(memory.created_at), ..memory })
+    }
+}
+
+fn texts(categories: &[Category]) -> Vec<String> {
+    categories.iter().map(ToString::to_string).collect()
+}
+
+impl From<&NewMemory> for MemoryDocument {
+    fn from(memory: &NewMemory) -> Self {
+        Self {
+            id: memory.id.to_string(),
+            content: memory.content.as_str().to_owned(),
+            categories: texts(&memory.categories),
+            metadata: memory.metadata.as_object().clone(),
+            priority: memory.priority.as_str().to_owned(),
+            created_at: memory.created_at.unix_millis(),
+            updated_at: None,
+            expires_at: memory.expires_at.map(Timestamp::unix_millis),
+        }
+    }
+}
+
+impl From<&Memory> for MemoryDocument {
+    fn from(memory: &Memory) -> Self {
+        Self {
+            id: memory.id.to_string(),
+            content: memory.content.as_str().to_owned(),
+            categories: texts(&memory.categories),
+            metadata: memory.metadata.as_object().clone(),
+            priority: memory.priority.as_str().to_owned(),
+            created_at: memory.created_at.unix_millis(),
+            updated_at: Some(memory.updated_at.unix_millis()),
+            expires_at: memory.expires_at.map(Timestamp::unix_millis),
+        }
+    }
+}

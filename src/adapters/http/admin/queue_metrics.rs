@@ -1,0 +1,56 @@
+//! What an operator sees of the queue of writes. It is looked at when somebody asks, since any number of instances share it.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::domain::memories::{QueueStatistics, WriteQueue};
+use crate::domain::system::Timestamp;
+
+/// A database that does not say how the queue does within this must not hold up the other metrics.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How the queue does, in the text format of Prometheus; nothing if that cannot be found out, so that nobody takes an old
+/// figure for a new one.
+pub(crate) async fn render(queue: &dyn WriteQueue, now: Timestamp) -> String {
+    match timeout(PATIENCE, queue.statistics()).await {
+        Ok(Ok(statistics)) => text(&statistics, now),
+        Ok(Err(error)) => {
+            tracing::warn!(error = %error, "the queue of writes could not be looked at for the metrics");
+            String::new()
+        }
+        Err(_) => {
+            tracing::warn!("the queue of writes could not be looked at in time for the metrics");
+            String::new()
+        }
+    }
+}
+
+fn text(statistics: &QueueStatistics, now: Timestamp) -> String {
+    let gauge =
+        |name: &str, help: &str, value: u64| format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
+    [
+        gauge("memgate_queue_pending", "Memories that wait for the memory bank.", statistics.pending),
+        gauge(
+            "memgate_queue_oldest_pending_age_seconds",
+            "For how long the oldest of them has waited; 0 if none waits.",
+            statistics.oldest_pending_age(now).as_secs(),
+        ),
+        gauge("memgate_queue_dead_letters", "Memories that the memory bank refused.", statistics.failed),
+    ]
+    .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::memories::MockWriteQueue;
+    use crate::domain::system::StorageError;
+
+    #[tokio::test]
+    async fn a_queue_that_cannot_be_looked_at_has_no_figures() {
+        let mut queue = MockWriteQueue::new();
+        queue.expect_statistics().returning(|| Err(StorageError::Unavailable("the database is away".into())));
+        assert_eq!(render(&queue, Timestamp::from_unix_seconds(0)).await, "");
+    }
+}

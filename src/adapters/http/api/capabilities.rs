@@ -1,0 +1,31 @@
+//! `/api/v1/capabilities`: what the memory bank can do.
+
+#![expect(clippy::unused_async, reason = "poem-openapi wants every operation to be async")]
+
+use poem_openapi::OpenApi;
+
+use super::dto::account::CapabilitiesAnswer;
+use crate::adapters::http::openapi::tag::Tag;
+use crate::adapters::http::server::bearer::{AnyToken, Authorized};
+use crate::adapters::http::server::error::AccountFailure;
+use crate::adapters::http::server::exchange::Exchange;
+use crate::adapters::http::server::payload::Json;
+
+pub(crate) struct CapabilitiesApi;
+
+#[OpenApi(prefix_path = "/api/v1", tag = "Tag::Account")]
+impl CapabilitiesApi {
+    /// Say what the memory bank can do
+    ///
+    /// What is not supported is answered with 501 when it is asked for.
+    #[oai(path = "/capabilities", method = "get", operation_id = "getCapabilities")]
+    async fn get(
+        &self,
+        exchange: &Exchange,
+        auth: Authorized<AnyToken>,
+    ) -> Result<Json<CapabilitiesAnswer>, AccountFailure> {
+        let memories = &exchange.services.memories;
+        memories.admit(&auth.caller)?;
+        Ok(Json(memories.capabilities().into()))
+    }
+}

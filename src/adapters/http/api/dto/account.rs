@@ -1,0 +1,107 @@
+//! What a caller is and what the service can do for it.
+
+use poem_openapi::Object;
+use serde::Serialize;
+
+use crate::adapters::http::openapi::scalar::DateTime;
+use crate::adapters::http::server::limits::MAX_BODY_BYTES;
+use crate::domain::applications::RequestsPerMinute;
+use crate::domain::memories::{Capabilities, Content, Limit};
+use crate::domain::oauth::{Caller, Subject};
+
+/// Who the access token stands for.
+#[derive(Object, Serialize)]
+pub(in super::super) struct MeAnswer {
+    /// The id of the application.
+    application_id: String,
+    /// Its id in OAuth.
+    client_id: String,
+    /// Its name.
+    name: String,
+    /// Where its memories live.
+    space: String,
+    /// Whose memories the token is about: a person's id, or the `client_id` for the application's own.
+    subject: String,
+    /// What the token may be used for.
+    permissions: Vec<String>,
+    /// When the token expires.
+    token_expires_at: DateTime,
+    /// How many requests the application may make in a minute.
+    rate_limit_per_minute: u32,
+}
+
+impl MeAnswer {
+    pub(in super::super) fn new(caller: &Caller, limit: RequestsPerMinute) -> Self {
+        let application = &caller.application;
+        Self {
+            application_id: application.id.to_string(),
+            client_id: application.client_id.to_string(),
+            name: application.name.to_string(),
+            space: application.space.to_string(),
+            subject: match &caller.subject {
+                Subject::Application => application.client_id.to_string(),
+                Subject::Person(user) => user.to_string(),
+            },
+            permissions: caller.permissions.iter().map(|permission| permission.to_string()).collect(),
+            token_expires_at: caller.expires_at.into(),
+            rate_limit_per_minute: limit.get(),
+        }
+    }
+}
+
+/// What the memory bank behind this service can do. What it cannot is answered with 501.
+#[derive(Object, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "a list of independent yes-or-no facts")]
+pub(in super::super) struct CapabilitiesAnswer {
+    /// The kind of memory bank.
+    memory_bank: String,
+    /// Memories can be changed.
+    update: bool,
+    /// Memories can be listed.
+    list: bool,
+    /// Searches can be narrowed to dates.
+    date_filter: bool,
+    /// Searches can be narrowed by metadata.
+    metadata_filter: bool,
+    /// Memories can expire.
+    expiry: bool,
+    limits: LimitsAnswer,
+}
+
+/// How much is accepted at a time.
+#[derive(Object, Serialize)]
+#[oai(rename = "Limits")]
+struct LimitsAnswer {
+    /// The longest content of a memory, in characters.
+    content_characters: usize,
+    /// The most results of a search or a list.
+    results: u32,
+    /// The most results that the memory bank gives to one search.
+    search_results: u32,
+    /// The most memories that can be listed. Where there are more, a list is refused, since it would have gaps; a search finds
+    /// them. Left out if there is no such limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listed_memories: Option<u32>,
+    /// The largest body of a request, in bytes.
+    body_bytes: usize,
+}
+
+impl From<Capabilities> for CapabilitiesAnswer {
+    fn from(capabilities: Capabilities) -> Self {
+        Self {
+            memory_bank: capabilities.kind.to_owned(),
+            update: capabilities.update,
+            list: capabilities.list,
+            date_filter: capabilities.date_filter,
+            metadata_filter: capabilities.metadata_filter,
+            expiry: capabilities.expiry,
+            limits: LimitsAnswer {
+                content_characters: Content::MAX,
+                results: Limit::MAX,
+                search_results: capabilities.max_searched.map_or(Limit::MAX, |most| most.min(Limit::MAX)),
+                listed_memories: capabilities.max_listed,
+                body_bytes: MAX_BODY_BYTES,
+            },
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Answers that an assistant can read: ChatGPT refuses one of 100,000 characters or more, and the model then knows
+//! nothing at all. So a long answer ends with a whole memory and says how to get the rest.
+
+use serde::Serialize;
+
+/// How many characters of JSON the memories of one answer have. The rest, up to 100,000, is for what is around them.
+const ROOM: usize = 98_000;
+/// How many characters are left of a text that does not fit even alone. Each can be six in JSON (`\u0001`), and up to
+/// 16 KiB of metadata stand beside it.
+const SHORTENED: usize = 12_000;
+/// What stands at the end of a text that was cut.
+const CUT_MARK: &str = " […]";
+
+/// Something with a text that can be cut.
+pub(crate) trait Shorten {
+    /// The text.
+    fn text(&mut self) -> &mut String;
+}
+
+/// What had to be done to an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fitted {
+    /// How many memories at its end were left out.
+    pub(crate) left_out: usize,
+    /// Whether a text was cut.
+    pub(crate) shortened: bool,
+}
+
+impl Fitted {
+    /// What the answer says about it; `rest` says how to get the memories that were left out.
+    pub(crate) fn note(self, rest: &str) -> Option<String> {
+        let left_out = (self.left_out > 0)
+            .then(|| format!("{} more memories did not fit into this answer. {rest}", self.left_out));
+        let shortened = self.shortened.then(|| {
+            format!("A text that ends with `{CUT_MARK}` is longer than an answer can be; its end can be read outside of ChatGPT only.")
+        });
+        let notes: Vec<String> = left_out.into_iter().chain(shortened).collect();
+        (!notes.is_empty()).then(|| notes.join(" "))
+    }
+}
+
+/// Makes `memories` fit into one answer. At least the first one stays.
+pub(crate) fn fit<T: Serialize + Shorten>(memories: &mut Vec<T>) -> Fitted {
+    let mut fitted = Fitted::default();
+    let mut used = 0;
+    let mut kept = 0;
+    for memory in &mut *memories {
+        fitted.shortened |= fit_one(memory);
+        used += characters(memory) + 1;
+        if kept > 0 && used > ROOM {
+            break;
+        }
+        kept += 1;
+    }
+    fitted.left_out = memories.len() - kept;
+    memories.truncate(kept);
+    fitted
+}
+
+/// Makes one memory fit. Returns whether its text had to be cut.
+pub(crate) fn fit_one(memory: &mut (impl Serialize + Shorten)) -> bool {
+    if characters(memory) < ROOM {
+        return false;
+    }
+    let text = memory.text();
+    if let Some((end, _)) = text.char_indices().nth(SHORTENED) {
+        text.truncate(end);
+        text.push_str(CUT_MARK);
+    }
+    true
+}
+
+/// How long a value is in JSON.
+fn characters(value: &impl Serialize) -> usize {
+    serde_json::to_string(value).map_or(0, |json| json.chars().count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq, Serialize)]
+    struct Text(String);
+
+    impl Shorten for Text {
+        fn text(&mut self) -> &mut String {
+            &mut self.0
+        }
+    }
+
+    fn texts(lengths: &[usize]) -> Vec<Text> {
+        lengths.iter().map(|length| Text("ä".repeat(*length))).collect()
+    }
+
+    #[test]
+    fn what_fits_stays_as_it_is() {
+        for lengths in [vec![], vec![10, 20], vec![30_000, 30_000, 30_000]] {
+            let mut memories = texts(&lengths);
+            assert_eq!(fit(&mut memories), Fitted::default());
+            assert_eq!(memories, texts(&lengths));
+            assert_eq!(Fitted::default().note("x"), None);
+        }
+    }
+
+    #[test]
+    fn an_answer_ends_with_a_whole_memory() {
+        let mut memories = texts(&[32_000, 32_000, 32_000, 32_000, 5]);
+        let fitted = fit(&mut memories);
+        assert_eq!(memories, texts(&[32_000, 32_000, 32_000]));
+        assert_eq!(fitted, Fitted { left_out: 2, shortened: false });
+        assert_eq!(fitted.note("Ask again.").unwrap(), "2 more memories did not fit into this answer. Ask again.");
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_by_itself_is_cut_and_says_so() {
+        let mut memories = vec![Text("\u{1}".repeat(32_768)), Text("short".to_owned())];
+        let fitted = fit(&mut memories);
+        assert_eq!(fitted, Fitted { left_out: 0, shortened: true });
+        assert!(memories[0].0.ends_with(CUT_MARK));
+        assert!(characters(&memories) < 100_000);
+        assert!(fitted.note("").unwrap().contains(CUT_MARK));
+    }
+}

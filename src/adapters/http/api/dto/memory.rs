@@ -1,0 +1,452 @@
+//! Memories.
+
+use poem_openapi::types::MaybeUndefined;
+use poem_openapi::{Enum, Object};
+use serde::{Deserialize, Serialize};
+
+use super::fit::{self, Fitted, Shorten};
+use crate::adapters::http::openapi::object::read_from_objects;
+use crate::adapters::http::openapi::scalar::{CategoryText, DateTime, FreeObject, MetadataObject, MomentOrNever};
+use crate::domain::ids::RequestId;
+use crate::domain::memories::{
+    Category, Content, Context, ContextId, CreateMemory, IdempotencyKey, Memory, MemoryChanges, Metadata, Position,
+    Priority, RequestOutcome, RequestState, StoredMemory, UpdatedMemory,
+};
+use crate::domain::system::Timestamp;
+use crate::domain::validation::InvalidValue;
+
+/// How much a memory matters: of memories that fit a search about equally well, the one of higher priority comes first.
+#[derive(Clone, Copy, Deserialize, Enum, Serialize)]
+#[oai(rename = "Priority", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub(in super::super) enum PriorityName {
+    /// Good to know.
+    Low,
+    /// As most.
+    Normal,
+    /// Must not be overlooked.
+    High,
+}
+
+impl From<PriorityName> for Priority {
+    fn from(name: PriorityName) -> Self {
+        match name {
+            PriorityName::Low => Self::Low,
+            PriorityName::Normal => Self::Normal,
+            PriorityName::High => Self::High,
+        }
+    }
+}
+
+impl From<Priority> for PriorityName {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::Low => Self::Low,
+            Priority::Normal => Self::Normal,
+            Priority::High => Self::High,
+        }
+    }
+}
+
+read_from_objects!(ContextBody, CreateBody, UpdateBody);
+
+/// Where the request comes from. It is kept with the memory and decides nothing.
+#[derive(Deserialize, Object)]
+#[oai(rename = "Context")]
+#[serde(deny_unknown_fields, remote = "Self")]
+pub(in super::super) struct ContextBody {
+    /// The id of the GPT.
+    #[oai(validator(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    ))]
+    custom_gpt_id: Option<String>,
+    /// The id of the conversation.
+    #[oai(validator(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    ))]
+    conversation_id: Option<String>,
+}
+
+impl ContextBody {
+    /// What the body says; where it says nothing, what `fallback` says.
+    pub(crate) fn or(body: Option<Self>, fallback: Context) -> Result<Context, InvalidValue> {
+        let body = body.unwrap_or(Self { custom_gpt_id: None, conversation_id: None });
+        let read = |field: &str, id: Option<String>| id.map(|id| ContextId::parse(field, &id)).transpose();
+        Ok(Context {
+            custom_gpt_id: read("context.custom_gpt_id", body.custom_gpt_id)?.or(fallback.custom_gpt_id),
+            conversation_id: read("context.conversation_id", body.conversation_id)?.or(fallback.conversation_id),
+        })
+    }
+}
+
+/// A memory that is to be stored.
+#[derive(Deserialize, Object)]
+#[oai(rename = "NewMemory")]
+#[serde(deny_unknown_fields, remote = "Self")]
+pub(in super::super) struct CreateBody {
+    /// What to remember, in whole sentences that will be understood without the conversation around them.
+    #[oai(validator(min_length = 1, max_length = 32768, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"))]
+    content: String,
+    /// What it is about, such as `work` or `family`.
+    #[oai(validator(max_items = 16))]
+    categories: Option<Vec<CategoryText>>,
+    /// Anything else that is known of it: at most 64 members, 16 KiB and 5 levels.
+    metadata: Option<MetadataObject>,
+    context: Option<ContextBody>,
+    priority: Option<PriorityName>,
+    /// A name of your own for this write. Sent again with the same body it changes nothing and has the same answer.
+    #[oai(validator(
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    ))]
+    idempotency_key: Option<String>,
+    /// When to forget it, such as `2030-05-08T13:56:00Z` (a date alone means its beginning in UTC), or `never`, as if it
+    /// were left out.
+    expires_at: Option<MomentOrNever>,
+}
+
+impl CreateBody {
+    /// Reads it, with the context and the idempotency key that the headers give.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] that names the member.
+    pub(in super::super) fn read(
+        self,
+        context: Context,
+        idempotency_key: Option<String>,
+    ) -> Result<CreateMemory, InvalidValue> {
+        let key = match (self.idempotency_key, idempotency_key) {
+            (Some(body), Some(header)) if body != header => {
+                return Err(InvalidValue::new("idempotency_key", "differs from the header Idempotency-Key; send one"));
+            }
+            (body, header) => body.or(header),
+        };
+        Ok(CreateMemory {
+            content: Content::try_from(self.content)?,
+            categories: parse_categories(self.categories.unwrap_or_default())?,
+            metadata: self
+                .metadata
+                .map(|MetadataObject(object)| Metadata::from_caller(object))
+                .transpose()?
+                .unwrap_or_default(),
+            context: ContextBody::or(self.context, context)?,
+            priority: self.priority.map(Priority::from).unwrap_or_default(),
+            idempotency_key: key.map(IdempotencyKey::try_from).transpose()?,
+            expires_at: self.expires_at.map(parse_expiry).transpose()?.flatten(),
+        })
+    }
+}
+
+/// What to change in a memory. What is left out stays as it is.
+#[derive(Deserialize, Object)]
+#[oai(rename = "MemoryChanges")]
+#[serde(deny_unknown_fields, remote = "Self")]
+pub(in super::super) struct UpdateBody {
+    /// The new text.
+    #[oai(validator(min_length = 1, max_length = 32768, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"))]
+    content: Option<String>,
+    /// All the categories that it is to have.
+    #[oai(validator(max_items = 16))]
+    categories: Option<Vec<CategoryText>>,
+    /// All the metadata that it is to have. The ids of the GPT and the conversation that wrote it stay.
+    metadata: Option<MetadataObject>,
+    priority: Option<PriorityName>,
+    /// When to forget it, such as `2030-05-08T13:56:00Z` (a date alone means its beginning in UTC), or `never`.
+    #[serde(default)]
+    expires_at: MaybeUndefined<MomentOrNever>,
+}
+
+impl UpdateBody {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] that names the member.
+    pub(in super::super) fn read(self) -> Result<MemoryChanges, InvalidValue> {
+        Ok(MemoryChanges {
+            content: self.content.map(Content::try_from).transpose()?,
+            categories: self.categories.map(parse_categories).transpose()?,
+            metadata: self.metadata.map(|MetadataObject(object)| Metadata::from_caller(object)).transpose()?,
+            priority: self.priority.map(Priority::from),
+            expires_at: match self.expires_at {
+                MaybeUndefined::Undefined => None,
+                // What `never` says, from clients that were there before it.
+                MaybeUndefined::Null => Some(None),
+                MaybeUndefined::Value(moment) => Some(parse_expiry(moment)?),
+            },
+        })
+    }
+}
+
+/// Reads categories. An error names the one.
+pub(crate) fn parse_categories(texts: Vec<CategoryText>) -> Result<Vec<Category>, InvalidValue> {
+    let texts: Vec<String> = texts.into_iter().map(|CategoryText(text)| text).collect();
+    Category::parse_list("categories", &texts)
+}
+
+/// When a memory expires; `None` for never.
+fn parse_expiry(MomentOrNever(text): MomentOrNever) -> Result<Option<Timestamp>, InvalidValue> {
+    if text == "never" { Ok(None) } else { Timestamp::parse("expires_at", &text).map(Some) }
+}
+
+/// A memory.
+#[derive(Object, Serialize)]
+#[oai(rename = "Memory")]
+pub(in super::super) struct MemoryAnswer {
+    /// Its id, by which it can be read, changed and deleted.
+    memory_id: String,
+    /// What is remembered.
+    content: String,
+    /// What it is about.
+    categories: Vec<String>,
+    /// What else is known of it.
+    metadata: FreeObject,
+    priority: PriorityName,
+    /// When it was created.
+    created_at: DateTime,
+    /// When it was last changed.
+    updated_at: DateTime,
+    /// When it will be forgotten; left out if never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<DateTime>,
+}
+
+impl From<Memory> for MemoryAnswer {
+    fn from(memory: Memory) -> Self {
+        Self {
+            memory_id: memory.id.to_string(),
+            content: memory.content.into_string(),
+            categories: names(&memory.categories),
+            metadata: FreeObject(memory.metadata.into_object()),
+            priority: memory.priority.into(),
+            created_at: memory.created_at.into(),
+            updated_at: memory.updated_at.into(),
+            expires_at: memory.expires_at.map(DateTime::from),
+        }
+    }
+}
+
+impl Shorten for MemoryAnswer {
+    fn text(&mut self) -> &mut String {
+        &mut self.content
+    }
+}
+
+/// The note about one memory in an answer to an assistant, which it is made to fit.
+fn fit_into_answer(memory: &mut MemoryAnswer) -> Option<String> {
+    Fitted { left_out: 0, shortened: fit::fit_one(memory) }.note("")
+}
+
+/// The categories as text.
+pub(crate) fn names(categories: &[Category]) -> Vec<String> {
+    categories.iter().map(ToString::to_string).collect()
+}
+
+/// What became of a memory that was sent: stored (with `memory`), or accepted (with `message`) and on its way.
+#[derive(Object, Serialize)]
+pub(in super::super) struct CreatedMemory {
+    /// `stored`, with status 201, or `accepted`, with status 202.
+    status: String,
+    /// The request that stored it, or under which it can be asked for: the first one, if this one repeated it.
+    request_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<MemoryAnswer>,
+    /// What `accepted` means, in plain words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// Says what had to be left out of an answer to ChatGPT, and how to get it; mostly left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+impl From<StoredMemory> for CreatedMemory {
+    fn from(stored: StoredMemory) -> Self {
+        Self {
+            status: "stored".to_owned(),
+            request_id: stored.request_id.to_string(),
+            memory: Some(stored.memory.into()),
+            message: None,
+            note: None,
+        }
+    }
+}
+
+impl CreatedMemory {
+    pub(in super::super) fn accepted(request_id: RequestId) -> Self {
+        Self {
+            status: "accepted".to_owned(),
+            request_id: request_id.to_string(),
+            memory: None,
+            message: Some(format!(
+                "The memory is kept and will be stored as soon as the memory bank takes it. There is nothing to send again; \
+                 searches find it already, and GET /api/v1/requests/{request_id} tells how far it has come."
+            )),
+            note: None,
+        }
+    }
+
+    /// The same, short enough for an assistant.
+    pub(in super::super) fn for_assistant(mut self) -> Self {
+        self.note = self.memory.as_mut().and_then(fit_into_answer);
+        self
+    }
+}
+
+/// How far a request to store a memory has come. The memory is there if it is stored and the token may read.
+#[derive(Object, Serialize)]
+pub(in super::super) struct RequestAnswer {
+    /// `pending`, `stored` or `failed`.
+    status: String,
+    /// The request.
+    request_id: String,
+    /// When it was accepted.
+    accepted_at: DateTime,
+    /// The id of the memory, if it is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<MemoryAnswer>,
+    /// Why it failed, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl From<RequestOutcome> for RequestAnswer {
+    fn from(outcome: RequestOutcome) -> Self {
+        let (status, memory_id, memory, reason) = match outcome.state {
+            RequestState::Pending => ("pending", None, None, None),
+            RequestState::Stored { id, memory } => ("stored", Some(id), memory.map(|memory| (*memory).into()), None),
+            RequestState::Failed(reason) => ("failed", None, None, Some(reason)),
+        };
+        Self {
+            status: status.to_owned(),
+            request_id: outcome.request_id.to_string(),
+            accepted_at: outcome.accepted_at.into(),
+            memory_id: memory_id.map(|id| id.to_string()),
+            memory,
+            reason,
+        }
+    }
+}
+
+/// One memory.
+#[derive(Object, Serialize)]
+pub(in super::super) struct OneMemoryAnswer {
+    /// Always `success`.
+    status: String,
+    /// Names this request in the log.
+    request_id: String,
+    memory: MemoryAnswer,
+    /// Says what had to be left out of an answer to ChatGPT, and how to get it; mostly left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+impl OneMemoryAnswer {
+    pub(in super::super) fn new(request_id: RequestId, memory: Memory) -> Self {
+        Self { status: "success".to_owned(), request_id: request_id.to_string(), memory: memory.into(), note: None }
+    }
+
+    /// The same, short enough for an assistant.
+    pub(in super::super) fn for_assistant(mut self) -> Self {
+        self.note = fit_into_answer(&mut self.memory);
+        self
+    }
+}
+
+/// A memory that was changed, as it is now; it is left out if the token may not read.
+#[derive(Object, Serialize)]
+pub(in super::super) struct UpdatedAnswer {
+    /// Always `updated`.
+    status: String,
+    /// Names this request in the log.
+    request_id: String,
+    /// The id of the memory.
+    memory_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<MemoryAnswer>,
+    /// Says what had to be left out of an answer to ChatGPT, and how to get it; mostly left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+impl UpdatedAnswer {
+    pub(in super::super) fn new(request_id: RequestId, updated: UpdatedMemory) -> Self {
+        Self {
+            status: "updated".to_owned(),
+            request_id: request_id.to_string(),
+            memory_id: updated.id.to_string(),
+            memory: updated.memory.map(MemoryAnswer::from),
+            note: None,
+        }
+    }
+
+    /// The same, short enough for an assistant.
+    pub(in super::super) fn for_assistant(mut self) -> Self {
+        self.note = self.memory.as_mut().and_then(fit_into_answer);
+        self
+    }
+}
+
+/// One page of a list, newest first.
+#[derive(Object, Serialize)]
+pub(in super::super) struct MemoryListAnswer {
+    /// Always `success`.
+    status: String,
+    /// Names this request in the log.
+    request_id: String,
+    /// The memories.
+    memories: Vec<MemoryAnswer>,
+    /// Send it as `cursor` to get the next page; left out on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// Says what had to be left out of an answer to ChatGPT, and how to get it; mostly left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+impl MemoryListAnswer {
+    pub(in super::super) fn new(request_id: RequestId, memories: Vec<Memory>, next_cursor: Option<String>) -> Self {
+        Self {
+            status: "success".to_owned(),
+            request_id: request_id.to_string(),
+            memories: memories.into_iter().map(MemoryAnswer::from).collect(),
+            next_cursor,
+            note: None,
+        }
+    }
+
+    /// The same, short enough for an assistant. What does not fit is on the next page, whose cursor `cursor_after` makes.
+    pub(in super::super) fn for_assistant(
+        request_id: RequestId,
+        memories: Vec<Memory>,
+        next_cursor: Option<String>,
+        cursor_after: impl Fn(&Position) -> String,
+    ) -> Self {
+        let positions: Vec<Position> = memories.iter().map(Position::after).collect();
+        let mut answer = Self::new(request_id, memories, next_cursor);
+        let fitted = fit::fit(&mut answer.memories);
+        if fitted.left_out > 0
+            && let Some(last) = answer.memories.len().checked_sub(1).and_then(|last| positions.get(last))
+        {
+            answer.next_cursor = Some(cursor_after(last));
+        }
+        answer.note = fitted.note("Send `next_cursor` as `cursor` to get them.");
+        answer
+    }
+}
+
+/// A memory that was deleted.
+#[derive(Object, Serialize)]
+pub(in super::super) struct DeletedAnswer {
+    /// Always `deleted`.
+    pub(in super::super) status: String,
+    /// Names this request in the log.
+    pub(in super::super) request_id: String,
+    /// The id that it had.
+    pub(in super::super) memory_id: String,
+}

@@ -1,0 +1,194 @@
+//! Searches.
+
+use std::time::Duration;
+
+use poem_openapi::Object;
+use serde::{Deserialize, Serialize};
+
+use super::fit::{self, Shorten};
+use super::memory::{ContextBody, names, parse_categories};
+use crate::adapters::http::openapi::object::read_from_objects;
+use crate::adapters::http::openapi::scalar::{CategoryText, DateTime, FreeObject, MetadataFilter, Moment, PageSize};
+use crate::domain::ids::RequestId;
+use crate::domain::memories::{
+    Context, DateRange, Finding, Findings, Limit, MemoryFilter, QueryText, Relevance, SearchMemories,
+};
+use crate::domain::system::Timestamp;
+use crate::domain::validation::InvalidValue;
+
+read_from_objects!(SearchBody, FiltersBody, DateRangeBody);
+
+/// What to look for.
+#[derive(Deserialize, Object)]
+#[oai(rename = "MemorySearch")]
+#[serde(deny_unknown_fields, remote = "Self")]
+pub(in super::super) struct SearchBody {
+    /// What to look for, as a question or in key words.
+    #[oai(validator(min_length = 1, max_length = 4096, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"))]
+    query: String,
+    /// How many results at the most.
+    limit: Option<PageSize>,
+    /// Only results whose relevance score is at least this.
+    #[oai(validator(minimum(value = "0"), maximum(value = "1")))]
+    threshold: Option<f64>,
+    filters: Option<FiltersBody>,
+    context: Option<ContextBody>,
+}
+
+/// What a memory must be like to be found.
+#[derive(Deserialize, Object)]
+#[oai(rename = "SearchFilters")]
+#[serde(deny_unknown_fields, remote = "Self")]
+struct FiltersBody {
+    /// It has at least one of these categories.
+    #[oai(validator(max_items = 16))]
+    categories: Option<Vec<CategoryText>>,
+    date_range: Option<DateRangeBody>,
+    /// Its metadata has these members with just these values, each a text, a number, true or false.
+    metadata: Option<MetadataFilter>,
+}
+
+/// When a memory was created. Either end may be left out.
+#[derive(Deserialize, Object)]
+#[oai(rename = "DateRange")]
+#[serde(deny_unknown_fields, remote = "Self")]
+struct DateRangeBody {
+    /// At this moment or later, such as `2026-05-08T13:56:00Z`, or `2026-05-08` for the beginning of that day in UTC.
+    start: Option<Moment>,
+    /// At this moment or earlier; a date alone stands for the end of that day in UTC.
+    end: Option<Moment>,
+}
+
+impl SearchBody {
+    /// Reads it, with the context that the headers give.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] that names the member.
+    pub(in super::super) fn read(self, context: Context) -> Result<SearchMemories, InvalidValue> {
+        Ok(SearchMemories {
+            text: QueryText::try_from(self.query)?,
+            limit: self.limit.map(|PageSize(number)| Limit::try_from(number)).transpose()?.unwrap_or_default(),
+            threshold: self.threshold.map(Relevance::try_from).transpose()?,
+            filter: self
+                .filters
+                .map(|filters| filters.read().map_err(|error| error.within("filters")))
+                .transpose()?
+                .unwrap_or_default(),
+            context: ContextBody::or(self.context, context)?,
+        })
+    }
+}
+
+impl FiltersBody {
+    fn read(self) -> Result<MemoryFilter, InvalidValue> {
+        Ok(MemoryFilter {
+            categories: parse_categories(self.categories.unwrap_or_default())?,
+            created: self.date_range.map(DateRangeBody::read).transpose()?.unwrap_or_default(),
+            metadata: match self.metadata {
+                Some(MetadataFilter(object)) => MemoryFilter::parse_metadata(object)?,
+                None => Vec::new(),
+            },
+        })
+    }
+}
+
+impl DateRangeBody {
+    fn read(self) -> Result<DateRange, InvalidValue> {
+        let start = self.start.map(|Moment(text)| Timestamp::parse("date_range.start", &text)).transpose()?;
+        let end = self.end.map(|Moment(text)| end_of("date_range.end", &text)).transpose()?;
+        DateRange::new(start, end)
+    }
+}
+
+/// The last moment that `text` stands for: of a day, if it is a date alone, since a range "until Friday" has Friday in it.
+fn end_of(field: &str, text: &str) -> Result<Timestamp, InvalidValue> {
+    const ALL_BUT_ITS_FIRST_MILLISECOND: Duration = Duration::from_millis(24 * 3600 * 1000 - 1);
+    let at = Timestamp::parse(field, text)?;
+    Ok(if text.len() == "2026-05-08".len() { at.plus(ALL_BUT_ITS_FIRST_MILLISECOND) } else { at })
+}
+
+/// How to get what an answer has no room for.
+const NARROWER: &str = "Search again for something narrower, by other words, `filters` or a smaller `date_range`.";
+
+/// What was found, best first.
+#[derive(Object, Serialize)]
+pub(in super::super) struct SearchAnswer {
+    /// `success`, or `stale` if the memory bank is away and this is the answer to the same search some time ago.
+    status: String,
+    /// How old a stale answer is, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_seconds: Option<u64>,
+    /// Names this request in the log.
+    request_id: String,
+    /// The results, best first.
+    results: Vec<SearchResult>,
+    /// How many memories fit in all, as far as can be told.
+    total_found: u64,
+    /// How long it took, in milliseconds.
+    processing_time_ms: f64,
+    /// Says what had to be left out because the memories are large, and how to get it; mostly left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+/// A memory that was found.
+#[derive(Object, Serialize)]
+struct SearchResult {
+    /// Its id, by which it can be read, changed and deleted.
+    memory_id: String,
+    /// What is remembered.
+    content: String,
+    /// How well it fits: 0 (not at all) to 1 (as well as can be).
+    relevance_score: f64,
+    /// What it is about.
+    categories: Vec<String>,
+    /// What else is known of it.
+    metadata: FreeObject,
+    /// When it was created.
+    created_at: DateTime,
+    /// `true` if it is still on its way to the memory bank: it can be relied on and deleted, but not yet be read or changed
+    /// by its id. Left out otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending: Option<bool>,
+}
+
+impl SearchAnswer {
+    pub(in super::super) fn new(request_id: RequestId, found: Findings, took: Duration) -> Self {
+        Self {
+            status: if found.stale_for.is_some() { "stale" } else { "success" }.to_owned(),
+            age_seconds: found.stale_for.map(|age| age.as_secs()),
+            request_id: request_id.to_string(),
+            results: found.hits.into_iter().map(SearchResult::from).collect(),
+            total_found: found.total_found,
+            processing_time_ms: (took.as_secs_f64() * 1e6).round() / 1e3,
+            note: found.left_out.then(|| format!("More results did not fit into this answer. {NARROWER}")),
+        }
+    }
+
+    /// The same, short enough for an assistant.
+    pub(in super::super) fn for_assistant(mut self) -> Self {
+        let fitted = fit::fit(&mut self.results);
+        self.note = fitted.note(NARROWER).or(self.note);
+        self
+    }
+}
+
+impl Shorten for SearchResult {
+    fn text(&mut self) -> &mut String {
+        &mut self.content
+    }
+}
+
+impl From<Finding> for SearchResult {
+    fn from(Finding { hit, pending }: Finding) -> Self {
+        Self {
+            memory_id: hit.memory.id.to_string(),
+            content: hit.memory.content.into_string(),
+            relevance_score: (hit.relevance.get() * 1e4).round() / 1e4,
+            categories: names(&hit.memory.categories),
+            metadata: FreeObject(hit.memory.metadata.into_object()),
+            created_at: hit.memory.created_at.into(),
+            pending: pending.then_some(true),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! `/health`: whether the process runs, and whether it can answer.
+
+#![expect(clippy::unused_async, reason = "poem-openapi wants every operation to be async")]
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+use poem_openapi::{ApiResponse, OpenApi};
+use tokio::time::Instant;
+use tokio::time::error::Elapsed;
+
+use super::dto::health::{CheckAnswer, LiveAnswer, ReadyAnswer};
+use crate::adapters::http::openapi::tag::Tag;
+use crate::adapters::http::server::error::Chain;
+use crate::adapters::http::server::exchange::Exchange;
+use crate::adapters::http::server::payload::Json;
+use crate::domain::system::StorageError;
+
+/// A check that takes longer than this has failed.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// For how long the outcome of a check holds after it began; not shorter than [`TIMEOUT`], so that one runs at a time.
+const FRESH_FOR: Duration = Duration::from_secs(2);
+
+/// Whether the database can be used.
+#[async_trait]
+pub trait DatabaseCheck: Send + Sync {
+    /// Asks the database something small.
+    ///
+    /// # Errors
+    /// [`StorageError`] if it does not answer.
+    async fn check(&self) -> Result<(), StorageError>;
+}
+
+/// Whether the clock can be right.
+pub trait ClockCheck: Send + Sync {
+    /// What is wrong with it, if something is. Requests are answered all the same.
+    fn warning(&self) -> Option<String>;
+}
+
+#[derive(ApiResponse)]
+enum Readiness {
+    /// Requests can be answered.
+    #[oai(status = 200)]
+    Ready(Json<ReadyAnswer>),
+    /// Requests cannot be answered now; the checks say why.
+    #[oai(status = 503)]
+    NotReady(Json<ReadyAnswer>),
+}
+
+#[derive(Default)]
+pub(crate) struct HealthApi {
+    database: SharedCheck,
+    bank: SharedCheck,
+}
+
+/// The outcome of a check, shared by all who ask at about the same time: anybody may ask, as often as they like, and what is
+/// checked must not notice.
+#[derive(Default)]
+struct SharedCheck(Mutex<Option<(Instant, Outcome)>>);
+
+/// Why the check failed, if it did.
+type Outcome = Shared<BoxFuture<'static, Option<String>>>;
+
+impl SharedCheck {
+    async fn outcome<E: std::error::Error + Send + 'static>(
+        &self,
+        name: &'static str,
+        check: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) -> CheckAnswer {
+        let reason = self.share(name, check).await;
+        let status = if reason.is_none() { "ok" } else { "failed" };
+        CheckAnswer { name: name.to_owned(), status: status.to_owned(), reason }
+    }
+
+    fn share<E: std::error::Error + Send + 'static>(
+        &self,
+        name: &'static str,
+        check: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) -> Outcome {
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((began, outcome)) = &*latest
+            && began.elapsed() < FRESH_FOR
+        {
+            return outcome.clone();
+        }
+        // A task of its own: it goes on for the others when whoever asked first has gone.
+        let task = tokio::spawn(async move { reason_of(name, tokio::time::timeout(TIMEOUT, check).await) });
+        let outcome = async move { task.await.unwrap_or_else(|_| Some("the check was not finished".to_owned())) };
+        let outcome = outcome.boxed().shared();
+        *latest = Some((Instant::now(), outcome.clone()));
+        outcome
+    }
+}
+
+#[OpenApi(prefix_path = "/health", tag = "Tag::Health")]
+impl HealthApi {
+    /// Say whether the process runs
+    #[oai(path = "/live", method = "get", operation_id = "getLiveness")]
+    async fn live(&self) -> Json<LiveAnswer> {
+        Json(LiveAnswer { status: "alive".to_owned() })
+    }
+
+    /// Say whether requests can be answered
+    ///
+    /// Looks at the database and the memory bank. If the last write to the database failed, one is tried. The outcome
+    /// holds for two seconds, however often it is asked for.
+    #[oai(path = "/ready", method = "get", operation_id = "getReadiness")]
+    async fn ready(&self, exchange: &Exchange) -> Readiness {
+        let services = &exchange.services;
+        if *services.draining.borrow() {
+            let reason = Some("the service is stopping; send requests elsewhere".to_owned());
+            let check = CheckAnswer { name: "shutdown".to_owned(), status: "failed".to_owned(), reason };
+            return Readiness::NotReady(Json(ReadyAnswer { status: "not_ready".to_owned(), checks: vec![check] }));
+        }
+        let database = Arc::clone(&services.database);
+        let memories = services.memories.clone();
+        let (database, bank) = tokio::join!(
+            self.database.outcome("database", async move { database.check().await }),
+            self.bank.outcome("memory_bank", async move { memories.check_health().await }),
+        );
+        let mut checks = vec![database, bank];
+        let ready = checks.iter().all(|check| check.reason.is_none());
+        if let Some(reason) = services.signing_clock.warning() {
+            let (name, status) = ("clock".to_owned(), "warning".to_owned());
+            checks.push(CheckAnswer { name, status, reason: Some(reason) });
+        }
+        let status = if ready { "ready" } else { "not_ready" }.to_owned();
+        let answer = Json(ReadyAnswer { status, checks });
+        if ready { Readiness::Ready(answer) } else { Readiness::NotReady(answer) }
+    }
+}
+
+/// The reason is the error's own text, which names no address and no secret; its sources, which may, go to the log.
+fn reason_of<E: std::error::Error + 'static>(name: &str, result: Result<Result<(), E>, Elapsed>) -> Option<String> {
+    match result {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => {
+            tracing::warn!(check = name, error = %Chain(&error), "a health check failed");
+            Some(error.to_string())
+        }
+        Err(_) => Some(format!("no answer within {} seconds", TIMEOUT.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Counted(Arc<AtomicU32>);
+
+    impl Counted {
+        fn check(&self) -> impl Future<Output = Result<(), StorageError>> + Send + 'static {
+            let count = Arc::clone(&self.0);
+            async move {
+                let number = count.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                if number == 0 { Ok(()) } else { Err(StorageError::Unavailable("away".into())) }
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_any_number_of_callers_one_check_is_made_every_two_seconds() {
+        let (shared, counted) = (SharedCheck::default(), Counted::default());
+        for _ in 0..400 {
+            // Nobody waits for the end of it.
+            drop(shared.share("bank", counted.check()));
+        }
+        assert_eq!(shared.share("bank", counted.check()).await, None);
+        tokio::time::sleep(Duration::from_millis(1_600)).await;
+        assert_eq!(shared.share("bank", counted.check()).await, None);
+        assert_eq!(counted.0.load(Ordering::SeqCst), 1);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(shared.share("bank", counted.check()).await.is_some(), "a later outcome is another");
+        assert_eq!(counted.0.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_that_hangs_has_failed_for_all() {
+        let shared = SharedCheck::default();
+        let hanging = || std::future::pending::<Result<(), StorageError>>();
+        let (first, second) = tokio::join!(shared.share("bank", hanging()), shared.share("bank", hanging()));
+        assert_eq!(first.as_deref(), Some("no answer within 2 seconds"));
+        assert_eq!(first, second);
+    }
+}

@@ -1,0 +1,156 @@
+//! `/api/v1/memories`: storing, listing, reading, changing and deleting.
+
+use poem::Request;
+use poem_openapi::param::Path;
+use poem_openapi::{ApiResponse, OpenApi};
+
+use super::assistant;
+use super::dto::memory::{
+    CreateBody, CreatedMemory, DeletedAnswer, MemoryListAnswer, OneMemoryAnswer, UpdateBody, UpdatedAnswer,
+};
+use crate::adapters::http::openapi::scalar::{CategoryText, CursorText, MemoryIdText, PageSize};
+use crate::adapters::http::openapi::tag::Tag;
+use crate::adapters::http::server::bearer::{Authorized, Delete, Read, Scope, Write};
+use crate::adapters::http::server::error::{CreateFailure, DeleteFailure, GetFailure, ListFailure, UpdateFailure};
+use crate::adapters::http::server::exchange::Exchange;
+use crate::adapters::http::server::payload::Json;
+use crate::adapters::http::server::query;
+use crate::adapters::http::server::query::Parameter;
+use crate::domain::ids::MemoryId;
+use crate::domain::memories::{Category, Created, Limit, MemoryScope, Position};
+use crate::domain::validation::InvalidValue;
+
+#[derive(ApiResponse)]
+enum CreateAnswer {
+    /// The memory is stored for good.
+    #[oai(status = 201)]
+    Stored(Json<CreatedMemory>),
+    /// The memory is kept and on its way to the memory bank, which did not confirm it yet. Nothing needs to be sent again.
+    #[oai(status = 202)]
+    Accepted(Json<CreatedMemory>),
+}
+
+pub(crate) struct MemoriesApi;
+
+#[OpenApi(prefix_path = "/api/v1/memories", tag = "Tag::Memories")]
+impl MemoriesApi {
+    /// Store a memory
+    ///
+    /// Remembers something for later conversations. Answered 201 or 202, the memory is kept for good, so do not send it
+    /// again. Send an idempotency key if you may have to repeat the request.
+    #[oai(path = "/", method = "post", operation_id = "createMemory")]
+    async fn create(
+        &self,
+        request: &Request,
+        exchange: &Exchange,
+        #[oai(scope = "Scope::Write")] auth: Authorized<Write>,
+        body: Json<CreateBody>,
+    ) -> Result<CreateAnswer, CreateFailure> {
+        let Exchange { services, request_id, .. } = exchange;
+        let create = body.0.read(assistant::context(request), assistant::idempotency_key(request)?)?;
+        exchange.reserve(&auth.caller, 1).await?;
+        Ok(match services.memories.create(&auth.caller, *request_id, create).await? {
+            Created::Stored(stored) => {
+                let answer = CreatedMemory::from(*stored);
+                CreateAnswer::Stored(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
+            }
+            Created::Accepted { request_id } => CreateAnswer::Accepted(Json(CreatedMemory::accepted(request_id))),
+        })
+    }
+
+    /// List memories
+    ///
+    /// All memories, newest first, a page at a time. To find something in particular, search instead.
+    #[oai(path = "/", method = "get", operation_id = "listMemories")]
+    async fn list(
+        &self,
+        request: &Request,
+        exchange: &Exchange,
+        #[oai(scope = "Scope::Read")] auth: Authorized<Read>,
+        /// How many memories a page has at most.
+        limit: Parameter<PageSize>,
+        /// The `next_cursor` of the page before; left out for the first page.
+        cursor: Parameter<CursorText>,
+        /// Only memories of this category.
+        category: Parameter<CategoryText>,
+    ) -> Result<Json<MemoryListAnswer>, ListFailure> {
+        let Exchange { services, request_id, .. } = exchange;
+        query::refuse_unknown(request, &["limit", "cursor", "category"])?;
+        let limit = limit.text.as_deref().map(page_size).transpose()?.unwrap_or_default();
+        let category = category.text.as_deref().map(str::parse::<Category>).transpose()?;
+        let cursor = cursor.text.as_deref();
+        exchange.reserve(&auth.caller, limit.get()).await?;
+        let (page, next) = services.memories.list(&auth.caller, *request_id, limit, cursor, category).await?;
+        if assistant::asks(request) {
+            let scope = MemoryScope::of(&auth.caller);
+            let cursor = |position: &Position| position.to_cursor(&scope);
+            return Ok(Json(MemoryListAnswer::for_assistant(*request_id, page.memories, next, cursor)));
+        }
+        Ok(Json(MemoryListAnswer::new(*request_id, page.memories, next)))
+    }
+
+    /// Read a memory
+    ///
+    /// One memory with everything that is known of it.
+    #[oai(path = "/:memory_id", method = "get", operation_id = "getMemory")]
+    async fn get(
+        &self,
+        request: &Request,
+        exchange: &Exchange,
+        #[oai(scope = "Scope::Read")] auth: Authorized<Read>,
+        /// The id of the memory, as a search, a list or a create returned it.
+        memory_id: Path<MemoryIdText>,
+    ) -> Result<Json<OneMemoryAnswer>, GetFailure> {
+        let Exchange { services, request_id, .. } = exchange;
+        exchange.reserve(&auth.caller, 1).await?;
+        let memory = services.memories.get(&auth.caller, *request_id, &memory_id.0.0.parse()?).await?;
+        let answer = OneMemoryAnswer::new(*request_id, memory);
+        Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
+    }
+
+    /// Change a memory
+    ///
+    /// Corrects what is remembered. What is left out of the body stays as it is.
+    #[oai(path = "/:memory_id", method = "patch", operation_id = "updateMemory")]
+    async fn update(
+        &self,
+        request: &Request,
+        exchange: &Exchange,
+        #[oai(scope = "Scope::Write")] auth: Authorized<Write>,
+        /// The id of the memory, as a search, a list or a create returned it.
+        memory_id: Path<MemoryIdText>,
+        body: Json<UpdateBody>,
+    ) -> Result<Json<UpdatedAnswer>, UpdateFailure> {
+        let Exchange { services, request_id, .. } = exchange;
+        let (id, changes) = (memory_id.0.0.parse::<MemoryId>()?, body.0.read()?);
+        exchange.reserve(&auth.caller, 1).await?;
+        let updated = services.memories.update(&auth.caller, *request_id, &id, &changes).await?;
+        let answer = UpdatedAnswer::new(*request_id, updated);
+        Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
+    }
+
+    /// Delete a memory
+    ///
+    /// Forgets it for good. This cannot be undone, so ask before you do it.
+    #[oai(path = "/:memory_id", method = "delete", operation_id = "deleteMemory")]
+    async fn delete(
+        &self,
+        exchange: &Exchange,
+        #[oai(scope = "Scope::Delete")] auth: Authorized<Delete>,
+        /// The id of the memory, as a search, a list or a create returned it.
+        memory_id: Path<MemoryIdText>,
+    ) -> Result<Json<DeletedAnswer>, DeleteFailure> {
+        let Exchange { services, request_id, .. } = exchange;
+        services.memories.delete(&auth.caller, *request_id, &memory_id.0.0.parse()?).await?;
+        Ok(Json(DeletedAnswer {
+            status: "deleted".to_owned(),
+            request_id: request_id.to_string(),
+            memory_id: memory_id.0.0,
+        }))
+    }
+}
+
+fn page_size(text: &str) -> Result<Limit, InvalidValue> {
+    let number: i64 = text.parse().map_err(|_| InvalidValue::new("limit", "must be a whole number"))?;
+    Limit::try_from(number)
+}

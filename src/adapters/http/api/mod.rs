@@ -1,0 +1,10 @@
+//! The memory API: one file per resource.
+
+pub(crate) mod assistant;
+pub(crate) mod capabilities;
+pub(crate) mod dto;
+pub(crate) mod health;
+pub(crate) mod me;
+pub(crate) mod memories;
+pub(crate) mod requests;
+pub(crate) mod search;

@@ -1,0 +1,33 @@
+//! `/api/v1/requests`: what became of memories that were accepted.
+
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+
+use super::dto::memory::RequestAnswer;
+use crate::adapters::http::openapi::scalar::RequestIdText;
+use crate::adapters::http::openapi::tag::Tag;
+use crate::adapters::http::server::bearer::{Authorized, Scope, Write};
+use crate::adapters::http::server::error::RequestFailure;
+use crate::adapters::http::server::exchange::Exchange;
+use crate::adapters::http::server::payload::Json;
+
+pub(crate) struct RequestsApi;
+
+#[OpenApi(prefix_path = "/api/v1/requests", tag = "Tag::Memories")]
+impl RequestsApi {
+    /// Ask how far a memory has come
+    ///
+    /// Tells whether a memory that was answered 202 is still pending, stored, or was refused by the memory bank and why.
+    #[oai(path = "/:request_id", method = "get", operation_id = "getRequest")]
+    async fn get(
+        &self,
+        exchange: &Exchange,
+        #[oai(scope = "Scope::Write")] auth: Authorized<Write>,
+        /// The `request_id` in the answer to the create.
+        request_id: Path<RequestIdText>,
+    ) -> Result<Json<RequestAnswer>, RequestFailure> {
+        exchange.reserve(&auth.caller, 1).await?;
+        let outcome = exchange.services.memories.outcome(&auth.caller, request_id.0.0.parse()?).await?;
+        Ok(Json(outcome.into()))
+    }
+}

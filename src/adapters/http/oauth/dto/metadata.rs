@@ -1,0 +1,119 @@
+//! The documents by which clients find their way.
+
+use poem_openapi::Object;
+use serde::Serialize;
+
+use crate::adapters::http::openapi::scalar::FreeObject;
+use crate::domain::applications::{GrantType, Permission};
+use crate::domain::oauth::{CodeChallenge, OFFLINE_ACCESS};
+
+/// The authorization server (RFC 8414).
+#[derive(Object, Serialize)]
+pub(in super::super) struct ServerMetadata {
+    /// The public URL; `iss` of every token.
+    issuer: String,
+    /// Where a person is asked.
+    authorization_endpoint: String,
+    /// Where tokens are issued.
+    token_endpoint: String,
+    /// Where tokens are revoked.
+    revocation_endpoint: String,
+    /// Where tokens are judged.
+    introspection_endpoint: String,
+    /// The public keys that tokens are signed with.
+    jwks_uri: String,
+    /// The permissions there are.
+    scopes_supported: Vec<String>,
+    /// What the authorization endpoint answers with: a code.
+    response_types_supported: Vec<String>,
+    /// How it answers: in the query of the redirect URI.
+    response_modes_supported: Vec<String>,
+    /// How a code is tied to who asked for it (RFC 7636).
+    code_challenge_methods_supported: Vec<String>,
+    /// Whether the answer says who gives it (RFC 9207).
+    authorization_response_iss_parameter_supported: bool,
+    /// The grant types there are.
+    grant_types_supported: Vec<String>,
+    /// How clients may authenticate at the token endpoint.
+    token_endpoint_auth_methods_supported: Vec<String>,
+    /// How clients may authenticate to revoke a token.
+    revocation_endpoint_auth_methods_supported: Vec<String>,
+    /// How clients may authenticate to have a token judged.
+    introspection_endpoint_auth_methods_supported: Vec<String>,
+    /// Where people read about it.
+    service_documentation: String,
+}
+
+impl ServerMetadata {
+    pub(in super::super) fn new(issuer: &str, base: &str) -> Self {
+        let auth_methods = || texts(["client_secret_basic", "client_secret_post", "none"]);
+        Self {
+            issuer: issuer.to_owned(),
+            authorization_endpoint: format!("{base}/auth/authorize"),
+            token_endpoint: format!("{base}/auth/token"),
+            revocation_endpoint: format!("{base}/auth/revoke"),
+            introspection_endpoint: format!("{base}/auth/introspect"),
+            jwks_uri: format!("{base}/.well-known/jwks.json"),
+            // Not a permission of any resource, so only this document names it.
+            scopes_supported: scopes().into_iter().chain([OFFLINE_ACCESS.to_owned()]).collect(),
+            response_types_supported: texts(["code"]),
+            response_modes_supported: texts(["query"]),
+            code_challenge_methods_supported: texts([CodeChallenge::METHOD]),
+            authorization_response_iss_parameter_supported: true,
+            grant_types_supported: texts(GrantType::ALL.map(GrantType::as_str)),
+            token_endpoint_auth_methods_supported: auth_methods(),
+            revocation_endpoint_auth_methods_supported: auth_methods(),
+            introspection_endpoint_auth_methods_supported: texts(["client_secret_basic", "client_secret_post"]),
+            service_documentation: format!("{base}/docs"),
+        }
+    }
+}
+
+/// The protected resource (RFC 9728).
+#[derive(Object, Serialize)]
+pub(in super::super) struct ResourceMetadata {
+    /// The URL that names the resource.
+    resource: String,
+    /// Who issues tokens for it.
+    authorization_servers: Vec<String>,
+    /// The permissions there are.
+    scopes_supported: Vec<String>,
+    /// How a token is sent.
+    bearer_methods_supported: Vec<String>,
+    /// Where people read about it.
+    resource_documentation: String,
+}
+
+impl ResourceMetadata {
+    pub(in super::super) fn new(issuer: &str, resource: &str, base: &str) -> Self {
+        Self {
+            resource: resource.to_owned(),
+            authorization_servers: vec![issuer.to_owned()],
+            scopes_supported: scopes(),
+            bearer_methods_supported: texts(["header"]),
+            resource_documentation: format!("{base}/docs"),
+        }
+    }
+}
+
+fn scopes() -> Vec<String> {
+    texts(Permission::ALL.map(Permission::as_str))
+}
+
+fn texts<const N: usize>(texts: [&str; N]) -> Vec<String> {
+    texts.map(str::to_owned).into()
+}
+
+/// The public keys of access tokens (RFC 7517).
+#[derive(Object, Serialize)]
+pub(in super::super) struct KeySet {
+    /// The keys, those that will sign soon included.
+    keys: Vec<FreeObject>,
+}
+
+impl From<serde_json::Value> for KeySet {
+    fn from(set: serde_json::Value) -> Self {
+        let keys = set.get("keys").and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
+        Self { keys: keys.into_iter().filter_map(|key| key.as_object().cloned()).map(FreeObject).collect() }
+    }
+}

@@ -1,0 +1,184 @@
+//! How many bytes of answers are held for clients that have not read them yet.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use poem::{Body, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::error::ApiError;
+use crate::domain::ids::ApplicationId;
+
+/// Bytes are counted in units of this size.
+const UNIT: usize = 1024;
+/// What is set aside for each memory that an answer may hold, in units. Most are smaller; what is really used replaces it.
+const UNITS_PER_MEMORY: u32 = 32;
+/// The most that is set aside for one answer, in units: a page whose memories fill it, as JSON.
+const UNITS_PER_ANSWER: u32 = 2 * 1024;
+/// How long a request waits for answers before it to be read.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Bounds the bytes of the answers with memories in them, for each application and in all.
+///
+/// A request sets aside what its answer may need before the memory bank is asked, and the answer's bytes count until the
+/// socket has taken them. Whoever does not read what it asked for waits, and is then refused; others are not kept out.
+pub struct AnswerBudget {
+    per_application: usize,
+    all: Arc<Semaphore>,
+    applications: Mutex<HashMap<ApplicationId, Arc<Semaphore>>>,
+}
+
+impl AnswerBudget {
+    /// Bounds of so many bytes for each application, and in all. A single answer fits in any case.
+    #[must_use]
+    pub fn new(per_application: usize, all: usize) -> Self {
+        let units = |bytes: usize| (bytes / UNIT).max(UNITS_PER_ANSWER as usize);
+        Self {
+            per_application: units(per_application),
+            all: Arc::new(Semaphore::new(units(all))),
+            applications: Mutex::default(),
+        }
+    }
+
+    /// Sets aside what an answer with so many memories may need.
+    ///
+    /// # Errors
+    /// [`ApiError::AnswersUnread`] if earlier answers are not read in time.
+    pub(crate) async fn reserve(&self, application: ApplicationId, memories: u32) -> Result<Reservation, ApiError> {
+        let units = memories.saturating_mul(UNITS_PER_MEMORY).clamp(UNITS_PER_MEMORY, UNITS_PER_ANSWER);
+        let own = self.of(application);
+        let wait = async {
+            let own = own.acquire_many_owned(units).await.ok()?;
+            let all = Arc::clone(&self.all).acquire_many_owned(units).await.ok()?;
+            Some(Reservation { permits: [own, all] })
+        };
+        tokio::time::timeout(WAIT, wait).await.ok().flatten().ok_or(ApiError::AnswersUnread)
+    }
+
+    fn of(&self, application: ApplicationId) -> Arc<Semaphore> {
+        let mut applications = self.applications.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = applications.get(&application) {
+            return Arc::clone(known);
+        }
+        // Whoever holds or waits for a part has a reference.
+        applications.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
+        Arc::clone(applications.entry(application).or_insert_with(|| Arc::new(Semaphore::new(self.per_application))))
+    }
+}
+
+impl Default for AnswerBudget {
+    /// 64 MiB for each application, 256 MiB in all.
+    fn default() -> Self {
+        Self::new(64 << 20, 256 << 20)
+    }
+}
+
+/// What was set aside for one answer.
+pub(crate) struct Reservation {
+    permits: [OwnedSemaphorePermit; 2],
+}
+
+impl Reservation {
+    /// Replaces what was set aside by what `bytes` need. An answer that is larger than expected takes more if there is more.
+    fn settle(&mut self, bytes: usize) {
+        let needed = bytes.div_ceil(UNIT);
+        for permit in &mut self.permits {
+            let held = permit.num_permits();
+            if let Some(surplus) = held.checked_sub(needed) {
+                drop(permit.split(surplus));
+            } else if let Ok(more) = u32::try_from(needed - held)
+                && let Ok(more) = Arc::clone(permit.semaphore()).try_acquire_many_owned(more)
+            {
+                permit.merge(more);
+            }
+        }
+    }
+
+    /// Counts the body of `response` until its last byte is gone.
+    pub(crate) async fn hold(mut self, response: &mut Response) {
+        // Our bodies are in memory, and reading them does not fail.
+        let Ok(bytes) = response.take_body().into_bytes().await else { return };
+        self.settle(bytes.len());
+        response.set_body(Body::from(Bytes::from_owner(Counted { bytes, _reservation: self })));
+    }
+}
+
+/// Bytes of an answer with what is set aside for them.
+struct Counted {
+    bytes: Bytes,
+    _reservation: Reservation,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn application(number: u128) -> ApplicationId {
+        ApplicationId::from_uuid(Uuid::from_u128(number))
+    }
+
+    async fn answer(budget: &AnswerBudget, of: ApplicationId, bytes: usize) -> Response {
+        let reservation = budget.reserve(of, 1000).await.unwrap();
+        let mut response = Response::builder().body(vec![0; bytes]);
+        reservation.hold(&mut response).await;
+        response
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_application_that_reads_nothing_is_refused_and_others_are_not() {
+        let budget = AnswerBudget::new(4 * MIB, 64 * MIB);
+        let unread = [answer(&budget, application(1), 2 * MIB).await, answer(&budget, application(1), 2 * MIB).await];
+        assert!(matches!(budget.reserve(application(1), 1).await, Err(ApiError::AnswersUnread)));
+        answer(&budget, application(2), 2 * MIB).await;
+        drop(unread);
+        answer(&budget, application(1), 2 * MIB).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_applications_together_are_bounded_too() {
+        let budget = AnswerBudget::new(4 * MIB, 6 * MIB);
+        let mut unread = Vec::new();
+        for number in 0..3 {
+            unread.push(answer(&budget, application(number), 2 * MIB).await);
+        }
+        assert!(budget.reserve(application(9), 1).await.is_err());
+        unread.pop();
+        assert!(budget.reserve(application(9), 1).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_counts_with_its_own_bytes() {
+        let budget = AnswerBudget::new(4 * MIB, 4 * MIB);
+        let mut unread = Vec::new();
+        for _ in 0..2048 {
+            unread.push(answer(&budget, application(1), 1024).await);
+        }
+        // More than was set aside for one memory.
+        let mut large = Response::builder().body(vec![0; MIB]);
+        budget.reserve(application(1), 1).await.unwrap().hold(&mut large).await;
+        assert!(budget.reserve(application(1), 1000).await.is_err(), "less than 2 MiB are left");
+        drop((unread, large));
+        assert_eq!(budget.of(application(1)).available_permits(), 4096);
+    }
+
+    #[tokio::test]
+    async fn applications_that_hold_nothing_are_not_kept() {
+        let budget = AnswerBudget::default();
+        for number in 0..100 {
+            answer(&budget, application(number), 1).await;
+        }
+        assert_eq!(budget.applications.lock().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,205 @@
+//! What every request and every answer goes through, whichever resource it is for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use poem::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use poem::middleware::{CatchPanic, CatchPanicEndpoint, PanicHandler};
+use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result, Route};
+use poem_openapi::OperationId;
+
+use super::caching::{self, Known};
+use super::cors::CrossOrigin;
+use super::error::{self, ApiError, Refused};
+use super::exchange::Exchange;
+use super::public_url::base_url;
+use super::query;
+use super::services::Services;
+use crate::adapters::http::pages;
+use crate::domain::ids::RequestId;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What must not stand in a URL, because URLs are logged and shared (RFC 6750 §2.3, RFC 6749 §2.3.1).
+const SECRET_PARAMETERS: [&str; 4] = ["access_token", "refresh_token", "token", "client_secret"];
+/// The same for pages: what else an application puts into its request is ignored (RFC 6749 §3.1).
+const SECRET_PARAMETERS_OF_PAGES: [&str; 1] = ["client_secret"];
+
+/// Gives each request an id, catches panics, shapes errors, and adds the headers that all answers have.
+pub(crate) struct Envelope {
+    inner: CatchPanicEndpoint<Route, Panics>,
+    services: Arc<Services>,
+}
+
+impl Envelope {
+    pub(crate) fn new(inner: Route, services: Arc<Services>) -> Self {
+        Self { inner: CatchPanic::new().with_handler(Panics).transform(inner), services }
+    }
+
+    async fn answer(&self, mut request: Request, area: Area, request_id: RequestId) -> (Option<OperationId>, Response) {
+        let refused = Refused {
+            under_auth: area == Area::Auth,
+            authorization_sent: request.headers().contains_key(header::AUTHORIZATION),
+            base: base_url(&self.services.policy.issuer),
+            request_id,
+        };
+        // An application is told at its redirect URI that its authorization request has too many parameters.
+        if request.uri().path() != "/auth/authorize"
+            && let Err(error) = query::refuse_too_many(&request)
+        {
+            return (None, area.render_api(&error.into(), refused));
+        }
+        if holds_secret(&request, area) {
+            let error = ApiError::BearerRequest(
+                "tokens and secrets must not be sent in the URL; send a token in the Authorization header",
+            );
+            return (None, area.render_api(&error, refused));
+        }
+        let exchange = Exchange::new(Arc::clone(&self.services), request_id);
+        request.set_data(exchange.clone());
+        let (operation, mut response) = match self.inner.call(request).await {
+            Ok(response) if response.data::<Panicked>().is_some() => {
+                (None, area.render_api(&ApiError::Panicked, refused))
+            }
+            Ok(response) => (response.data().copied(), response),
+            Err(error) => (error.data().copied(), area.render(&error, refused)),
+        };
+        if let Some(reservation) = exchange.take_reservation() {
+            reservation.hold(&mut response).await;
+        }
+        (operation, response)
+    }
+}
+
+impl Endpoint for Envelope {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let started = Instant::now();
+        let services = &self.services;
+        let request_id = RequestId::generate_at(&*services.entropy, services.clock.now());
+        let area = Area::of(request.uri().path());
+        let method = request.method().clone();
+        let is_well_known = request.uri().path().starts_with("/.well-known/");
+        let known = Known::of(request.headers());
+        let cross_origin = CrossOrigin::of(&request, &services.cors_origins);
+        let (operation, mut response) = match cross_origin.preflight() {
+            Some(answer) => (None, answer),
+            None => self.answer(request, area, request_id).await,
+        };
+        if is_well_known && response.status() == StatusCode::OK {
+            caching::add_tag(&mut response).await;
+        }
+        if matches!(method, Method::GET | Method::HEAD) {
+            known.apply_to(&mut response);
+        }
+        if matches!(area, Area::Api | Area::Other) {
+            response.set_data(Compressible);
+        }
+        add_headers(&mut response, area, request_id);
+        cross_origin.add_headers_to(&mut response);
+        services.metrics.observe(operation, response.status().as_u16(), started.elapsed());
+        // The path is left out: it may be anything that a caller made up.
+        tracing::debug!(
+            request.id = %request_id,
+            method = %method,
+            operation = operation.map_or("none", |operation| operation.0),
+            status = response.status().as_u16(),
+            duration_ms = started.elapsed().as_secs_f64() * 1000.0,
+            "answered a request",
+        );
+        Ok(response)
+    }
+}
+
+/// The parts of the path space that differ in their headers and in the shape of their errors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Area {
+    /// The OAuth endpoints.
+    Auth,
+    /// The memory API.
+    Api,
+    /// What people look at.
+    Page,
+    /// What everybody may read.
+    Other,
+}
+
+impl Area {
+    fn of(path: &str) -> Self {
+        let first = path.trim_start_matches('/').split('/').next();
+        match first {
+            _ if pages::is_page(path) => Self::Page,
+            Some("auth") => Self::Auth,
+            Some("api" | "mcp") => Self::Api,
+            _ => Self::Other,
+        }
+    }
+
+    fn render(self, error: &poem::Error, refused: Refused<'_>) -> Response {
+        match self {
+            Self::Page => pages::render(error, refused.request_id),
+            _ => error::render(error, refused),
+        }
+    }
+
+    fn render_api(self, error: &ApiError, refused: Refused<'_>) -> Response {
+        match self {
+            Self::Page => pages::render_api(error, refused.request_id),
+            _ => error::render_api(error, refused),
+        }
+    }
+}
+
+fn holds_secret(request: &Request, area: Area) -> bool {
+    let secret: &[&str] = match area {
+        Area::Auth | Area::Api => &SECRET_PARAMETERS,
+        Area::Page => &SECRET_PARAMETERS_OF_PAGES,
+        Area::Other => return false,
+    };
+    request.uri().query().is_some() && query::pairs(request).any(|(name, _)| secret.contains(&name.as_ref()))
+}
+
+fn add_headers(response: &mut Response, area: Area, request_id: RequestId) {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::try_from(request_id.to_string()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if area != Area::Other || !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if area == Area::Auth {
+        headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    }
+}
+
+/// Marks an answer that may be compressed where the client accepts it.
+///
+/// What `/auth` answers and the pages are not: they hold tokens and codes beside what somebody else may have chosen, and the
+/// length of what is compressed tells how much of the two is alike (BREACH). The memory API holds no credentials, and a page
+/// of another site cannot send its requests, which need a header.
+#[derive(Clone, Copy, Debug)]
+pub struct Compressible;
+
+/// Whether an answer is marked so.
+#[must_use]
+pub fn is_compressible(_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions) -> bool {
+    extensions.get::<Compressible>().is_some()
+}
+
+/// Marks the answer of a handler that panicked. What it said is left to the panic hook: it may repeat a caller's text.
+#[derive(Clone, Copy)]
+struct Panics;
+
+#[derive(Clone)]
+struct Panicked;
+
+impl PanicHandler for Panics {
+    type Response = Response;
+
+    fn get_response(&self, _panic: Box<dyn std::any::Any + Send>) -> Response {
+        let mut response = ().into_response();
+        response.set_data(Panicked);
+        response
+    }
+}

@@ -1,0 +1,465 @@
+//! Everything that can go wrong, and what it is in HTTP. Only pages for people (`pages/error.rs`) have statuses of their
+//! own.
+//!
+//! Under `/auth` errors are JSON objects as RFC 6749 §5.2 has them, everywhere else problem documents (RFC 9457) whose
+//! `type` is `urn:memgate:problem:` and a word that stays the same for ever.
+
+mod documentation;
+
+pub(crate) use documentation::{
+    AccountFailure, CreateFailure, DeleteFailure, GetFailure, ListFailure, RequestFailure, SearchFailure, UpdateFailure,
+};
+
+use std::error::Error;
+use std::time::Duration;
+
+use poem::Response;
+use poem::error::{NotFoundError, ResponseError};
+use poem::http::{HeaderName, HeaderValue, StatusCode, header};
+
+use super::failure::{OAuthFailure, Problem};
+use super::json::json_response;
+use crate::adapters::http::server::limits::{BODY_TIMEOUT, MAX_BODY_BYTES};
+use crate::domain::applications::HasherError;
+use crate::domain::ids::RequestId;
+use crate::domain::limits::RateLimited;
+use crate::domain::memories::{MemoryBankError, MemoryError};
+use crate::domain::oauth::{AccessError, MissingPermission, OAuthError, Unavailable};
+use crate::domain::system::StorageError;
+use crate::domain::validation::InvalidValue;
+
+const PROBLEM_JSON: &str = "application/problem+json";
+const PROBLEM_TYPE: &str = "urn:memgate:problem:";
+/// Where a client that has no token learns where to get one (RFC 9728 §3.1: of the resource `/api`).
+pub(crate) const API_RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource/api";
+/// What a caller is told to wait when nobody knows how long something will be away.
+pub(crate) const SHORT_WAIT: Duration = Duration::from_secs(2);
+
+/// What a caller is told to wait when a queue is full that drains as soon as the memory bank is back.
+const LONG_WAIT: Duration = Duration::from_secs(30);
+
+/// Why a request outside the OAuth endpoints was not carried out, or why any request did not even get to its endpoint.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// There is no `Authorization: Bearer`.
+    #[error("an access token is needed; get one from POST /auth/token and send it as `Authorization: Bearer <token>`")]
+    Unauthenticated,
+    /// The way in which the token was sent is not allowed (RFC 6750 §2).
+    #[error("{0}")]
+    BearerRequest(&'static str),
+    /// The token opens nothing.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The memory service refused.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// The body is not of the type that the operation reads.
+    #[error("the body must be JSON, sent with the header `Content-Type: application/json`")]
+    MediaType,
+    /// The body is compressed, or encoded in another way.
+    #[error("the body must be sent as it is, without the header `Content-Encoding`")]
+    ContentEncoding,
+    /// The body is not what its type says.
+    #[error("{0}")]
+    Malformed(String),
+    /// The body is too large.
+    #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
+    TooLarge,
+    /// The body did not arrive.
+    #[error(
+        "the body ended before it was complete, or took longer than {} seconds; send the request again",
+        BODY_TIMEOUT.as_secs()
+    )]
+    Interrupted,
+    /// The bodies of requests, of all callers together, take too much memory.
+    #[error("too many requests are being received; send the request again in a moment")]
+    Overloaded,
+    /// The application does not read the answers that it asked for.
+    #[error("earlier answers to this application have not been read; read them, then send the request again")]
+    AnswersUnread,
+    /// There is nothing at this path.
+    #[error("there is nothing at this path; /openapi.json lists what there is")]
+    NoSuchPath,
+    /// There is something at this path, but not for this method.
+    #[error("this path does not have this method; the header `Allow` lists those it has")]
+    MethodNotAllowed {
+        /// Those it has.
+        allow: HeaderValue,
+    },
+    /// A handler panicked.
+    #[error("an internal error occurred; the operator finds it in the log under the request id")]
+    Panicked,
+    /// A route was put together without its envelope.
+    #[error("the route stands outside its envelope")]
+    OutsideEnvelope,
+}
+
+impl From<InvalidValue> for ApiError {
+    fn from(error: InvalidValue) -> Self {
+        Self::Memory(error.into())
+    }
+}
+
+impl From<MissingPermission> for ApiError {
+    fn from(error: MissingPermission) -> Self {
+        Self::Memory(error.into())
+    }
+}
+
+impl From<RateLimited> for ApiError {
+    fn from(error: RateLimited) -> Self {
+        Self::Memory(error.into())
+    }
+}
+
+/// What an error is in HTTP, in either shape.
+struct Verdict {
+    status: StatusCode,
+    /// What kind of error it is: the last part of the problem's type, or the code of RFC 6749.
+    slug: &'static str,
+    title: &'static str,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// The parameters of a `Bearer` challenge, where there is one.
+    bearer: Option<String>,
+}
+
+impl Verdict {
+    fn new(status: StatusCode, slug: &'static str, title: &'static str) -> Self {
+        Self { status, slug, title, headers: Vec::new(), bearer: None }
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// `Retry-After` in whole seconds.
+    fn retry_after(self, wait: Duration) -> Self {
+        self.with(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)))
+    }
+
+    /// A challenge for an access token (RFC 6750 §3) with these parameters.
+    fn bearer(self, parameters: impl Into<String>) -> Self {
+        Self { bearer: Some(parameters.into()), ..self }
+    }
+
+    /// The challenge says where the metadata of the API is (RFC 9728 §5.1).
+    fn write_headers_to(self, response: &mut Response, base: &str) {
+        let headers = response.headers_mut();
+        for (name, value) in self.headers {
+            headers.insert(name, value);
+        }
+        let Some(parameters) = self.bearer else { return };
+        let separator = if parameters.is_empty() { "" } else { ", " };
+        let challenge = format!(
+            r#"Bearer realm="memgate"{separator}{parameters}, resource_metadata="{base}{API_RESOURCE_METADATA}""#
+        );
+        if let Ok(challenge) = HeaderValue::try_from(challenge) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+    }
+}
+
+impl From<&ApiError> for Verdict {
+    fn from(error: &ApiError) -> Self {
+        match error {
+            ApiError::Unauthenticated => {
+                Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Authentication is needed").bearer("")
+            }
+            ApiError::BearerRequest(_) => {
+                Self::new(StatusCode::BAD_REQUEST, "invalid-request", "The request is not well-formed")
+                    .bearer(r#"error="invalid_request""#)
+            }
+            ApiError::Access(AccessError::InvalidToken) => {
+                Self::new(StatusCode::UNAUTHORIZED, "invalid-token", "The access token is not valid")
+                    .bearer(r#"error="invalid_token", error_description="the token is invalid, expired or revoked""#)
+            }
+            ApiError::Access(AccessError::Storage(error)) => of_storage(error),
+            ApiError::Memory(error) => of_memory(error),
+            ApiError::MediaType => {
+                Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is not JSON")
+            }
+            ApiError::ContentEncoding => {
+                // RFC 9110 §12.5.3: which codings there are, where one was refused.
+                Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is encoded")
+                    .with(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+            }
+            ApiError::Malformed(_) => {
+                Self::new(StatusCode::BAD_REQUEST, "malformed-body", "The body is not well-formed")
+            }
+            ApiError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
+            ApiError::Interrupted => {
+                Self::new(StatusCode::BAD_REQUEST, "interrupted-body", "The body did not arrive completely")
+            }
+            ApiError::Overloaded => unavailable().retry_after(SHORT_WAIT),
+            ApiError::AnswersUnread => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "answers-unread", "Earlier answers have not been read")
+                    .retry_after(SHORT_WAIT)
+            }
+            ApiError::NoSuchPath => Self::new(StatusCode::NOT_FOUND, "no-such-path", "There is nothing here"),
+            ApiError::MethodNotAllowed { allow } => {
+                Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed")
+                    .with(header::ALLOW, allow.clone())
+            }
+            ApiError::Panicked | ApiError::OutsideEnvelope => internal(),
+        }
+    }
+}
+
+fn of_memory(error: &MemoryError) -> Verdict {
+    match error {
+        MemoryError::Forbidden(MissingPermission(permission)) => {
+            Verdict::new(StatusCode::FORBIDDEN, "insufficient-scope", "A permission is missing")
+                .bearer(format!(r#"error="insufficient_scope", scope="{permission}""#))
+        }
+        MemoryError::RateLimited(RateLimited { retry_after }) => {
+            Verdict::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests").retry_after(*retry_after)
+        }
+        MemoryError::Invalid(_) => Verdict::new(StatusCode::BAD_REQUEST, "invalid-value", "A value is not valid"),
+        MemoryError::NotFound => Verdict::new(StatusCode::NOT_FOUND, "memory-not-found", "There is no such memory"),
+        MemoryError::RequestNotFound => {
+            Verdict::new(StatusCode::NOT_FOUND, "request-not-found", "There is no such request")
+        }
+        MemoryError::QueueFull => {
+            Verdict::new(StatusCode::SERVICE_UNAVAILABLE, "queue-full", "Too many memories wait for the memory bank")
+                .retry_after(LONG_WAIT)
+        }
+        MemoryError::IdempotencyConflict => {
+            Verdict::new(StatusCode::CONFLICT, "idempotency-conflict", "The idempotency key was used before")
+        }
+        MemoryError::CategoryNotAllowed => {
+            Verdict::new(StatusCode::FORBIDDEN, "category-not-allowed", "The category is not allowed")
+        }
+        MemoryError::Bank(error) => of_bank(error),
+        MemoryError::Storage(error) => of_storage(error),
+    }
+}
+
+fn of_bank(error: &MemoryBankError) -> Verdict {
+    match error {
+        MemoryBankError::Unavailable { retry_after, .. } => {
+            unavailable().retry_after(retry_after.unwrap_or(SHORT_WAIT))
+        }
+        MemoryBankError::Rejected(_) => {
+            Verdict::new(StatusCode::UNPROCESSABLE_ENTITY, "rejected-by-bank", "The memory bank refused the request")
+        }
+        MemoryBankError::Unsupported(_) => {
+            Verdict::new(StatusCode::NOT_IMPLEMENTED, "not-supported", "The memory bank cannot do this")
+        }
+        MemoryBankError::Misconfigured(_) | MemoryBankError::Inconsistent(_) => {
+            Verdict::new(StatusCode::BAD_GATEWAY, "bank-failure", "The memory bank does not work as it should")
+        }
+    }
+}
+
+fn of_storage(error: &StorageError) -> Verdict {
+    match error {
+        StorageError::Unavailable(_) => unavailable().retry_after(SHORT_WAIT),
+        StorageError::InconsistentRow { .. } => internal(),
+    }
+}
+
+fn unavailable() -> Verdict {
+    Verdict::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service is not available now")
+}
+
+fn internal() -> Verdict {
+    Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "An internal error occurred")
+}
+
+/// The same for an OAuth endpoint: the slug is the code of RFC 6749 §5.2.
+fn of_oauth(error: &OAuthError) -> Verdict {
+    let bad_request = |code| Verdict::new(StatusCode::BAD_REQUEST, code, "");
+    match error {
+        OAuthError::InvalidRequest(_) => bad_request("invalid_request"),
+        OAuthError::InvalidClient | OAuthError::UnreadableAuthorization => {
+            Verdict::new(StatusCode::UNAUTHORIZED, "invalid_client", "")
+                .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Basic realm="memgate""#))
+        }
+        OAuthError::InvalidGrant => bad_request("invalid_grant"),
+        OAuthError::UnauthorizedClient(_) => bad_request("unauthorized_client"),
+        OAuthError::UnsupportedGrantType => bad_request("unsupported_grant_type"),
+        OAuthError::InvalidScope => bad_request("invalid_scope"),
+        OAuthError::TooManyFailures { retry_after } | OAuthError::RateLimited(RateLimited { retry_after }) => {
+            Verdict::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", "").retry_after(*retry_after)
+        }
+        OAuthError::TemporarilyUnavailable(_) => {
+            Verdict::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "").retry_after(SHORT_WAIT)
+        }
+        OAuthError::Internal(_) => Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", ""),
+    }
+}
+
+/// What did not get as far as its OAuth endpoint, as such an endpoint would say it.
+fn as_oauth(mut verdict: Verdict) -> Verdict {
+    verdict.slug = if verdict.status.is_server_error() { "server_error" } else { "invalid_request" };
+    // The challenge of another kind of credentials.
+    verdict.bearer = None;
+    verdict
+}
+
+/// What an error says depends on the request that it answers.
+#[derive(Clone, Copy)]
+pub(crate) struct Refused<'a> {
+    /// Whether an OAuth endpoint was asked.
+    pub(crate) under_auth: bool,
+    /// Whether the request had the header `Authorization`.
+    pub(crate) authorization_sent: bool,
+    /// The public URL without a slash at its end.
+    pub(crate) base: &'a str,
+    /// Names the request.
+    pub(crate) request_id: RequestId,
+}
+
+/// Turns whatever an endpoint returned as an error into an answer, and logs it, once.
+pub(crate) fn render(error: &poem::Error, refused: Refused<'_>) -> Response {
+    let Refused { under_auth, authorization_sent, base, request_id } = refused;
+    if let Some(RefusedGrant(error)) = error.downcast_ref() {
+        let mut verdict = of_oauth(error);
+        if !authorization_sent {
+            // RFC 6749 §5.2 asks for a challenge only where the header was used. A browser that gets one to a request with
+            // its credentials in the body asks the person for a password, and leaves a script's request pending.
+            verdict.headers.retain(|(name, _)| name != header::WWW_AUTHENTICATE);
+        }
+        log(verdict.status, verdict.slug, error, request_id);
+        return oauth_response(verdict, error.to_string(), base);
+    }
+    if let Some(error) = error.downcast_ref() {
+        return render_api(error, refused);
+    }
+    if error.is::<NotFoundError>() {
+        return render_api(&ApiError::NoSuchPath, refused);
+    }
+    // Only what the framework itself refuses comes here.
+    let verdict = match error.status() {
+        status if status.is_client_error() => Verdict::new(status, "invalid-request", "The request is not well-formed"),
+        _ => internal(),
+    };
+    let detail = "the request could not be read; compare it with /openapi.json".to_owned();
+    log(verdict.status, verdict.slug, error, request_id);
+    if under_auth {
+        return oauth_response(as_oauth(verdict), detail, base);
+    }
+    problem_response(verdict, detail, None, refused)
+}
+
+/// As [`render`].
+pub(crate) fn render_api(error: &ApiError, refused: Refused<'_>) -> Response {
+    let verdict = Verdict::from(error);
+    log(verdict.status, verdict.slug, error, refused.request_id);
+    if refused.under_auth {
+        return oauth_response(as_oauth(verdict), error.to_string(), refused.base);
+    }
+    let field = match error {
+        ApiError::Memory(MemoryError::Invalid(invalid)) => Some(invalid.field().to_owned()),
+        _ => None,
+    };
+    problem_response(verdict, detail(error), field, refused)
+}
+
+/// Logs an error that is answered in words, to a program that shows them to a model.
+pub(crate) fn in_words(error: &ApiError, request_id: RequestId) -> String {
+    let verdict = Verdict::from(error);
+    log(verdict.status, verdict.slug, error, request_id);
+    if verdict.status.is_server_error() {
+        return format!("{} (request {request_id})", detail(error));
+    }
+    detail(error)
+}
+
+/// What is wrong, in words that an assistant can repeat to the person before it.
+fn detail(error: &ApiError) -> String {
+    let ApiError::Memory(MemoryError::Bank(MemoryBankError::Unavailable { retry_after, .. })) = error else {
+        return error.to_string();
+    };
+    let seconds = whole_seconds(retry_after.unwrap_or(SHORT_WAIT));
+    format!("the memory bank is away at the moment; nothing is wrong with the request, so send it again in {seconds} s")
+}
+
+/// Rounded up: who waits that long is let through.
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+fn problem_response(verdict: Verdict, detail: String, field: Option<String>, refused: Refused<'_>) -> Response {
+    let problem = Problem {
+        kind: format!("{PROBLEM_TYPE}{}", verdict.slug),
+        title: verdict.title.to_owned(),
+        status: verdict.status.as_u16(),
+        detail,
+        field,
+        request_id: refused.request_id.to_string(),
+    };
+    let mut response = json_response(verdict.status, PROBLEM_JSON, &problem);
+    verdict.write_headers_to(&mut response, refused.base);
+    response
+}
+
+fn oauth_response(verdict: Verdict, description: String, base: &str) -> Response {
+    let failure = OAuthFailure { error: verdict.slug.to_owned(), error_description: description };
+    let mut response = json_response(verdict.status, "application/json", &failure);
+    verdict.write_headers_to(&mut response, base);
+    response
+}
+
+/// Logs an error that is answered with `status`.
+pub(crate) fn log(status: StatusCode, kind: &'static str, error: &(dyn Error + 'static), request_id: RequestId) {
+    let (code, status) = (status, status.as_u16());
+    if code.is_client_error() {
+        // The text is left out: it may name what a caller made up.
+        tracing::debug!(request.id = %request_id, status, kind, "refused a request");
+    } else if is_overload(error) {
+        // Anybody can cause it as often as they like; the metrics count it.
+        tracing::debug!(request.id = %request_id, status, kind, error = %Chain(error), "too many secrets wait to be verified");
+    } else if matches!(code, StatusCode::SERVICE_UNAVAILABLE | StatusCode::NOT_IMPLEMENTED) {
+        tracing::warn!(request.id = %request_id, status, kind, error = %Chain(error), "could not answer a request now");
+    } else {
+        tracing::error!(request.id = %request_id, status, kind, error = %Chain(error), "failed to answer a request");
+    }
+}
+
+/// Whether an error has come of too many secrets that wait to be verified.
+fn is_overload(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if matches!(error.downcast_ref(), Some(HasherError::Overloaded))
+            || matches!(error.downcast_ref(), Some(Unavailable::Hasher(HasherError::Overloaded)))
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// An error with all its sources.
+pub(crate) struct Chain<'a>(pub(crate) &'a dyn Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// An error of an OAuth endpoint.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct RefusedGrant(#[from] pub(crate) OAuthError);
+
+impl ResponseError for ApiError {
+    fn status(&self) -> StatusCode {
+        Verdict::from(self).status
+    }
+}
+
+impl ResponseError for RefusedGrant {
+    fn status(&self) -> StatusCode {
+        of_oauth(&self.0).status
+    }
+}

@@ -1,0 +1,10 @@
+//! The limits of a request's body.
+
+use std::time::Duration;
+
+/// The largest body that is read, in bytes. The largest memory fits however its JSON is escaped: 32,768 characters of two
+/// `\uXXXX` each are 384 KiB, and 16 KiB of metadata are 96 KiB.
+pub const MAX_BODY_BYTES: usize = 512 * 1024;
+
+/// How long a body may take to arrive.
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,0 +1,213 @@
+//! The bodies of requests: how many bytes of them are held, and what becomes of one that nobody reads.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use http_body_util::combinators::BoxBody;
+use hyper::body::{Body, Frame, SizeHint};
+
+/// How many bytes of a body that nobody wanted are read and dropped, so that the connection can be used again.
+const DRAIN_BYTES: usize = 1 << 20;
+/// How long that may take.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bounds the bytes of all bodies that are being read or worked on.
+///
+/// Where they are used up, the body that has been arriving for the longest time is broken off: a slow sender cannot keep
+/// others out, and whoever sends at once is served.
+pub(crate) struct BodyBudget {
+    limit: usize,
+    numbers: AtomicU64,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    bytes: usize,
+    /// Bodies of which something is there and something is missing, the oldest first.
+    arriving: BTreeMap<u64, Arc<Slot>>,
+}
+
+/// The share of one body.
+struct Slot {
+    number: u64,
+    bytes: Mutex<usize>,
+    is_broken_off: AtomicBool,
+    reader: AtomicWaker,
+}
+
+impl BodyBudget {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, numbers: AtomicU64::new(0), held: Mutex::default() }
+    }
+
+    /// Takes in the body of a request: what the handler reads, and what stays here for the time after the answer.
+    pub(crate) fn receive(self: &Arc<Self>, body: BoxBody<Bytes, io::Error>) -> (poem::Body, Arrival) {
+        if body.is_end_stream() {
+            return (poem::Body::empty(), Arrival(None));
+        }
+        let slot = Slot {
+            number: self.numbers.fetch_add(1, Ordering::Relaxed),
+            bytes: Mutex::new(0),
+            is_broken_off: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
+        };
+        let incoming = Arc::new(Incoming {
+            body: Mutex::new(body),
+            budget: Arc::clone(self),
+            slot: Arc::new(slot),
+            is_wanted: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
+        });
+        let read = poem::Body::from(BoxBody::new(ArrivingBody(Arc::clone(&incoming))));
+        (read, Arrival(Some(incoming)))
+    }
+
+    /// Adds bytes that have arrived. Returns whether the body may go on.
+    fn grow(&self, slot: &Arc<Slot>, bytes: usize) -> bool {
+        let mut held = lock(&self.held);
+        if slot.is_broken_off.load(Ordering::Relaxed) {
+            return false;
+        }
+        *lock(&slot.bytes) += bytes;
+        held.bytes += bytes;
+        held.arriving.entry(slot.number).or_insert_with(|| Arc::clone(slot));
+        while held.bytes > self.limit {
+            let oldest = held.arriving.values().find(|other| other.number != slot.number);
+            let broken_off = Arc::clone(oldest.unwrap_or(slot));
+            held.give_back(&broken_off);
+            broken_off.is_broken_off.store(true, Ordering::Relaxed);
+            broken_off.reader.wake();
+            if broken_off.number == slot.number {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The body is there to its end; it can no longer be broken off.
+    fn complete(&self, slot: &Slot) {
+        lock(&self.held).arriving.remove(&slot.number);
+    }
+
+    fn release(&self, slot: &Slot) {
+        lock(&self.held).give_back(slot);
+    }
+}
+
+impl Held {
+    fn give_back(&mut self, slot: &Slot) {
+        self.arriving.remove(&slot.number);
+        self.bytes -= std::mem::take(&mut *lock(&slot.bytes));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Incoming {
+    body: Mutex<BoxBody<Bytes, io::Error>>,
+    budget: Arc<BodyBudget>,
+    slot: Arc<Slot>,
+    is_wanted: AtomicBool,
+    has_ended: AtomicBool,
+}
+
+impl Incoming {
+    fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let mut body = lock(&self.body);
+        let frame = Pin::new(&mut *body).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None)) || (frame.is_ready() && body.is_end_stream()) {
+            self.has_ended.store(true, Ordering::Relaxed);
+        }
+        frame
+    }
+}
+
+/// What the handler of a request reads.
+struct ArrivingBody(Arc<Incoming>);
+
+impl Body for ArrivingBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let incoming = &self.0;
+        let slot = &incoming.slot;
+        let broken_off = || Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::ResourceBusy, "too many bodies"))));
+        incoming.is_wanted.store(true, Ordering::Relaxed);
+        slot.reader.register(cx.waker());
+        if slot.is_broken_off.load(Ordering::Relaxed) {
+            return broken_off();
+        }
+        let frame = incoming.poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(data) = frame.data_ref()
+            && !incoming.budget.grow(slot, data.len())
+        {
+            return broken_off();
+        }
+        if incoming.has_ended.load(Ordering::Relaxed) {
+            incoming.budget.complete(slot);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        lock(&self.0.body).is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        lock(&self.0.body).size_hint()
+    }
+}
+
+/// The body of a request as the connection sees it. Its bytes count until this is dropped.
+pub(crate) struct Arrival(Option<Arc<Incoming>>);
+
+impl Arrival {
+    /// Reads what the handler left, as far as that is little. Returns whether the body has ended, so that the next request
+    /// can follow it. `is_expected`: the client waits to be told that it may send its body (RFC 9110 §10.1.1).
+    pub(crate) async fn drain(&self, is_expected: bool) -> bool {
+        let Some(incoming) = &self.0 else { return true };
+        if incoming.has_ended.load(Ordering::Relaxed) {
+            return true;
+        }
+        let declared = lock(&incoming.body).size_hint().lower();
+        if (is_expected && !incoming.is_wanted.load(Ordering::Relaxed)) || declared > DRAIN_BYTES as u64 {
+            return false;
+        }
+        let to_its_end = async {
+            let mut left = DRAIN_BYTES;
+            while !incoming.has_ended.load(Ordering::Relaxed) {
+                match std::future::poll_fn(|cx| incoming.poll_frame(cx)).await {
+                    Some(Ok(frame)) => {
+                        let bytes = frame.data_ref().map_or(0, Bytes::len);
+                        let Some(fewer) = left.checked_sub(bytes) else { return false };
+                        left = fewer;
+                    }
+                    Some(Err(_)) => return false,
+                    None => return true,
+                }
+            }
+            true
+        };
+        tokio::time::timeout(DRAIN_TIMEOUT, to_its_end).await.unwrap_or(false)
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        if let Some(incoming) = &self.0 {
+            incoming.budget.release(&incoming.slot);
+        }
+    }
+}

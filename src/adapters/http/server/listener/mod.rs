@@ -1,0 +1,138 @@
+//! A port, and the HTTP server behind it.
+
+mod activity;
+mod bodies;
+mod connection;
+mod stream;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use poem::endpoint::BoxEndpoint;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
+
+use self::bodies::BodyBudget;
+use self::connection::Connection;
+use crate::adapters::http::server::shutdown::shutdown_requested;
+use crate::adapters::http::server::tls::Tls;
+
+/// How long requests in flight may take when the service stops.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait before the next try when a connection could not be accepted.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// How often failures to accept are logged.
+const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(1);
+/// How many bytes of request bodies are held at a time, over all connections of a listener.
+const BODY_BYTES: usize = 64 << 20;
+
+/// How far the shutdown has come, as connections see it.
+#[derive(Clone)]
+pub struct Shutdown {
+    /// Set while requests are still accepted, but each HTTP/1 answer closes its connection.
+    pub(crate) draining: watch::Receiver<bool>,
+    /// Set when nothing more is accepted.
+    pub(crate) stopped: watch::Receiver<bool>,
+}
+
+/// A port that is taken, and answers nobody yet.
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    body_bytes: usize,
+}
+
+impl Listener {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// If it is in use or does not exist.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = TcpListener::bind(address).await?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address, tls: None, body_bytes: BODY_BYTES })
+    }
+
+    /// The address, with the port that was chosen if port 0 was asked for.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until the shutdown.
+    ///
+    /// poem's own server never closes a connection on which a part of a request arrived (docs/adr/0009).
+    pub fn serve(self, endpoint: BoxEndpoint<'static>, shutdown: Shutdown) -> JoinHandle<()> {
+        tokio::spawn(self.answer(Arc::new(endpoint), shutdown))
+    }
+
+    /// The same, with TLS if a certificate is given.
+    pub fn with_tls(mut self, tls: Option<Arc<Tls>>) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    async fn answer(self, endpoint: Arc<BoxEndpoint<'static>>, mut shutdown: Shutdown) {
+        let bodies = Arc::new(BodyBudget::new(self.body_bytes));
+        let mut connections = JoinSet::new();
+        let mut failures = AcceptFailures::default();
+        loop {
+            tokio::select! {
+                () = shutdown_requested(&mut shutdown.stopped) => break,
+                accepted = self.socket.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        let connection = Connection {
+                            local: self.address,
+                            peer,
+                            endpoint: Arc::clone(&endpoint),
+                            bodies: Arc::clone(&bodies),
+                            shutdown: shutdown.clone(),
+                        };
+                        let tls = self.tls.as_ref().map(|tls| tls.config());
+                        connections.spawn(connection.serve(stream, tls));
+                    }
+                    Err(error) => {
+                        if let Some(failed) = failures.count(Instant::now()) {
+                            tracing::warn!(error = %error, failed, "connections could not be accepted");
+                        }
+                        tokio::time::sleep(ACCEPT_BACKOFF).await;
+                    }
+                },
+                Some(_ended) = connections.join_next() => {}
+            }
+        }
+        drop(self.socket);
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, all_ended).await.is_err() {
+            tracing::warn!(connections = connections.len(), "requests that did not end in time are cancelled");
+            connections.shutdown().await;
+        }
+    }
+}
+
+/// Counts failures to accept, so that a machine without descriptors does not fill its log too.
+#[derive(Default)]
+struct AcceptFailures {
+    unreported: u64,
+    reported_at: Option<Instant>,
+}
+
+impl AcceptFailures {
+    /// Counts one failure; how many there were since the last report if another one is due.
+    fn count(&mut self, now: Instant) -> Option<u64> {
+        self.unreported += 1;
+        if self.reported_at.is_some_and(|at| now.duration_since(at) < ACCEPT_LOG_INTERVAL) {
+            return None;
+        }
+        self.reported_at = Some(now);
+        Some(std::mem::take(&mut self.unreported))
+    }
+}
+
+#[cfg(test)]
+mod tests;

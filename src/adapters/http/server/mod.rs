@@ -1,0 +1,24 @@
+//! What every request goes through, whatever it asks for.
+
+pub(crate) mod address;
+pub(crate) mod answers;
+pub(crate) mod bearer;
+pub(crate) mod caching;
+pub(crate) mod client;
+pub(crate) mod cors;
+pub(crate) mod envelope;
+pub(crate) mod error;
+pub(crate) mod exchange;
+pub(crate) mod failure;
+pub(crate) mod host;
+pub(crate) mod json;
+pub(crate) mod limits;
+pub(crate) mod listener;
+pub(crate) mod metrics;
+pub(crate) mod payload;
+pub(crate) mod public_url;
+pub(crate) mod query;
+pub(crate) mod services;
+pub(crate) mod shutdown;
+pub(crate) mod table;
+pub(crate) mod tls;

@@ -1,0 +1,116 @@
+//! What the kinds of mem0 have in common.
+
+use serde_json::{Map, Value, json};
+
+use super::{Added, Items, Odd, take_list, take_object, take_text};
+use crate::adapters::remote_bank::exchange::{Answer, Method, Operation, Request};
+use crate::adapters::remote_bank::stored::{Item, Tenant, metadata_of_write};
+use crate::domain::ids::MemoryId;
+use crate::domain::memories::{NewMemory, Relevance};
+use crate::domain::system::Timestamp;
+
+/// How much of a text is searched for to find it again. An embedding sees no more than some hundred words of it.
+const SEARCHED: usize = 2_000;
+
+/// Ids are UUIDs. Another would be a 502 on pgvector.
+pub fn is_id(id: &MemoryId) -> bool {
+    uuid::Uuid::try_parse(id.as_str()).is_ok()
+}
+
+/// Adds a write at `path`. `infer` is off: a memory is kept as it was said, and not what a model makes of it.
+pub fn add<'a>(path: impl IntoIterator<Item = &'a str>, tenant: &Tenant, write: &NewMemory) -> Request {
+    Request::new(Operation::Create, Method::Post, path).json(&json!({
+        "messages": [{"role": "user", "content": write.content.as_str()}],
+        "user_id": tenant.as_str(),
+        "metadata": metadata_of_write(tenant, write),
+        "infer": false,
+    }))
+}
+
+/// What is searched for to find a write again: its own text.
+pub fn text_of(write: &NewMemory) -> String {
+    write.content.as_str().chars().take(SEARCHED).collect()
+}
+
+/// The body that changes a memory.
+pub fn replacement(content: &str, metadata: &Map<String, Value>) -> Value {
+    json!({"text": content, "metadata": metadata})
+}
+
+/// How well an item fits: mem0's scores are 0 to 1, and higher is better.
+pub fn relevance(score: f64) -> Relevance {
+    Relevance::clamped(score)
+}
+
+/// Reads a list, which is the answer itself, its `results`, or its `memories`.
+pub fn read_items(answer: Answer) -> Result<Items, Odd> {
+    let has_more = !answer.body["next"].is_null();
+    let list = match answer.body {
+        Value::Array(list) => list,
+        mut body => take_list(&mut body, "results")
+            .or_else(|| take_list(&mut body, "memories"))
+            .ok_or(Odd("a list without `results`"))?,
+    };
+    let items = list.into_iter().map(read_object).collect::<Result<_, _>>()?;
+    Ok(Items { items, has_more })
+}
+
+/// Reads one item; null and a 404 are none.
+pub fn read_item(answer: &Answer) -> Result<Option<Item>, Odd> {
+    if answer.is_missing() || answer.body.is_null() { Ok(None) } else { read_object(answer.body.clone()).map(Some) }
+}
+
+fn read_object(mut object: Value) -> Result<Item, Odd> {
+    let mut text = |name: &str| take_text(&mut object, name);
+    let id = text("id").ok_or(Odd("a memory without `id`"))?;
+    let content = text("memory").or_else(|| text("data")).ok_or(Odd("a memory without `memory`"))?;
+    let owner = text("user_id");
+    let metadata = take_object(&mut object, "metadata").unwrap_or_default();
+    let moment = |name: &str| Timestamp::parse(name, object[name].as_str()?).ok();
+    Ok(Item {
+        id,
+        content,
+        owner,
+        metadata,
+        created_at: moment("created_at"),
+        updated_at: moment("updated_at"),
+        score: object["score"].as_f64(),
+    })
+}
+
+/// Reads what became of a write: a list of events, which is the answer itself or its `results`, or one event that goes on.
+pub fn read_added(answer: &Answer) -> Result<Added, Odd> {
+    let body = &answer.body;
+    match body["status"].as_str() {
+        Some("PENDING" | "RUNNING") => return working(body),
+        Some("FAILED") => return Ok(Added::CouldNot),
+        _ => {}
+    }
+    let list = body.as_array().or_else(|| body["results"].as_array());
+    let Some(first) = list.ok_or(Odd("an answer to an add without `results`"))?.first() else {
+        return Ok(Added::NotKept);
+    };
+    match (first["id"].as_str(), first["status"].as_str()) {
+        (Some(id), _) => Ok(Added::Kept(id.to_owned())),
+        (None, Some("PENDING" | "RUNNING")) => working(first),
+        (None, Some("FAILED")) => Ok(Added::CouldNot),
+        (None, _) => Err(Odd("an added memory without `id`")),
+    }
+}
+
+fn working(body: &Value) -> Result<Added, Odd> {
+    // An event calls itself `id`, what speaks of it calls it `event_id`.
+    let id = body["event_id"].as_str().or_else(|| body["id"].as_str());
+    let id = id.filter(|id| uuid::Uuid::try_parse(id).is_ok()).ok_or(Odd("a pending write without `event_id`"))?;
+    Ok(Added::Working(Box::new(event(id))))
+}
+
+/// What `GET /v1/event/{id}/` asks.
+fn event(id: &str) -> Request {
+    Request::new(Operation::Event, Method::Get, ["v1", "event", id, ""])
+}
+
+/// A request about one memory of the hosted API.
+pub fn one(operation: Operation, method: Method, id: &MemoryId) -> Request {
+    Request::new(operation, method, ["v1", "memories", id.as_str(), ""]).or_missing()
+}

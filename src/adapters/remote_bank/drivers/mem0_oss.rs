@@ -1,0 +1,116 @@
+//! `mem0-oss`: the self-hosted mem0 server. No prefix, no trailing slash.
+//!
+//! Limits (`server/main.py`): `top_k` of a list is at most 1,000, that of a search is not limited; there are no pages.
+
+use serde_json::{Map, Value, json};
+
+use super::{Added, Driver, Items, Odd, mem0};
+use crate::adapters::remote_bank::config::BankKind;
+use crate::adapters::remote_bank::exchange::{Answer, Method, Operation, Request};
+use crate::adapters::remote_bank::stored::{Item, Tenant, WRITE_ID_MEMBER};
+use crate::domain::ids::MemoryId;
+use crate::domain::memories::{Capabilities, NewMemory, Relevance};
+
+/// The largest `top_k` of a list.
+const MAX_LIST_TOP_K: u32 = 1_000;
+/// The largest number of results that a search asks for, though the server sets no limit.
+const MAX_SEARCHED: u32 = 1_000;
+
+/// The driver.
+pub struct Mem0Oss {
+    max_listed: u32,
+}
+
+impl Mem0Oss {
+    /// A driver that lists a scope of at most so many memories. There are no pages, so one more than may be listed is asked
+    /// for, to tell whether there are more: where all that can be asked for come, there may be.
+    pub fn new(list_limit: u32) -> Self {
+        Self { max_listed: list_limit.min(MAX_LIST_TOP_K - 1) }
+    }
+}
+
+impl Driver for Mem0Oss {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            kind: BankKind::Mem0Oss.as_str(),
+            update: true,
+            list: true,
+            date_filter: true,
+            metadata_filter: true,
+            expiry: true,
+            local: false,
+            max_listed: Some(self.max_listed),
+            max_searched: Some(MAX_SEARCHED),
+        }
+    }
+
+    fn is_possible_id(&self, id: &MemoryId) -> bool {
+        mem0::is_id(id)
+    }
+
+    /// There is no health route. A list as long as lists can be also tells whether the key is right and whether the server
+    /// takes as large a `top_k`; of nobody's memories there are none.
+    fn health(&self) -> Request {
+        list(Operation::Health, &Tenant::nobody(), self.max_listed + 1)
+    }
+
+    fn read_health(&self, answer: &Answer) -> Result<(), Odd> {
+        mem0::read_items(answer.clone()).map(|_| ())
+    }
+
+    fn add(&self, tenant: &Tenant, write: &NewMemory) -> Request {
+        mem0::add(["memories"], tenant, write)
+    }
+
+    fn read_added(&self, answer: &Answer) -> Result<Added, Odd> {
+        mem0::read_added(answer)
+    }
+
+    /// Equality of one member of the metadata is what every store beneath can filter by.
+    fn find_write(&self, tenant: &Tenant, write: &NewMemory) -> Request {
+        let filters = json!({"user_id": tenant.as_str(), WRITE_ID_MEMBER: write.id.as_str()});
+        let body = json!({"query": mem0::text_of(write), "filters": filters, "top_k": 10, "threshold": 0.0});
+        Request::new(Operation::FindWrite, Method::Post, ["search"]).json(&body)
+    }
+
+    /// The bank's threshold gates only a part of its score, so it is left open and the score is judged here.
+    fn search(&self, tenant: &Tenant, text: &str, most: u32, _threshold: Option<Relevance>) -> Request {
+        let body = json!({"query": text, "filters": {"user_id": tenant.as_str()}, "top_k": most, "threshold": 0.0});
+        Request::new(Operation::Search, Method::Post, ["search"]).json(&body)
+    }
+
+    fn read_items(&self, answer: Answer) -> Result<Items, Odd> {
+        mem0::read_items(answer)
+    }
+
+    fn relevance(&self, score: f64) -> Relevance {
+        mem0::relevance(score)
+    }
+
+    fn list(&self, tenant: &Tenant, _page: u32) -> Option<Request> {
+        Some(list(Operation::List, tenant, self.max_listed + 1))
+    }
+
+    fn get(&self, _tenant: &Tenant, id: &MemoryId) -> Request {
+        Request::new(Operation::Get, Method::Get, ["memories", id.as_str()]).or_missing()
+    }
+
+    fn read_item(&self, answer: &Answer) -> Result<Option<Item>, Odd> {
+        mem0::read_item(answer)
+    }
+
+    fn replace(&self, id: &MemoryId, content: &str, metadata: &Map<String, Value>) -> Option<Request> {
+        let request = Request::new(Operation::Update, Method::Put, ["memories", id.as_str()]);
+        Some(request.json(&mem0::replacement(content, metadata)).or_missing())
+    }
+
+    fn delete(&self, _tenant: &Tenant, id: &MemoryId) -> Request {
+        Request::new(Operation::Delete, Method::Delete, ["memories", id.as_str()]).or_missing()
+    }
+}
+
+fn list(operation: Operation, tenant: &Tenant, most: u32) -> Request {
+    Request::new(operation, Method::Get, ["memories"])
+        .query("user_id", tenant.as_str())
+        .query("top_k", most.to_string())
+}

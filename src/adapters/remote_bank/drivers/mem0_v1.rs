@@ -1,0 +1,98 @@
+//! `mem0-v1`: the endpoints that a Memory Bank Service is documented with, `POST /v1/memories/` and
+//! `POST /v1/memories/search/`. Trailing slashes; the identity is at the top; lists may be bare arrays.
+
+use serde_json::{Map, Value, json};
+
+use super::{Added, Driver, Items, Odd, mem0};
+use crate::adapters::remote_bank::config::BankKind;
+use crate::adapters::remote_bank::exchange::{Answer, Method, Operation, Request};
+use crate::adapters::remote_bank::stored::{Item, Tenant};
+use crate::domain::ids::MemoryId;
+use crate::domain::memories::{Capabilities, NewMemory, Relevance};
+
+/// The largest number of results that a search asks for, as with the hosted mem0; no limit is documented.
+const MAX_SEARCHED: u32 = 1_000;
+
+/// The driver.
+pub struct Mem0V1;
+
+impl Driver for Mem0V1 {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            kind: BankKind::Mem0V1.as_str(),
+            update: true,
+            // No list is documented.
+            list: false,
+            date_filter: true,
+            metadata_filter: true,
+            expiry: true,
+            local: false,
+            max_listed: None,
+            max_searched: Some(MAX_SEARCHED),
+        }
+    }
+
+    fn is_possible_id(&self, id: &MemoryId) -> bool {
+        mem0::is_id(id)
+    }
+
+    /// Nothing cheaper is documented than a search.
+    fn health(&self) -> Request {
+        search(Operation::Health, &Tenant::nobody(), "health", 1)
+    }
+
+    fn read_health(&self, answer: &Answer) -> Result<(), Odd> {
+        mem0::read_items(answer.clone()).map(|_| ())
+    }
+
+    fn add(&self, tenant: &Tenant, write: &NewMemory) -> Request {
+        mem0::add(["v1", "memories", ""], tenant, write)
+    }
+
+    fn read_added(&self, answer: &Answer) -> Result<Added, Odd> {
+        mem0::read_added(answer)
+    }
+
+    /// No filter by metadata is documented, so the write is searched by its text, which nothing fits as well.
+    fn find_write(&self, tenant: &Tenant, write: &NewMemory) -> Request {
+        search(Operation::FindWrite, tenant, &mem0::text_of(write), 100)
+    }
+
+    fn search(&self, tenant: &Tenant, text: &str, most: u32, _threshold: Option<Relevance>) -> Request {
+        search(Operation::Search, tenant, text, most)
+    }
+
+    fn read_items(&self, answer: Answer) -> Result<Items, Odd> {
+        mem0::read_items(answer)
+    }
+
+    fn relevance(&self, score: f64) -> Relevance {
+        mem0::relevance(score)
+    }
+
+    fn list(&self, _tenant: &Tenant, _page: u32) -> Option<Request> {
+        None
+    }
+
+    fn get(&self, _tenant: &Tenant, id: &MemoryId) -> Request {
+        mem0::one(Operation::Get, Method::Get, id)
+    }
+
+    fn read_item(&self, answer: &Answer) -> Result<Option<Item>, Odd> {
+        mem0::read_item(answer)
+    }
+
+    fn replace(&self, id: &MemoryId, content: &str, metadata: &Map<String, Value>) -> Option<Request> {
+        Some(mem0::one(Operation::Update, Method::Put, id).json(&mem0::replacement(content, metadata)))
+    }
+
+    fn delete(&self, _tenant: &Tenant, id: &MemoryId) -> Request {
+        mem0::one(Operation::Delete, Method::Delete, id)
+    }
+}
+
+/// Some servers call the number of results `limit`, others `top_k`.
+fn search(operation: Operation, tenant: &Tenant, text: &str, most: u32) -> Request {
+    let body = json!({"query": text, "user_id": tenant.as_str(), "limit": most, "top_k": most});
+    Request::new(operation, Method::Post, ["v1", "memories", "search", ""]).json(&body)
+}

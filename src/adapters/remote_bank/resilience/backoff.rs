@@ -1,0 +1,44 @@
+//! How long to wait before a request is sent again.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use reqwest_retry::policies::ExponentialBackoff;
+use reqwest_retry::{Jitter, RetryDecision, RetryPolicy as _};
+
+use crate::adapters::remote_bank::config::ResilienceConfig;
+use crate::domain::system::Entropy;
+
+/// Exponential backoff with full jitter: a random part of a bound that doubles. Callers whom one failure has hit at the
+/// same time do not come back at the same time.
+pub struct Backoff {
+    bound: ExponentialBackoff,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Backoff {
+    /// The policy counts attempts and doubles the bound; the jitter is ours, by the port of randomness.
+    #[must_use]
+    pub fn new(config: &ResilienceConfig, entropy: Arc<dyn Entropy>) -> Self {
+        let bound = ExponentialBackoff::builder()
+            .retry_bounds(config.backoff_base, config.backoff_max)
+            .base(2)
+            .jitter(Jitter::None)
+            .build_with_max_retries(config.max_attempts.saturating_sub(1));
+        Self { bound, entropy }
+    }
+
+    /// The wait after `attempts` failed ones; `None` if there have been enough. What the bank asked for comes on top.
+    #[must_use]
+    pub fn wait(&self, attempts: u32, retry_after: Option<Duration>) -> Option<Duration> {
+        let now = SystemTime::now();
+        let RetryDecision::Retry { execute_after } = self.bound.should_retry(now, attempts.saturating_sub(1)) else {
+            return None;
+        };
+        // The policy adds the bound to its own reading of the clock.
+        let bound = execute_after.duration_since(now).unwrap_or_default().min(self.bound.max_retry_interval);
+        let entropy: &dyn Entropy = &*self.entropy;
+        let part = f64::from(u32::from_le_bytes(entropy.bytes())) / f64::from(u32::MAX);
+        Some(retry_after.unwrap_or_default() + bound.mul_f64(part))
+    }
+}

@@ -1,0 +1,290 @@
+//! The circuit breaker: stops asking a bank that is not well, and lets a few requests through to see whether it is again.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::failure_rate::FailureRate;
+use crate::adapters::remote_bank::config::BreakerConfig;
+use crate::adapters::remote_bank::exchange::Access;
+use crate::adapters::remote_bank::failure::{Cause, Failure};
+use crate::adapters::remote_bank::metrics::BankMetrics;
+
+/// What a breaker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BreakerState {
+    /// It lets everything through, and counts.
+    Closed,
+    /// It lets nothing through.
+    Open,
+    /// It lets a few attempts through, to see how they fare.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// Every state there is.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
+    /// The name in metrics and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+/// Who decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum BreakerMode {
+    /// The outcomes.
+    #[default]
+    Automatic,
+    /// An operator: nothing is let through.
+    ForcedOpen,
+    /// An operator: everything is let through.
+    ForcedClosed,
+}
+
+impl BreakerMode {
+    /// The name in metrics and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Automatic => "automatic",
+            Self::ForcedOpen => "forced_open",
+            Self::ForcedClosed => "forced_closed",
+        }
+    }
+}
+
+/// How an attempt fared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The bank did what it was asked.
+    Good,
+    /// It did not, and may be unwell.
+    Bad,
+    /// It did not, and was right: this says nothing about its health.
+    Neutral,
+}
+
+/// One breaker.
+#[derive(Debug)]
+pub struct Breaker {
+    access: Access,
+    config: BreakerConfig,
+    inner: Mutex<Inner>,
+    metrics: Arc<BankMetrics>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    mode: BreakerMode,
+    position: Position,
+    /// Counts changes of position, so that an attempt that began before one does not count after it.
+    era: u64,
+}
+
+#[derive(Debug)]
+enum Position {
+    Closed { failures: FailureRate, slow: FailureRate },
+    Open { until: Instant },
+    HalfOpen { probes: u32 },
+}
+
+impl Position {
+    fn closed(config: &BreakerConfig) -> Self {
+        Self::Closed {
+            failures: FailureRate::new(config.calls, config.failure_percent, config.window),
+            slow: FailureRate::new(config.calls, config.slow_percent, config.window),
+        }
+    }
+
+    fn state(&self) -> BreakerState {
+        match self {
+            Self::Closed { .. } => BreakerState::Closed,
+            Self::Open { .. } => BreakerState::Open,
+            Self::HalfOpen { .. } => BreakerState::HalfOpen,
+        }
+    }
+}
+
+impl Breaker {
+    /// It is closed.
+    #[must_use]
+    pub fn new(access: Access, config: &BreakerConfig, metrics: Arc<BankMetrics>) -> Self {
+        let inner = Inner { mode: BreakerMode::Automatic, position: Position::closed(config), era: 0 };
+        Self { access, config: config.clone(), inner: Mutex::new(inner), metrics }
+    }
+
+    /// Its state.
+    #[must_use]
+    pub fn state(&self) -> BreakerState {
+        let inner = self.lock();
+        match inner.mode {
+            BreakerMode::Automatic => inner.position.state(),
+            BreakerMode::ForcedOpen => BreakerState::Open,
+            BreakerMode::ForcedClosed => BreakerState::Closed,
+        }
+    }
+
+    /// Who decides.
+    #[must_use]
+    pub fn mode(&self) -> BreakerMode {
+        self.lock().mode
+    }
+
+    /// Lets an operator decide, or the outcomes again. After it was forced open, the next attempts are probes; after it was
+    /// forced closed, counting begins anew.
+    pub fn set_mode(&self, mode: BreakerMode) {
+        let mut inner = self.lock();
+        if inner.mode == mode {
+            return;
+        }
+        let before = inner.mode;
+        inner.mode = mode;
+        let position = match before {
+            BreakerMode::ForcedOpen => Position::HalfOpen { probes: 0 },
+            BreakerMode::Automatic | BreakerMode::ForcedClosed => Position::closed(&self.config),
+        };
+        self.go_to(&mut inner, position);
+        if mode != BreakerMode::Automatic {
+            let state = if mode == BreakerMode::ForcedOpen { BreakerState::Open } else { BreakerState::Closed };
+            self.metrics.set_breaker_state(self.access, state);
+        }
+    }
+
+    /// Lets an attempt through, or says how long nothing will be.
+    ///
+    /// # Errors
+    /// [`Cause::BreakerOpen`].
+    pub fn admit(&self) -> Result<Permit<'_>, Failure> {
+        let now = Instant::now();
+        let mut inner = self.lock();
+        let refuse = |wait: Duration| Err(Failure::new(Cause::BreakerOpen).retry_after(Some(wait)));
+        match inner.mode {
+            BreakerMode::Automatic => {}
+            BreakerMode::ForcedOpen => return refuse(self.config.open_for),
+            BreakerMode::ForcedClosed => return Ok(self.permit(inner.era, now)),
+        }
+        if let Position::Open { until } = inner.position {
+            if now < until {
+                return refuse(until - now);
+            }
+            self.go_to(&mut inner, Position::HalfOpen { probes: 0 });
+        }
+        if let Position::HalfOpen { probes } = &mut inner.position {
+            if *probes >= self.config.probes {
+                // How these fare is known within an attempt's time; a second is a fair guess.
+                return refuse(Duration::from_secs(1));
+            }
+            *probes += 1;
+        }
+        Ok(self.permit(inner.era, now))
+    }
+
+    fn permit(&self, era: u64, began: Instant) -> Permit<'_> {
+        Permit { breaker: self, era, began, is_recorded: false }
+    }
+
+    fn record(&self, era: u64, began: Instant, verdict: Option<Verdict>) {
+        let is_slow = began.elapsed() >= self.config.slow_call;
+        let mut inner = self.lock();
+        if inner.era != era || inner.mode != BreakerMode::Automatic {
+            return;
+        }
+        let next = match &mut inner.position {
+            // It cannot be in the same era: nothing is let through.
+            Position::Open { .. } => None,
+            Position::HalfOpen { probes } => {
+                *probes = probes.saturating_sub(1);
+                match verdict {
+                    Some(Verdict::Good) if !is_slow => Some(Position::closed(&self.config)),
+                    Some(Verdict::Good | Verdict::Bad) => Some(self.open()),
+                    Some(Verdict::Neutral) | None => None,
+                }
+            }
+            Position::Closed { failures, slow } => {
+                // Who waited for long and went away has seen a slow bank.
+                let counts = match verdict {
+                    Some(verdict) => verdict != Verdict::Neutral,
+                    None => is_slow,
+                };
+                let is_bad = verdict == Some(Verdict::Bad);
+                let trips = counts && {
+                    let (failed, slowed) = (failures.record(is_bad), slow.record(is_bad || is_slow));
+                    failed || slowed
+                };
+                trips.then(|| self.open())
+            }
+        };
+        if let Some(position) = next {
+            self.go_to(&mut inner, position);
+        }
+    }
+
+    fn open(&self) -> Position {
+        Position::Open { until: Instant::now() + self.config.open_for }
+    }
+
+    fn go_to(&self, inner: &mut Inner, position: Position) {
+        let (from, to) = (inner.position.state(), position.state());
+        inner.position = position;
+        inner.era += 1;
+        self.metrics.set_breaker_state(self.access, to);
+        if from == to {
+            return;
+        }
+        self.metrics.count_transition(self.access, to);
+        let breaker = self.access.as_str();
+        match to {
+            BreakerState::Open => {
+                let seconds = self.config.open_for.as_secs_f64();
+                warn!(
+                    breaker,
+                    from = from.as_str(),
+                    to = to.as_str(),
+                    seconds,
+                    "the breaker of the memory bank opened"
+                );
+            }
+            BreakerState::Closed | BreakerState::HalfOpen => {
+                info!(breaker, from = from.as_str(), to = to.as_str(), "the breaker of the memory bank changed");
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Leave for one attempt. Dropped without a verdict, because the caller went away, it is given back.
+#[derive(Debug)]
+pub struct Permit<'a> {
+    breaker: &'a Breaker,
+    era: u64,
+    began: Instant,
+    is_recorded: bool,
+}
+
+impl Permit<'_> {
+    /// Tells how the attempt fared.
+    pub fn record(mut self, verdict: Verdict) {
+        self.is_recorded = true;
+        self.breaker.record(self.era, self.began, Some(verdict));
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if !self.is_recorded {
+            self.breaker.record(self.era, self.began, None);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Callers who search for the very same at the same time share one request.
+//!
+//! The key is the request itself, and the tenant is part of every request, so nobody shares with another tenant. What is
+//! shared is the bank's answer; each caller filters it by its own scope.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+use tokio::time::Instant;
+
+use super::Exchanged;
+use crate::adapters::remote_bank::exchange::Request;
+use crate::adapters::remote_bank::failure::Failure;
+use crate::adapters::remote_bank::metrics::BankMetrics;
+
+type Work = BoxFuture<'static, Result<Exchanged, Failure>>;
+
+/// The searches that are under way.
+#[derive(Debug)]
+pub struct Coalescing {
+    flights: Arc<Mutex<HashMap<Arc<Key>, Flight>>>,
+    /// Counts writes. A search does not join one that began before a write was confirmed, since it would miss it.
+    writes: AtomicU64,
+    /// How old a search may be that another joins: one that joins late has the rest of the first one's time only.
+    joinable_for: Duration,
+    metrics: Arc<BankMetrics>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    writes: u64,
+    path: Vec<String>,
+    query: Vec<(&'static str, String)>,
+    body: Option<Bytes>,
+}
+
+#[derive(Debug)]
+struct Flight {
+    work: WeakShared<Work>,
+    began: Instant,
+}
+
+impl Coalescing {
+    /// Nothing is under way. A search can be joined until half of `deadline` is over.
+    #[must_use]
+    pub fn new(deadline: Duration, metrics: Arc<BankMetrics>) -> Self {
+        Self { flights: Arc::default(), writes: AtomicU64::new(0), joinable_for: deadline / 2, metrics }
+    }
+
+    /// Notes that the bank has changed.
+    pub fn note_write(&self) {
+        self.writes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Joins an equal request that is under way, or else does `work`. The work goes on as long as anybody waits for it.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub async fn share(&self, request: &Request, work: impl FnOnce() -> Work) -> Result<Exchanged, Failure> {
+        if !request.shareable {
+            return work().await;
+        }
+        self.join(request, work).await
+    }
+
+    fn join(&self, request: &Request, work: impl FnOnce() -> Work) -> Shared<Work> {
+        let key = Arc::new(Key {
+            writes: self.writes.load(Ordering::SeqCst),
+            path: request.path.clone(),
+            query: request.query.clone(),
+            body: request.body.clone(),
+        });
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get(&key)
+            && flight.began.elapsed() < self.joinable_for
+            && let Some(work) = flight.work.upgrade()
+        {
+            self.metrics.count_coalesced();
+            return work;
+        }
+        let began = Instant::now();
+        let landing = Landing { flights: Arc::clone(&self.flights), key: Arc::clone(&key), began };
+        let work = work();
+        let shared = async move {
+            let answer = work.await;
+            drop(landing);
+            answer
+        }
+        .boxed()
+        .shared();
+        if let Some(weak) = shared.downgrade() {
+            flights.insert(key, Flight { work: weak, began });
+        }
+        shared
+    }
+}
+
+/// Takes the flight off the list when it has ended, or when nobody waits for it any more.
+struct Landing {
+    flights: Arc<Mutex<HashMap<Arc<Key>, Flight>>>,
+    key: Arc<Key>,
+    began: Instant,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        // A later one may have taken its place.
+        if flights.get(&self.key).is_some_and(|flight| flight.began == self.began) {
+            flights.remove(&self.key);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A second attempt beside a first one that takes its time.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use tokio::time::sleep;
+
+use crate::adapters::remote_bank::config::HedgeAfter;
+use crate::adapters::remote_bank::failure::Failure;
+
+/// After how long a read is hedged. Where nothing is fixed it follows the bank: it settles where one answer of twenty takes
+/// longer, however fast or slow the bank is by nature.
+#[derive(Debug)]
+pub struct HedgeDelay {
+    after: HedgeAfter,
+    longest: Duration,
+    /// What was learned, in microseconds.
+    micros: AtomicU64,
+}
+
+impl HedgeDelay {
+    /// What is not known yet is taken for slow.
+    const FIRST: Duration = Duration::from_secs(1);
+    /// Who answers within this needs no help.
+    const LEAST: Duration = Duration::from_millis(10);
+    /// One answer that comes later moves the delay up by 19 %; nineteen that come in time move it down by as much.
+    const UP: (u64, u64) = (119, 100);
+    const DOWN: (u64, u64) = (99_085, 100_000);
+
+    /// Nothing is learned yet. A delay that is learned never gets longer than `longest`.
+    #[must_use]
+    pub fn new(after: HedgeAfter, longest: Duration) -> Self {
+        Self { after, longest, micros: AtomicU64::new(micros(Self::FIRST.min(longest))) }
+    }
+
+    /// The delay now; `None` if nothing is hedged.
+    #[must_use]
+    pub fn current(&self) -> Option<Duration> {
+        match self.after {
+            HedgeAfter::Never => None,
+            HedgeAfter::Fixed(delay) => Some(delay),
+            HedgeAfter::Learned => Some(Duration::from_micros(self.micros.load(Ordering::Relaxed))),
+        }
+    }
+
+    /// Notes whether a read that came to something did so before the delay was over.
+    pub fn learn(&self, in_time: bool) {
+        let (times, of) = if in_time { Self::DOWN } else { Self::UP };
+        let (least, most) = (micros(Self::LEAST.min(self.longest)), micros(self.longest));
+        let step = |delay: u64| Some((delay * times / of).clamp(least, most));
+        // The closure always yields a value.
+        let _ = self.micros.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Does `first`; when it has not ended after `delay`, and `may_hedge` agrees, does `second` beside it. The first success
+/// counts, and the other attempt is dropped; of two failures the last one counts. Tells too whether `first` ended before the
+/// delay was over.
+pub async fn race<T>(
+    delay: Duration,
+    first: impl Future<Output = Result<T, Failure>>,
+    may_hedge: impl FnOnce() -> bool,
+    second: impl Future<Output = Result<T, Failure>>,
+) -> (Result<T, Failure>, bool) {
+    let (mut first, second) = (pin!(first), pin!(second));
+    if let Either::Left((answer, _)) = select(first.as_mut(), pin!(sleep(delay))).await {
+        return (answer, true);
+    }
+    if !may_hedge() {
+        return (first.await, false);
+    }
+    let answer = match select(first, second).await {
+        Either::Left((Ok(answer), _)) | Either::Right((Ok(answer), _)) => Ok(answer),
+        Either::Left((Err(_), second)) => second.await,
+        Either::Right((Err(_), first)) => first.await,
+    };
+    (answer, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: Duration = Duration::from_secs(8);
+
+    /// The delay after so many answers, each of which takes what `took` says of its number.
+    fn learned(answers: u32, took: impl Fn(u32) -> Duration) -> Duration {
+        let delay = HedgeDelay::new(HedgeAfter::Learned, LONGEST);
+        for number in 0..answers {
+            let current = delay.current().unwrap();
+            delay.learn(took(number) <= current);
+        }
+        delay.current().unwrap()
+    }
+
+    #[test]
+    fn the_delay_settles_where_one_answer_of_twenty_takes_longer() {
+        // From 1 to 100 ms, in an order without a pattern.
+        let evenly = |number: u32| Duration::from_millis(u64::from(number * 37 % 100) + 1);
+        let delay = learned(10_000, evenly);
+        assert!(delay > Duration::from_millis(80) && delay < Duration::from_millis(120), "{delay:?}");
+        // A few stragglers do not count.
+        let stragglers = |number: u32| if number.is_multiple_of(50) { LONGEST } else { Duration::from_millis(30) };
+        let delay = learned(10_000, stragglers);
+        assert!(delay > Duration::from_millis(25) && delay < Duration::from_millis(50), "{delay:?}");
+    }
+
+    #[test]
+    fn the_delay_follows_a_bank_that_becomes_slower_and_has_bounds() {
+        assert_eq!(learned(2_000, |_| Duration::ZERO), HedgeDelay::LEAST);
+        assert_eq!(learned(2_000, |_| LONGEST * 2), LONGEST);
+        let slower = |number: u32| Duration::from_millis(if number < 2_000 { 1 } else { 300 });
+        let delay = learned(2_040, slower);
+        assert!(delay > Duration::from_millis(250) && delay < Duration::from_millis(400), "{delay:?}");
+        let short = Duration::from_millis(5);
+        assert_eq!(HedgeDelay::new(HedgeAfter::Learned, short).current(), Some(short));
+    }
+
+    #[test]
+    fn what_is_fixed_does_not_learn() {
+        let delay = HedgeDelay::new(HedgeAfter::Fixed(LONGEST), LONGEST);
+        delay.learn(true);
+        assert_eq!(delay.current(), Some(LONGEST));
+        assert_eq!(HedgeDelay::new(HedgeAfter::Never, LONGEST).current(), None);
+    }
+}
