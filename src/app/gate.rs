@@ -24,7 +24,7 @@ use crate::adapters::rate_limiter::InMemoryRateLimiter;
 use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::{Config, IdentityProviderConfig};
 use crate::domain::applications::ApplicationRepository;
-use crate::domain::limits::{FailurePolicy, FailureThrottle};
+use crate::domain::limits::{FailurePolicy, FailureThrottle, RateLimits};
 use crate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService, StaleSearches, WriteQueue};
 use crate::domain::oauth::{
     AccessGuard, AuthorizationService, ClientAuthenticator, GrantStore, KeyError, TokenIssuer, TokenPorts,
@@ -166,8 +166,6 @@ impl Gate {
         let memories = MemoryService::new(
             delivery,
             Arc::new(courier.clone()),
-            Arc::new(InMemoryRateLimiter::default()),
-            config.rate_limit,
             Arc::clone(&backend.audit),
             Arc::clone(&backend.clock),
         );
@@ -423,6 +421,11 @@ struct Made {
     draining: watch::Receiver<bool>,
 }
 
+/// Limits that are counted apart from all others.
+fn rate_limits(config: &Config) -> RateLimits {
+    RateLimits::new(Arc::new(InMemoryRateLimiter::default()), config.rate_limit)
+}
+
 /// Puts the services of the domain together.
 fn services(
     config: &Config,
@@ -453,6 +456,7 @@ fn services(
         Arc::clone(&grants),
         Arc::clone(&applications),
         Arc::clone(&people),
+        rate_limits(config),
         Arc::clone(&clock),
         Arc::clone(&policy),
     );
@@ -466,8 +470,7 @@ fn services(
         audit: Arc::clone(&backend.audit),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
-        limiter: Arc::new(InMemoryRateLimiter::default()),
-        default_limit: config.rate_limit,
+        limits: rate_limits(config),
     };
     let tokens = TokenService::new(clients, ports, Arc::clone(&policy));
     Ok(Services {

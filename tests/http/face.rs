@@ -9,7 +9,7 @@ use memgate::adapters::http::{
     TrustedProxies, routes,
 };
 use memgate::domain::applications::{Application, ClientSecret};
-use memgate::domain::limits::{FailurePolicy, FailureThrottle};
+use memgate::domain::limits::{FailurePolicy, FailureThrottle, RateLimits};
 use memgate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService};
 use memgate::domain::oauth::{
     AccessGuard, AuthorizationPorts, AuthorizationService, ClientAuthenticator, TokenPolicy, TokenPorts, TokenService,
@@ -160,8 +160,7 @@ impl Face {
             audit: Arc::clone(&audit) as _,
             clock: Arc::clone(&shared_clock),
             entropy: Arc::clone(&entropy) as _,
-            limiter: Arc::new(FakeRateLimiter::unlimited()),
-            default_limit: 1000.try_into().unwrap(),
+            limits: RateLimits::new(Arc::new(FakeRateLimiter::unlimited()), 1000.try_into().unwrap()),
         };
         let sessions = InMemorySessionStore::of(&people);
         let sessions_outage = sessions.outage();
@@ -187,14 +186,13 @@ impl Face {
                 grants,
                 Arc::clone(&applications) as _,
                 Arc::clone(&people) as _,
+                RateLimits::new(Arc::new(FakeRateLimiter::allowing(allowance)), 1000.try_into().unwrap()),
                 Arc::clone(&shared_clock),
                 Arc::clone(&policy),
             ),
             memories: MemoryService::new(
                 Arc::clone(&delivery),
                 Arc::new(InlineCourier::new(delivery)),
-                Arc::new(FakeRateLimiter::allowing(allowance)),
-                1000.try_into().unwrap(),
                 audit,
                 Arc::clone(&shared_clock),
             ),

@@ -10,8 +10,6 @@ use super::model::{Category, Content, Memory, Priority};
 use super::query::{Limit, MemoryFilter, QueryText, Relevance};
 use super::queue::{Fingerprint, IdempotencyKey};
 use crate::ids::{MemoryId, RequestId};
-use crate::limits::RateLimited;
-use crate::oauth::MissingPermission;
 use crate::system::{StorageError, Timestamp};
 use crate::validation::InvalidValue;
 
@@ -135,12 +133,6 @@ pub struct UpdatedMemory {
 /// Why a caller's request about memories was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum MemoryError {
-    /// The token does not carry the permission.
-    #[error(transparent)]
-    Forbidden(#[from] MissingPermission),
-    /// The application called more often than it may.
-    #[error(transparent)]
-    RateLimited(#[from] RateLimited),
     /// A value cannot be.
     #[error(transparent)]
     Invalid(#[from] InvalidValue),

@@ -1,4 +1,4 @@
-//! What a caller does with memories: permission, allowance, scope, bank, audit, in this order.
+//! What an authorized caller does with memories: scope, bank, audit, in this order.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,10 @@ use super::requests::{
     CreateMemory, Created, IDEMPOTENCY_WINDOW, MemoryError, RequestOutcome, RequestState, SearchMemories, UpdatedMemory,
 };
 use super::search::{Findings, PENDING_SEARCHED, StaleSearches};
-use crate::applications::{Permission, RequestsPerMinute, SpaceName};
+use crate::applications::{Permission, SpaceName};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::{MemoryId, RequestId};
-use crate::limits::{RateLimited, RateLimiter};
-use crate::oauth::Caller;
+use crate::oauth::{Authorized, Caller, Delete, Read, Write};
 use crate::system::{Clock, Timestamp};
 use crate::validation::InvalidValue;
 
@@ -29,8 +28,6 @@ const BEING_STORED: Duration = Duration::from_secs(2);
 pub struct MemoryService {
     delivery: Arc<Delivery>,
     courier: Arc<dyn Courier>,
-    limiter: Arc<dyn RateLimiter>,
-    default_limit: RequestsPerMinute,
     audit: Arc<dyn AuditLog>,
     clock: Arc<dyn Clock>,
     stale: Option<Arc<StaleSearches>>,
@@ -41,12 +38,10 @@ impl MemoryService {
     pub fn new(
         delivery: Arc<Delivery>,
         courier: Arc<dyn Courier>,
-        limiter: Arc<dyn RateLimiter>,
-        default_limit: RequestsPerMinute,
         audit: Arc<dyn AuditLog>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { delivery, courier, limiter, default_limit, audit, clock, stale: None }
+        Self { delivery, courier, audit, clock, stale: None }
     }
 
     /// The same, which answers searches from earlier ones while the bank is away.
@@ -58,22 +53,6 @@ impl MemoryService {
 
     fn bank(&self) -> &dyn MemoryBank {
         self.delivery.bank()
-    }
-
-    /// Takes one request out of the caller's allowance, for requests that no other method here stands for.
-    ///
-    /// # Errors
-    /// [`RateLimited`].
-    pub fn admit(&self, caller: &Caller) -> Result<(), RateLimited> {
-        let application = &caller.application;
-        let limit = self.rate_limit(caller);
-        self.limiter.take(application.id, limit, self.clock.now())
-    }
-
-    /// How often the caller's application may call.
-    #[must_use]
-    pub fn rate_limit(&self, caller: &Caller) -> RequestsPerMinute {
-        caller.application.rate_limit.unwrap_or(self.default_limit)
     }
 
     /// What the bank can do.
@@ -96,11 +75,10 @@ impl MemoryService {
     /// [`MemoryError`].
     pub async fn search(
         &self,
-        caller: &Caller,
+        caller: &Authorized<Read>,
         request: RequestId,
         search: SearchMemories,
     ) -> Result<Findings, MemoryError> {
-        self.enter(caller, Permission::MemoryRead)?;
         let capabilities = self.bank().capabilities();
         let filter = &search.filter;
         require(capabilities.date_filter || filter.created == DateRange::default(), Capability::DateFilter)?;
@@ -146,11 +124,10 @@ impl MemoryService {
     /// [`MemoryError`].
     pub async fn create(
         &self,
-        caller: &Caller,
+        caller: &Authorized<Write>,
         request: RequestId,
         create: CreateMemory,
     ) -> Result<Created, MemoryError> {
-        self.enter(caller, Permission::MemoryWrite)?;
         require(self.bank().capabilities().expiry || create.expires_at.is_none(), Capability::Expiry)?;
         let now = self.clock.now();
         if create.expires_at.is_some_and(|expiry| expiry <= now) {
@@ -245,8 +222,7 @@ impl MemoryService {
     ///
     /// # Errors
     /// [`MemoryError`], [`MemoryError::RequestNotFound`] among them.
-    pub async fn outcome(&self, caller: &Caller, of: RequestId) -> Result<RequestOutcome, MemoryError> {
-        self.enter(caller, Permission::MemoryWrite)?;
+    pub async fn outcome(&self, caller: &Authorized<Write>, of: RequestId) -> Result<RequestOutcome, MemoryError> {
         let scope = MemoryScope::of(caller);
         if let Some(tracked) = self.delivery.queue().find(caller.application.id, of).await? {
             let write = tracked.write;
@@ -279,13 +255,12 @@ impl MemoryService {
     /// [`MemoryError`]; an unknown cursor is [`MemoryError::Invalid`].
     pub async fn list(
         &self,
-        caller: &Caller,
+        caller: &Authorized<Read>,
         request: RequestId,
         limit: Limit,
         cursor: Option<&str>,
         category: Option<Category>,
     ) -> Result<(Page, Option<String>), MemoryError> {
-        self.enter(caller, Permission::MemoryRead)?;
         require(self.bank().capabilities().list, Capability::List)?;
         let scope = MemoryScope::of(caller);
         let after = cursor.map(|cursor| Position::from_cursor(cursor, &scope)).transpose()?;
@@ -300,8 +275,12 @@ impl MemoryService {
     ///
     /// # Errors
     /// [`MemoryError`].
-    pub async fn get(&self, caller: &Caller, request: RequestId, id: &MemoryId) -> Result<Memory, MemoryError> {
-        self.enter(caller, Permission::MemoryRead)?;
+    pub async fn get(
+        &self,
+        caller: &Authorized<Read>,
+        request: RequestId,
+        id: &MemoryId,
+    ) -> Result<Memory, MemoryError> {
         let memory = self.bank().get(&MemoryScope::of(caller), id, self.clock.now()).await?;
         self.record(AuditKind::MemoryRead, caller, request, Context::default()).await;
         memory.ok_or(MemoryError::NotFound)
@@ -313,12 +292,11 @@ impl MemoryService {
     /// [`MemoryError`].
     pub async fn update(
         &self,
-        caller: &Caller,
+        caller: &Authorized<Write>,
         request: RequestId,
         id: &MemoryId,
         changes: &MemoryChanges,
     ) -> Result<UpdatedMemory, MemoryError> {
-        self.enter(caller, Permission::MemoryWrite)?;
         let capabilities = self.bank().capabilities();
         require(capabilities.update, Capability::Update)?;
         require(capabilities.expiry || changes.expires_at.flatten().is_none(), Capability::Expiry)?;
@@ -349,8 +327,12 @@ impl MemoryService {
     ///
     /// # Errors
     /// [`MemoryError`].
-    pub async fn delete(&self, caller: &Caller, request: RequestId, id: &MemoryId) -> Result<(), MemoryError> {
-        self.enter(caller, Permission::MemoryDelete)?;
+    pub async fn delete(
+        &self,
+        caller: &Authorized<Delete>,
+        request: RequestId,
+        id: &MemoryId,
+    ) -> Result<(), MemoryError> {
         let scope = MemoryScope::of(caller);
         let under_way = self.write_under_way(&scope, id).await?;
         let deleted = self.bank().delete(&scope, id).await;
@@ -404,11 +386,6 @@ impl MemoryService {
         if let Some(stale) = &self.stale {
             stale.forget(scope);
         }
-    }
-
-    fn enter(&self, caller: &Caller, permission: Permission) -> Result<(), MemoryError> {
-        caller.require(permission)?;
-        Ok(self.admit(caller)?)
     }
 
     async fn record(&self, kind: AuditKind, caller: &Caller, request: RequestId, context: Context) {

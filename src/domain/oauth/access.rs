@@ -1,12 +1,16 @@
 //! What a bearer token opens (RFC 6750, RFC 9068 §4).
 
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::grant_store::GrantStore;
 use super::service::TokenPolicy;
 use super::token::{AccessTokenClaims, Subject, TokenIssuer};
-use crate::applications::{Application, ApplicationRepository, Permission, Permissions};
+use crate::applications::{Application, ApplicationRepository, Permission, Permissions, RequestsPerMinute};
 use crate::ids::TokenId;
+use crate::limits::{RateLimited, RateLimits};
 use crate::people::PersonRepository;
 use crate::system::{Clock, StorageError, Timestamp};
 
@@ -63,13 +67,110 @@ pub enum AccessError {
     Storage(#[from] StorageError),
 }
 
-/// Judges access tokens.
+/// What an operation needs of its caller.
+pub trait Need: Send + Sync + 'static {
+    /// The permission; `None` if any valid token will do.
+    const PERMISSION: Option<Permission>;
+}
+
+macro_rules! needs {
+    ($($(#[$doc:meta])* $name:ident = $permission:expr;)+) => { $(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub enum $name {}
+
+        impl Need for $name {
+            const PERMISSION: Option<Permission> = $permission;
+        }
+    )+ };
+}
+
+needs! {
+    /// Any valid token.
+    AnyToken = None;
+    /// `memory:read`.
+    Read = Some(Permission::MemoryRead);
+    /// `memory:write`.
+    Write = Some(Permission::MemoryWrite);
+    /// `memory:delete`.
+    Delete = Some(Permission::MemoryDelete);
+}
+
+/// The proof that a caller may do what an operation does: the token is valid, it carries the permission, and the request
+/// was counted towards the application's rate limit. Only [`AccessGuard`] makes one, and services ask for it, so that no
+/// operation can forget any of this.
+pub struct Authorized<N> {
+    caller: Caller,
+    need: PhantomData<fn() -> N>,
+}
+
+impl<N: Need> Authorized<N> {
+    fn prove(caller: Caller) -> Result<Self, MissingPermission> {
+        N::PERMISSION.map_or(Ok(()), |permission| caller.require(permission))?;
+        Ok(Self { caller, need: PhantomData })
+    }
+
+    /// The proof for another operation within the same request, which is not counted again.
+    ///
+    /// # Errors
+    /// [`MissingPermission`].
+    pub fn also<M: Need>(&self) -> Result<Authorized<M>, MissingPermission> {
+        Authorized::prove(self.caller.clone())
+    }
+
+    /// A proof without a guard, for tests of what stands behind it.
+    ///
+    /// # Panics
+    /// If the caller lacks the permission.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn unguarded(caller: &Caller) -> Self {
+        Self::prove(caller.clone()).expect("the caller has the permission")
+    }
+}
+
+impl<N> Clone for Authorized<N> {
+    fn clone(&self) -> Self {
+        Self { caller: self.caller.clone(), need: PhantomData }
+    }
+}
+
+impl<N> fmt::Debug for Authorized<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Authorized").field(&self.caller).finish()
+    }
+}
+
+impl<N> Deref for Authorized<N> {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+/// Why a request is not admitted.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmissionError {
+    /// The token opens nothing.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The token does not carry the permission.
+    #[error(transparent)]
+    Forbidden(#[from] MissingPermission),
+    /// The application called more often than it may.
+    #[error(transparent)]
+    RateLimited(#[from] RateLimited),
+}
+
+/// The one gate of the memory API: validates access tokens, and admits requests.
 #[derive(Clone)]
 pub struct AccessGuard {
     issuer: Arc<dyn TokenIssuer>,
     grants: Arc<dyn GrantStore>,
     applications: Arc<dyn ApplicationRepository>,
     people: Arc<dyn PersonRepository>,
+    limits: RateLimits,
     clock: Arc<dyn Clock>,
     policy: Arc<TokenPolicy>,
 }
@@ -81,10 +182,36 @@ impl AccessGuard {
         grants: Arc<dyn GrantStore>,
         applications: Arc<dyn ApplicationRepository>,
         people: Arc<dyn PersonRepository>,
+        limits: RateLimits,
         clock: Arc<dyn Clock>,
         policy: Arc<TokenPolicy>,
     ) -> Self {
-        Self { issuer, grants, applications, people, clock, policy }
+        Self { issuer, grants, applications, people, limits, clock, policy }
+    }
+
+    /// Admits a request: authenticates the caller, requires the permission, and counts the request, in this order, so that
+    /// a request without the permission is not counted.
+    ///
+    /// # Errors
+    /// [`AdmissionError`].
+    pub async fn admit<N: Need>(&self, token: &str) -> Result<Authorized<N>, AdmissionError> {
+        self.authorize(self.authenticate(token).await?)
+    }
+
+    /// As [`admit`](Self::admit), for a caller who was authenticated before.
+    ///
+    /// # Errors
+    /// [`AdmissionError::Forbidden`], [`AdmissionError::RateLimited`].
+    pub fn authorize<N: Need>(&self, caller: Caller) -> Result<Authorized<N>, AdmissionError> {
+        let authorized = Authorized::prove(caller)?;
+        self.limits.take(&authorized.application, self.clock.now())?;
+        Ok(authorized)
+    }
+
+    /// How often the caller's application may call.
+    #[must_use]
+    pub fn rate_limit(&self, caller: &Caller) -> RequestsPerMinute {
+        self.limits.of(&caller.application)
     }
 
     /// Who presents this token. The signature may have been cached; the clock, the revocations and the state of the

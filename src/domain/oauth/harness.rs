@@ -9,7 +9,7 @@ use super::{
     TokenPolicy, TokenPorts, TokenRequest, TokenResponse, TokenService,
 };
 use crate::applications::{Application, ApplicationChanges, ApplicationRepository, ClientSecret};
-use crate::limits::{FailurePolicy, FailureThrottle};
+use crate::limits::{FailurePolicy, FailureThrottle, RateLimits};
 use crate::people::Person;
 use crate::system::Clock;
 use crate::testing::{
@@ -109,6 +109,7 @@ impl Harness {
             entropy: entropy.clone(),
         };
         let authorizing = AuthorizationService::new(authorization_ports, Arc::clone(&policy));
+        let limits = RateLimits::new(limiter.clone(), 600.try_into().unwrap());
         let ports = TokenPorts {
             issuer: issuer.clone(),
             grants: grants.clone(),
@@ -118,8 +119,7 @@ impl Harness {
             audit: audit.clone(),
             clock: Arc::clone(&shared_clock),
             entropy,
-            limiter: limiter.clone(),
-            default_limit: 600.try_into().unwrap(),
+            limits: limits.clone(),
         };
         let service = TokenService::new(clients.clone(), ports, Arc::clone(&policy));
         let guard = AccessGuard::new(
@@ -127,6 +127,7 @@ impl Harness {
             grants.clone(),
             applications.clone(),
             people.clone(),
+            limits,
             shared_clock,
             Arc::clone(&policy),
         );

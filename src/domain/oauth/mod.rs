@@ -17,7 +17,10 @@ mod scope;
 mod service;
 mod token;
 
-pub use access::{AccessError, AccessGuard, Caller, MissingPermission, bearer_token};
+pub use access::{
+    AccessError, AccessGuard, AdmissionError, AnyToken, Authorized, Caller, Delete, MissingPermission, Need, Read,
+    Write, bearer_token,
+};
 #[cfg(feature = "testing")]
 pub use authorization::MockAuthorizationStore;
 pub use authorization::{

@@ -14,12 +14,10 @@ use super::token::{
     AccessToken, AccessTokenClaims, IssueError, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME,
     RefreshToken, RefreshTokenClaims, Subject, TokenIssuer,
 };
-use crate::applications::{
-    Application, ApplicationRepository, ClientKind, GrantType, Permissions, RequestsPerMinute, TokenLifetime,
-};
+use crate::applications::{Application, ApplicationRepository, ClientKind, GrantType, Permissions, TokenLifetime};
 use crate::audit::AuditLog;
 use crate::ids::{GrantId, TokenId};
-use crate::limits::RateLimiter;
+use crate::limits::RateLimits;
 use crate::people::PersonRepository;
 use crate::system::{Clock, Entropy, Timestamp};
 
@@ -86,10 +84,8 @@ pub struct TokenPorts {
     pub clock: Arc<dyn Clock>,
     /// Makes ids.
     pub entropy: Arc<dyn Entropy>,
-    /// Counts what applications ask for here, apart from what they ask of the memory API.
-    pub limiter: Arc<dyn RateLimiter>,
-    /// How often an application may ask that has no limit of its own.
-    pub default_limit: RequestsPerMinute,
+    /// Limits the requests of applications here, apart from those to the memory API.
+    pub limits: RateLimits,
 }
 
 /// Issues tokens.
@@ -104,8 +100,7 @@ pub struct TokenService {
     pub(super) audit: Arc<dyn AuditLog>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
-    limiter: Arc<dyn RateLimiter>,
-    default_limit: RequestsPerMinute,
+    limits: RateLimits,
     pub(super) policy: Arc<TokenPolicy>,
 }
 
@@ -113,32 +108,8 @@ impl TokenService {
     /// Puts the service together.
     #[must_use]
     pub fn new(clients: ClientAuthenticator, ports: TokenPorts, policy: Arc<TokenPolicy>) -> Self {
-        let TokenPorts {
-            issuer,
-            grants,
-            authorizations,
-            applications,
-            people,
-            audit,
-            clock,
-            entropy,
-            limiter,
-            default_limit,
-        } = ports;
-        Self {
-            clients,
-            issuer,
-            grants,
-            authorizations,
-            applications,
-            people,
-            audit,
-            clock,
-            entropy,
-            limiter,
-            default_limit,
-            policy,
-        }
+        let TokenPorts { issuer, grants, authorizations, applications, people, audit, clock, entropy, limits } = ports;
+        Self { clients, issuer, grants, authorizations, applications, people, audit, clock, entropy, limits, policy }
     }
 
     /// Answers a token request that comes from `address`.
@@ -180,8 +151,7 @@ impl TokenService {
     }
 
     fn take(&self, application: &Application) -> Result<(), OAuthError> {
-        let limit = application.rate_limit.unwrap_or(self.default_limit);
-        Ok(self.limiter.take(application.id, limit, self.clock.now())?)
+        Ok(self.limits.take(application, self.clock.now())?)
     }
 
     /// The public keys of access tokens (RFC 7517).

@@ -6,10 +6,11 @@ use poem_openapi::OpenApi;
 
 use super::dto::account::MeAnswer;
 use crate::adapters::http::openapi::tag::Tag;
-use crate::adapters::http::server::bearer::{AnyToken, Authorized};
+use crate::adapters::http::server::bearer::Bearer;
 use crate::adapters::http::server::error::AccountFailure;
 use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::payload::Json;
+use crate::domain::oauth::AnyToken;
 
 pub(crate) struct MeApi;
 
@@ -19,9 +20,7 @@ impl MeApi {
     ///
     /// The application that the access token was issued to, its permissions and its limits.
     #[oai(path = "/me", method = "get", operation_id = "getMe")]
-    async fn get(&self, exchange: &Exchange, auth: Authorized<AnyToken>) -> Result<Json<MeAnswer>, AccountFailure> {
-        let memories = &exchange.services.memories;
-        memories.admit(&auth.caller)?;
-        Ok(Json(MeAnswer::new(&auth.caller, memories.rate_limit(&auth.caller))))
+    async fn get(&self, exchange: &Exchange, caller: Bearer<AnyToken>) -> Result<Json<MeAnswer>, AccountFailure> {
+        Ok(Json(MeAnswer::new(&caller, exchange.services.guard.rate_limit(&caller))))
     }
 }

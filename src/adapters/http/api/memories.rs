@@ -10,7 +10,7 @@ use super::dto::memory::{
 };
 use crate::adapters::http::openapi::scalar::{CategoryText, CursorText, MemoryIdText, PageSize};
 use crate::adapters::http::openapi::tag::Tag;
-use crate::adapters::http::server::bearer::{Authorized, Delete, Read, Scope, Write};
+use crate::adapters::http::server::bearer::Bearer;
 use crate::adapters::http::server::error::{CreateFailure, DeleteFailure, GetFailure, ListFailure, UpdateFailure};
 use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::payload::Json;
@@ -18,6 +18,7 @@ use crate::adapters::http::server::query;
 use crate::adapters::http::server::query::Parameter;
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{Category, Created, Limit, MemoryScope, Position};
+use crate::domain::oauth::{Delete, Read, Write};
 use crate::domain::validation::InvalidValue;
 
 #[derive(ApiResponse)]
@@ -43,13 +44,13 @@ impl MemoriesApi {
         &self,
         request: &Request,
         exchange: &Exchange,
-        #[oai(scope = "Scope::Write")] auth: Authorized<Write>,
+        caller: Bearer<Write>,
         body: Json<CreateBody>,
     ) -> Result<CreateAnswer, CreateFailure> {
         let Exchange { services, request_id, .. } = exchange;
         let create = body.0.read(assistant::context(request), assistant::idempotency_key(request)?)?;
-        exchange.reserve(&auth.caller, 1).await?;
-        Ok(match services.memories.create(&auth.caller, *request_id, create).await? {
+        exchange.reserve(&caller, 1).await?;
+        Ok(match services.memories.create(&caller, *request_id, create).await? {
             Created::Stored(stored) => {
                 let answer = CreatedMemory::from(*stored);
                 CreateAnswer::Stored(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
@@ -66,7 +67,7 @@ impl MemoriesApi {
         &self,
         request: &Request,
         exchange: &Exchange,
-        #[oai(scope = "Scope::Read")] auth: Authorized<Read>,
+        caller: Bearer<Read>,
         /// How many memories a page has at most.
         limit: Parameter<PageSize>,
         /// The `next_cursor` of the page before; left out for the first page.
@@ -79,10 +80,10 @@ impl MemoriesApi {
         let limit = limit.text.as_deref().map(page_size).transpose()?.unwrap_or_default();
         let category = category.text.as_deref().map(str::parse::<Category>).transpose()?;
         let cursor = cursor.text.as_deref();
-        exchange.reserve(&auth.caller, limit.get()).await?;
-        let (page, next) = services.memories.list(&auth.caller, *request_id, limit, cursor, category).await?;
+        exchange.reserve(&caller, limit.get()).await?;
+        let (page, next) = services.memories.list(&caller, *request_id, limit, cursor, category).await?;
         if assistant::asks(request) {
-            let scope = MemoryScope::of(&auth.caller);
+            let scope = MemoryScope::of(&caller);
             let cursor = |position: &Position| position.to_cursor(&scope);
             return Ok(Json(MemoryListAnswer::for_assistant(*request_id, page.memories, next, cursor)));
         }
@@ -97,13 +98,13 @@ impl MemoriesApi {
         &self,
         request: &Request,
         exchange: &Exchange,
-        #[oai(scope = "Scope::Read")] auth: Authorized<Read>,
+        caller: Bearer<Read>,
         /// The id of the memory, as a search, a list or a create returned it.
         memory_id: Path<MemoryIdText>,
     ) -> Result<Json<OneMemoryAnswer>, GetFailure> {
         let Exchange { services, request_id, .. } = exchange;
-        exchange.reserve(&auth.caller, 1).await?;
-        let memory = services.memories.get(&auth.caller, *request_id, &memory_id.0.0.parse()?).await?;
+        exchange.reserve(&caller, 1).await?;
+        let memory = services.memories.get(&caller, *request_id, &memory_id.0.0.parse()?).await?;
         let answer = OneMemoryAnswer::new(*request_id, memory);
         Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
     }
@@ -116,15 +117,15 @@ impl MemoriesApi {
         &self,
         request: &Request,
         exchange: &Exchange,
-        #[oai(scope = "Scope::Write")] auth: Authorized<Write>,
+        caller: Bearer<Write>,
         /// The id of the memory, as a search, a list or a create returned it.
         memory_id: Path<MemoryIdText>,
         body: Json<UpdateBody>,
     ) -> Result<Json<UpdatedAnswer>, UpdateFailure> {
         let Exchange { services, request_id, .. } = exchange;
         let (id, changes) = (memory_id.0.0.parse::<MemoryId>()?, body.0.read()?);
-        exchange.reserve(&auth.caller, 1).await?;
-        let updated = services.memories.update(&auth.caller, *request_id, &id, &changes).await?;
+        exchange.reserve(&caller, 1).await?;
+        let updated = services.memories.update(&caller, *request_id, &id, &changes).await?;
         let answer = UpdatedAnswer::new(*request_id, updated);
         Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
     }
@@ -136,12 +137,12 @@ impl MemoriesApi {
     async fn delete(
         &self,
         exchange: &Exchange,
-        #[oai(scope = "Scope::Delete")] auth: Authorized<Delete>,
+        caller: Bearer<Delete>,
         /// The id of the memory, as a search, a list or a create returned it.
         memory_id: Path<MemoryIdText>,
     ) -> Result<Json<DeletedAnswer>, DeleteFailure> {
         let Exchange { services, request_id, .. } = exchange;
-        services.memories.delete(&auth.caller, *request_id, &memory_id.0.0.parse()?).await?;
+        services.memories.delete(&caller, *request_id, &memory_id.0.0.parse()?).await?;
         Ok(Json(DeletedAnswer {
             status: "deleted".to_owned(),
             request_id: request_id.to_string(),

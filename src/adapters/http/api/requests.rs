@@ -6,10 +6,11 @@ use poem_openapi::param::Path;
 use super::dto::memory::RequestAnswer;
 use crate::adapters::http::openapi::scalar::RequestIdText;
 use crate::adapters::http::openapi::tag::Tag;
-use crate::adapters::http::server::bearer::{Authorized, Scope, Write};
+use crate::adapters::http::server::bearer::Bearer;
 use crate::adapters::http::server::error::RequestFailure;
 use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::payload::Json;
+use crate::domain::oauth::Write;
 
 pub(crate) struct RequestsApi;
 
@@ -22,12 +23,12 @@ impl RequestsApi {
     async fn get(
         &self,
         exchange: &Exchange,
-        #[oai(scope = "Scope::Write")] auth: Authorized<Write>,
+        caller: Bearer<Write>,
         /// The `request_id` in the answer to the create.
         request_id: Path<RequestIdText>,
     ) -> Result<Json<RequestAnswer>, RequestFailure> {
-        exchange.reserve(&auth.caller, 1).await?;
-        let outcome = exchange.services.memories.outcome(&auth.caller, request_id.0.0.parse()?).await?;
+        exchange.reserve(&caller, 1).await?;
+        let outcome = exchange.services.memories.outcome(&caller, request_id.0.0.parse()?).await?;
         Ok(Json(outcome.into()))
     }
 }

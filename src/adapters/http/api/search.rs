@@ -8,10 +8,11 @@ use poem_openapi::OpenApi;
 use super::assistant;
 use super::dto::search::{SearchAnswer, SearchBody};
 use crate::adapters::http::openapi::tag::Tag;
-use crate::adapters::http::server::bearer::{Authorized, Read, Scope};
+use crate::adapters::http::server::bearer::Bearer;
 use crate::adapters::http::server::error::SearchFailure;
 use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::payload::Json;
+use crate::domain::oauth::Read;
 
 pub(crate) struct SearchApi;
 
@@ -26,14 +27,14 @@ impl SearchApi {
         &self,
         request: &Request,
         exchange: &Exchange,
-        #[oai(scope = "Scope::Read")] auth: Authorized<Read>,
+        caller: Bearer<Read>,
         body: Json<SearchBody>,
     ) -> Result<Json<SearchAnswer>, SearchFailure> {
         let started = Instant::now();
         let Exchange { services, request_id, .. } = exchange;
         let search = body.0.read(assistant::context(request))?;
-        exchange.reserve(&auth.caller, search.limit.get()).await?;
-        let found = services.memories.search(&auth.caller, *request_id, search).await?;
+        exchange.reserve(&caller, search.limit.get()).await?;
+        let found = services.memories.search(&caller, *request_id, search).await?;
         let answer = SearchAnswer::new(*request_id, found, started.elapsed());
         Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
     }

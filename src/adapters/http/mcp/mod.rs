@@ -29,7 +29,7 @@ use crate::adapters::http::server::public_url::base_url;
 use crate::adapters::http::server::services::Services;
 use crate::domain::applications::{Permission, Permissions};
 use crate::domain::ids::RequestId;
-use crate::domain::oauth::{AccessError, Caller, MissingPermission};
+use crate::domain::oauth::{AccessError, AnyToken, Authorized, Caller, MissingPermission};
 use message::{InvalidMessage, Message};
 use origin::AllowedOrigins;
 use server::McpServer;
@@ -51,7 +51,7 @@ pub(super) fn add_to(route: Route, services: &Arc<Services>) -> Route {
 /// Who calls, and in which request, for the tools.
 #[derive(Clone)]
 pub(super) struct McpCall {
-    pub(super) caller: Caller,
+    pub(super) caller: Authorized<AnyToken>,
     pub(super) request_id: RequestId,
 }
 
@@ -111,10 +111,9 @@ impl McpEndpoint {
         {
             return Ok(response);
         }
-        // A call of a tool is counted by the service that carries it out.
-        match tool {
-            Some(_) => exchange.reserve(&caller, server::MAX_MEMORIES).await?,
-            None => services.memories.admit(&caller).map_err(ApiError::from)?,
+        let caller = services.guard.authorize(caller).map_err(ApiError::from)?;
+        if tool.is_some() {
+            exchange.reserve(&caller, server::MAX_MEMORIES).await?;
         }
         let wants_stream = only_event_streams(request.headers());
         let service = if wants_stream { &self.event_stream } else { &self.json };

@@ -19,16 +19,17 @@ use serde_json::{Value, json};
 use super::McpCall;
 use super::answer::{self, Summary};
 use super::tools::Tool;
+use crate::adapters::http::server::error::{self, ApiError};
+use crate::adapters::http::server::payload;
 use crate::adapters::http::server::public_url::base_url;
 use crate::adapters::http::server::services::Services;
-use crate::adapters::http::server::{error, payload};
 use crate::domain::applications::Permission;
 use crate::domain::ids::{MemoryId, RequestId};
 use crate::domain::memories::{
     Category, Content, Context, CreateMemory, Created, Limit, Memory, MemoryChanges, MemoryError, MemoryFilter,
     MemoryScope, MemoryService, Metadata, Position, Priority, QueryText, SearchMemories,
 };
-use crate::domain::oauth::Caller;
+use crate::domain::oauth::{AnyToken, Authorized};
 use crate::domain::system::{Clock, Entropy};
 use crate::domain::validation::InvalidValue;
 
@@ -64,7 +65,7 @@ pub(crate) struct McpServer {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     /// Who calls, where no request says it: over standard input and output.
-    caller: Option<Caller>,
+    caller: Option<Authorized<AnyToken>>,
 }
 
 impl McpServer {
@@ -99,11 +100,11 @@ impl McpServer {
         };
         match outcome {
             Ok(answer) => answer::into_result(&answer),
-            Err(error) => answer::failure(error::in_words(&error.into(), call.request_id)),
+            Err(error) => answer::failure(error::in_words(&error, call.request_id)),
         }
     }
 
-    async fn search(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, MemoryError> {
+    async fn search(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, ApiError> {
         let SearchArguments { query, limit, category } = read(arguments)?;
         let search = SearchMemories {
             text: QueryText::try_from(query)?,
@@ -115,7 +116,7 @@ impl McpServer {
             },
             context: Context::default(),
         };
-        let found = self.memories.search(&call.caller, call.request_id, search).await?;
+        let found = self.memories.search(&call.caller.also()?, call.request_id, search).await?;
         let mut results: Vec<Summary> =
             found.hits.iter().map(|finding| Summary::found(finding, &self.public_url)).collect();
         let left_out = answer::fit(&mut results);
@@ -134,15 +135,15 @@ impl McpServer {
         Ok(answer)
     }
 
-    async fn fetch(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, MemoryError> {
+    async fn fetch(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, ApiError> {
         let FetchArguments { id, offset } = read(arguments)?;
-        let memory = self.memories.get(&call.caller, call.request_id, &memory_id(&id)?).await?;
+        let memory = self.memories.get(&call.caller.also()?, call.request_id, &memory_id(&id)?).await?;
         let offset = usize::try_from(offset.unwrap_or(0)).unwrap_or(usize::MAX);
         answer::fetched(&memory, offset, &self.public_url)
             .ok_or_else(|| InvalidValue::new("offset", "is beyond the end of this memory").into())
     }
 
-    async fn add(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, MemoryError> {
+    async fn add(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, ApiError> {
         let AddArguments { content, categories } = read(arguments)?;
         let create = CreateMemory {
             content: Content::try_from(content)?,
@@ -153,7 +154,7 @@ impl McpServer {
             idempotency_key: None,
             expires_at: None,
         };
-        Ok(match self.memories.create(&call.caller, call.request_id, create).await? {
+        Ok(match self.memories.create(&call.caller.also()?, call.request_id, create).await? {
             Created::Stored(stored) => {
                 let readable = call.caller.require(Permission::MemoryRead).is_ok();
                 self.written("stored", readable.then_some(&stored.memory))
@@ -166,25 +167,25 @@ impl McpServer {
         })
     }
 
-    async fn update(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, MemoryError> {
+    async fn update(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, ApiError> {
         let UpdateArguments { id, content, categories } = read(arguments)?;
         let changes = MemoryChanges {
             content: content.map(Content::try_from).transpose()?,
             categories: categories.map(|texts| Category::parse_list("categories", &texts)).transpose()?,
             ..MemoryChanges::default()
         };
-        let updated = self.memories.update(&call.caller, call.request_id, &memory_id(&id)?, &changes).await?;
+        let updated = self.memories.update(&call.caller.also()?, call.request_id, &memory_id(&id)?, &changes).await?;
         Ok(self.written("updated", updated.memory.as_ref()))
     }
 
-    async fn delete(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, MemoryError> {
+    async fn delete(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, ApiError> {
         let DeleteArguments { id } = read(arguments)?;
         let id = memory_id(&id)?;
-        let memory = match call.caller.require(Permission::MemoryRead) {
-            Ok(()) => Some(self.memories.get(&call.caller, call.request_id, &id).await?),
+        let memory = match call.caller.also() {
+            Ok(reader) => Some(self.memories.get(&reader, call.request_id, &id).await?),
             Err(_) => None,
         };
-        self.memories.delete(&call.caller, call.request_id, &id).await?;
+        self.memories.delete(&call.caller.also()?, call.request_id, &id).await?;
         let mut answer = json!({"status": "deleted", "id": id.to_string()});
         if let Some(memory) = memory {
             answer["title"] = json!(answer::title(memory.content.as_str()));
@@ -192,11 +193,11 @@ impl McpServer {
         Ok(answer)
     }
 
-    async fn list(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, MemoryError> {
+    async fn list(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, ApiError> {
         let ListArguments { cursor, limit, category } = read(arguments)?;
         let (limit, category) = (page_size(limit, 20, MAX_MEMORIES)?, one_category(category.as_deref())?);
         let (page, next) =
-            self.memories.list(&call.caller, call.request_id, limit, cursor.as_deref(), category).await?;
+            self.memories.list(&call.caller.also()?, call.request_id, limit, cursor.as_deref(), category).await?;
         let mut summaries: Vec<Summary> =
             page.memories.iter().map(|memory| Summary::new(memory, &self.public_url)).collect();
         let left_out = answer::fit(&mut summaries);
@@ -220,9 +221,9 @@ impl McpServer {
     }
 
     /// What is known of the person, for a client that puts it at the beginning of a conversation.
-    async fn personal_context(&self, call: &McpCall) -> Result<String, MemoryError> {
+    async fn personal_context(&self, call: &McpCall) -> Result<String, ApiError> {
         let limit = Limit::try_from(i64::from(PROMPT_MEMORIES))?;
-        let (page, _) = self.memories.list(&call.caller, call.request_id, limit, None, None).await?;
+        let (page, _) = self.memories.list(&call.caller.also()?, call.request_id, limit, None, None).await?;
         let mut summaries: Vec<Summary> =
             page.memories.iter().map(|memory| Summary::new(memory, &self.public_url)).collect();
         answer::fit(&mut summaries);

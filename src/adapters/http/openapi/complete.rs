@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use crate::adapters::http::server::bearer::name_scopes;
+
 /// Completes the document.
 pub(crate) fn complete(document: &mut Value) {
     close_request_bodies(document);
@@ -13,7 +15,7 @@ pub(crate) fn complete(document: &mut Value) {
     }
     for operation in operations(document) {
         // Without it a reader cannot tell an open operation from one that was forgotten.
-        operation.entry("security").or_insert_with(|| json!([]));
+        name_scopes(operation.entry("security").or_insert_with(|| json!([])));
     }
     tidy(document);
 }

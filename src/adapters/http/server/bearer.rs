@@ -1,71 +1,35 @@
 //! Access tokens in the `Authorization` header (RFC 6750).
 
-use std::marker::PhantomData;
+use std::ops::Deref;
 
 use poem::http::header;
 use poem::{Request, RequestBody, Result};
-use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaSecurityScheme, Registry};
-use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, OAuthScopes};
+use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaOAuthScope, MetaSecurityScheme, Registry};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::exchange::Exchange;
 use super::payload;
 use crate::adapters::http::openapi::placeholders::{AUTHORIZATION_URL, TOKEN_URL};
 use crate::domain::applications::Permission;
-use crate::domain::oauth::{AccessGuard, Caller, Parameters, bearer_token};
+use crate::domain::oauth::{AccessGuard, Authorized, Caller, Need, Parameters, bearer_token};
 
 /// The name of the security scheme in the document.
 const SCHEME: &str = "OAuth2";
 
-/// What an operation needs.
-pub(crate) trait Needs: Send {
-    /// The permission; `None` if any valid token will do.
-    const PERMISSION: Option<Permission>;
+/// The caller, who may do what the operation does.
+pub(crate) struct Bearer<N>(Authorized<N>);
+
+impl<N> Deref for Bearer<N> {
+    type Target = Authorized<N>;
+
+    fn deref(&self) -> &Authorized<N> {
+        &self.0
+    }
 }
 
-macro_rules! needs {
-    ($($(#[$doc:meta])* $name:ident = $permission:expr;)+) => {
-        $($(#[$doc])*
-        pub(crate) struct $name;
-
-        impl Needs for $name {
-            const PERMISSION: Option<Permission> = $permission;
-        })+
-    };
-}
-
-needs! {
-    /// Any valid token.
-    AnyToken = None;
-    /// `memory:read`.
-    Read = Some(Permission::MemoryRead);
-    /// `memory:write`.
-    Write = Some(Permission::MemoryWrite);
-    /// `memory:delete`.
-    Delete = Some(Permission::MemoryDelete);
-}
-
-/// The permissions as the document lists them.
-#[derive(OAuthScopes)]
-pub(crate) enum Scope {
-    /// Search, list and read memories.
-    #[oai(rename = "memory:read")]
-    Read,
-    /// Create and change memories.
-    #[oai(rename = "memory:write")]
-    Write,
-    /// Delete memories.
-    #[oai(rename = "memory:delete")]
-    Delete,
-}
-
-/// Somebody who may do what the operation does.
-pub(crate) struct Authorized<N> {
-    pub(crate) caller: Caller,
-    needed: PhantomData<fn() -> N>,
-}
-
-impl<'a, N: Needs> ApiExtractor<'a> for Authorized<N> {
+impl<'a, N: Need> ApiExtractor<'a> for Bearer<N> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
 
     type ParamType = ();
@@ -76,7 +40,7 @@ impl<'a, N: Needs> ApiExtractor<'a> for Authorized<N> {
             authorization_url,
             token_url: Some(TOKEN_URL),
             refresh_url: None,
-            scopes: Scope::meta(),
+            scopes: Permission::ALL.map(scope).into(),
         };
         registry.create_security_scheme(
             SCHEME,
@@ -99,7 +63,7 @@ impl<'a, N: Needs> ApiExtractor<'a> for Authorized<N> {
     }
 
     fn security_schemes() -> Vec<&'static str> {
-        vec![SCHEME]
+        vec![requirement(N::PERMISSION)]
     }
 
     async fn from_request(
@@ -109,11 +73,42 @@ impl<'a, N: Needs> ApiExtractor<'a> for Authorized<N> {
     ) -> Result<Self> {
         token(request)?;
         refuse_second_token(request, body).await?;
-        let caller = authenticate(request, &Exchange::of(request)?.services.guard).await?;
-        if let Some(permission) = N::PERMISSION {
-            caller.require(permission).map_err(ApiError::from)?;
-        }
-        Ok(Self { caller, needed: PhantomData })
+        let guard = &Exchange::of(request)?.services.guard;
+        Ok(Self(guard.admit(token(request)?).await.map_err(ApiError::from)?))
+    }
+}
+
+/// A permission as the document lists it.
+fn scope(permission: Permission) -> MetaOAuthScope {
+    let description = match permission {
+        Permission::MemoryRead => "Search, list and read memories.",
+        Permission::MemoryWrite => "Create and change memories.",
+        Permission::MemoryDelete => "Delete memories.",
+    };
+    MetaOAuthScope { name: permission.as_str(), description: Some(description) }
+}
+
+/// The security scheme with the scope of a permission. poem-openapi knows the scheme of an extractor and not its scopes, so
+/// they travel in the name until [`name_scopes`] takes them out of it.
+fn requirement(permission: Option<Permission>) -> &'static str {
+    match permission {
+        None => SCHEME,
+        Some(Permission::MemoryRead) => "OAuth2 memory:read",
+        Some(Permission::MemoryWrite) => "OAuth2 memory:write",
+        Some(Permission::MemoryDelete) => "OAuth2 memory:delete",
+    }
+}
+
+/// Writes the security requirements of an operation as OpenAPI has them.
+pub(crate) fn name_scopes(security: &mut Value) {
+    for requirement in security.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        *requirement = std::mem::take(requirement)
+            .into_iter()
+            .map(|(name, scopes)| match name.split_once(' ') {
+                Some((scheme, scope)) => (scheme.to_owned(), json!([scope])),
+                None => (name, scopes),
+            })
+            .collect();
     }
 }
 

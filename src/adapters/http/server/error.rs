@@ -24,7 +24,7 @@ use crate::domain::applications::HasherError;
 use crate::domain::ids::RequestId;
 use crate::domain::limits::RateLimited;
 use crate::domain::memories::{MemoryBankError, MemoryError};
-use crate::domain::oauth::{AccessError, MissingPermission, OAuthError, Unavailable};
+use crate::domain::oauth::{AccessError, AdmissionError, MissingPermission, OAuthError, Unavailable};
 use crate::domain::system::StorageError;
 use crate::domain::validation::InvalidValue;
 
@@ -53,6 +53,12 @@ pub(crate) enum ApiError {
     /// The memory service refused.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    /// The token does not carry the permission.
+    #[error(transparent)]
+    Forbidden(#[from] MissingPermission),
+    /// The application called more often than it may.
+    #[error(transparent)]
+    RateLimited(#[from] RateLimited),
     /// The body is not of the type that the operation reads.
     #[error("the body must be JSON, sent with the header `Content-Type: application/json`")]
     MediaType,
@@ -100,15 +106,13 @@ impl From<InvalidValue> for ApiError {
     }
 }
 
-impl From<MissingPermission> for ApiError {
-    fn from(error: MissingPermission) -> Self {
-        Self::Memory(error.into())
-    }
-}
-
-impl From<RateLimited> for ApiError {
-    fn from(error: RateLimited) -> Self {
-        Self::Memory(error.into())
+impl From<AdmissionError> for ApiError {
+    fn from(error: AdmissionError) -> Self {
+        match error {
+            AdmissionError::Access(error) => error.into(),
+            AdmissionError::Forbidden(error) => error.into(),
+            AdmissionError::RateLimited(error) => error.into(),
+        }
     }
 }
 
@@ -176,6 +180,13 @@ impl From<&ApiError> for Verdict {
             }
             ApiError::Access(AccessError::Storage(error)) => of_storage(error),
             ApiError::Memory(error) => of_memory(error),
+            ApiError::Forbidden(MissingPermission(permission)) => {
+                Self::new(StatusCode::FORBIDDEN, "insufficient-scope", "A permission is missing")
+                    .bearer(format!(r#"error="insufficient_scope", scope="{permission}""#))
+            }
+            ApiError::RateLimited(RateLimited { retry_after }) => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests").retry_after(*retry_after)
+            }
             ApiError::MediaType => {
                 Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is not JSON")
             }
@@ -208,13 +219,6 @@ impl From<&ApiError> for Verdict {
 
 fn of_memory(error: &MemoryError) -> Verdict {
     match error {
-        MemoryError::Forbidden(MissingPermission(permission)) => {
-            Verdict::new(StatusCode::FORBIDDEN, "insufficient-scope", "A permission is missing")
-                .bearer(format!(r#"error="insufficient_scope", scope="{permission}""#))
-        }
-        MemoryError::RateLimited(RateLimited { retry_after }) => {
-            Verdict::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests").retry_after(*retry_after)
-        }
         MemoryError::Invalid(_) => Verdict::new(StatusCode::BAD_REQUEST, "invalid-value", "A value is not valid"),
         MemoryError::NotFound => Verdict::new(StatusCode::NOT_FOUND, "memory-not-found", "There is no such memory"),
         MemoryError::RequestNotFound => {

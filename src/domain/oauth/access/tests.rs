@@ -7,7 +7,7 @@ use crate::applications::ApplicationChanges;
 use crate::ids::GrantId;
 use crate::oauth::harness::Harness;
 use crate::oauth::{Revocation, Revoked};
-use crate::testing::{FakeTokenIssuer, now, unique};
+use crate::testing::{FakeRateLimiter, FakeTokenIssuer, now, unique};
 
 #[test]
 fn the_token_stands_behind_the_scheme() {
@@ -98,6 +98,67 @@ async fn a_token_carries_what_it_was_issued_for_and_the_application_still_holds(
         MissingPermission(delete).to_string(),
         "this needs the permission memory:delete, which the access token does not carry"
     );
+}
+
+async fn admit<N: Need>(harness: &Harness, scope: Permissions) -> Result<Authorized<N>, AdmissionError> {
+    let claims = AccessTokenClaims { scope, ..claims(harness) };
+    harness.guard.admit(harness.issuer.issue_access_token(&claims).unwrap().expose()).await
+}
+
+#[tokio::test]
+async fn each_operation_needs_its_permission_and_a_request_without_it_is_not_counted() {
+    async fn check<N: Need>() {
+        for held in [Permissions::default()].into_iter().chain(Permission::ALL.map(|one| [one].into_iter().collect())) {
+            let harness = Harness::limited_to(0, |_| {});
+            let allowed = N::PERMISSION.is_none_or(|needed| held.contains(needed));
+            match admit::<N>(&harness, held).await {
+                Err(AdmissionError::RateLimited(limited)) => {
+                    assert!(allowed, "{:?} with {held}", N::PERMISSION);
+                    assert_eq!(limited.retry_after, FakeRateLimiter::RETRY_AFTER);
+                }
+                Err(AdmissionError::Forbidden(missing)) => {
+                    assert!(!allowed && Some(missing.0) == N::PERMISSION, "{missing} with {held}");
+                }
+                other => panic!("{:?} with {held}: {other:?}", N::PERMISSION),
+            }
+            assert_eq!(harness.limiter.asked().len(), usize::from(allowed));
+        }
+    }
+    check::<AnyToken>().await;
+    check::<Read>().await;
+    check::<Write>().await;
+    check::<Delete>().await;
+}
+
+#[tokio::test]
+async fn an_invalid_token_is_neither_authorized_nor_counted() {
+    let harness = Harness::limited_to(0, |_| {});
+    let refused = harness.guard.admit::<Read>("x").await;
+    assert!(matches!(refused, Err(AdmissionError::Access(AccessError::InvalidToken))), "{refused:?}");
+    assert_eq!(harness.limiter.asked(), []);
+}
+
+#[tokio::test]
+async fn a_request_is_counted_once_whatever_it_is_authorized_for() {
+    let harness = Harness::new();
+    let [read, write, _] = Permission::ALL;
+    let reader = admit::<Read>(&harness, [read, write].into_iter().collect()).await.unwrap();
+    assert_eq!(reader.also::<Write>().unwrap().token_id, reader.token_id);
+    assert_eq!(reader.also::<Delete>().unwrap_err(), MissingPermission(Permission::MemoryDelete));
+    assert_eq!(harness.limiter.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn the_limit_is_the_applications_own_or_the_configured_one() {
+    let harness = Harness::new();
+    let configured = admit::<AnyToken>(&harness, Permissions::all()).await.unwrap();
+    assert_eq!(harness.guard.rate_limit(&configured).get(), 600);
+    let rate_limit = Some(Some(5.try_into().unwrap()));
+    harness.change(ApplicationChanges { rate_limit, ..ApplicationChanges::default() }).await;
+    let own = admit::<AnyToken>(&harness, Permissions::all()).await.unwrap();
+    assert_eq!(harness.guard.rate_limit(&own).get(), 5);
+    let asked: Vec<_> = harness.limiter.asked().into_iter().map(|(id, limit)| (id, limit.get())).collect();
+    assert_eq!(asked, [(harness.application.id, 600), (harness.application.id, 5)]);
 }
 
 #[tokio::test]

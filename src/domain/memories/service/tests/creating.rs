@@ -28,7 +28,7 @@ async fn a_memory_is_stored_with_all_it_was_given_and_where_it_came_from() {
             expires_at: Some(after(1)),
             ..create("Tom is allergic to peanuts.")
         };
-        let stored = harness.service.create(&harness.caller, request, create).await.unwrap();
+        let stored = harness.service.create(&Authorized::unguarded(&harness.caller), request, create).await.unwrap();
         let expected = Memory {
             id: MemoryId::for_request(request),
             content: content("Tom is allergic to peanuts."),
@@ -62,34 +62,6 @@ async fn only_writes_that_need_it_go_through_the_queue() {
     assert_eq!(*state, WriteState::Stored(Box::new(memory)));
     assert_eq!((write.accepted_at, write.keep_until), (now(), now().plus(IDEMPOTENCY_WINDOW)));
     assert_eq!(write.application_id, remote.caller.application.id);
-}
-
-#[tokio::test]
-async fn permission_goes_before_allowance_and_allowance_before_everything_else() {
-    let mut harness = Harness::new().limited_to(0);
-    harness.caller.permissions = only(Permission::MemoryRead);
-    let refused = harness.create(create("x")).await;
-    assert!(matches!(refused, Err(MemoryError::Forbidden(MissingPermission(Permission::MemoryWrite)))), "{refused:?}");
-    assert_eq!(harness.limiter.asked(), [], "who has no permission uses no allowance");
-    harness.caller.permissions = only(Permission::MemoryWrite);
-    let refused = harness.create(CreateMemory { expires_at: Some(now()), ..create("x") }).await;
-    let Err(MemoryError::RateLimited(limited)) = refused else { panic!("{refused:?}") };
-    assert_eq!(limited.retry_after, FakeRateLimiter::RETRY_AFTER);
-    assert!(harness.bank.is_empty());
-    assert_eq!(harness.audit.recorded(), []);
-}
-
-#[tokio::test]
-async fn the_limit_is_the_applications_own_or_the_configured_one() {
-    let harness = Harness::new();
-    let id = harness.caller.application.id;
-    harness.created("x").await;
-    let own = harness.caller_with(|application| application.rate_limit = Some(5.try_into().unwrap()));
-    harness.service.create(&own, request(), create("x")).await.unwrap();
-    harness.service.admit(&own).unwrap();
-    let asked: Vec<_> = harness.limiter.asked().into_iter().map(|(id, limit)| (id, limit.get())).collect();
-    assert_eq!(asked, [(id, DEFAULT_LIMIT), (id, 5), (id, 5)]);
-    assert_eq!(harness.service.rate_limit(&own).get(), 5);
 }
 
 #[tokio::test]
@@ -183,7 +155,7 @@ async fn a_key_means_nothing_to_other_applications_and_persons() {
     let person = Subject::Person(UserId::from_uuid(unique()));
     let others = [caller(&application()), caller_for(&harness.caller.application, person)];
     for other in others {
-        harness.service.create(&other, request(), keyed("something else", "k")).await.unwrap();
+        harness.service.create(&Authorized::unguarded(&other), request(), keyed("something else", "k")).await.unwrap();
     }
     assert_eq!(harness.bank.len(), 3);
 }

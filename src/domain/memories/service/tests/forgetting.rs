@@ -9,11 +9,11 @@ fn keyed(text: &str) -> CreateMemory {
 }
 
 async fn delete(harness: &Harness, id: &MemoryId) -> Result<(), MemoryError> {
-    harness.service.delete(&harness.caller, request(), id).await
+    harness.service.delete(&Authorized::unguarded(&harness.caller), request(), id).await
 }
 
 async fn outcome(harness: &Harness, request: RequestId) -> Result<RequestState, MemoryError> {
-    harness.service.outcome(&harness.caller, request).await.map(|outcome| outcome.state)
+    harness.service.outcome(&Authorized::unguarded(&harness.caller), request).await.map(|outcome| outcome.state)
 }
 
 fn stored(memory: &Memory) -> RequestState {
@@ -51,7 +51,7 @@ async fn a_memory_that_another_application_of_the_space_deletes_is_gone_from_the
     let harness = Harness::new();
     let stored = harness.create(keyed("a secret")).await.unwrap();
     let other = caller(&Application { space: harness.caller.application.space.clone(), ..application() });
-    harness.service.delete(&other, request(), &stored.memory.id).await.unwrap();
+    harness.service.delete(&Authorized::unguarded(&other), request(), &stored.memory.id).await.unwrap();
     assert!(outcome(&harness, stored.request_id).await.is_err());
     assert_eq!(kept(&harness), "");
 }
@@ -151,7 +151,11 @@ async fn a_changed_memory_is_changed_in_its_request_too_and_its_key_is_still_kno
     for harness in [Harness::new(), Harness::remote()] {
         let first = harness.create(keyed("the old text")).await.unwrap();
         let changes = MemoryChanges { content: Some(content("the new one")), ..MemoryChanges::default() };
-        let after = harness.service.update(&harness.caller, request(), &first.memory.id, &changes).await.unwrap();
+        let after = harness
+            .service
+            .update(&Authorized::unguarded(&harness.caller), request(), &first.memory.id, &changes)
+            .await
+            .unwrap();
         let after = after.memory.unwrap();
         assert_eq!(outcome(&harness, first.request_id).await.unwrap(), stored(&after));
         assert_eq!(kept(&harness), "the new one the new one");
@@ -181,7 +185,7 @@ async fn who_may_not_see_a_memory_forgets_nothing_of_it() {
         application.categories =
             crate::applications::CategoryAccess::Only(categories(&["travel"]).into_iter().collect());
     });
-    let refused = harness.service.delete(&limited, request(), &stored.memory.id).await;
+    let refused = harness.service.delete(&Authorized::unguarded(&limited), request(), &stored.memory.id).await;
     assert!(matches!(refused, Err(MemoryError::NotFound)));
     assert!(outcome(&harness, stored.request_id).await.is_ok());
 }

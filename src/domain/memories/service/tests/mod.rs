@@ -10,14 +10,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::*;
-use crate::applications::{Application, Permissions};
+use crate::applications::Application;
 use crate::memories::{
     DeliveryPolicy, Fingerprint, MemoryFilter, Metadata, Priority, Relevance, SearchResults, StoredMemory,
 };
-use crate::oauth::MissingPermission;
 use crate::testing::{
-    FakeRateLimiter, FixedClock, InMemoryAuditLog, InMemoryMemoryBank, InMemoryWriteQueue, InlineCourier,
-    SeededEntropy, application, caller, content, unique,
+    FixedClock, InMemoryAuditLog, InMemoryMemoryBank, InMemoryWriteQueue, InlineCourier, SeededEntropy, application,
+    caller, content, unique,
 };
 
 /// A memory service, one caller, and all that stands behind it.
@@ -25,14 +24,11 @@ struct Harness {
     clock: FixedClock,
     bank: Arc<InMemoryMemoryBank>,
     queue: Arc<InMemoryWriteQueue>,
-    limiter: Arc<FakeRateLimiter>,
     audit: Arc<InMemoryAuditLog>,
     courier: InlineCourier,
     service: MemoryService,
     caller: Caller,
 }
-
-const DEFAULT_LIMIT: u32 = 600;
 
 impl Harness {
     fn new() -> Self {
@@ -54,7 +50,6 @@ impl Harness {
         let clock = FixedClock::default();
         let bank = Arc::new(bank);
         let queue = Arc::new(InMemoryWriteQueue::default());
-        let limiter = Arc::new(FakeRateLimiter::unlimited());
         let audit = Arc::new(InMemoryAuditLog::default());
         let delivery = Arc::new(Delivery::new(
             bank.clone(),
@@ -64,15 +59,8 @@ impl Harness {
             DeliveryPolicy { capacity: 3, ..DeliveryPolicy::default() },
         ));
         let courier = InlineCourier::new(delivery.clone());
-        let service = MemoryService::new(
-            delivery,
-            Arc::new(courier.clone()),
-            limiter.clone(),
-            DEFAULT_LIMIT.try_into().unwrap(),
-            audit.clone(),
-            Arc::new(clock.clone()),
-        );
-        Self { clock, bank, queue, limiter, audit, courier, service, caller: caller(&application()) }
+        let service = MemoryService::new(delivery, Arc::new(courier.clone()), audit.clone(), Arc::new(clock.clone()));
+        Self { clock, bank, queue, audit, courier, service, caller: caller(&application()) }
     }
 
     /// From now on this bank stands behind the service.
@@ -84,13 +72,6 @@ impl Harness {
         self.service.courier = Arc::new(self.courier.clone());
     }
 
-    /// The same behind a limiter that lets so many requests through.
-    fn limited_to(mut self, requests: u32) -> Self {
-        self.limiter = Arc::new(FakeRateLimiter::allowing(requests));
-        self.service.limiter = self.limiter.clone();
-        self
-    }
-
     /// Somebody else with the application that `change` makes of the caller's.
     fn caller_with(&self, change: impl FnOnce(&mut Application)) -> Caller {
         let mut application = Application::clone(&self.caller.application);
@@ -100,7 +81,7 @@ impl Harness {
 
     /// A memory that the bank takes at once, or an error.
     async fn create(&self, create: CreateMemory) -> Result<StoredMemory, MemoryError> {
-        match self.service.create(&self.caller, request(), create).await? {
+        match self.service.create(&Authorized::unguarded(&self.caller), request(), create).await? {
             Created::Stored(stored) => Ok(*stored),
             Created::Accepted { request_id } => panic!("{request_id} was only accepted"),
         }
@@ -108,7 +89,7 @@ impl Harness {
 
     /// The request that a memory waits under which the bank does not take at once.
     async fn accepted(&self, create: CreateMemory) -> RequestId {
-        match self.service.create(&self.caller, request(), create).await.unwrap() {
+        match self.service.create(&Authorized::unguarded(&self.caller), request(), create).await.unwrap() {
             Created::Accepted { request_id } => request_id,
             Created::Stored(stored) => panic!("{} was stored", stored.request_id),
         }
@@ -143,10 +124,6 @@ fn search(text: &str) -> SearchMemories {
         filter: MemoryFilter::default(),
         context: Context::default(),
     }
-}
-
-fn only(permission: Permission) -> Permissions {
-    [permission].into_iter().collect()
 }
 
 /// A bank that does something right after it has created a memory.

@@ -10,11 +10,11 @@ fn unavailable(retry_after: Option<Duration>) -> MemoryBankError {
 }
 
 async fn outcome(harness: &Harness, request: RequestId) -> RequestState {
-    harness.service.outcome(&harness.caller, request).await.unwrap().state
+    harness.service.outcome(&Authorized::unguarded(&harness.caller), request).await.unwrap().state
 }
 
 async fn found(harness: &Harness, asked: SearchMemories) -> Vec<(String, bool)> {
-    let found = harness.service.search(&harness.caller, super::request(), asked).await.unwrap();
+    let found = harness.service.search(&Authorized::unguarded(&harness.caller), super::request(), asked).await.unwrap();
     assert!(found.total_found >= u64::try_from(found.hits.len()).unwrap());
     found.hits.into_iter().map(|found| (found.hit.memory.content.as_str().to_owned(), found.pending)).collect()
 }
@@ -125,7 +125,7 @@ async fn a_bank_that_is_not_set_up_correctly_costs_no_memory() {
 #[tokio::test]
 async fn a_full_queue_is_said_and_nothing_is_kept() {
     let harness = with_pending(&["1", "2", "3"]).await;
-    let refused = harness.service.create(&harness.caller, super::request(), create("4")).await;
+    let refused = harness.service.create(&Authorized::unguarded(&harness.caller), super::request(), create("4")).await;
     assert!(matches!(refused, Err(MemoryError::QueueFull)), "{refused:?}");
     assert_eq!(harness.queue.writes().len(), 3);
 }
@@ -136,20 +136,20 @@ async fn only_the_one_who_asked_learns_what_became_of_a_request() {
     let request = harness.queue.writes()[0].0.request_id;
     let shared = caller(&Application { space: harness.caller.application.space.clone(), ..application() });
     for stranger in [&shared, &caller(&application())] {
-        let refused = harness.service.outcome(stranger, request).await;
+        let refused = harness.service.outcome(&Authorized::unguarded(stranger), request).await;
         assert!(matches!(refused, Err(MemoryError::RequestNotFound)), "{refused:?}");
     }
     let person = crate::oauth::Subject::Person(crate::ids::UserId::from_uuid(unique()));
     let of_person = crate::testing::caller_for(&harness.caller.application, person);
-    assert!(harness.service.outcome(&of_person, request).await.is_err());
-    assert!(harness.service.outcome(&harness.caller, super::request()).await.is_err());
+    assert!(harness.service.outcome(&Authorized::unguarded(&of_person), request).await.is_err());
+    assert!(harness.service.outcome(&Authorized::unguarded(&harness.caller), super::request()).await.is_err());
 }
 
 #[tokio::test]
 async fn a_memory_that_needed_no_queue_is_stored_when_it_is_asked_for() {
     let harness = Harness::new();
     let request = super::request();
-    harness.service.create(&harness.caller, request, create("x")).await.unwrap();
+    harness.service.create(&Authorized::unguarded(&harness.caller), request, create("x")).await.unwrap();
     assert!(matches!(outcome(&harness, request).await, RequestState::Stored { memory: Some(_), .. }));
 }
 
@@ -163,7 +163,8 @@ async fn a_search_finds_what_is_on_its_way_and_marks_it() {
     harness.courier.work().await;
     assert_eq!(found(&harness, search("hazelnuts")).await, [("Marta is allergic to hazelnuts".to_owned(), false)]);
     let stranger = caller(&application());
-    let nothing = harness.service.search(&stranger, super::request(), search("hazelnuts")).await.unwrap();
+    let nothing =
+        harness.service.search(&Authorized::unguarded(&stranger), super::request(), search("hazelnuts")).await.unwrap();
     assert_eq!(nothing, Findings::default());
 }
 
@@ -191,20 +192,23 @@ async fn while_the_bank_is_away_an_earlier_answer_may_stand_in_for_a_while() {
     assert_eq!(found(&harness, search("hazelnuts")).await.len(), 1);
     harness.bank.outage().begin();
     harness.clock.advance(Duration::from_mins(10));
-    let again = async |asked| harness.service.search(&harness.caller, super::request(), asked).await;
+    let again =
+        async |asked| harness.service.search(&Authorized::unguarded(&harness.caller), super::request(), asked).await;
     let stale = again(search("hazelnuts")).await.unwrap();
     assert_eq!((stale.stale_for, stale.hits.len()), (Some(Duration::from_mins(10)), 1));
     for other in [search("hazelnut"), SearchMemories { limit: 1.try_into().unwrap(), ..search("hazelnuts") }] {
         assert!(again(other).await.is_err(), "another search has another answer");
     }
     let shared = caller(&Application { space: harness.caller.application.space.clone(), ..application() });
-    assert!(harness.service.search(&shared, super::request(), search("hazelnuts")).await.is_err());
+    assert!(
+        harness.service.search(&Authorized::unguarded(&shared), super::request(), search("hazelnuts")).await.is_err()
+    );
     harness.clock.advance(Duration::from_millis(1));
     assert!(again(search("hazelnuts")).await.is_err(), "too old");
 
     harness.bank.outage().end();
     assert_eq!(again(search("hazelnuts")).await.unwrap().stale_for, None);
-    harness.service.delete(&harness.caller, super::request(), &memory.id).await.unwrap();
+    harness.service.delete(&Authorized::unguarded(&harness.caller), super::request(), &memory.id).await.unwrap();
     harness.bank.outage().begin();
     assert!(again(search("hazelnuts")).await.is_err(), "what was deleted does not come back");
 }

@@ -18,49 +18,12 @@ fn new_content(text: &str) -> MemoryChanges {
 }
 
 #[tokio::test]
-async fn each_operation_needs_its_permission_and_then_takes_one_of_the_allowance() {
-    let id = new_memory("x").id;
-    for needed in Permission::ALL {
-        for held in [Permissions::default(), only(needed)].into_iter().chain(Permission::ALL.map(only)) {
-            let mut harness = Harness::new().limited_to(0);
-            harness.caller.permissions = held;
-            let (service, caller) = (&harness.service, &harness.caller);
-            let answers: Vec<Result<(), MemoryError>> = match needed {
-                Permission::MemoryRead => vec![
-                    service.search(caller, request(), search("x")).await.map(drop),
-                    service.list(caller, request(), Limit::default(), None, None).await.map(drop),
-                    service.get(caller, request(), &id).await.map(drop),
-                ],
-                Permission::MemoryWrite => vec![
-                    service.create(caller, request(), create("x")).await.map(drop),
-                    service.update(caller, request(), &id, &new_content("y")).await.map(drop),
-                ],
-                Permission::MemoryDelete => vec![service.delete(caller, request(), &id).await],
-            };
-            let allowed = held.contains(needed);
-            let asked = if allowed { answers.len() } else { 0 };
-            for answer in answers {
-                match answer {
-                    Err(MemoryError::RateLimited(_)) => assert!(allowed, "{needed} with {held}"),
-                    Err(MemoryError::Forbidden(missing)) => {
-                        assert!(!allowed && missing == MissingPermission(needed), "{needed} with {held}");
-                    }
-                    other => panic!("{needed} with {held}: {other:?}"),
-                }
-            }
-            assert_eq!(harness.limiter.asked().len(), asked);
-            assert_eq!(harness.audit.recorded(), [], "what was refused is no use of memories");
-        }
-    }
-}
-
-#[tokio::test]
 async fn a_search_finds_in_the_callers_scope_and_is_recorded_without_its_words() {
     let harness = Harness::new();
     let memory = harness.created("Tom is allergic to peanuts.").await;
     let request = request();
     let asked = SearchMemories { context: context("g-1", "c-1"), ..search("What is Tom allergic to?") };
-    let results = harness.service.search(&harness.caller, request, asked).await.unwrap();
+    let results = harness.service.search(&Authorized::unguarded(&harness.caller), request, asked).await.unwrap();
     assert_eq!(results.hits.into_iter().map(|found| found.hit.memory).collect::<Vec<_>>(), [memory]);
     let event = AuditEvent::new(AuditKind::MemoriesSearched, now())
         .application(harness.caller.application.id)
@@ -68,7 +31,7 @@ async fn a_search_finds_in_the_callers_scope_and_is_recorded_without_its_words()
         .context(context("g-1", "c-1"));
     assert_eq!(harness.audit.recorded()[1..], [event]);
     let stranger = caller(&application());
-    let results = harness.service.search(&stranger, request, search("Tom")).await.unwrap();
+    let results = harness.service.search(&Authorized::unguarded(&stranger), request, search("Tom")).await.unwrap();
     assert_eq!(results, Findings::default());
 }
 
@@ -80,7 +43,7 @@ async fn every_part_of_a_search_reaches_the_bank() {
     }
     harness.create(CreateMemory { categories: categories(&["food"]), ..create("peanuts") }).await.unwrap();
     let count = async |asked: SearchMemories| {
-        harness.service.search(&harness.caller, request(), asked).await.unwrap().hits.len()
+        harness.service.search(&Authorized::unguarded(&harness.caller), request(), asked).await.unwrap().hits.len()
     };
     assert_eq!(count(search("peanuts")).await, 4);
     assert_eq!(count(SearchMemories { limit: 2.try_into().unwrap(), ..search("peanuts") }).await, 2);
@@ -97,10 +60,23 @@ async fn what_has_expired_is_not_found_listed_got_or_changed() {
     let memory = harness.create(CreateMemory { expires_at, ..create("peanuts") }).await.unwrap().memory;
     harness.clock.advance(Duration::from_secs(1));
     let (service, caller) = (&harness.service, &harness.caller);
-    assert!(service.search(caller, request(), search("peanuts")).await.unwrap().hits.is_empty());
-    assert!(service.list(caller, request(), Limit::default(), None, None).await.unwrap().0.memories.is_empty());
-    assert!(matches!(service.get(caller, request(), &memory.id).await, Err(MemoryError::NotFound)));
-    let changed = service.update(caller, request(), &memory.id, &new_content("y")).await;
+    assert!(
+        service.search(&Authorized::unguarded(caller), request(), search("peanuts")).await.unwrap().hits.is_empty()
+    );
+    assert!(
+        service
+            .list(&Authorized::unguarded(caller), request(), Limit::default(), None, None)
+            .await
+            .unwrap()
+            .0
+            .memories
+            .is_empty()
+    );
+    assert!(matches!(
+        service.get(&Authorized::unguarded(caller), request(), &memory.id).await,
+        Err(MemoryError::NotFound)
+    ));
+    let changed = service.update(&Authorized::unguarded(caller), request(), &memory.id, &new_content("y")).await;
     assert!(matches!(changed, Err(MemoryError::NotFound)), "{changed:?}");
 }
 
@@ -119,13 +95,25 @@ async fn what_a_bank_cannot_do_is_not_asked_of_it() {
     let dates = MemoryFilter { created: DateRange::new(Some(now()), None).unwrap(), ..none() };
     let members = MemoryFilter { metadata: vec![("n".to_owned(), Scalar::Bool(true))], ..none() };
     let with = |filter| SearchMemories { filter, ..search("x") };
-    assert_unsupported(service.search(caller, request(), with(dates)).await, Capability::DateFilter);
-    assert_unsupported(service.search(caller, request(), with(members)).await, Capability::MetadataFilter);
-    service.search(caller, request(), search("x")).await.unwrap();
-    assert_unsupported(service.list(caller, request(), Limit::default(), None, None).await, Capability::List);
-    assert_unsupported(service.update(caller, request(), &memory.id, &new_content("y")).await, Capability::Update);
-    service.get(caller, request(), &memory.id).await.unwrap();
-    service.delete(caller, request(), &memory.id).await.unwrap();
+    assert_unsupported(
+        service.search(&Authorized::unguarded(caller), request(), with(dates)).await,
+        Capability::DateFilter,
+    );
+    assert_unsupported(
+        service.search(&Authorized::unguarded(caller), request(), with(members)).await,
+        Capability::MetadataFilter,
+    );
+    service.search(&Authorized::unguarded(caller), request(), search("x")).await.unwrap();
+    assert_unsupported(
+        service.list(&Authorized::unguarded(caller), request(), Limit::default(), None, None).await,
+        Capability::List,
+    );
+    assert_unsupported(
+        service.update(&Authorized::unguarded(caller), request(), &memory.id, &new_content("y")).await,
+        Capability::Update,
+    );
+    service.get(&Authorized::unguarded(caller), request(), &memory.id).await.unwrap();
+    service.delete(&Authorized::unguarded(caller), request(), &memory.id).await.unwrap();
     assert_eq!(service.capabilities(), harness.bank.capabilities());
 }
 
@@ -135,9 +123,12 @@ async fn an_expiry_is_not_asked_of_a_bank_without_it_but_may_be_taken_away() {
     let memory = harness.created("x").await;
     let (service, caller) = (&harness.service, &harness.caller);
     let set = MemoryChanges { expires_at: Some(Some(now().plus(Duration::from_secs(1)))), ..MemoryChanges::default() };
-    assert_unsupported(service.update(caller, request(), &memory.id, &set).await, Capability::Expiry);
+    assert_unsupported(
+        service.update(&Authorized::unguarded(caller), request(), &memory.id, &set).await,
+        Capability::Expiry,
+    );
     let taken_away = MemoryChanges { expires_at: Some(None), ..MemoryChanges::default() };
-    service.update(caller, request(), &memory.id, &taken_away).await.unwrap();
+    service.update(&Authorized::unguarded(caller), request(), &memory.id, &taken_away).await.unwrap();
 }
 
 #[tokio::test]
@@ -150,17 +141,17 @@ async fn a_list_goes_from_page_to_page_by_cursors_bound_to_the_scope() {
     let (service, caller) = (&harness.service, &harness.caller);
     let two: Limit = 2.try_into().unwrap();
     let request = request();
-    let (page, next) = service.list(caller, request, two, None, None).await.unwrap();
+    let (page, next) = service.list(&Authorized::unguarded(caller), request, two, None, None).await.unwrap();
     let cursor = next.expect("there is another page");
     assert_eq!(page.memories.len(), 2);
-    let (page, next) = service.list(caller, request, two, Some(&cursor), None).await.unwrap();
+    let (page, next) = service.list(&Authorized::unguarded(caller), request, two, Some(&cursor), None).await.unwrap();
     assert_eq!((page.memories.len(), page.memories[0].content.as_str(), next), (1, "note 0", None));
     let event =
         AuditEvent::new(AuditKind::MemoryRead, harness.clock.now()).application(caller.application.id).request(request);
     assert_eq!(harness.audit.recorded()[3..], [event.clone(), event]);
     let stranger = crate::testing::caller(&application());
     for (caller, cursor) in [(&stranger, cursor.as_str()), (caller, "x"), (caller, &cursor[1..])] {
-        let refused = service.list(caller, request, two, Some(cursor), None).await;
+        let refused = service.list(&Authorized::unguarded(caller), request, two, Some(cursor), None).await;
         assert!(matches!(&refused, Err(MemoryError::Invalid(error)) if error.field() == "cursor"), "{refused:?}");
     }
 }
@@ -171,8 +162,11 @@ async fn a_list_can_be_narrowed_to_a_category() {
     harness.created("x").await;
     let create = CreateMemory { categories: categories(&["food"]), ..create("y") };
     let memory = harness.create(create).await.unwrap().memory;
-    let listed =
-        harness.service.list(&harness.caller, request(), Limit::default(), None, Some(category("food"))).await.unwrap();
+    let listed = harness
+        .service
+        .list(&Authorized::unguarded(&harness.caller), request(), Limit::default(), None, Some(category("food")))
+        .await
+        .unwrap();
     assert_eq!(listed.0.memories, [memory]);
 }
 
@@ -181,29 +175,45 @@ async fn one_memory_is_got_by_its_owner_alone() {
     let harness = Harness::new();
     let memory = harness.created("x").await;
     let request = request();
-    assert_eq!(harness.service.get(&harness.caller, request, &memory.id).await.unwrap(), memory);
+    assert_eq!(
+        harness.service.get(&Authorized::unguarded(&harness.caller), request, &memory.id).await.unwrap(),
+        memory
+    );
     let event = &harness.audit.recorded()[1];
     assert_eq!((event.kind, event.request_id), (AuditKind::MemoryRead, Some(request)));
     let stranger = caller(&application());
-    assert!(matches!(harness.service.get(&stranger, request, &memory.id).await, Err(MemoryError::NotFound)));
+    assert!(matches!(
+        harness.service.get(&Authorized::unguarded(&stranger), request, &memory.id).await,
+        Err(MemoryError::NotFound)
+    ));
     let shared = caller(&Application { space: harness.caller.application.space.clone(), ..application() });
-    assert_eq!(harness.service.get(&shared, request, &memory.id).await.unwrap(), memory, "a shared space is shared");
+    assert_eq!(
+        harness.service.get(&Authorized::unguarded(&shared), request, &memory.id).await.unwrap(),
+        memory,
+        "a shared space is shared"
+    );
 }
 
 #[tokio::test]
 async fn who_may_only_write_learns_of_no_content_by_changing_or_by_asking_for_a_request() {
     for harness in [Harness::new(), Harness::remote()] {
         let request = request();
-        let created = harness.service.create(&harness.caller, request, create("a secret")).await.unwrap();
+        let created =
+            harness.service.create(&Authorized::unguarded(&harness.caller), request, create("a secret")).await.unwrap();
         let Created::Stored(stored) = created else { panic!("it was stored") };
         let mut writer = harness.caller.clone();
         writer.permissions = [Permission::MemoryWrite].into_iter().collect();
-        let outcome = harness.service.outcome(&writer, request).await.unwrap();
+        let outcome = harness.service.outcome(&Authorized::unguarded(&writer), request).await.unwrap();
         assert_eq!(outcome.state, RequestState::Stored { id: stored.memory.id.clone(), memory: None });
         let changes = MemoryChanges { priority: Some(Priority::High), ..MemoryChanges::default() };
-        let updated = harness.service.update(&writer, request, &stored.memory.id, &changes).await.unwrap();
+        let updated = harness
+            .service
+            .update(&Authorized::unguarded(&writer), request, &stored.memory.id, &changes)
+            .await
+            .unwrap();
         assert_eq!(updated, UpdatedMemory { id: stored.memory.id.clone(), memory: None });
-        let now = harness.service.get(&harness.caller, request, &stored.memory.id).await.unwrap();
+        let now =
+            harness.service.get(&Authorized::unguarded(&harness.caller), request, &stored.memory.id).await.unwrap();
         assert_eq!(now.priority, Priority::High);
     }
 }
@@ -214,10 +224,13 @@ async fn in_a_shared_space_a_request_belongs_to_the_application_that_made_it() {
     let one = harness.caller_with(|application| application.space = space("shared"));
     let other = caller(&Application { space: space("shared"), ..application() });
     let request = request();
-    assert!(matches!(harness.service.create(&one, request, create("x")).await, Ok(Created::Stored(_))));
-    let refused = harness.service.outcome(&other, request).await;
+    assert!(matches!(
+        harness.service.create(&Authorized::unguarded(&one), request, create("x")).await,
+        Ok(Created::Stored(_))
+    ));
+    let refused = harness.service.outcome(&Authorized::unguarded(&other), request).await;
     assert!(matches!(refused, Err(MemoryError::RequestNotFound)), "{refused:?}");
-    let outcome = harness.service.outcome(&one, request).await.unwrap();
+    let outcome = harness.service.outcome(&Authorized::unguarded(&one), request).await.unwrap();
     assert!(matches!(outcome.state, RequestState::Stored { memory: Some(_), .. }), "{outcome:?}");
 }
 
@@ -229,7 +242,8 @@ async fn a_change_is_made_dated_and_recorded() {
     harness.clock.advance(Duration::from_secs(1));
     let changes = MemoryChanges { metadata: Some(metadata(json!({"m": 2}))), ..new_content("y") };
     let request = request();
-    let answer = harness.service.update(&harness.caller, request, &memory.id, &changes).await.unwrap();
+    let answer =
+        harness.service.update(&Authorized::unguarded(&harness.caller), request, &memory.id, &changes).await.unwrap();
     let expected = Memory {
         content: content("y"),
         metadata: metadata(json!({"m": 2})).with_context(&context("g", "c")),
@@ -250,10 +264,14 @@ async fn a_change_that_cannot_be_is_refused_by_its_field() {
     let memory = harness.created("x").await;
     let past = MemoryChanges { expires_at: Some(Some(now())), ..MemoryChanges::default() };
     for (field, changes) in [("body", MemoryChanges::default()), ("expires_at", past)] {
-        let refused = harness.service.update(&harness.caller, request(), &memory.id, &changes).await;
+        let refused =
+            harness.service.update(&Authorized::unguarded(&harness.caller), request(), &memory.id, &changes).await;
         assert!(matches!(&refused, Err(MemoryError::Invalid(error)) if error.field() == field), "{refused:?}");
     }
-    let unknown = harness.service.update(&harness.caller, request(), &new_memory("x").id, &new_content("y")).await;
+    let unknown = harness
+        .service
+        .update(&Authorized::unguarded(&harness.caller), request(), &new_memory("x").id, &new_content("y"))
+        .await;
     assert!(matches!(unknown, Err(MemoryError::NotFound)), "{unknown:?}");
 }
 
@@ -266,7 +284,8 @@ async fn a_memory_cannot_be_moved_out_of_the_categories_that_the_application_was
     let memory = harness.create(create).await.unwrap().memory;
     for (names, valid) in [(&["guests"][..], true), (&[], false), (&["secret"], false)] {
         let changes = MemoryChanges { categories: Some(categories(names)), ..MemoryChanges::default() };
-        let answer = harness.service.update(&harness.caller, request(), &memory.id, &changes).await;
+        let answer =
+            harness.service.update(&Authorized::unguarded(&harness.caller), request(), &memory.id, &changes).await;
         match answer {
             Ok(_) => assert!(valid, "{names:?}"),
             Err(MemoryError::CategoryNotAllowed) => assert!(!valid, "{names:?}"),
@@ -280,11 +299,11 @@ async fn a_memory_is_deleted_once_and_by_its_owner_alone() {
     let harness = Harness::new();
     let memory = harness.created("x").await;
     let stranger = caller(&application());
-    let refused = harness.service.delete(&stranger, request(), &memory.id).await;
+    let refused = harness.service.delete(&Authorized::unguarded(&stranger), request(), &memory.id).await;
     assert!(matches!(refused, Err(MemoryError::NotFound)), "{refused:?}");
     let request = request();
-    harness.service.delete(&harness.caller, request, &memory.id).await.unwrap();
-    let refused = harness.service.delete(&harness.caller, request, &memory.id).await;
+    harness.service.delete(&Authorized::unguarded(&harness.caller), request, &memory.id).await.unwrap();
+    let refused = harness.service.delete(&Authorized::unguarded(&harness.caller), request, &memory.id).await;
     assert!(matches!(refused, Err(MemoryError::NotFound)), "{refused:?}");
     let event =
         AuditEvent::new(AuditKind::MemoryDeleted, now()).application(harness.caller.application.id).request(request);
@@ -300,12 +319,12 @@ async fn a_bank_that_is_away_is_reported_by_everything() {
     let (service, caller) = (&harness.service, &harness.caller);
     for answer in [
         service.check_health().await.map_err(MemoryError::from),
-        service.search(caller, request(), search("x")).await.map(drop),
-        service.list(caller, request(), Limit::default(), None, None).await.map(drop),
-        service.get(caller, request(), &memory.id).await.map(drop),
-        service.update(caller, request(), &memory.id, &new_content("y")).await.map(drop),
-        service.delete(caller, request(), &memory.id).await,
-        service.create(caller, request(), create("x")).await.map(drop),
+        service.search(&Authorized::unguarded(caller), request(), search("x")).await.map(drop),
+        service.list(&Authorized::unguarded(caller), request(), Limit::default(), None, None).await.map(drop),
+        service.get(&Authorized::unguarded(caller), request(), &memory.id).await.map(drop),
+        service.update(&Authorized::unguarded(caller), request(), &memory.id, &new_content("y")).await.map(drop),
+        service.delete(&Authorized::unguarded(caller), request(), &memory.id).await,
+        service.create(&Authorized::unguarded(caller), request(), create("x")).await.map(drop),
     ] {
         assert!(matches!(answer, Err(MemoryError::Bank(MemoryBankError::Unavailable { .. }))), "{answer:?}");
     }
