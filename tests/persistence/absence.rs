@@ -13,7 +13,7 @@ use memgate::domain::applications::{
     ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError,
 };
 use memgate::domain::audit::{AuditEvent, AuditKind, AuditLog};
-use memgate::domain::memories::{Acceptance, Lease, Line, Turn, Undelivered, WriteQueue};
+use memgate::domain::memories::{Acceptance, DeliveryOrder, Dispatch, Lease, Undelivered, WriteQueue};
 use memgate::domain::oauth::{
     AuthorizationStore, Consumed, GrantStore, KeyPurpose, Redemption, Revocation, Revoked, SigningKeyStore,
 };
@@ -85,8 +85,8 @@ async fn assert_every_port_is_unavailable(database: &Database) {
     let queue = SeaOrmWriteQueue::new(database.clone());
     let write = queued_write();
     let (id, lease) = (write.request_id, Lease { id: unique(), until: now() });
-    for line in [Line::Beside, Line::InOrder { capacity: 1 }] {
-        assert_unavailable(queue.accept(&write, line, lease).await);
+    for order in [DeliveryOrder::Unordered, DeliveryOrder::Fifo { capacity: 1 }] {
+        assert_unavailable(queue.accept(&write, order, lease).await);
     }
     assert_unavailable(queue.claim(now(), lease, 1).await);
     assert_unavailable(queue.mark_stored(id, &new_memory("x").into_memory(), now(), now()).await);
@@ -231,13 +231,13 @@ async fn a_full_disk_is_unavailable_and_nothing_is_changed() {
     fill().await.unwrap();
     let write = queued_write();
     let lease = Lease { id: unique(), until: now() };
-    let line = Line::InOrder { capacity: 10_000 };
-    let mut accepted = queue.accept(&write, line, lease).await;
+    let order = DeliveryOrder::Fifo { capacity: 10_000 };
+    let mut accepted = queue.accept(&write, order, lease).await;
     for _ in 0..100 {
         if accepted.is_err() {
             break;
         }
-        accepted = queue.accept(&queued_write(), line, lease).await;
+        accepted = queue.accept(&queued_write(), order, lease).await;
     }
     assert_unavailable(accepted);
     for token in used {
@@ -245,7 +245,7 @@ async fn a_full_disk_is_unavailable_and_nothing_is_changed() {
     }
 
     assert_eq!(grants.consume(&consumption()).await.unwrap(), Consumed::First);
-    assert_eq!(queue.accept(&queued_write(), line, lease).await.unwrap(), Acceptance::Accepted(Turn::Now));
+    assert_eq!(queue.accept(&queued_write(), order, lease).await.unwrap(), Acceptance::Accepted(Dispatch::Claimed));
     applications.create(&application_with_secret().0).await.unwrap();
 }
 

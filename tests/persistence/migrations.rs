@@ -7,7 +7,8 @@ use memgate::adapters::database::{
 };
 use memgate::domain::applications::ApplicationRepository as _;
 use memgate::domain::memories::{
-    Lease, Line, MemoryBank as _, MemoryScope, QueuedWrite, Tenant, TenantGroup, TenantRegistry as _, WriteQueue as _,
+    DeliveryOrder, Lease, MemoryBank as _, MemoryScope, QueuedWrite, Tenant, TenantGroup, TenantRegistry as _,
+    WriteQueue as _,
 };
 use memgate::domain::people::PersonRepository as _;
 use memgate_domain::testing::{application, new_memory, now, person, queued_write, scope, scope_of_person, unique};
@@ -160,7 +161,7 @@ async fn every_tenant_of_an_existing_database_is_known_afterwards(place: Place) 
     }
     let write = QueuedWrite { scope: waiting.clone(), ..queued_write() };
     let queue = SeaOrmWriteQueue::new(database.clone());
-    queue.accept(&write, Line::Beside, Lease { id: unique(), until: now() }).await.unwrap();
+    queue.accept(&write, DeliveryOrder::Unordered, Lease { id: unique(), until: now() }).await.unwrap();
 
     let migrations = database.migrations().await.unwrap();
     let steps = migrations.iter().rev().position(|state| state.name.ends_with("create_memory_tenants")).unwrap() + 1;

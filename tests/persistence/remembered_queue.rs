@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memgate::adapters::cache::CachedWriteQueue;
-use memgate::domain::memories::{Acceptance, Lease, Line, MockWriteQueue, QueuedWrite, Turn, WriteQueue};
+use memgate::domain::memories::{Acceptance, DeliveryOrder, Dispatch, Lease, MockWriteQueue, QueuedWrite, WriteQueue};
 use memgate::domain::system::Clock as _;
 use memgate_domain::testing::{FixedClock, InMemoryWriteQueue, SeededEntropy, database_is_away, queued_write};
 
-const IN_ORDER: Line = Line::InOrder { capacity: 100 };
+const IN_ORDER: DeliveryOrder = DeliveryOrder::Fifo { capacity: 100 };
 
 fn remembering(inner: impl WriteQueue + 'static) -> (FixedClock, CachedWriteQueue) {
     let clock = FixedClock::default();
@@ -56,7 +56,7 @@ async fn what_is_accepted_or_sent_again_is_pending_at_once() {
     let write = queued_write();
     assert_eq!(waiting(&queue, &write).await, 0);
     let accepted = queue.accept(&write, IN_ORDER, lease(&clock)).await.unwrap();
-    assert_eq!(accepted, Acceptance::Accepted(Turn::Now));
+    assert_eq!(accepted, Acceptance::Accepted(Dispatch::Claimed));
     assert_eq!(waiting(&queue, &write).await, 1);
 
     queue.mark_failed(write.request_id, "no", clock.now()).await.unwrap();

@@ -7,7 +7,7 @@ use memgate::adapters::database::{
 use memgate::domain::applications::{Application, ApplicationRepository};
 use memgate::domain::audit::{AuditEvent, AuditKind, AuditLog};
 use memgate::domain::ids::RequestId;
-use memgate::domain::memories::{IdempotencyKey, Lease, Line, QueuedWrite, WriteQueue};
+use memgate::domain::memories::{DeliveryOrder, IdempotencyKey, Lease, QueuedWrite, WriteQueue};
 use memgate::domain::oauth::{
     Authorization, AuthorizationStore, Consent, GrantStore, KeyPurpose, Revocation, Revoked, SigningKeyStore,
 };
@@ -299,7 +299,7 @@ async fn a_queued_write_that_cannot_be_is_an_error(place: Place) {
     let key = IdempotencyKey::try_from("key".to_owned()).unwrap();
     let write = QueuedWrite { idempotency_key: Some(key), ..queued_write() };
     let lease = Lease { id: unique(), until: now() };
-    queue.accept(&write, Line::Beside, lease).await.unwrap();
+    queue.accept(&write, DeliveryOrder::Unordered, lease).await.unwrap();
     let again = QueuedWrite { request_id: RequestId::from_uuid(unique()), ..write.clone() };
     let changes = [
         "space = 's3cret space'",
@@ -322,7 +322,9 @@ async fn a_queued_write_that_cannot_be_is_an_error(place: Place) {
     ];
     with_each_change(&database, "queued_writes", &changes, |change| {
         let (queue, again, id) = (queue.clone(), again.clone(), write.request_id.to_string());
-        async move { assert_refused(queue.accept(&again, Line::Beside, lease).await, "queued_writes", &id, &change) }
+        async move {
+            assert_refused(queue.accept(&again, DeliveryOrder::Unordered, lease).await, "queued_writes", &id, &change)
+        }
     })
     .await;
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::freshness::{Era, Fresh};
 use crate::domain::ids::{ApplicationId, MemoryId, RequestId};
 use crate::domain::memories::{
-    Acceptance, Claim, Failures, Lease, Line, Memory, MemoryScope, QueueStatistics, QueuedWrite, TenantGroup,
+    Acceptance, Claim, DeliveryOrder, Failures, Lease, Memory, MemoryScope, QueueStatistics, QueuedWrite, TenantGroup,
     TrackedWrite, Undelivered, WriteQueue,
 };
 use crate::domain::system::{Clock, StorageError, Timestamp};
@@ -38,9 +38,14 @@ impl CachedWriteQueue {
 
 #[async_trait]
 impl WriteQueue for CachedWriteQueue {
-    async fn accept(&self, write: &QueuedWrite, line: Line, lease: Lease) -> Result<Acceptance, StorageError> {
+    async fn accept(
+        &self,
+        write: &QueuedWrite,
+        order: DeliveryOrder,
+        lease: Lease,
+    ) -> Result<Acceptance, StorageError> {
         let _forget = self.era.forget_afterwards();
-        self.inner.accept(write, line, lease).await
+        self.inner.accept(write, order, lease).await
     }
 
     async fn claim(&self, now: Timestamp, lease: Lease, limit: u32) -> Result<Vec<Claim>, StorageError> {

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 
 use super::bank::{MemoryBank, MemoryBankError};
 use super::model::Memory;
-use super::queue::{Acceptance, Claim, Lease, Line, QueuedWrite, TrackedWrite, Turn, WriteQueue, WriteState};
+use super::queue::{
+    Acceptance, Claim, DeliveryOrder, Dispatch, Lease, QueuedWrite, TrackedWrite, WriteQueue, WriteState,
+};
 use crate::system::{Clock, Entropy, StorageError, Timestamp};
 
 /// The rules of delivery.
@@ -140,20 +142,23 @@ impl Delivery {
         &self.policy
     }
 
-    /// Puts a write into the queue. With `Turn::Now` comes the claim for the first attempt.
+    /// Puts a write into the queue. With `Dispatch::Claimed` comes the claim for the first attempt.
     ///
     /// # Errors
     /// [`StorageError`].
     pub async fn accept(&self, write: &QueuedWrite) -> Result<(Acceptance, Option<Claim>), StorageError> {
-        let line = if self.bank.capabilities().local {
-            Line::Beside
+        let order = if self.bank.capabilities().local {
+            DeliveryOrder::Unordered
         } else {
-            Line::InOrder { capacity: self.policy.capacity }
+            DeliveryOrder::Fifo { capacity: self.policy.capacity }
         };
         let lease = self.new_lease();
-        let acceptance = self.queue.accept(write, line, lease).await?;
-        let claim =
-            (acceptance == Acceptance::Accepted(Turn::Now)).then(|| Claim { write: write.clone(), lease, attempt: 1 });
+        let acceptance = self.queue.accept(write, order, lease).await?;
+        let claim = (acceptance == Acceptance::Accepted(Dispatch::Claimed)).then(|| Claim {
+            write: write.clone(),
+            lease,
+            attempt: 1,
+        });
         Ok((acceptance, claim))
     }
 

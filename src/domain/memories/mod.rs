@@ -32,8 +32,8 @@ pub use query::{
 #[cfg(feature = "testing")]
 pub use queue::MockWriteQueue;
 pub use queue::{
-    Acceptance, Claim, Failures, Fingerprint, IdempotencyKey, Lease, Line, MAX_SET_ASIDE, QueueStatistics, QueuedWrite,
-    TrackedWrite, Turn, Undelivered, WriteQueue, WriteState,
+    Acceptance, Claim, DeliveryOrder, Dispatch, Failures, Fingerprint, IdempotencyKey, Lease, MAX_SET_ASIDE,
+    QueueStatistics, QueuedWrite, TrackedWrite, Undelivered, WriteQueue, WriteState,
 };
 pub use requests::{
     CreateMemory, Created, IDEMPOTENCY_WINDOW, MemoryError, RequestOutcome, RequestState, SearchMemories, StoredMemory,

@@ -74,7 +74,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::memories::{Acceptance, Lease, Line, QueuedWrite, Turn, WriteState};
+    use crate::memories::{Acceptance, DeliveryOrder, Dispatch, Lease, QueuedWrite, WriteState};
     use crate::testing::{FixedClock, InMemoryAuditLog, InMemoryWriteQueue, now, queued_write, unique};
 
     struct Place {
@@ -94,8 +94,8 @@ mod tests {
 
         async fn delivering(&self) -> QueuedWrite {
             let write = queued_write();
-            let accepted = self.queue.accept(&write, Line::InOrder { capacity: 10 }, self.lease).await.unwrap();
-            assert_eq!(accepted, Acceptance::Accepted(Turn::Now));
+            let accepted = self.queue.accept(&write, DeliveryOrder::Fifo { capacity: 10 }, self.lease).await.unwrap();
+            assert_eq!(accepted, Acceptance::Accepted(Dispatch::Claimed));
             write
         }
 

@@ -98,36 +98,36 @@ pub struct Claim {
 
 /// Where an accepted write stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Line {
+pub enum DeliveryOrder {
     /// Behind the earlier writes of its scope, which it must not overtake unless they are
     /// [set aside](WriteQueue::reschedule).
-    InOrder {
+    Fifo {
         /// How many writes may be pending. Where they are, an application that has less than its share is not refused: each
         /// of those that have pending writes may always have this number divided by theirs.
         capacity: u32,
     },
     /// Beside all others, for a bank that is as near as the queue itself, and never refused.
-    Beside,
+    Unordered,
 }
 
 /// When the turn of an accepted write comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum Dispatch {
     /// Now, and whoever had it accepted holds its lease: the first attempt is his.
-    Now,
+    Claimed,
     /// As soon as the earlier writes of its scope, which are under way, are done.
-    Soon,
+    Queued,
     /// Nobody knows: an earlier write of its scope waits for its next attempt.
-    Later,
+    Deferred,
 }
 
 /// What became of a write that was to be accepted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Acceptance {
     /// It is in the queue now.
-    Accepted(Turn),
+    Accepted(Dispatch),
     /// A write of the same key, application and scope (its space and person) is there already.
-    Known {
+    Duplicate {
         /// That write.
         write: Box<QueuedWrite>,
         /// How far it has come.
@@ -201,13 +201,14 @@ pub const MAX_SET_ASIDE: u32 = 16;
 pub trait WriteQueue: Send + Sync {
     /// Puts a write into the queue, unless one of the same idempotency key, application and scope is there: of any number of
     /// concurrent callers with one key exactly one gets [`Acceptance::Accepted`]. If it is its turn, the write is under
-    /// `lease` from the start. With [`Line::InOrder`] at most one write of a scope that is not set aside is under a lease at a
+    /// `lease` from the start. With [`DeliveryOrder::Fifo`] at most one write of a scope that is not set aside is under a lease at a
     /// time, and never more writes are pending than the capacity and the shares allow, however many callers come at once; a
     /// repetition is recognised in a full queue too.
     ///
     /// # Errors
     /// [`StorageError`].
-    async fn accept(&self, write: &QueuedWrite, line: Line, lease: Lease) -> Result<Acceptance, StorageError>;
+    async fn accept(&self, write: &QueuedWrite, order: DeliveryOrder, lease: Lease)
+    -> Result<Acceptance, StorageError>;
 
     /// Takes at most `limit` pending writes under `lease`, those first that have been due for longest: of each scope the
     /// oldest that is not set aside, and those that are, only if the next attempt is due at `now`, and only if nobody else

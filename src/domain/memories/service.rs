@@ -8,7 +8,7 @@ use super::delivery::{Courier, Delivery};
 use super::metadata::Context;
 use super::model::{Category, Memory, MemoryChanges, MemoryScope, NewMemory};
 use super::query::{DateRange, Limit, ListQuery, MemoryQuery, Page, Position};
-use super::queue::{Acceptance, Claim, QueuedWrite, Turn, WriteState};
+use super::queue::{Acceptance, Claim, Dispatch, QueuedWrite, WriteState};
 use super::requests::{
     CreateMemory, Created, IDEMPOTENCY_WINDOW, MemoryError, RequestOutcome, RequestState, SearchMemories, UpdatedMemory,
 };
@@ -174,20 +174,20 @@ impl MemoryService {
             keep_until: now.plus(IDEMPOTENCY_WINDOW),
         };
         let mut accepted = self.delivery.accept(&write).await?;
-        if let (Acceptance::Known { write: known, state: WriteState::Stored(memory) }, _) = &accepted
+        if let (Acceptance::Duplicate { write: known, state: WriteState::Stored(memory) }, _) = &accepted
             && self.bank().capabilities().local
             && self.forget_if_gone(known, memory).await?
         {
             accepted = self.delivery.accept(&write).await?;
         }
         match accepted {
-            (Acceptance::Accepted(Turn::Later), _) => Ok(Created::Accepted { request_id: request }),
-            (Acceptance::Accepted(Turn::Now | Turn::Soon), claim) => self.carry(&write, claim).await,
-            (Acceptance::Known { write: known, .. }, _) if known.fingerprint != fingerprint => {
+            (Acceptance::Accepted(Dispatch::Deferred), _) => Ok(Created::Accepted { request_id: request }),
+            (Acceptance::Accepted(Dispatch::Claimed | Dispatch::Queued), claim) => self.carry(&write, claim).await,
+            (Acceptance::Duplicate { write: known, .. }, _) if known.fingerprint != fingerprint => {
                 Err(MemoryError::IdempotencyConflict)
             }
-            (Acceptance::Known { write: known, state: WriteState::Pending }, _) => self.carry(&known, None).await,
-            (Acceptance::Known { write: known, state }, _) => answer(known.request_id, state),
+            (Acceptance::Duplicate { write: known, state: WriteState::Pending }, _) => self.carry(&known, None).await,
+            (Acceptance::Duplicate { write: known, state }, _) => answer(known.request_id, state),
             (Acceptance::Full, _) => Err(MemoryError::QueueFull),
         }
     }

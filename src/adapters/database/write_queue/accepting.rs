@@ -11,7 +11,7 @@ use super::{PENDING, SeaOrmWriteQueue};
 use crate::adapters::database::entities::queued_write;
 use crate::adapters::database::entities::queued_write::Column;
 use crate::domain::ids::ApplicationId;
-use crate::domain::memories::{Lease, Line, QueuedWrite, Turn};
+use crate::domain::memories::{DeliveryOrder, Dispatch, Lease, QueuedWrite};
 
 /// What every instance asks PostgreSQL for before it counts and inserts, when there is not much room left.
 const NEARLY_FULL_LOCK: i64 = 0x6d65_6d67_6174_6511;
@@ -22,7 +22,7 @@ const AMPLE_ROOM: u32 = 1_024;
 
 /// How it went, on one try.
 pub(super) enum Tried {
-    Inserted(Turn),
+    Inserted(Dispatch),
     /// A write of the same name is there.
     Known(Box<queued_write::Model>),
     /// It was there when this one was to be inserted, and gone a moment later.
@@ -31,16 +31,21 @@ pub(super) enum Tried {
 }
 
 impl SeaOrmWriteQueue {
-    pub(super) async fn try_accept(&self, write: &QueuedWrite, line: Line, lease: Lease) -> Result<Tried, DbErr> {
-        match line {
-            Line::Beside => {
+    pub(super) async fn try_accept(
+        &self,
+        write: &QueuedWrite,
+        order: DeliveryOrder,
+        lease: Lease,
+    ) -> Result<Tried, DbErr> {
+        match order {
+            DeliveryOrder::Unordered => {
                 let writer = self.database.writer();
                 if insert(writer, write, 0, Some(lease)).await? {
-                    return Ok(Tried::Inserted(Turn::Now));
+                    return Ok(Tried::Inserted(Dispatch::Claimed));
                 }
                 Ok(find_same(writer, write).await?.map_or(Tried::Gone, |known| Tried::Known(Box::new(known))))
             }
-            Line::InOrder { capacity } => self.try_line_up(write, capacity, lease).await,
+            DeliveryOrder::Fifo { capacity } => self.try_line_up(write, capacity, lease).await,
         }
     }
 
@@ -68,18 +73,18 @@ impl SeaOrmWriteQueue {
             .into_tuple()
             .one(&transaction)
             .await?;
-        let turn = match head {
-            None => Turn::Now,
-            Some(next_attempt_at) if next_attempt_at > write.accepted_at.unix_millis() => Turn::Later,
-            Some(_) => Turn::Soon,
+        let dispatch = match head {
+            None => Dispatch::Claimed,
+            Some(next_attempt_at) if next_attempt_at > write.accepted_at.unix_millis() => Dispatch::Deferred,
+            Some(_) => Dispatch::Queued,
         };
         let position = end_of_line(&transaction, &write.scope.tenant()).await?;
-        if !insert(&transaction, write, position, (turn == Turn::Now).then_some(lease)).await? {
+        if !insert(&transaction, write, position, (dispatch == Dispatch::Claimed).then_some(lease)).await? {
             let known = find_same(&transaction, write).await?;
             return Ok(known.map_or(Tried::Gone, |known| Tried::Known(Box::new(known))));
         }
         transaction.commit().await?;
-        Ok(Tried::Inserted(turn))
+        Ok(Tried::Inserted(dispatch))
     }
 }
 

@@ -19,8 +19,8 @@ use super::row::Row;
 use super::sweep::sweep;
 use crate::domain::ids::{ApplicationId, MemoryId, RequestId};
 use crate::domain::memories::{
-    Acceptance, Claim, Failures, Lease, Line, MAX_SET_ASIDE, Memory, MemoryScope, QueueStatistics, QueuedWrite,
-    TenantGroup, TrackedWrite, Undelivered, WriteQueue, WriteState,
+    Acceptance, Claim, DeliveryOrder, Failures, Lease, MAX_SET_ASIDE, Memory, MemoryScope, QueueStatistics,
+    QueuedWrite, TenantGroup, TrackedWrite, Undelivered, WriteQueue, WriteState,
 };
 use crate::domain::system::{StorageError, Timestamp};
 use accepting::Tried;
@@ -167,13 +167,18 @@ fn without_nul(reason: &str) -> String {
 
 #[async_trait]
 impl WriteQueue for SeaOrmWriteQueue {
-    async fn accept(&self, write: &QueuedWrite, line: Line, lease: Lease) -> Result<Acceptance, StorageError> {
+    async fn accept(
+        &self,
+        write: &QueuedWrite,
+        order: DeliveryOrder,
+        lease: Lease,
+    ) -> Result<Acceptance, StorageError> {
         for _ in 0..ATTEMPTS {
-            match self.try_accept(write, line, lease).await.map_err(storage_error(WRITES))? {
-                Tried::Inserted(turn) => return Ok(Acceptance::Accepted(turn)),
+            match self.try_accept(write, order, lease).await.map_err(storage_error(WRITES))? {
+                Tried::Inserted(dispatch) => return Ok(Acceptance::Accepted(dispatch)),
                 Tried::Known(model) => {
                     let TrackedWrite { write, state, .. } = rows::read_tracked(&model)?;
-                    return Ok(Acceptance::Known { write: Box::new(write), state });
+                    return Ok(Acceptance::Duplicate { write: Box::new(write), state });
                 }
                 Tried::Full => return Ok(Acceptance::Full),
                 Tried::Gone => {}

@@ -1,6 +1,8 @@
 use super::*;
 use crate::applications::{Application, ApplicationRepository as _, GrantType};
-use crate::memories::{AdmittingMemoryBank, Lease, Line, ListQuery, MemoryScope, NewMemory, QueuedWrite, Undelivered};
+use crate::memories::{
+    AdmittingMemoryBank, DeliveryOrder, Lease, ListQuery, MemoryScope, NewMemory, QueuedWrite, Undelivered,
+};
 use crate::oauth::{AuthorizationPorts, AuthorizationService, TokenPolicy};
 use crate::people::{PeoplePorts, Person, PersonRepository as _};
 use crate::system::Timestamp;
@@ -105,7 +107,7 @@ impl Harness {
     async fn accept(&self, scope: &MemoryScope) {
         let write = QueuedWrite { scope: scope.clone(), ..queued_write() };
         let lease = Lease { id: unique(), until: now().plus(Duration::from_mins(1)) };
-        self.queue.accept(&write, Line::InOrder { capacity: 10 }, lease).await.unwrap();
+        self.queue.accept(&write, DeliveryOrder::Fifo { capacity: 10 }, lease).await.unwrap();
     }
 
     async fn erase_person(&self) -> Result<u64, ErasureError> {

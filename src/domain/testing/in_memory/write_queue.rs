@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::{Outage, at_most, lock};
 use crate::ids::{ApplicationId, MemoryId, RequestId};
 use crate::memories::{
-    Acceptance, Claim, Failures, Lease, Line, MAX_SET_ASIDE, Memory, MemoryScope, NewMemory, QueueStatistics,
-    QueuedWrite, Tenant, TenantGroup, TrackedWrite, Turn, Undelivered, WriteQueue, WriteState,
+    Acceptance, Claim, DeliveryOrder, Dispatch, Failures, Lease, MAX_SET_ASIDE, Memory, MemoryScope, NewMemory,
+    QueueStatistics, QueuedWrite, Tenant, TenantGroup, TrackedWrite, Undelivered, WriteQueue, WriteState,
 };
 use crate::system::{StorageError, Timestamp};
 
@@ -93,25 +93,30 @@ fn is_same_write(one: &QueuedWrite, other: &QueuedWrite) -> bool {
 
 #[async_trait]
 impl WriteQueue for InMemoryWriteQueue {
-    async fn accept(&self, write: &QueuedWrite, line: Line, lease: Lease) -> Result<Acceptance, StorageError> {
+    async fn accept(
+        &self,
+        write: &QueuedWrite,
+        order: DeliveryOrder,
+        lease: Lease,
+    ) -> Result<Acceptance, StorageError> {
         self.outage.check()?;
         let mut writes = lock(&self.writes);
         if let Some(Entry { tracked, .. }) = writes.iter().find(|entry| is_same_write(&entry.tracked.write, write)) {
-            return Ok(Acceptance::Known { write: Box::new(tracked.write.clone()), state: tracked.state.clone() });
+            return Ok(Acceptance::Duplicate { write: Box::new(tracked.write.clone()), state: tracked.state.clone() });
         }
         let tenant = write.scope.tenant();
         let head = writes.iter().find(|entry| entry.is_in_line() && entry.is_of(&tenant));
-        let turn = match (line, head) {
-            (Line::InOrder { capacity }, _) if !has_room(&writes, capacity, write.application_id) => {
+        let dispatch = match (order, head) {
+            (DeliveryOrder::Fifo { capacity }, _) if !has_room(&writes, capacity, write.application_id) => {
                 return Ok(Acceptance::Full);
             }
-            (Line::Beside, _) | (Line::InOrder { .. }, None) => Turn::Now,
-            (_, Some(head)) if head.tracked.next_attempt_at > write.accepted_at => Turn::Later,
-            (_, Some(_)) => Turn::Soon,
+            (DeliveryOrder::Unordered, _) | (DeliveryOrder::Fifo { .. }, None) => Dispatch::Claimed,
+            (_, Some(head)) if head.tracked.next_attempt_at > write.accepted_at => Dispatch::Deferred,
+            (_, Some(_)) => Dispatch::Queued,
         };
         let mut write = write.clone();
         write.scope = MemoryScope::from_stored(write.scope.space().clone(), write.scope.person());
-        let is_leased = turn == Turn::Now;
+        let is_leased = dispatch == Dispatch::Claimed;
         let next_attempt_at = write.accepted_at;
         let (state, last_error) = (WriteState::Pending, None);
         let (attempts, set_aside) = (u32::from(is_leased), false);
@@ -124,7 +129,7 @@ impl WriteQueue for InMemoryWriteQueue {
             failed_at: next_attempt_at,
             stored_at: None,
         });
-        Ok(Acceptance::Accepted(turn))
+        Ok(Acceptance::Accepted(dispatch))
     }
 
     async fn claim(&self, now: Timestamp, lease: Lease, limit: u32) -> Result<Vec<Claim>, StorageError> {

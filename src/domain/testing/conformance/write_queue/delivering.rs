@@ -7,13 +7,13 @@ use super::super::Fixture;
 use super::{accept, accept_until, another_request, full_memory, key, keyed_write, known, lease};
 use crate::ids::{ApplicationId, RequestId};
 use crate::memories::{
-    Acceptance, Claim, Lease, Line, MemoryScope, NewMemory, QueueStatistics, QueuedWrite, Tenant, TenantGroup, Turn,
-    Undelivered, WriteQueue, WriteState,
+    Acceptance, Claim, DeliveryOrder, Dispatch, Lease, MemoryScope, NewMemory, QueueStatistics, QueuedWrite, Tenant,
+    TenantGroup, Undelivered, WriteQueue, WriteState,
 };
 use crate::system::Timestamp;
 use crate::testing::{new_memory, now, queued_write, scope, scope_of_person, unique};
 
-pub(super) const ROOM: Line = Line::InOrder { capacity: 1_000 };
+pub(super) const ROOM: DeliveryOrder = DeliveryOrder::Fifo { capacity: 1_000 };
 
 pub(super) fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
@@ -28,9 +28,9 @@ pub(super) fn in_scope(scope: &MemoryScope) -> QueuedWrite {
     QueuedWrite { scope: scope.clone(), ..queued_write() }
 }
 
-pub(super) async fn line_up(queue: &dyn WriteQueue, write: &QueuedWrite) -> Turn {
+pub(super) async fn line_up(queue: &dyn WriteQueue, write: &QueuedWrite) -> Dispatch {
     match queue.accept(write, ROOM, lease()).await.unwrap() {
-        Acceptance::Accepted(turn) => turn,
+        Acceptance::Accepted(dispatch) => dispatch,
         other => panic!("{other:?}"),
     }
 }
@@ -39,7 +39,7 @@ pub(super) async fn line_up(queue: &dyn WriteQueue, write: &QueuedWrite) -> Turn
 async fn waiting(queue: &dyn WriteQueue, write: &QueuedWrite) {
     let lease = lease();
     let accepted = queue.accept(write, ROOM, lease).await.unwrap();
-    if accepted == Acceptance::Accepted(Turn::Now) {
+    if accepted == Acceptance::Accepted(Dispatch::Claimed) {
         queue.reschedule(write.request_id, lease.id, now(), "nobody is free", false).await.unwrap();
     }
 }
@@ -61,7 +61,7 @@ pub(super) async fn store(queue: &dyn WriteQueue, write: &QueuedWrite) {
 
 pub async fn an_accepted_write_is_under_its_lease_from_the_start(fixture: Fixture<dyn WriteQueue>) {
     let (queue, write) = (fixture.port(), queued_write());
-    assert_eq!(line_up(queue, &write).await, Turn::Now);
+    assert_eq!(line_up(queue, &write).await, Dispatch::Claimed);
     assert_eq!(claim(fixture.other_instance(), in_seconds(59), 10).await, []);
     let claims = claim(fixture.other_instance(), in_seconds(60), 10).await;
     assert_eq!(claims, [Claim { write, lease: claims[0].lease, attempt: 2 }]);
@@ -105,9 +105,9 @@ pub async fn a_lease_that_ran_out_can_be_taken_over(fixture: Fixture<dyn WriteQu
 
 pub async fn a_lease_that_was_ended_can_be_taken_over_at_once(fixture: Fixture<dyn WriteQueue>) {
     let (queue, write, stored) = (fixture.port(), queued_write(), queued_write());
-    assert_eq!(line_up(queue, &stored).await, Turn::Now);
+    assert_eq!(line_up(queue, &stored).await, Dispatch::Claimed);
     store(queue, &stored).await;
-    assert_eq!(line_up(queue, &write).await, Turn::Now);
+    assert_eq!(line_up(queue, &write).await, Dispatch::Claimed);
     assert_eq!(claim(queue, now(), 10).await, []);
     fixture.other_instance().end_leases().await.unwrap();
     let claims = claim(queue, now(), 10).await;
@@ -137,7 +137,7 @@ pub async fn writes_of_other_scopes_do_not_wait_for_one_another(fixture: Fixture
     let of_person = in_scope(&scope_of_person(&first.scope));
     let elsewhere = queued_write();
     for write in [&first, &of_person, &elsewhere] {
-        assert_eq!(line_up(queue, write).await, Turn::Now);
+        assert_eq!(line_up(queue, write).await, Dispatch::Claimed);
     }
     let lease = lease();
     let unlucky = queued_write();
@@ -148,24 +148,24 @@ pub async fn writes_of_other_scopes_do_not_wait_for_one_another(fixture: Fixture
 
 pub async fn of_a_hundred_concurrent_writes_of_a_scope_one_is_delivered_at_once(fixture: Fixture<dyn WriteQueue>) {
     let scope = queued_write().scope;
-    let turns = fixture
+    let dispatches = fixture
         .together(100, |_, queue| {
             let write = in_scope(&scope);
             async move { line_up(&*queue, &write).await }
         })
         .await;
-    assert_eq!(turns.iter().filter(|turn| **turn == Turn::Now).count(), 1);
+    assert_eq!(dispatches.iter().filter(|dispatch| **dispatch == Dispatch::Claimed).count(), 1);
     assert_eq!(claim(fixture.port(), now(), 100).await, []);
 }
 
 pub async fn a_write_says_whether_its_turn_is_soon_or_later(fixture: Fixture<dyn WriteQueue>) {
     let (queue, first, lease) = (fixture.port(), queued_write(), lease());
-    assert_eq!(queue.accept(&first, ROOM, lease).await.unwrap(), Acceptance::Accepted(Turn::Now));
-    assert_eq!(line_up(queue, &in_scope(&first.scope)).await, Turn::Soon);
+    assert_eq!(queue.accept(&first, ROOM, lease).await.unwrap(), Acceptance::Accepted(Dispatch::Claimed));
+    assert_eq!(line_up(queue, &in_scope(&first.scope)).await, Dispatch::Queued);
     queue.reschedule(first.request_id, lease.id, in_seconds(1), "away", false).await.unwrap();
-    assert_eq!(line_up(queue, &in_scope(&first.scope)).await, Turn::Later);
+    assert_eq!(line_up(queue, &in_scope(&first.scope)).await, Dispatch::Deferred);
     queue.mark_failed(first.request_id, "no", now()).await.unwrap();
-    assert_eq!(line_up(queue, &in_scope(&first.scope)).await, Turn::Soon, "a dead letter holds nobody up");
+    assert_eq!(line_up(queue, &in_scope(&first.scope)).await, Dispatch::Queued, "a dead letter holds nobody up");
 }
 
 pub async fn a_write_that_is_postponed_is_not_due_before_its_time(fixture: Fixture<dyn WriteQueue>) {
@@ -196,25 +196,25 @@ pub async fn who_has_lost_its_lease_postpones_nothing(fixture: Fixture<dyn Write
 }
 
 pub async fn a_full_queue_accepts_nothing_but_knows_repetitions(fixture: Fixture<dyn WriteQueue>) {
-    let (queue, line, first) = (fixture.port(), Line::InOrder { capacity: 2 }, keyed_write());
-    queue.accept(&first, line, lease()).await.unwrap();
-    queue.accept(&queued_write(), line, lease()).await.unwrap();
+    let (queue, order, first) = (fixture.port(), DeliveryOrder::Fifo { capacity: 2 }, keyed_write());
+    queue.accept(&first, order, lease()).await.unwrap();
+    queue.accept(&queued_write(), order, lease()).await.unwrap();
     let refused = queued_write();
-    assert_eq!(queue.accept(&refused, line, lease()).await.unwrap(), Acceptance::Full);
+    assert_eq!(queue.accept(&refused, order, lease()).await.unwrap(), Acceptance::Full);
     assert_eq!(queue.find(refused.application_id, refused.request_id).await.unwrap(), None);
-    let again = queue.accept(&another_request(&first), line, lease()).await.unwrap();
+    let again = queue.accept(&another_request(&first), order, lease()).await.unwrap();
     assert_eq!(again, known(&first, WriteState::Pending));
     store(queue, &first).await;
-    assert_eq!(queue.accept(&refused, line, lease()).await.unwrap(), Acceptance::Accepted(Turn::Now));
+    assert_eq!(queue.accept(&refused, order, lease()).await.unwrap(), Acceptance::Accepted(Dispatch::Claimed));
 }
 
 pub async fn a_hundred_concurrent_callers_do_not_overfill_the_queue(fixture: Fixture<dyn WriteQueue>) {
     let answers = fixture
         .together(100, |_, queue| async move {
-            queue.accept(&queued_write(), Line::InOrder { capacity: 37 }, lease()).await.unwrap()
+            queue.accept(&queued_write(), DeliveryOrder::Fifo { capacity: 37 }, lease()).await.unwrap()
         })
         .await;
-    assert_eq!(answers.iter().filter(|answer| **answer == Acceptance::Accepted(Turn::Now)).count(), 37);
+    assert_eq!(answers.iter().filter(|answer| **answer == Acceptance::Accepted(Dispatch::Claimed)).count(), 37);
     assert_eq!(answers.iter().filter(|answer| **answer == Acceptance::Full).count(), 63);
     assert_eq!(fixture.port().statistics().await.unwrap().pending, 37);
 }
@@ -222,7 +222,7 @@ pub async fn a_hundred_concurrent_callers_do_not_overfill_the_queue(fixture: Fix
 pub async fn a_write_beside_the_line_waits_for_nobody(fixture: Fixture<dyn WriteQueue>) {
     let (queue, first) = (fixture.port(), queued_write());
     for _ in 0..3 {
-        assert_eq!(accept(queue, &in_scope(&first.scope)).await, Acceptance::Accepted(Turn::Now));
+        assert_eq!(accept(queue, &in_scope(&first.scope)).await, Acceptance::Accepted(Dispatch::Claimed));
     }
 }
 
@@ -344,7 +344,7 @@ pub async fn what_is_delivered_late_is_remembered_from_then_on(fixture: Fixture<
     assert_eq!(queue.sweep(in_seconds(100), 10).await.unwrap(), 0);
     assert_eq!(queue.sweep(in_seconds(101), 10).await.unwrap(), 1);
     let kept = QueuedWrite { idempotency_key: Some(key("dead")), ..another_request(&dead) };
-    assert!(matches!(accept(queue, &kept).await, Acceptance::Known { state: WriteState::Failed(_), .. }));
+    assert!(matches!(accept(queue, &kept).await, Acceptance::Duplicate { state: WriteState::Failed(_), .. }));
     assert_eq!(queue.sweep(in_seconds(201), 10).await.unwrap(), 1);
 }
 
@@ -356,7 +356,7 @@ pub async fn what_is_erased_is_gone_however_far_it_has_come_and_the_rest_stays(f
     for scope in [&application, &person, &bystander, &elsewhere] {
         for end in 0..3 {
             let write = QueuedWrite { scope: scope.clone(), ..queued_write() };
-            queue.accept(&write, Line::Beside, Lease { id: unique(), until: now() }).await.unwrap();
+            queue.accept(&write, DeliveryOrder::Unordered, Lease { id: unique(), until: now() }).await.unwrap();
             match end {
                 0 => {}
                 1 => assert!(queue.mark_stored(write.request_id, &full_memory(), now(), now()).await.unwrap()),

@@ -4,7 +4,9 @@ use super::super::Fixture;
 use super::delivering::{ROOM, claim, ids, in_scope, in_seconds, line_up, store};
 use super::lease;
 use crate::ids::ApplicationId;
-use crate::memories::{Acceptance, Failures, Lease, Line, MAX_SET_ASIDE, QueuedWrite, Turn, Undelivered, WriteQueue};
+use crate::memories::{
+    Acceptance, DeliveryOrder, Dispatch, Failures, Lease, MAX_SET_ASIDE, QueuedWrite, Undelivered, WriteQueue,
+};
 use crate::testing::{now, queued_write, scope_of_person, unique};
 
 fn counted(total: u32, outvoted: u32) -> Failures {
@@ -47,7 +49,7 @@ async fn set_aside(queue: &dyn WriteQueue, write: &QueuedWrite) {
 
 async fn waiting(queue: &dyn WriteQueue, write: &QueuedWrite) {
     let lease = lease();
-    if queue.accept(write, ROOM, lease).await.unwrap() == Acceptance::Accepted(Turn::Now) {
+    if queue.accept(write, ROOM, lease).await.unwrap() == Acceptance::Accepted(Dispatch::Claimed) {
         queue.reschedule(write.request_id, lease.id, now(), "nobody is free", false).await.unwrap();
     }
 }
@@ -63,7 +65,7 @@ pub async fn a_write_that_is_set_aside_holds_nobody_up(fixture: Fixture<dyn Writ
     store(queue, &second).await;
     assert_eq!(ids(&claim(fixture.other_instance(), now(), 10).await), [third.request_id]);
     store(queue, &third).await;
-    assert_eq!(line_up(queue, &in_scope(&first.scope)).await, Turn::Now, "and a new one need not wait");
+    assert_eq!(line_up(queue, &in_scope(&first.scope)).await, Dispatch::Claimed, "and a new one need not wait");
     assert_eq!(ids(&claim(queue, in_seconds(599), 10).await.split_off(1)), []);
     let found = queue.find_undelivered(first.request_id).await.unwrap().unwrap();
     assert!(found.set_aside);
@@ -92,10 +94,11 @@ pub async fn no_more_than_a_few_writes_of_a_scope_are_set_aside(fixture: Fixture
 }
 
 pub async fn each_application_has_its_share_of_a_full_queue(fixture: Fixture<dyn WriteQueue>) {
-    let (queue, line, greedy) = (fixture.port(), Line::InOrder { capacity: 12 }, ApplicationId::from_uuid(unique()));
+    let (queue, order, greedy) =
+        (fixture.port(), DeliveryOrder::Fifo { capacity: 12 }, ApplicationId::from_uuid(unique()));
     let send = async |application_id: ApplicationId| {
         let write = QueuedWrite { application_id, ..queued_write() };
-        queue.accept(&write, line, lease()).await.unwrap() != Acceptance::Full
+        queue.accept(&write, order, lease()).await.unwrap() != Acceptance::Full
     };
     for _ in 0..12 {
         assert!(send(greedy).await, "alone it has all of it");

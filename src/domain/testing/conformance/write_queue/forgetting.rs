@@ -7,7 +7,7 @@ use super::delivering::{ROOM, in_scope, in_seconds, line_up, store};
 use super::{accept, another_request, full_memory, key, keyed_write, known, lease};
 use crate::ids::{ApplicationId, MemoryId, RequestId};
 use crate::memories::{
-    Acceptance, Memory, NewMemory, QueuedWrite, TrackedWrite, Turn, Undelivered, WriteQueue, WriteState,
+    Acceptance, Dispatch, Memory, NewMemory, QueuedWrite, TrackedWrite, Undelivered, WriteQueue, WriteState,
 };
 use crate::testing::{content, now, queued_write, scope, scope_limited_to, scope_of_person, unique};
 
@@ -52,7 +52,7 @@ pub async fn a_removed_write_is_forgotten_and_its_key_can_be_used_anew(fixture: 
     assert_eq!(queue.find(write.application_id, write.request_id).await.unwrap(), None);
     assert!(!queue.mark_stored(write.request_id, &memory, now(), now()).await.unwrap(), "it does not come back");
     assert_eq!(queue.find(write.application_id, write.request_id).await.unwrap(), None);
-    assert_eq!(accept(queue, &another_request(&write)).await, Acceptance::Accepted(Turn::Now));
+    assert_eq!(accept(queue, &another_request(&write)).await, Acceptance::Accepted(Dispatch::Claimed));
 }
 
 pub async fn what_has_changed_or_is_being_delivered_is_not_removed(fixture: Fixture<dyn WriteQueue>) {
@@ -104,7 +104,7 @@ pub async fn a_stored_write_is_kept_no_longer_than_its_memory_lives(fixture: Fix
     let sooner = Memory { expires_at: Some(in_seconds(30)), ..memory };
     queue.replace_memory(&write.scope, &sooner).await.unwrap();
     assert_eq!(queue.sweep(in_seconds(31), 10).await.unwrap(), 1);
-    assert_eq!(accept(queue, &another_request(&write)).await, Acceptance::Accepted(Turn::Now));
+    assert_eq!(accept(queue, &another_request(&write)).await, Acceptance::Accepted(Dispatch::Claimed));
 }
 
 pub async fn everything_but_what_is_pending_is_forgotten_of_a_scope(fixture: Fixture<dyn WriteQueue>) {

@@ -15,8 +15,8 @@ pub use forgetting::*;
 use super::Fixture;
 use crate::ids::{ApplicationId, MemoryId, RequestId};
 use crate::memories::{
-    Acceptance, IdempotencyKey, Lease, Line, Memory, Metadata, NewMemory, Priority, QueuedWrite, Turn, WriteQueue,
-    WriteState,
+    Acceptance, DeliveryOrder, Dispatch, IdempotencyKey, Lease, Memory, Metadata, NewMemory, Priority, QueuedWrite,
+    WriteQueue, WriteState,
 };
 use crate::testing::{
     categories, content, context, metadata, now, queued_write, scope, scope_limited_to, scope_of_person, unique,
@@ -98,7 +98,7 @@ fn keyed_write() -> QueuedWrite {
 }
 
 fn known(write: &QueuedWrite, state: WriteState) -> Acceptance {
-    Acceptance::Known { write: Box::new(write.clone()), state }
+    Acceptance::Duplicate { write: Box::new(write.clone()), state }
 }
 
 /// A memory in which every member has a value that is not usual.
@@ -122,7 +122,7 @@ fn full_memory() -> Memory {
 
 pub async fn a_write_is_accepted_once_and_then_known(fixture: Fixture<dyn WriteQueue>) {
     let write = keyed_write();
-    assert_eq!(accept(fixture.port(), &write).await, Acceptance::Accepted(Turn::Now));
+    assert_eq!(accept(fixture.port(), &write).await, Acceptance::Accepted(Dispatch::Claimed));
     let again = another_request(&write);
     assert_eq!(accept(fixture.other_instance(), &again).await, known(&write, WriteState::Pending));
     let other_body = QueuedWrite { fingerprint: [8; 32], ..another_request(&write) };
@@ -141,7 +141,7 @@ pub async fn writes_come_back_with_every_member(fixture: Fixture<dyn WriteQueue>
         keep_until: now().plus(Duration::from_millis(86_400_005)),
         ..queued_write()
     };
-    assert_eq!(accept(fixture.port(), &write).await, Acceptance::Accepted(Turn::Now));
+    assert_eq!(accept(fixture.port(), &write).await, Acceptance::Accepted(Dispatch::Claimed));
     let answer = accept(fixture.port(), &another_request(&write)).await;
     assert_eq!(answer, known(&write, WriteState::Pending));
 }
@@ -164,7 +164,7 @@ pub async fn of_a_hundred_concurrent_callers_with_one_key_exactly_one_is_accepte
         })
         .await;
     let winners: Vec<usize> =
-        (0..writes.len()).filter(|number| answers[*number] == Acceptance::Accepted(Turn::Now)).collect();
+        (0..writes.len()).filter(|number| answers[*number] == Acceptance::Accepted(Dispatch::Claimed)).collect();
     assert_eq!(winners.len(), 1, "so many of a hundred writes were accepted: {winners:?}");
     let expected = known(&writes[winners[0]], WriteState::Pending);
     assert_eq!(answers.iter().filter(|answer| **answer == expected).count(), 99, "all others learn of that one");
@@ -173,7 +173,7 @@ pub async fn of_a_hundred_concurrent_callers_with_one_key_exactly_one_is_accepte
 pub async fn writes_without_a_key_are_all_accepted(fixture: Fixture<dyn WriteQueue>) {
     let write = queued_write();
     for _ in 0..3 {
-        assert_eq!(accept(fixture.port(), &another_request(&write)).await, Acceptance::Accepted(Turn::Now));
+        assert_eq!(accept(fixture.port(), &another_request(&write)).await, Acceptance::Accepted(Dispatch::Claimed));
     }
 }
 
@@ -181,14 +181,14 @@ pub async fn the_same_key_of_another_application_is_another_write(fixture: Fixtu
     let write = keyed_write();
     accept(fixture.port(), &write).await;
     let other = QueuedWrite { application_id: ApplicationId::from_uuid(unique()), ..another_request(&write) };
-    assert_eq!(accept(fixture.port(), &other).await, Acceptance::Accepted(Turn::Now));
+    assert_eq!(accept(fixture.port(), &other).await, Acceptance::Accepted(Dispatch::Claimed));
 }
 
 pub async fn the_same_key_in_another_space_is_another_write(fixture: Fixture<dyn WriteQueue>) {
     let write = keyed_write();
     accept(fixture.port(), &write).await;
     let other = QueuedWrite { scope: scope(), ..another_request(&write) };
-    assert_eq!(accept(fixture.port(), &other).await, Acceptance::Accepted(Turn::Now));
+    assert_eq!(accept(fixture.port(), &other).await, Acceptance::Accepted(Dispatch::Claimed));
 }
 
 pub async fn the_same_key_for_another_person_is_another_write(fixture: Fixture<dyn WriteQueue>) {
@@ -196,7 +196,7 @@ pub async fn the_same_key_for_another_person_is_another_write(fixture: Fixture<d
     accept(fixture.port(), &write).await;
     for _ in 0..2 {
         let other = QueuedWrite { scope: scope_of_person(&write.scope), ..another_request(&write) };
-        assert_eq!(accept(fixture.port(), &other).await, Acceptance::Accepted(Turn::Now));
+        assert_eq!(accept(fixture.port(), &other).await, Acceptance::Accepted(Dispatch::Claimed));
         let again = another_request(&other);
         assert_eq!(accept(fixture.port(), &again).await, known(&other, WriteState::Pending));
     }
@@ -213,7 +213,7 @@ pub async fn keys_are_compared_to_the_letter(fixture: Fixture<dyn WriteQueue>) {
     let write = keyed_write();
     for text in ["trip-1", "TRIP-1", "trip-1 ", "trip_1", "trip-%", "é", "e\u{301}"] {
         let other = QueuedWrite { idempotency_key: Some(key(text)), ..another_request(&write) };
-        assert_eq!(accept(fixture.port(), &other).await, Acceptance::Accepted(Turn::Now), "{text:?}");
+        assert_eq!(accept(fixture.port(), &other).await, Acceptance::Accepted(Dispatch::Claimed), "{text:?}");
     }
 }
 
@@ -244,13 +244,13 @@ fn lease() -> Lease {
 
 /// Accepts a write for which order does not matter.
 async fn accept(queue: &dyn WriteQueue, write: &QueuedWrite) -> Acceptance {
-    queue.accept(write, Line::Beside, lease()).await.unwrap()
+    queue.accept(write, DeliveryOrder::Unordered, lease()).await.unwrap()
 }
 
 async fn accept_until(queue: &dyn WriteQueue, name: &str, seconds: u64) -> QueuedWrite {
     let keep_until = now().plus(Duration::from_secs(seconds));
     let write = QueuedWrite { idempotency_key: Some(key(name)), keep_until, ..queued_write() };
-    assert_eq!(accept(queue, &write).await, Acceptance::Accepted(Turn::Now));
+    assert_eq!(accept(queue, &write).await, Acceptance::Accepted(Dispatch::Claimed));
     write
 }
 
@@ -290,5 +290,5 @@ pub async fn a_key_can_be_used_anew_after_a_sweep(fixture: Fixture<dyn WriteQueu
     let write = accept_until(queue, "trip-1", 1).await;
     queue.mark_failed(write.request_id, "no", now()).await.unwrap();
     queue.sweep(now().plus(Duration::from_hours(1)), 100).await.unwrap();
-    assert_eq!(accept(queue, &another_request(&write)).await, Acceptance::Accepted(Turn::Now));
+    assert_eq!(accept(queue, &another_request(&write)).await, Acceptance::Accepted(Dispatch::Claimed));
 }
