@@ -17,7 +17,7 @@ use memgate::domain::memories::{Acceptance, DeliveryOrder, Dispatch, Lease, Unde
 use memgate::domain::oauth::{
     AuthorizationStore, Consumed, GrantStore, KeyPurpose, Redemption, Revocation, Revoked, SigningKeyStore,
 };
-use memgate::domain::people::{Account, CreatePersonError, Newcomer, PersonRepository, SessionStore};
+use memgate::domain::people::{Account, CreatePersonError, ExternalUser, PersonRepository, SessionStore};
 use memgate::domain::system::StorageError;
 use memgate_domain::testing::{
     FixedClock, application, application_with_secret, authorization, consumption, external_person, new_memory, now,
@@ -119,7 +119,7 @@ async fn assert_the_ports_of_people_are_unavailable(database: &Database) {
     };
     let created = people.create(&local).await;
     assert!(matches!(created, Err(CreatePersonError::Storage(StorageError::Unavailable(_)))), "{created:?}");
-    assert_unavailable(people.find_or_create(&Newcomer { id: external.id, identity, label, at: now() }).await);
+    assert_unavailable(people.find_or_create(&ExternalUser { id: external.id, identity, label, at: now() }).await);
     assert_unavailable(people.find(local.id).await);
     assert_unavailable(people.is_enabled(local.id).await);
     assert_unavailable(people.find_by_login(&login).await);

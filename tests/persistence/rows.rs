@@ -11,7 +11,7 @@ use memgate::domain::memories::{DeliveryOrder, IdempotencyKey, Lease, QueuedWrit
 use memgate::domain::oauth::{
     Authorization, AuthorizationStore, Consent, GrantStore, KeyPurpose, Revocation, Revoked, SigningKeyStore,
 };
-use memgate::domain::people::{Account, Newcomer, PersonRepository, SessionStore};
+use memgate::domain::people::{Account, ExternalUser, PersonRepository, SessionStore};
 use memgate::domain::system::StorageError;
 use memgate_domain::testing::{
     application, application_with_secret, authorization, consumption, external_person, now, person, queued_write,
@@ -231,9 +231,10 @@ async fn an_external_person_that_cannot_be_is_an_error(place: Place) {
     .await;
     let Account::External { identity, label } = somebody.account else { panic!("somebody is external") };
     with_each_change(&database, "people", &["created_at = 9223372036854775807"], |change| {
-        let newcomer = Newcomer { id: somebody.id, identity: identity.clone(), label: label.clone(), at: now() };
+        let external_user =
+            ExternalUser { id: somebody.id, identity: identity.clone(), label: label.clone(), at: now() };
         let (people, id) = (people.clone(), somebody.id.to_string());
-        async move { assert_refused(people.find_or_create(&newcomer).await, "people", &id, &change) }
+        async move { assert_refused(people.find_or_create(&external_user).await, "people", &id, &change) }
     })
     .await;
 }

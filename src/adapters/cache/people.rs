@@ -9,7 +9,7 @@ use quick_cache::sync::Cache;
 use super::freshness::{Era, Fresh};
 use crate::domain::applications::SecretHash;
 use crate::domain::ids::UserId;
-use crate::domain::people::{CreatePersonError, Login, Newcomer, Person, PersonRepository};
+use crate::domain::people::{CreatePersonError, ExternalUser, Login, Person, PersonRepository};
 use crate::domain::system::{Clock, StorageError, Timestamp};
 
 /// How many people are cached, at some hundred bytes each.
@@ -40,9 +40,9 @@ impl PersonRepository for CachedPersonRepository {
         self.inner.create(person).await
     }
 
-    async fn find_or_create(&self, newcomer: &Newcomer) -> Result<Person, StorageError> {
+    async fn find_or_create(&self, external_user: &ExternalUser) -> Result<Person, StorageError> {
         // Nobody has asked for an id that is only just made.
-        self.inner.find_or_create(newcomer).await
+        self.inner.find_or_create(external_user).await
     }
 
     async fn find(&self, id: UserId) -> Result<Option<Person>, StorageError> {

@@ -15,7 +15,7 @@ use super::row::Row;
 use crate::domain::applications::SecretHash;
 use crate::domain::ids::UserId;
 use crate::domain::people::{
-    Account, AccountLabel, CreatePersonError, ExternalIdentity, Login, Newcomer, Person, PersonRepository,
+    Account, AccountLabel, CreatePersonError, ExternalIdentity, ExternalUser, Login, Person, PersonRepository,
     SignInVersion,
 };
 use crate::domain::system::{StorageError, Timestamp};
@@ -70,15 +70,15 @@ impl PersonRepository for SeaOrmPersonRepository {
         if inserted > 0 { Ok(()) } else { Err(CreatePersonError::Exists) }
     }
 
-    async fn find_or_create(&self, newcomer: &Newcomer) -> Result<Person, StorageError> {
+    async fn find_or_create(&self, external_user: &ExternalUser) -> Result<Person, StorageError> {
         let failed = storage_error(PEOPLE);
-        let newcomer = Person {
-            id: newcomer.id,
-            account: Account::External { identity: newcomer.identity.clone(), label: newcomer.label.clone() },
+        let person = Person {
+            id: external_user.id,
+            account: Account::External { identity: external_user.identity.clone(), label: external_user.label.clone() },
             enabled: true,
             sign_in_version: SignInVersion::default(),
-            created_at: newcomer.at,
-            updated_at: newcomer.at,
+            created_at: external_user.at,
+            updated_at: external_user.at,
         };
         let is = |column: Column| Expr::col((person::Entity, column));
         let new = |column: Column| Expr::col(("excluded", column));
@@ -87,7 +87,7 @@ impl PersonRepository for SeaOrmPersonRepository {
             .update_column(Column::Label)
             .value(Column::UpdatedAt, changed.finally(is(Column::UpdatedAt)))
             .to_owned();
-        let insert = person::Entity::insert(person_row(&newcomer))
+        let insert = person::Entity::insert(person_row(&person))
             .on_conflict(known)
             .into_query()
             .returning(Query::returning().all())

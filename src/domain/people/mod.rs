@@ -9,11 +9,11 @@ mod session;
 mod sign_in;
 
 pub use admission::{Admission, EmailDomain, label_of};
-pub use model::{Account, AccountLabel, ExternalIdentity, Login, Newcomer, Person, ProvenIdentity, SignInVersion};
+pub use model::{Account, AccountLabel, ExternalIdentity, ExternalUser, Login, Person, ProvenIdentity, SignInVersion};
 pub use password::Password;
 pub use ports::{CreatePersonError, IdentityError, IdentityProvider, PasswordHasher, PersonRepository, SessionStore};
 #[cfg(feature = "testing")]
 pub use ports::{MockIdentityProvider, MockPasswordHasher, MockPersonRepository, MockSessionStore};
 pub use service::{PeopleError, PeoplePorts, PeopleService};
 pub use session::{FormToken, Session, SessionId, SessionToken, SignInAttempt};
-pub use sign_in::{ExternalSignIn, ProviderAnswer, SignInError, SignInPorts, SignInService, Visitor};
+pub use sign_in::{ExternalSignIn, ProviderAnswer, SignInError, SignInPorts, SignInService, SignedInUser};

@@ -199,7 +199,7 @@ impl ExternalIdentity {
 
 /// Somebody whom an identity provider has proven, and who may be here for the first time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Newcomer {
+pub struct ExternalUser {
     /// The id that the person gets, if new.
     pub id: UserId,
     /// Who it is.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use url::Url;
 
-use super::model::{Login, Newcomer, Person, ProvenIdentity, SignInVersion};
+use super::model::{ExternalUser, Login, Person, ProvenIdentity, SignInVersion};
 use super::password::Password;
 use super::session::{Session, SessionId, SignInAttempt};
 use crate::applications::{HasherError, SecretHash};
@@ -21,12 +21,12 @@ pub trait PersonRepository: Send + Sync {
     /// [`CreatePersonError::Exists`] if the id, the login or the external identity is taken; nothing is changed then.
     async fn create(&self, person: &Person) -> Result<(), CreatePersonError>;
 
-    /// The person with the external identity of `newcomer`, who is stored, enabled, if there is none yet. Of any number of
+    /// The person with the external identity of `external_user`, who is stored, enabled, if there is none yet. Of any number of
     /// concurrent callers all get the same person. The label of somebody who was there is brought up to date.
     ///
     /// # Errors
     /// [`StorageError`].
-    async fn find_or_create(&self, newcomer: &Newcomer) -> Result<Person, StorageError>;
+    async fn find_or_create(&self, external_user: &ExternalUser) -> Result<Person, StorageError>;
 
     /// The person of that id, as it is now.
     ///

@@ -7,7 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::admission::{Admission, label_of};
-use super::model::{Account, Login, Newcomer, Person};
+use super::model::{Account, ExternalUser, Login, Person};
 use super::password::Password;
 use super::ports::{IdentityError, IdentityProvider, PasswordHasher, PersonRepository, SessionStore};
 use super::session::{Session, SessionToken, SignInAttempt};
@@ -54,7 +54,7 @@ pub struct SignInService {
 
 /// A person who is signed in, with the proof that their browser keeps.
 #[derive(Clone, Debug)]
-pub struct Visitor {
+pub struct SignedInUser {
     /// The proof, for the cookie.
     pub token: SessionToken,
     /// What is kept of it.
@@ -157,7 +157,12 @@ impl SignInService {
     ///
     /// # Errors
     /// [`SignInError`].
-    pub async fn with_password(&self, login: &str, password: &str, address: IpAddr) -> Result<Visitor, SignInError> {
+    pub async fn with_password(
+        &self,
+        login: &str,
+        password: &str,
+        address: IpAddr,
+    ) -> Result<SignedInUser, SignInError> {
         let login: Login = login.trim().to_ascii_lowercase().parse().map_err(|_| SignInError::WrongCredentials)?;
         let password = Password::parse(password).ok_or(SignInError::WrongCredentials)?;
         let attempt = self.throttle.begin(login.as_str(), address, self.ports.clock.now())?;
@@ -188,9 +193,9 @@ impl SignInService {
         };
         attempt.succeeded();
         // The password was replaced, or the account disabled, while it was verified.
-        let visitor = self.open_session(person).await?.ok_or(SignInError::WrongCredentials)?;
-        self.renew(visitor.person.id, &password, &hash).await;
-        Ok(visitor)
+        let user = self.open_session(person).await?.ok_or(SignInError::WrongCredentials)?;
+        self.renew(user.person.id, &password, &hash).await;
+        Ok(user)
     }
 
     /// Hashes a password anew, since it is at hand, if its hash does not have the cost that is configured now.
@@ -253,7 +258,7 @@ impl SignInService {
         attempt: &SignInAttempt,
         answer: &ProviderAnswer,
         address: IpAddr,
-    ) -> Result<Visitor, SignInError> {
+    ) -> Result<SignedInUser, SignInError> {
         let external = self.external.as_ref().ok_or(SignInError::NoProvider)?;
         if !answer.state.as_ref().is_some_and(|state| attempt.state().matches(state)) {
             return Err(SignInError::ForeignAnswer);
@@ -277,9 +282,13 @@ impl SignInService {
         }
         counted.succeeded();
         let new_id = UserId::generate(&*self.ports.entropy);
-        let newcomer =
-            Newcomer { id: new_id, label: label_of(&proven), identity: proven.identity, at: self.ports.clock.now() };
-        let person = self.ports.people.find_or_create(&newcomer).await?;
+        let external_user = ExternalUser {
+            id: new_id,
+            label: label_of(&proven),
+            identity: proven.identity,
+            at: self.ports.clock.now(),
+        };
+        let person = self.ports.people.find_or_create(&external_user).await?;
         if person.id == new_id {
             self.record(AuditKind::PersonCreated, new_id).await;
         }
@@ -293,13 +302,13 @@ impl SignInService {
     ///
     /// # Errors
     /// [`SignInError::TemporarilyUnavailable`], [`SignInError::Internal`].
-    pub async fn recognize(&self, cookie: &str) -> Result<Option<Visitor>, SignInError> {
+    pub async fn recognize(&self, cookie: &str) -> Result<Option<SignedInUser>, SignInError> {
         let Some(token) = SessionToken::parse(cookie) else { return Ok(None) };
         let Some(session) = self.ports.sessions.find(&token.id(), self.ports.clock.now()).await? else {
             return Ok(None);
         };
         let person = self.ports.people.find(session.person).await?.filter(|person| person.enabled);
-        Ok(person.map(|person| Visitor { token, session, person }))
+        Ok(person.map(|person| SignedInUser { token, session, person }))
     }
 
     /// Ends the session of this token.
@@ -312,7 +321,7 @@ impl SignInService {
     }
 
     /// `None` if what was verified of `person` is true no longer.
-    async fn open_session(&self, person: Person) -> Result<Option<Visitor>, SignInError> {
+    async fn open_session(&self, person: Person) -> Result<Option<SignedInUser>, SignInError> {
         let token = SessionToken::generate(&*self.ports.entropy);
         let signed_in_at = self.ports.clock.now();
         let session = Session {
@@ -325,7 +334,7 @@ impl SignInService {
             return Ok(None);
         }
         self.record(AuditKind::PersonSignedIn, person.id).await;
-        Ok(Some(Visitor { token, session, person }))
+        Ok(Some(SignedInUser { token, session, person }))
     }
 
     async fn record(&self, kind: AuditKind, person: UserId) {

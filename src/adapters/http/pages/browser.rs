@@ -11,7 +11,7 @@ use super::error::PageError;
 use super::return_to::ReturnTo;
 use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::services::Services;
-use crate::domain::people::{SessionToken, SignInAttempt, Visitor};
+use crate::domain::people::{SessionToken, SignInAttempt, SignedInUser};
 
 pub(crate) struct Browser<'a> {
     pub(crate) request: &'a Request,
@@ -47,7 +47,7 @@ impl Browser<'_> {
     ///
     /// # Errors
     /// [`PageError::Unavailable`], [`PageError::Internal`].
-    pub(crate) async fn visitor(&self) -> Result<Option<Visitor>, PageError> {
+    pub(crate) async fn signed_in_user(&self) -> Result<Option<SignedInUser>, PageError> {
         match self.cookies.read(self.request, Kept::Session) {
             Some(cookie) => Ok(self.services.sign_in.recognize(&cookie).await?),
             None => Ok(None),
@@ -63,14 +63,14 @@ impl Browser<'_> {
     ///
     /// # Errors
     /// [`PageError::Unavailable`], [`PageError::Internal`].
-    pub(crate) async fn let_in(&self, visitor: &Visitor, return_to: &ReturnTo) -> Result<Response, PageError> {
+    pub(crate) async fn let_in(&self, user: &SignedInUser, return_to: &ReturnTo) -> Result<Response, PageError> {
         if let Some(before) = self.session() {
             self.services.sign_in.sign_out(&before).await?;
         }
         let mut response = consent::go_on_to(self, return_to).await?;
         self.forget_attempts(&mut response);
-        let lifetime = visitor.session.expires_at.since(self.services.clock.now());
-        self.cookies.set(&mut response, Kept::Session, visitor.token.expose(), lifetime);
+        let lifetime = user.session.expires_at.since(self.services.clock.now());
+        self.cookies.set(&mut response, Kept::Session, user.token.expose(), lifetime);
         Ok(response)
     }
 

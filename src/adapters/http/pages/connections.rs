@@ -54,13 +54,13 @@ impl From<Connection> for ConnectionInWords {
 
 #[handler]
 pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
-    let Some(visitor) = browser.visitor().await? else {
+    let Some(user) = browser.signed_in_user().await? else {
         return sign_in::ask(&browser, &ReturnTo::Connections, None, &Saying::Nothing);
     };
-    let connections = browser.services.authorizations.connections(visitor.person.id).await?;
-    let form_token = visitor.token.form_token();
+    let connections = browser.services.authorizations.connections(user.person.id).await?;
+    let form_token = user.token.form_token();
     let page = ConnectionsPage {
-        account: visitor.person.label(),
+        account: user.person.label(),
         connections: connections.into_iter().map(ConnectionInWords::from).collect(),
         disconnected: browser.query() == DISCONNECTED,
         form_token: form_token.as_str(),
@@ -70,9 +70,9 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
 
 #[handler]
 pub(crate) async fn revoke(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
-    let visitor = browser.visitor().await?.filter(|visitor| form.belongs_to(&visitor.token.form_token()));
-    let visitor = visitor.ok_or(PageError::ForeignForm { again: Some(ReturnTo::Connections) })?;
+    let user = browser.signed_in_user().await?.filter(|user| form.belongs_to(&user.token.form_token()));
+    let user = user.ok_or(PageError::ForeignForm { again: Some(ReturnTo::Connections) })?;
     let application = form.get("application").parse().map_err(|_| PageError::UnreadableForm)?;
-    browser.services.authorizations.disconnect(visitor.person.id, application).await?;
+    browser.services.authorizations.disconnect(user.person.id, application).await?;
     view::send_on_to(&format!("{}?{DISCONNECTED}", ReturnTo::Connections))
 }

@@ -36,18 +36,17 @@ pub(crate) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
     };
     let return_to = ReturnTo::authorization(query).ok_or(PageError::TooLong)?;
     let now = browser.services.clock.now();
-    let signed_in = browser.visitor().await?;
-    let Some(visitor) = signed_in.filter(|visitor| request.accepts_sign_in_at(visitor.session.signed_in_at, now))
-    else {
+    let signed_in = browser.signed_in_user().await?;
+    let Some(user) = signed_in.filter(|user| request.accepts_sign_in_at(user.session.signed_in_at, now)) else {
         let return_to = if request.asks_for_recent_sign_in() { return_to.after_sign_in(now) } else { return_to };
         return sign_in::ask(&browser, &return_to, Some(&request), &Saying::Nothing);
     };
-    let (application, form_token) = (request.application.name.as_str(), visitor.token.form_token());
+    let (application, form_token) = (request.application.name.as_str(), user.token.form_token());
     let page = ConsentPage {
         application,
         initial: words::initial(application),
         permissions: PermissionInWords::all(request.scope),
-        account: visitor.person.label(),
+        account: user.person.label(),
         destination: words::destination(request.redirect_uri()),
         form_token: form_token.as_str(),
         return_to: &return_to.to_string(),
@@ -69,8 +68,8 @@ pub(crate) async fn answer(browser: Browser<'_>, form: Form) -> Result<Response,
     let Some(return_to @ ReturnTo::Authorization(_)) = ReturnTo::parse(form.get("return_to")) else {
         return Err(PageError::UnreadableForm);
     };
-    let visitor = browser.visitor().await?.filter(|visitor| form.belongs_to(&visitor.token.form_token()));
-    let (Some(visitor), ReturnTo::Authorization(query)) = (visitor, &return_to) else {
+    let user = browser.signed_in_user().await?.filter(|user| form.belongs_to(&user.token.form_token()));
+    let (Some(user), ReturnTo::Authorization(query)) = (user, &return_to) else {
         return Err(PageError::ForeignForm { again: Some(return_to) });
     };
     let authorizations = &browser.services.authorizations;
@@ -78,11 +77,11 @@ pub(crate) async fn answer(browser: Browser<'_>, form: Form) -> Result<Response,
         Ok(request) => request,
         Err(error) => return refuse(error),
     };
-    if !request.accepts_sign_in_at(visitor.session.signed_in_at, browser.services.clock.now()) {
+    if !request.accepts_sign_in_at(user.session.signed_in_at, browser.services.clock.now()) {
         return view::send_on_to(&return_to.to_string());
     }
     match form.get("decision") {
-        "allow" => match authorizations.approve(&request, &visitor.person).await {
+        "allow" => match authorizations.approve(&request, &user.person).await {
             Ok(location) => view::send_on_to(location.as_str()),
             Err(error) => refuse(error),
         },

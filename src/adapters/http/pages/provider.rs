@@ -46,7 +46,7 @@ pub(crate) async fn come_back(browser: Browser<'_>) -> Result<Response, PageErro
         None => Err(SignInError::ForeignAnswer),
     };
     match signed_in {
-        Ok(visitor) => browser.let_in(&visitor, &return_to).await,
+        Ok(user) => browser.let_in(&user, &return_to).await,
         Err(error) => sign_in::ask_again(&browser, &return_to, error, "").await,
     }
 }

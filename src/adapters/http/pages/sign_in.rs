@@ -169,7 +169,7 @@ pub(crate) async fn ask_again(
 
 #[handler]
 pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
-    if browser.visitor().await?.is_some() {
+    if browser.signed_in_user().await?.is_some() {
         return view::send_on_to(&ReturnTo::default().to_string());
     }
     let saying = if browser.query() == SIGNED_OUT { Saying::SignedOut } else { Saying::Nothing };
@@ -182,7 +182,7 @@ pub(crate) async fn with_password(browser: Browser<'_>, form: Form) -> Result<Re
     let attempt = browser.attempt(Kept::SignIn);
     if !attempt.as_ref().is_some_and(|attempt| form.belongs_to(&attempt.form_token())) {
         // Who has signed in by another tab meanwhile goes on; nothing of this form is used.
-        if browser.visitor().await?.is_some() {
+        if browser.signed_in_user().await?.is_some() {
             return consent::go_on_to(&browser, &return_to).await;
         }
         return Err(match attempt {
@@ -193,7 +193,7 @@ pub(crate) async fn with_password(browser: Browser<'_>, form: Form) -> Result<Re
     let login = form.get("login");
     let signed_in = browser.services.sign_in.with_password(login, form.get("password"), browser.address()).await;
     match signed_in {
-        Ok(visitor) => browser.let_in(&visitor, &return_to).await,
+        Ok(user) => browser.let_in(&user, &return_to).await,
         Err(error) => ask_again(&browser, &return_to, error, login).await,
     }
 }

@@ -54,12 +54,12 @@ impl Harness {
         Self { clock, people, sessions, hasher, provider, audit, throttle, service, person }
     }
 
-    async fn sign_in(&self, password: &str) -> Result<Visitor, SignInError> {
+    async fn sign_in(&self, password: &str) -> Result<SignedInUser, SignInError> {
         self.service.with_password(self.person.label(), password, HOME).await
     }
 
     /// Comes back from the provider as `subject`.
-    async fn return_as(&self, subject: &str) -> Result<Visitor, SignInError> {
+    async fn return_as(&self, subject: &str) -> Result<SignedInUser, SignInError> {
         let attempt = self.service.begin();
         let state = Some(attempt.state().as_str().to_owned());
         let answer = ProviderAnswer { state, code: Some(subject.to_owned()), error: None };
@@ -79,16 +79,16 @@ fn assert_wrong<T: std::fmt::Debug>(answer: &Result<T, SignInError>) {
 #[tokio::test]
 async fn the_right_password_opens_a_session_that_is_recognized_until_it_ends() {
     let harness = Harness::new();
-    let visitor = harness.sign_in("correct horse").await.unwrap();
-    assert_eq!(visitor.person, harness.person);
+    let user = harness.sign_in("correct horse").await.unwrap();
+    assert_eq!(user.person, harness.person);
     let session =
-        Session { id: visitor.token.id(), person: harness.person.id, signed_in_at: now(), expires_at: now().plus(TTL) };
-    assert_eq!(visitor.session, session);
+        Session { id: user.token.id(), person: harness.person.id, signed_in_at: now(), expires_at: now().plus(TTL) };
+    assert_eq!(user.session, session);
     harness.clock.advance(TTL.saturating_sub(Duration::from_millis(1)));
-    let again = harness.service.recognize(visitor.token.expose()).await.unwrap().unwrap();
+    let again = harness.service.recognize(user.token.expose()).await.unwrap().unwrap();
     assert_eq!((again.person, again.session), (harness.person.clone(), session));
     harness.clock.advance(Duration::from_millis(1));
-    assert!(harness.service.recognize(visitor.token.expose()).await.unwrap().is_none());
+    assert!(harness.service.recognize(user.token.expose()).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -190,9 +190,9 @@ async fn a_hash_of_another_cost_is_renewed_at_the_next_success_and_not_at_a_fail
     };
     assert_wrong(&harness.sign_in("wrong horse").await);
     assert_eq!(stored().await, password);
-    let visitor = harness.sign_in("correct horse").await.unwrap();
+    let user = harness.sign_in("correct horse").await.unwrap();
     assert_eq!(stored().await, FakePasswordHasher::hash_of(&Password::parse("correct horse").unwrap()));
-    assert!(harness.service.recognize(visitor.token.expose()).await.unwrap().is_some(), "the session lives on");
+    assert!(harness.service.recognize(user.token.expose()).await.unwrap().is_some(), "the session lives on");
     assert!(harness.sign_in("correct horse").await.is_ok());
 }
 
@@ -257,11 +257,11 @@ async fn whoever_fails_too_often_waits_and_nobody_else_does() {
 #[tokio::test]
 async fn a_person_who_is_disabled_or_gone_is_not_recognized_any_more() {
     let harness = Harness::new();
-    let visitor = harness.sign_in("correct horse").await.unwrap();
+    let user = harness.sign_in("correct horse").await.unwrap();
     harness.people.set_enabled(harness.person.id, false, now()).await.unwrap();
-    assert!(harness.service.recognize(visitor.token.expose()).await.unwrap().is_none());
+    assert!(harness.service.recognize(user.token.expose()).await.unwrap().is_none());
     harness.people.delete(harness.person.id).await.unwrap();
-    assert!(harness.service.recognize(visitor.token.expose()).await.unwrap().is_none());
+    assert!(harness.service.recognize(user.token.expose()).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -364,17 +364,17 @@ async fn a_provider_that_is_away_is_said_to_be_away_and_one_that_is_not_there_is
 async fn a_database_that_is_away_is_never_a_wrong_password_or_a_stranger() {
     let harness = Harness::new();
     harness.provider.know("248289", Some("marta@example.com"));
-    let visitor = harness.sign_in("correct horse").await.unwrap();
+    let user = harness.sign_in("correct horse").await.unwrap();
     for outage in harness.outages() {
         outage.begin();
         let away = |error: Option<SignInError>| matches!(error, Some(SignInError::TemporarilyUnavailable(_)));
         assert!(away(harness.sign_in("correct horse").await.err()));
         assert!(away(harness.return_as("248289").await.err()));
-        assert!(away(harness.service.recognize(visitor.token.expose()).await.err()));
+        assert!(away(harness.service.recognize(user.token.expose()).await.err()));
         outage.end();
     }
     harness.sessions.outage().begin();
-    assert!(harness.service.sign_out(&visitor.token).await.is_err());
+    assert!(harness.service.sign_out(&user.token).await.is_err());
     harness.sessions.outage().end();
     harness.hasher.set_overloaded(true);
     assert!(matches!(harness.sign_in("correct horse").await, Err(SignInError::TemporarilyUnavailable(_))));

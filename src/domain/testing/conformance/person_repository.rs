@@ -8,7 +8,7 @@ use super::Fixture;
 use crate::applications::SecretHash;
 use crate::ids::UserId;
 use crate::people::{
-    Account, CreatePersonError, ExternalIdentity, Login, Newcomer, Person, PersonRepository, SignInVersion,
+    Account, CreatePersonError, ExternalIdentity, ExternalUser, Login, Person, PersonRepository, SignInVersion,
 };
 use crate::system::Timestamp;
 use crate::testing::{external_person, now, person, unique};
@@ -72,9 +72,9 @@ fn login_of(person: &Person) -> &Login {
 }
 
 /// A first visit of somebody who has the account of `person`, under an id of its own.
-fn visit(person: &Person) -> Newcomer {
-    let Account::External { identity, label } = &person.account else { panic!("a visitor is external") };
-    Newcomer { id: UserId::from_uuid(unique()), identity: identity.clone(), label: label.clone(), at: now() }
+fn visit(person: &Person) -> ExternalUser {
+    let Account::External { identity, label } = &person.account else { panic!("a user is external") };
+    ExternalUser { id: UserId::from_uuid(unique()), identity: identity.clone(), label: label.clone(), at: now() }
 }
 
 async fn created(repository: &dyn PersonRepository, person: Person) -> Person {
@@ -185,20 +185,20 @@ pub async fn of_a_hundred_concurrent_callers_exactly_one_creates_a_login(fixture
 }
 
 pub async fn a_newcomer_is_stored_enabled(fixture: Fixture<dyn PersonRepository>) {
-    let newcomer = visit(&external_person());
-    let stored = fixture.port().find_or_create(&newcomer).await.unwrap();
-    let account = Account::External { identity: newcomer.identity, label: newcomer.label };
+    let external_user = visit(&external_person());
+    let stored = fixture.port().find_or_create(&external_user).await.unwrap();
+    let account = Account::External { identity: external_user.identity, label: external_user.label };
     let sign_in_version = SignInVersion::default();
     let expected =
-        Person { id: newcomer.id, account, enabled: true, sign_in_version, created_at: now(), updated_at: now() };
+        Person { id: external_user.id, account, enabled: true, sign_in_version, created_at: now(), updated_at: now() };
     assert_eq!(stored, expected);
-    assert_eq!(found(fixture.other_instance(), newcomer.id).await, expected);
+    assert_eq!(found(fixture.other_instance(), external_user.id).await, expected);
 }
 
 pub async fn somebody_who_comes_again_is_the_same_person(fixture: Fixture<dyn PersonRepository>) {
     let first = visit(&external_person());
     let person = fixture.port().find_or_create(&first).await.unwrap();
-    let again = Newcomer { id: UserId::from_uuid(unique()), at: later(5), ..first };
+    let again = ExternalUser { id: UserId::from_uuid(unique()), at: later(5), ..first };
     let same = fixture.other_instance().find_or_create(&again).await.unwrap();
     assert_eq!(same, person, "a visit alone changes nothing, not even the time of the last change");
     assert_eq!(fixture.port().list(None, 10).await.unwrap(), [person]);
@@ -207,8 +207,12 @@ pub async fn somebody_who_comes_again_is_the_same_person(fixture: Fixture<dyn Pe
 pub async fn somebody_who_comes_again_gets_the_label_of_today(fixture: Fixture<dyn PersonRepository>) {
     let first = visit(&external_person());
     let person = fixture.port().find_or_create(&first).await.unwrap();
-    let again =
-        Newcomer { id: UserId::from_uuid(unique()), label: "new@example.com".parse().unwrap(), at: later(5), ..first };
+    let again = ExternalUser {
+        id: UserId::from_uuid(unique()),
+        label: "new@example.com".parse().unwrap(),
+        at: later(5),
+        ..first
+    };
     let account = Account::External { identity: again.identity.clone(), label: again.label.clone() };
     let expected = Person { account, updated_at: again.at, ..person };
     assert_eq!(fixture.port().find_or_create(&again).await.unwrap(), expected);
@@ -217,7 +221,7 @@ pub async fn somebody_who_comes_again_gets_the_label_of_today(fixture: Fixture<d
 
 pub async fn somebody_who_comes_again_stays_disabled(fixture: Fixture<dyn PersonRepository>) {
     let disabled = created(fixture.port(), Person { enabled: false, ..external_person() }).await;
-    let again = Newcomer { label: "new@example.com".parse().unwrap(), ..visit(&disabled) };
+    let again = ExternalUser { label: "new@example.com".parse().unwrap(), ..visit(&disabled) };
     assert!(!fixture.port().find_or_create(&again).await.unwrap().enabled);
 }
 
@@ -230,8 +234,8 @@ pub async fn a_subject_of_another_issuer_is_somebody_else(fixture: Fixture<dyn P
         external("https://id.example", "a", "marta"),
     ];
     for somebody in &visits {
-        let newcomer = visit(somebody);
-        assert_eq!(fixture.port().find_or_create(&newcomer).await.unwrap().id, newcomer.id);
+        let external_user = visit(somebody);
+        assert_eq!(fixture.port().find_or_create(&external_user).await.unwrap().id, external_user.id);
     }
     assert_eq!(fixture.port().list(None, 10).await.unwrap().len(), visits.len());
 }
@@ -241,8 +245,8 @@ pub async fn a_hundred_concurrent_first_visits_of_one_identity_are_one_person(fi
     let people = fixture
         .together(100, |number, repository| {
             let at = later(number.try_into().unwrap());
-            let newcomer = Newcomer { id: UserId::from_uuid(unique()), at, ..first.clone() };
-            async move { repository.find_or_create(&newcomer).await.unwrap() }
+            let external_user = ExternalUser { id: UserId::from_uuid(unique()), at, ..first.clone() };
+            async move { repository.find_or_create(&external_user).await.unwrap() }
         })
         .await;
     assert!(people.iter().all(|person| *person == people[0]));
@@ -351,6 +355,6 @@ pub async fn the_login_and_the_identity_of_a_deleted_person_are_free_again(fixtu
         assert!(fixture.port().delete(gone).await.unwrap());
     }
     created(fixture.port(), local("marta")).await;
-    let newcomer = visit(&external_person);
-    assert_eq!(fixture.port().find_or_create(&newcomer).await.unwrap().id, newcomer.id);
+    let external_user = visit(&external_person);
+    assert_eq!(fixture.port().find_or_create(&external_user).await.unwrap().id, external_user.id);
 }

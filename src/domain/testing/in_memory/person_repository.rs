@@ -10,7 +10,7 @@ use super::{Outage, at_most, lock};
 use crate::applications::SecretHash;
 use crate::ids::UserId;
 use crate::people::{
-    Account, CreatePersonError, Login, Newcomer, Person, PersonRepository, Session, SessionId, SignInVersion,
+    Account, CreatePersonError, ExternalUser, Login, Person, PersonRepository, Session, SessionId, SignInVersion,
 };
 use crate::system::{StorageError, Timestamp};
 
@@ -76,24 +76,25 @@ impl PersonRepository for InMemoryPersonRepository {
         Ok(())
     }
 
-    async fn find_or_create(&self, newcomer: &Newcomer) -> Result<Person, StorageError> {
+    async fn find_or_create(&self, external_user: &ExternalUser) -> Result<Person, StorageError> {
         self.outage.check()?;
         let people = &mut lock(&self.state).people;
-        let account = Account::External { identity: newcomer.identity.clone(), label: newcomer.label.clone() };
+        let account =
+            Account::External { identity: external_user.identity.clone(), label: external_user.label.clone() };
         if let Some(known) = people.values_mut().find(|known| are_the_same(&known.account, &account)) {
             if known.account != account {
                 known.account = account;
-                known.updated_at = newcomer.at;
+                known.updated_at = external_user.at;
             }
             return Ok(known.clone());
         }
         let person = Person {
-            id: newcomer.id,
+            id: external_user.id,
             account,
             enabled: true,
             sign_in_version: SignInVersion::default(),
-            created_at: newcomer.at,
-            updated_at: newcomer.at,
+            created_at: external_user.at,
+            updated_at: external_user.at,
         };
         people.insert(person.id, person.clone());
         Ok(person)
