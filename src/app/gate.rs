@@ -135,7 +135,7 @@ impl Gate {
         let erasure = backend.erasure(Arc::clone(&bank), Arc::clone(&queue));
         if lock.as_ref().is_some_and(ServiceLock::is_exclusive) {
             // Nobody else can be delivering: what a kill interrupted is due at once, and not when its lease ends.
-            queue.end_leases().await.map_err(OpenError::from)?;
+            queue.release_leases().await.map_err(OpenError::from)?;
         }
         let delivery = Arc::new(Delivery::new(
             bank,

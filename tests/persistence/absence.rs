@@ -132,8 +132,8 @@ async fn assert_the_ports_of_people_are_unavailable(database: &Database) {
     let (session, _) = session(&local);
     assert_unavailable(sessions.create(&session, local.sign_in_version).await);
     assert_unavailable(sessions.find(&session.id, now()).await);
-    assert_unavailable(sessions.end(&session.id).await);
-    assert_unavailable(sessions.end_all_of(local.id).await);
+    assert_unavailable(sessions.delete(&session.id).await);
+    assert_unavailable(sessions.delete_by_person(local.id).await);
     assert_unavailable(sessions.sweep(now(), 1).await);
 
     let authorizations = SeaOrmAuthorizationStore::new(database.clone());
@@ -142,8 +142,8 @@ async fn assert_the_ports_of_people_are_unavailable(database: &Database) {
     assert_unavailable(authorizations.create(&authorization, local.sign_in_version).await);
     assert_unavailable(authorizations.find_by_code(&authorization.code).await);
     assert_unavailable(authorizations.redeem(&Redemption { grant_id, at: now(), keep_until: now() }).await);
-    assert_unavailable(authorizations.of_person(local.id).await);
-    assert_unavailable(authorizations.end(grant_id).await);
+    assert_unavailable(authorizations.list_by_person(local.id).await);
+    assert_unavailable(authorizations.delete(grant_id).await);
     assert_unavailable(authorizations.sweep(now(), 1).await);
 }
 

@@ -106,8 +106,8 @@ impl ApplicationRepository for Watched {
         self.inner.replace_secrets(id, secret, now).await
     }
 
-    async fn end_tokens(&self, id: ApplicationId, at: Timestamp) -> Result<(), StorageError> {
-        self.inner.end_tokens(id, at).await
+    async fn revoke_tokens(&self, id: ApplicationId, at: Timestamp) -> Result<(), StorageError> {
+        self.inner.revoke_tokens(id, at).await
     }
 
     async fn remove_secret(&self, id: ApplicationId, secret: SecretId, now: Timestamp) -> Result<bool, StorageError> {

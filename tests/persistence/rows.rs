@@ -277,7 +277,7 @@ async fn an_authorization_that_cannot_be_is_an_error(place: Place) {
     ];
     with_each_change(&database, "authorizations", &changes, |change| {
         let (store, key, person) = (store.clone(), authorization.grant_id.to_string(), authorization.person);
-        async move { assert_refused(store.of_person(person).await, "authorizations", &key, &change) }
+        async move { assert_refused(store.list_by_person(person).await, "authorizations", &key, &change) }
     })
     .await;
     assert_eq!(store.find_by_code(&authorization.code).await.unwrap(), Some(authorization));

@@ -97,9 +97,9 @@ impl ApplicationRepository for CachedApplicationRepository {
         self.inner.remove_secret(id, secret, now).await
     }
 
-    async fn end_tokens(&self, id: ApplicationId, at: Timestamp) -> Result<(), StorageError> {
+    async fn revoke_tokens(&self, id: ApplicationId, at: Timestamp) -> Result<(), StorageError> {
         let _forget = self.era.forget_afterwards();
-        self.inner.end_tokens(id, at).await
+        self.inner.revoke_tokens(id, at).await
     }
 
     async fn record_secret_use(&self, id: ApplicationId, secret: SecretId, at: Timestamp) {

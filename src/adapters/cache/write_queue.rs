@@ -52,8 +52,8 @@ impl WriteQueue for CachedWriteQueue {
         self.inner.claim(now, lease, limit).await
     }
 
-    async fn end_leases(&self) -> Result<(), StorageError> {
-        self.inner.end_leases().await
+    async fn release_leases(&self) -> Result<(), StorageError> {
+        self.inner.release_leases().await
     }
 
     async fn mark_stored(

@@ -175,7 +175,7 @@ impl ApplicationRepository for SeaOrmApplicationRepository {
         Ok(true)
     }
 
-    async fn end_tokens(&self, id: ApplicationId, at: Timestamp) -> Result<(), StorageError> {
+    async fn revoke_tokens(&self, id: ApplicationId, at: Timestamp) -> Result<(), StorageError> {
         let (at, ended) = (at.unix_millis(), application::Column::TokensEndedAt);
         application::Entity::update_many()
             .set(application::ActiveModel { tokens_ended_at: ActiveValue::Set(Some(at)), ..Default::default() })

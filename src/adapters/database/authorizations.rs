@@ -131,7 +131,7 @@ impl AuthorizationStore for SeaOrmAuthorizationStore {
         Ok(if redeemed.is_some() { Redeemed::Before } else { Redeemed::Refused })
     }
 
-    async fn of_person(&self, person: UserId) -> Result<Vec<Authorization>, StorageError> {
+    async fn list_by_person(&self, person: UserId) -> Result<Vec<Authorization>, StorageError> {
         let rows = authorization::Entity::find()
             .filter(Column::PersonId.eq(person.as_uuid()))
             .order_by_desc(Column::CreatedAt)
@@ -141,7 +141,7 @@ impl AuthorizationStore for SeaOrmAuthorizationStore {
         rows.into_iter().map(read_authorization).collect()
     }
 
-    async fn end(&self, grant: GrantId) -> Result<bool, StorageError> {
+    async fn delete(&self, grant: GrantId) -> Result<bool, StorageError> {
         let deleted = authorization::Entity::delete_by_id(grant.as_uuid()).exec(self.database.writer()).await;
         Ok(deleted.map_err(storage_error(AUTHORIZATIONS))?.rows_affected > 0)
     }

@@ -88,12 +88,12 @@ impl SessionStore for SeaOrmSessionStore {
         found.map_err(storage_error(SESSIONS))?.map(|model| read_session(&model)).transpose()
     }
 
-    async fn end(&self, id: &SessionId) -> Result<bool, StorageError> {
+    async fn delete(&self, id: &SessionId) -> Result<bool, StorageError> {
         let deleted = session::Entity::delete_by_id(id.as_bytes().to_vec()).exec(self.database.writer()).await;
         Ok(deleted.map_err(storage_error(SESSIONS))?.rows_affected > 0)
     }
 
-    async fn end_all_of(&self, person: UserId) -> Result<u64, StorageError> {
+    async fn delete_by_person(&self, person: UserId) -> Result<u64, StorageError> {
         let deleted = session::Entity::delete_many()
             .filter(Column::PersonId.eq(person.as_uuid()))
             .exec(self.database.writer())

@@ -91,7 +91,7 @@ pub trait ApplicationRepository: Send + Sync {
     ///
     /// # Errors
     /// [`StorageError`].
-    async fn end_tokens(&self, id: ApplicationId, at: Timestamp) -> Result<(), StorageError>;
+    async fn revoke_tokens(&self, id: ApplicationId, at: Timestamp) -> Result<(), StorageError>;
 
     /// Notes that a secret was verified at `at`; an earlier moment never replaces a later one. An unknown secret is
     /// passed over. A note that cannot be written, on a full disk for one, is the adapter's to report: the secret is

@@ -222,7 +222,7 @@ pub trait WriteQueue: Send + Sync {
     ///
     /// # Errors
     /// [`StorageError`].
-    async fn end_leases(&self) -> Result<(), StorageError>;
+    async fn release_leases(&self) -> Result<(), StorageError>;
 
     /// Notes that the bank has the write at `now`, whoever holds its lease, and keeps it until `keep_until`, or longer if it
     /// is to be kept longer anyway, but no longer than the memory lives. Returns whether the write was there: it may have been

@@ -85,7 +85,7 @@ impl TokenService {
         if let Some(is_new) = kept {
             return Ok(is_new);
         }
-        self.applications.end_tokens(application.id, revocation.at).await?;
+        self.applications.revoke_tokens(application.id, revocation.at).await?;
         // Until every instance knows that, also one whose clock is behind.
         let keep_until = revocation.at.plus(UNTIL_ENDED_EVERYWHERE).min(revocation.keep_until);
         self.grants.revoke(&Revocation { keep_until, ..revocation.clone() }).await

@@ -119,13 +119,13 @@ pub trait SessionStore: Send + Sync {
     ///
     /// # Errors
     /// [`StorageError`].
-    async fn end(&self, id: &SessionId) -> Result<bool, StorageError>;
+    async fn delete(&self, id: &SessionId) -> Result<bool, StorageError>;
 
     /// Ends every session of a person at once. Returns how many there were.
     ///
     /// # Errors
     /// [`StorageError`].
-    async fn end_all_of(&self, person: UserId) -> Result<u64, StorageError>;
+    async fn delete_by_person(&self, person: UserId) -> Result<u64, StorageError>;
 
     /// Forgets at most `limit` sessions that expired before `now`. Returns how many.
     ///

@@ -316,7 +316,7 @@ impl SignInService {
     /// # Errors
     /// [`SignInError::TemporarilyUnavailable`], [`SignInError::Internal`].
     pub async fn sign_out(&self, token: &SessionToken) -> Result<(), SignInError> {
-        self.ports.sessions.end(&token.id()).await?;
+        self.ports.sessions.delete(&token.id()).await?;
         Ok(())
     }
 

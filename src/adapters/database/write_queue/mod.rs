@@ -200,7 +200,7 @@ impl WriteQueue for SeaOrmWriteQueue {
         Ok(claims)
     }
 
-    async fn end_leases(&self) -> Result<(), StorageError> {
+    async fn release_leases(&self) -> Result<(), StorageError> {
         let change = queued_write::ActiveModel {
             lease_id: ActiveValue::Set(None),
             lease_until: ActiveValue::Set(0),

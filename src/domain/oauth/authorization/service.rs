@@ -170,7 +170,7 @@ impl AuthorizationService {
         let now = self.ports.clock.now();
         let mut connections: Vec<Connection> = Vec::new();
         let mut places: BTreeMap<ApplicationId, usize> = BTreeMap::new();
-        let all = self.ports.authorizations.of_person(person).await?;
+        let all = self.ports.authorizations.list_by_person(person).await?;
         for authorization in all.iter().filter(|a| a.redeemed_at.is_some() && now <= a.keep_until) {
             if let Some(place) = places.get(&authorization.application_id) {
                 let known = &mut connections[*place];
@@ -198,7 +198,7 @@ impl AuthorizationService {
     /// # Errors
     /// [`StorageError`]. The call can be repeated.
     pub async fn disconnect(&self, person: UserId, application: ApplicationId) -> Result<bool, StorageError> {
-        self.end_where(person, |authorization| authorization.application_id == application).await
+        self.revoke_where(person, |authorization| authorization.application_id == application).await
     }
 
     /// Takes back all that a person has allowed anybody.
@@ -206,7 +206,7 @@ impl AuthorizationService {
     /// # Errors
     /// As [`disconnect`](Self::disconnect).
     pub async fn disconnect_all(&self, person: UserId) -> Result<bool, StorageError> {
-        self.end_where(person, |_| true).await
+        self.revoke_where(person, |_| true).await
     }
 
     /// Takes back the codes of a person that were not exchanged yet.
@@ -214,15 +214,15 @@ impl AuthorizationService {
     /// # Errors
     /// As [`disconnect`](Self::disconnect).
     pub async fn withdraw_codes(&self, person: UserId) -> Result<bool, StorageError> {
-        self.end_where(person, |authorization| authorization.redeemed_at.is_none()).await
+        self.revoke_where(person, |authorization| authorization.redeemed_at.is_none()).await
     }
 
-    async fn end_where(&self, person: UserId, ends: impl Fn(&Authorization) -> bool) -> Result<bool, StorageError> {
+    async fn revoke_where(&self, person: UserId, ends: impl Fn(&Authorization) -> bool) -> Result<bool, StorageError> {
         let now = self.ports.clock.now();
         let mut any = false;
-        for authorization in self.ports.authorizations.of_person(person).await?.into_iter().filter(|a| ends(a)) {
+        for authorization in self.ports.authorizations.list_by_person(person).await?.into_iter().filter(|a| ends(a)) {
             self.revoke(&authorization, now).await?;
-            if self.ports.authorizations.end(authorization.grant_id).await? {
+            if self.ports.authorizations.delete(authorization.grant_id).await? {
                 self.record(AuditKind::AuthorizationEnded, &authorization, now).await;
                 any = true;
             }

@@ -61,7 +61,7 @@ pub trait AuthorizationStore: Send + Sync {
     async fn find_by_code(&self, code: &CodeDigest) -> Result<Option<Authorization>, StorageError>;
 
     /// Notes that the code of an authorization was exchanged, if its person and its application are there and enabled. Of
-    /// any number of concurrent callers exactly one gets [`Redeemed::First`], and none once [`end`](Self::end) has returned.
+    /// any number of concurrent callers exactly one gets [`Redeemed::First`], and none once [`delete`](Self::delete) has returned.
     ///
     /// # Errors
     /// [`StorageError`].
@@ -71,13 +71,13 @@ pub trait AuthorizationStore: Send + Sync {
     ///
     /// # Errors
     /// [`StorageError`].
-    async fn of_person(&self, person: UserId) -> Result<Vec<Authorization>, StorageError>;
+    async fn list_by_person(&self, person: UserId) -> Result<Vec<Authorization>, StorageError>;
 
     /// Forgets an authorization. Returns whether there was one. Its tokens are revoked elsewhere, before.
     ///
     /// # Errors
     /// [`StorageError`].
-    async fn end(&self, grant: GrantId) -> Result<bool, StorageError>;
+    async fn delete(&self, grant: GrantId) -> Result<bool, StorageError>;
 
     /// Forgets at most `limit` authorizations whose `keep_until` is before `now`. Returns how many.
     ///

@@ -79,7 +79,7 @@ async fn reused(
 ) -> Result<TokenResponse, OAuthError> {
     service.revoke_for(application, &service.authorizations.revocation_of(authorization, now)).await?;
     service.authorizations.record(AuditKind::AuthorizationCodeReused, authorization, now).await;
-    service.authorizations.store().end(authorization.grant_id).await?;
+    service.authorizations.store().delete(authorization.grant_id).await?;
     Err(OAuthError::InvalidGrant)
 }
 

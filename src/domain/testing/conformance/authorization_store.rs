@@ -112,7 +112,7 @@ pub async fn an_authorization_comes_back_with_every_member(fixture: Fixture<Cons
     };
     let full = created(fixture.port(), full).await;
     assert_eq!(found(fixture.other_instance(), &full.code).await, Some(full.clone()));
-    assert_eq!(fixture.other_instance().authorizations.of_person(full.person).await.unwrap(), [full]);
+    assert_eq!(fixture.other_instance().authorizations.list_by_person(full.person).await.unwrap(), [full]);
 }
 
 pub async fn a_plain_authorization_comes_back_as_plain_as_it_was(fixture: Fixture<Consents>) {
@@ -188,7 +188,7 @@ pub async fn an_unknown_authorization_is_not_redeemed(fixture: Fixture<Consents>
 
 pub async fn nothing_is_redeemed_once_it_was_ended(fixture: Fixture<Consents>) {
     let authorization = created(fixture.port(), new(fixture.port()).await).await;
-    assert!(fixture.port().authorizations.end(authorization.grant_id).await.unwrap());
+    assert!(fixture.port().authorizations.delete(authorization.grant_id).await.unwrap());
     assert_eq!(
         fixture.other_instance().authorizations.redeem(&redemption(&authorization)).await.unwrap(),
         Redeemed::Refused
@@ -206,7 +206,7 @@ pub async fn what_a_person_allowed_is_listed_newest_first(fixture: Fixture<Conse
     }
     assert_eq!(fixture.port().authorizations.redeem(&redemption(&expected[1])).await.unwrap(), Redeemed::First);
     expected[1] = redeemed(expected[1].clone());
-    assert_eq!(fixture.other_instance().authorizations.of_person(person).await.unwrap(), expected);
+    assert_eq!(fixture.other_instance().authorizations.list_by_person(person).await.unwrap(), expected);
 }
 
 pub async fn what_others_allowed_is_not_listed(fixture: Fixture<Consents>) {
@@ -214,24 +214,25 @@ pub async fn what_others_allowed_is_not_listed(fixture: Fixture<Consents>) {
         (something(fixture.port()).await, somebody(fixture.port()).await, somebody(fixture.port()).await);
     let (mine, theirs) = (authorization(&application, me).0, authorization(&application, them).0);
     let (mine, theirs) = (created(fixture.port(), mine).await, created(fixture.port(), theirs).await);
-    assert_eq!(fixture.port().authorizations.of_person(mine.person).await.unwrap(), std::slice::from_ref(&mine));
-    assert_eq!(fixture.port().authorizations.of_person(theirs.person).await.unwrap(), [theirs]);
-    assert_eq!(fixture.port().authorizations.of_person(UserId::from_uuid(unique())).await.unwrap(), []);
+    assert_eq!(fixture.port().authorizations.list_by_person(mine.person).await.unwrap(), std::slice::from_ref(&mine));
+    assert_eq!(fixture.port().authorizations.list_by_person(theirs.person).await.unwrap(), [theirs]);
+    assert_eq!(fixture.port().authorizations.list_by_person(UserId::from_uuid(unique())).await.unwrap(), []);
 }
 
 pub async fn an_authorization_that_was_ended_is_gone_and_the_others_stay(fixture: Fixture<Consents>) {
     let store = fixture.port();
     let (ended, kept) = (created(store, new(store).await).await, created(store, new(store).await).await);
-    assert!(store.authorizations.end(ended.grant_id).await.unwrap());
-    assert!(!fixture.other_instance().authorizations.end(ended.grant_id).await.unwrap());
-    assert_eq!(fixture.other_instance().authorizations.of_person(ended.person).await.unwrap(), []);
+    assert!(store.authorizations.delete(ended.grant_id).await.unwrap());
+    assert!(!fixture.other_instance().authorizations.delete(ended.grant_id).await.unwrap());
+    assert_eq!(fixture.other_instance().authorizations.list_by_person(ended.person).await.unwrap(), []);
     assert_eq!(found(store, &kept.code).await, Some(kept));
-    assert!(!store.authorizations.end(GrantId::from_uuid(unique())).await.unwrap());
+    assert!(!store.authorizations.delete(GrantId::from_uuid(unique())).await.unwrap());
 }
 
 pub async fn of_a_hundred_concurrent_callers_exactly_one_ends_an_authorization(fixture: Fixture<Consents>) {
     let grant = created(fixture.port(), new(fixture.port()).await).await.grant_id;
-    let answers = fixture.together(100, |_, store| async move { store.authorizations.end(grant).await.unwrap() }).await;
+    let answers =
+        fixture.together(100, |_, store| async move { store.authorizations.delete(grant).await.unwrap() }).await;
     assert_eq!(answers.iter().filter(|ended| **ended).count(), 1);
 }
 
@@ -324,7 +325,7 @@ pub async fn what_a_hundred_callers_allow_while_the_person_is_disabled_is_listed
             async move {
                 if number == 50 {
                     consents.people.set_enabled(somebody.id, false, now()).await.unwrap();
-                    return Some(consents.authorizations.of_person(somebody.id).await.unwrap());
+                    return Some(consents.authorizations.list_by_person(somebody.id).await.unwrap());
                 }
                 let authorization = authorization(&application, somebody.id).0;
                 consents.authorizations.create(&authorization, somebody.sign_in_version).await.unwrap();
@@ -333,7 +334,7 @@ pub async fn what_a_hundred_callers_allow_while_the_person_is_disabled_is_listed
         })
         .await;
     let listed = answers.into_iter().flatten().next().unwrap();
-    let left = fixture.port().authorizations.of_person(somebody.id).await.unwrap();
+    let left = fixture.port().authorizations.list_by_person(somebody.id).await.unwrap();
     assert_eq!(left.len(), listed.len(), "nothing was stored afterwards");
 }
 
@@ -349,7 +350,7 @@ pub async fn of_too_many_concurrent_callers_so_many_are_stored_as_there_is_room_
         .await;
     assert_eq!(answers.iter().filter(|answer| **answer == Consent::Stored).count(), most);
     assert_eq!(answers.iter().filter(|answer| **answer == Consent::TooMany).count(), 10);
-    assert_eq!(fixture.port().authorizations.of_person(somebody.id).await.unwrap().len(), most);
+    assert_eq!(fixture.port().authorizations.list_by_person(somebody.id).await.unwrap().len(), most);
     assert_eq!(consent(fixture.port(), &something(fixture.port()).await, &somebody).await, Consent::Stored);
 }
 

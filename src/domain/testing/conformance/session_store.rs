@@ -91,7 +91,7 @@ pub async fn an_unknown_session_is_none(fixture: Fixture<Accounts>) {
     begun(fixture.port(), &person).await;
     let (unknown, _) = session(&person);
     assert_eq!(fixture.port().sessions.find(&unknown.id, now()).await.unwrap(), None);
-    assert!(!fixture.port().sessions.end(&unknown.id).await.unwrap());
+    assert!(!fixture.port().sessions.delete(&unknown.id).await.unwrap());
 }
 
 pub async fn a_session_is_good_until_it_expires_and_no_longer(fixture: Fixture<Accounts>) {
@@ -127,17 +127,18 @@ pub async fn a_session_that_was_ended_is_gone_for_every_instance_and_the_others_
     let person = somebody(fixture.port()).await;
     let (ended, kept) = (begun(fixture.port(), &person).await, begun(fixture.port(), &person).await);
     assert!(is_good(fixture.other_instance(), &ended).await);
-    assert!(fixture.port().sessions.end(&ended.id).await.unwrap());
+    assert!(fixture.port().sessions.delete(&ended.id).await.unwrap());
     assert!(!is_good(fixture.other_instance(), &ended).await);
     assert!(!is_good(fixture.port(), &ended).await);
-    assert!(!fixture.other_instance().sessions.end(&ended.id).await.unwrap());
+    assert!(!fixture.other_instance().sessions.delete(&ended.id).await.unwrap());
     assert!(is_good(fixture.port(), &kept).await);
 }
 
 pub async fn of_a_hundred_concurrent_callers_exactly_one_ends_a_session(fixture: Fixture<Accounts>) {
     let session = begun(fixture.port(), &somebody(fixture.port()).await).await;
     let id = session.id;
-    let answers = fixture.together(100, |_, accounts| async move { accounts.sessions.end(&id).await.unwrap() }).await;
+    let answers =
+        fixture.together(100, |_, accounts| async move { accounts.sessions.delete(&id).await.unwrap() }).await;
     assert_eq!(answers.iter().filter(|ended| **ended).count(), 1);
 }
 
@@ -146,13 +147,13 @@ pub async fn every_session_of_a_person_is_ended_and_no_other(fixture: Fixture<Ac
     let (person, bystander) = (somebody(accounts).await, somebody(accounts).await);
     let sessions = [begun(accounts, &person).await, begun(accounts, &person).await, begun(accounts, &person).await];
     let kept = begun(accounts, &bystander).await;
-    assert_eq!(accounts.sessions.end_all_of(person.id).await.unwrap(), 3);
+    assert_eq!(accounts.sessions.delete_by_person(person.id).await.unwrap(), 3);
     for session in &sessions {
         assert!(!is_good(fixture.other_instance(), session).await);
     }
     assert!(is_good(fixture.other_instance(), &kept).await);
-    assert_eq!(accounts.sessions.end_all_of(person.id).await.unwrap(), 0);
-    assert_eq!(accounts.sessions.end_all_of(UserId::from_uuid(unique())).await.unwrap(), 0);
+    assert_eq!(accounts.sessions.delete_by_person(person.id).await.unwrap(), 0);
+    assert_eq!(accounts.sessions.delete_by_person(UserId::from_uuid(unique())).await.unwrap(), 0);
 }
 
 pub async fn a_deleted_person_has_no_session_and_the_others_keep_theirs(fixture: Fixture<Accounts>) {
@@ -161,7 +162,7 @@ pub async fn a_deleted_person_has_no_session_and_the_others_keep_theirs(fixture:
     let (gone, kept) = (begun(accounts, &person).await, begun(accounts, &bystander).await);
     assert!(accounts.people.delete(person.id).await.unwrap());
     assert!(!is_good(fixture.other_instance(), &gone).await);
-    assert!(!accounts.sessions.end(&gone.id).await.unwrap());
+    assert!(!accounts.sessions.delete(&gone.id).await.unwrap());
     assert!(is_good(accounts, &kept).await);
 }
 

@@ -138,7 +138,7 @@ impl ApplicationRepository for InMemoryApplicationRepository {
         Ok(removed.unwrap_or(false))
     }
 
-    async fn end_tokens(&self, id: ApplicationId, at: Timestamp) -> Result<(), StorageError> {
+    async fn revoke_tokens(&self, id: ApplicationId, at: Timestamp) -> Result<(), StorageError> {
         self.outage.check()?;
         self.change(id, |application| application.tokens_ended_at = application.tokens_ended_at.max(Some(at)));
         Ok(())

@@ -83,7 +83,7 @@ impl AuthorizationStore for InMemoryAuthorizationStore {
         Ok(Redeemed::First)
     }
 
-    async fn of_person(&self, person: UserId) -> Result<Vec<Authorization>, StorageError> {
+    async fn list_by_person(&self, person: UserId) -> Result<Vec<Authorization>, StorageError> {
         self.outage.check()?;
         let authorizations = lock(&self.authorizations);
         let mut own: Vec<Authorization> =
@@ -92,7 +92,7 @@ impl AuthorizationStore for InMemoryAuthorizationStore {
         Ok(own)
     }
 
-    async fn end(&self, grant: GrantId) -> Result<bool, StorageError> {
+    async fn delete(&self, grant: GrantId) -> Result<bool, StorageError> {
         self.outage.check()?;
         Ok(lock(&self.authorizations).remove(&grant).is_some())
     }

@@ -68,12 +68,12 @@ impl SessionStore for InMemorySessionStore {
         Ok(found.filter(|session| now < session.expires_at))
     }
 
-    async fn end(&self, id: &SessionId) -> Result<bool, StorageError> {
+    async fn delete(&self, id: &SessionId) -> Result<bool, StorageError> {
         self.outage.check()?;
         Ok(lock(&self.state).sessions.remove(id).is_some())
     }
 
-    async fn end_all_of(&self, person: UserId) -> Result<u64, StorageError> {
+    async fn delete_by_person(&self, person: UserId) -> Result<u64, StorageError> {
         self.outage.check()?;
         Ok(self.forget(u32::MAX, |session| session.person == person))
     }

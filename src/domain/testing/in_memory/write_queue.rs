@@ -155,7 +155,7 @@ impl WriteQueue for InMemoryWriteQueue {
             .collect())
     }
 
-    async fn end_leases(&self) -> Result<(), StorageError> {
+    async fn release_leases(&self) -> Result<(), StorageError> {
         self.outage.check()?;
         lock(&self.writes).iter_mut().for_each(|entry| entry.lease = None);
         Ok(())

@@ -80,7 +80,7 @@ async fn a_valid_request_is_understood_and_nothing_is_written_for_it() {
     assert_eq!(request.redirect_uri().as_str(), REDIRECT_URI);
     let everything = begin(&harness, &[("scope", "")]).await.unwrap();
     assert_eq!(everything.scope, Permissions::all(), "an empty scope asks for all that the application holds");
-    assert_eq!(harness.authorizations.of_person(harness.person.id).await.unwrap(), []);
+    assert_eq!(harness.authorizations.list_by_person(harness.person.id).await.unwrap(), []);
     assert_eq!(harness.audit.kinds(), []);
 }
 
@@ -208,7 +208,7 @@ async fn agreeing_stores_the_authorization_and_sends_a_code_that_is_not_stored()
     assert_eq!(sent["kept"], "1", "the query of the redirect URI stays");
     assert_eq!(sent["code"].len(), 43);
 
-    let [stored] = harness.authorizations.of_person(harness.person.id).await.unwrap().try_into().unwrap();
+    let [stored] = harness.authorizations.list_by_person(harness.person.id).await.unwrap().try_into().unwrap();
     let expected = Authorization {
         grant_id: stored.grant_id,
         application_id: harness.application.id,
@@ -239,7 +239,7 @@ async fn declining_is_told_to_the_client_and_stores_nothing() {
     let request = begin(&harness, &[]).await.unwrap();
     let sent = answer(&harness.authorizing.deny(&request));
     assert_eq!((sent["error"].as_str(), sent["state"].as_str()), ("access_denied", "a+b &c"));
-    assert_eq!(harness.authorizations.of_person(harness.person.id).await.unwrap(), []);
+    assert_eq!(harness.authorizations.list_by_person(harness.person.id).await.unwrap(), []);
 }
 
 #[tokio::test]

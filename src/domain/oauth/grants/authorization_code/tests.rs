@@ -62,7 +62,7 @@ async fn a_code_yields_tokens_that_act_for_the_person() {
     let refresh = harness.issuer.verify_refresh_token(answer.refresh_token.unwrap().expose()).unwrap();
     assert_eq!((refresh.subject, refresh.grant_id), (Subject::Person(harness.person.id), authorization.grant_id));
 
-    let [stored] = harness.authorizations.of_person(harness.person.id).await.unwrap().try_into().unwrap();
+    let [stored] = harness.authorizations.list_by_person(harness.person.id).await.unwrap().try_into().unwrap();
     let keep_until = now().plus(Duration::from_hours(90 * 24));
     assert_eq!(stored, Authorization { redeemed_at: Some(now()), keep_until, ..authorization });
     assert!(refresh.grant_expires_at <= keep_until, "the authorization outlives its last refresh token");
@@ -86,7 +86,7 @@ async fn without_the_grant_refresh_token_the_authorization_ends_with_its_access_
     });
     let (_, code) = authorized(&harness, |_| {}).await;
     assert!(exchange(&harness, &code, &[]).await.unwrap().refresh_token.is_none());
-    let [stored] = harness.authorizations.of_person(harness.person.id).await.unwrap().try_into().unwrap();
+    let [stored] = harness.authorizations.list_by_person(harness.person.id).await.unwrap().try_into().unwrap();
     assert_eq!(stored.keep_until, now().plus(Duration::from_mins(10)));
 }
 

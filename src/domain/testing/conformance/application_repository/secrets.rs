@@ -141,9 +141,9 @@ pub async fn the_latest_end_of_tokens_is_kept(fixture: Fixture<dyn ApplicationRe
     let repository = fixture.port();
     let before = created(repository, application()).await;
     for (seconds, expected) in [(5, 5), (3, 5), (9, 9)] {
-        repository.end_tokens(before.id, later(seconds)).await.unwrap();
+        repository.revoke_tokens(before.id, later(seconds)).await.unwrap();
         let expected = Application { tokens_ended_at: Some(later(expected)), ..before.clone() };
         assert_eq!(found(fixture.other_instance(), before.id).await, expected);
     }
-    repository.end_tokens(ApplicationId::from_uuid(unique()), now()).await.unwrap();
+    repository.revoke_tokens(ApplicationId::from_uuid(unique()), now()).await.unwrap();
 }

@@ -109,7 +109,7 @@ pub async fn a_lease_that_was_ended_can_be_taken_over_at_once(fixture: Fixture<d
     store(queue, &stored).await;
     assert_eq!(line_up(queue, &write).await, Dispatch::Claimed);
     assert_eq!(claim(queue, now(), 10).await, []);
-    fixture.other_instance().end_leases().await.unwrap();
+    fixture.other_instance().release_leases().await.unwrap();
     let claims = claim(queue, now(), 10).await;
     assert_eq!((ids(&claims), claims[0].attempt), (vec![write.request_id], 2), "and it counts as sent before");
 }
