@@ -158,7 +158,7 @@ impl Place {
             ("redirect_uri", "https://app.example/callback"),
         ]);
         let authorizations = self.gate.gate().authorizations();
-        let request = authorizations.begin(url.query().unwrap().as_bytes()).await.unwrap();
+        let request = authorizations.validate(url.query().unwrap().as_bytes()).await.unwrap();
         let location = authorizations.approve(&request, person).await.unwrap();
         let code = location.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
         let parameters =

@@ -48,8 +48,10 @@ impl Place {
     /// The code that the person's consent yields.
     async fn code(&self, challenge: Option<&str>) -> String {
         let authorizations = self.gate.gate().authorizations();
-        let request =
-            authorizations.begin(Self::query(&self.application, challenge).as_bytes()).await.expect("a valid request");
+        let request = authorizations
+            .validate(Self::query(&self.application, challenge).as_bytes())
+            .await
+            .expect("a valid request");
         let location = authorizations.approve(&request, &self.person).await.unwrap();
         location.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned()
     }

@@ -30,7 +30,7 @@ struct ConsentPage<'a> {
 #[handler]
 pub(crate) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
     let query = browser.query();
-    let request = match browser.services.authorizations.begin(query.as_bytes()).await {
+    let request = match browser.services.authorizations.validate(query.as_bytes()).await {
         Ok(request) => request,
         Err(error) => return refuse(error),
     };
@@ -73,7 +73,7 @@ pub(crate) async fn answer(browser: Browser<'_>, form: Form) -> Result<Response,
         return Err(PageError::ForeignForm { again: Some(return_to) });
     };
     let authorizations = &browser.services.authorizations;
-    let request = match authorizations.begin(query.as_bytes()).await {
+    let request = match authorizations.validate(query.as_bytes()).await {
         Ok(request) => request,
         Err(error) => return refuse(error),
     };
@@ -98,7 +98,7 @@ pub(crate) async fn answer(browser: Browser<'_>, form: Form) -> Result<Response,
 pub(crate) async fn go_on_to(browser: &Browser<'_>, return_to: &ReturnTo) -> Result<Response, PageError> {
     if let ReturnTo::Authorization(query) = return_to
         && let Err(AuthorizationError::Refused { location }) =
-            browser.services.authorizations.begin(query.as_bytes()).await
+            browser.services.authorizations.validate(query.as_bytes()).await
     {
         return view::hand_over_to(&location);
     }

@@ -161,7 +161,7 @@ pub(crate) async fn ask_again(
 ) -> Result<Response, PageError> {
     let refusal = Refusal::of(error)?;
     let asking = match return_to {
-        ReturnTo::Authorization(query) => browser.services.authorizations.begin(query.as_bytes()).await.ok(),
+        ReturnTo::Authorization(query) => browser.services.authorizations.validate(query.as_bytes()).await.ok(),
         ReturnTo::Connections => None,
     };
     ask(browser, return_to, asking.as_ref(), &Saying::Refused(&refusal, login))

@@ -97,7 +97,7 @@ impl AuthorizationService {
     ///
     /// # Errors
     /// [`AuthorizationError`].
-    pub async fn begin(&self, query: &[u8]) -> Result<AuthorizationRequest, AuthorizationError> {
+    pub async fn validate(&self, query: &[u8]) -> Result<AuthorizationRequest, AuthorizationError> {
         let (parameters, fault) = Parameters::from_query(query);
         if fault.as_ref().is_some_and(|fault| fault.concerns(&["client_id", "redirect_uri"])) {
             return Err(UntrustedRequest::Malformed.into());

@@ -52,7 +52,7 @@ fn query(harness: &Harness, changes: &[(&str, &str)]) -> String {
 }
 
 async fn begin(harness: &Harness, changes: &[(&str, &str)]) -> Result<AuthorizationRequest, AuthorizationError> {
-    harness.authorizing.begin(query(harness, changes).as_bytes()).await
+    harness.authorizing.validate(query(harness, changes).as_bytes()).await
 }
 
 fn answer(url: &Url) -> HashMap<String, String> {
@@ -115,7 +115,7 @@ async fn a_client_or_a_redirect_uri_that_is_given_twice_is_nobodys() {
         ["client_id=x", "redirect_uri=https://evil.example", "redirect_uri=%ff", "client_id=%00", "redirect%5furi=x"]
     {
         for query in [format!("{}&{twice}", query(&harness, &[])), format!("{twice}&{}", query(&harness, &[]))] {
-            let answer = harness.authorizing.begin(query.as_bytes()).await;
+            let answer = harness.authorizing.validate(query.as_bytes()).await;
             assert!(matches!(answer, Err(AuthorizationError::Untrusted(UntrustedRequest::Malformed))), "{answer:?}");
         }
     }
@@ -158,7 +158,7 @@ async fn a_parameter_that_is_given_twice_is_told_to_the_client_and_not_used() {
     let harness = harness(PkceRule::Required);
     for fault in ["scope=memory:write", "state=other", "scope=a&scope=b"] {
         let query = format!("{}&{fault}", query(&harness, &[]));
-        let refused = harness.authorizing.begin(query.as_bytes()).await;
+        let refused = harness.authorizing.validate(query.as_bytes()).await;
         if let Err(AuthorizationError::Refused { location }) = &refused {
             let state = answer(location).get("state").cloned();
             assert_eq!(state.as_deref(), if fault.starts_with("state") { None } else { Some("a+b &c") }, "{fault}");
@@ -168,13 +168,13 @@ async fn a_parameter_that_is_given_twice_is_told_to_the_client_and_not_used() {
     // What nobody knows is ignored (RFC 6749 §3.1), repeated or badly escaped.
     for ignored in ["unknown=1&unknown=2", "x=%zz", "y=a%0Ab"] {
         for query in [format!("{}&{ignored}", query(&harness, &[])), format!("{ignored}&{}", query(&harness, &[]))] {
-            assert!(harness.authorizing.begin(query.as_bytes()).await.is_ok(), "{query}");
+            assert!(harness.authorizing.validate(query.as_bytes()).await.is_ok(), "{query}");
         }
     }
     let many: Vec<String> = (0..64).map(|number| format!("&p{number}=x")).collect();
     let many = many.concat();
     let too_many = format!("{}{many}", query(&harness, &[]));
-    assert_eq!(told(harness.authorizing.begin(too_many.as_bytes()).await), "invalid_request");
+    assert_eq!(told(harness.authorizing.validate(too_many.as_bytes()).await), "invalid_request");
 }
 
 #[tokio::test]
