@@ -16,13 +16,13 @@ const KEEP: &str = "public, max-age=300";
 
 /// A document that may be kept for a while.
 #[derive(ApiResponse)]
-pub(crate) enum Kept<T: poem_openapi::types::Type + serde::Serialize> {
+pub(crate) enum CacheableJson<T: poem_openapi::types::Type + serde::Serialize> {
     /// The document.
     #[oai(status = 200)]
     Document(Json<T>, #[oai(header = "Cache-Control")] String),
 }
 
-impl<T: poem_openapi::types::Type + serde::Serialize> Kept<T> {
+impl<T: poem_openapi::types::Type + serde::Serialize> CacheableJson<T> {
     fn new(document: T) -> Self {
         Self::Document(Json(document), KEEP.to_owned())
     }
@@ -36,9 +36,9 @@ impl MetadataApi {
     ///
     /// Its endpoints and what they support (RFC 8414).
     #[oai(path = "/oauth-authorization-server", method = "get", operation_id = "getAuthorizationServerMetadata")]
-    async fn authorization_server(&self, exchange: &Exchange) -> Kept<ServerMetadata> {
+    async fn authorization_server(&self, exchange: &Exchange) -> CacheableJson<ServerMetadata> {
         let issuer = &exchange.services.policy.issuer;
-        Kept::new(ServerMetadata::new(issuer, base_url(issuer)))
+        CacheableJson::new(ServerMetadata::new(issuer, base_url(issuer)))
     }
 
     /// Describe the authorization server, where MCP clients look
@@ -49,7 +49,7 @@ impl MetadataApi {
         method = "get",
         operation_id = "getAuthorizationServerMetadataForMcp"
     )]
-    async fn authorization_server_for_mcp(&self, exchange: &Exchange) -> Kept<ServerMetadata> {
+    async fn authorization_server_for_mcp(&self, exchange: &Exchange) -> CacheableJson<ServerMetadata> {
         self.authorization_server(exchange).await
     }
 
@@ -57,7 +57,7 @@ impl MetadataApi {
     ///
     /// The same document, for clients that probe this address. There are no ID tokens.
     #[oai(path = "/openid-configuration", method = "get", operation_id = "getOpenIdConfiguration")]
-    async fn openid_configuration(&self, exchange: &Exchange) -> Kept<ServerMetadata> {
+    async fn openid_configuration(&self, exchange: &Exchange) -> CacheableJson<ServerMetadata> {
         self.authorization_server(exchange).await
     }
 
@@ -65,7 +65,7 @@ impl MetadataApi {
     ///
     /// Who issues tokens for it, and which permissions there are (RFC 9728). Some clients ask only here.
     #[oai(path = "/oauth-protected-resource", method = "get", operation_id = "getProtectedResourceMetadata")]
-    async fn protected_resource(&self, exchange: &Exchange) -> Kept<ResourceMetadata> {
+    async fn protected_resource(&self, exchange: &Exchange) -> CacheableJson<ResourceMetadata> {
         self.mcp_resource(exchange).await
     }
 
@@ -73,27 +73,27 @@ impl MetadataApi {
     ///
     /// The same for the resource `/mcp` (RFC 9728 §3.1), to which the `WWW-Authenticate` of a refused message leads.
     #[oai(path = "/oauth-protected-resource/mcp", method = "get", operation_id = "getMcpResourceMetadata")]
-    async fn mcp_resource(&self, exchange: &Exchange) -> Kept<ResourceMetadata> {
+    async fn mcp_resource(&self, exchange: &Exchange) -> CacheableJson<ResourceMetadata> {
         let issuer = &exchange.services.policy.issuer;
         let base = base_url(issuer);
-        Kept::new(ResourceMetadata::new(issuer, &format!("{base}{}", mcp::PATH), base))
+        CacheableJson::new(ResourceMetadata::new(issuer, &format!("{base}{}", mcp::PATH), base))
     }
 
     /// Describe the memory API, by its path
     ///
     /// The resource `/api` (RFC 9728 §3.1), to which the `WWW-Authenticate` of a refused request leads.
     #[oai(path = "/oauth-protected-resource/api", method = "get", operation_id = "getApiResourceMetadata")]
-    async fn api_resource(&self, exchange: &Exchange) -> Kept<ResourceMetadata> {
+    async fn api_resource(&self, exchange: &Exchange) -> CacheableJson<ResourceMetadata> {
         let issuer = &exchange.services.policy.issuer;
         let base = base_url(issuer);
-        Kept::new(ResourceMetadata::new(issuer, &format!("{base}/api"), base))
+        CacheableJson::new(ResourceMetadata::new(issuer, &format!("{base}/api"), base))
     }
 
     /// Publish the keys of access tokens
     ///
     /// The public keys by which anybody can verify an access token (RFC 7517).
     #[oai(path = "/jwks.json", method = "get", operation_id = "getPublicKeys")]
-    async fn public_keys(&self, exchange: &Exchange) -> Kept<KeySet> {
-        Kept::new(KeySet::from(exchange.services.tokens.published_keys()))
+    async fn public_keys(&self, exchange: &Exchange) -> CacheableJson<KeySet> {
+        CacheableJson::new(KeySet::from(exchange.services.tokens.published_keys()))
     }
 }

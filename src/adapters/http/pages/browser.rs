@@ -6,7 +6,7 @@ use std::sync::Arc;
 use poem::{FromRequest, Request, RequestBody, Response, Result};
 
 use super::consent;
-use super::cookies::{Cookies, Kept};
+use super::cookies::{CookieKind, Cookies};
 use super::error::PageError;
 use super::return_to::ReturnTo;
 use crate::adapters::http::server::exchange::Exchange;
@@ -40,7 +40,7 @@ impl Browser<'_> {
 
     /// The session that the browser claims to have.
     pub(crate) fn session(&self) -> Option<SessionToken> {
-        SessionToken::parse(&self.cookies.read(self.request, Kept::Session)?)
+        SessionToken::parse(&self.cookies.read(self.request, CookieKind::Session)?)
     }
 
     /// Who has signed in with this browser.
@@ -48,36 +48,36 @@ impl Browser<'_> {
     /// # Errors
     /// [`PageError::Unavailable`], [`PageError::Internal`].
     pub(crate) async fn signed_in_user(&self) -> Result<Option<SignedInUser>, PageError> {
-        match self.cookies.read(self.request, Kept::Session) {
+        match self.cookies.read(self.request, CookieKind::Session) {
             Some(cookie) => Ok(self.services.sign_in.recognize(&cookie).await?),
             None => Ok(None),
         }
     }
 
     /// The attempt to sign in that the browser keeps.
-    pub(crate) fn attempt(&self, kept: Kept) -> Option<SignInAttempt> {
-        SignInAttempt::parse(&self.cookies.read(self.request, kept)?)
+    pub(crate) fn attempt(&self, kind: CookieKind) -> Option<SignInAttempt> {
+        SignInAttempt::parse(&self.cookies.read(self.request, kind)?)
     }
 
     /// Lets in who has just signed in, and sends the browser on. What it kept from before counts no more.
     ///
     /// # Errors
     /// [`PageError::Unavailable`], [`PageError::Internal`].
-    pub(crate) async fn let_in(&self, user: &SignedInUser, return_to: &ReturnTo) -> Result<Response, PageError> {
+    pub(crate) async fn start_session(&self, user: &SignedInUser, return_to: &ReturnTo) -> Result<Response, PageError> {
         if let Some(before) = self.session() {
             self.services.sign_in.sign_out(&before).await?;
         }
         let mut response = consent::go_on_to(self, return_to).await?;
         self.forget_attempts(&mut response);
         let lifetime = user.session.expires_at.since(self.services.clock.now());
-        self.cookies.set(&mut response, Kept::Session, user.token.expose(), lifetime);
+        self.cookies.set(&mut response, CookieKind::Session, user.token.expose(), lifetime);
         Ok(response)
     }
 
     /// Lets the browser forget that somebody was about to sign in.
     pub(crate) fn forget_attempts(&self, response: &mut Response) {
-        for kept in [Kept::SignIn, Kept::Provider] {
-            self.cookies.clear(response, kept);
+        for kind in [CookieKind::SignIn, CookieKind::Provider] {
+            self.cookies.clear(response, kind);
         }
         self.cookies.clear_return_to(response);
     }

@@ -9,8 +9,8 @@ use super::browser::Browser;
 use super::error::PageError;
 use super::forms::Form;
 use super::return_to::ReturnTo;
-use super::sign_in::{self, Saying};
-use super::view::{self, Place};
+use super::sign_in::{self, Notice};
+use super::view::{self, PageContext};
 use super::words::{self, Day, PermissionInWords};
 use crate::domain::ids::ApplicationId;
 use crate::domain::oauth::Connection;
@@ -55,7 +55,7 @@ impl From<Connection> for ConnectionInWords {
 #[handler]
 pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
     let Some(user) = browser.signed_in_user().await? else {
-        return sign_in::ask(&browser, &ReturnTo::Connections, None, &Saying::Nothing);
+        return sign_in::ask(&browser, &ReturnTo::Connections, None, &Notice::Nothing);
     };
     let connections = browser.services.authorizations.connections(user.person.id).await?;
     let form_token = user.token.form_token();
@@ -65,14 +65,14 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
         disconnected: browser.query() == DISCONNECTED,
         form_token: form_token.as_str(),
     };
-    view::show(StatusCode::OK, Place::AtHome, &page)
+    view::show(StatusCode::OK, PageContext::Standalone, &page)
 }
 
 #[handler]
 pub(crate) async fn revoke(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
     let user = browser.signed_in_user().await?.filter(|user| form.belongs_to(&user.token.form_token()));
     let user = user.ok_or(PageError::ForeignForm { again: Some(ReturnTo::Connections) })?;
-    let application = form.get("application").parse().map_err(|_| PageError::UnreadableForm)?;
+    let application = form.get("application").parse().map_err(|_| PageError::InvalidForm)?;
     browser.services.authorizations.disconnect(user.person.id, application).await?;
-    view::send_on_to(&format!("{}?{DISCONNECTED}", ReturnTo::Connections))
+    view::see_other(&format!("{}?{DISCONNECTED}", ReturnTo::Connections))
 }

@@ -9,8 +9,8 @@ use super::browser::Browser;
 use super::error::PageError;
 use super::forms::{Form, RawForm};
 use super::return_to::ReturnTo;
-use super::sign_in::{self, Saying};
-use super::view::{self, Place};
+use super::sign_in::{self, Notice};
+use super::view::{self, PageContext};
 use super::words::{self, PermissionInWords};
 use crate::domain::applications::Permission;
 use crate::domain::oauth::AuthorizationError;
@@ -39,7 +39,7 @@ pub(crate) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
     let signed_in = browser.signed_in_user().await?;
     let Some(user) = signed_in.filter(|user| request.accepts_sign_in_at(user.session.signed_in_at, now)) else {
         let return_to = if request.asks_for_recent_sign_in() { return_to.after_sign_in(now) } else { return_to };
-        return sign_in::ask(&browser, &return_to, Some(&request), &Saying::Nothing);
+        return sign_in::ask(&browser, &return_to, Some(&request), &Notice::Nothing);
     };
     let (application, form_token) = (request.application.name.as_str(), user.token.form_token());
     let page = ConsentPage {
@@ -51,7 +51,7 @@ pub(crate) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
         form_token: form_token.as_str(),
         return_to: &return_to.to_string(),
     };
-    view::show(StatusCode::OK, Place::BeforeRedirect, &page)
+    view::show(StatusCode::OK, PageContext::BeforeRedirect, &page)
 }
 
 /// The same request as a form (RFC 6749 §3.1). It is sent on to come again with GET, since browsers leave the session's
@@ -60,13 +60,13 @@ pub(crate) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
 #[expect(clippy::needless_pass_by_value, reason = "poem hands extractors over by value")]
 pub(crate) fn ask_by_form(form: RawForm) -> Result<Response, PageError> {
     let again = ReturnTo::authorization(&form.0).ok_or(PageError::TooLong)?;
-    view::send_on_to(&again.to_string())
+    view::see_other(&again.to_string())
 }
 
 #[handler]
 pub(crate) async fn answer(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
     let Some(return_to @ ReturnTo::Authorization(_)) = ReturnTo::parse(form.get("return_to")) else {
-        return Err(PageError::UnreadableForm);
+        return Err(PageError::InvalidForm);
     };
     let user = browser.signed_in_user().await?.filter(|user| form.belongs_to(&user.token.form_token()));
     let (Some(user), ReturnTo::Authorization(query)) = (user, &return_to) else {
@@ -78,15 +78,15 @@ pub(crate) async fn answer(browser: Browser<'_>, form: Form) -> Result<Response,
         Err(error) => return refuse(error),
     };
     if !request.accepts_sign_in_at(user.session.signed_in_at, browser.services.clock.now()) {
-        return view::send_on_to(&return_to.to_string());
+        return view::see_other(&return_to.to_string());
     }
     match form.get("decision") {
         "allow" => match authorizations.approve(&request, &user.person).await {
-            Ok(location) => view::send_on_to(location.as_str()),
+            Ok(location) => view::see_other(location.as_str()),
             Err(error) => refuse(error),
         },
-        "deny" => view::send_on_to(authorizations.deny(&request).as_str()),
-        _ => Err(PageError::UnreadableForm),
+        "deny" => view::see_other(authorizations.deny(&request).as_str()),
+        _ => Err(PageError::InvalidForm),
     }
 }
 
@@ -102,13 +102,13 @@ pub(crate) async fn go_on_to(browser: &Browser<'_>, return_to: &ReturnTo) -> Res
     {
         return view::hand_over_to(&location);
     }
-    view::send_on_to(&return_to.to_string())
+    view::see_other(&return_to.to_string())
 }
 
 /// Tells the application of its mistake, if it is known who that is, and else the person.
 fn refuse(error: AuthorizationError) -> Result<Response, PageError> {
     match error {
-        AuthorizationError::Refused { location } => view::send_on_to(location.as_str()),
+        AuthorizationError::Refused { location } => view::see_other(location.as_str()),
         AuthorizationError::Untrusted(request) => Err(request.into()),
         AuthorizationError::TemporarilyUnavailable(error) => Err(PageError::Unavailable(error.into())),
         AuthorizationError::Internal(error) => Err(PageError::Internal(error)),

@@ -13,7 +13,7 @@ pub(crate) const ATTEMPT_LIFETIME: Duration = Duration::from_mins(10);
 
 /// Each cookie there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
+pub(crate) enum CookieKind {
     /// The session of somebody who has signed in.
     Session,
     /// The attempt that the form of the sign-in page belongs to.
@@ -44,25 +44,25 @@ impl Cookies {
         Self { secure: public_url.starts_with("https://"), port }
     }
 
-    fn name(self, kept: Kept) -> String {
+    fn name(self, kind: CookieKind) -> String {
         let prefix = if self.secure { "__Host-" } else { "" };
-        let what = match kept {
-            Kept::Session => "session",
-            Kept::SignIn => "sign-in",
-            Kept::Provider => "provider",
-            Kept::ReturnTo(_) => "return-to",
+        let what = match kind {
+            CookieKind::Session => "session",
+            CookieKind::SignIn => "sign-in",
+            CookieKind::Provider => "provider",
+            CookieKind::ReturnTo(_) => "return-to",
         };
         let of_port = self.port.map(|port| format!("-{port}")).unwrap_or_default();
-        let further = match kept {
-            Kept::ReturnTo(index @ 1..) => format!("-part-{}", index + 1),
+        let further = match kind {
+            CookieKind::ReturnTo(index @ 1..) => format!("-part-{}", index + 1),
             _ => String::new(),
         };
         format!("{prefix}memgate-{what}{of_port}{further}")
     }
 
     /// What `request` brings. Cookies of other programs on the same host may hold any bytes, so each is read by itself.
-    pub(crate) fn read(self, request: &Request, kept: Kept) -> Option<String> {
-        let name = self.name(kept);
+    pub(crate) fn read(self, request: &Request, kind: CookieKind) -> Option<String> {
+        let name = self.name(kind);
         let headers = request.headers().get_all(header::COOKIE).iter();
         let mut pairs = headers.flat_map(|header| header.as_bytes().split(|b| *b == b';')).map(<[u8]>::trim_ascii);
         let value = pairs.find_map(|pair| pair.strip_prefix(name.as_bytes())?.trim_ascii_start().strip_prefix(b"="))?;
@@ -71,7 +71,7 @@ impl Cookies {
 
     /// What `request` brings of where to go on to.
     pub(crate) fn read_return_to(self, request: &Request) -> Option<String> {
-        let parts = (0..PARTS).map_while(|part| self.read(request, Kept::ReturnTo(part)));
+        let parts = (0..PARTS).map_while(|part| self.read(request, CookieKind::ReturnTo(part)));
         Some(parts.collect::<String>()).filter(|value| !value.is_empty())
     }
 
@@ -80,8 +80,8 @@ impl Cookies {
         for part in 0..PARTS {
             let start = usize::from(part) * PART;
             match value.get(start..value.len().min(start + PART)).filter(|piece| !piece.is_empty()) {
-                Some(piece) => self.set(response, Kept::ReturnTo(part), piece, lifetime),
-                None => self.clear(response, Kept::ReturnTo(part)),
+                Some(piece) => self.set(response, CookieKind::ReturnTo(part), piece, lifetime),
+                None => self.clear(response, CookieKind::ReturnTo(part)),
             }
         }
     }
@@ -92,9 +92,9 @@ impl Cookies {
     }
 
     /// Lets the browser keep `value` for `lifetime`.
-    pub(crate) fn set(self, response: &mut Response, kept: Kept, value: &str, lifetime: Duration) {
+    pub(crate) fn set(self, response: &mut Response, kind: CookieKind, value: &str, lifetime: Duration) {
         let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
-        let cookie = Cookie::build((self.name(kept), value))
+        let cookie = Cookie::build((self.name(kind), value))
             .path("/")
             .secure(self.secure)
             .http_only(true)
@@ -106,8 +106,8 @@ impl Cookies {
     }
 
     /// Lets the browser forget.
-    pub(crate) fn clear(self, response: &mut Response, kept: Kept) {
-        self.set(response, kept, "", Duration::ZERO);
+    pub(crate) fn clear(self, response: &mut Response, kind: CookieKind) {
+        self.set(response, kind, "", Duration::ZERO);
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn on_https_a_cookie_is_bound_to_this_host_and_to_encryption() {
         let mut response = Response::default();
-        Cookies::at("https://gate.example").set(&mut response, Kept::Session, "abc", Duration::from_mins(1));
+        Cookies::at("https://gate.example").set(&mut response, CookieKind::Session, "abc", Duration::from_mins(1));
         assert_eq!(
             response.headers()["set-cookie"],
             "__Host-memgate-session=abc; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=60"
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn on_http_a_cookie_is_neither_secure_nor_named_so() {
         let mut response = Response::default();
-        Cookies::at("http://gate.example").clear(&mut response, Kept::SignIn);
+        Cookies::at("http://gate.example").clear(&mut response, CookieKind::SignIn);
         assert_eq!(response.headers()["set-cookie"], "memgate-sign-in=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0");
     }
 
@@ -145,16 +145,16 @@ mod tests {
         ] {
             let value = HeaderValue::from_bytes(header.as_bytes()).unwrap();
             let request = Request::builder().header("cookie", value).finish();
-            assert_eq!(cookies.read(&request, Kept::Session).as_deref(), expected, "{header}");
+            assert_eq!(cookies.read(&request, CookieKind::Session).as_deref(), expected, "{header}");
         }
         let broken = HeaderValue::from_bytes(b"greeting=\xff\xfe; memgate-session=a").unwrap();
         let request = Request::builder().header("cookie", broken).finish();
-        assert_eq!(cookies.read(&request, Kept::Session).as_deref(), Some("a"));
+        assert_eq!(cookies.read(&request, CookieKind::Session).as_deref(), Some("a"));
     }
 
     #[test]
     fn gates_on_the_ports_of_one_host_have_cookies_of_their_own() {
-        let name = |public_url: &str| Cookies::at(public_url).name(Kept::Session);
+        let name = |public_url: &str| Cookies::at(public_url).name(CookieKind::Session);
         assert_eq!(name("http://127.0.0.1:8080"), "memgate-session-8080");
         assert_eq!(name("http://127.0.0.1:8081"), "memgate-session-8081");
         assert_eq!(name("https://gate.example:8443"), "__Host-memgate-session-8443");
@@ -168,16 +168,16 @@ mod tests {
         for length in [1, PART, PART + 1, LONGEST_IN_PARTS] {
             let (value, mut response) = ("x".repeat(length), Response::default());
             cookies.set_return_to(&mut response, &value, Duration::from_mins(1));
-            let kept: Vec<String> = response
+            let kind: Vec<String> = response
                 .headers()
                 .get_all("set-cookie")
                 .iter()
                 .map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap().to_owned())
                 .filter(|pair| !pair.ends_with('='))
                 .collect();
-            assert_eq!(kept.len(), length.div_ceil(PART));
-            assert!(kept.iter().all(|pair| pair.len() < 4096));
-            let request = Request::builder().header("cookie", kept.join("; ")).finish();
+            assert_eq!(kind.len(), length.div_ceil(PART));
+            assert!(kind.iter().all(|pair| pair.len() < 4096));
+            let request = Request::builder().header("cookie", kind.join("; ")).finish();
             assert_eq!(cookies.read_return_to(&request), Some(value));
         }
         assert_eq!(cookies.read_return_to(&Request::default()), None);

@@ -6,7 +6,7 @@ use poem::http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
 
 use super::return_to::ReturnTo;
-use super::view::{self, Place};
+use super::view::{self, PageContext};
 use super::{assets, words};
 use crate::adapters::http::server::error;
 use crate::adapters::http::server::error::{ApiError, SHORT_WAIT};
@@ -26,7 +26,7 @@ pub(crate) enum PageError {
     TooLong,
     /// There is no such page.
     #[error("there is nothing at this path")]
-    NothingHere,
+    NotFound,
     /// A form that is too old, or was not sent from the page that it belongs to.
     #[error("the form does not belong to this browser")]
     ForeignForm {
@@ -47,7 +47,7 @@ pub(crate) enum PageError {
     },
     /// A form that cannot be read.
     #[error("the form could not be read")]
-    UnreadableForm,
+    InvalidForm,
     /// The same may succeed later.
     #[error("the page cannot be shown now")]
     Unavailable(#[source] BoxError),
@@ -85,62 +85,62 @@ struct ErrorPage {
 }
 
 /// An error as a person sees it.
-struct Verdict {
+struct ErrorKind {
     status: StatusCode,
     /// As the log calls it.
-    kind: &'static str,
+    slug: &'static str,
     title: &'static str,
     text: &'static str,
 }
 
-const NOTHING_HERE: Verdict = Verdict {
+const NOT_FOUND: ErrorKind = ErrorKind {
     status: StatusCode::NOT_FOUND,
-    kind: "no-such-page",
+    slug: "no-such-page",
     title: "There is nothing here",
     text: "The address may be mistyped, or the page may have moved.",
 };
 
-const UNREADABLE: Verdict = Verdict {
+const INVALID_FORM: ErrorKind = ErrorKind {
     status: StatusCode::BAD_REQUEST,
-    kind: "unreadable-form",
+    slug: "unreadable-form",
     title: "That could not be read",
     text: "What your browser sent is not what this page expects. Nothing was done. Go back and try again.",
 };
 
-const BROKEN: Verdict = Verdict {
+const INTERNAL_ERROR: ErrorKind = ErrorKind {
     status: StatusCode::INTERNAL_SERVER_ERROR,
-    kind: "internal",
+    slug: "internal",
     title: "Something is broken here",
     text: "This is not your fault, and trying again will hardly help. Whoever runs this service finds the reason in its log.",
 };
 
-const AWAY: Verdict = Verdict {
+const UNAVAILABLE: ErrorKind = ErrorKind {
     status: StatusCode::SERVICE_UNAVAILABLE,
-    kind: "unavailable",
+    slug: "unavailable",
     title: "Back in a moment",
     text: "The service is busy or being looked after. Nothing is lost: wait a little, then load this page again.",
 };
 
-impl From<&PageError> for Verdict {
+impl From<&PageError> for ErrorKind {
     fn from(error: &PageError) -> Self {
         match error {
             PageError::Untrusted(_) => Self {
                 status: StatusCode::BAD_REQUEST,
-                kind: "untrusted-request",
+                slug: "untrusted-request",
                 title: "This request cannot be trusted",
                 text: "The application that sent you here made a mistake, or it is not what it claims to be. You were \
                        not sent back to it, and it was given nothing.",
             },
             PageError::ForeignForm { .. } => Self {
                 status: StatusCode::FORBIDDEN,
-                kind: "foreign-form",
+                slug: "foreign-form",
                 title: "This page is out of date",
                 text: "It was open for too long, you have signed in or out since, or it was not opened here. \
                        Nothing was done.",
             },
             PageError::ForeignOrigin => Self {
                 status: StatusCode::FORBIDDEN,
-                kind: "foreign-origin",
+                slug: "foreign-origin",
                 title: "This form came from another address",
                 text: "Nothing was done. Your browser says that the form was sent from an address that this service does not \
                        know as its own. If that is where you always use it, the person who runs it has to set \
@@ -148,40 +148,40 @@ impl From<&PageError> for Verdict {
             },
             PageError::NoCookie { .. } => Self {
                 status: StatusCode::FORBIDDEN,
-                kind: "no-cookie",
+                slug: "no-cookie",
                 title: "Your browser sent no cookie",
                 text: "Signing in needs cookies. Allow them for this site, then start again. If they are allowed, the page \
                        was open for more than ten minutes. Nothing was done.",
             },
             PageError::TooLong => Self {
                 status: StatusCode::BAD_REQUEST,
-                kind: "request-too-long",
+                slug: "request-too-long",
                 title: "This request is too long",
                 text: "The application that sent you here put more than 8,000 bytes into its request. It was given nothing.",
             },
-            PageError::NothingHere => NOTHING_HERE,
-            PageError::UnreadableForm => UNREADABLE,
-            PageError::Unavailable(_) => AWAY,
-            PageError::Internal(_) => BROKEN,
+            PageError::NotFound => NOT_FOUND,
+            PageError::InvalidForm => INVALID_FORM,
+            PageError::Unavailable(_) => UNAVAILABLE,
+            PageError::Internal(_) => INTERNAL_ERROR,
         }
     }
 }
 
-impl From<&ApiError> for Verdict {
+impl From<&ApiError> for ErrorKind {
     fn from(error: &ApiError) -> Self {
         match error {
-            ApiError::NoSuchPath => NOTHING_HERE,
+            ApiError::NoSuchPath => NOT_FOUND,
             ApiError::MethodNotAllowed { .. } => Self {
                 status: StatusCode::METHOD_NOT_ALLOWED,
-                kind: "method-not-allowed",
+                slug: "method-not-allowed",
                 title: "This page is not opened like that",
                 text: "It belongs to a form. Go back and use the button there.",
             },
-            ApiError::TooLarge => Self { status: StatusCode::PAYLOAD_TOO_LARGE, ..UNREADABLE },
+            ApiError::TooLarge => Self { status: StatusCode::PAYLOAD_TOO_LARGE, ..INVALID_FORM },
             error => match error.status() {
-                StatusCode::SERVICE_UNAVAILABLE => AWAY,
-                status if status.is_client_error() => UNREADABLE,
-                _ => BROKEN,
+                StatusCode::SERVICE_UNAVAILABLE => UNAVAILABLE,
+                status if status.is_client_error() => INVALID_FORM,
+                _ => INTERNAL_ERROR,
             },
         }
     }
@@ -190,22 +190,22 @@ impl From<&ApiError> for Verdict {
 /// Turns whatever a page returned as an error into a page, and logs it, once.
 pub(crate) fn render(error: &poem::Error, request_id: RequestId) -> Response {
     if let Some(error) = error.downcast_ref::<PageError>() {
-        return answer(&Verdict::from(error), error, details(error), request_id);
+        return answer(&ErrorKind::from(error), error, details(error), request_id);
     }
     if let Some(error) = error.downcast_ref() {
         return render_api(error, request_id);
     }
-    let verdict = match error.status() {
-        _ if error.is::<NotFoundError>() => NOTHING_HERE,
-        status if status.is_client_error() => Verdict { status, ..UNREADABLE },
-        _ => BROKEN,
+    let page = match error.status() {
+        _ if error.is::<NotFoundError>() => NOT_FOUND,
+        status if status.is_client_error() => ErrorKind { status, ..INVALID_FORM },
+        _ => INTERNAL_ERROR,
     };
-    answer(&verdict, error, Details::default(), request_id)
+    answer(&page, error, Details::default(), request_id)
 }
 
 /// As [`render`].
 pub(crate) fn render_api(error: &ApiError, request_id: RequestId) -> Response {
-    let mut response = answer(&Verdict::from(error), error, Details::default(), request_id);
+    let mut response = answer(&ErrorKind::from(error), error, Details::default(), request_id);
     if let ApiError::MethodNotAllowed { allow } = error {
         response.headers_mut().insert(header::ALLOW, allow.clone());
     }
@@ -230,16 +230,17 @@ fn details(error: &PageError) -> Details {
 }
 
 fn answer(
-    verdict: &Verdict,
+    kind: &ErrorKind,
     error: &(dyn std::error::Error + 'static),
     details: Details,
     request_id: RequestId,
 ) -> Response {
-    let Verdict { status, kind, title, text } = *verdict;
-    error::log(status, kind, error, request_id);
+    let ErrorKind { status, slug, title, text } = *kind;
+    error::log(status, slug, error, request_id);
     let Details { detail, again } = details;
     let page = ErrorPage { title, text, detail, again, request_id };
-    let mut response = view::show(status, Place::OnTheWay, &page).unwrap_or_else(|_| status.into_response());
+    let mut response =
+        view::show(status, PageContext::AuthorizationFlow, &page).unwrap_or_else(|_| status.into_response());
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(SHORT_WAIT.as_secs()));
     }
@@ -248,6 +249,6 @@ fn answer(
 
 impl ResponseError for PageError {
     fn status(&self) -> StatusCode {
-        Verdict::from(self).status
+        ErrorKind::from(self).status
     }
 }

@@ -34,7 +34,7 @@ impl<'a> FromRequest<'a> for Form {
         let exchange = Exchange::of(request)?;
         refuse_other_sites(request, &exchange.services.policy.issuer, None)?;
         let RawForm(body) = RawForm::from_request(request, body).await?;
-        Ok(Self(Parameters::from_form(body.as_bytes()).map_err(|_| PageError::UnreadableForm)?))
+        Ok(Self(Parameters::from_form(body.as_bytes()).map_err(|_| PageError::InvalidForm)?))
     }
 }
 
@@ -44,10 +44,10 @@ pub(crate) struct RawForm(pub(crate) String);
 impl<'a> FromRequest<'a> for RawForm {
     async fn from_request(request: &'a Request, body: &mut RequestBody) -> Result<Self> {
         if payload::essence(request).as_deref() != Some(FORM) {
-            return Err(PageError::UnreadableForm.into());
+            return Err(PageError::InvalidForm.into());
         }
         let body = payload::read(request, body).await?;
-        Ok(Self(String::from_utf8(body.into()).map_err(|_| PageError::UnreadableForm)?))
+        Ok(Self(String::from_utf8(body.into()).map_err(|_| PageError::InvalidForm)?))
     }
 }
 

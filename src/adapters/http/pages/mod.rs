@@ -51,7 +51,7 @@ pub(crate) fn add_to(route: Route) -> Route {
             Methods::new([(get.clone(), sign_in::show.boxed()), (post.clone(), sign_in::with_password.boxed())]),
         )
         .at("/auth/sign-in/provider", Methods::new([(get.clone(), provider::start.boxed())]))
-        .at("/auth/callback", Methods::new([(get.clone(), provider::come_back.boxed())]))
+        .at("/auth/callback", Methods::new([(get.clone(), provider::callback.boxed())]))
         .at("/auth/sign-out", Methods::new([(post.clone(), sign_out::sign_out.boxed())]))
         .at("/account/connections", Methods::new([(get.clone(), connections::show.boxed())]))
         .at("/account/connections/revoke", Methods::new([(post, connections::revoke.boxed())]))

@@ -6,16 +6,16 @@ use poem::{Response, handler};
 
 use super::assets;
 use super::error::PageError;
-use super::view::{self, Place};
+use super::view::{self, PageContext};
 use crate::adapters::http::server::exchange::Exchange;
 
 /// What the page says: plain text, whose paragraphs are separated by empty lines; one that is a single line and begins
 /// with `# ` is a heading.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PrivacyPolicy(Vec<Part>);
+pub struct PrivacyPolicy(Vec<PolicyBlock>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum PolicyBlock {
     Heading(String),
     Paragraph(String),
 }
@@ -26,8 +26,8 @@ impl PrivacyPolicy {
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
         let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-        let parts: Vec<Part> =
-            lines.split(|line| line.is_empty()).filter(|lines| !lines.is_empty()).map(Part::of).collect();
+        let parts: Vec<PolicyBlock> =
+            lines.split(|line| line.is_empty()).filter(|lines| !lines.is_empty()).map(PolicyBlock::of).collect();
         (!parts.is_empty()).then_some(Self(parts))
     }
 }
@@ -39,7 +39,7 @@ impl Default for PrivacyPolicy {
     }
 }
 
-impl Part {
+impl PolicyBlock {
     fn of(lines: &[&str]) -> Self {
         match lines {
             [line] if line.starts_with("# ") => Self::Heading(line[2..].trim().to_owned()),
@@ -51,13 +51,13 @@ impl Part {
 #[derive(Template)]
 #[template(path = "privacy.html")]
 struct PrivacyPage<'a> {
-    parts: &'a [Part],
+    parts: &'a [PolicyBlock],
 }
 
 #[handler]
 pub(crate) fn show(exchange: &Exchange) -> Result<Response, PageError> {
     let page = PrivacyPage { parts: &exchange.services.privacy.0 };
-    view::show(StatusCode::OK, Place::AtHome, &page)
+    view::show(StatusCode::OK, PageContext::Standalone, &page)
 }
 
 #[cfg(test)]
@@ -68,10 +68,10 @@ mod tests {
     fn empty_lines_separate_paragraphs_and_a_hash_makes_a_heading() {
         let policy = PrivacyPolicy::parse("\u{feff}One\r\ntwo\r\n\r\n \r\n# Three\n\n# four\nfive\n\n#six\n").unwrap();
         let expected = [
-            Part::Paragraph("One\ntwo".to_owned()),
-            Part::Heading("Three".to_owned()),
-            Part::Paragraph("# four\nfive".to_owned()),
-            Part::Paragraph("#six".to_owned()),
+            PolicyBlock::Paragraph("One\ntwo".to_owned()),
+            PolicyBlock::Heading("Three".to_owned()),
+            PolicyBlock::Paragraph("# four\nfive".to_owned()),
+            PolicyBlock::Paragraph("#six".to_owned()),
         ];
         assert_eq!(policy.0, expected);
         assert_eq!(PrivacyPolicy::parse(" \n\t\n"), None);
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn the_policy_that_memgate_brings_along_has_headings_and_paragraphs() {
         let PrivacyPolicy(parts) = PrivacyPolicy::default();
-        assert!(parts.iter().any(|part| matches!(part, Part::Heading(_))));
-        assert!(parts.iter().any(|part| matches!(part, Part::Paragraph(_))));
+        assert!(parts.iter().any(|part| matches!(part, PolicyBlock::Heading(_))));
+        assert!(parts.iter().any(|part| matches!(part, PolicyBlock::Paragraph(_))));
     }
 }

@@ -6,7 +6,7 @@
 use poem::{Response, handler};
 
 use super::browser::Browser;
-use super::cookies::{ATTEMPT_LIFETIME, Kept};
+use super::cookies::{ATTEMPT_LIFETIME, CookieKind};
 use super::error::PageError;
 use super::forms;
 use super::return_to::ReturnTo;
@@ -27,26 +27,26 @@ pub(crate) async fn start(browser: Browser<'_>) -> Result<Response, PageError> {
         // Or the provider would only confirm who is signed in there (OpenID Connect Core §3.1.2.1).
         url.query_pairs_mut().append_pair("prompt", "login");
     }
-    let mut response = view::send_on_to(url.as_str())?;
-    browser.cookies.set(&mut response, Kept::Provider, attempt.expose(), ATTEMPT_LIFETIME);
+    let mut response = view::see_other(url.as_str())?;
+    browser.cookies.set(&mut response, CookieKind::Provider, attempt.expose(), ATTEMPT_LIFETIME);
     browser.cookies.set_return_to(&mut response, &return_to.to_string(), ATTEMPT_LIFETIME);
     Ok(response)
 }
 
 #[handler]
-pub(crate) async fn come_back(browser: Browser<'_>) -> Result<Response, PageError> {
+pub(crate) async fn callback(browser: Browser<'_>) -> Result<Response, PageError> {
     let return_to = kept_return_to(&browser).unwrap_or_default();
     let answer = ProviderAnswer {
         state: parameter(&browser, "state"),
         code: parameter(&browser, "code"),
         error: parameter(&browser, "error"),
     };
-    let signed_in = match browser.attempt(Kept::Provider) {
+    let signed_in = match browser.attempt(CookieKind::Provider) {
         Some(attempt) => browser.services.sign_in.with_provider(&attempt, &answer, browser.address()).await,
         None => Err(SignInError::ForeignAnswer),
     };
     match signed_in {
-        Ok(user) => browser.let_in(&user, &return_to).await,
+        Ok(user) => browser.start_session(&user, &return_to).await,
         Err(error) => sign_in::ask_again(&browser, &return_to, error, "").await,
     }
 }

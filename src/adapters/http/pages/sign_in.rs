@@ -7,11 +7,11 @@ use url::form_urlencoded;
 
 use super::browser::Browser;
 use super::consent;
-use super::cookies::{ATTEMPT_LIFETIME, Kept};
+use super::cookies::{ATTEMPT_LIFETIME, CookieKind};
 use super::error::PageError;
 use super::forms::Form;
 use super::return_to::ReturnTo;
-use super::view::{self, Place};
+use super::view::{self, PageContext};
 use super::{assets, words};
 use crate::adapters::http::server::error::{SHORT_WAIT, whole_seconds};
 use crate::domain::oauth::AuthorizationRequest;
@@ -41,15 +41,15 @@ struct Provider<'a> {
 
 /// What the page says beside its question.
 #[derive(Default)]
-pub(crate) enum Saying<'a> {
+pub(crate) enum Notice<'a> {
     #[default]
     Nothing,
     SignedOut,
-    Refused(&'a Refusal, &'a str),
+    Refused(&'a SignInRefusal, &'a str),
 }
 
 /// Why somebody was not signed in, as it is put to them.
-pub(crate) struct Refusal {
+pub(crate) struct SignInRefusal {
     status: StatusCode,
     problem: String,
     /// Whether it is what was typed.
@@ -57,7 +57,7 @@ pub(crate) struct Refusal {
     retry_after: Option<u64>,
 }
 
-impl Refusal {
+impl SignInRefusal {
     fn new(status: StatusCode, problem: impl Into<String>) -> Self {
         Self { status, problem: problem.into(), wrong: false, retry_after: None }
     }
@@ -98,7 +98,7 @@ impl Refusal {
                 "The service that knows your account did not confirm who you are. Try again; if that does not help, ask \
                  whoever runs this service.",
             ),
-            SignInError::NoProvider => return Err(PageError::NothingHere),
+            SignInError::NoProvider => return Err(PageError::NotFound),
             error @ (SignInError::TemporarilyUnavailable(_) | SignInError::Internal(_)) => return Err(error.into()),
         })
     }
@@ -112,10 +112,10 @@ pub(crate) fn ask(
     browser: &Browser<'_>,
     return_to: &ReturnTo,
     asking: Option<&AuthorizationRequest>,
-    saying: &Saying<'_>,
+    notice: &Notice<'_>,
 ) -> Result<Response, PageError> {
     let services = &browser.services;
-    let attempt = browser.attempt(Kept::SignIn).unwrap_or_else(|| services.sign_in.begin());
+    let attempt = browser.attempt(CookieKind::SignIn).unwrap_or_else(|| services.sign_in.begin());
     let (return_to, form_token) = (return_to.to_string(), attempt.form_token());
     let provider = services.sign_in.provider_name().map(|name| Provider { name, href: provider_href(&return_to) });
     let page = SignInPage {
@@ -125,22 +125,22 @@ pub(crate) fn ask(
         return_to: &return_to,
         ..SignInPage::default()
     };
-    let mut response = match saying {
-        Saying::Nothing => view::show(StatusCode::OK, Place::OnTheWay, &page)?,
-        Saying::SignedOut => {
+    let mut response = match notice {
+        Notice::Nothing => view::show(StatusCode::OK, PageContext::AuthorizationFlow, &page)?,
+        Notice::SignedOut => {
             let page = SignInPage { notice: Some("You are signed out."), ..page };
-            view::show(StatusCode::OK, Place::OnTheWay, &page)?
+            view::show(StatusCode::OK, PageContext::AuthorizationFlow, &page)?
         }
-        Saying::Refused(refusal, login) => {
+        Notice::Refused(refusal, login) => {
             let page = SignInPage { problem: Some(&refusal.problem), wrong: refusal.wrong, login, ..page };
-            let mut response = view::show(refusal.status, Place::OnTheWay, &page)?;
+            let mut response = view::show(refusal.status, PageContext::AuthorizationFlow, &page)?;
             if let Some(seconds) = refusal.retry_after {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
             response
         }
     };
-    browser.cookies.set(&mut response, Kept::SignIn, attempt.expose(), ATTEMPT_LIFETIME);
+    browser.cookies.set(&mut response, CookieKind::SignIn, attempt.expose(), ATTEMPT_LIFETIME);
     Ok(response)
 }
 
@@ -159,27 +159,27 @@ pub(crate) async fn ask_again(
     error: SignInError,
     login: &str,
 ) -> Result<Response, PageError> {
-    let refusal = Refusal::of(error)?;
+    let refusal = SignInRefusal::of(error)?;
     let asking = match return_to {
         ReturnTo::Authorization(query) => browser.services.authorizations.validate(query.as_bytes()).await.ok(),
         ReturnTo::Connections => None,
     };
-    ask(browser, return_to, asking.as_ref(), &Saying::Refused(&refusal, login))
+    ask(browser, return_to, asking.as_ref(), &Notice::Refused(&refusal, login))
 }
 
 #[handler]
 pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
     if browser.signed_in_user().await?.is_some() {
-        return view::send_on_to(&ReturnTo::default().to_string());
+        return view::see_other(&ReturnTo::default().to_string());
     }
-    let saying = if browser.query() == SIGNED_OUT { Saying::SignedOut } else { Saying::Nothing };
-    ask(&browser, &ReturnTo::default(), None, &saying)
+    let notice = if browser.query() == SIGNED_OUT { Notice::SignedOut } else { Notice::Nothing };
+    ask(&browser, &ReturnTo::default(), None, &notice)
 }
 
 #[handler]
 pub(crate) async fn with_password(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
     let return_to = ReturnTo::parse(form.get("return_to")).unwrap_or_default();
-    let attempt = browser.attempt(Kept::SignIn);
+    let attempt = browser.attempt(CookieKind::SignIn);
     if !attempt.as_ref().is_some_and(|attempt| form.belongs_to(&attempt.form_token())) {
         // Who has signed in by another tab meanwhile goes on; nothing of this form is used.
         if browser.signed_in_user().await?.is_some() {
@@ -193,7 +193,7 @@ pub(crate) async fn with_password(browser: Browser<'_>, form: Form) -> Result<Re
     let login = form.get("login");
     let signed_in = browser.services.sign_in.with_password(login, form.get("password"), browser.address()).await;
     match signed_in {
-        Ok(user) => browser.let_in(&user, &return_to).await,
+        Ok(user) => browser.start_session(&user, &return_to).await,
         Err(error) => ask_again(&browser, &return_to, error, login).await,
     }
 }

@@ -4,7 +4,7 @@ use poem::{Response, handler};
 
 use super::browser::Browser;
 use super::consent;
-use super::cookies::Kept;
+use super::cookies::CookieKind;
 use super::error::PageError;
 use super::forms::Form;
 use super::return_to::ReturnTo;
@@ -22,9 +22,9 @@ pub(crate) async fn sign_out(browser: Browser<'_>, form: Form) -> Result<Respons
     let mut response = match return_to {
         // Somebody else may want to answer the application's request.
         Some(request @ ReturnTo::Authorization(_)) => consent::go_on_to(&browser, &request).await?,
-        _ => view::send_on_to(&format!("/auth/sign-in?{SIGNED_OUT}"))?,
+        _ => view::see_other(&format!("/auth/sign-in?{SIGNED_OUT}"))?,
     };
     browser.forget_attempts(&mut response);
-    browser.cookies.clear(&mut response, Kept::Session);
+    browser.cookies.clear(&mut response, CookieKind::Session);
     Ok(response)
 }

@@ -10,22 +10,22 @@ use super::{assets, words};
 
 /// Which page a browser shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum PageContext {
     /// On the way from an application and back to it.
-    OnTheWay,
+    AuthorizationFlow,
     /// Where the answer to the form redirects to the application. Chromium holds that redirect, and all that follow it at
     /// the application's site and elsewhere, against `form-action`, so such a page cannot have one (ADR 11).
     BeforeRedirect,
     /// A page of its own.
-    AtHome,
+    Standalone,
 }
 
-impl Place {
+impl PageContext {
     /// The policy lets a page load its stylesheet and its icon, send its forms here, and nothing else.
     fn content_security_policy(self) -> String {
         let form_action = match self {
             Self::BeforeRedirect => "",
-            Self::OnTheWay | Self::AtHome => "form-action 'self'; ",
+            Self::AuthorizationFlow | Self::Standalone => "form-action 'self'; ",
         };
         format!(
             "default-src 'none'; style-src 'self'; img-src 'self' data:; {form_action}base-uri 'none'; \
@@ -36,8 +36,8 @@ impl Place {
     /// An application may have opened the way in a window of its own, which has to stay tied to it to report back.
     fn opener_policy(self) -> &'static str {
         match self {
-            Self::OnTheWay | Self::BeforeRedirect => "unsafe-none",
-            Self::AtHome => "same-origin",
+            Self::AuthorizationFlow | Self::BeforeRedirect => "unsafe-none",
+            Self::Standalone => "same-origin",
         }
     }
 }
@@ -46,17 +46,17 @@ impl Place {
 ///
 /// # Errors
 /// [`PageError::Internal`] if the template cannot be filled in.
-pub(crate) fn show(status: StatusCode, place: Place, template: &impl Template) -> Result<Response, PageError> {
+pub(crate) fn show(status: StatusCode, context: PageContext, template: &impl Template) -> Result<Response, PageError> {
     let html = template.render().map_err(|error| PageError::Internal(error.into()))?;
     Ok(Response::builder()
         .status(status)
         .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
         .header(header::CACHE_CONTROL, "no-store")
-        .header(header::CONTENT_SECURITY_POLICY, place.content_security_policy())
+        .header(header::CONTENT_SECURITY_POLICY, context.content_security_policy())
         .header(header::X_FRAME_OPTIONS, "DENY")
         .header(header::REFERRER_POLICY, "no-referrer")
         .header("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
-        .header("cross-origin-opener-policy", place.opener_policy())
+        .header("cross-origin-opener-policy", context.opener_policy())
         .header("cross-origin-resource-policy", "same-origin")
         .body(html))
 }
@@ -65,7 +65,7 @@ pub(crate) fn show(status: StatusCode, place: Place, template: &impl Template) -
 ///
 /// # Errors
 /// [`PageError::Internal`] if there can be no such header.
-pub(crate) fn send_on_to(location: &str) -> Result<Response, PageError> {
+pub(crate) fn see_other(location: &str) -> Result<Response, PageError> {
     let location = HeaderValue::from_str(location).map_err(|error| PageError::Internal(error.into()))?;
     Ok(Response::builder()
         .status(StatusCode::SEE_OTHER)
@@ -89,7 +89,7 @@ struct ContinuePage<'a> {
 /// [`PageError::Internal`] if the template cannot be filled in.
 pub(crate) fn hand_over_to(location: &Url) -> Result<Response, PageError> {
     let page = ContinuePage { location: location.as_str(), destination: &words::destination(location) };
-    show(StatusCode::OK, Place::OnTheWay, &page)
+    show(StatusCode::OK, PageContext::AuthorizationFlow, &page)
 }
 
 #[cfg(test)]
@@ -98,16 +98,16 @@ mod tests {
 
     #[test]
     fn only_the_form_before_a_redirect_to_the_application_may_lead_elsewhere() {
-        let form_action = |place: Place| {
-            let policy = place.content_security_policy();
+        let form_action = |context: PageContext| {
+            let policy = context.content_security_policy();
             policy.split("; ").find_map(|directive| directive.strip_prefix("form-action ")).map(str::to_owned)
         };
-        assert_eq!(form_action(Place::BeforeRedirect), None);
-        for place in [Place::OnTheWay, Place::AtHome] {
-            assert_eq!(form_action(place).as_deref(), Some("'self'"));
+        assert_eq!(form_action(PageContext::BeforeRedirect), None);
+        for context in [PageContext::AuthorizationFlow, PageContext::Standalone] {
+            assert_eq!(form_action(context).as_deref(), Some("'self'"));
         }
-        for place in [Place::BeforeRedirect, Place::OnTheWay, Place::AtHome] {
-            let policy = place.content_security_policy();
+        for context in [PageContext::BeforeRedirect, PageContext::AuthorizationFlow, PageContext::Standalone] {
+            let policy = context.content_security_policy();
             for directive in ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"] {
                 assert!(policy.split("; ").any(|known| known == directive), "{policy}");
             }
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn there_is_no_redirect_with_a_line_break() {
-        assert!(send_on_to("/x\r\nSet-Cookie: a=b").is_err());
-        assert_eq!(send_on_to("/x").unwrap().headers()["location"], "/x");
+        assert!(see_other("/x\r\nSet-Cookie: a=b").is_err());
+        assert_eq!(see_other("/x").unwrap().headers()["location"], "/x");
     }
 }

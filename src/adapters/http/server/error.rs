@@ -117,7 +117,7 @@ impl From<AdmissionError> for ApiError {
 }
 
 /// What an error is in HTTP, in either shape.
-struct Verdict {
+struct ErrorResponse {
     status: StatusCode,
     /// What kind of error it is: the last part of the problem's type, or the code of RFC 6749.
     slug: &'static str,
@@ -127,7 +127,7 @@ struct Verdict {
     bearer: Option<String>,
 }
 
-impl Verdict {
+impl ErrorResponse {
     fn new(status: StatusCode, slug: &'static str, title: &'static str) -> Self {
         Self { status, slug, title, headers: Vec::new(), bearer: None }
     }
@@ -164,7 +164,7 @@ impl Verdict {
     }
 }
 
-impl From<&ApiError> for Verdict {
+impl From<&ApiError> for ErrorResponse {
     fn from(error: &ApiError) -> Self {
         match error {
             ApiError::Unauthenticated => {
@@ -217,67 +217,73 @@ impl From<&ApiError> for Verdict {
     }
 }
 
-fn of_memory(error: &MemoryError) -> Verdict {
+fn of_memory(error: &MemoryError) -> ErrorResponse {
     match error {
-        MemoryError::Invalid(_) => Verdict::new(StatusCode::BAD_REQUEST, "invalid-value", "A value is not valid"),
-        MemoryError::NotFound => Verdict::new(StatusCode::NOT_FOUND, "memory-not-found", "There is no such memory"),
+        MemoryError::Invalid(_) => ErrorResponse::new(StatusCode::BAD_REQUEST, "invalid-value", "A value is not valid"),
+        MemoryError::NotFound => {
+            ErrorResponse::new(StatusCode::NOT_FOUND, "memory-not-found", "There is no such memory")
+        }
         MemoryError::RequestNotFound => {
-            Verdict::new(StatusCode::NOT_FOUND, "request-not-found", "There is no such request")
+            ErrorResponse::new(StatusCode::NOT_FOUND, "request-not-found", "There is no such request")
         }
-        MemoryError::QueueFull => {
-            Verdict::new(StatusCode::SERVICE_UNAVAILABLE, "queue-full", "Too many memories wait for the memory bank")
-                .retry_after(LONG_WAIT)
-        }
+        MemoryError::QueueFull => ErrorResponse::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "queue-full",
+            "Too many memories wait for the memory bank",
+        )
+        .retry_after(LONG_WAIT),
         MemoryError::IdempotencyConflict => {
-            Verdict::new(StatusCode::CONFLICT, "idempotency-conflict", "The idempotency key was used before")
+            ErrorResponse::new(StatusCode::CONFLICT, "idempotency-conflict", "The idempotency key was used before")
         }
         MemoryError::CategoryNotAllowed => {
-            Verdict::new(StatusCode::FORBIDDEN, "category-not-allowed", "The category is not allowed")
+            ErrorResponse::new(StatusCode::FORBIDDEN, "category-not-allowed", "The category is not allowed")
         }
         MemoryError::Bank(error) => of_bank(error),
         MemoryError::Storage(error) => of_storage(error),
     }
 }
 
-fn of_bank(error: &MemoryBankError) -> Verdict {
+fn of_bank(error: &MemoryBankError) -> ErrorResponse {
     match error {
         MemoryBankError::Unavailable { retry_after, .. } => {
             unavailable().retry_after(retry_after.unwrap_or(SHORT_WAIT))
         }
-        MemoryBankError::Rejected(_) => {
-            Verdict::new(StatusCode::UNPROCESSABLE_ENTITY, "rejected-by-bank", "The memory bank refused the request")
-        }
+        MemoryBankError::Rejected(_) => ErrorResponse::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "rejected-by-bank",
+            "The memory bank refused the request",
+        ),
         MemoryBankError::Unsupported(_) => {
-            Verdict::new(StatusCode::NOT_IMPLEMENTED, "not-supported", "The memory bank cannot do this")
+            ErrorResponse::new(StatusCode::NOT_IMPLEMENTED, "not-supported", "The memory bank cannot do this")
         }
         MemoryBankError::Misconfigured(_) | MemoryBankError::Inconsistent(_) => {
-            Verdict::new(StatusCode::BAD_GATEWAY, "bank-failure", "The memory bank does not work as it should")
+            ErrorResponse::new(StatusCode::BAD_GATEWAY, "bank-failure", "The memory bank does not work as it should")
         }
     }
 }
 
-fn of_storage(error: &StorageError) -> Verdict {
+fn of_storage(error: &StorageError) -> ErrorResponse {
     match error {
         StorageError::Unavailable(_) => unavailable().retry_after(SHORT_WAIT),
         StorageError::InconsistentRow { .. } => internal(),
     }
 }
 
-fn unavailable() -> Verdict {
-    Verdict::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service is not available now")
+fn unavailable() -> ErrorResponse {
+    ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service is not available now")
 }
 
-fn internal() -> Verdict {
-    Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "An internal error occurred")
+fn internal() -> ErrorResponse {
+    ErrorResponse::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "An internal error occurred")
 }
 
 /// The same for an OAuth endpoint: the slug is the code of RFC 6749 §5.2.
-fn of_oauth(error: &OAuthError) -> Verdict {
-    let bad_request = |code| Verdict::new(StatusCode::BAD_REQUEST, code, "");
+fn of_oauth(error: &OAuthError) -> ErrorResponse {
+    let bad_request = |code| ErrorResponse::new(StatusCode::BAD_REQUEST, code, "");
     match error {
         OAuthError::InvalidRequest(_) => bad_request("invalid_request"),
         OAuthError::InvalidClient | OAuthError::UnreadableAuthorization => {
-            Verdict::new(StatusCode::UNAUTHORIZED, "invalid_client", "")
+            ErrorResponse::new(StatusCode::UNAUTHORIZED, "invalid_client", "")
                 .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Basic realm="memgate""#))
         }
         OAuthError::InvalidGrant => bad_request("invalid_grant"),
@@ -285,21 +291,21 @@ fn of_oauth(error: &OAuthError) -> Verdict {
         OAuthError::UnsupportedGrantType => bad_request("unsupported_grant_type"),
         OAuthError::InvalidScope => bad_request("invalid_scope"),
         OAuthError::TooManyFailures { retry_after } | OAuthError::RateLimited(RateLimited { retry_after }) => {
-            Verdict::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", "").retry_after(*retry_after)
+            ErrorResponse::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", "").retry_after(*retry_after)
         }
         OAuthError::TemporarilyUnavailable(_) => {
-            Verdict::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "").retry_after(SHORT_WAIT)
+            ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "").retry_after(SHORT_WAIT)
         }
-        OAuthError::Internal(_) => Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", ""),
+        OAuthError::Internal(_) => ErrorResponse::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", ""),
     }
 }
 
 /// What did not get as far as its OAuth endpoint, as such an endpoint would say it.
-fn as_oauth(mut verdict: Verdict) -> Verdict {
-    verdict.slug = if verdict.status.is_server_error() { "server_error" } else { "invalid_request" };
+fn as_oauth(mut response: ErrorResponse) -> ErrorResponse {
+    response.slug = if response.status.is_server_error() { "server_error" } else { "invalid_request" };
     // The challenge of another kind of credentials.
-    verdict.bearer = None;
-    verdict
+    response.bearer = None;
+    response
 }
 
 /// What an error says depends on the request that it answers.
@@ -319,14 +325,14 @@ pub(crate) struct Refused<'a> {
 pub(crate) fn render(error: &poem::Error, refused: Refused<'_>) -> Response {
     let Refused { under_auth, authorization_sent, base, request_id } = refused;
     if let Some(RefusedGrant(error)) = error.downcast_ref() {
-        let mut verdict = of_oauth(error);
+        let mut response = of_oauth(error);
         if !authorization_sent {
             // RFC 6749 §5.2 asks for a challenge only where the header was used. A browser that gets one to a request with
             // its credentials in the body asks the person for a password, and leaves a script's request pending.
-            verdict.headers.retain(|(name, _)| name != header::WWW_AUTHENTICATE);
+            response.headers.retain(|(name, _)| name != header::WWW_AUTHENTICATE);
         }
-        log(verdict.status, verdict.slug, error, request_id);
-        return oauth_response(verdict, error.to_string(), base);
+        log(response.status, response.slug, error, request_id);
+        return oauth_response(response, error.to_string(), base);
     }
     if let Some(error) = error.downcast_ref() {
         return render_api(error, refused);
@@ -335,37 +341,39 @@ pub(crate) fn render(error: &poem::Error, refused: Refused<'_>) -> Response {
         return render_api(&ApiError::NoSuchPath, refused);
     }
     // Only what the framework itself refuses comes here.
-    let verdict = match error.status() {
-        status if status.is_client_error() => Verdict::new(status, "invalid-request", "The request is not well-formed"),
+    let response = match error.status() {
+        status if status.is_client_error() => {
+            ErrorResponse::new(status, "invalid-request", "The request is not well-formed")
+        }
         _ => internal(),
     };
     let detail = "the request could not be read; compare it with /openapi.json".to_owned();
-    log(verdict.status, verdict.slug, error, request_id);
+    log(response.status, response.slug, error, request_id);
     if under_auth {
-        return oauth_response(as_oauth(verdict), detail, base);
+        return oauth_response(as_oauth(response), detail, base);
     }
-    problem_response(verdict, detail, None, refused)
+    problem_response(response, detail, None, refused)
 }
 
 /// As [`render`].
 pub(crate) fn render_api(error: &ApiError, refused: Refused<'_>) -> Response {
-    let verdict = Verdict::from(error);
-    log(verdict.status, verdict.slug, error, refused.request_id);
+    let response = ErrorResponse::from(error);
+    log(response.status, response.slug, error, refused.request_id);
     if refused.under_auth {
-        return oauth_response(as_oauth(verdict), error.to_string(), refused.base);
+        return oauth_response(as_oauth(response), error.to_string(), refused.base);
     }
     let field = match error {
         ApiError::Memory(MemoryError::Invalid(invalid)) => Some(invalid.field().to_owned()),
         _ => None,
     };
-    problem_response(verdict, detail(error), field, refused)
+    problem_response(response, detail(error), field, refused)
 }
 
 /// Logs an error that is answered in words, to a program that shows them to a model.
 pub(crate) fn in_words(error: &ApiError, request_id: RequestId) -> String {
-    let verdict = Verdict::from(error);
-    log(verdict.status, verdict.slug, error, request_id);
-    if verdict.status.is_server_error() {
+    let response = ErrorResponse::from(error);
+    log(response.status, response.slug, error, request_id);
+    if response.status.is_server_error() {
         return format!("{} (request {request_id})", detail(error));
     }
     detail(error)
@@ -385,24 +393,24 @@ pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-fn problem_response(verdict: Verdict, detail: String, field: Option<String>, refused: Refused<'_>) -> Response {
+fn problem_response(response: ErrorResponse, detail: String, field: Option<String>, refused: Refused<'_>) -> Response {
     let problem = Problem {
-        kind: format!("{PROBLEM_TYPE}{}", verdict.slug),
-        title: verdict.title.to_owned(),
-        status: verdict.status.as_u16(),
+        kind: format!("{PROBLEM_TYPE}{}", response.slug),
+        title: response.title.to_owned(),
+        status: response.status.as_u16(),
         detail,
         field,
         request_id: refused.request_id.to_string(),
     };
-    let mut response = json_response(verdict.status, PROBLEM_JSON, &problem);
-    verdict.write_headers_to(&mut response, refused.base);
+    let mut response = json_response(response.status, PROBLEM_JSON, &problem);
+    response.write_headers_to(&mut response, refused.base);
     response
 }
 
-fn oauth_response(verdict: Verdict, description: String, base: &str) -> Response {
-    let failure = OAuthFailure { error: verdict.slug.to_owned(), error_description: description };
-    let mut response = json_response(verdict.status, "application/json", &failure);
-    verdict.write_headers_to(&mut response, base);
+fn oauth_response(response: ErrorResponse, description: String, base: &str) -> Response {
+    let failure = OAuthFailure { error: response.slug.to_owned(), error_description: description };
+    let mut response = json_response(response.status, "application/json", &failure);
+    response.write_headers_to(&mut response, base);
     response
 }
 
@@ -458,7 +466,7 @@ pub(crate) struct RefusedGrant(#[from] pub(crate) OAuthError);
 
 impl ResponseError for ApiError {
     fn status(&self) -> StatusCode {
-        Verdict::from(self).status
+        ErrorResponse::from(self).status
     }
 }
 

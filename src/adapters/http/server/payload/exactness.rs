@@ -4,7 +4,7 @@
 //! tell that from one that was meant. The text can.
 
 /// Where one opened.
-enum Place<'a> {
+enum JsonContext<'a> {
     /// In an object, after this name.
     Member(&'a [u8]),
     /// In an array, at this index.
@@ -26,12 +26,12 @@ pub(crate) fn oversized_integer(json: &[u8]) -> Option<String> {
                 let end = end_of_string(rest);
                 (string, rest) = (&rest[..end], rest.get(end + 1..).unwrap_or_default());
             }
-            b'{' => places.push(Place::Member(b"")),
-            b'[' => places.push(Place::Item(0)),
+            b'{' => places.push(JsonContext::Member(b"")),
+            b'[' => places.push(JsonContext::Item(0)),
             b'}' | b']' => drop(places.pop()),
-            b':' => places.last_mut().into_iter().for_each(|place| *place = Place::Member(string)),
+            b':' => places.last_mut().into_iter().for_each(|place| *place = JsonContext::Member(string)),
             b',' => {
-                if let Some(Place::Item(index)) = places.last_mut() {
+                if let Some(JsonContext::Item(index)) = places.last_mut() {
                     *index += 1;
                 }
             }
@@ -69,11 +69,11 @@ fn fits(first: u8, digits: &[u8]) -> bool {
     number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok()
 }
 
-fn path(places: &[Place<'_>]) -> String {
+fn path(places: &[JsonContext<'_>]) -> String {
     let steps = places.iter().enumerate().map(|(depth, place)| match place {
-        Place::Member(name) if depth == 0 => String::from_utf8_lossy(name).into_owned(),
-        Place::Member(name) => format!(".{}", String::from_utf8_lossy(name)),
-        Place::Item(index) => format!("[{index}]"),
+        JsonContext::Member(name) if depth == 0 => String::from_utf8_lossy(name).into_owned(),
+        JsonContext::Member(name) => format!(".{}", String::from_utf8_lossy(name)),
+        JsonContext::Item(index) => format!("[{index}]"),
     });
     steps.collect()
 }
