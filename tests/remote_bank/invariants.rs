@@ -343,7 +343,7 @@ async fn invariant_9_everything_that_happens_is_counted() {
     let metrics = client.metrics();
     proxy.script([Fault::Reset]);
     search(&client).await.unwrap();
-    assert_eq!(metrics.attempts_of(Operation::Search, Some(Cause::Broken)), 1);
+    assert_eq!(metrics.attempts_of(Operation::Search, Some(Cause::ConnectionLost)), 1);
     assert_eq!(metrics.attempts_of(Operation::Search, None), 1);
     assert_eq!(metrics.retries(), 1);
     assert_eq!(metrics.budget_left(), 9);

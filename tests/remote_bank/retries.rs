@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memgate::adapters::remote_bank::{
-    Access, BreakerMode, Cause, HedgeAfter, Operation, Refusal, RemoteBankConfig, RemoteMemoryBank,
+    Access, BreakerMode, Cause, HedgeAfter, Operation, Rejection, RemoteBankConfig, RemoteMemoryBank,
 };
 use memgate::domain::memories::{ListQuery, MemoryBank, MemoryBankError, MemoryChanges};
 use memgate_domain::testing::{content, new_memory, now, scope};
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::support::{Played, Step, played, query, search, unavailable};
 
-const BROKEN: Step = Step::Fails(Cause::Broken);
+const BROKEN: Step = Step::Fails(Cause::ConnectionLost);
 const WORKS: Step = Step::Status(200);
 const SOON: HedgeAfter = HedgeAfter::Fixed(Duration::from_millis(50));
 
@@ -137,7 +137,7 @@ async fn a_retry_after_beyond_the_deadline_ends_the_call_at_once() {
     let began = Instant::now();
     assert_eq!(unavailable(search(&client).await), Some(Duration::from_secs(20)));
     assert_eq!((began.elapsed(), bank.count()), (Duration::ZERO, 1));
-    assert_eq!(client.metrics().refusals(Refusal::TooLate), 1);
+    assert_eq!(client.metrics().refusals(Rejection::TooLate), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,7 +150,7 @@ async fn the_budget_is_shared_by_all_callers_and_grows_with_calls_alone() {
             tokio::spawn(async move { unavailable(search(&client).await) })
         })
         .collect();
-    let refused_by_bulkhead = |client: &RemoteMemoryBank| client.metrics().refusals(Refusal::Crowded);
+    let refused_by_bulkhead = |client: &RemoteMemoryBank| client.metrics().refusals(Rejection::BulkheadFull);
     for caller in callers {
         caller.await.unwrap();
     }
@@ -163,7 +163,7 @@ async fn the_budget_is_shared_by_all_callers_and_grows_with_calls_alone() {
         unavailable(search(&client).await);
     }
     assert!(bank.count() - before <= 12, "ten calls pay for one retry");
-    assert!(client.metrics().refusals(Refusal::NoBudget) > 0);
+    assert!(client.metrics().refusals(Rejection::NoBudget) > 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,7 +205,7 @@ async fn a_create_that_somebody_may_have_sent_is_looked_for_first() {
 async fn what_a_proxy_says_in_the_banks_place_is_done_again_and_what_the_bank_says_wrongly_is_not() {
     let bank = Played::new(WORKS);
     let client = unbroken(&bank, |_| ());
-    bank.script([Step::Fails(Cause::Garbled)]);
+    bank.script([Step::Fails(Cause::InvalidBody)]);
     search(&client).await.unwrap();
     assert_eq!(bank.count(), 2);
     bank.script([Step::After(Duration::ZERO, json!({"unknown": []}))]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memgate::adapters::remote_bank::{Refusal, RemoteMemoryBank};
+use memgate::adapters::remote_bank::{Rejection, RemoteMemoryBank};
 use memgate::domain::memories::{MemoryBank, MemoryQuery, MemoryScope};
 use memgate_domain::testing::{new_memory, scope, scope_limited_to, scope_of_person};
 use serde_json::json;
@@ -133,7 +133,7 @@ async fn who_finds_too_many_waiting_or_waits_too_long_is_told_so() {
     assert_eq!(began.elapsed(), Duration::ZERO, "the third is told at once");
     assert!(!waiting.await.unwrap());
     assert!(began.elapsed() <= Duration::from_millis(1_010), "the second after a second");
-    assert_eq!(client.metrics().refusals(Refusal::Crowded), 2);
+    assert_eq!(client.metrics().refusals(Rejection::BulkheadFull), 2);
     // Writes have places of their own.
     bank.set(Step::Status(200));
     client.create_first(&scope(), &new_memory("x")).await.unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use memgate::adapters::remote_bank::{
-    BankKind, Cause, Failure, Operation, RawAnswer, RemoteBankConfig, RemoteMemoryBank, Request, Transport,
+    BankFailure, BankKind, Cause, Operation, RawResponse, RemoteBankConfig, RemoteMemoryBank, Request, Transport,
 };
 use memgate::domain::memories::{Limit, MemoryBank, MemoryBankError, MemoryFilter, MemoryQuery, SearchResults};
 use memgate_domain::testing::{FixedClock, SeededEntropy, now, scope};
@@ -104,17 +104,17 @@ impl Played {
 
 #[async_trait]
 impl Transport for Played {
-    async fn send(&self, request: &Request) -> Result<RawAnswer, Failure> {
+    async fn send(&self, request: &Request) -> Result<RawResponse, BankFailure> {
         self.sent.lock().unwrap().push((request.operation, Instant::now()));
         let step = self.next.lock().unwrap().pop_front().unwrap_or_else(|| self.usual.lock().unwrap().clone());
         let answer =
-            |status: u16, body: Value| RawAnswer { status, body: body.to_string().into(), ..RawAnswer::default() };
+            |status: u16, body: Value| RawResponse { status, body: body.to_string().into(), ..RawResponse::default() };
         match step {
             Step::Status(status) => Ok(answer(status, body_of(request.operation, status))),
             Step::RetryAfter(status, wait) => {
-                Ok(RawAnswer { retry_after: Some(wait.to_owned()), ..answer(status, json!({"detail": "wait"})) })
+                Ok(RawResponse { retry_after: Some(wait.to_owned()), ..answer(status, json!({"detail": "wait"})) })
             }
-            Step::Fails(cause) => Err(Failure::new(cause)),
+            Step::Fails(cause) => Err(BankFailure::new(cause)),
             Step::Stalls => std::future::pending().await,
             Step::After(time, body) => {
                 sleep(time).await;

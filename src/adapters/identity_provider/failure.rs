@@ -50,7 +50,7 @@ impl From<Failure> for IdentityError {
         match failure.problem {
             Problem::Busy
             | Problem::NotConnected
-            | Problem::Broken
+            | Problem::ConnectionLost
             | Problem::Slow
             | Problem::TooLarge
             | Problem::Status(_)
@@ -73,7 +73,7 @@ pub(super) enum Problem {
     #[error("it could not be connected to")]
     NotConnected,
     #[error("it broke off before the whole answer was there")]
-    Broken,
+    ConnectionLost,
     #[error("it did not answer in time")]
     Slow,
     #[error("it gave an answer that is far too large")]

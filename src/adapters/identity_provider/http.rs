@@ -41,7 +41,8 @@ impl HttpClient {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Problem> {
         let request = reqwest::Request::try_from(request).map_err(|_| Problem::NotUnderstood)?;
         self.check(request.url())?;
-        let cause = |error: reqwest::Error| if error.is_connect() { Problem::NotConnected } else { Problem::Broken };
+        let cause =
+            |error: reqwest::Error| if error.is_connect() { Problem::NotConnected } else { Problem::ConnectionLost };
         let mut response = self.client.execute(request).await.map_err(cause)?;
         let status = response.status();
         if status.is_server_error() || status.is_redirection() || status == http::StatusCode::TOO_MANY_REQUESTS {
@@ -50,7 +51,7 @@ impl HttpClient {
         let mut answer = http::Response::new(Vec::new());
         *answer.status_mut() = status;
         *answer.headers_mut() = std::mem::take(response.headers_mut());
-        while let Some(chunk) = response.chunk().await.map_err(|_| Problem::Broken)? {
+        while let Some(chunk) = response.chunk().await.map_err(|_| Problem::ConnectionLost)? {
             if answer.body().len() + chunk.len() > ANSWER_LIMIT {
                 return Err(Problem::TooLarge);
             }

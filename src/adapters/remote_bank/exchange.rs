@@ -121,7 +121,7 @@ pub struct Request {
     /// Its JSON body.
     pub body: Option<Bytes>,
     /// What must be looked up before it is sent again; `None` if sending it twice does no harm.
-    pub unless: Option<Unless>,
+    pub precondition: Option<Precondition>,
     /// Whether a 404 is an answer, and not a sign that the service is not what it was taken for.
     pub may_be_missing: bool,
     /// Whether callers who ask the very same at the same time may share one answer.
@@ -139,7 +139,7 @@ impl Request {
             path: path.into_iter().map(str::to_owned).collect(),
             query: Vec::new(),
             body: None,
-            unless: None,
+            precondition: None,
             may_be_missing: false,
             shareable: operation == Operation::Search,
             is_failure: |_| false,
@@ -180,39 +180,39 @@ impl fmt::Debug for Request {
 
 /// What must not be there when a request is sent again.
 #[derive(Clone)]
-pub struct Unless {
+pub struct Precondition {
     /// The request that looks for it.
     pub request: Arc<Request>,
     /// Whether its answer shows it.
-    pub is_there: Arc<dyn Fn(&Answer) -> bool + Send + Sync>,
+    pub is_there: Arc<dyn Fn(&BankResponse) -> bool + Send + Sync>,
     /// Whether to look before the first time too, because an earlier call may have sent it.
     pub look_first: bool,
 }
 
 /// An answer of the bank that is not a failure: a status of 2xx, or 404 where that is an answer.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct BankResponse {
     /// The status.
     pub status: u16,
     /// The body; null if it was empty.
     pub body: Value,
     /// What it takes of the room for all answers.
-    pub room: AnswerRoom,
+    pub room: ResponseRoom,
 }
 
 /// A share of the bytes that the bank's answers may take, given back when the last copy is dropped.
 #[derive(Clone, Debug, Default)]
-pub struct AnswerRoom {
+pub struct ResponseRoom {
     _permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
-impl From<OwnedSemaphorePermit> for AnswerRoom {
+impl From<OwnedSemaphorePermit> for ResponseRoom {
     fn from(permit: OwnedSemaphorePermit) -> Self {
         Self { _permit: Some(Arc::new(permit)) }
     }
 }
 
-impl Answer {
+impl BankResponse {
     /// Whether it says that there is no such thing.
     #[must_use]
     pub fn is_missing(&self) -> bool {
@@ -222,7 +222,7 @@ impl Answer {
 
 /// What a server sent, before anybody has made sense of it.
 #[derive(Clone, Debug, Default)]
-pub struct RawAnswer {
+pub struct RawResponse {
     /// The status.
     pub status: u16,
     /// The header `Retry-After`.
@@ -234,5 +234,5 @@ pub struct RawAnswer {
     /// The whole body.
     pub body: Bytes,
     /// What it takes of the room for all answers.
-    pub room: AnswerRoom,
+    pub room: ResponseRoom,
 }

@@ -13,9 +13,9 @@ pub enum Cause {
     /// The answer was not there in time.
     TimedOut,
     /// The connection broke, before or in the middle of the answer.
-    Broken,
+    ConnectionLost,
     /// The answer is not JSON: a proxy's error page, or nothing at all.
-    Garbled,
+    InvalidBody,
     /// 429: too many requests.
     Throttled,
     /// 408, 425, or any 5xx but 501 and 505 that says nothing more precise.
@@ -33,7 +33,7 @@ pub enum Cause {
     /// The breaker let nothing through.
     BreakerOpen,
     /// Too many requests are under way or waiting already.
-    Crowded,
+    BulkheadFull,
     /// The time for the call is over.
     DeadlineExceeded,
 }
@@ -45,8 +45,8 @@ impl Cause {
         match self {
             Self::NotConnected => "not_connected",
             Self::TimedOut => "timed_out",
-            Self::Broken => "broken",
-            Self::Garbled => "garbled",
+            Self::ConnectionLost => "broken",
+            Self::InvalidBody => "garbled",
             Self::Throttled => "throttled",
             Self::ServerError => "server_error",
             Self::Declined => "declined",
@@ -55,7 +55,7 @@ impl Cause {
             Self::TooLarge => "too_large",
             Self::Inconsistent => "inconsistent",
             Self::BreakerOpen => "breaker_open",
-            Self::Crowded => "crowded",
+            Self::BulkheadFull => "crowded",
             Self::DeadlineExceeded => "deadline_exceeded",
         }
     }
@@ -66,8 +66,8 @@ impl Cause {
         match self {
             Self::NotConnected
             | Self::TimedOut
-            | Self::Broken
-            | Self::Garbled
+            | Self::ConnectionLost
+            | Self::InvalidBody
             | Self::Throttled
             | Self::ServerError
             | Self::Declined => true,
@@ -76,7 +76,7 @@ impl Cause {
             | Self::TooLarge
             | Self::Inconsistent
             | Self::BreakerOpen
-            | Self::Crowded
+            | Self::BulkheadFull
             | Self::DeadlineExceeded => false,
         }
     }
@@ -85,7 +85,7 @@ impl Cause {
 /// A failure. Its text holds nothing that the caller or the bank sent, but for [`Cause::Rejected`], where `detail` is what
 /// the bank says to whoever sent the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct BankFailure {
     /// Its kind.
     pub cause: Cause,
     /// The status of the answer, if there was one.
@@ -100,7 +100,7 @@ pub struct Failure {
     pub is_outage: bool,
 }
 
-impl Failure {
+impl BankFailure {
     /// A failure of which no more is known than its kind.
     #[must_use]
     pub fn new(cause: Cause) -> Self {
@@ -139,7 +139,7 @@ impl Failure {
     pub fn reached(&self) -> bool {
         let of_the_bank = matches!(
             self.cause,
-            Cause::NotConnected | Cause::Throttled | Cause::BreakerOpen | Cause::Crowded | Cause::DeadlineExceeded
+            Cause::NotConnected | Cause::Throttled | Cause::BreakerOpen | Cause::BulkheadFull | Cause::DeadlineExceeded
         );
         !self.is_outage && !of_the_bank
     }
@@ -151,13 +151,13 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for BankFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self.cause {
             Cause::NotConnected => "no connection could be made",
             Cause::TimedOut => "it did not answer in time",
-            Cause::Broken => "the connection broke before the answer was complete",
-            Cause::Garbled => "it answered with something that is not JSON",
+            Cause::ConnectionLost => "the connection broke before the answer was complete",
+            Cause::InvalidBody => "it answered with something that is not JSON",
             Cause::Throttled => "it asks for fewer requests",
             Cause::ServerError => "it failed",
             Cause::Declined => "it says that it could not do it",
@@ -166,7 +166,7 @@ impl fmt::Display for Failure {
             Cause::TooLarge => "its answer is larger than allowed",
             Cause::Inconsistent => "its answer is not what its contract says",
             Cause::BreakerOpen => "it failed too often of late, so it was not asked",
-            Cause::Crowded => "too many requests to it are under way",
+            Cause::BulkheadFull => "too many requests to it are under way",
             Cause::DeadlineExceeded => "the time for the call was over",
         };
         f.write_str(text)?;
@@ -180,20 +180,20 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for BankFailure {}
 
-impl From<Failure> for MemoryBankError {
-    fn from(failure: Failure) -> Self {
+impl From<BankFailure> for MemoryBankError {
+    fn from(failure: BankFailure) -> Self {
         match failure.cause {
             Cause::NotConnected
             | Cause::TimedOut
-            | Cause::Broken
-            | Cause::Garbled
+            | Cause::ConnectionLost
+            | Cause::InvalidBody
             | Cause::Throttled
             | Cause::ServerError
             | Cause::Declined
             | Cause::BreakerOpen
-            | Cause::Crowded
+            | Cause::BulkheadFull
             | Cause::DeadlineExceeded => Self::Unavailable {
                 retry_after: failure.retry_after,
                 reached: failure.reached(),

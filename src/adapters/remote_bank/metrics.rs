@@ -10,11 +10,11 @@ use super::resilience::BreakerState;
 
 /// Why a call, or a retry, did not reach the bank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum Rejection {
     /// The breaker was open.
     BreakerOpen,
     /// Too many requests were under way or waiting.
-    Crowded,
+    BulkheadFull,
     /// The time was over.
     DeadlineExceeded,
     /// A retry would have begun after the deadline.
@@ -23,15 +23,16 @@ pub enum Refusal {
     NoBudget,
 }
 
-impl Refusal {
-    const ALL: [Self; 5] = [Self::BreakerOpen, Self::Crowded, Self::DeadlineExceeded, Self::TooLate, Self::NoBudget];
+impl Rejection {
+    const ALL: [Self; 5] =
+        [Self::BreakerOpen, Self::BulkheadFull, Self::DeadlineExceeded, Self::TooLate, Self::NoBudget];
 
     /// The name in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BreakerOpen => "breaker_open",
-            Self::Crowded => "crowded",
+            Self::BulkheadFull => "crowded",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::TooLate => "too_late",
             Self::NoBudget => "no_budget",
@@ -66,8 +67,8 @@ const OUTCOMES: [Option<Cause>; 12] = [
     None,
     Some(Cause::NotConnected),
     Some(Cause::TimedOut),
-    Some(Cause::Broken),
-    Some(Cause::Garbled),
+    Some(Cause::ConnectionLost),
+    Some(Cause::InvalidBody),
     Some(Cause::Throttled),
     Some(Cause::ServerError),
     Some(Cause::Declined),
@@ -86,7 +87,7 @@ pub struct BankMetrics {
     attempts: [[AtomicU64; OUTCOMES.len()]; Operation::ALL.len()],
     latencies: [Histogram; Operation::ALL.len()],
     retries: [AtomicU64; Operation::ALL.len()],
-    refusals: [AtomicU64; Refusal::ALL.len()],
+    refusals: [AtomicU64; Rejection::ALL.len()],
     left_out: [AtomicU64; LeftOut::ALL.len()],
     transitions: [[AtomicU64; BreakerState::ALL.len()]; Access::ALL.len()],
     breaker_states: [AtomicU64; Access::ALL.len()],
@@ -118,8 +119,8 @@ impl BankMetrics {
         add(&self.retries[index(&Operation::ALL, &operation)]);
     }
 
-    pub(super) fn count_refusal(&self, refusal: Refusal) {
-        add(&self.refusals[index(&Refusal::ALL, &refusal)]);
+    pub(super) fn count_refusal(&self, refusal: Rejection) {
+        add(&self.refusals[index(&Rejection::ALL, &refusal)]);
     }
 
     pub(super) fn count_left_out(&self, reason: LeftOut) {
@@ -174,8 +175,8 @@ impl BankMetrics {
 
     /// How many calls, or retries, did not reach the bank for this reason.
     #[must_use]
-    pub fn refusals(&self, refusal: Refusal) -> u64 {
-        get(&self.refusals[index(&Refusal::ALL, &refusal)])
+    pub fn refusals(&self, refusal: Rejection) -> u64 {
+        get(&self.refusals[index(&Rejection::ALL, &refusal)])
     }
 
     /// How many items were left out for this reason.
@@ -211,7 +212,7 @@ impl BankMetrics {
     /// Everything in the text format of Prometheus. All names begin with `memgate_bank_`.
     #[must_use]
     pub fn to_prometheus(&self) -> String {
-        let mut text = Text::default();
+        let mut text = PrometheusText::default();
         text.head("attempts_total", "counter", "Requests sent to the memory bank, by outcome.");
         for (operation, counts) in Operation::ALL.iter().zip(&self.attempts) {
             for (outcome, count) in OUTCOMES.iter().zip(counts).filter(|(_, count)| get(count) > 0) {
@@ -232,7 +233,7 @@ impl BankMetrics {
         text.head("coalesced_total", "counter", "Searches that shared the answer of an equal one.");
         text.line("coalesced_total", &[], self.coalesced());
         text.head("refusals_total", "counter", "Calls and retries that did not reach the memory bank.");
-        for (refusal, count) in Refusal::ALL.iter().zip(&self.refusals) {
+        for (refusal, count) in Rejection::ALL.iter().zip(&self.refusals) {
             text.line("refusals_total", &[("reason", refusal.as_str())], get(count));
         }
         text.head("items_left_out_total", "counter", "Items of the memory bank's answers that were left out.");
@@ -244,7 +245,7 @@ impl BankMetrics {
         text.0
     }
 
-    fn write_breakers(&self, text: &mut Text) {
+    fn write_breakers(&self, text: &mut PrometheusText) {
         text.head("breaker_state", "gauge", "State of the circuit breaker: 0 closed, 1 open, 2 half-open.");
         for (access, state) in Access::ALL.iter().zip(&self.breaker_states) {
             text.line("breaker_state", &[("breaker", access.as_str())], get(state));
@@ -258,7 +259,7 @@ impl BankMetrics {
         }
     }
 
-    fn write_latencies(&self, text: &mut Text) {
+    fn write_latencies(&self, text: &mut PrometheusText) {
         text.head("attempt_seconds", "histogram", "How long requests to the memory bank took.");
         for (operation, histogram) in Operation::ALL.iter().zip(&self.latencies) {
             let mut count = 0;
@@ -276,9 +277,9 @@ impl BankMetrics {
 }
 
 #[derive(Default)]
-struct Text(String);
+struct PrometheusText(String);
 
-impl Text {
+impl PrometheusText {
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         // Writing to a string cannot fail, here and below.
         let _ = writeln!(self.0, "# HELP memgate_bank_{name} {help}\n# TYPE memgate_bank_{name} {kind}");

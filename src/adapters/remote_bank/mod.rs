@@ -21,16 +21,16 @@ use async_trait::async_trait;
 use tracing::warn;
 
 pub use config::{AuthScheme, BankKind, BreakerConfig, HedgeAfter, ProxyUrl, RemoteBankConfig, ResilienceConfig};
-pub use exchange::{Access, Answer, AnswerRoom, Method, Operation, RawAnswer, Request, Unless};
-pub use failure::{Cause, Failure};
-pub use metrics::{BankMetrics, LeftOut, Refusal};
+pub use exchange::{Access, BankResponse, Method, Operation, Precondition, RawResponse, Request, ResponseRoom};
+pub use failure::{BankFailure, Cause};
+pub use metrics::{BankMetrics, LeftOut, Rejection};
 pub use resilience::{BreakerMode, BreakerState};
 pub use transport::{HttpTransport, RemoteBankError, Transport};
 
-use self::drivers::{Driver, Odd};
+use self::drivers::{Driver, UnexpectedResponse};
 use self::key_locks::KeyLocks;
 use self::resilience::{Deadline, Exchanged, Pipeline};
-use self::stored::{Item, NotAMemory, Tenant};
+use self::stored::{BankTenant, Item, NotAMemory};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{
     Capabilities, Capability, Limit, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges, MemoryQuery,
@@ -101,12 +101,12 @@ impl RemoteMemoryBank {
         Deadline::after(self.config.resilience.deadline)
     }
 
-    async fn exchange(&self, request: Request, deadline: Deadline) -> Result<Exchanged, Failure> {
+    async fn exchange(&self, request: Request, deadline: Deadline) -> Result<Exchanged, BankFailure> {
         self.pipeline.exchange(request, deadline).await
     }
 
     /// The memory that an item is; `None`, and a line in the log, if it is none.
-    fn recognize(&self, item: &Item, tenant: &Tenant) -> Option<Memory> {
+    fn recognize(&self, item: &Item, tenant: &BankTenant) -> Option<Memory> {
         match item.to_memory(tenant) {
             Ok(memory) => Some(memory),
             Err(NotAMemory::Foreign) => {
@@ -177,7 +177,7 @@ impl MemoryBank for RemoteMemoryBank {
     }
 
     async fn find_written(&self, scope: &MemoryScope, write: &NewMemory) -> Result<Option<Memory>, MemoryBankError> {
-        Ok(self.look_up(&Tenant::of(scope), write, self.deadline()).await?)
+        Ok(self.look_up(&BankTenant::of(scope), write, self.deadline()).await?)
     }
 
     async fn write_of(&self, scope: &MemoryScope, id: &MemoryId) -> Result<Option<MemoryId>, MemoryBankError> {
@@ -186,13 +186,13 @@ impl MemoryBank for RemoteMemoryBank {
     }
 
     async fn check_health(&self) -> Result<(), MemoryBankError> {
-        let answer = self.pipeline.probe(&self.driver.health()).await?;
-        Ok(self.driver.read_health(&answer).map_err(Failure::from)?)
+        let response = self.pipeline.probe(&self.driver.health()).await?;
+        Ok(self.driver.read_health(&response).map_err(BankFailure::from)?)
     }
 }
 
-impl From<Odd> for Failure {
-    fn from(odd: Odd) -> Self {
-        Self::inconsistent(odd.0)
+impl From<UnexpectedResponse> for BankFailure {
+    fn from(response: UnexpectedResponse) -> Self {
+        Self::inconsistent(response.0)
     }
 }

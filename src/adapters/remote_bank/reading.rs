@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::failure::{Cause, Failure};
+use super::failure::{BankFailure, Cause};
 use super::resilience::Deadline;
-use super::stored::{Item, NotAMemory, Tenant};
+use super::stored::{BankTenant, Item, NotAMemory};
 use super::{LeftOut, RemoteMemoryBank};
 use crate::domain::applications::CategoryAccess;
 use crate::domain::ids::MemoryId;
@@ -25,15 +25,15 @@ const NOTHING: f64 = 0.000_1;
 impl RemoteMemoryBank {
     /// Filters are never the bank's business: its results are filtered here, and as long as that leaves too few and the
     /// bank has more, it is asked for more.
-    pub(super) async fn find(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, Failure> {
-        let (deadline, tenant) = (self.deadline(), Tenant::of(scope));
+    pub(super) async fn find(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, BankFailure> {
+        let (deadline, tenant) = (self.deadline(), BankTenant::of(scope));
         let (limit, most) = (query.limit.get(), self.driver.capabilities().max_searched.unwrap_or(u32::MAX));
         let is_narrowed = query.filter != MemoryFilter::default() || *scope.categories() != CategoryAccess::All;
         let mut wanted = if is_narrowed { (limit * GROWTH).max(LEAST_TO_FILTER) } else { limit }.min(most);
         loop {
             let request = self.driver.search(&tenant, query.text.as_str(), wanted, query.threshold);
             let exchanged = self.exchange(request, deadline).await?;
-            let items = self.driver.read_items(Arc::unwrap_or_clone(exchanged.answer))?.items;
+            let items = self.driver.read_items(Arc::unwrap_or_clone(exchanged.response))?.items;
             let is_all = u32::try_from(items.len()).is_ok_and(|number| number < wanted) || wanted == most;
             let hits = self.hits(&items, &tenant, scope, query);
             if is_all || hits.len() >= count(limit) {
@@ -43,7 +43,7 @@ impl RemoteMemoryBank {
         }
     }
 
-    fn hits(&self, items: &[Item], tenant: &Tenant, scope: &MemoryScope, query: &MemoryQuery) -> Vec<Hit> {
+    fn hits(&self, items: &[Item], tenant: &BankTenant, scope: &MemoryScope, query: &MemoryQuery) -> Vec<Hit> {
         items
             .iter()
             .filter_map(|item| {
@@ -58,18 +58,18 @@ impl RemoteMemoryBank {
 
     /// A page of the list; `None` if the bank does not list. A bank's order is not ours, so all memories of the scope are
     /// looked at, but only those are kept that may be on the page.
-    pub(super) async fn page_of(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Option<Page>, Failure> {
-        let (deadline, tenant) = (self.deadline(), Tenant::of(scope));
+    pub(super) async fn page_of(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Option<Page>, BankFailure> {
+        let (deadline, tenant) = (self.deadline(), BankTenant::of(scope));
         let mut newest = Newest::default();
         let max_listed = self.driver.capabilities().max_listed.unwrap_or(u32::MAX);
         let mut seen = 0;
         for page in 1.. {
             let Some(request) = self.driver.list(&tenant, page) else { return Ok(None) };
             let exchanged = self.exchange(request, deadline).await?;
-            let items = self.driver.read_items(Arc::unwrap_or_clone(exchanged.answer))?;
+            let items = self.driver.read_items(Arc::unwrap_or_clone(exchanged.response))?;
             seen += items.items.len();
             if seen > count(max_listed) {
-                return Err(Failure::new(Cause::Rejected).detail(format!(
+                return Err(BankFailure::new(Cause::Rejected).detail(format!(
                     "there are more than {max_listed} memories here, which is more than this memory bank can list; search instead"
                 )));
             }
@@ -87,12 +87,12 @@ impl RemoteMemoryBank {
     }
 
     /// The ids of some memories of the scope, of the first page that has any; `None` if the bank does not list.
-    pub(super) async fn some_of(&self, scope: &MemoryScope, limit: u32) -> Result<Option<Vec<MemoryId>>, Failure> {
-        let (deadline, tenant) = (self.deadline(), Tenant::of(scope));
+    pub(super) async fn some_of(&self, scope: &MemoryScope, limit: u32) -> Result<Option<Vec<MemoryId>>, BankFailure> {
+        let (deadline, tenant) = (self.deadline(), BankTenant::of(scope));
         for page in 1.. {
             let Some(request) = self.driver.list(&tenant, page) else { return Ok(None) };
             let exchanged = self.exchange(request, deadline).await?;
-            let items = self.driver.read_items(Arc::unwrap_or_clone(exchanged.answer))?;
+            let items = self.driver.read_items(Arc::unwrap_or_clone(exchanged.response))?;
             let memories = items.items.iter().filter_map(|item| self.recognize(item, &tenant));
             let seen = memories.filter(|memory| scope.categories().allows(&memory.categories));
             let ids: Vec<MemoryId> = seen.map(|memory| memory.id).take(count(limit)).collect();
@@ -109,21 +109,21 @@ impl RemoteMemoryBank {
         scope: &MemoryScope,
         id: &MemoryId,
         deadline: Deadline,
-    ) -> Result<Option<(Item, Memory)>, Failure> {
+    ) -> Result<Option<(Item, Memory)>, BankFailure> {
         if !self.driver.is_possible_id(id) {
             return Ok(None);
         }
-        let tenant = Tenant::of(scope);
+        let tenant = BankTenant::of(scope);
         let exchanged = self.exchange(self.driver.get(&tenant, id), deadline).await?;
-        let Some(item) = self.driver.read_item(&exchanged.answer)? else { return Ok(None) };
+        let Some(item) = self.driver.read_item(&exchanged.response)? else { return Ok(None) };
         match item.to_memory(&tenant) {
-            Ok(memory) if memory.id != *id => Err(Failure::inconsistent("another memory than the one asked for")),
+            Ok(memory) if memory.id != *id => Err(BankFailure::inconsistent("another memory than the one asked for")),
             Ok(memory) => Ok(scope.categories().allows(&memory.categories).then_some((item, memory))),
             // Somebody tries another's id: nothing is wrong with the bank.
             Err(NotAMemory::Foreign) => Ok(None),
             Err(NotAMemory::Unreadable(what)) => {
                 self.metrics.count_left_out(LeftOut::Unreadable);
-                Err(Failure::inconsistent(what))
+                Err(BankFailure::inconsistent(what))
             }
         }
     }

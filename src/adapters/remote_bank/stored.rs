@@ -23,9 +23,9 @@ pub const WRITE_ID_MEMBER: &str = WRITE_ID;
 
 /// Whose memories a bank is asked for. Only a scope has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tenant(String);
+pub struct BankTenant(String);
 
-impl Tenant {
+impl BankTenant {
     /// The tenant of a scope.
     #[must_use]
     pub fn of(scope: &MemoryScope) -> Self {
@@ -89,7 +89,7 @@ impl Item {
     /// Whether it is the tenant's. What the bank says and what memgate wrote must both say so, as far as they are there, and
     /// one of them must be.
     #[must_use]
-    pub fn is_of(&self, tenant: &Tenant) -> bool {
+    pub fn is_of(&self, tenant: &BankTenant) -> bool {
         let written = self.metadata.get(TENANT).map(|value| value.as_str().unwrap_or_default());
         let claims = [self.owner.as_deref(), written];
         claims.iter().flatten().count() > 0 && claims.iter().flatten().all(|claim| *claim == tenant.as_str())
@@ -99,7 +99,7 @@ impl Item {
     ///
     /// # Errors
     /// [`NotAMemory`].
-    pub fn to_memory(&self, tenant: &Tenant) -> Result<Memory, NotAMemory> {
+    pub fn to_memory(&self, tenant: &BankTenant) -> Result<Memory, NotAMemory> {
         if !self.is_of(tenant) {
             return Err(NotAMemory::Foreign);
         }
@@ -156,7 +156,7 @@ impl Item {
 
     /// The metadata with which `memory` takes the place of this item. What others have written beside it stays.
     #[must_use]
-    pub fn metadata_for(&self, tenant: &Tenant, memory: &Memory) -> Map<String, Value> {
+    pub fn metadata_for(&self, tenant: &BankTenant, memory: &Memory) -> Map<String, Value> {
         let mut members = self.metadata.clone();
         members.extend(metadata_of(tenant, memory));
         members
@@ -165,13 +165,13 @@ impl Item {
 
 /// The metadata with which a write is created.
 #[must_use]
-pub fn metadata_of_write(tenant: &Tenant, write: &NewMemory) -> Map<String, Value> {
+pub fn metadata_of_write(tenant: &BankTenant, write: &NewMemory) -> Map<String, Value> {
     let mut members = metadata_of(tenant, &write.clone().into_memory());
     members.insert(WRITE_ID.to_owned(), json!(write.id.as_str()));
     members
 }
 
-fn metadata_of(tenant: &Tenant, memory: &Memory) -> Map<String, Value> {
+fn metadata_of(tenant: &BankTenant, memory: &Memory) -> Map<String, Value> {
     let categories: Vec<&str> = memory.categories.iter().map(Category::as_str).collect();
     [
         (TENANT, json!(tenant.as_str())),

@@ -11,8 +11,8 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::config::{AuthScheme, RemoteBankConfig};
-use super::exchange::{AnswerRoom, Method, RawAnswer, Request};
-use super::failure::{Cause, Failure};
+use super::exchange::{Method, RawResponse, Request, ResponseRoom};
+use super::failure::{BankFailure, Cause};
 use crate::domain::validation::InvalidValue;
 
 /// Sends a request and reads the answer to its last byte. A seam for tests: what is around it knows no sockets.
@@ -21,8 +21,8 @@ pub trait Transport: Send + Sync {
     /// The answer, whatever its status.
     ///
     /// # Errors
-    /// [`Cause::NotConnected`], [`Cause::Broken`] and [`Cause::TooLarge`].
-    async fn send(&self, request: &Request) -> Result<RawAnswer, Failure>;
+    /// [`Cause::NotConnected`], [`Cause::ConnectionLost`] and [`Cause::TooLarge`].
+    async fn send(&self, request: &Request) -> Result<RawResponse, BankFailure>;
 }
 
 /// Why no client could be made.
@@ -85,9 +85,9 @@ impl HttpTransport {
         Ok(Self { client: client.build(), base: config.url.clone(), answer_limit: config.answer_limit, room })
     }
 
-    fn url(&self, request: &Request) -> Result<Url, Failure> {
+    fn url(&self, request: &Request) -> Result<Url, BankFailure> {
         let mut url = self.base.clone();
-        let not_a_base = |()| Failure::new(Cause::Misconfigured).detail("the URL cannot have a path");
+        let not_a_base = |()| BankFailure::new(Cause::Misconfigured).detail("the URL cannot have a path");
         url.path_segments_mut().map_err(not_a_base)?.pop_if_empty().extend(&request.path);
         if !request.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&request.query);
@@ -96,8 +96,8 @@ impl HttpTransport {
     }
 
     /// Reads the body, once there is room for all of it: nothing waits with a part of one.
-    async fn read(&self, mut response: reqwest::Response) -> Result<(Bytes, AnswerRoom), Failure> {
-        let too_large = || Failure::new(Cause::TooLarge);
+    async fn read(&self, mut response: reqwest::Response) -> Result<(Bytes, ResponseRoom), BankFailure> {
+        let too_large = || BankFailure::new(Cause::TooLarge);
         let length =
             response.content_length().map_or(self.answer_limit, |length| length.try_into().unwrap_or(usize::MAX));
         if length > self.answer_limit {
@@ -105,9 +105,9 @@ impl HttpTransport {
         }
         let units = |bytes: usize| u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).acquire_many_owned(units(length)).await;
-        let mut room = room.map_err(|_closed| Failure::new(Cause::Broken))?;
+        let mut room = room.map_err(|_closed| BankFailure::new(Cause::ConnectionLost))?;
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|_| Failure::new(Cause::Broken))? {
+        while let Some(chunk) = response.chunk().await.map_err(|_| BankFailure::new(Cause::ConnectionLost))? {
             if body.len() + chunk.len() > self.answer_limit {
                 return Err(too_large());
             }
@@ -121,7 +121,7 @@ impl HttpTransport {
 
 #[async_trait]
 impl Transport for HttpTransport {
-    async fn send(&self, request: &Request) -> Result<RawAnswer, Failure> {
+    async fn send(&self, request: &Request) -> Result<RawResponse, BankFailure> {
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
@@ -134,32 +134,32 @@ impl Transport for HttpTransport {
         }
         let response = builder.send().await.map_err(|error| cause_of(&error))?;
         let header = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
-        let mut answer = RawAnswer {
+        let mut raw = RawResponse {
             status: response.status().as_u16(),
             retry_after: header("retry-after"),
             rate_limit_reset: header("x-ratelimit-reset"),
             request_id: header("x-request-id"),
             body: Bytes::new(),
-            room: AnswerRoom::default(),
+            room: ResponseRoom::default(),
         };
-        (answer.body, answer.room) = self.read(response).await.map_err(|failure| Failure {
-            status: Some(answer.status),
-            request_id: answer.request_id.clone(),
+        (raw.body, raw.room) = self.read(response).await.map_err(|failure| BankFailure {
+            status: Some(raw.status),
+            request_id: raw.request_id.clone(),
             ..failure
         })?;
-        Ok(answer)
+        Ok(raw)
     }
 }
 
 /// Only what is known of it: the text of an error of reqwest holds the URL, and so the scope.
-fn cause_of(error: &reqwest_middleware::Error) -> Failure {
+fn cause_of(error: &reqwest_middleware::Error) -> BankFailure {
     if error.is_connect() {
-        return Failure::new(Cause::NotConnected);
+        return BankFailure::new(Cause::NotConnected);
     }
     if error.is_builder() {
-        return Failure::new(Cause::Misconfigured).detail("no request can be made of the configured URL");
+        return BankFailure::new(Cause::Misconfigured).detail("no request can be made of the configured URL");
     }
-    Failure::new(Cause::Broken)
+    BankFailure::new(Cause::ConnectionLost)
 }
 
 /// Adds the key to each request.

@@ -7,11 +7,11 @@ use tokio::time::sleep;
 
 use super::RemoteMemoryBank;
 use super::drivers::Added;
-use super::exchange::{Answer, Request, Unless};
-use super::failure::{Cause, Failure};
+use super::exchange::{BankResponse, Precondition, Request};
+use super::failure::{BankFailure, Cause};
 use super::reading::is_over;
 use super::resilience::Deadline;
-use super::stored::{NotAMemory, Tenant};
+use super::stored::{BankTenant, NotAMemory};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{Memory, MemoryChanges, MemoryScope, NewMemory};
 use crate::domain::system::Timestamp;
@@ -24,41 +24,46 @@ impl RemoteMemoryBank {
         scope: &MemoryScope,
         write: &NewMemory,
         look_first: bool,
-    ) -> Result<Memory, Failure> {
-        let (deadline, tenant) = (self.deadline(), Tenant::of(scope));
+    ) -> Result<Memory, BankFailure> {
+        let (deadline, tenant) = (self.deadline(), BankTenant::of(scope));
         let key = format!("write {} {}", tenant.as_str(), write.id);
         let _turn = deadline.bound(async { Ok(self.locks.lock(key).await) }).await?;
         let mut request = self.driver.add(&tenant, write);
-        request.unless = Some(self.unless(&tenant, write, look_first));
+        request.precondition = Some(self.precondition(&tenant, write, look_first));
         let sent = self.exchange(request, deadline).await;
         // Even a failed one may have arrived.
         self.pipeline.note_write();
         let exchanged = sent?;
         if exchanged.was_there {
             return self
-                .written(&exchanged.answer, &tenant, write)?
-                .ok_or(Failure::inconsistent("a write came and went"));
+                .written(&exchanged.response, &tenant, write)?
+                .ok_or(BankFailure::inconsistent("a write came and went"));
         }
-        let memory = self.added(&exchanged.answer, &tenant, write, deadline).await?;
+        let memory = self.added(&exchanged.response, &tenant, write, deadline).await?;
         self.pipeline.note_write();
         Ok(memory)
     }
 
     /// The look-up that has to come before the write is sent again.
-    fn unless(&self, tenant: &Tenant, write: &NewMemory, look_first: bool) -> Unless {
+    fn precondition(&self, tenant: &BankTenant, write: &NewMemory, look_first: bool) -> Precondition {
         let request = Arc::new(self.driver.find_write(tenant, write));
         let (driver, tenant, id) = (Arc::clone(&self.driver), tenant.clone(), write.id.clone());
-        let is_there = move |answer: &Answer| {
-            driver.read_items(answer.clone()).is_ok_and(|items| {
+        let is_there = move |response: &BankResponse| {
+            driver.read_items(response.clone()).is_ok_and(|items| {
                 items.items.iter().any(|item| item.write_id() == Some(id.as_str()) && item.is_of(&tenant))
             })
         };
-        Unless { request, is_there: Arc::new(is_there), look_first }
+        Precondition { request, is_there: Arc::new(is_there), look_first }
     }
 
     /// The memory of the write, if it is among the items of `answer`.
-    fn written(&self, answer: &Answer, tenant: &Tenant, write: &NewMemory) -> Result<Option<Memory>, Failure> {
-        let items = self.driver.read_items(answer.clone())?.items;
+    fn written(
+        &self,
+        response: &BankResponse,
+        tenant: &BankTenant,
+        write: &NewMemory,
+    ) -> Result<Option<Memory>, BankFailure> {
+        let items = self.driver.read_items(response.clone())?.items;
         let own = |item: &&super::Item| item.write_id() == Some(write.id.as_str()) && item.is_of(tenant);
         items.iter().find(own).map(|item| item.to_memory(tenant).map_err(|reason| broken(&reason))).transpose()
     }
@@ -66,30 +71,30 @@ impl RemoteMemoryBank {
     /// Reads what became of the write, and asks again while the bank goes on with it.
     async fn added(
         &self,
-        answer: &Answer,
-        tenant: &Tenant,
+        response: &BankResponse,
+        tenant: &BankTenant,
         write: &NewMemory,
         deadline: Deadline,
-    ) -> Result<Memory, Failure> {
-        let mut added = self.driver.read_added(answer)?;
+    ) -> Result<Memory, BankFailure> {
+        let mut added = self.driver.read_added(response)?;
         let mut wait = self.config.event_interval;
         loop {
             match added {
-                Added::Kept(id) => {
-                    let id = id.parse().map_err(|_| Failure::inconsistent("an id that is not one"))?;
+                Added::Stored(id) => {
+                    let id = id.parse().map_err(|_| BankFailure::inconsistent("an id that is not one"))?;
                     return Ok(Memory { id, ..write.clone().into_memory() });
                 }
-                Added::Repeated => {
+                Added::Duplicate => {
                     let found = self.look_up(tenant, write, deadline).await?;
-                    return found.ok_or(Failure::inconsistent("it has the memory already, and does not show it"));
+                    return found.ok_or(BankFailure::inconsistent("it has the memory already, and does not show it"));
                 }
-                Added::NotKept => {
-                    return Err(Failure::new(Cause::Rejected).detail("the memory bank did not keep the memory"));
+                Added::Discarded => {
+                    return Err(BankFailure::new(Cause::Rejected).detail("the memory bank did not keep the memory"));
                 }
-                Added::CouldNot => return Err(Failure::new(Cause::Declined)),
-                Added::Working(event) => {
+                Added::Failed => return Err(BankFailure::new(Cause::Declined)),
+                Added::Pending(event) => {
                     if wait >= deadline.left() {
-                        let failure = Failure::new(Cause::DeadlineExceeded).detail("it goes on with the write");
+                        let failure = BankFailure::new(Cause::DeadlineExceeded).detail("it goes on with the write");
                         return Err(failure.retry_after(Some(wait)));
                     }
                     sleep(wait).await;
@@ -104,26 +109,26 @@ impl RemoteMemoryBank {
     async fn event(
         &self,
         event: Request,
-        tenant: &Tenant,
+        tenant: &BankTenant,
         write: &NewMemory,
         deadline: Deadline,
-    ) -> Result<Added, Failure> {
+    ) -> Result<Added, BankFailure> {
         let exchanged = self.exchange(event.clone().or_missing(), deadline).await?;
-        if !exchanged.answer.is_missing() {
-            return Ok(self.driver.read_added(&exchanged.answer)?);
+        if !exchanged.response.is_missing() {
+            return Ok(self.driver.read_added(&exchanged.response)?);
         }
         let found = self.look_up(tenant, write, deadline).await?;
-        Ok(found.map_or_else(|| Added::Working(Box::new(event)), |memory| Added::Kept(memory.id.to_string())))
+        Ok(found.map_or_else(|| Added::Pending(Box::new(event)), |memory| Added::Stored(memory.id.to_string())))
     }
 
     pub(super) async fn look_up(
         &self,
-        tenant: &Tenant,
+        tenant: &BankTenant,
         write: &NewMemory,
         deadline: Deadline,
-    ) -> Result<Option<Memory>, Failure> {
+    ) -> Result<Option<Memory>, BankFailure> {
         let exchanged = self.exchange(self.driver.find_write(tenant, write), deadline).await?;
-        self.written(&exchanged.answer, tenant, write)
+        self.written(&exchanged.response, tenant, write)
     }
 
     /// Reads, changes and writes back; callers of this process who change the same memory take turns.
@@ -133,8 +138,8 @@ impl RemoteMemoryBank {
         id: &MemoryId,
         changes: &MemoryChanges,
         now: Timestamp,
-    ) -> Result<Option<Memory>, Failure> {
-        let (deadline, tenant) = (self.deadline(), Tenant::of(scope));
+    ) -> Result<Option<Memory>, BankFailure> {
+        let (deadline, tenant) = (self.deadline(), BankTenant::of(scope));
         let _turn = self.turn(&tenant, id, deadline).await?;
         let Some((item, mut memory)) = self.reach(scope, id, deadline).await? else { return Ok(None) };
         if is_over(&memory, now) {
@@ -143,15 +148,15 @@ impl RemoteMemoryBank {
         changes.apply_to(&mut memory, now);
         let metadata = item.metadata_for(&tenant, &memory);
         let Some(request) = self.driver.replace(id, memory.content.as_str(), &metadata) else {
-            return Err(Failure::inconsistent("a bank that does not change memories was asked to"));
+            return Err(BankFailure::inconsistent("a bank that does not change memories was asked to"));
         };
         let sent = self.exchange(request, deadline).await;
         self.pipeline.note_write();
-        Ok((!sent?.answer.is_missing()).then_some(memory))
+        Ok((!sent?.response.is_missing()).then_some(memory))
     }
 
-    pub(super) async fn remove(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, Failure> {
-        let (deadline, tenant) = (self.deadline(), Tenant::of(scope));
+    pub(super) async fn remove(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, BankFailure> {
+        let (deadline, tenant) = (self.deadline(), BankTenant::of(scope));
         let _turn = self.turn(&tenant, id, deadline).await?;
         if self.reach(scope, id, deadline).await?.is_none() {
             return Ok(false);
@@ -161,23 +166,23 @@ impl RemoteMemoryBank {
         self.pipeline.note_write();
         let exchanged = sent?;
         // It was there: if it is missing after a second sending, the first one arrived.
-        Ok(!exchanged.answer.is_missing() || exchanged.attempts > 1)
+        Ok(!exchanged.response.is_missing() || exchanged.attempts > 1)
     }
 
     async fn turn(
         &self,
-        tenant: &Tenant,
+        tenant: &BankTenant,
         id: &MemoryId,
         deadline: Deadline,
-    ) -> Result<tokio::sync::OwnedMutexGuard<()>, Failure> {
+    ) -> Result<tokio::sync::OwnedMutexGuard<()>, BankFailure> {
         let key = format!("memory {} {id}", tenant.as_str());
         deadline.bound(async { Ok(self.locks.lock(key).await) }).await
     }
 }
 
-fn broken(reason: &NotAMemory) -> Failure {
+fn broken(reason: &NotAMemory) -> BankFailure {
     match reason {
-        NotAMemory::Foreign => Failure::inconsistent("a memory of another tenant"),
-        NotAMemory::Unreadable(what) => Failure::inconsistent(what),
+        NotAMemory::Foreign => BankFailure::inconsistent("a memory of another tenant"),
+        NotAMemory::Unreadable(what) => BankFailure::inconsistent(what),
     }
 }

@@ -393,24 +393,24 @@ pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-fn problem_response(response: ErrorResponse, detail: String, field: Option<String>, refused: Refused<'_>) -> Response {
+fn problem_response(summary: ErrorResponse, detail: String, field: Option<String>, refused: Refused<'_>) -> Response {
     let problem = Problem {
-        kind: format!("{PROBLEM_TYPE}{}", response.slug),
-        title: response.title.to_owned(),
-        status: response.status.as_u16(),
+        kind: format!("{PROBLEM_TYPE}{}", summary.slug),
+        title: summary.title.to_owned(),
+        status: summary.status.as_u16(),
         detail,
         field,
         request_id: refused.request_id.to_string(),
     };
-    let mut response = json_response(response.status, PROBLEM_JSON, &problem);
-    response.write_headers_to(&mut response, refused.base);
+    let mut response = json_response(summary.status, PROBLEM_JSON, &problem);
+    summary.write_headers_to(&mut response, refused.base);
     response
 }
 
-fn oauth_response(response: ErrorResponse, description: String, base: &str) -> Response {
-    let failure = OAuthFailure { error: response.slug.to_owned(), error_description: description };
-    let mut response = json_response(response.status, "application/json", &failure);
-    response.write_headers_to(&mut response, base);
+fn oauth_response(summary: ErrorResponse, description: String, base: &str) -> Response {
+    let failure = OAuthFailure { error: summary.slug.to_owned(), error_description: description };
+    let mut response = json_response(summary.status, "application/json", &failure);
+    summary.write_headers_to(&mut response, base);
     response
 }
 

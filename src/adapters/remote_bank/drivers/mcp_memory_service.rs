@@ -11,10 +11,10 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Added, Driver, Items, Odd, take_list, take_object, take_text};
+use super::{Added, Driver, Items, UnexpectedResponse, take_list, take_object, take_text};
 use crate::adapters::remote_bank::config::BankKind;
-use crate::adapters::remote_bank::exchange::{Answer, Method, Operation, Request};
-use crate::adapters::remote_bank::stored::{Item, Tenant, metadata_of_write};
+use crate::adapters::remote_bank::exchange::{BankResponse, Method, Operation, Request};
+use crate::adapters::remote_bank::stored::{BankTenant, Item, metadata_of_write};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{Capabilities, NewMemory, Relevance};
 use crate::domain::system::Timestamp;
@@ -62,15 +62,15 @@ impl Driver for McpMemoryService {
 
     /// Its health route asks for no key. A list does.
     fn health(&self) -> Request {
-        list(Operation::Health, &Tenant::nobody(), 1, PAGE_SIZE)
+        list(Operation::Health, &BankTenant::nobody(), 1, PAGE_SIZE)
     }
 
-    fn read_health(&self, answer: &Answer) -> Result<(), Odd> {
-        self.read_items(answer.clone()).map(|_| ())
+    fn read_health(&self, response: &BankResponse) -> Result<(), UnexpectedResponse> {
+        self.read_items(response.clone()).map(|_| ())
     }
 
     /// With a `conversation_id` it does not refuse a text for being similar to another.
-    fn add(&self, tenant: &Tenant, write: &NewMemory) -> Request {
+    fn add(&self, tenant: &BankTenant, write: &NewMemory) -> Request {
         let mut request = Request::new(Operation::Create, Method::Post, ["api", "memories"]).json(&json!({
             "content": format!("{}{}", write.content.as_str(), mark(tenant.as_str(), write.id.as_str())),
             "tags": [tag(write)],
@@ -82,24 +82,26 @@ impl Driver for McpMemoryService {
         request
     }
 
-    fn read_added(&self, answer: &Answer) -> Result<Added, Odd> {
-        let body = &answer.body;
+    fn read_added(&self, response: &BankResponse) -> Result<Added, UnexpectedResponse> {
+        let body = &response.body;
         if is_duplicate(body) {
-            return Ok(Added::Repeated);
+            return Ok(Added::Duplicate);
         }
-        let id = body["content_hash"].as_str().ok_or(Odd("a stored memory without `content_hash`"))?;
+        let id = body["content_hash"].as_str().ok_or(UnexpectedResponse("a stored memory without `content_hash`"))?;
         if !body["memory"]["metadata"]["total_chunks"].is_null() {
-            return Err(Odd("a long memory was split: set MCP_ENABLE_AUTO_SPLIT=false where the bank runs"));
+            return Err(UnexpectedResponse(
+                "a long memory was split: set MCP_ENABLE_AUTO_SPLIT=false where the bank runs",
+            ));
         }
-        Ok(Added::Kept(id.to_owned()))
+        Ok(Added::Stored(id.to_owned()))
     }
 
-    fn find_write(&self, tenant: &Tenant, write: &NewMemory) -> Request {
+    fn find_write(&self, tenant: &BankTenant, write: &NewMemory) -> Request {
         let body = json!({"tags": [tag(write)], "match_all": true, "limit": 10, "store": store(tenant)});
         Request::new(Operation::FindWrite, Method::Post, ["api", "search", "by-tag"]).json(&body)
     }
 
-    fn search(&self, tenant: &Tenant, text: &str, most: u32, threshold: Option<Relevance>) -> Request {
+    fn search(&self, tenant: &BankTenant, text: &str, most: u32, threshold: Option<Relevance>) -> Request {
         let mut body = json!({"query": text, "n_results": most.min(MAX_SEARCHED), "store": store(tenant)});
         if let Some(threshold) = threshold {
             // A little less, so that rounding loses nothing; what is too much is left out later.
@@ -108,8 +110,8 @@ impl Driver for McpMemoryService {
         Request::new(Operation::Search, Method::Post, ["api", "search"]).json(&body)
     }
 
-    fn read_items(&self, answer: Answer) -> Result<Items, Odd> {
-        let mut body = answer.body;
+    fn read_items(&self, response: BankResponse) -> Result<Items, UnexpectedResponse> {
+        let mut body = response.body;
         if let Some(results) = take_list(&mut body, "results") {
             let items = results
                 .into_iter()
@@ -121,7 +123,8 @@ impl Driver for McpMemoryService {
                 .collect::<Result<_, _>>()?;
             return Ok(Items { items, has_more: false });
         }
-        let memories = take_list(&mut body, "memories").ok_or(Odd("a list without `results` or `memories`"))?;
+        let memories =
+            take_list(&mut body, "memories").ok_or(UnexpectedResponse("a list without `results` or `memories`"))?;
         let items = memories.into_iter().map(read_object).collect::<Result<_, _>>()?;
         Ok(Items { items, has_more: body["has_more"] == true })
     }
@@ -132,30 +135,34 @@ impl Driver for McpMemoryService {
         Relevance::clamped(2.0 * score - 1.0)
     }
 
-    fn list(&self, tenant: &Tenant, page: u32) -> Option<Request> {
+    fn list(&self, tenant: &BankTenant, page: u32) -> Option<Request> {
         Some(list(Operation::List, tenant, page, PAGE_SIZE))
     }
 
-    fn get(&self, tenant: &Tenant, id: &MemoryId) -> Request {
+    fn get(&self, tenant: &BankTenant, id: &MemoryId) -> Request {
         one(Operation::Get, Method::Get, tenant, id)
     }
 
-    fn read_item(&self, answer: &Answer) -> Result<Option<Item>, Odd> {
-        if answer.is_missing() || answer.body.is_null() { Ok(None) } else { read_object(answer.body.clone()).map(Some) }
+    fn read_item(&self, response: &BankResponse) -> Result<Option<Item>, UnexpectedResponse> {
+        if response.is_missing() || response.body.is_null() {
+            Ok(None)
+        } else {
+            read_object(response.body.clone()).map(Some)
+        }
     }
 
     fn replace(&self, _id: &MemoryId, _content: &str, _metadata: &Map<String, Value>) -> Option<Request> {
         None
     }
 
-    fn delete(&self, tenant: &Tenant, id: &MemoryId) -> Request {
+    fn delete(&self, tenant: &BankTenant, id: &MemoryId) -> Request {
         one(Operation::Delete, Method::Delete, tenant, id)
     }
 }
 
 /// The name of the tenant's store. The one character of a tenant's name that may have a meaning in a store's is replaced by
 /// one that no tenant's has, so different tenants have different stores.
-fn store(tenant: &Tenant) -> String {
+fn store(tenant: &BankTenant) -> String {
     format!("memgate:{}", tenant.as_str().replace('/', ":"))
 }
 
@@ -179,21 +186,21 @@ fn is_duplicate(body: &Value) -> bool {
     body["success"] == false && message.starts_with("Duplicate content detected")
 }
 
-fn list(operation: Operation, tenant: &Tenant, page: u32, page_size: u32) -> Request {
+fn list(operation: Operation, tenant: &BankTenant, page: u32, page_size: u32) -> Request {
     Request::new(operation, Method::Get, ["api", "memories"])
         .query("page", page.to_string())
         .query("page_size", page_size.to_string())
         .query("store", store(tenant))
 }
 
-fn one(operation: Operation, method: Method, tenant: &Tenant, id: &MemoryId) -> Request {
+fn one(operation: Operation, method: Method, tenant: &BankTenant, id: &MemoryId) -> Request {
     Request::new(operation, method, ["api", "memories", id.as_str()]).query("store", store(tenant)).or_missing()
 }
 
-fn read_object(mut object: Value) -> Result<Item, Odd> {
+fn read_object(mut object: Value) -> Result<Item, UnexpectedResponse> {
     let mut text = |name: &str| take_text(&mut object, name);
-    let id = text("content_hash").ok_or(Odd("a memory without `content_hash`"))?;
-    let content = text("content").ok_or(Odd("a memory without `content`"))?;
+    let id = text("content_hash").ok_or(UnexpectedResponse("a memory without `content_hash`"))?;
+    let content = text("content").ok_or(UnexpectedResponse("a memory without `content`"))?;
     let metadata = take_object(&mut object, "metadata").unwrap_or_default();
     let mut item = Item {
         id,

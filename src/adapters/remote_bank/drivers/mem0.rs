@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Added, Items, Odd, take_list, take_object, take_text};
-use crate::adapters::remote_bank::exchange::{Answer, Method, Operation, Request};
-use crate::adapters::remote_bank::stored::{Item, Tenant, metadata_of_write};
+use super::{Added, Items, UnexpectedResponse, take_list, take_object, take_text};
+use crate::adapters::remote_bank::exchange::{BankResponse, Method, Operation, Request};
+use crate::adapters::remote_bank::stored::{BankTenant, Item, metadata_of_write};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{NewMemory, Relevance};
 use crate::domain::system::Timestamp;
@@ -18,7 +18,7 @@ pub fn is_id(id: &MemoryId) -> bool {
 }
 
 /// Adds a write at `path`. `infer` is off: a memory is kept as it was said, and not what a model makes of it.
-pub fn add<'a>(path: impl IntoIterator<Item = &'a str>, tenant: &Tenant, write: &NewMemory) -> Request {
+pub fn add<'a>(path: impl IntoIterator<Item = &'a str>, tenant: &BankTenant, write: &NewMemory) -> Request {
     Request::new(Operation::Create, Method::Post, path).json(&json!({
         "messages": [{"role": "user", "content": write.content.as_str()}],
         "user_id": tenant.as_str(),
@@ -43,27 +43,31 @@ pub fn relevance(score: f64) -> Relevance {
 }
 
 /// Reads a list, which is the answer itself, its `results`, or its `memories`.
-pub fn read_items(answer: Answer) -> Result<Items, Odd> {
-    let has_more = !answer.body["next"].is_null();
-    let list = match answer.body {
+pub fn read_items(response: BankResponse) -> Result<Items, UnexpectedResponse> {
+    let has_more = !response.body["next"].is_null();
+    let list = match response.body {
         Value::Array(list) => list,
         mut body => take_list(&mut body, "results")
             .or_else(|| take_list(&mut body, "memories"))
-            .ok_or(Odd("a list without `results`"))?,
+            .ok_or(UnexpectedResponse("a list without `results`"))?,
     };
     let items = list.into_iter().map(read_object).collect::<Result<_, _>>()?;
     Ok(Items { items, has_more })
 }
 
 /// Reads one item; null and a 404 are none.
-pub fn read_item(answer: &Answer) -> Result<Option<Item>, Odd> {
-    if answer.is_missing() || answer.body.is_null() { Ok(None) } else { read_object(answer.body.clone()).map(Some) }
+pub fn read_item(response: &BankResponse) -> Result<Option<Item>, UnexpectedResponse> {
+    if response.is_missing() || response.body.is_null() {
+        Ok(None)
+    } else {
+        read_object(response.body.clone()).map(Some)
+    }
 }
 
-fn read_object(mut object: Value) -> Result<Item, Odd> {
+fn read_object(mut object: Value) -> Result<Item, UnexpectedResponse> {
     let mut text = |name: &str| take_text(&mut object, name);
-    let id = text("id").ok_or(Odd("a memory without `id`"))?;
-    let content = text("memory").or_else(|| text("data")).ok_or(Odd("a memory without `memory`"))?;
+    let id = text("id").ok_or(UnexpectedResponse("a memory without `id`"))?;
+    let content = text("memory").or_else(|| text("data")).ok_or(UnexpectedResponse("a memory without `memory`"))?;
     let owner = text("user_id");
     let metadata = take_object(&mut object, "metadata").unwrap_or_default();
     let moment = |name: &str| Timestamp::parse(name, object[name].as_str()?).ok();
@@ -79,30 +83,32 @@ fn read_object(mut object: Value) -> Result<Item, Odd> {
 }
 
 /// Reads what became of a write: a list of events, which is the answer itself or its `results`, or one event that goes on.
-pub fn read_added(answer: &Answer) -> Result<Added, Odd> {
-    let body = &answer.body;
+pub fn read_added(response: &BankResponse) -> Result<Added, UnexpectedResponse> {
+    let body = &response.body;
     match body["status"].as_str() {
         Some("PENDING" | "RUNNING") => return working(body),
-        Some("FAILED") => return Ok(Added::CouldNot),
+        Some("FAILED") => return Ok(Added::Failed),
         _ => {}
     }
     let list = body.as_array().or_else(|| body["results"].as_array());
-    let Some(first) = list.ok_or(Odd("an answer to an add without `results`"))?.first() else {
-        return Ok(Added::NotKept);
+    let Some(first) = list.ok_or(UnexpectedResponse("an answer to an add without `results`"))?.first() else {
+        return Ok(Added::Discarded);
     };
     match (first["id"].as_str(), first["status"].as_str()) {
-        (Some(id), _) => Ok(Added::Kept(id.to_owned())),
+        (Some(id), _) => Ok(Added::Stored(id.to_owned())),
         (None, Some("PENDING" | "RUNNING")) => working(first),
-        (None, Some("FAILED")) => Ok(Added::CouldNot),
-        (None, _) => Err(Odd("an added memory without `id`")),
+        (None, Some("FAILED")) => Ok(Added::Failed),
+        (None, _) => Err(UnexpectedResponse("an added memory without `id`")),
     }
 }
 
-fn working(body: &Value) -> Result<Added, Odd> {
+fn working(body: &Value) -> Result<Added, UnexpectedResponse> {
     // An event calls itself `id`, what speaks of it calls it `event_id`.
     let id = body["event_id"].as_str().or_else(|| body["id"].as_str());
-    let id = id.filter(|id| uuid::Uuid::try_parse(id).is_ok()).ok_or(Odd("a pending write without `event_id`"))?;
-    Ok(Added::Working(Box::new(event(id))))
+    let id = id
+        .filter(|id| uuid::Uuid::try_parse(id).is_ok())
+        .ok_or(UnexpectedResponse("a pending write without `event_id`"))?;
+    Ok(Added::Pending(Box::new(event(id))))
 }
 
 /// What `GET /v1/event/{id}/` asks.

@@ -4,10 +4,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Added, Driver, Items, Odd, mem0};
+use super::{Added, Driver, Items, UnexpectedResponse, mem0};
 use crate::adapters::remote_bank::config::BankKind;
-use crate::adapters::remote_bank::exchange::{Answer, Method, Operation, Request};
-use crate::adapters::remote_bank::stored::{Item, Tenant, WRITE_ID_MEMBER};
+use crate::adapters::remote_bank::exchange::{BankResponse, Method, Operation, Request};
+use crate::adapters::remote_bank::stored::{BankTenant, Item, WRITE_ID_MEMBER};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{Capabilities, NewMemory, Relevance};
 
@@ -51,52 +51,52 @@ impl Driver for Mem0Oss {
     /// There is no health route. A list as long as lists can be also tells whether the key is right and whether the server
     /// takes as large a `top_k`; of nobody's memories there are none.
     fn health(&self) -> Request {
-        list(Operation::Health, &Tenant::nobody(), self.max_listed + 1)
+        list(Operation::Health, &BankTenant::nobody(), self.max_listed + 1)
     }
 
-    fn read_health(&self, answer: &Answer) -> Result<(), Odd> {
-        mem0::read_items(answer.clone()).map(|_| ())
+    fn read_health(&self, response: &BankResponse) -> Result<(), UnexpectedResponse> {
+        mem0::read_items(response.clone()).map(|_| ())
     }
 
-    fn add(&self, tenant: &Tenant, write: &NewMemory) -> Request {
+    fn add(&self, tenant: &BankTenant, write: &NewMemory) -> Request {
         mem0::add(["memories"], tenant, write)
     }
 
-    fn read_added(&self, answer: &Answer) -> Result<Added, Odd> {
-        mem0::read_added(answer)
+    fn read_added(&self, response: &BankResponse) -> Result<Added, UnexpectedResponse> {
+        mem0::read_added(response)
     }
 
     /// Equality of one member of the metadata is what every store beneath can filter by.
-    fn find_write(&self, tenant: &Tenant, write: &NewMemory) -> Request {
+    fn find_write(&self, tenant: &BankTenant, write: &NewMemory) -> Request {
         let filters = json!({"user_id": tenant.as_str(), WRITE_ID_MEMBER: write.id.as_str()});
         let body = json!({"query": mem0::text_of(write), "filters": filters, "top_k": 10, "threshold": 0.0});
         Request::new(Operation::FindWrite, Method::Post, ["search"]).json(&body)
     }
 
     /// The bank's threshold gates only a part of its score, so it is left open and the score is judged here.
-    fn search(&self, tenant: &Tenant, text: &str, most: u32, _threshold: Option<Relevance>) -> Request {
+    fn search(&self, tenant: &BankTenant, text: &str, most: u32, _threshold: Option<Relevance>) -> Request {
         let body = json!({"query": text, "filters": {"user_id": tenant.as_str()}, "top_k": most, "threshold": 0.0});
         Request::new(Operation::Search, Method::Post, ["search"]).json(&body)
     }
 
-    fn read_items(&self, answer: Answer) -> Result<Items, Odd> {
-        mem0::read_items(answer)
+    fn read_items(&self, response: BankResponse) -> Result<Items, UnexpectedResponse> {
+        mem0::read_items(response)
     }
 
     fn relevance(&self, score: f64) -> Relevance {
         mem0::relevance(score)
     }
 
-    fn list(&self, tenant: &Tenant, _page: u32) -> Option<Request> {
+    fn list(&self, tenant: &BankTenant, _page: u32) -> Option<Request> {
         Some(list(Operation::List, tenant, self.max_listed + 1))
     }
 
-    fn get(&self, _tenant: &Tenant, id: &MemoryId) -> Request {
+    fn get(&self, _tenant: &BankTenant, id: &MemoryId) -> Request {
         Request::new(Operation::Get, Method::Get, ["memories", id.as_str()]).or_missing()
     }
 
-    fn read_item(&self, answer: &Answer) -> Result<Option<Item>, Odd> {
-        mem0::read_item(answer)
+    fn read_item(&self, response: &BankResponse) -> Result<Option<Item>, UnexpectedResponse> {
+        mem0::read_item(response)
     }
 
     fn replace(&self, id: &MemoryId, content: &str, metadata: &Map<String, Value>) -> Option<Request> {
@@ -104,12 +104,12 @@ impl Driver for Mem0Oss {
         Some(request.json(&mem0::replacement(content, metadata)).or_missing())
     }
 
-    fn delete(&self, _tenant: &Tenant, id: &MemoryId) -> Request {
+    fn delete(&self, _tenant: &BankTenant, id: &MemoryId) -> Request {
         Request::new(Operation::Delete, Method::Delete, ["memories", id.as_str()]).or_missing()
     }
 }
 
-fn list(operation: Operation, tenant: &Tenant, most: u32) -> Request {
+fn list(operation: Operation, tenant: &BankTenant, most: u32) -> Request {
     Request::new(operation, Method::Get, ["memories"])
         .query("user_id", tenant.as_str())
         .query("top_k", most.to_string())

@@ -5,10 +5,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Added, Driver, Items, Odd, mem0};
+use super::{Added, Driver, Items, UnexpectedResponse, mem0};
 use crate::adapters::remote_bank::config::BankKind;
-use crate::adapters::remote_bank::exchange::{Answer, Method, Operation, Request};
-use crate::adapters::remote_bank::stored::{Item, Tenant};
+use crate::adapters::remote_bank::exchange::{BankResponse, Method, Operation, Request};
+use crate::adapters::remote_bank::stored::{BankTenant, Item};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{Capabilities, NewMemory, Relevance};
 
@@ -49,65 +49,65 @@ impl Driver for Mem0Platform {
     }
 
     fn health(&self) -> Request {
-        list(Operation::Health, &Tenant::nobody(), 1, PAGE_SIZE)
+        list(Operation::Health, &BankTenant::nobody(), 1, PAGE_SIZE)
     }
 
-    fn read_health(&self, answer: &Answer) -> Result<(), Odd> {
-        mem0::read_items(answer.clone()).map(|_| ())
+    fn read_health(&self, response: &BankResponse) -> Result<(), UnexpectedResponse> {
+        mem0::read_items(response.clone()).map(|_| ())
     }
 
-    fn add(&self, tenant: &Tenant, write: &NewMemory) -> Request {
+    fn add(&self, tenant: &BankTenant, write: &NewMemory) -> Request {
         mem0::add(["v3", "memories", "add", ""], tenant, write)
     }
 
-    fn read_added(&self, answer: &Answer) -> Result<Added, Odd> {
-        mem0::read_added(answer)
+    fn read_added(&self, response: &BankResponse) -> Result<Added, UnexpectedResponse> {
+        mem0::read_added(response)
     }
 
     /// Its filters know no metadata, so the write is searched by its text, which nothing fits as well.
-    fn find_write(&self, tenant: &Tenant, write: &NewMemory) -> Request {
+    fn find_write(&self, tenant: &BankTenant, write: &NewMemory) -> Request {
         search(Operation::FindWrite, tenant, &mem0::text_of(write), 100)
     }
 
-    fn search(&self, tenant: &Tenant, text: &str, most: u32, _threshold: Option<Relevance>) -> Request {
+    fn search(&self, tenant: &BankTenant, text: &str, most: u32, _threshold: Option<Relevance>) -> Request {
         search(Operation::Search, tenant, text, most)
     }
 
-    fn read_items(&self, answer: Answer) -> Result<Items, Odd> {
-        mem0::read_items(answer)
+    fn read_items(&self, response: BankResponse) -> Result<Items, UnexpectedResponse> {
+        mem0::read_items(response)
     }
 
     fn relevance(&self, score: f64) -> Relevance {
         mem0::relevance(score)
     }
 
-    fn list(&self, tenant: &Tenant, page: u32) -> Option<Request> {
+    fn list(&self, tenant: &BankTenant, page: u32) -> Option<Request> {
         Some(list(Operation::List, tenant, page, PAGE_SIZE))
     }
 
-    fn get(&self, _tenant: &Tenant, id: &MemoryId) -> Request {
+    fn get(&self, _tenant: &BankTenant, id: &MemoryId) -> Request {
         mem0::one(Operation::Get, Method::Get, id)
     }
 
-    fn read_item(&self, answer: &Answer) -> Result<Option<Item>, Odd> {
-        mem0::read_item(answer)
+    fn read_item(&self, response: &BankResponse) -> Result<Option<Item>, UnexpectedResponse> {
+        mem0::read_item(response)
     }
 
     fn replace(&self, id: &MemoryId, content: &str, metadata: &Map<String, Value>) -> Option<Request> {
         Some(mem0::one(Operation::Update, Method::Put, id).json(&mem0::replacement(content, metadata)))
     }
 
-    fn delete(&self, _tenant: &Tenant, id: &MemoryId) -> Request {
+    fn delete(&self, _tenant: &BankTenant, id: &MemoryId) -> Request {
         mem0::one(Operation::Delete, Method::Delete, id)
     }
 }
 
-fn search(operation: Operation, tenant: &Tenant, text: &str, most: u32) -> Request {
+fn search(operation: Operation, tenant: &BankTenant, text: &str, most: u32) -> Request {
     let body = json!({"query": text, "filters": {"user_id": tenant.as_str()}, "top_k": most, "threshold": 0.0});
     Request::new(operation, Method::Post, ["v3", "memories", "search", ""]).json(&body)
 }
 
-fn list(operation: Operation, tenant: &Tenant, page: u32, page_size: u32) -> Request {
+fn list(operation: Operation, tenant: &BankTenant, page: u32, page_size: u32) -> Request {
     Request::new(operation, Method::Post, ["v3", "memories", ""])
         .query("page", page.to_string())
         .query("page_size", page_size.to_string())

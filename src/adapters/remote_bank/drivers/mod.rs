@@ -12,8 +12,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::config::{BankKind, RemoteBankConfig};
-use super::exchange::{Answer, Request};
-use super::stored::{Item, Tenant};
+use super::exchange::{BankResponse, Request};
+use super::stored::{BankTenant, Item};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{Capabilities, NewMemory, Relevance};
 
@@ -31,15 +31,15 @@ pub fn driver(config: &RemoteBankConfig) -> Arc<dyn Driver> {
 #[derive(Clone, Debug)]
 pub enum Added {
     /// It is there, under this id.
-    Kept(String),
+    Stored(String),
     /// The bank goes on with it; this is how to ask what has become of it.
-    Working(Box<Request>),
+    Pending(Box<Request>),
     /// The bank has it from before.
-    Repeated,
+    Duplicate,
     /// The bank took it, and kept nothing.
-    NotKept,
+    Discarded,
     /// The bank tried, and could not; it may be able to another time.
-    CouldNot,
+    Failed,
 }
 
 /// Some items of a longer answer.
@@ -53,9 +53,9 @@ pub struct Items {
 
 /// An answer that the bank's contract does not know; what is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Odd(pub &'static str);
+pub struct UnexpectedResponse(pub &'static str);
 
-/// How one kind of bank is spoken to. Identity is built of the [`Tenant`] alone, and nothing of a caller's becomes the name
+/// How one kind of bank is spoken to. Identity is built of the [`BankTenant`] alone, and nothing of a caller's becomes the name
 /// of a member, a filter or a part of a path.
 pub trait Driver: Send + Sync {
     /// What the bank can do, and within which limits.
@@ -71,50 +71,50 @@ pub trait Driver: Send + Sync {
     /// Reads the answer to it.
     ///
     /// # Errors
-    /// [`Odd`].
-    fn read_health(&self, answer: &Answer) -> Result<(), Odd>;
+    /// [`UnexpectedResponse`].
+    fn read_health(&self, response: &BankResponse) -> Result<(), UnexpectedResponse>;
 
     /// Adds a write.
-    fn add(&self, tenant: &Tenant, write: &NewMemory) -> Request;
+    fn add(&self, tenant: &BankTenant, write: &NewMemory) -> Request;
 
-    /// Reads the answer to it, or to the request that [`Added::Working`] holds.
+    /// Reads the answer to it, or to the request that [`Added::Pending`] holds.
     ///
     /// # Errors
-    /// [`Odd`].
-    fn read_added(&self, answer: &Answer) -> Result<Added, Odd>;
+    /// [`UnexpectedResponse`].
+    fn read_added(&self, response: &BankResponse) -> Result<Added, UnexpectedResponse>;
 
     /// Looks for a write. Its answer may hold other items too.
-    fn find_write(&self, tenant: &Tenant, write: &NewMemory) -> Request;
+    fn find_write(&self, tenant: &BankTenant, write: &NewMemory) -> Request;
 
     /// Searches, for so many results of at least this relevance.
-    fn search(&self, tenant: &Tenant, text: &str, most: u32, threshold: Option<Relevance>) -> Request;
+    fn search(&self, tenant: &BankTenant, text: &str, most: u32, threshold: Option<Relevance>) -> Request;
 
     /// Reads the answer to a search, a look-up or a list.
     ///
     /// # Errors
-    /// [`Odd`].
-    fn read_items(&self, answer: Answer) -> Result<Items, Odd>;
+    /// [`UnexpectedResponse`].
+    fn read_items(&self, response: BankResponse) -> Result<Items, UnexpectedResponse>;
 
     /// How well an item of that score fits, 0 to 1.
     fn relevance(&self, score: f64) -> Relevance;
 
     /// One page of all memories, the first is 1; `None` if the bank does not list.
-    fn list(&self, tenant: &Tenant, page: u32) -> Option<Request>;
+    fn list(&self, tenant: &BankTenant, page: u32) -> Option<Request>;
 
     /// Gets one.
-    fn get(&self, tenant: &Tenant, id: &MemoryId) -> Request;
+    fn get(&self, tenant: &BankTenant, id: &MemoryId) -> Request;
 
     /// Reads the answer to it.
     ///
     /// # Errors
-    /// [`Odd`].
-    fn read_item(&self, answer: &Answer) -> Result<Option<Item>, Odd>;
+    /// [`UnexpectedResponse`].
+    fn read_item(&self, response: &BankResponse) -> Result<Option<Item>, UnexpectedResponse>;
 
     /// Writes text and metadata over one; `None` if the bank does not.
     fn replace(&self, id: &MemoryId, content: &str, metadata: &Map<String, Value>) -> Option<Request>;
 
     /// Deletes one.
-    fn delete(&self, tenant: &Tenant, id: &MemoryId) -> Request;
+    fn delete(&self, tenant: &BankTenant, id: &MemoryId) -> Request;
 }
 
 /// The member `name` of an object, taken out of it, if it is text.

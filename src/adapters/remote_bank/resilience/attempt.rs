@@ -6,8 +6,8 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::retry_after::wait_of;
-use crate::adapters::remote_bank::exchange::{Answer, RawAnswer, Request};
-use crate::adapters::remote_bank::failure::{Cause, Failure};
+use crate::adapters::remote_bank::exchange::{BankResponse, RawResponse, Request};
+use crate::adapters::remote_bank::failure::{BankFailure, Cause};
 use crate::adapters::remote_bank::transport::Transport;
 use crate::domain::system::Timestamp;
 
@@ -22,16 +22,16 @@ const LONGEST_MESSAGE: usize = 200;
 ///
 /// # Errors
 /// [`Cause::TimedOut`], and those of the transport.
-pub async fn send(transport: &dyn Transport, request: &Request, time: Duration) -> Result<RawAnswer, Failure> {
-    timeout(time, transport.send(request)).await.unwrap_or_else(|_| Err(Failure::new(Cause::TimedOut)))
+pub async fn send(transport: &dyn Transport, request: &Request, time: Duration) -> Result<RawResponse, BankFailure> {
+    timeout(time, transport.send(request)).await.unwrap_or_else(|_| Err(BankFailure::new(Cause::TimedOut)))
 }
 
 /// What an answer means: a status of 2xx with JSON is one, and 404 where there may be none; all else is a failure.
 ///
 /// # Errors
-/// [`Failure`].
-pub fn judge(request: &Request, raw: &RawAnswer, now: Timestamp) -> Result<Answer, Failure> {
-    let fail = |cause: Cause| Failure {
+/// [`BankFailure`].
+pub fn classify(request: &Request, raw: &RawResponse, now: Timestamp) -> Result<BankResponse, BankFailure> {
+    let fail = |cause: Cause| BankFailure {
         cause,
         status: Some(raw.status),
         retry_after: wait_of(raw, now),
@@ -44,15 +44,17 @@ pub fn judge(request: &Request, raw: &RawAnswer, now: Timestamp) -> Result<Answe
             let body = if raw.body.is_empty() {
                 Value::Null
             } else {
-                serde_json::from_slice(&raw.body).map_err(|_| fail(Cause::Garbled))?
+                serde_json::from_slice(&raw.body).map_err(|_| fail(Cause::InvalidBody))?
             };
             if (request.is_failure)(&body) {
                 Err(fail(Cause::Declined))
             } else {
-                Ok(Answer { status: raw.status, body, room: raw.room.clone() })
+                Ok(BankResponse { status: raw.status, body, room: raw.room.clone() })
             }
         }
-        404 if request.may_be_missing => Ok(Answer { status: raw.status, body: Value::Null, room: raw.room.clone() }),
+        404 if request.may_be_missing => {
+            Ok(BankResponse { status: raw.status, body: Value::Null, room: raw.room.clone() })
+        }
         429 => Err(fail(Cause::Throttled)),
         408 | 425 => Err(fail(Cause::ServerError)),
         401 | 403 => Err(fail(Cause::Misconfigured).detail("check the key and how it is sent")),
@@ -71,12 +73,12 @@ pub fn judge(request: &Request, raw: &RawAnswer, now: Timestamp) -> Result<Answe
             }
             .outage(raw.status == 503 || OUTAGES.contains(&code)))
         }
-        _ => Err(fail(Cause::Garbled)),
+        _ => Err(fail(Cause::InvalidBody)),
     }
 }
 
 /// The same failure with what the bank says about it.
-fn refusal(failure: Failure, body: &[u8]) -> Failure {
+fn refusal(failure: BankFailure, body: &[u8]) -> BankFailure {
     match message(body) {
         Some(message) => failure.detail(message),
         None => failure,
@@ -118,7 +120,7 @@ fn part_of_a_place(part: &Value) -> Option<String> {
 }
 
 /// mem0 names the request in the body of a 502 too.
-fn with_body_id(mut failure: Failure, body: &Value) -> Failure {
+fn with_body_id(mut failure: BankFailure, body: &Value) -> BankFailure {
     if failure.request_id.is_none() {
         failure.request_id = body["request_id"].as_str().and_then(readable_id);
     }

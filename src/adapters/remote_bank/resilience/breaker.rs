@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::failure_rate::FailureRate;
 use crate::adapters::remote_bank::config::BreakerConfig;
 use crate::adapters::remote_bank::exchange::Access;
-use crate::adapters::remote_bank::failure::{Cause, Failure};
+use crate::adapters::remote_bank::failure::{BankFailure, Cause};
 use crate::adapters::remote_bank::metrics::BankMetrics;
 
 /// What a breaker does.
@@ -64,13 +64,13 @@ impl BreakerMode {
 
 /// How an attempt fared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AttemptOutcome {
     /// The bank did what it was asked.
-    Good,
+    Success,
     /// It did not, and may be unwell.
-    Bad,
+    Failure,
     /// It did not, and was right: this says nothing about its health.
-    Neutral,
+    Ignored,
 }
 
 /// One breaker.
@@ -78,26 +78,26 @@ pub enum Verdict {
 pub struct Breaker {
     access: Access,
     config: BreakerConfig,
-    inner: Mutex<Inner>,
+    inner: Mutex<BreakerInner>,
     metrics: Arc<BankMetrics>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct BreakerInner {
     mode: BreakerMode,
-    position: Position,
-    /// Counts changes of position, so that an attempt that began before one does not count after it.
+    phase: BreakerPhase,
+    /// Counts changes of phase, so that an attempt that began before one does not count after it.
     era: u64,
 }
 
 #[derive(Debug)]
-enum Position {
+enum BreakerPhase {
     Closed { failures: FailureRate, slow: FailureRate },
     Open { until: Instant },
     HalfOpen { probes: u32 },
 }
 
-impl Position {
+impl BreakerPhase {
     fn closed(config: &BreakerConfig) -> Self {
         Self::Closed {
             failures: FailureRate::new(config.calls, config.failure_percent, config.window),
@@ -118,7 +118,7 @@ impl Breaker {
     /// It is closed.
     #[must_use]
     pub fn new(access: Access, config: &BreakerConfig, metrics: Arc<BankMetrics>) -> Self {
-        let inner = Inner { mode: BreakerMode::Automatic, position: Position::closed(config), era: 0 };
+        let inner = BreakerInner { mode: BreakerMode::Automatic, phase: BreakerPhase::closed(config), era: 0 };
         Self { access, config: config.clone(), inner: Mutex::new(inner), metrics }
     }
 
@@ -127,7 +127,7 @@ impl Breaker {
     pub fn state(&self) -> BreakerState {
         let inner = self.lock();
         match inner.mode {
-            BreakerMode::Automatic => inner.position.state(),
+            BreakerMode::Automatic => inner.phase.state(),
             BreakerMode::ForcedOpen => BreakerState::Open,
             BreakerMode::ForcedClosed => BreakerState::Closed,
         }
@@ -148,11 +148,11 @@ impl Breaker {
         }
         let before = inner.mode;
         inner.mode = mode;
-        let position = match before {
-            BreakerMode::ForcedOpen => Position::HalfOpen { probes: 0 },
-            BreakerMode::Automatic | BreakerMode::ForcedClosed => Position::closed(&self.config),
+        let phase = match before {
+            BreakerMode::ForcedOpen => BreakerPhase::HalfOpen { probes: 0 },
+            BreakerMode::Automatic | BreakerMode::ForcedClosed => BreakerPhase::closed(&self.config),
         };
-        self.go_to(&mut inner, position);
+        self.go_to(&mut inner, phase);
         if mode != BreakerMode::Automatic {
             let state = if mode == BreakerMode::ForcedOpen { BreakerState::Open } else { BreakerState::Closed };
             self.metrics.set_breaker_state(self.access, state);
@@ -163,22 +163,22 @@ impl Breaker {
     ///
     /// # Errors
     /// [`Cause::BreakerOpen`].
-    pub fn admit(&self) -> Result<Permit<'_>, Failure> {
+    pub fn admit(&self) -> Result<Permit<'_>, BankFailure> {
         let now = Instant::now();
         let mut inner = self.lock();
-        let refuse = |wait: Duration| Err(Failure::new(Cause::BreakerOpen).retry_after(Some(wait)));
+        let refuse = |wait: Duration| Err(BankFailure::new(Cause::BreakerOpen).retry_after(Some(wait)));
         match inner.mode {
             BreakerMode::Automatic => {}
             BreakerMode::ForcedOpen => return refuse(self.config.open_for),
             BreakerMode::ForcedClosed => return Ok(self.permit(inner.era, now)),
         }
-        if let Position::Open { until } = inner.position {
+        if let BreakerPhase::Open { until } = inner.phase {
             if now < until {
                 return refuse(until - now);
             }
-            self.go_to(&mut inner, Position::HalfOpen { probes: 0 });
+            self.go_to(&mut inner, BreakerPhase::HalfOpen { probes: 0 });
         }
-        if let Position::HalfOpen { probes } = &mut inner.position {
+        if let BreakerPhase::HalfOpen { probes } = &mut inner.phase {
             if *probes >= self.config.probes {
                 // How these fare is known within an attempt's time; a second is a fair guess.
                 return refuse(Duration::from_secs(1));
@@ -192,30 +192,30 @@ impl Breaker {
         Permit { breaker: self, era, began, is_recorded: false }
     }
 
-    fn record(&self, era: u64, began: Instant, verdict: Option<Verdict>) {
+    fn record(&self, era: u64, began: Instant, outcome: Option<AttemptOutcome>) {
         let is_slow = began.elapsed() >= self.config.slow_call;
         let mut inner = self.lock();
         if inner.era != era || inner.mode != BreakerMode::Automatic {
             return;
         }
-        let next = match &mut inner.position {
+        let next = match &mut inner.phase {
             // It cannot be in the same era: nothing is let through.
-            Position::Open { .. } => None,
-            Position::HalfOpen { probes } => {
+            BreakerPhase::Open { .. } => None,
+            BreakerPhase::HalfOpen { probes } => {
                 *probes = probes.saturating_sub(1);
-                match verdict {
-                    Some(Verdict::Good) if !is_slow => Some(Position::closed(&self.config)),
-                    Some(Verdict::Good | Verdict::Bad) => Some(self.open()),
-                    Some(Verdict::Neutral) | None => None,
+                match outcome {
+                    Some(AttemptOutcome::Success) if !is_slow => Some(BreakerPhase::closed(&self.config)),
+                    Some(AttemptOutcome::Success | AttemptOutcome::Failure) => Some(self.open()),
+                    Some(AttemptOutcome::Ignored) | None => None,
                 }
             }
-            Position::Closed { failures, slow } => {
+            BreakerPhase::Closed { failures, slow } => {
                 // Who waited for long and went away has seen a slow bank.
-                let counts = match verdict {
-                    Some(verdict) => verdict != Verdict::Neutral,
+                let counts = match outcome {
+                    Some(outcome) => outcome != AttemptOutcome::Ignored,
                     None => is_slow,
                 };
-                let is_bad = verdict == Some(Verdict::Bad);
+                let is_bad = outcome == Some(AttemptOutcome::Failure);
                 let trips = counts && {
                     let (failed, slowed) = (failures.record(is_bad), slow.record(is_bad || is_slow));
                     failed || slowed
@@ -223,18 +223,18 @@ impl Breaker {
                 trips.then(|| self.open())
             }
         };
-        if let Some(position) = next {
-            self.go_to(&mut inner, position);
+        if let Some(phase) = next {
+            self.go_to(&mut inner, phase);
         }
     }
 
-    fn open(&self) -> Position {
-        Position::Open { until: Instant::now() + self.config.open_for }
+    fn open(&self) -> BreakerPhase {
+        BreakerPhase::Open { until: Instant::now() + self.config.open_for }
     }
 
-    fn go_to(&self, inner: &mut Inner, position: Position) {
-        let (from, to) = (inner.position.state(), position.state());
-        inner.position = position;
+    fn go_to(&self, inner: &mut BreakerInner, phase: BreakerPhase) {
+        let (from, to) = (inner.phase.state(), phase.state());
+        inner.phase = phase;
         inner.era += 1;
         self.metrics.set_breaker_state(self.access, to);
         if from == to {
@@ -259,12 +259,12 @@ impl Breaker {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, BreakerInner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Leave for one attempt. Dropped without a verdict, because the caller went away, it is given back.
+/// Leave for one attempt. Dropped without a outcome, because the caller went away, it is given back.
 #[derive(Debug)]
 pub struct Permit<'a> {
     breaker: &'a Breaker,
@@ -275,9 +275,9 @@ pub struct Permit<'a> {
 
 impl Permit<'_> {
     /// Tells how the attempt fared.
-    pub fn record(mut self, verdict: Verdict) {
+    pub fn record(mut self, outcome: AttemptOutcome) {
         self.is_recorded = true;
-        self.breaker.record(self.era, self.began, Some(verdict));
+        self.breaker.record(self.era, self.began, Some(outcome));
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::deadline::Deadline;
 use crate::adapters::remote_bank::config::ResilienceConfig;
-use crate::adapters::remote_bank::failure::{Cause, Failure};
+use crate::adapters::remote_bank::failure::{BankFailure, Cause};
 
 /// A limited number of places, and a limited queue before them.
 #[derive(Debug)]
@@ -35,12 +35,12 @@ impl Bulkhead {
     /// Takes a place, and waits for it if it must.
     ///
     /// # Errors
-    /// [`Cause::Crowded`] at once if too many wait already, or after the longest wait.
-    pub async fn enter(&self, deadline: Deadline) -> Result<SemaphorePermit<'_>, Failure> {
+    /// [`Cause::BulkheadFull`] at once if too many wait already, or after the longest wait.
+    pub async fn enter(&self, deadline: Deadline) -> Result<SemaphorePermit<'_>, BankFailure> {
         if let Ok(place) = self.places.try_acquire() {
             return Ok(place);
         }
-        let crowded = || Failure::new(Cause::Crowded).retry_after(Some(self.max_wait));
+        let crowded = || BankFailure::new(Cause::BulkheadFull).retry_after(Some(self.max_wait));
         let waiter = Waiter::join(&self.waiting);
         if waiter.number > self.max_waiting {
             return Err(crowded());

@@ -15,15 +15,15 @@ use tokio::time::Instant;
 
 use super::Exchanged;
 use crate::adapters::remote_bank::exchange::Request;
-use crate::adapters::remote_bank::failure::Failure;
+use crate::adapters::remote_bank::failure::BankFailure;
 use crate::adapters::remote_bank::metrics::BankMetrics;
 
-type Work = BoxFuture<'static, Result<Exchanged, Failure>>;
+type Work = BoxFuture<'static, Result<Exchanged, BankFailure>>;
 
 /// The searches that are under way.
 #[derive(Debug)]
-pub struct Coalescing {
-    flights: Arc<Mutex<HashMap<Arc<Key>, Flight>>>,
+pub struct SearchCoalescing {
+    flights: Arc<Mutex<HashMap<Arc<RequestKey>, Flight>>>,
     /// Counts writes. A search does not join one that began before a write was confirmed, since it would miss it.
     writes: AtomicU64,
     /// How old a search may be that another joins: one that joins late has the rest of the first one's time only.
@@ -32,7 +32,7 @@ pub struct Coalescing {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Key {
+struct RequestKey {
     writes: u64,
     path: Vec<String>,
     query: Vec<(&'static str, String)>,
@@ -45,7 +45,7 @@ struct Flight {
     began: Instant,
 }
 
-impl Coalescing {
+impl SearchCoalescing {
     /// Nothing is under way. A search can be joined until half of `deadline` is over.
     #[must_use]
     pub fn new(deadline: Duration, metrics: Arc<BankMetrics>) -> Self {
@@ -61,7 +61,7 @@ impl Coalescing {
     ///
     /// # Errors
     /// Those of the work.
-    pub async fn share(&self, request: &Request, work: impl FnOnce() -> Work) -> Result<Exchanged, Failure> {
+    pub async fn share(&self, request: &Request, work: impl FnOnce() -> Work) -> Result<Exchanged, BankFailure> {
         if !request.shareable {
             return work().await;
         }
@@ -69,7 +69,7 @@ impl Coalescing {
     }
 
     fn join(&self, request: &Request, work: impl FnOnce() -> Work) -> Shared<Work> {
-        let key = Arc::new(Key {
+        let key = Arc::new(RequestKey {
             writes: self.writes.load(Ordering::SeqCst),
             path: request.path.clone(),
             query: request.query.clone(),
@@ -87,9 +87,9 @@ impl Coalescing {
         let landing = Landing { flights: Arc::clone(&self.flights), key: Arc::clone(&key), began };
         let work = work();
         let shared = async move {
-            let answer = work.await;
+            let response = work.await;
             drop(landing);
-            answer
+            response
         }
         .boxed()
         .shared();
@@ -102,8 +102,8 @@ impl Coalescing {
 
 /// Takes the flight off the list when it has ended, or when nobody waits for it any more.
 struct Landing {
-    flights: Arc<Mutex<HashMap<Arc<Key>, Flight>>>,
-    key: Arc<Key>,
+    flights: Arc<Mutex<HashMap<Arc<RequestKey>, Flight>>>,
+    key: Arc<RequestKey>,
     began: Instant,
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::adapters::remote_bank::failure::{Cause, Failure};
+use crate::adapters::remote_bank::failure::{BankFailure, Cause};
 
 /// How much later the outer bound cuts than the inner ones. Those report and record what happened; this one only makes
 /// sure.
@@ -31,7 +31,7 @@ impl Deadline {
     ///
     /// # Errors
     /// Those of `work`, and [`Cause::DeadlineExceeded`].
-    pub async fn bound<T>(self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        timeout_at(self.0 + GRACE, work).await.unwrap_or_else(|_| Err(Failure::new(Cause::DeadlineExceeded)))
+    pub async fn bound<T>(self, work: impl Future<Output = Result<T, BankFailure>>) -> Result<T, BankFailure> {
+        timeout_at(self.0 + GRACE, work).await.unwrap_or_else(|_| Err(BankFailure::new(Cause::DeadlineExceeded)))
     }
 }

@@ -54,8 +54,8 @@ impl FailureRate {
             }
             // It ends at once. What it says is of no interest: it is asked below.
             let _ = ring.recloser.call(ready(if is_bad { Err(()) } else { Ok(()) })).now_or_never();
-            let answer = ring.recloser.call(pending::<Result<(), ()>>()).now_or_never();
-            tripped |= matches!(answer, Some(Err(Error::Rejected)));
+            let response = ring.recloser.call(pending::<Result<(), ()>>()).now_or_never();
+            tripped |= matches!(response, Some(Err(Error::Rejected)));
         }
         tripped
     }

@@ -8,7 +8,7 @@ use futures_util::future::{Either, select};
 use tokio::time::sleep;
 
 use crate::adapters::remote_bank::config::HedgeAfter;
-use crate::adapters::remote_bank::failure::Failure;
+use crate::adapters::remote_bank::failure::BankFailure;
 
 /// After how long a read is hedged. Where nothing is fixed it follows the bank: it settles where one answer of twenty takes
 /// longer, however fast or slow the bank is by nature.
@@ -64,10 +64,10 @@ fn micros(time: Duration) -> u64 {
 /// delay was over.
 pub async fn race<T>(
     delay: Duration,
-    first: impl Future<Output = Result<T, Failure>>,
+    first: impl Future<Output = Result<T, BankFailure>>,
     may_hedge: impl FnOnce() -> bool,
-    second: impl Future<Output = Result<T, Failure>>,
-) -> (Result<T, Failure>, bool) {
+    second: impl Future<Output = Result<T, BankFailure>>,
+) -> (Result<T, BankFailure>, bool) {
     let (mut first, second) = (pin!(first), pin!(second));
     if let Either::Left((answer, _)) = select(first.as_mut(), pin!(sleep(delay))).await {
         return (answer, true);

@@ -24,16 +24,16 @@ pub use breaker::{Breaker, BreakerMode, BreakerState};
 pub use deadline::Deadline;
 
 use self::backoff::Backoff;
-use self::breaker::Verdict;
+use self::breaker::AttemptOutcome;
 use self::budget::RetryBudget;
 use self::bulkhead::Bulkhead;
-use self::coalescing::Coalescing;
+use self::coalescing::SearchCoalescing;
 use self::hedge::HedgeDelay;
 use self::retries::Retries;
 use super::config::ResilienceConfig;
-use super::exchange::{Access, Answer, Request};
-use super::failure::{Cause, Failure};
-use super::metrics::{BankMetrics, Refusal};
+use super::exchange::{Access, BankResponse, Request};
+use super::failure::{BankFailure, Cause};
+use super::metrics::{BankMetrics, Rejection};
 use super::transport::Transport;
 use crate::domain::system::{Clock, Entropy};
 
@@ -41,7 +41,7 @@ use crate::domain::system::{Clock, Entropy};
 #[derive(Clone, Debug)]
 pub struct Exchanged {
     /// The answer.
-    pub answer: Arc<Answer>,
+    pub response: Arc<BankResponse>,
     /// How often the request was sent.
     pub attempts: u32,
     /// Whether the answer is that of the look-up: what was to be created is there already.
@@ -52,7 +52,7 @@ pub struct Exchanged {
 pub struct Pipeline {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
-    coalescing: Coalescing,
+    coalescing: SearchCoalescing,
     bulkheads: [Bulkhead; 2],
     retries: Retries,
     budget: Arc<RetryBudget>,
@@ -75,7 +75,7 @@ impl Pipeline {
         Self {
             transport,
             clock,
-            coalescing: Coalescing::new(config.deadline, Arc::clone(&metrics)),
+            coalescing: SearchCoalescing::new(config.deadline, Arc::clone(&metrics)),
             bulkheads: Access::ALL.map(|_| Bulkhead::new(config)),
             retries: Retries::new(Backoff::new(config, entropy), Arc::clone(&budget), Arc::clone(&metrics)),
             budget,
@@ -99,8 +99,8 @@ impl Pipeline {
     /// Asks the bank. **This is the order of all mechanisms, from the outermost to the innermost.**
     ///
     /// # Errors
-    /// [`Failure`].
-    pub async fn exchange(self: &Arc<Self>, request: Request, deadline: Deadline) -> Result<Exchanged, Failure> {
+    /// [`BankFailure`].
+    pub async fn exchange(self: &Arc<Self>, request: Request, deadline: Deadline) -> Result<Exchanged, BankFailure> {
         let access = request.operation.access();
         let request = Arc::new(request);
         let outcome = deadline // 1. nothing goes on after the deadline
@@ -126,20 +126,25 @@ impl Pipeline {
     /// neither take a caller's place nor decide over the breaker.
     ///
     /// # Errors
-    /// [`Failure`].
-    pub async fn probe(&self, request: &Request) -> Result<Answer, Failure> {
+    /// [`BankFailure`].
+    pub async fn probe(&self, request: &Request) -> Result<BankResponse, BankFailure> {
         let began = Instant::now();
         let outcome = self.send(request, self.attempt_timeout).await;
         self.report(request, 1, began.elapsed(), outcome.as_ref().err());
         outcome
     }
 
-    async fn send(&self, request: &Request, time: Duration) -> Result<Answer, Failure> {
+    async fn send(&self, request: &Request, time: Duration) -> Result<BankResponse, BankFailure> {
         let raw = attempt::send(&*self.transport, request, time).await; // sent, and read to the last byte
-        raw.and_then(|raw| attempt::judge(request, &raw, self.clock.now()))
+        raw.and_then(|raw| attempt::classify(request, &raw, self.clock.now()))
     }
 
-    async fn hedged(&self, request: Arc<Request>, number: u32, deadline: Deadline) -> Result<Answer, Failure> {
+    async fn hedged(
+        &self,
+        request: Arc<Request>,
+        number: u32,
+        deadline: Deadline,
+    ) -> Result<BankResponse, BankFailure> {
         let Some(delay) = self.hedge_delay.current().filter(|_| request.operation.access() == Access::Read) else {
             return self.attempt(&request, number, deadline).await;
         };
@@ -162,26 +167,26 @@ impl Pipeline {
     }
 
     /// The inner half of the order, for each time that a request is sent.
-    async fn attempt(&self, request: &Request, number: u32, deadline: Deadline) -> Result<Answer, Failure> {
+    async fn attempt(&self, request: &Request, number: u32, deadline: Deadline) -> Result<BankResponse, BankFailure> {
         if deadline.left().is_zero() {
             // Not the bank's fault, so nothing that its breaker should count.
-            return Err(Failure::new(Cause::DeadlineExceeded));
+            return Err(BankFailure::new(Cause::DeadlineExceeded));
         }
         let permit = self.breaker(request.operation.access()).admit()?; // 5. the breaker of this kind of operation
         let began = Instant::now();
         let time = self.attempt_timeout.min(deadline.left()); // 6. its own time, or what is left of the call's
         let outcome = self.send(request, time).await; // 7. sent, and read to the last byte
         permit.record(match &outcome {
-            Ok(_) => Verdict::Good,
-            Err(failure) if failure.cause.is_transient() => Verdict::Bad,
-            Err(_) => Verdict::Neutral,
+            Ok(_) => AttemptOutcome::Success,
+            Err(failure) if failure.cause.is_transient() => AttemptOutcome::Failure,
+            Err(_) => AttemptOutcome::Ignored,
         });
         self.report(request, number, began.elapsed(), outcome.as_ref().err());
         outcome
     }
 
     /// One line of log for each attempt that failed, and the metrics of all.
-    fn report(&self, request: &Request, number: u32, took: Duration, failure: Option<&Failure>) {
+    fn report(&self, request: &Request, number: u32, took: Duration, failure: Option<&BankFailure>) {
         let cause = failure.map(|failure| failure.cause);
         self.metrics.count_attempt(request.operation, cause, took);
         let Some(failure) = failure else { return };
@@ -218,11 +223,11 @@ impl Pipeline {
         }
     }
 
-    fn count_refusal(&self, failure: &Failure) {
+    fn count_refusal(&self, failure: &BankFailure) {
         match failure.cause {
-            Cause::BreakerOpen => self.metrics.count_refusal(Refusal::BreakerOpen),
-            Cause::Crowded => self.metrics.count_refusal(Refusal::Crowded),
-            Cause::DeadlineExceeded => self.metrics.count_refusal(Refusal::DeadlineExceeded),
+            Cause::BreakerOpen => self.metrics.count_refusal(Rejection::BreakerOpen),
+            Cause::BulkheadFull => self.metrics.count_refusal(Rejection::BulkheadFull),
+            Cause::DeadlineExceeded => self.metrics.count_refusal(Rejection::DeadlineExceeded),
             _ => {}
         }
     }

@@ -10,12 +10,12 @@ use super::Exchanged;
 use super::backoff::Backoff;
 use super::budget::RetryBudget;
 use super::deadline::Deadline;
-use crate::adapters::remote_bank::exchange::{Answer, Request, Unless};
-use crate::adapters::remote_bank::failure::Failure;
-use crate::adapters::remote_bank::metrics::{BankMetrics, Refusal};
+use crate::adapters::remote_bank::exchange::{BankResponse, Precondition, Request};
+use crate::adapters::remote_bank::failure::BankFailure;
+use crate::adapters::remote_bank::metrics::{BankMetrics, Rejection};
 
 /// Sends one request once.
-pub type Once<'a> = &'a (dyn Fn(Arc<Request>, u32) -> BoxFuture<'a, Result<Answer, Failure>> + Send + Sync);
+pub type Once<'a> = &'a (dyn Fn(Arc<Request>, u32) -> BoxFuture<'a, Result<BankResponse, BankFailure>> + Send + Sync);
 
 /// The retries of all calls.
 pub struct Retries {
@@ -35,21 +35,28 @@ impl Retries {
     ///
     /// # Errors
     /// The failure of the last attempt.
-    pub async fn run(&self, request: &Arc<Request>, deadline: Deadline, once: Once<'_>) -> Result<Exchanged, Failure> {
+    pub async fn run(
+        &self,
+        request: &Arc<Request>,
+        deadline: Deadline,
+        once: Once<'_>,
+    ) -> Result<Exchanged, BankFailure> {
         self.budget.deposit();
-        let mut may_be_there = request.unless.as_ref().is_some_and(|unless| unless.look_first);
+        let mut may_be_there = request.precondition.as_ref().is_some_and(|precondition| precondition.look_first);
         let mut attempts = 1;
         loop {
-            let (looked_up, outcome) = match request.unless.as_ref().filter(|_| may_be_there) {
-                Some(unless) => match look_up(unless, attempts, once).await {
-                    Ok(Some(answer)) => return Ok(Exchanged { answer: Arc::new(answer), attempts, was_there: true }),
+            let (looked_up, outcome) = match request.precondition.as_ref().filter(|_| may_be_there) {
+                Some(precondition) => match look_up(precondition, attempts, once).await {
+                    Ok(Some(response)) => {
+                        return Ok(Exchanged { response: Arc::new(response), attempts, was_there: true });
+                    }
                     Ok(None) => (true, once(Arc::clone(request), attempts).await),
                     Err(failure) => (false, Err(failure)),
                 },
                 None => (true, once(Arc::clone(request), attempts).await),
             };
             let failure = match outcome {
-                Ok(answer) => return Ok(Exchanged { answer: Arc::new(answer), attempts, was_there: false }),
+                Ok(response) => return Ok(Exchanged { response: Arc::new(response), attempts, was_there: false }),
                 Err(failure) => failure,
             };
             may_be_there |= looked_up && failure.may_have_arrived();
@@ -58,12 +65,12 @@ impl Retries {
             }
             let Some(wait) = self.backoff.wait(attempts, failure.retry_after) else { return Err(failure) };
             if wait >= deadline.left() {
-                self.metrics.count_refusal(Refusal::TooLate);
+                self.metrics.count_refusal(Rejection::TooLate);
                 return Err(failure);
             }
-            let requests = if may_be_there && request.unless.is_some() { 2 } else { 1 };
+            let requests = if may_be_there && request.precondition.is_some() { 2 } else { 1 };
             if !self.budget.withdraw(requests) {
-                self.metrics.count_refusal(Refusal::NoBudget);
+                self.metrics.count_refusal(Rejection::NoBudget);
                 return Err(failure);
             }
             self.metrics.count_retry(request.operation);
@@ -73,7 +80,11 @@ impl Retries {
     }
 }
 
-async fn look_up(unless: &Unless, attempt: u32, once: Once<'_>) -> Result<Option<Answer>, Failure> {
-    let answer = once(Arc::clone(&unless.request), attempt).await?;
-    Ok(Some(answer).filter(|answer| (unless.is_there)(answer)))
+async fn look_up(
+    precondition: &Precondition,
+    attempt: u32,
+    once: Once<'_>,
+) -> Result<Option<BankResponse>, BankFailure> {
+    let response = once(Arc::clone(&precondition.request), attempt).await?;
+    Ok(Some(response).filter(|response| (precondition.is_there)(response)))
 }

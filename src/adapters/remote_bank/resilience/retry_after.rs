@@ -5,7 +5,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-use crate::adapters::remote_bank::exchange::RawAnswer;
+use crate::adapters::remote_bank::exchange::RawResponse;
 use crate::domain::system::Timestamp;
 
 /// Numbers from here on are moments (seconds since 1970), smaller ones are waits.
@@ -14,11 +14,11 @@ const FIRST_MOMENT: u64 = 1_000_000_000;
 /// How long the answer asks to wait: `Retry-After` in seconds or as a date (RFC 9110 §10.2.3), or else `X-RateLimit-Reset`
 /// in seconds or as a moment.
 #[must_use]
-pub fn wait_of(answer: &RawAnswer, now: Timestamp) -> Option<Duration> {
-    let retry_after = answer.retry_after.as_deref().map(str::trim);
+pub fn wait_of(response: &RawResponse, now: Timestamp) -> Option<Duration> {
+    let retry_after = response.retry_after.as_deref().map(str::trim);
     retry_after
         .and_then(|text| seconds(text, now).or_else(|| date(text, now)))
-        .or_else(|| answer.rate_limit_reset.as_deref().and_then(|text| seconds(text.trim(), now)))
+        .or_else(|| response.rate_limit_reset.as_deref().and_then(|text| seconds(text.trim(), now)))
 }
 
 fn seconds(text: &str, now: Timestamp) -> Option<Duration> {
@@ -45,12 +45,12 @@ mod tests {
         let now = Timestamp::from_unix_seconds(784_111_777);
         let wait = |retry_after: Option<&str>, rate_limit_reset: Option<&str>| {
             let text = |text: Option<&str>| text.map(str::to_owned);
-            let answer = RawAnswer {
+            let response = RawResponse {
                 retry_after: text(retry_after),
                 rate_limit_reset: text(rate_limit_reset),
-                ..RawAnswer::default()
+                ..RawResponse::default()
             };
-            wait_of(&answer, now).map(|wait| wait.as_secs())
+            wait_of(&response, now).map(|wait| wait.as_secs())
         };
         assert_eq!(wait(None, None), None);
         assert_eq!(wait(Some("120"), None), Some(120));
