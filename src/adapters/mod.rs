@@ -2,8 +2,8 @@
 
 pub mod bcrypt;
 pub mod cache;
-pub mod courier;
 pub mod database;
+pub mod delivery_worker;
 pub mod http;
 pub mod identity_provider;
 pub mod jwt;

@@ -12,8 +12,8 @@ use super::background::Background;
 use super::privacy::{self, PrivacyError};
 use super::signing_clock::SigningClock;
 use crate::adapters::cache::{CachedApplicationRepository, CachedGrantStore, CachedPersonRepository, CachedWriteQueue};
-use crate::adapters::courier::{CourierOptions, TokioCourier};
 use crate::adapters::database::{Database, DatabaseError, SeaOrmGrantStore, ServiceLock};
+use crate::adapters::delivery_worker::{DeliveryWorkerOptions, TokioDeliveryWorker};
 use crate::adapters::http::{
     self, AdminServices, AnswerBudget, ConfirmWrites, CorsOrigins, DatabaseCheck, HttpMetrics, Listener, Services,
     Shutdown, Tls, TlsError, TrustedProxies,
@@ -102,7 +102,7 @@ pub struct Gate {
     authorizations: AuthorizationService,
     backend: Backend,
     background: Arc<Background>,
-    courier: TokioCourier,
+    worker: TokioDeliveryWorker,
     _lock: Option<ServiceLock>,
     draining: watch::Sender<bool>,
     stop: watch::Sender<bool>,
@@ -144,9 +144,9 @@ impl Gate {
             Arc::clone(&backend.entropy),
             delivery_policy(config),
         ));
-        let courier = TokioCourier::new(
+        let worker = TokioDeliveryWorker::new(
             Arc::clone(&delivery),
-            CourierOptions { wait: config.queue_wait, concurrency: config.queue_concurrency },
+            DeliveryWorkerOptions { wait: config.queue_wait, concurrency: config.queue_concurrency },
         );
         let background = Arc::new(Background {
             keys,
@@ -165,7 +165,7 @@ impl Gate {
         });
         let memories = MemoryService::new(
             delivery,
-            Arc::new(courier.clone()),
+            Arc::new(worker.clone()),
             Arc::clone(&backend.audit),
             Arc::clone(&backend.clock),
         );
@@ -191,7 +191,7 @@ impl Gate {
 
         let mut tasks = vec![
             listener.serve(http::routes(services), shutdown.clone()),
-            tokio::spawn(courier.clone().run(stopped.clone())),
+            tokio::spawn(worker.clone().run(stopped.clone())),
             tokio::spawn(Arc::clone(&background).run(stopped.clone())),
             tokio::spawn(Arc::clone(&background).reindex(stopped)),
         ];
@@ -205,7 +205,7 @@ impl Gate {
             authorizations,
             backend,
             background,
-            courier,
+            worker,
             _lock: lock,
             draining,
             stop,
@@ -247,7 +247,7 @@ impl Gate {
     pub async fn run_background_work(&self) {
         self.background.watch_keys().await;
         self.background.watch_certificate();
-        self.courier.work_off().await;
+        self.worker.work_off().await;
         self.background.sweep().await;
         self.background.check_erasures().await;
     }

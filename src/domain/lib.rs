@@ -10,7 +10,7 @@
 //! | [`applications`] | who may ask for tokens, and for what | [`ApplicationRepository`](applications::ApplicationRepository), [`SecretHasher`](applications::SecretHasher) |
 //! | [`oauth`] | tokens: issuing, rotating, revoking, judging; the keys that sign them | [`TokenIssuer`](oauth::TokenIssuer), [`GrantStore`](oauth::GrantStore), [`SigningKeyStore`](oauth::SigningKeyStore), [`KeyVault`](oauth::KeyVault), [`AuthorizationStore`](oauth::AuthorizationStore) |
 //! | [`people`] | who signs in, and how | [`PersonRepository`](people::PersonRepository), [`SessionStore`](people::SessionStore), [`PasswordHasher`](people::PasswordHasher), [`IdentityProvider`](people::IdentityProvider) |
-//! | [`memories`] | memories and who reaches which | [`MemoryBank`](memories::MemoryBank), [`WriteQueue`](memories::WriteQueue), [`Courier`](memories::Courier) |
+//! | [`memories`] | memories and who reaches which | [`MemoryBank`](memories::MemoryBank), [`WriteQueue`](memories::WriteQueue), [`DeliveryWorker`](memories::DeliveryWorker) |
 //! | [`limits`] | how often somebody may call, or guess | [`RateLimiter`](limits::RateLimiter) |
 //! | [`audit`] | who did what | [`AuditLog`](audit::AuditLog) |
 //! | [`system`] | time, randomness, storage that may be away | [`Clock`](system::Clock), [`Entropy`](system::Entropy) |

@@ -19,8 +19,8 @@ use memgate::domain::system::{Clock, StorageError};
 use memgate_domain::testing::{
     FakeIdentityProvider, FakePasswordHasher, FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer, FixedClock,
     InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore, InMemoryGrantStore,
-    InMemoryMemoryBank, InMemoryPersonRepository, InMemorySessionStore, InMemoryWriteQueue, InlineCourier, Outage,
-    SeededEntropy, application_with_secret, database_is_away,
+    InMemoryMemoryBank, InMemoryPersonRepository, InMemorySessionStore, InMemoryWriteQueue, InlineDeliveryWorker,
+    Outage, SeededEntropy, application_with_secret, database_is_away,
 };
 use poem::endpoint::BoxEndpoint;
 use poem::http::{HeaderMap, Method, StatusCode};
@@ -192,7 +192,7 @@ impl Face {
             ),
             memories: MemoryService::new(
                 Arc::clone(&delivery),
-                Arc::new(InlineCourier::new(delivery)),
+                Arc::new(InlineDeliveryWorker::new(delivery)),
                 audit,
                 Arc::clone(&shared_clock),
             ),

@@ -245,7 +245,7 @@ impl Delivery {
     /// [`StorageError`].
     pub async fn give_back(&self, claim: &Claim) -> Result<(), StorageError> {
         let now = self.clock.now();
-        self.queue.reschedule(claim.write.request_id, claim.lease.id, now, "no courier was free", false).await
+        self.queue.reschedule(claim.write.request_id, claim.lease.id, now, "no delivery slot was free", false).await
     }
 
     /// Whether a write waits for its next attempt.
@@ -276,7 +276,7 @@ fn reason_of(error: &MemoryBankError) -> String {
 
 /// The port to whoever delivers beside the requests, and goes on when a request has been answered.
 #[async_trait]
-pub trait Courier: Send + Sync {
+pub trait DeliveryWorker: Send + Sync {
     /// Sees to an accepted write: begins at once with `claim` if there is one, or soon. Waits for what becomes of it, but only
     /// as long as a caller should wait and there is something to wait for; after that the answer is [`WriteState::Pending`].
     async fn carry(&self, write: &QueuedWrite, claim: Option<Claim>) -> WriteState;

@@ -19,7 +19,7 @@ pub use answer_size::AnswerSize;
 #[cfg(feature = "testing")]
 pub use bank::MockMemoryBank;
 pub use bank::{Capabilities, Capability, MemoryBank, MemoryBankError};
-pub use delivery::{Attempted, Courier, Delivery, DeliveryPolicy};
+pub use delivery::{Attempted, Delivery, DeliveryPolicy, DeliveryWorker};
 pub use erasure::{ApplicationExtent, ErasedApplication, Erasure, ErasureError, MemoriesOfDeleted, OwnerEraser};
 pub use import::{ImportReader, ImportRow, RowError};
 pub use metadata::{Context, ContextId, Metadata};

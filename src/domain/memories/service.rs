@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bank::{Capabilities, Capability, MemoryBank, MemoryBankError};
-use super::delivery::{Courier, Delivery};
+use super::delivery::{Delivery, DeliveryWorker};
 use super::metadata::Context;
 use super::model::{Category, Memory, MemoryChanges, MemoryScope, NewMemory};
 use super::query::{DateRange, Limit, ListQuery, MemoryQuery, Page, Position};
@@ -27,21 +27,21 @@ const BEING_STORED: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct MemoryService {
     delivery: Arc<Delivery>,
-    courier: Arc<dyn Courier>,
+    worker: Arc<dyn DeliveryWorker>,
     audit: Arc<dyn AuditLog>,
     clock: Arc<dyn Clock>,
     stale: Option<Arc<StaleSearches>>,
 }
 
 impl MemoryService {
-    /// Puts the service together. The courier carries what `delivery` accepts.
+    /// Puts the service together. The delivery worker carries what `delivery` accepts.
     pub fn new(
         delivery: Arc<Delivery>,
-        courier: Arc<dyn Courier>,
+        worker: Arc<dyn DeliveryWorker>,
         audit: Arc<dyn AuditLog>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { delivery, courier, audit, clock, stale: None }
+        Self { delivery, worker, audit, clock, stale: None }
     }
 
     /// The same, which answers searches from earlier ones while the bank is away.
@@ -214,7 +214,7 @@ impl MemoryService {
     }
 
     async fn carry(&self, write: &QueuedWrite, claim: Option<Claim>) -> Result<Created, MemoryError> {
-        answer(write.request_id, self.courier.carry(write, claim).await)
+        answer(write.request_id, self.worker.carry(write, claim).await)
     }
 
     /// How far an earlier request of the same application, for the same person if it was for one, has come. Needs

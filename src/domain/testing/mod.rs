@@ -19,7 +19,7 @@ pub use clock::{FixedClock, now};
 pub use entropy::SeededEntropy;
 pub use fakes::{
     FakeIdentityProvider, FakeKeyVault, FakePasswordHasher, FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer,
-    InlineCourier,
+    InlineDeliveryWorker,
 };
 pub use in_memory::{
     InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore, InMemoryGrantStore,

@@ -1,6 +1,6 @@
 //! Fakes of the ports that keep nothing.
 
-mod courier;
+mod delivery_worker;
 mod identity_provider;
 mod key_vault;
 mod password_hasher;
@@ -8,7 +8,7 @@ mod rate_limiter;
 mod secret_hasher;
 mod token_issuer;
 
-pub use courier::InlineCourier;
+pub use delivery_worker::InlineDeliveryWorker;
 pub use identity_provider::FakeIdentityProvider;
 pub use key_vault::FakeKeyVault;
 pub use password_hasher::FakePasswordHasher;

@@ -169,7 +169,7 @@ async fn a_write_that_was_accepted_while_the_bank_was_away_is_delivered_later() 
         assert_eq!(harness.audit.recorded().len(), 2);
         harness.bank.outage().end();
         harness.clock.advance(Duration::from_mins(1));
-        assert_eq!(harness.courier.work().await, 1);
+        assert_eq!(harness.worker.work().await, 1);
         let stored = harness.create(keyed("x", "k")).await.unwrap();
         assert_eq!((stored.request_id, &stored.memory.id), (first, &MemoryId::for_request(first)));
         assert_eq!(stored.memory.created_at, now(), "it is as old as the first request");
@@ -193,9 +193,9 @@ async fn a_write_that_was_delivered_and_not_noted_creates_no_second_memory() {
     assert_eq!(harness.bank.len(), 1);
     outage.end();
     harness.replace_bank(harness.bank.clone());
-    assert_eq!(harness.courier.work().await, 0, "its lease is still good");
+    assert_eq!(harness.worker.work().await, 0, "its lease is still good");
     harness.clock.advance(Duration::from_mins(1));
-    assert_eq!(harness.courier.work().await, 1);
+    assert_eq!(harness.worker.work().await, 1);
     assert_eq!(harness.create(keyed("x", "k")).await.unwrap().request_id, request);
     assert_eq!(harness.bank.len(), 1);
 }

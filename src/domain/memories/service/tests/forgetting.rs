@@ -142,7 +142,7 @@ async fn a_memory_that_is_deleted_before_its_delivery_was_noted_does_not_come_ba
     let id = Naming::own_name(&MemoryId::for_request(waiting));
     harness.clock.advance(harness.service.delivery.policy().lease);
     delete(&harness, &id).await.unwrap();
-    assert_eq!(harness.courier.work().await, 0);
+    assert_eq!(harness.worker.work().await, 0);
     assert!(harness.bank.is_empty() && harness.queue.writes().is_empty());
 }
 
@@ -212,7 +212,7 @@ async fn a_memory_on_its_way_is_deleted_by_the_id_that_searches_show_and_does_no
     harness.bank.outage().end();
     delete(&harness, &id).await.unwrap();
     harness.clock.advance(Duration::from_mins(1));
-    assert_eq!(harness.courier.work().await, 0);
+    assert_eq!(harness.worker.work().await, 0);
     assert!(harness.bank.is_empty());
     assert!(matches!(outcome(&harness, waiting).await, Err(MemoryError::RequestNotFound)));
 }
@@ -294,7 +294,7 @@ async fn a_memory_that_the_bank_can_never_take_becomes_a_dead_letter_and_holds_u
     let policy = *harness.service.delivery.policy();
     let pass = async || {
         harness.clock.advance(policy.longest_backoff);
-        harness.courier.work().await
+        harness.worker.work().await
     };
     let mut attempts = 1;
     while outcome(&harness, behind).await.unwrap() == RequestState::Pending {
@@ -323,11 +323,11 @@ async fn an_outage_makes_no_dead_letters_however_long_it_is_and_changes_no_order
     }
     for _ in 0..50 {
         harness.clock.advance(Duration::from_mins(5));
-        assert_eq!(harness.courier.work().await, 1, "the first one is tried, and no other");
+        assert_eq!(harness.worker.work().await, 1, "the first one is tried, and no other");
     }
     harness.bank.outage().end();
     harness.clock.advance(Duration::from_mins(5));
-    assert_eq!(harness.courier.work().await, 3);
+    assert_eq!(harness.worker.work().await, 3);
     let (_, states): (Vec<_>, Vec<_>) = harness.queue.writes().into_iter().unzip();
     assert!(states.iter().all(|state| matches!(state, WriteState::Stored(_))), "{states:?}");
 }

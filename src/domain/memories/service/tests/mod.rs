@@ -15,8 +15,8 @@ use crate::memories::{
     DeliveryPolicy, Fingerprint, MemoryFilter, Metadata, Priority, Relevance, SearchResults, StoredMemory,
 };
 use crate::testing::{
-    FixedClock, InMemoryAuditLog, InMemoryMemoryBank, InMemoryWriteQueue, InlineCourier, SeededEntropy, application,
-    caller, content, unique,
+    FixedClock, InMemoryAuditLog, InMemoryMemoryBank, InMemoryWriteQueue, InlineDeliveryWorker, SeededEntropy,
+    application, caller, content, unique,
 };
 
 /// A memory service, one caller, and all that stands behind it.
@@ -25,7 +25,7 @@ struct Harness {
     bank: Arc<InMemoryMemoryBank>,
     queue: Arc<InMemoryWriteQueue>,
     audit: Arc<InMemoryAuditLog>,
-    courier: InlineCourier,
+    worker: InlineDeliveryWorker,
     service: MemoryService,
     caller: Caller,
 }
@@ -58,9 +58,9 @@ impl Harness {
             Arc::new(SeededEntropy::default()),
             DeliveryPolicy { capacity: 3, ..DeliveryPolicy::default() },
         ));
-        let courier = InlineCourier::new(delivery.clone());
-        let service = MemoryService::new(delivery, Arc::new(courier.clone()), audit.clone(), Arc::new(clock.clone()));
-        Self { clock, bank, queue, audit, courier, service, caller: caller(&application()) }
+        let worker = InlineDeliveryWorker::new(delivery.clone());
+        let service = MemoryService::new(delivery, Arc::new(worker.clone()), audit.clone(), Arc::new(clock.clone()));
+        Self { clock, bank, queue, audit, worker, service, caller: caller(&application()) }
     }
 
     /// From now on this bank stands behind the service.
@@ -68,8 +68,8 @@ impl Harness {
         let (clock, entropy) = (Arc::new(self.clock.clone()), Arc::new(SeededEntropy::new(unique().as_u64_pair().0)));
         let delivery = Delivery::new(bank, self.queue.clone(), clock, entropy, *self.service.delivery.policy());
         self.service.delivery = Arc::new(delivery);
-        self.courier = InlineCourier::new(self.service.delivery.clone());
-        self.service.courier = Arc::new(self.courier.clone());
+        self.worker = InlineDeliveryWorker::new(self.service.delivery.clone());
+        self.service.worker = Arc::new(self.worker.clone());
     }
 
     /// Somebody else with the application that `change` makes of the caller's.

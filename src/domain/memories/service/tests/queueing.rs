@@ -36,7 +36,7 @@ async fn a_memory_that_waits_does_not_overtake_and_all_arrive_in_order() {
     let second = harness.accepted(create("second")).await;
     assert!(harness.bank.is_empty(), "the bank is back, but the first one goes first");
     harness.clock.advance(Duration::from_mins(1));
-    assert_eq!(harness.courier.work().await, 2);
+    assert_eq!(harness.worker.work().await, 2);
     assert!(matches!(outcome(&harness, second).await, RequestState::Stored { memory: Some(_), .. }));
     harness.created("third").await;
 }
@@ -99,7 +99,7 @@ async fn what_the_bank_refuses_later_is_a_dead_letter_with_its_reason() {
         after_create,
     }));
     harness.clock.advance(Duration::from_mins(1));
-    assert_eq!(harness.courier.work().await, 1);
+    assert_eq!(harness.worker.work().await, 1);
     let (write, state) = harness.queue.writes().remove(0);
     assert_eq!(state, WriteState::Failed("too long for this bank".to_owned()));
     let reason = "too long for this bank".to_owned();
@@ -118,7 +118,7 @@ async fn a_bank_that_is_not_set_up_correctly_costs_no_memory() {
     assert_eq!(tracked.last_error.as_deref(), Some("the memory bank is not set up correctly: the key is wrong"));
     harness.replace_bank(harness.bank.clone());
     harness.clock.advance(Duration::from_mins(2));
-    harness.courier.work().await;
+    harness.worker.work().await;
     assert!(matches!(outcome(&harness, request).await, RequestState::Stored { memory: Some(_), .. }));
 }
 
@@ -160,7 +160,7 @@ async fn a_search_finds_what_is_on_its_way_and_marks_it() {
     assert_eq!(found(&harness, search("Which hazelnut must Marta not eat?")).await, expected);
     assert_eq!(found(&harness, search("bicycle")).await, []);
     harness.clock.advance(Duration::from_mins(1));
-    harness.courier.work().await;
+    harness.worker.work().await;
     assert_eq!(found(&harness, search("hazelnuts")).await, [("Marta is allergic to hazelnuts".to_owned(), false)]);
     let stranger = caller(&application());
     let nothing =

@@ -1,18 +1,18 @@
-//! A courier that does everything while its caller waits.
+//! A delivery worker that does everything while its caller waits.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::memories::{Claim, Courier, Delivery, QueuedWrite, WriteState};
+use crate::memories::{Claim, Delivery, DeliveryWorker, QueuedWrite, WriteState};
 
 /// Makes the first attempt while the caller waits, and does nothing else: whoever wants to see a further attempt makes it
 /// with [`work`](Self::work).
 #[derive(Clone)]
-pub struct InlineCourier(Arc<Delivery>);
+pub struct InlineDeliveryWorker(Arc<Delivery>);
 
-impl InlineCourier {
-    /// A courier of this delivery.
+impl InlineDeliveryWorker {
+    /// A delivery worker of this delivery.
     #[must_use]
     pub fn new(delivery: Arc<Delivery>) -> Self {
         Self(delivery)
@@ -34,7 +34,7 @@ impl InlineCourier {
 }
 
 #[async_trait]
-impl Courier for InlineCourier {
+impl DeliveryWorker for InlineDeliveryWorker {
     async fn carry(&self, write: &QueuedWrite, claim: Option<Claim>) -> WriteState {
         match claim {
             Some(claim) => self.0.attempt(&claim).await.map_or(WriteState::Pending, WriteState::from),

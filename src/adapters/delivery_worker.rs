@@ -10,7 +10,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::domain::ids::RequestId;
-use crate::domain::memories::{Attempted, Claim, Courier, Delivery, MemoryBankError, QueuedWrite, WriteState};
+use crate::domain::memories::{Attempted, Claim, Delivery, DeliveryWorker, MemoryBankError, QueuedWrite, WriteState};
 use crate::domain::system::StorageError;
 
 /// How soon a write is noticed that another instance accepted or left behind, and one whose next attempt is due.
@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// How writes are carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CourierOptions {
+pub struct DeliveryWorkerOptions {
     /// How long a request waits for the bank.
     pub wait: Duration,
     /// How many writes are delivered at a time in the background, and how many at once when they were accepted.
@@ -29,11 +29,11 @@ pub struct CourierOptions {
 
 /// Delivers writes in tasks of their own: a request that is answered, or whose caller has gone, ends no delivery.
 #[derive(Clone)]
-pub struct TokioCourier(Arc<Inner>);
+pub struct TokioDeliveryWorker(Arc<WorkerState>);
 
-struct Inner {
+struct WorkerState {
     delivery: Arc<Delivery>,
-    options: CourierOptions,
+    options: DeliveryWorkerOptions,
     /// For writes that were just accepted. What waits in the background does not hold them up.
     first: Arc<Semaphore>,
     /// For all others.
@@ -50,12 +50,12 @@ struct Waiting {
     callers: Vec<oneshot::Sender<WriteState>>,
 }
 
-impl TokioCourier {
-    /// A courier that has nothing to do yet; it looks for work when it [runs](Self::run).
+impl TokioDeliveryWorker {
+    /// A delivery worker that has nothing to do yet; it looks for work when it [runs](Self::run).
     #[must_use]
-    pub fn new(delivery: Arc<Delivery>, options: CourierOptions) -> Self {
+    pub fn new(delivery: Arc<Delivery>, options: DeliveryWorkerOptions) -> Self {
         let slots = || Arc::new(Semaphore::new(usize::try_from(options.concurrency).unwrap_or(1)));
-        Self(Arc::new(Inner {
+        Self(Arc::new(WorkerState {
             delivery,
             options,
             first: slots(),
@@ -68,20 +68,20 @@ impl TokioCourier {
 
     /// Delivers whatever is due until `stopped`, and then finishes what it has begun.
     pub async fn run(self, mut stopped: watch::Receiver<bool>) {
-        let courier = self.0;
+        let worker = self.0;
         loop {
-            courier.take_what_is_due().await;
+            worker.take_what_is_due().await;
             tokio::select! {
                 _ = stopped.wait_for(|stop| *stop) => break,
-                () = courier.due.notified() => {}
+                () = worker.due.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
-        courier.stopping.store(true, Ordering::SeqCst);
+        worker.stopping.store(true, Ordering::SeqCst);
         // Nobody will be told any more; what they wait for is safe in the queue.
-        courier.waiting().clear();
-        let all = courier.options.concurrency;
-        let idle = async { tokio::join!(courier.first.acquire_many(all), courier.background.acquire_many(all)) };
+        worker.waiting().clear();
+        let all = worker.options.concurrency;
+        let idle = async { tokio::join!(worker.first.acquire_many(all), worker.background.acquire_many(all)) };
         if timeout(GRACE, idle).await.is_err() {
             tracing::warn!("deliveries are still under way; they are taken up again when their leases have run out");
         }
@@ -89,12 +89,12 @@ impl TokioCourier {
 
     /// Waits for what is under way, and delivers whatever is due until nothing is.
     pub async fn work_off(&self) {
-        let Self(courier) = self;
-        let all = courier.options.concurrency;
+        let Self(worker) = self;
+        let all = worker.options.concurrency;
         // With all slots taken nobody else delivers meanwhile.
-        let slots = tokio::join!(courier.first.acquire_many(all), courier.background.acquire_many(all));
+        let slots = tokio::join!(worker.first.acquire_many(all), worker.background.acquire_many(all));
         loop {
-            let claims = match courier.delivery.claim(all).await {
+            let claims = match worker.delivery.claim(all).await {
                 Ok(claims) => claims,
                 Err(error) => {
                     tracing::warn!(error = %Chain(&error), "the queue of writes could not be looked at");
@@ -105,15 +105,15 @@ impl TokioCourier {
                 break;
             }
             for claim in claims {
-                courier.deliver(&claim).await;
+                worker.deliver(&claim).await;
             }
         }
         drop(slots);
-        courier.due.notify_one();
+        worker.due.notify_one();
     }
 }
 
-impl Inner {
+impl WorkerState {
     /// Claims as much as there are free slots for.
     async fn take_what_is_due(self: &Arc<Self>) {
         let mut free = Vec::new();
@@ -134,12 +134,12 @@ impl Inner {
     }
 
     fn start(self: &Arc<Self>, claim: Claim, slot: OwnedSemaphorePermit) {
-        let courier = Arc::clone(self);
+        let worker = Arc::clone(self);
         tokio::spawn(async move {
-            courier.deliver(&claim).await;
+            worker.deliver(&claim).await;
             drop(slot);
             // The next write of the same scope may go now, and there is a slot for somebody.
-            courier.due.notify_one();
+            worker.due.notify_one();
         });
     }
 
@@ -237,13 +237,13 @@ impl Inner {
 }
 
 #[async_trait]
-impl Courier for TokioCourier {
+impl DeliveryWorker for TokioDeliveryWorker {
     async fn carry(&self, write: &QueuedWrite, claim: Option<Claim>) -> WriteState {
-        let courier = &self.0;
-        let receiver = courier.watch(write);
-        let _unwatch = Unwatch { courier, write };
+        let worker = &self.0;
+        let receiver = worker.watch(write);
+        let _unwatch = Unwatch { worker, write };
         if let Some(claim) = claim {
-            if let Err(error) = courier.begin(claim).await {
+            if let Err(error) = worker.begin(claim).await {
                 tracing::warn!(
                     request.id = %write.request_id, error = %Chain(&error), "a memory waits for its lease to run out",
                 );
@@ -251,34 +251,34 @@ impl Courier for TokioCourier {
             }
         } else {
             // It may have been delivered before anybody waited for it.
-            match courier.delivery.queue().find(write.application_id, write.request_id).await {
+            match worker.delivery.queue().find(write.application_id, write.request_id).await {
                 Ok(Some(tracked)) if tracked.state != WriteState::Pending => return tracked.state,
-                Ok(Some(tracked)) if courier.delivery.is_postponed(&tracked) => return WriteState::Pending,
-                _ => courier.due.notify_one(),
+                Ok(Some(tracked)) if worker.delivery.is_postponed(&tracked) => return WriteState::Pending,
+                _ => worker.due.notify_one(),
             }
         }
-        if courier.stopping.load(Ordering::SeqCst) {
+        if worker.stopping.load(Ordering::SeqCst) {
             return WriteState::Pending;
         }
-        match timeout(courier.options.wait, receiver).await {
+        match timeout(worker.options.wait, receiver).await {
             Ok(Ok(state)) => state,
             // It was postponed.
             Ok(Err(_)) => WriteState::Pending,
             // Another instance may have delivered it.
-            Err(_) => courier.delivery.state(write).await,
+            Err(_) => worker.delivery.state(write).await,
         }
     }
 }
 
 /// Stops waiting when the request ends, in whichever way.
 struct Unwatch<'a> {
-    courier: &'a Inner,
+    worker: &'a WorkerState,
     write: &'a QueuedWrite,
 }
 
 impl Drop for Unwatch<'_> {
     fn drop(&mut self) {
-        self.courier.unwatch(self.write);
+        self.worker.unwatch(self.write);
     }
 }
 
