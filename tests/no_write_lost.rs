@@ -23,7 +23,7 @@ const KILLS: usize = 5;
 /// Each writes as an application of its own, one memory after the other.
 const WRITERS: usize = 8;
 /// How long the bank may take to get everything after the last create.
-const PATIENCE: Duration = Duration::from_mins(3);
+const DELIVERY_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// The self-hosted mem0 server as its contract has it, which is well, away, or worse: does what it says it could not do.
 struct Bank {
@@ -236,7 +236,7 @@ async fn invariant_10_every_201_and_202_is_in_the_bank_exactly_once_whatever_die
     }
     assert_eq!(kills, KILLS);
 
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + DELIVERY_TIMEOUT;
     let missing = |bank: &Bank| {
         let texts = bank.texts();
         confirmed.iter().filter(|(content, _)| !texts.contains_key(content)).count()
@@ -290,7 +290,7 @@ async fn what_was_being_delivered_at_a_kill_is_delivered_at_the_next_start_and_n
     server.kill();
     bank.mood.store(WELL, Ordering::SeqCst);
     let server = start();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + DELIVERY_TIMEOUT;
     while !bank.texts().contains_key("kept") {
         assert!(Instant::now() < deadline, "the lease is an hour");
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -16,7 +16,7 @@ use crate::domain::system::StorageError;
 /// How soon a write is noticed that another instance accepted or left behind, and one whose next attempt is due.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long deliveries that are under way may take when the service stops.
-const GRACE: Duration = Duration::from_secs(30);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How writes are carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl TokioDeliveryWorker {
         worker.waiting().clear();
         let all = worker.options.concurrency;
         let idle = async { tokio::join!(worker.first.acquire_many(all), worker.background.acquire_many(all)) };
-        if timeout(GRACE, idle).await.is_err() {
+        if timeout(SHUTDOWN_TIMEOUT, idle).await.is_err() {
             tracing::warn!("deliveries are still under way; they are taken up again when their leases have run out");
         }
     }

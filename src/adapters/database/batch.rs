@@ -1,8 +1,8 @@
 //! Many callers, one commit.
 //!
-//! A commit waits for the disk, and costs the same for one row as for a hundred. So callers hand their wish to one task,
+//! A commit waits for the disk, and costs the same for one row as for a hundred. So callers hand their operation to one task,
 //! which takes all that are waiting and does them together. While it does, the next ones gather. A lone caller waits for
-//! nobody: its batch has one wish.
+//! nobody: its batch has one operation.
 
 use std::sync::Arc;
 
@@ -12,40 +12,40 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::system::SharedStorageError;
 
-/// The most wishes of one batch. More would make each caller wait longer than the shared commit saves.
+/// The most operations of one batch. More would make each caller wait longer than the shared commit saves.
 pub(super) const MAX_BATCH: usize = 256;
-/// How many wishes may wait; further callers wait for a place.
+/// How many operations may wait; further callers wait for a place.
 const MAX_WAITING: usize = 4 * MAX_BATCH;
 
 /// What is done for a batch.
 #[async_trait]
-pub(super) trait Batch: Send + Sync + 'static {
+pub(super) trait BatchExecutor: Send + Sync + 'static {
     /// What a caller wants.
-    type Wish: Send + 'static;
+    type Op: Send + 'static;
     /// What it gets.
-    type Answer: Send + 'static;
+    type Output: Send + 'static;
 
-    /// Does 1 to [`MAX_BATCH`] wishes, in one commit. Returns an answer for each, in their order.
-    async fn run(&self, wishes: &[Self::Wish]) -> Result<Vec<Self::Answer>, StorageError>;
+    /// Does 1 to [`MAX_BATCH`] operations, in one commit. Returns an answer for each, in their order.
+    async fn run(&self, ops: &[Self::Op]) -> Result<Vec<Self::Output>, StorageError>;
 }
 
-struct Waiting<B: Batch> {
-    wish: B::Wish,
-    answer: oneshot::Sender<Result<B::Answer, SharedStorageError>>,
+struct PendingOp<B: BatchExecutor> {
+    op: B::Op,
+    answer: oneshot::Sender<Result<B::Output, SharedStorageError>>,
 }
 
-/// Gathers wishes into batches. Clones share the task, which ends with the last of them.
-pub(super) struct GroupCommit<B: Batch> {
-    queue: mpsc::Sender<Waiting<B>>,
+/// Gathers operations into batches. Clones share the task, which ends with the last of them.
+pub(super) struct GroupCommit<B: BatchExecutor> {
+    queue: mpsc::Sender<PendingOp<B>>,
 }
 
-impl<B: Batch> Clone for GroupCommit<B> {
+impl<B: BatchExecutor> Clone for GroupCommit<B> {
     fn clone(&self) -> Self {
         Self { queue: self.queue.clone() }
     }
 }
 
-impl<B: Batch> GroupCommit<B> {
+impl<B: BatchExecutor> GroupCommit<B> {
     /// Starts the task, on the runtime of the caller.
     pub(super) fn start(batch: B) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
@@ -53,17 +53,17 @@ impl<B: Batch> GroupCommit<B> {
         Self { queue }
     }
 
-    /// Has a wish done. A caller that goes away before its batch has begun has not asked; one that goes away later does no
+    /// Submits an operation and waits for its outcome. A caller that goes away before its batch has begun has not asked; one that goes away later does no
     /// harm to the others.
-    pub(super) async fn submit(&self, wish: B::Wish) -> Result<B::Answer, StorageError> {
+    pub(super) async fn submit(&self, op: B::Op) -> Result<B::Output, StorageError> {
         let (answer, answered) = oneshot::channel();
         let ended = || StorageError::Unavailable("the task that writes to the database has ended".into());
-        self.queue.send(Waiting { wish, answer }).await.map_err(|_| ended())?;
+        self.queue.send(PendingOp { op, answer }).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?.map_err(|error| error.to_storage_error())
     }
 }
 
-async fn serve<B: Batch>(batch: Arc<B>, mut waiting: mpsc::Receiver<Waiting<B>>) {
+async fn serve<B: BatchExecutor>(batch: Arc<B>, mut waiting: mpsc::Receiver<PendingOp<B>>) {
     let mut gathered = Vec::with_capacity(MAX_BATCH);
     while let Some(first) = waiting.recv().await {
         gathered.push(first);
@@ -75,17 +75,17 @@ async fn serve<B: Batch>(batch: Arc<B>, mut waiting: mpsc::Receiver<Waiting<B>>)
         {
             gathered.push(next);
         }
-        let (wishes, answers): (Vec<_>, Vec<_>) = gathered
+        let (ops, answers): (Vec<_>, Vec<_>) = gathered
             .drain(..)
             .filter(|caller| !caller.answer.is_closed())
-            .map(|caller| (caller.wish, caller.answer))
+            .map(|caller| (caller.op, caller.answer))
             .unzip();
-        if wishes.is_empty() {
+        if ops.is_empty() {
             continue;
         }
         // In a task of its own, so that a bug that panics costs one batch its answers, and not every later caller.
         let batch = Arc::clone(&batch);
-        let done = tokio::spawn(async move { batch.run(&wishes).await }).await;
+        let done = tokio::spawn(async move { batch.run(&ops).await }).await;
         let done = done.unwrap_or_else(|error| Err(StorageError::Unavailable(error.into())));
         match done {
             Ok(results) => {
@@ -130,30 +130,30 @@ mod tests {
     }
 
     #[async_trait]
-    impl Batch for Doubling {
-        type Wish = u32;
-        type Answer = u32;
+    impl BatchExecutor for Doubling {
+        type Op = u32;
+        type Output = u32;
 
-        async fn run(&self, wishes: &[u32]) -> Result<Vec<u32>, StorageError> {
-            self.batches.lock().unwrap().push(wishes.to_vec());
+        async fn run(&self, ops: &[u32]) -> Result<Vec<u32>, StorageError> {
+            self.batches.lock().unwrap().push(ops.to_vec());
             self.permits.acquire().await.unwrap().forget();
-            assert!(!wishes.contains(&13), "an unlucky number, for this test");
-            if wishes.contains(&404) {
+            assert!(!ops.contains(&13), "an unlucky number, for this test");
+            if ops.contains(&404) {
                 return Err(StorageError::Unavailable("away, for this test".into()));
             }
-            Ok(wishes.iter().map(|wish| wish * 2).collect())
+            Ok(ops.iter().map(|op| op * 2).collect())
         }
     }
 
     /// Submits each number in a task of its own, in their order, and lets them all get to the queue.
     async fn submit_all(
         group: &GroupCommit<Doubling>,
-        wishes: impl IntoIterator<Item = u32>,
+        ops: impl IntoIterator<Item = u32>,
     ) -> Vec<tokio::task::JoinHandle<Result<u32, StorageError>>> {
         let mut callers = Vec::new();
-        for wish in wishes {
+        for op in ops {
             let group = group.clone();
-            callers.push(tokio::spawn(async move { group.submit(wish).await }));
+            callers.push(tokio::spawn(async move { group.submit(op).await }));
             tokio::task::yield_now().await;
         }
         tokio::task::yield_now().await;
@@ -174,8 +174,8 @@ mod tests {
         let group = GroupCommit::start(doubling.clone());
         let callers = submit_all(&group, 0..5).await;
         doubling.permits.add_permits(2);
-        for (wish, caller) in (0..).zip(callers) {
-            assert_eq!(caller.await.unwrap().unwrap(), wish * 2);
+        for (op, caller) in (0..).zip(callers) {
+            assert_eq!(caller.await.unwrap().unwrap(), op * 2);
         }
         assert_eq!(doubling.batches(), [vec![0], vec![1, 2, 3, 4]]);
     }
@@ -202,10 +202,10 @@ mod tests {
         callers[2].abort();
         tokio::task::yield_now().await;
         doubling.permits.add_permits(2);
-        for (wish, caller) in (0..).zip(callers) {
+        for (op, caller) in (0..).zip(callers) {
             match caller.await {
-                Ok(answer) => assert_eq!(answer.unwrap(), wish * 2),
-                Err(error) => assert!(error.is_cancelled() && wish % 2 == 0),
+                Ok(answer) => assert_eq!(answer.unwrap(), op * 2),
+                Err(error) => assert!(error.is_cancelled() && op % 2 == 0),
             }
         }
         assert_eq!(doubling.batches(), [vec![0], vec![1, 3]]);

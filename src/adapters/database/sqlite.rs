@@ -20,7 +20,7 @@ const PAGES_BETWEEN_CHECKPOINTS: &str = "4000";
 /// The write-ahead log is cut back to this size when it has been folded into the file.
 const JOURNAL_SIZE_LIMIT_BYTES: &str = "67108864";
 /// For how long to let another process finish before it is asked again for the lock that only opening needs.
-const PAUSE_BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 // Primary result codes, https://www.sqlite.org/rescode.html
 const SQLITE_BUSY: u32 = 5;
@@ -142,7 +142,7 @@ pub(super) async fn open(
             Ok(()) => break,
             // Two processes that open a new file at once: one of them sets its journal mode, and does not let the other wait.
             Err(error) if code_of(&error) == Some(SQLITE_BUSY) && Instant::now() < deadline => {
-                tokio::time::sleep(PAUSE_BETWEEN_ATTEMPTS).await;
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
             Err(error) => return Err(explain(file.path(), error)),
         }

@@ -16,7 +16,7 @@ use crate::domain::system::{Clock, Timestamp};
 /// For how long metadata and keys are good. A key that the provider has withdrawn is trusted for this long.
 const LIFETIME: Duration = Duration::from_hours(1);
 /// For how long after a failure the provider is left alone, so that a queue of people does not wait one after the other.
-const PAUSE: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Metadata and keys of one provider. They are fetched when they are first needed, by one caller for all.
 pub(super) struct Directory {
@@ -46,7 +46,7 @@ impl Directory {
         let is_within = |at: Timestamp, time: Duration| at <= now && now.since(at) < time;
         let failure = match (&state.known, &state.failed) {
             (Some((known, at)), _) if is_within(*at, LIFETIME) => return Ok(Arc::clone(known)),
-            (_, Some((failure, at))) if is_within(*at, PAUSE) => *failure,
+            (_, Some((failure, at))) if is_within(*at, RETRY_INTERVAL) => *failure,
             _ => match self.fetch(&mut state).await {
                 Ok(known) => return Ok(known),
                 Err(failure) => {

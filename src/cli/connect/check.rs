@@ -8,7 +8,7 @@ use url::Url;
 use crate::cli::CliError;
 
 /// ChatGPT waits no longer than this for discovery.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Asks the public URL who it is, as a client of the authorization server would (RFC 8414 §3.3).
 pub(super) async fn reaches_a_gate(public_url: &Url) -> Result<(), CliError> {
@@ -20,7 +20,7 @@ pub(super) async fn reaches_a_gate(public_url: &Url) -> Result<(), CliError> {
         ))
     };
     let client =
-        reqwest::Client::builder().timeout(PATIENCE).redirect(Policy::none()).build().map_err(CliError::failed)?;
+        reqwest::Client::builder().timeout(PROBE_TIMEOUT).redirect(Policy::none()).build().map_err(CliError::failed)?;
     let answer = client.get(format!("{base}/.well-known/oauth-authorization-server")).send().await;
     let answer = answer.map_err(|error| failed(&cause(&error)))?;
     if !answer.status().is_success() {

@@ -17,7 +17,7 @@ use super::transaction::PooledTransaction;
 use super::writes::WriteHealth;
 
 /// By how much our deadline for a statement is later than the server's, whose answer says more.
-const GRACE: Duration = Duration::from_secs(1);
+const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
 /// A connection to a server that has been idle for longer is asked whether it still lives before it is used.
 const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(10);
 /// A connection to a server that has been idle for longer is closed.
@@ -25,7 +25,7 @@ const MAX_IDLE_TIME: Duration = Duration::from_mins(10);
 /// A connection to a server is replaced at this age, so that what it holds on the server does not grow for ever.
 const MAX_AGE: Duration = Duration::from_mins(30);
 /// For how long nobody tries to connect again after it failed.
-const PAUSE_BETWEEN_ATTEMPTS: Duration = Duration::from_millis(250);
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What is done with the connections of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,11 +71,11 @@ struct Shelf {
     idle: Vec<PooledConnection>,
     /// Who may have a connection, but the server lets no more be opened: they get the next that comes back.
     waiting: VecDeque<oneshot::Sender<PooledConnection>>,
-    refusal: Option<Refusal>,
+    failure: Option<ConnectFailure>,
 }
 
 /// The last attempts to connect have failed.
-struct Refusal {
+struct ConnectFailure {
     since: Instant,
     next_attempt: Instant,
     reason: String,
@@ -109,10 +109,10 @@ impl PooledConnection {
         &mut self.driver
     }
 
-    /// Closes it in order, for at most `patience`.
-    async fn close(self, patience: Duration) {
+    /// Closes it in order, for at most `timeout`.
+    async fn close(self, timeout: Duration) {
         let Self { driver, counted, .. } = self;
-        if let Err(error) = within(Some(patience), driver.close()).await {
+        if let Err(error) = within(Some(timeout), driver.close()).await {
             tracing::debug!(error = %error, "a connection to the database was not closed in order");
         }
         drop(counted);
@@ -120,7 +120,7 @@ impl PooledConnection {
 }
 
 /// What to do when no connection is idle.
-enum Turn {
+enum NextStep {
     Connect,
     WaitUntil(Instant),
     GiveUp(String),
@@ -134,7 +134,7 @@ impl PoolState {
     /// For how long to wait for the answer to a statement. SQLite has no way to it that could be lost.
     pub(super) fn statement_deadline(&self) -> Option<Duration> {
         match self.backend() {
-            DbBackend::Postgres => Some(self.patience()),
+            DbBackend::Postgres => Some(self.timeout()),
             _ => None,
         }
     }
@@ -143,8 +143,8 @@ impl PoolState {
         self.statements.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn patience(&self) -> Duration {
-        self.options.timeout + GRACE
+    fn timeout(&self) -> Duration {
+        self.options.timeout + DEADLINE_MARGIN
     }
 
     pub(super) fn note_write(&self, purpose: Purpose, outcome: Result<(), &sqlx::Error>) {
@@ -184,7 +184,7 @@ impl PoolState {
     fn retire(&self, connection: PooledConnection) {
         // Outside of a runtime it is dropped, which closes it too.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(connection.close(self.patience()));
+            runtime.spawn(connection.close(self.timeout()));
         }
     }
 
@@ -210,15 +210,15 @@ impl PoolState {
     /// Spares a caller the wait if the last ones have waited long enough to know.
     fn refuse_if_hopeless(&self) -> Result<(), DbErr> {
         let kept = self.shelved();
-        match &kept.refusal {
-            Some(refusal) if kept.idle.is_empty() && self.is_hopeless(refusal) => Err(unreachable(&refusal.reason)),
+        match &kept.failure {
+            Some(failure) if kept.idle.is_empty() && self.is_hopeless(failure) => Err(unreachable(&failure.reason)),
             _ => Ok(()),
         }
     }
 
-    fn is_hopeless(&self, refusal: &Refusal) -> bool {
+    fn is_hopeless(&self, failure: &ConnectFailure) -> bool {
         let nothing_to_wait_for = self.open.load(Ordering::Acquire) == 0;
-        nothing_to_wait_for && refusal.since.elapsed() >= self.options.timeout && Instant::now() < refusal.next_attempt
+        nothing_to_wait_for && failure.since.elapsed() >= self.options.timeout && Instant::now() < failure.next_attempt
     }
 
     async fn obtain(&self, deadline: Instant) -> Result<PooledConnection, DbErr> {
@@ -230,18 +230,18 @@ impl PoolState {
                 return Ok(connection);
             }
             match self.turn() {
-                Turn::GiveUp(reason) => return Err(unreachable(&reason)),
-                Turn::Connect => match self.connect(deadline.saturating_duration_since(Instant::now())).await {
+                NextStep::GiveUp(reason) => return Err(unreachable(&reason)),
+                NextStep::Connect => match self.connect(deadline.saturating_duration_since(Instant::now())).await {
                     Ok(connection) => return Ok(connection),
                     Err(error) if is_transient_refusal(&error) && Instant::now() < deadline => {}
                     Err(error) => return Err(connect_error(error)),
                 },
-                Turn::WaitUntil(moment) => {
+                NextStep::WaitUntil(moment) => {
                     if let Some(connection) = self.wait_for_returned(moment.min(deadline)).await {
                         return Ok(connection);
                     }
                     if Instant::now() >= deadline {
-                        let reason = self.shelved().refusal.as_ref().map(|refusal| refusal.reason.clone());
+                        let reason = self.shelved().failure.as_ref().map(|failure| failure.reason.clone());
                         return Err(self.no_connection(&reason.unwrap_or_else(|| "none was free".to_owned())));
                     }
                 }
@@ -260,7 +260,7 @@ impl PoolState {
             if !self.is_beyond(connection.idle_since, TRUSTED_IDLE_TIME) {
                 return Some(connection);
             }
-            match within(Some(GRACE), connection.driver.ping()).await {
+            match within(Some(DEADLINE_MARGIN), connection.driver.ping()).await {
                 Ok(()) => return Some(connection),
                 Err(error) => tracing::debug!(error = %error, "an idle connection to the database is lost"),
             }
@@ -268,36 +268,36 @@ impl PoolState {
     }
 
     /// While the server refuses connections, one caller at a time tries.
-    fn turn(&self) -> Turn {
+    fn turn(&self) -> NextStep {
         let mut kept = self.shelved();
         let now = Instant::now();
-        let Some(refusal) = &mut kept.refusal else { return Turn::Connect };
-        if now >= refusal.next_attempt {
-            refusal.next_attempt = now + self.options.timeout;
-            Turn::Connect
-        } else if self.is_hopeless(refusal) {
-            Turn::GiveUp(refusal.reason.clone())
+        let Some(failure) = &mut kept.failure else { return NextStep::Connect };
+        if now >= failure.next_attempt {
+            failure.next_attempt = now + self.options.timeout;
+            NextStep::Connect
+        } else if self.is_hopeless(failure) {
+            NextStep::GiveUp(failure.reason.clone())
         } else {
-            Turn::WaitUntil(refusal.next_attempt)
+            NextStep::WaitUntil(failure.next_attempt)
         }
     }
 
-    async fn connect(&self, patience: Duration) -> Result<PooledConnection, sqlx::Error> {
-        let connected = within(Some(patience), Box::pin(self.target.connect())).await;
+    async fn connect(&self, timeout: Duration) -> Result<PooledConnection, sqlx::Error> {
+        let connected = within(Some(timeout), Box::pin(self.target.connect())).await;
         let now = Instant::now();
         let mut kept = self.shelved();
         // Whoever waits looks anew at what to wait for.
         kept.waiting.clear();
         match connected {
             Ok(driver) => {
-                kept.refusal = None;
+                kept.failure = None;
                 let counted = OpenConnection::count(&self.open);
                 Ok(PooledConnection { driver, opened: now, idle_since: now, counted })
             }
             Err(error) => {
-                let since = kept.refusal.as_ref().map_or(now, |refusal| refusal.since);
-                let (next_attempt, reason) = (now + PAUSE_BETWEEN_ATTEMPTS, error.to_string());
-                kept.refusal = Some(Refusal { since, next_attempt, reason });
+                let since = kept.failure.as_ref().map_or(now, |failure| failure.since);
+                let (next_attempt, reason) = (now + RETRY_INTERVAL, error.to_string());
+                kept.failure = Some(ConnectFailure { since, next_attempt, reason });
                 Err(error)
             }
         }
@@ -328,13 +328,13 @@ impl PoolState {
         self.closed.store(true, Ordering::Release);
         self.shelved().waiting.clear();
         // Whoever waits for a connection gets it in turn, and learns that there is none.
-        let all = tokio::time::timeout(self.patience(), self.permits.acquire_many(self.options.size)).await;
+        let all = tokio::time::timeout(self.timeout(), self.permits.acquire_many(self.options.size)).await;
         if all.is_err() {
             tracing::warn!("some statements were still under way when the database was closed");
         }
         self.permits.close();
         let idle = std::mem::take(&mut self.shelved().idle);
-        futures_util::future::join_all(idle.into_iter().map(|connection| connection.close(self.patience()))).await;
+        futures_util::future::join_all(idle.into_iter().map(|connection| connection.close(self.timeout()))).await;
     }
 }
 

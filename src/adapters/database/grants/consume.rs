@@ -18,7 +18,7 @@ use sea_orm::prelude::Uuid;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, Statement, Value};
 
 use super::{GRANT, USES};
-use crate::adapters::database::batch::{Batch, MAX_BATCH};
+use crate::adapters::database::batch::{BatchExecutor, MAX_BATCH};
 use crate::adapters::database::entities::{consumed_refresh_token, revocation};
 use crate::adapters::database::error::storage_error;
 use crate::adapters::database::handle::Database;
@@ -40,18 +40,18 @@ impl Consumptions {
 }
 
 #[async_trait]
-impl Batch for Consumptions {
-    type Wish = Consumption;
-    type Answer = Consumed;
+impl BatchExecutor for Consumptions {
+    type Op = Consumption;
+    type Output = Consumed;
 
-    async fn run(&self, wishes: &[Consumption]) -> Result<Vec<Consumed>, StorageError> {
-        let mut answers: Vec<Option<Consumed>> = vec![None; wishes.len()];
+    async fn run(&self, ops: &[Consumption]) -> Result<Vec<Consumed>, StorageError> {
+        let mut answers: Vec<Option<Consumed>> = vec![None; ops.len()];
         for _ in 0..ATTEMPTS {
-            let open: Vec<usize> = (0..wishes.len()).filter(|index| answers[*index].is_none()).collect();
+            let open: Vec<usize> = (0..ops.len()).filter(|index| answers[*index].is_none()).collect();
             if open.is_empty() {
                 break;
             }
-            self.attempt(wishes, &open, &mut answers).await?;
+            self.attempt(ops, &open, &mut answers).await?;
         }
         let vanished = || StorageError::Unavailable("the uses of refresh tokens change too fast to be read".into());
         answers.into_iter().map(|answer| answer.ok_or_else(vanished)).collect()
@@ -59,10 +59,10 @@ impl Batch for Consumptions {
 }
 
 impl Consumptions {
-    /// Answers the wishes of the indices `open`, as far as it can.
+    /// Answers the operations of the indices `open`, as far as it can.
     async fn attempt(
         &self,
-        wishes: &[Consumption],
+        ops: &[Consumption],
         open: &[usize],
         answers: &mut [Option<Consumed>],
     ) -> Result<(), StorageError> {
@@ -70,14 +70,14 @@ impl Consumptions {
         // In the order of the ids, so that two processes never wait for one another in a circle.
         let mut firsts: HashMap<TokenId, usize> = HashMap::with_capacity(open.len());
         for index in open {
-            firsts.entry(wishes[*index].token_id).or_insert(*index);
+            firsts.entry(ops[*index].token_id).or_insert(*index);
         }
         let mut firsts: Vec<usize> = firsts.into_values().collect();
-        firsts.sort_unstable_by_key(|index| wishes[*index].token_id);
-        let uses: Vec<&Consumption> = firsts.iter().map(|index| &wishes[*index]).collect();
+        firsts.sort_unstable_by_key(|index| ops[*index].token_id);
+        let uses: Vec<&Consumption> = firsts.iter().map(|index| &ops[*index]).collect();
         let inserted = self.insert(&uses).await.map_err(storage_error(USES))?;
         for index in firsts {
-            if inserted.contains(&wishes[index].token_id.as_uuid()) {
+            if inserted.contains(&ops[index].token_id.as_uuid()) {
                 answers[index] = Some(Consumed::First);
             }
         }
@@ -86,14 +86,14 @@ impl Consumptions {
         if late.is_empty() {
             return Ok(());
         }
-        let revoked = self.revoked_grants(late.iter().map(|index| wishes[*index].grant_id.as_uuid())).await?;
-        let before = self.earlier_uses(late.iter().map(|index| wishes[*index].token_id.as_uuid())).await?;
+        let revoked = self.revoked_grants(late.iter().map(|index| ops[*index].grant_id.as_uuid())).await?;
+        let before = self.earlier_uses(late.iter().map(|index| ops[*index].token_id.as_uuid())).await?;
         for index in late {
-            let wish = &wishes[index];
-            answers[index] = if revoked.contains(&wish.grant_id.as_uuid()) {
+            let op = &ops[index];
+            answers[index] = if revoked.contains(&op.grant_id.as_uuid()) {
                 Some(Consumed::GrantRevoked)
             } else {
-                before.get(&wish.token_id.as_uuid()).cloned()
+                before.get(&op.token_id.as_uuid()).cloned()
             };
         }
         Ok(())

@@ -7,9 +7,9 @@ use memgate_domain::memories::{DateRange, MemoryFilter, MemoryQuery};
 use memgate_domain::system::Timestamp;
 use sea_orm::ConnectionTrait;
 
-use super::failure::Failure;
+use super::failure::MemoryStoreError;
 use super::index;
-use super::ranking::{BUDGET, Gathering, MAX_TERMS, Part, inverse_frequency};
+use super::ranking::{BUDGET, Gathering, MAX_TERMS, TermRole, inverse_frequency};
 use super::read::{ScopeRow, allowed, within};
 use super::row::json_array;
 use super::sets::{VisibleSets, is_stale, unsigned};
@@ -41,7 +41,7 @@ impl<'a> Reach<'a> {
         scope_id: i64,
         access: &'a CategoryAccess,
         query: &'a MemoryQuery,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, MemoryStoreError> {
         let sets = match access {
             CategoryAccess::All => None,
             CategoryAccess::Only(_) => Some(VisibleSets::read(connection, scope_id, access, None).await?),
@@ -67,7 +67,7 @@ impl<'a> Reach<'a> {
         terms: &[String],
         statistics: &Statistics,
         wanted: usize,
-    ) -> Result<Gathering, Failure> {
+    ) -> Result<Gathering, MemoryStoreError> {
         let mut rarest_first: Vec<(u64, &str)> = terms
             .iter()
             .map(|term| (statistics.frequency(term), term.as_str()))
@@ -82,7 +82,7 @@ impl<'a> Reach<'a> {
             let entry = index::term(self.scope_id, term);
             let mut entries = self.entries().and_any(vec![entry.clone()]);
             // What passes a filter may be little of what has the term, and then it would be a pity to stop here.
-            let brings_in = if whole { gathering.part_of(frequency) == Part::BringsIn } else { room > 0 };
+            let brings_in = if whole { gathering.role_of(frequency) == TermRole::Selects } else { room > 0 };
             if brings_in {
                 brought_in.push(entry);
             } else if gathering.len() <= wanted {
@@ -119,7 +119,7 @@ impl<'a> Reach<'a> {
         &self,
         connection: &impl ConnectionTrait,
         terms: &[String],
-    ) -> Result<HashMap<String, u64>, Failure> {
+    ) -> Result<HashMap<String, u64>, MemoryStoreError> {
         let terms = json_array(terms.iter().take(COUNT_AT_MOST).cloned());
         let sql = match &self.sets {
             None => Sql::new(connection, "SELECT term, memories FROM memory_term_counts WHERE scope_id = ")
@@ -172,7 +172,7 @@ impl<'a> Reach<'a> {
     }
 
     /// The newest memories that match `entries`.
-    async fn read(&self, connection: &impl ConnectionTrait, entries: &Entries) -> Result<Vec<i64>, Failure> {
+    async fn read(&self, connection: &impl ConnectionTrait, entries: &Entries) -> Result<Vec<i64>, MemoryStoreError> {
         Sql::new(connection, "SELECT string_agg(CAST(f.seq AS text), ',') FROM (SELECT hit.seq FROM ")
             .hits(entries)
             .then(" ORDER BY hit.seq DESC LIMIT ")
@@ -180,7 +180,7 @@ impl<'a> Reach<'a> {
             .then(") f")
             .numbers(connection)
             .await
-            .map_err(Failure::from)
+            .map_err(MemoryStoreError::from)
     }
 
     /// How many of the newest memories that match `entries` were looked at, `room` at most, and which of them pass.
@@ -189,7 +189,7 @@ impl<'a> Reach<'a> {
         connection: &impl ConnectionTrait,
         entries: &Entries,
         room: u64,
-    ) -> Result<(u64, Vec<i64>), Failure> {
+    ) -> Result<(u64, Vec<i64>), MemoryStoreError> {
         if !self.examines_memories() {
             let found = self.read(connection, entries).await?;
             return Ok((found.len() as u64, found));
@@ -218,7 +218,7 @@ impl<'a> Reach<'a> {
     }
 
     /// What has expired in the scope and is not swept away yet.
-    async fn expired(&self, connection: &impl ConnectionTrait) -> Result<Vec<i64>, Failure> {
+    async fn expired(&self, connection: &impl ConnectionTrait) -> Result<Vec<i64>, MemoryStoreError> {
         let sql = Sql::new(connection, "SELECT string_agg(CAST(seq AS text), ',') FROM memories WHERE scope_id = ")
             .value(self.scope_id)
             .then(" AND expires_at <= ")
@@ -244,7 +244,7 @@ impl Statistics {
         row: &ScopeRow,
         reach: &Reach<'_>,
         terms: &[String],
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, MemoryStoreError> {
         let (memories, total_length) = match &reach.sets {
             None => (unsigned(row.memories), unsigned(row.total_length)),
             Some(sets) => sets.size(),
@@ -304,7 +304,7 @@ async fn periods(
     connection: &impl ConnectionTrait,
     scope_id: i64,
     range: DateRange,
-) -> Result<Option<Vec<String>>, Failure> {
+) -> Result<Option<Vec<String>>, MemoryStoreError> {
     if range == DateRange::default() || is_stale(connection, scope_id).await? {
         return Ok(None);
     }

@@ -15,17 +15,17 @@ use memgate_domain::memories::{Category, Memory, MemoryChanges, NewMemory};
 use memgate_domain::system::Timestamp;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 
-use super::failure::Failure;
+use super::counts::{CountChanges, WORDS_COLUMNS, Words};
+use super::failure::MemoryStoreError;
 use super::index::{INDEX_VERSION, IndexEntries, listings};
 use super::ranking::Document;
 use super::row::{COLUMN_COUNT, COLUMNS, categories_json, is_visible, json_array, memory_of, metadata_json};
 use super::sql::Sql;
-use super::tally::{Tally, WORDS_COLUMNS, Words};
 use crate::adapters::database::connections::{ConnectionPool, PooledTransaction};
 
 /// A change that somebody wants.
 #[derive(Debug)]
-pub(super) struct Wish {
+pub(super) struct WriteOp {
     /// See [`MemoryScope::tenant`](memgate_domain::memories::MemoryScope::tenant).
     pub(super) tenant: String,
     pub(super) access: CategoryAccess,
@@ -70,48 +70,48 @@ impl Prepared {
     }
 }
 
-/// What became of a wish.
+/// What became of an operation.
 #[derive(Clone, Debug)]
-pub(super) enum Outcome {
+pub(super) enum WriteOutcome {
     /// The memory is like this now.
-    Kept(Box<Memory>),
+    Stored(Box<Memory>),
     /// The memory is gone.
     Removed,
     /// There is no such memory.
     Missing,
 }
 
-/// Fulfils all wishes, in their order and in one transaction. A wish whose row cannot be read fails alone.
-pub(super) async fn fulfil(
+/// Applies all operations, in their order and in one transaction. An operation whose row cannot be read fails alone.
+pub(super) async fn apply_batch(
     connection: &ConnectionPool,
-    wishes: &[Wish],
-) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
-    let scopes = scope_ids(connection, wishes).await?;
+    ops: &[WriteOp],
+) -> Result<Vec<Result<WriteOutcome, MemoryStoreError>>, MemoryStoreError> {
+    let scopes = scope_ids(connection, ops).await?;
     let transaction = connection.begin().await?;
     lock(&transaction, &scopes).await?;
-    let mut tally = Tally::default();
-    let mut outcomes = Vec::with_capacity(wishes.len());
-    for Wish { tenant, access, change } in wishes {
+    let mut counts = CountChanges::default();
+    let mut outcomes = Vec::with_capacity(ops.len());
+    for WriteOp { tenant, access, change } in ops {
         let outcome = match scopes.get(tenant) {
-            Some(&scope_id) => apply(&transaction, scope_id, access, change, &mut tally).await,
-            None => Ok(Outcome::Missing),
+            Some(&scope_id) => apply(&transaction, scope_id, access, change, &mut counts).await,
+            None => Ok(WriteOutcome::Missing),
         };
         match outcome {
             Err(failure) if !failure.is_about_one_row() => return Err(failure),
             outcome => outcomes.push(outcome),
         }
     }
-    tally.write(&transaction).await?;
+    counts.write(&transaction).await?;
     transaction.commit().await?;
     Ok(outcomes)
 }
 
-/// The numbers of the scopes of all wishes, by tenant. Scopes in which something is to be created are made if need be.
-async fn scope_ids(connection: &ConnectionPool, wishes: &[Wish]) -> Result<HashMap<String, i64>, Failure> {
-    let tenants: BTreeSet<String> = wishes.iter().map(|wish| wish.tenant.clone()).collect();
+/// The numbers of the scopes of all operations, by tenant. Scopes in which something is to be created are made if need be.
+async fn scope_ids(connection: &ConnectionPool, ops: &[WriteOp]) -> Result<HashMap<String, i64>, MemoryStoreError> {
+    let tenants: BTreeSet<String> = ops.iter().map(|op| op.tenant.clone()).collect();
     let mut known = known_scope_ids(connection, &tenants).await?;
-    let is_new = |wish: &&Wish| matches!(wish.change, Change::Create(_)) && !known.contains_key(&wish.tenant);
-    let new: BTreeSet<String> = wishes.iter().filter(is_new).map(|wish| wish.tenant.clone()).collect();
+    let is_new = |op: &&WriteOp| matches!(op.change, Change::Create(_)) && !known.contains_key(&op.tenant);
+    let new: BTreeSet<String> = ops.iter().filter(is_new).map(|op| op.tenant.clone()).collect();
     if !new.is_empty() {
         Sql::new(connection, "INSERT INTO memory_scopes (tenant, memories, total_length) SELECT value, 0, 0 FROM ")
             .elements(json_array(new.iter().cloned()))
@@ -126,7 +126,7 @@ async fn scope_ids(connection: &ConnectionPool, wishes: &[Wish]) -> Result<HashM
 async fn known_scope_ids(
     connection: &ConnectionPool,
     tenants: &BTreeSet<String>,
-) -> Result<HashMap<String, i64>, Failure> {
+) -> Result<HashMap<String, i64>, MemoryStoreError> {
     let rows = Sql::new(connection, "SELECT tenant, id FROM memory_scopes WHERE tenant IN (SELECT value FROM ")
         .elements(json_array(tenants.iter().cloned()))
         .then(")")
@@ -152,23 +152,23 @@ async fn apply(
     scope_id: i64,
     access: &CategoryAccess,
     change: &Change,
-    tally: &mut Tally,
-) -> Result<Outcome, Failure> {
+    counts: &mut CountChanges,
+) -> Result<WriteOutcome, MemoryStoreError> {
     match change {
-        Change::Create(prepared) => create(transaction, scope_id, access, prepared, tally).await,
+        Change::Create(prepared) => create(transaction, scope_id, access, prepared, counts).await,
         Change::Update { id, changes, now } => {
-            let Some(mut found) = find(transaction, scope_id, id).await? else { return Ok(Outcome::Missing) };
+            let Some(mut found) = find(transaction, scope_id, id).await? else { return Ok(WriteOutcome::Missing) };
             if !is_visible(access, &found.memory, *now) {
-                return Ok(Outcome::Missing);
+                return Ok(WriteOutcome::Missing);
             }
             changes.apply_to(&mut found.memory, *now);
-            replace(transaction, scope_id, found, tally).await
+            replace(transaction, scope_id, found, counts).await
         }
         Change::Delete { id } => match find(transaction, scope_id, id).await? {
             Some(found) if access.allows(&found.memory.categories) => {
-                remove(transaction, scope_id, found.seq, &found.words, tally).await
+                remove(transaction, scope_id, found.seq, &found.words, counts).await
             }
-            _ => Ok(Outcome::Missing),
+            _ => Ok(WriteOutcome::Missing),
         },
         Change::Expire { seq, now } => {
             let row = Sql::new(transaction, &format!("SELECT {WORDS_COLUMNS} FROM memories m WHERE m.seq = "))
@@ -177,18 +177,18 @@ async fn apply(
                 .value(now.unix_millis())
                 .one(transaction)
                 .await?;
-            let Some(row) = row else { return Ok(Outcome::Missing) };
+            let Some(row) = row else { return Ok(WriteOutcome::Missing) };
             let words = Words::of_row(&row, 0)?;
-            remove(transaction, scope_id, *seq, &words, tally).await
+            remove(transaction, scope_id, *seq, &words, counts).await
         }
         Change::Reindex { seq } => match find_stale(transaction, *seq).await? {
-            Some(found) => replace(transaction, scope_id, found, tally).await,
-            None => Ok(Outcome::Missing),
+            Some(found) => replace(transaction, scope_id, found, counts).await,
+            None => Ok(WriteOutcome::Missing),
         },
     }
 }
 
-async fn find_stale(transaction: &PooledTransaction, seq: i64) -> Result<Option<Found>, Failure> {
+async fn find_stale(transaction: &PooledTransaction, seq: i64) -> Result<Option<Found>, MemoryStoreError> {
     let select = format!("SELECT {COLUMNS}, {WORDS_COLUMNS} FROM memories m WHERE m.index_version < 1 AND m.seq = ");
     let row = Sql::new(transaction, &select).value(seq).one(transaction).await?;
     row.as_ref().map(Found::of_row).transpose()
@@ -203,13 +203,17 @@ struct Found {
 
 impl Found {
     /// Reads [`COLUMNS`] and [`WORDS_COLUMNS`].
-    fn of_row(row: &QueryResult) -> Result<Self, Failure> {
+    fn of_row(row: &QueryResult) -> Result<Self, MemoryStoreError> {
         let (seq, memory) = memory_of(row)?;
         Ok(Self { seq, memory, words: Words::of_row(row, COLUMN_COUNT)? })
     }
 }
 
-async fn find(transaction: &PooledTransaction, scope_id: i64, id: &MemoryId) -> Result<Option<Found>, Failure> {
+async fn find(
+    transaction: &PooledTransaction,
+    scope_id: i64,
+    id: &MemoryId,
+) -> Result<Option<Found>, MemoryStoreError> {
     let select = format!("SELECT {COLUMNS}, {WORDS_COLUMNS} FROM memories m WHERE m.scope_id = ");
     let sql = Sql::new(transaction, &select).value(scope_id).then(" AND m.id = ").value(id.as_str());
     let row = sql.one(transaction).await?;
@@ -221,8 +225,8 @@ async fn create(
     scope_id: i64,
     access: &CategoryAccess,
     prepared: &Prepared,
-    tally: &mut Tally,
-) -> Result<Outcome, Failure> {
+    counts: &mut CountChanges,
+) -> Result<WriteOutcome, MemoryStoreError> {
     let Prepared { memory, document, entries } = prepared;
     let words = Words::of(document, &memory.categories);
     let created_at = memory.created_at.unix_millis();
@@ -267,13 +271,13 @@ async fn create(
         let found = find(transaction, scope_id, &memory.id).await?.map(|found| found.memory);
         // One that has been moved out of sight since is answered as it was when this write made it.
         let seen = found.filter(|found| access.allows(&found.categories));
-        return Ok(Outcome::Kept(Box::new(seen.unwrap_or_else(|| memory.clone().into_memory()))));
+        return Ok(WriteOutcome::Stored(Box::new(seen.unwrap_or_else(|| memory.clone().into_memory()))));
     };
     let seq = row.try_get_by_index(0)?;
     Sql::index(transaction, seq, entries.in_scope(scope_id)).run(transaction).await?;
     list(transaction, scope_id, seq, &memory.categories, memory.created_at, &memory.id).await?;
-    tally.add(scope_id, &words);
-    Ok(Outcome::Kept(Box::new(memory.clone().into_memory())))
+    counts.add(scope_id, &words);
+    Ok(WriteOutcome::Stored(Box::new(memory.clone().into_memory())))
 }
 
 /// Writes the changed memory of `found` over the one that is there.
@@ -281,8 +285,8 @@ async fn replace(
     transaction: &PooledTransaction,
     scope_id: i64,
     found: Found,
-    tally: &mut Tally,
-) -> Result<Outcome, Failure> {
+    counts: &mut CountChanges,
+) -> Result<WriteOutcome, MemoryStoreError> {
     let Found { seq, memory, words: earlier } = found;
     let document = Document::of(memory.content.as_str(), &memory.metadata, &memory.categories);
     let entries = IndexEntries::of(&document, &memory.categories, &memory.metadata, memory.created_at);
@@ -319,9 +323,9 @@ async fn replace(
     Sql::index(transaction, seq, entries.in_scope(scope_id)).run(transaction).await?;
     Sql::new(transaction, "DELETE FROM memory_listings WHERE seq = ").value(seq).run(transaction).await?;
     list(transaction, scope_id, seq, &memory.categories, memory.created_at, &memory.id).await?;
-    tally.remove(scope_id, &earlier);
-    tally.add(scope_id, &words);
-    Ok(Outcome::Kept(Box::new(memory)))
+    counts.remove(scope_id, &earlier);
+    counts.add(scope_id, &words);
+    Ok(WriteOutcome::Stored(Box::new(memory)))
 }
 
 /// Puts a memory into the lists that it is in. It leaves them by being deleted.
@@ -332,7 +336,7 @@ async fn list(
     categories: &[Category],
     created_at: Timestamp,
     id: &MemoryId,
-) -> Result<(), Failure> {
+) -> Result<(), MemoryStoreError> {
     if categories.is_empty() {
         return Ok(());
     }
@@ -356,10 +360,10 @@ async fn remove(
     scope_id: i64,
     seq: i64,
     words: &Words,
-    tally: &mut Tally,
-) -> Result<Outcome, Failure> {
+    counts: &mut CountChanges,
+) -> Result<WriteOutcome, MemoryStoreError> {
     Sql::unindex(transaction, seq).run(transaction).await?;
     Sql::new(transaction, "DELETE FROM memories WHERE seq = ").value(seq).run(transaction).await?;
-    tally.remove(scope_id, words);
-    Ok(Outcome::Removed)
+    counts.remove(scope_id, words);
+    Ok(WriteOutcome::Removed)
 }

@@ -11,7 +11,7 @@ const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why something was not done. All who asked together get a clone of it.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum MemoryStoreError {
     #[error("the database failed")]
     Database(#[from] DbErr),
     #[error("row `{key}` of `memories` holds what cannot be: column {column} {problem}")]
@@ -24,7 +24,7 @@ pub(super) enum Failure {
     TooSlow(Duration),
 }
 
-impl Failure {
+impl MemoryStoreError {
     /// A row that no version of this program writes. `problem` repeats no value.
     pub(super) fn row(key: &str, column: &'static str, problem: impl Into<String>) -> Self {
         Self::Row { key: key.to_owned(), column, problem: problem.into() }
@@ -59,14 +59,14 @@ impl Failure {
     }
 }
 
-impl From<Failure> for MemoryBankError {
-    fn from(failure: Failure) -> Self {
+impl From<MemoryStoreError> for MemoryBankError {
+    fn from(failure: MemoryStoreError) -> Self {
         if failure.is_about_one_row() {
             Self::Inconsistent(failure.into())
         } else if failure.is_refused_value() {
             Self::Rejected("the memory is too long to be indexed; split it into several".to_owned())
         } else {
-            let retry_after = matches!(failure, Failure::Busy).then_some(BUSY_RETRY_AFTER);
+            let retry_after = matches!(failure, MemoryStoreError::Busy).then_some(BUSY_RETRY_AFTER);
             Self::Unavailable { retry_after, reached: false, source: failure.into() }
         }
     }

@@ -5,6 +5,7 @@
 
 mod candidates;
 mod changes;
+mod counts;
 mod failure;
 mod index;
 mod pool;
@@ -13,11 +14,10 @@ mod read;
 mod reindex;
 mod row;
 mod search;
+mod search_slots;
 mod sets;
 mod spelling;
 mod sql;
-mod tally;
-mod turns;
 mod writer;
 
 use std::time::Duration;
@@ -32,10 +32,10 @@ use memgate_domain::memories::{
 use memgate_domain::system::Timestamp;
 use sea_orm::QueryResult;
 
-use changes::{Change, Outcome, Prepared, Wish};
-use failure::Failure;
+use changes::{Change, Prepared, WriteOp, WriteOutcome};
+use failure::MemoryStoreError;
+use search_slots::SearchSlots;
 use sql::Sql;
-use turns::Turns;
 use writer::Writer;
 
 use super::connections::ConnectionPool;
@@ -56,7 +56,7 @@ pub fn terms_of_text(text: &str) -> Vec<String> {
 pub struct EmbeddedMemoryBank {
     reader: ConnectionPool,
     searcher: ConnectionPool,
-    turns: Turns,
+    slots: SearchSlots,
     writer: Writer,
 }
 
@@ -67,18 +67,18 @@ impl EmbeddedMemoryBank {
     /// which end with the bank.
     #[must_use]
     pub fn new(reader: ConnectionPool, searcher: ConnectionPool, writer: &ConnectionPool) -> Self {
-        Self { reader, searcher, turns: Turns::new(SEARCHES), writer: Writer::start(writer) }
+        Self { reader, searcher, slots: SearchSlots::new(SEARCHES), writer: Writer::start(writer) }
     }
 
     /// Waits for a turn of the space, and then for `work`, which takes a bounded time.
     async fn in_turn<T>(
         &self,
         scope: &MemoryScope,
-        work: impl Future<Output = Result<T, Failure>>,
+        work: impl Future<Output = Result<T, MemoryStoreError>>,
     ) -> Result<T, MemoryBankError> {
-        let _turn = self.turns.take(scope.space().as_str()).await?;
+        let _slot = self.slots.take(scope.space().as_str()).await?;
         let in_time = tokio::time::timeout(SEARCH_TIMEOUT, work).await;
-        Ok(in_time.unwrap_or(Err(Failure::TooSlow(SEARCH_TIMEOUT)))?)
+        Ok(in_time.unwrap_or(Err(MemoryStoreError::TooSlow(SEARCH_TIMEOUT)))?)
     }
 
     /// Deletes at most `limit` memories that have expired at `now`. Returns how many. To be called now and then: expired
@@ -94,14 +94,14 @@ impl EmbeddedMemoryBank {
                 .value(i64::from(limit))
                 .all(&self.reader)
                 .await
-                .map_err(Failure::from)?;
+                .map_err(MemoryStoreError::from)?;
         let expire = |row: &QueryResult| {
             let change = Change::Expire { seq: row.try_get_by_index(1)?, now };
-            Ok(Wish { tenant: row.try_get_by_index(0)?, access: CategoryAccess::All, change })
+            Ok(WriteOp { tenant: row.try_get_by_index(0)?, access: CategoryAccess::All, change })
         };
-        let wishes = rows.iter().map(expire).collect::<Result<Vec<_>, Failure>>()?;
-        let outcomes = self.writer.submit_all(wishes).await?;
-        Ok(outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Removed)).count() as u64)
+        let ops = rows.iter().map(expire).collect::<Result<Vec<_>, MemoryStoreError>>()?;
+        let outcomes = self.writer.submit_all(ops).await?;
+        Ok(outcomes.iter().filter(|outcome| matches!(outcome, WriteOutcome::Removed)).count() as u64)
     }
 
     /// Indexes all memories again that an older version has indexed, a few at a time. Returns how many there were. To be
@@ -114,9 +114,9 @@ impl EmbeddedMemoryBank {
         Ok(reindex::reindex(&self.reader, &self.writer).await?)
     }
 
-    async fn change(&self, scope: &MemoryScope, change: Change) -> Result<Outcome, Failure> {
-        let wish = Wish { tenant: scope.tenant(), access: scope.categories().clone(), change };
-        self.writer.submit(wish).await
+    async fn change(&self, scope: &MemoryScope, change: Change) -> Result<WriteOutcome, MemoryStoreError> {
+        let op = WriteOp { tenant: scope.tenant(), access: scope.categories().clone(), change };
+        self.writer.submit(op).await
     }
 }
 
@@ -125,8 +125,8 @@ impl MemoryBank for EmbeddedMemoryBank {
     async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
         let change = Change::Create(Box::new(Prepared::new(memory.clone())));
         match self.change(scope, change).await? {
-            Outcome::Kept(memory) => Ok(*memory),
-            Outcome::Removed | Outcome::Missing => Err(Failure::WriterEnded.into()),
+            WriteOutcome::Stored(memory) => Ok(*memory),
+            WriteOutcome::Removed | WriteOutcome::Missing => Err(MemoryStoreError::WriterEnded.into()),
         }
     }
 
@@ -151,14 +151,14 @@ impl MemoryBank for EmbeddedMemoryBank {
     ) -> Result<Option<Memory>, MemoryBankError> {
         let change = Change::Update { id: id.clone(), changes: Box::new(changes.clone()), now };
         match self.change(scope, change).await? {
-            Outcome::Kept(memory) => Ok(Some(*memory)),
-            Outcome::Removed | Outcome::Missing => Ok(None),
+            WriteOutcome::Stored(memory) => Ok(Some(*memory)),
+            WriteOutcome::Removed | WriteOutcome::Missing => Ok(None),
         }
     }
 
     async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
         let outcome = self.change(scope, Change::Delete { id: id.clone() }).await?;
-        Ok(matches!(outcome, Outcome::Removed))
+        Ok(matches!(outcome, WriteOutcome::Removed))
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -179,7 +179,7 @@ impl MemoryBank for EmbeddedMemoryBank {
         Sql::new(&self.reader, "SELECT id FROM memory_scopes LIMIT 1")
             .one(&self.reader)
             .await
-            .map_err(Failure::from)?;
+            .map_err(MemoryStoreError::from)?;
         Ok(())
     }
 }

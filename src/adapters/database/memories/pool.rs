@@ -6,7 +6,7 @@ use memgate_domain::memories::Priority;
 use sea_orm::{ConnectionTrait, QueryResult};
 
 use super::candidates::Reach;
-use super::failure::Failure;
+use super::failure::MemoryStoreError;
 use super::ranking::Candidate;
 use super::read::visible;
 use super::row::json_array;
@@ -35,7 +35,7 @@ impl Pool {
         candidates: &[i64],
         terms: &[String],
         average_length: f64,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, MemoryStoreError> {
         let conversations = Conversations::around(connection, reach, candidates).await?;
         let mut joining: Vec<i64> = conversations.joining.iter().copied().collect();
         joining.sort_unstable();
@@ -94,7 +94,7 @@ fn chunk_size(average_length: f64) -> usize {
     (memories as usize).max(LEAST_CHUNK)
 }
 
-fn candidate_of(row: &QueryResult, numbers: &HashMap<&str, usize>) -> Result<(i64, Candidate), Failure> {
+fn candidate_of(row: &QueryResult, numbers: &HashMap<&str, usize>) -> Result<(i64, Candidate), MemoryStoreError> {
     let seq: i64 = row.try_get_by_index(0)?;
     let key = seq.to_string();
     let length: i64 = row.try_get_by_index(1)?;
@@ -109,9 +109,10 @@ fn candidate_of(row: &QueryResult, numbers: &HashMap<&str, usize>) -> Result<(i6
     let candidate = Candidate {
         counts,
         attributes: attributes.fold(0, |bits, number| bits | 1 << number),
-        length: u32::try_from(length).map_err(|_| Failure::row(&key, "length", "cannot be a number of terms"))?,
+        length: u32::try_from(length)
+            .map_err(|_| MemoryStoreError::row(&key, "length", "cannot be a number of terms"))?,
         question: row.try_get_by_index(2)?,
-        priority: priority.parse::<Priority>().map_err(Failure::refused(&key, "priority"))?,
+        priority: priority.parse::<Priority>().map_err(MemoryStoreError::refused(&key, "priority"))?,
         newness: 0.0,
         neighbours: [None; 4],
     };
@@ -126,7 +127,11 @@ struct Conversations {
 }
 
 impl Conversations {
-    async fn around(connection: &impl ConnectionTrait, reach: &Reach<'_>, candidates: &[i64]) -> Result<Self, Failure> {
+    async fn around(
+        connection: &impl ConnectionTrait,
+        reach: &Reach<'_>,
+        candidates: &[i64],
+    ) -> Result<Self, MemoryStoreError> {
         let mut sql = Sql::new(connection, "SELECT m.seq");
         // Twice as far onward: two memories that join different candidates may be neighbours of each other.
         for (side, order, count) in [("<", "DESC", REACH), (">", "ASC", 2 * REACH)] {

@@ -6,7 +6,7 @@ use memgate_domain::memories::{AnswerSize, Category, ListQuery, Memory, MemorySc
 use memgate_domain::system::Timestamp;
 use sea_orm::ConnectionTrait;
 
-use super::failure::Failure;
+use super::failure::MemoryStoreError;
 use super::index;
 use super::row::{COLUMNS, categories_json, is_visible, json_array, memories_of, memory_of};
 use super::sets::{VisibleSets, is_stale};
@@ -24,7 +24,7 @@ pub(super) struct ScopeRow {
 pub(super) async fn scope_row(
     connection: &impl ConnectionTrait,
     scope: &MemoryScope,
-) -> Result<Option<ScopeRow>, Failure> {
+) -> Result<Option<ScopeRow>, MemoryStoreError> {
     let sql = Sql::new(connection, "SELECT id, memories, total_length FROM memory_scopes WHERE tenant = ");
     let Some(row) = sql.value(scope.tenant()).one(connection).await? else { return Ok(None) };
     Ok(Some(ScopeRow {
@@ -39,7 +39,7 @@ pub(super) async fn get(
     scope: &MemoryScope,
     id: &MemoryId,
     now: Timestamp,
-) -> Result<Option<Memory>, Failure> {
+) -> Result<Option<Memory>, MemoryStoreError> {
     let row = Sql::new(connection, &format!("SELECT {COLUMNS} FROM memories m, memory_scopes s "))
         .then("WHERE s.tenant = ")
         .value(scope.tenant())
@@ -55,7 +55,7 @@ pub(super) async fn list(
     connection: &impl ConnectionTrait,
     scope: &MemoryScope,
     query: &ListQuery,
-) -> Result<Page, Failure> {
+) -> Result<Page, MemoryStoreError> {
     let row = if allows_nothing(scope.categories()) { None } else { scope_row(connection, scope).await? };
     let Some(ScopeRow { id: scope_id, .. }) = row else { return Ok(Page { memories: Vec::new(), next: None }) };
     let listed = Listed::of(connection, scope_id, scope.categories(), query.category.as_ref()).await?;
@@ -104,7 +104,7 @@ pub(super) async fn list(
 }
 
 /// The memories at these places, newest first.
-async fn at(connection: &impl ConnectionTrait, scope_id: i64, seqs: Vec<i64>) -> Result<Vec<Memory>, Failure> {
+async fn at(connection: &impl ConnectionTrait, scope_id: i64, seqs: Vec<i64>) -> Result<Vec<Memory>, MemoryStoreError> {
     let rows = Sql::new(connection, &format!("SELECT {COLUMNS} FROM "))
         .elements(json_array(seqs))
         .then(" e CROSS JOIN memories m WHERE m.seq = CAST(e.value AS bigint) AND m.scope_id = ")
@@ -143,7 +143,7 @@ impl Listed {
         scope_id: i64,
         access: &CategoryAccess,
         category: Option<&Category>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, MemoryStoreError> {
         match (access, category) {
             (CategoryAccess::All, None) => return Ok(Self::Index(Entries::default())),
             (CategoryAccess::All, Some(category)) => {

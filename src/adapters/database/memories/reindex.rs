@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use memgate_domain::applications::CategoryAccess;
 
-use super::changes::{Change, Outcome, Wish};
-use super::failure::Failure;
+use super::changes::{Change, WriteOp, WriteOutcome};
+use super::failure::MemoryStoreError;
 use super::sql::Sql;
 use super::writer::Writer;
 use crate::adapters::database::connections::ConnectionPool;
@@ -16,7 +16,7 @@ const BATCH: i64 = 64;
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// Indexes all memories whose version is older, in the order of their scopes. Returns how many.
-pub(super) async fn reindex(connection: &ConnectionPool, writer: &Writer) -> Result<u64, Failure> {
+pub(super) async fn reindex(connection: &ConnectionPool, writer: &Writer) -> Result<u64, MemoryStoreError> {
     let stale: i64 =
         match Sql::new(connection, "SELECT count(*) FROM memories WHERE index_version < 1").one(connection).await? {
             Some(row) => row.try_get_by_index(0)?,
@@ -37,18 +37,18 @@ pub(super) async fn reindex(connection: &ConnectionPool, writer: &Writer) -> Res
             .value(BATCH)
             .all(connection)
             .await?;
-        let mut wishes = Vec::with_capacity(rows.len());
+        let mut ops = Vec::with_capacity(rows.len());
         for row in rows {
             after = (row.try_get_by_index(1)?, row.try_get_by_index(2)?);
             let change = Change::Reindex { seq: after.1 };
-            wishes.push(Wish { tenant: row.try_get_by_index(0)?, access: CategoryAccess::All, change });
+            ops.push(WriteOp { tenant: row.try_get_by_index(0)?, access: CategoryAccess::All, change });
         }
-        if wishes.is_empty() {
+        if ops.is_empty() {
             break;
         }
-        for outcome in writer.submit_each(wishes).await? {
+        for outcome in writer.submit_each(ops).await? {
             match outcome {
-                Ok(Outcome::Kept(_)) => done += 1,
+                Ok(WriteOutcome::Stored(_)) => done += 1,
                 Ok(_) => {}
                 Err(failure) if failure.is_about_one_row() || failure.is_refused_value() => failed += 1,
                 Err(failure) => return Err(failure),

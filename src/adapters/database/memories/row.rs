@@ -8,7 +8,7 @@ use memgate_domain::memories::{Category, Content, Memory, Metadata, Priority};
 use memgate_domain::system::Timestamp;
 use sea_orm::QueryResult;
 
-use super::failure::Failure;
+use super::failure::MemoryStoreError;
 
 /// The columns of a memory, for [`memory_of`], of the table `memories` under the name `m`.
 pub(super) const COLUMNS: &str =
@@ -21,27 +21,28 @@ pub(super) const COLUMN_COUNT: usize = 9;
 const ROWS_AT_A_TIME: usize = 32;
 
 /// Reads [`COLUMNS`]. Returns the place of the memory in its scope with it.
-pub(super) fn memory_of(row: &QueryResult) -> Result<(i64, Memory), Failure> {
+pub(super) fn memory_of(row: &QueryResult) -> Result<(i64, Memory), MemoryStoreError> {
     let seq: i64 = row.try_get_by_index(0)?;
     let key = seq.to_string();
     let id: String = row.try_get_by_index(1)?;
     let expires_at: Option<i64> = row.try_get_by_index(4)?;
     let priority: String = row.try_get_by_index(5)?;
     let memory = Memory {
-        id: id.parse::<MemoryId>().map_err(Failure::refused(&key, "id"))?,
+        id: id.parse::<MemoryId>().map_err(MemoryStoreError::refused(&key, "id"))?,
         created_at: timestamp(&key, "created_at", row.try_get_by_index(2)?)?,
         updated_at: timestamp(&key, "updated_at", row.try_get_by_index(3)?)?,
         expires_at: expires_at.map(|millis| timestamp(&key, "expires_at", millis)).transpose()?,
-        priority: Priority::from_str(&priority).map_err(Failure::refused(&key, "priority"))?,
+        priority: Priority::from_str(&priority).map_err(MemoryStoreError::refused(&key, "priority"))?,
         categories: categories(&key, &row.try_get_by_index::<String>(6)?)?,
         metadata: metadata(&key, &row.try_get_by_index::<String>(7)?)?,
-        content: Content::try_from(row.try_get_by_index::<String>(8)?).map_err(Failure::refused(&key, "content"))?,
+        content: Content::try_from(row.try_get_by_index::<String>(8)?)
+            .map_err(MemoryStoreError::refused(&key, "content"))?,
     };
     Ok((seq, memory))
 }
 
 /// Reads [`COLUMNS`] of many rows. Reading much text takes time, so others get a turn in between.
-pub(super) async fn memories_of(rows: &[QueryResult]) -> Result<Vec<(i64, Memory)>, Failure> {
+pub(super) async fn memories_of(rows: &[QueryResult]) -> Result<Vec<(i64, Memory)>, MemoryStoreError> {
     let mut memories = Vec::with_capacity(rows.len());
     for chunk in rows.chunks(ROWS_AT_A_TIME) {
         for row in chunk {
@@ -73,19 +74,20 @@ pub(super) fn metadata_json(metadata: &Metadata) -> String {
 }
 
 /// Reads [`categories_json`].
-pub(super) fn categories(key: &str, json: &str) -> Result<Vec<Category>, Failure> {
-    let texts: Vec<String> =
-        serde_json::from_str(json).map_err(|_| Failure::row(key, "categories", "is not a JSON array of texts"))?;
-    Category::parse_list("categories", &texts).map_err(Failure::refused(key, "categories"))
+pub(super) fn categories(key: &str, json: &str) -> Result<Vec<Category>, MemoryStoreError> {
+    let texts: Vec<String> = serde_json::from_str(json)
+        .map_err(|_| MemoryStoreError::row(key, "categories", "is not a JSON array of texts"))?;
+    Category::parse_list("categories", &texts).map_err(MemoryStoreError::refused(key, "categories"))
 }
 
-fn metadata(key: &str, json: &str) -> Result<Metadata, Failure> {
-    let object = serde_json::from_str(json).map_err(|_| Failure::row(key, "metadata", "is not a JSON object"))?;
-    Metadata::from_stored(object).map_err(Failure::refused(key, "metadata"))
+fn metadata(key: &str, json: &str) -> Result<Metadata, MemoryStoreError> {
+    let object =
+        serde_json::from_str(json).map_err(|_| MemoryStoreError::row(key, "metadata", "is not a JSON object"))?;
+    Metadata::from_stored(object).map_err(MemoryStoreError::refused(key, "metadata"))
 }
 
-fn timestamp(key: &str, column: &'static str, millis: i64) -> Result<Timestamp, Failure> {
+fn timestamp(key: &str, column: &'static str, millis: i64) -> Result<Timestamp, MemoryStoreError> {
     let at = Timestamp::from_unix_millis(millis);
     let possible = at.unix_millis() == millis;
-    possible.then_some(at).ok_or_else(|| Failure::row(key, column, "is outside of the years 1 to 9999"))
+    possible.then_some(at).ok_or_else(|| MemoryStoreError::row(key, column, "is outside of the years 1 to 9999"))
 }

@@ -12,7 +12,7 @@ use memgate_domain::memories::{AnswerSize, Hit, Memory, MemoryQuery, MemoryScope
 use sea_orm::ConnectionTrait;
 
 use super::candidates::{Reach, Statistics};
-use super::failure::Failure;
+use super::failure::MemoryStoreError;
 use super::pool::Pool;
 use super::ranking::{CANDIDATES, WeightedQuery, query_terms, relevance, scores};
 use super::read::{allows_nothing, scope_row};
@@ -28,7 +28,7 @@ pub(super) async fn search(
     connection: &ConnectionPool,
     scope: &MemoryScope,
     query: &MemoryQuery,
-) -> Result<SearchResults, Failure> {
+) -> Result<SearchResults, MemoryStoreError> {
     let queried = query_terms(query.text.as_str());
     if queried.is_empty() || allows_nothing(scope.categories()) {
         return Ok(SearchResults::default());
@@ -59,7 +59,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    async fn run(self, connection: &impl ConnectionTrait) -> Result<SearchResults, Failure> {
+    async fn run(self, connection: &impl ConnectionTrait) -> Result<SearchResults, MemoryStoreError> {
         let limit = self.query.limit.get() as usize;
         let wanted = CANDIDATES.max(limit);
         let gathering = self.reach.gather(connection, &self.terms, &self.statistics, wanted).await?;
@@ -111,7 +111,7 @@ impl Search<'_> {
         &self,
         connection: &impl ConnectionTrait,
         seqs: impl Iterator<Item = i64>,
-    ) -> Result<HashMap<i64, Memory>, Failure> {
+    ) -> Result<HashMap<i64, Memory>, MemoryStoreError> {
         let rows = Sql::new(connection, &format!("SELECT {COLUMNS} FROM "))
             .elements(json_array(seqs))
             .then(" e CROSS JOIN memories m WHERE m.seq = CAST(e.value AS bigint) AND m.scope_id = ")

@@ -5,7 +5,7 @@ use memgate_domain::applications::CategoryAccess;
 use memgate_domain::memories::Category;
 use sea_orm::ConnectionTrait;
 
-use super::failure::Failure;
+use super::failure::MemoryStoreError;
 use super::sql::Sql;
 
 /// How many combinations of a scope are looked through. Of a scope that has more, searches look at each memory instead.
@@ -34,7 +34,7 @@ impl VisibleSets {
         scope_id: i64,
         access: &CategoryAccess,
         filter: Option<&Category>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, MemoryStoreError> {
         let rows = Sql::new(connection, "SELECT entry, categories, memories, total_length FROM memory_category_sets ")
             .then("WHERE scope_id = ")
             .value(scope_id)
@@ -75,7 +75,7 @@ impl VisibleSets {
 }
 
 /// Whether a scope has memories whose entries in the index are of an older version.
-pub(super) async fn is_stale(connection: &impl ConnectionTrait, scope_id: i64) -> Result<bool, Failure> {
+pub(super) async fn is_stale(connection: &impl ConnectionTrait, scope_id: i64) -> Result<bool, MemoryStoreError> {
     let row = Sql::new(connection, "SELECT seq FROM memories WHERE index_version < 1 AND scope_id = ")
         .value(scope_id)
         .then(" LIMIT 1")

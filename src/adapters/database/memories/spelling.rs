@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use sea_orm::ConnectionTrait;
 
 use super::candidates::{Reach, Statistics};
-use super::failure::Failure;
+use super::failure::MemoryStoreError;
 use super::ranking::{QueryTerm, is_one_edit_away, terms_ending_with, whole_stem, word_term};
 use super::read::visible;
 use super::row::json_array;
@@ -34,7 +34,7 @@ pub(super) async fn resolve(
     reach: &Reach<'_>,
     statistics: &mut Statistics,
     queried: Vec<QueryTerm>,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<String>, MemoryStoreError> {
     // Terms are distinct, and one that is asked for by itself counts in full.
     let mut taken: HashSet<String> = queried.iter().map(|term| term.text.clone()).collect();
     let mut terms = Vec::with_capacity(queried.len());
@@ -75,7 +75,7 @@ async fn alternatives(
     statistics: &Statistics,
     term: &str,
     word: &str,
-) -> Result<Vec<(String, u64)>, Failure> {
+) -> Result<Vec<(String, u64)>, MemoryStoreError> {
     let halves = halves(word);
     let known = reach.frequencies(connection, &halves.iter().flatten().cloned().collect::<Vec<_>>()).await?;
     let both = |[first, second]: &[String; 2]| Some((*known.get(first)?, *known.get(second)?));
@@ -104,7 +104,7 @@ async fn compounds(
     connection: &impl ConnectionTrait,
     reach: &Reach<'_>,
     word: &str,
-) -> Result<Vec<(String, u64)>, Failure> {
+) -> Result<Vec<(String, u64)>, MemoryStoreError> {
     if !word.bytes().all(|b| b.is_ascii_lowercase()) {
         return Ok(Vec::new());
     }
@@ -147,7 +147,7 @@ async fn similar(
     connection: &impl ConnectionTrait,
     reach: &Reach<'_>,
     term: &str,
-) -> Result<Vec<(String, u64)>, Failure> {
+) -> Result<Vec<(String, u64)>, MemoryStoreError> {
     let Some(first) = term.chars().next() else { return Ok(Vec::new()) };
     let Some(next) = char::from_u32(u32::from(first) + 1) else { return Ok(Vec::new()) };
     let length = i64::try_from(term.chars().count()).unwrap_or(i64::MAX);

@@ -8,12 +8,12 @@ use crate::domain::memories::{QueueStatistics, WriteQueue};
 use crate::domain::system::Timestamp;
 
 /// A database that does not say how the queue does within this must not hold up the other metrics.
-const PATIENCE: Duration = Duration::from_secs(2);
+const STATISTICS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How the queue does, in the text format of Prometheus; nothing if that cannot be found out, so that nobody takes an old
 /// figure for a new one.
 pub(crate) async fn render(queue: &dyn WriteQueue, now: Timestamp) -> String {
-    match timeout(PATIENCE, queue.statistics()).await {
+    match timeout(STATISTICS_TIMEOUT, queue.statistics()).await {
         Ok(Ok(statistics)) => text(&statistics, now),
         Ok(Err(error)) => {
             tracing::warn!(error = %error, "the queue of writes could not be looked at for the metrics");

@@ -8,7 +8,7 @@ use crate::adapters::remote_bank::failure::{BankFailure, Cause};
 
 /// How much later the outer bound cuts than the inner ones. Those report and record what happened; this one only makes
 /// sure.
-const GRACE: Duration = Duration::from_millis(20);
+const DEADLINE_MARGIN: Duration = Duration::from_millis(20);
 
 /// When a call has to be over.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,8 @@ impl Deadline {
     /// # Errors
     /// Those of `work`, and [`Cause::DeadlineExceeded`].
     pub async fn bound<T>(self, work: impl Future<Output = Result<T, BankFailure>>) -> Result<T, BankFailure> {
-        timeout_at(self.0 + GRACE, work).await.unwrap_or_else(|_| Err(BankFailure::new(Cause::DeadlineExceeded)))
+        timeout_at(self.0 + DEADLINE_MARGIN, work)
+            .await
+            .unwrap_or_else(|_| Err(BankFailure::new(Cause::DeadlineExceeded)))
     }
 }

@@ -13,7 +13,7 @@ use recloser::{AsyncRecloser, Error, Recloser};
 use tokio::time::Instant;
 
 /// Longer than any process lives: once it has tripped a ring stays so, and the breaker around it decides what follows.
-const FOR_EVER: Duration = Duration::from_hours(24 * 365 * 100);
+const FOREVER: Duration = Duration::from_hours(24 * 365 * 100);
 
 /// Outcomes, and whether too many of them are bad.
 #[derive(Debug)]
@@ -62,5 +62,5 @@ impl FailureRate {
 }
 
 fn new_ring(calls: usize, share: f32) -> AsyncRecloser {
-    Recloser::custom().closed_len(calls).error_rate(share).open_wait(FOR_EVER).build().into()
+    Recloser::custom().closed_len(calls).error_rate(share).open_wait(FOREVER).build().into()
 }

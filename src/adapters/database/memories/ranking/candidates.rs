@@ -17,11 +17,11 @@ pub(in super::super) fn inverse_frequency(memories: u64, frequency: u64) -> f64 
 
 /// What is to be done with a term of the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Part {
+pub(in super::super) enum TermRole {
     /// The memories that have it become candidates.
-    BringsIn,
+    Selects,
     /// It only adds to the weight of those that are.
-    Ranks,
+    RanksOnly,
 }
 
 /// Gathers candidates term by term, rarest first.
@@ -41,13 +41,17 @@ impl Gathering {
     }
 
     /// What becomes of the next term, which `size` memories have.
-    pub(in super::super) fn part_of(&self, size: u64) -> Part {
-        if self.full || (self.started && self.used + size > self.budget) { Part::Ranks } else { Part::BringsIn }
+    pub(in super::super) fn role_of(&self, size: u64) -> TermRole {
+        if self.full || (self.started && self.used + size > self.budget) {
+            TermRole::RanksOnly
+        } else {
+            TermRole::Selects
+        }
     }
 
-    /// Adds a term of the weight `weight` that the memories `found` have; `size` as in [`part_of`](Self::part_of).
+    /// Adds a term of the weight `weight` that the memories `found` have; `size` as in [`role_of`](Self::role_of).
     pub(in super::super) fn add(&mut self, weight: f64, size: u64, found: &[i64]) {
-        if self.part_of(size) == Part::BringsIn {
+        if self.role_of(size) == TermRole::Selects {
             self.used += size;
             self.bring_in(weight, found);
         } else {

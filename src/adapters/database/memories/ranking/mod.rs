@@ -16,7 +16,7 @@ mod terms;
 mod tests;
 mod words;
 
-pub(super) use candidates::{BUDGET, CANDIDATES, Gathering, Part, inverse_frequency};
+pub(super) use candidates::{BUDGET, CANDIDATES, Gathering, TermRole, inverse_frequency};
 pub(super) use document::Document;
 pub(super) use edits::is_one_edit_away;
 pub(super) use english::uncut_stem as whole_stem;

@@ -10,7 +10,7 @@ use super::document::{Document, is_question, split_label};
 use super::english::stem;
 use super::fold::clean;
 use super::words::{Token, tokens};
-use super::{Candidate, Gathering, Part, WeightedQuery, inverse_frequency, query_terms, relevance, scores, terms};
+use super::{Candidate, Gathering, TermRole, WeightedQuery, inverse_frequency, query_terms, relevance, scores, terms};
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("vectors.json")).expect("the vectors are JSON")
@@ -130,9 +130,9 @@ impl Index {
         let mut gathering = Gathering::new(budget);
         for (term, memories) in &found {
             let size = memories.len() as u64;
-            let part = gathering.part_of(size);
+            let role = gathering.role_of(size);
             let newest = memories.len().saturating_sub(usize::try_from(budget).expect("small"));
-            let read = if part == Part::BringsIn { &memories[newest..] } else { memories };
+            let read = if role == TermRole::Selects { &memories[newest..] } else { memories };
             gathering.add(self.weight(term), size, read);
         }
         gathering.heaviest(count).into_iter().map(|place| usize::try_from(place).expect("small")).collect()

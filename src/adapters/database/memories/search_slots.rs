@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::failure::Failure;
+use super::failure::MemoryStoreError;
 
 /// How many searches of one space may wait, and of all spaces together.
 const MAX_WAITING_PER_SPACE: usize = 64;
@@ -17,10 +17,10 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 /// Lets a bounded number of searches run at a time. A space never has all places, and of the spaces that wait each gets the
 /// next place in turn.
 #[derive(Clone, Debug)]
-pub(super) struct Turns(Arc<Mutex<State>>);
+pub(super) struct SearchSlots(Arc<Mutex<SlotState>>);
 
 #[derive(Debug)]
-struct State {
+struct SlotState {
     /// How many may run, and how many of one space.
     places: usize,
     places_per_space: usize,
@@ -34,21 +34,21 @@ struct State {
 #[derive(Debug, Default)]
 struct Space {
     running: usize,
-    waiting: VecDeque<oneshot::Sender<Turn>>,
+    waiting: VecDeque<oneshot::Sender<SearchSlot>>,
 }
 
 /// The right to search, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct SearchSlot {
     space: String,
     /// `None` in one that was never taken.
-    turns: Option<Turns>,
+    slots: Option<SearchSlots>,
 }
 
-impl Turns {
+impl SearchSlots {
     /// Lets `places` searches run at a time.
     pub(super) fn new(places: usize) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::new(SlotState {
             places: places.max(1),
             places_per_space: places.saturating_sub(1).max(1),
             running: 0,
@@ -61,23 +61,23 @@ impl Turns {
     /// Waits for a turn.
     ///
     /// # Errors
-    /// [`Failure::Busy`] if too many wait already, or it takes too long.
-    pub(super) async fn take(&self, space: &str) -> Result<Turn, Failure> {
-        let (sender, turn) = oneshot::channel();
+    /// [`MemoryStoreError::Busy`] if too many wait already, or it takes too long.
+    pub(super) async fn take(&self, space: &str) -> Result<SearchSlot, MemoryStoreError> {
+        let (sender, slot) = oneshot::channel();
         self.enqueue(space, sender)?;
-        match tokio::time::timeout(MAX_WAIT, turn).await {
-            Ok(Ok(turn)) => Ok(turn),
-            _ => Err(Failure::Busy),
+        match tokio::time::timeout(MAX_WAIT, slot).await {
+            Ok(Ok(slot)) => Ok(slot),
+            _ => Err(MemoryStoreError::Busy),
         }
     }
 
-    fn enqueue(&self, name: &str, sender: oneshot::Sender<Turn>) -> Result<(), Failure> {
+    fn enqueue(&self, name: &str, sender: oneshot::Sender<SearchSlot>) -> Result<(), MemoryStoreError> {
         let mut state = self.state();
         if state.waiting >= MAX_WAITING || state.waiting_in(name) >= MAX_WAITING_PER_SPACE {
             state.forget_who_left();
         }
         if state.waiting >= MAX_WAITING || state.waiting_in(name) >= MAX_WAITING_PER_SPACE {
-            return Err(Failure::Busy);
+            return Err(MemoryStoreError::Busy);
         }
         let space = state.spaces.entry(name.to_owned()).or_default();
         space.waiting.push_back(sender);
@@ -90,7 +90,7 @@ impl Turns {
     }
 
     /// Gives free places to those who wait.
-    fn start_next(&self, state: &mut State) {
+    fn start_next(&self, state: &mut SlotState) {
         for _ in 0..state.order.len() {
             if state.running >= state.places {
                 return;
@@ -102,14 +102,14 @@ impl Turns {
                 && let Some(sender) = space.waiting.pop_front()
             {
                 state.waiting -= 1;
-                match sender.send(Turn { space: name.clone(), turns: Some(self.clone()) }) {
+                match sender.send(SearchSlot { space: name.clone(), slots: Some(self.clone()) }) {
                     Ok(()) => {
                         space.running += 1;
                         state.running += 1;
                         break;
                     }
                     // Who does not wait any more takes no place.
-                    Err(mut turn) => turn.turns = None,
+                    Err(mut slot) => slot.slots = None,
                 }
             }
             if !space.waiting.is_empty() {
@@ -120,12 +120,12 @@ impl Turns {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SlotState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl SlotState {
     fn waiting_in(&self, name: &str) -> usize {
         self.spaces.get(name).map_or(0, |space| space.waiting.len())
     }
@@ -141,10 +141,10 @@ impl State {
     }
 }
 
-impl Drop for Turn {
+impl Drop for SearchSlot {
     fn drop(&mut self) {
-        let Some(turns) = self.turns.take() else { return };
-        let mut state = turns.state();
+        let Some(slots) = self.slots.take() else { return };
+        let mut state = slots.state();
         state.running = state.running.saturating_sub(1);
         if let Some(space) = state.spaces.get_mut(&self.space) {
             space.running = space.running.saturating_sub(1);
@@ -152,7 +152,7 @@ impl Drop for Turn {
                 state.spaces.remove(&self.space);
             }
         }
-        turns.start_next(&mut state);
+        slots.start_next(&mut state);
     }
 }
 
@@ -160,15 +160,15 @@ impl Drop for Turn {
 mod tests {
     use super::*;
 
-    async fn taken(turns: &Turns, space: &str) -> Turn {
-        turns.take(space).await.unwrap()
+    async fn taken(slots: &SearchSlots, space: &str) -> SearchSlot {
+        slots.take(space).await.unwrap()
     }
 
     /// Asks for turns of `space`, which wait, and lets them get in line.
-    async fn wait(turns: &Turns, space: &'static str, count: usize) -> Vec<tokio::task::JoinHandle<Turn>> {
+    async fn wait(slots: &SearchSlots, space: &'static str, count: usize) -> Vec<tokio::task::JoinHandle<SearchSlot>> {
         let one = || {
-            let turns = turns.clone();
-            tokio::spawn(async move { taken(&turns, space).await })
+            let slots = slots.clone();
+            tokio::spawn(async move { taken(&slots, space).await })
         };
         let tasks = (0..count).map(|_| one()).collect();
         for _ in 0..count {
@@ -177,8 +177,8 @@ mod tests {
         tasks
     }
 
-    fn assert_nothing_is_left(turns: &Turns) {
-        let state = turns.state();
+    fn assert_nothing_is_left(slots: &SearchSlots) {
+        let state = slots.state();
         assert_eq!((state.running, state.waiting), (0, 0));
         assert!(state.spaces.is_empty(), "{state:?}");
         assert!(state.order.is_empty(), "{state:?}");
@@ -186,24 +186,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_space_never_has_all_places() {
-        let turns = Turns::new(4);
-        let busy = [taken(&turns, "a").await, taken(&turns, "a").await, taken(&turns, "a").await];
-        let waiting = wait(&turns, "a", 10).await;
-        let other = taken(&turns, "b").await;
+        let slots = SearchSlots::new(4);
+        let busy = [taken(&slots, "a").await, taken(&slots, "a").await, taken(&slots, "a").await];
+        let waiting = wait(&slots, "a", 10).await;
+        let other = taken(&slots, "b").await;
         assert!(waiting.iter().all(|task| !task.is_finished()));
         drop((busy, other));
         for task in waiting {
             task.await.unwrap();
         }
-        assert_nothing_is_left(&turns);
+        assert_nothing_is_left(&slots);
     }
 
     #[tokio::test]
     async fn spaces_that_wait_get_the_next_place_in_turn() {
-        let turns = Turns::new(1);
-        let first = taken(&turns, "a").await;
-        let many = wait(&turns, "a", 20).await;
-        let few = wait(&turns, "b", 1).await;
+        let slots = SearchSlots::new(1);
+        let first = taken(&slots, "a").await;
+        let many = wait(&slots, "a", 20).await;
+        let few = wait(&slots, "b", 1).await;
         drop(first);
         tokio::task::yield_now().await;
         // At most one search of the busy space goes before the other's.
@@ -221,27 +221,27 @@ mod tests {
 
     #[tokio::test]
     async fn the_line_of_a_space_is_bounded_and_who_leaves_it_makes_room() {
-        let turns = Turns::new(1);
-        let running = taken(&turns, "a").await;
-        let waiting = wait(&turns, "a", MAX_WAITING_PER_SPACE).await;
-        assert!(matches!(turns.take("a").await, Err(Failure::Busy)));
+        let slots = SearchSlots::new(1);
+        let running = taken(&slots, "a").await;
+        let waiting = wait(&slots, "a", MAX_WAITING_PER_SPACE).await;
+        assert!(matches!(slots.take("a").await, Err(MemoryStoreError::Busy)));
         for task in waiting {
             task.abort();
             drop(task.await);
         }
-        let last = wait(&turns, "a", 1).await;
-        assert_eq!(turns.state().waiting, 1);
+        let last = wait(&slots, "a", 1).await;
+        assert_eq!(slots.state().waiting, 1);
         drop(running);
         for task in last {
             task.await.unwrap();
         }
-        assert_nothing_is_left(&turns);
+        assert_nothing_is_left(&slots);
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_forever() {
-        let turns = Turns::new(1);
-        let _running = taken(&turns, "a").await;
-        assert!(matches!(turns.take("b").await, Err(Failure::Busy)));
+        let slots = SearchSlots::new(1);
+        let _running = taken(&slots, "a").await;
+        assert!(matches!(slots.take("b").await, Err(MemoryStoreError::Busy)));
     }
 }

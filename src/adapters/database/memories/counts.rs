@@ -6,7 +6,7 @@ use memgate_domain::memories::Category;
 use sea_orm::QueryResult;
 use serde_json::{Map, Value};
 
-use super::failure::Failure;
+use super::failure::MemoryStoreError;
 use super::index::{INDEX_VERSION, set_entry, set_json};
 use super::ranking::Document;
 use super::row::{categories, json_array};
@@ -33,7 +33,7 @@ impl Words {
     }
 
     /// Reads [`WORDS_COLUMNS`], which begin with the column number `first`.
-    pub(super) fn of_row(row: &QueryResult, first: usize) -> Result<Self, Failure> {
+    pub(super) fn of_row(row: &QueryResult, first: usize) -> Result<Self, MemoryStoreError> {
         let version: i64 = row.try_get_by_index(first + 3)?;
         // Older versions did not count combinations, nor a row that cannot be read.
         let categories = if version < INDEX_VERSION {
@@ -65,7 +65,7 @@ impl Words {
 
 /// By how much the counts of each scope change, and of each combination of categories in it.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct CountChanges {
     scopes: BTreeMap<i64, Counts>,
     sets: BTreeMap<(i64, String), Counts>,
 }
@@ -77,7 +77,7 @@ struct Counts {
     terms: BTreeMap<String, i64>,
 }
 
-impl Tally {
+impl CountChanges {
     /// A memory more.
     pub(super) fn add(&mut self, scope_id: i64, words: &Words) {
         self.change(scope_id, words, 1);
@@ -96,7 +96,7 @@ impl Tally {
     }
 
     /// Writes the changes.
-    pub(super) async fn write(self, transaction: &PooledTransaction) -> Result<(), Failure> {
+    pub(super) async fn write(self, transaction: &PooledTransaction) -> Result<(), MemoryStoreError> {
         for (scope_id, counts) in self.scopes {
             Sql::new(transaction, "UPDATE memory_scopes SET memories = memories + ")
                 .value(counts.memories)
@@ -155,7 +155,7 @@ impl Counts {
         transaction: &PooledTransaction,
         scope_id: i64,
         entry: Option<&str>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), MemoryStoreError> {
         let (table, key) = match entry {
             None => ("memory_term_counts", "scope_id"),
             Some(_) => ("memory_set_term_counts", "scope_id, entry"),
