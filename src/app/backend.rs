@@ -6,7 +6,8 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 
 use super::bank::Bank;
-use super::master_key::{self, MasterKeyError};
+use super::error::OpenError;
+use super::master_key;
 use crate::adapters::bcrypt::{BcryptPasswordHasher, BcryptSecretHasher, BcryptThreads};
 use crate::adapters::cache::CachedTenantRegistry;
 use crate::adapters::database::{
@@ -15,7 +16,6 @@ use crate::adapters::database::{
     SeaOrmWriteQueue, ServiceLock,
 };
 use crate::adapters::jwt::SealingKeyVault;
-use crate::adapters::remote_bank::RemoteBankError;
 use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::Config;
 use crate::domain::applications::{ApplicationRepository, ApplicationService, SecretHasher};
@@ -28,7 +28,7 @@ use crate::domain::oauth::{
     TokenPolicy,
 };
 use crate::domain::people::{PasswordHasher, PeoplePorts, PeopleService, PersonRepository, SessionStore};
-use crate::domain::system::{Clock, Entropy, StorageError, Timestamp};
+use crate::domain::system::{Clock, Entropy, Timestamp};
 
 /// By how much the clocks of instances may differ.
 const LEEWAY: Duration = Duration::from_secs(5);
@@ -49,34 +49,6 @@ pub struct Backend {
     pub(super) audit: Arc<dyn AuditLog>,
     pub(super) tenants: Arc<dyn TenantRegistry>,
     pub(super) bank: Bank,
-}
-
-/// Why the driven side cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The database cannot be used.
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-    /// The schema is older than this program.
-    #[error(
-        "the database {location} lacks {count} migrations of this release: `memgate migrate up` applies them, and so does the \
-         start of `memgate serve`"
-    )]
-    PendingMigrations {
-        /// Where the database is, without user and password.
-        location: String,
-        /// How many are pending.
-        count: usize,
-    },
-    /// There is no master key.
-    #[error(transparent)]
-    MasterKey(#[from] MasterKeyError),
-    /// The client of the memory bank cannot be made.
-    #[error(transparent)]
-    MemoryBank(#[from] RemoteBankError),
-    /// The signing keys cannot be read.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
 }
 
 impl Backend {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::backend::OpenError;
+use super::error::OpenError;
 use crate::adapters::database::Database;
 use crate::adapters::database::memories::EmbeddedMemoryBank;
 use crate::adapters::http::{self, BreakerOperation, BreakerSwitch, BreakerView};

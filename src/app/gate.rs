@@ -7,16 +7,17 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::backend::{Backend, OpenError, token_policy};
+use super::backend::{Backend, token_policy};
 use super::background::Background;
-use super::privacy::{self, PrivacyError};
+use super::error::{OpenError, StartError};
+use super::privacy;
 use super::signing_clock::SigningClock;
 use crate::adapters::cache::{CachedApplicationRepository, CachedGrantStore, CachedPersonRepository, CachedWriteQueue};
-use crate::adapters::database::{Database, DatabaseError, SeaOrmGrantStore, ServiceLock};
+use crate::adapters::database::{Database, SeaOrmGrantStore, ServiceLock};
 use crate::adapters::delivery_worker::{DeliveryWorkerOptions, TokioDeliveryWorker};
 use crate::adapters::http::{
     self, AdminServices, AnswerBudget, ConfirmWrites, CorsOrigins, DatabaseCheck, HttpMetrics, Listener, Services,
-    Shutdown, Tls, TlsError, TrustedProxies,
+    Shutdown, Tls, TrustedProxies,
 };
 use crate::adapters::identity_provider::{OpenIdError, OpenIdProvider};
 use crate::adapters::jwt::JwtTokenIssuer;
@@ -27,8 +28,7 @@ use crate::domain::applications::ApplicationRepository;
 use crate::domain::limits::{FailurePolicy, FailureThrottle, RateLimits};
 use crate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService, StaleSearches, WriteQueue};
 use crate::domain::oauth::{
-    AccessGuard, AuthorizationService, ClientAuthenticator, GrantStore, KeyError, TokenIssuer, TokenPorts,
-    TokenService, VaultError,
+    AccessGuard, AuthorizationService, ClientAuthenticator, GrantStore, TokenIssuer, TokenPorts, TokenService,
 };
 use crate::domain::people::{ExternalSignIn, PersonRepository, SignInPorts, SignInService};
 use crate::domain::system::{Clock, Entropy, StorageError};
@@ -50,47 +50,6 @@ pub struct GateOptions {
 impl Default for GateOptions {
     fn default() -> Self {
         Self { migrate: true, alone: true, clock: Arc::new(SystemClock), entropy: Arc::new(OsEntropy), bank: None }
-    }
-}
-
-/// Why the service does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The driven side cannot be used.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The schema is not up to date, and must not be changed.
-    #[error("{0} migrations are pending: run `memgate migrate up`, or start without --no-migrate")]
-    PendingMigrations(usize),
-    /// The signing keys cannot be used.
-    #[error(transparent)]
-    Keys(#[from] KeyError),
-    /// The client of the identity provider cannot be made.
-    #[error(transparent)]
-    IdentityProvider(#[from] OpenIdError),
-    /// The certificate cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The privacy policy cannot be used.
-    #[error(transparent)]
-    Privacy(#[from] PrivacyError),
-    /// The address is taken or not there.
-    #[error("cannot listen on {0}; set MEMGATE_LISTEN to a free address and port")]
-    Listen(SocketAddr, #[source] std::io::Error),
-    /// The operator's address is taken or not there.
-    #[error("cannot listen on {0} for the operator; set MEMGATE_ADMIN_LISTEN to a free address, or to off")]
-    AdminListen(SocketAddr, #[source] std::io::Error),
-}
-
-impl From<DatabaseError> for StartError {
-    fn from(error: DatabaseError) -> Self {
-        Self::Open(error.into())
-    }
-}
-
-impl From<VaultError> for StartError {
-    fn from(error: VaultError) -> Self {
-        Self::Keys(error.into())
     }
 }
 

@@ -4,12 +4,14 @@ mod backend;
 mod background;
 mod bank;
 mod check;
+mod error;
 mod gate;
 mod master_key;
 mod privacy;
 mod signing_clock;
 
-pub use backend::{Backend, OpenError};
+pub use backend::Backend;
 pub use check::problems_at_start;
-pub use gate::{Gate, GateOptions, StartError};
+pub use error::{OpenError, StartError};
+pub use gate::{Gate, GateOptions};
 pub use master_key::MasterKeyError;

@@ -1,7 +1,6 @@
 //! The connection to the database.
 
 use std::fmt;
-use std::time::Duration;
 
 use crate::domain::system::StorageError;
 use memgate_migrations::{DownRehearsal, MigrationState};
@@ -9,28 +8,12 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use super::connections::{ConnectionPool, ConnectionTarget, PoolOptions, PooledTransaction, Purpose};
 use super::error::{DatabaseError, storage_error};
+use super::options::DatabaseOptions;
 use super::service_lock::{LockPlace, ServiceLock, Sharing};
 use super::{postgres, sqlite};
 
 /// How much is written to learn whether the database can write: about as much as the largest memory with its index.
 const PROBE_BYTES: usize = 64 * 1024;
-
-/// How to use a database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DatabaseOptions {
-    /// How many connections are open at most: to PostgreSQL, or to read from an SQLite file, which has one more to write.
-    pub connections: u32,
-    /// How many more there are for searches, so that nothing else waits for one.
-    pub search_connections: u32,
-    /// For how long a call waits: for a free connection, for another's lock, for the answer to one statement.
-    pub timeout: Duration,
-}
-
-impl Default for DatabaseOptions {
-    fn default() -> Self {
-        Self { connections: 8, search_connections: 4, timeout: Duration::from_secs(5) }
-    }
-}
 
 /// A database, SQLite or PostgreSQL. Clones share its connections.
 ///

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::connections::{ConnectionPool, ConnectionTarget, PoolOptions, Purpose};
 use super::error::DatabaseError;
-use super::handle::DatabaseOptions;
+use super::options::DatabaseOptions;
 
 /// For how long a migration waits for a connection.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(30);

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::connections::{ConnectionPool, ConnectionTarget, PoolOptions, Purpose};
 use super::error::DatabaseError;
-use super::handle::DatabaseOptions;
+use super::options::DatabaseOptions;
 
 /// The write-ahead log is folded into the file when it has this many pages of 4 KiB: often enough to stay small, and seldom
 /// enough that a page that changes with every commit is not written into the file each time.

@@ -25,12 +25,12 @@ mod server;
 
 pub use admin::attempt_metrics::render_attempts;
 pub use admin::{AdminServices, BreakerMode, BreakerOperation, BreakerSwitch, BreakerView, admin_routes};
-pub use api::health::{ClockCheck, DatabaseCheck};
 pub use openapi::gpt_actions::ConfirmWrites;
-pub use pages::privacy::PrivacyPolicy;
+pub use pages::privacy_policy::PrivacyPolicy;
 pub use routes::{gpt_actions_document, openapi_document, routes};
 pub use server::address::TrustedProxies;
 pub use server::answers::AnswerBudget;
+pub use server::checks::{ClockCheck, DatabaseCheck};
 pub use server::cors::CorsOrigins;
 pub use server::envelope::Compressible;
 pub use server::limits::MAX_BODY_BYTES;

@@ -24,14 +24,16 @@ pub struct Model {
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-pub enum Relation {
-    #[sea_orm(has_many = "super::application_secret::Entity")]
-    Secrets,
-}
+pub enum Relation {}
 
+/// Secrets know nothing of their application's entity, so the relation is built from this side.
 impl Related<super::application_secret::Entity> for Entity {
     fn to() -> RelationDef {
-        Relation::Secrets.def()
+        let owner: RelationDef = super::application_secret::Entity::belongs_to(Self)
+            .from(super::application_secret::Column::ApplicationId)
+            .to(Column::Id)
+            .into();
+        owner.rev()
     }
 }
 

@@ -24,19 +24,6 @@ impl fmt::Debug for Model {
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-pub enum Relation {
-    #[sea_orm(
-        belongs_to = "super::application::Entity",
-        from = "Column::ApplicationId",
-        to = "super::application::Column::Id"
-    )]
-    Application,
-}
-
-impl Related<super::application::Entity> for Entity {
-    fn to() -> RelationDef {
-        Relation::Application.def()
-    }
-}
+pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}

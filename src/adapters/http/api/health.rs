@@ -5,7 +5,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use poem_openapi::{ApiResponse, OpenApi};
@@ -17,28 +16,11 @@ use crate::adapters::http::openapi::tag::Tag;
 use crate::adapters::http::server::error::Chain;
 use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::payload::Json;
-use crate::domain::system::StorageError;
 
 /// A check that takes longer than this has failed.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// For how long the outcome of a check holds after it began; not shorter than [`TIMEOUT`], so that one runs at a time.
 const FRESH_FOR: Duration = Duration::from_secs(2);
-
-/// Whether the database can be used.
-#[async_trait]
-pub trait DatabaseCheck: Send + Sync {
-    /// Asks the database something small.
-    ///
-    /// # Errors
-    /// [`StorageError`] if it does not answer.
-    async fn check(&self) -> Result<(), StorageError>;
-}
-
-/// Whether the clock can be right.
-pub trait ClockCheck: Send + Sync {
-    /// What is wrong with it, if something is. Requests are answered all the same.
-    fn warning(&self) -> Option<String>;
-}
 
 #[derive(ApiResponse)]
 enum Readiness {
@@ -150,6 +132,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+    use crate::domain::system::StorageError;
 
     #[derive(Clone, Default)]
     struct Counted(Arc<AtomicU32>);

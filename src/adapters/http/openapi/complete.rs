@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::adapters::http::server::bearer::name_scopes;
+use super::security::name_scopes;
 
 /// Completes the document.
 pub(crate) fn complete(document: &mut Value) {

@@ -12,6 +12,7 @@ pub(crate) mod cookies;
 pub(crate) mod error;
 pub(crate) mod forms;
 pub(crate) mod privacy;
+pub(crate) mod privacy_policy;
 pub(crate) mod provider;
 pub(crate) mod return_to;
 pub(crate) mod sign_in;

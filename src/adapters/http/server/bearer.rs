@@ -4,19 +4,14 @@ use std::ops::Deref;
 
 use poem::http::header;
 use poem::{Request, RequestBody, Result};
-use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaOAuthScope, MetaSecurityScheme, Registry};
+use poem_openapi::registry::Registry;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
-use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::exchange::Exchange;
 use super::payload;
-use crate::adapters::http::openapi::placeholders::{AUTHORIZATION_URL, TOKEN_URL};
-use crate::domain::applications::Permission;
+use crate::adapters::http::openapi::security;
 use crate::domain::oauth::{AccessGuard, Authorized, Caller, Need, Parameters, bearer_token};
-
-/// The name of the security scheme in the document.
-const SCHEME: &str = "OAuth2";
 
 /// The caller, who may do what the operation does.
 pub(crate) struct Bearer<N>(Authorized<N>);
@@ -36,34 +31,11 @@ impl<'a, N: Need> ApiExtractor<'a> for Bearer<N> {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        let flow = |authorization_url| MetaOAuthFlow {
-            authorization_url,
-            token_url: Some(TOKEN_URL),
-            refresh_url: None,
-            scopes: Permission::ALL.map(scope).into(),
-        };
-        registry.create_security_scheme(
-            SCHEME,
-            MetaSecurityScheme {
-                ty: "oauth2",
-                description: Some("Access tokens of an application; `memgate app create` registers one."),
-                name: None,
-                key_in: None,
-                scheme: None,
-                bearer_format: None,
-                flows: Some(MetaOAuthFlows {
-                    implicit: None,
-                    password: None,
-                    client_credentials: Some(flow(None)),
-                    authorization_code: Some(flow(Some(AUTHORIZATION_URL))),
-                }),
-                openid_connect_url: None,
-            },
-        );
+        security::register(registry);
     }
 
     fn security_schemes() -> Vec<&'static str> {
-        vec![requirement(N::PERMISSION)]
+        vec![security::requirement(N::PERMISSION)]
     }
 
     async fn from_request(
@@ -75,40 +47,6 @@ impl<'a, N: Need> ApiExtractor<'a> for Bearer<N> {
         refuse_second_token(request, body).await?;
         let guard = &Exchange::of(request)?.services.guard;
         Ok(Self(guard.admit(token(request)?).await.map_err(ApiError::from)?))
-    }
-}
-
-/// A permission as the document lists it.
-fn scope(permission: Permission) -> MetaOAuthScope {
-    let description = match permission {
-        Permission::MemoryRead => "Search, list and read memories.",
-        Permission::MemoryWrite => "Create and change memories.",
-        Permission::MemoryDelete => "Delete memories.",
-    };
-    MetaOAuthScope { name: permission.as_str(), description: Some(description) }
-}
-
-/// The security scheme with the scope of a permission. poem-openapi knows the scheme of an extractor and not its scopes, so
-/// they travel in the name until [`name_scopes`] takes them out of it.
-fn requirement(permission: Option<Permission>) -> &'static str {
-    match permission {
-        None => SCHEME,
-        Some(Permission::MemoryRead) => "OAuth2 memory:read",
-        Some(Permission::MemoryWrite) => "OAuth2 memory:write",
-        Some(Permission::MemoryDelete) => "OAuth2 memory:delete",
-    }
-}
-
-/// Writes the security requirements of an operation as OpenAPI has them.
-pub(crate) fn name_scopes(security: &mut Value) {
-    for requirement in security.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
-        *requirement = std::mem::take(requirement)
-            .into_iter()
-            .map(|(name, scopes)| match name.split_once(' ') {
-                Some((scheme, scope)) => (scheme.to_owned(), json!([scope])),
-                None => (name, scopes),
-            })
-            .collect();
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod address;
 pub(crate) mod answers;
 pub(crate) mod bearer;
 pub(crate) mod caching;
+pub(crate) mod checks;
 pub(crate) mod client;
 pub(crate) mod cors;
 pub(crate) mod envelope;

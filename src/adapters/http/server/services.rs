@@ -6,11 +6,11 @@ use tokio::sync::watch;
 
 use super::address::TrustedProxies;
 use super::answers::AnswerBudget;
+use super::checks::{ClockCheck, DatabaseCheck};
 use super::cors::CorsOrigins;
 use super::metrics::HttpMetrics;
-use crate::adapters::http::api::health::{ClockCheck, DatabaseCheck};
 use crate::adapters::http::openapi::gpt_actions::ConfirmWrites;
-use crate::adapters::http::pages::privacy::PrivacyPolicy;
+use crate::adapters::http::pages::privacy_policy::PrivacyPolicy;
 use crate::domain::memories::MemoryService;
 use crate::domain::oauth::{AccessGuard, AuthorizationService, TokenPolicy, TokenService};
 use crate::domain::people::SignInService;

@@ -72,6 +72,7 @@ impl Listener {
     }
 
     /// The same, with TLS if a certificate is given.
+    #[must_use]
     pub fn with_tls(mut self, tls: Option<Arc<Tls>>) -> Self {
         self.tls = tls;
         self

@@ -1,0 +1,81 @@
+//! Why the service or a command does not start.
+
+use std::net::SocketAddr;
+
+use super::master_key::MasterKeyError;
+use super::privacy::PrivacyError;
+use crate::adapters::database::DatabaseError;
+use crate::adapters::http::TlsError;
+use crate::adapters::identity_provider::OpenIdError;
+use crate::adapters::remote_bank::RemoteBankError;
+use crate::domain::oauth::{KeyError, VaultError};
+use crate::domain::system::StorageError;
+
+/// Why the backend (database, master key, memory bank) could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database cannot be used.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The schema is older than this program.
+    #[error(
+        "the database {location} lacks {count} migrations of this release: `memgate migrate up` applies them, and so does the \
+         start of `memgate serve`"
+    )]
+    PendingMigrations {
+        /// Where the database is, without user and password.
+        location: String,
+        /// How many are pending.
+        count: usize,
+    },
+    /// There is no master key.
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    /// The client of the memory bank cannot be made.
+    #[error(transparent)]
+    MemoryBank(#[from] RemoteBankError),
+    /// The signing keys cannot be read.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The driven side cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The schema is not up to date, and must not be changed.
+    #[error("{0} migrations are pending: run `memgate migrate up`, or start without --no-migrate")]
+    PendingMigrations(usize),
+    /// The signing keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The client of the identity provider cannot be made.
+    #[error(transparent)]
+    IdentityProvider(#[from] OpenIdError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The privacy policy cannot be used.
+    #[error(transparent)]
+    Privacy(#[from] PrivacyError),
+    /// The address is taken or not there.
+    #[error("cannot listen on {0}; set MEMGATE_LISTEN to a free address and port")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// The operator's address is taken or not there.
+    #[error("cannot listen on {0} for the operator; set MEMGATE_ADMIN_LISTEN to a free address, or to off")]
+    AdminListen(SocketAddr, #[source] std::io::Error),
+}
+
+impl From<DatabaseError> for StartError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Open(error.into())
+    }
+}
+
+impl From<VaultError> for StartError {
+    fn from(error: VaultError) -> Self {
+        Self::Keys(error.into())
+    }
+}
