@@ -142,8 +142,8 @@ async fn every_kind_of_error_body_is_understood_and_its_secrets_are_not_passed_o
             "the store is read-only (status 400)",
         ),
         (json!({"detail": "two\nlines\u{7}"}), "two lines (status 400)"),
-        (json!({"unknown": 1}), "it did not say why (status 400)"),
-        (json!([1]), "it did not say why (status 400)"),
+        (json!({"unknown": 1}), "no reason was given (status 400)"),
+        (json!([1]), "no reason was given (status 400)"),
     ] {
         let (_server, client) = bank(BankKind::Mem0Oss, [ResponseTemplate::new(400).set_body_json(&body)]).await;
         match client.search(&scope(), &query("key")).await {
@@ -154,7 +154,7 @@ async fn every_kind_of_error_body_is_understood_and_its_secrets_are_not_passed_o
     let (_server, client) =
         bank(BankKind::Mem0Oss, [ResponseTemplate::new(400).set_body_string("x".repeat(5_000))]).await;
     let answer = client.search(&scope(), &query("key")).await;
-    assert!(matches!(&answer, Err(MemoryBankError::Rejected(why)) if why == "it did not say why (status 400)"));
+    assert!(matches!(&answer, Err(MemoryBankError::Rejected(why)) if why == "no reason was given (status 400)"));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Applications from memory, for the one question that every request asks.
+//! Caches the look-up of an application, which every request needs.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use crate::domain::applications::{
 use crate::domain::ids::{ApplicationId, ClientId, SecretId};
 use crate::domain::system::{Clock, StorageError, Timestamp};
 
-/// How many applications are remembered, at about a kilobyte each.
+/// Maximum number of cached applications, about a kilobyte each.
 const CAPACITY: usize = 10_000;
 
-/// Answers [`find_by_client_id`](ApplicationRepository::find_by_client_id) from memory for at most one second; everything
-/// else goes to the repository behind it.
+/// Caches [`find_by_client_id`](ApplicationRepository::find_by_client_id) for at most one second; everything else is
+/// delegated to the repository behind it.
 ///
-/// A change that is made through it acts at once; one that another process makes, after a second. Unknown clients are
-/// remembered as well. Concurrent questions about one client are one question to the repository. When that does not answer,
-/// what is older than a second is not used. A verified secret is noted without asking for the application anew, so
-/// `last_used_at` may lag behind by a second.
+/// Changes made through this cache take effect immediately; those made by another process, within a second. Unknown client
+/// IDs are cached too. Concurrent look-ups of one client share one query. While the repository is unavailable, entries older
+/// than a second are not used. Recording the use of a secret does not invalidate the entry, so `last_used_at` may be stale
+/// by a second.
 pub struct CachedApplicationRepository {
     inner: Arc<dyn ApplicationRepository>,
     known: Cache<ClientId, Arc<Fresh<Option<Arc<Application>>>>>,
@@ -31,7 +31,7 @@ pub struct CachedApplicationRepository {
 }
 
 impl CachedApplicationRepository {
-    /// Remembers what `inner` says, for as long as `clock` counts a second.
+    /// Caches results of `inner` for one second of `clock`.
     pub fn new(inner: Arc<dyn ApplicationRepository>, clock: Arc<dyn Clock>) -> Self {
         Self { inner, known: Cache::new(CAPACITY), era: Era::new(clock) }
     }

@@ -1,4 +1,4 @@
-//! Answers that are remembered for a moment.
+//! Short-lived cache entries.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -10,11 +10,10 @@ use tokio::sync::Mutex;
 use crate::domain::system::SharedStorageError;
 use crate::domain::system::{Clock, StorageError, Timestamp};
 
-/// For how long an answer is remembered.
+/// Maximum age of a cache entry.
 pub(super) const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// A clock that notices when it jumps back, and the number of the era: what was remembered in an earlier one does not
-/// count.
+/// A clock that detects when it jumps back, and the number of the current era: entries of an earlier era are invalid.
 pub(super) struct Era {
     clock: Arc<dyn Clock>,
     latest_millis: AtomicI64,
@@ -26,8 +25,8 @@ impl Era {
         Self { clock, latest_millis: AtomicI64::new(i64::MIN), number: AtomicU64::new(0) }
     }
 
-    /// The present moment. A jump back by more than [`MAX_AGE`] begins a new era: the age of what is remembered can no
-    /// longer be told. Threads that look at the clock at about the same time may do so out of order, which is no jump.
+    /// The current time. A jump back by more than [`MAX_AGE`] starts a new era, since the age of entries is no longer
+    /// known. Threads that read the clock at about the same time may observe it out of order, which is not a jump.
     pub(super) fn now(&self) -> Timestamp {
         let now = self.clock.now();
         let latest = self.latest_millis.fetch_max(now.unix_millis(), Ordering::AcqRel);
@@ -46,8 +45,8 @@ impl Era {
         self.number.load(Ordering::Acquire)
     }
 
-    /// Everything that is remembered is forgotten when the guard is dropped: after a change, also if it failed half-way or
-    /// its caller went away. Changes are rare, and nothing lives longer than [`MAX_AGE`] anyway.
+    /// Invalidates all entries when the guard is dropped: after a change, even if it failed half-way or its caller was
+    /// cancelled. Changes are rare, and no entry lives longer than [`MAX_AGE`] anyway.
     pub(super) fn forget_afterwards(&self) -> ForgetAfterwards<'_> {
         ForgetAfterwards(self)
     }
@@ -62,11 +61,11 @@ impl Drop for ForgetAfterwards<'_> {
     }
 }
 
-/// Something that is looked up at most once at a time, and remembered for [`MAX_AGE`].
+/// A value that is looked up by one caller at a time and cached for [`MAX_AGE`].
 pub(super) struct Fresh<T> {
     known: RwLock<Option<Known<T>>>,
     failures: AtomicU64,
-    /// Whoever holds this looks it up; the others wait. Holds why the latest failure came about.
+    /// Held by the caller that looks the value up, while the others wait. Contains the latest failure.
     look_up: Mutex<Option<SharedStorageError>>,
 }
 
@@ -83,8 +82,8 @@ impl<T> Default for Fresh<T> {
 }
 
 impl<T: Clone> Fresh<T> {
-    /// What is remembered, if it is young enough, or else what `look_up` finds at the given moment. Callers who wait for the
-    /// same look-up share what it finds, a failure too. A caller that goes away leaves the look-up to the next one.
+    /// The cached value, if it is fresh, or else the result of `look_up` at the given time. Callers that wait for the same
+    /// look-up share its result, including a failure. If the caller is cancelled, the next one takes over.
     pub(super) async fn get<F, L>(&self, era: &Era, look_up: L) -> Result<T, StorageError>
     where
         F: Future<Output = Result<T, StorageError>> + Send,
@@ -103,7 +102,7 @@ impl<T: Clone> Fresh<T> {
         {
             return Err(error.to_storage_error());
         }
-        // Its age counts from before the question, and an answer that an era ended under is not remembered.
+        // The age counts from before the query, and a result is not cached if the era changed meanwhile.
         let at = era.now();
         let number = era.number();
         match look_up(at).await {

@@ -1,4 +1,4 @@
-//! Revocations from memory, for the one question that every request asks.
+//! Caches revocations, which every request checks.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,17 +11,17 @@ use crate::domain::ids::{ApplicationId, GrantId, TokenId};
 use crate::domain::oauth::{Consumed, Consumption, GrantStore, Revocation, Revoked};
 use crate::domain::system::{Clock, StorageError, Timestamp};
 
-/// How far back a synchronisation looks beyond the one before it: so much may the clocks of two instances differ, and so
-/// late may a revocation be committed after its moment.
+/// How far a synchronization reaches back beyond the previous one: tolerance for clock skew between instances, and for
+/// revocations that are committed late.
 const OVERLAP: Duration = Duration::from_mins(1);
-/// How often what nobody needs any more is forgotten.
+/// Interval at which expired entries are dropped.
 const FORGET_EVERY: Duration = Duration::from_mins(1);
 
-/// Answers [`is_revoked`](GrantStore::is_revoked) from memory; everything else goes to the store behind it.
+/// Answers [`is_revoked`](GrantStore::is_revoked) from memory; everything else is delegated to the store behind it.
 ///
-/// The set of revocations is at most one second old, or is brought up to date before the answer. If that fails, so does
-/// the answer, unless it is that the token is revoked, which no later revocation can change. Revocations that are made
-/// through it act at once; those of another instance, whose clock must not differ by more than a minute, after a second.
+/// The set of revocations is at most one second old, or is synchronized before the answer. If that fails, so does the call,
+/// unless the token is known to be revoked, which no later revocation can change. Revocations made through this cache take
+/// effect immediately; those of another instance, whose clock skew must be below a minute, within a second.
 pub struct CachedGrantStore {
     inner: Arc<dyn GrantStore>,
     era: Era,
@@ -31,15 +31,15 @@ pub struct CachedGrantStore {
 
 #[derive(Default)]
 struct RevocationSet {
-    /// What is revoked, and until when that has to be remembered.
+    /// What is revoked, and until when the entry is needed.
     revoked: HashMap<Revoked, Timestamp>,
-    /// When the latest synchronisation began, and the era that it belongs to.
+    /// When the latest synchronization began, and its era.
     latest: Option<(Timestamp, u64)>,
     forgot_at: Option<Timestamp>,
 }
 
 impl CachedGrantStore {
-    /// Remembers the revocations of `inner`, for as long as `clock` counts a second.
+    /// Caches the revocations of `inner` for one second of `clock`.
     pub fn new(inner: Arc<dyn GrantStore>, clock: Arc<dyn Clock>) -> Self {
         Self { inner, era: Era::new(clock), synchronised: Fresh::default(), set: RwLock::default() }
     }
@@ -52,7 +52,7 @@ impl CachedGrantStore {
     async fn synchronise(&self, now: Timestamp) -> Result<(), StorageError> {
         let era = self.era.number();
         let latest = self.set.read().unwrap_or_else(PoisonError::into_inner).latest;
-        // After the clock jumped back, moments of before cannot be compared with those of now: all is read again.
+        // After the clock jumped back, older times are not comparable any more: everything is read again.
         let since = match latest {
             Some((at, of_era)) if of_era == era => at.minus(OVERLAP),
             _ => Timestamp::from_unix_millis(i64::MIN),
@@ -82,7 +82,7 @@ impl GrantStore for CachedGrantStore {
     async fn revoke(&self, revocation: &Revocation) -> Result<bool, StorageError> {
         let is_new = self.inner.revoke(revocation).await?;
         let mut set = self.set.write().unwrap_or_else(PoisonError::into_inner);
-        // Of two revocations of one thing the store keeps the first.
+        // Of two revocations of the same thing the store keeps the first.
         set.revoked.entry(revocation.what).or_insert(revocation.keep_until);
         Ok(is_new)
     }

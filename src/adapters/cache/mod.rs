@@ -1,4 +1,4 @@
-//! Caches: decorators of ports that keep answers for a moment.
+//! Caches: decorators of ports with short-lived entries.
 
 mod applications;
 mod freshness;

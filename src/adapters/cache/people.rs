@@ -1,4 +1,4 @@
-//! People from a cache, for the one question that every request on behalf of a person asks.
+//! Caches whether a person is enabled, which every request on behalf of a person checks.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use crate::domain::ids::UserId;
 use crate::domain::people::{CreatePersonError, ExternalUser, Login, Person, PersonRepository};
 use crate::domain::system::{Clock, StorageError, Timestamp};
 
-/// How many people are cached, at some hundred bytes each.
+/// Maximum number of cached people, a few hundred bytes each.
 const CAPACITY: usize = 10_000;
 
-/// Answers [`is_enabled`](PersonRepository::is_enabled) from a cache that is at most one second old; everything else goes to
-/// the repository behind it.
+/// Caches [`is_enabled`](PersonRepository::is_enabled) for at most one second; everything else is delegated to the
+/// repository behind it.
 ///
-/// A change that is made through it acts at once; one that another process makes, after a second. When the repository does
-/// not answer, what is older than a second is not used.
+/// Changes made through this cache take effect immediately; those made by another process, within a second. While the
+/// repository is unavailable, entries older than a second are not used.
 pub struct CachedPersonRepository {
     inner: Arc<dyn PersonRepository>,
     enabled: Cache<UserId, Arc<Fresh<bool>>>,
@@ -27,7 +27,7 @@ pub struct CachedPersonRepository {
 }
 
 impl CachedPersonRepository {
-    /// Caches what `inner` says, for as long as `clock` counts a second.
+    /// Caches results of `inner` for one second of `clock`.
     pub fn new(inner: Arc<dyn PersonRepository>, clock: Arc<dyn Clock>) -> Self {
         Self { inner, enabled: Cache::new(CAPACITY), era: Era::new(clock) }
     }
@@ -41,7 +41,7 @@ impl PersonRepository for CachedPersonRepository {
     }
 
     async fn find_or_create(&self, external_user: &ExternalUser) -> Result<Person, StorageError> {
-        // Nobody has asked for an id that is only just made.
+        // The ID was just created, so it is not cached yet.
         self.inner.find_or_create(external_user).await
     }
 

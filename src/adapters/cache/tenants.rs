@@ -1,4 +1,4 @@
-//! Which tenants are admitted, from memory.
+//! Caches which tenants are admitted.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,11 +10,10 @@ use super::freshness::{Era, Fresh};
 use crate::domain::memories::{Tenant, TenantGroup, TenantRegistry};
 use crate::domain::system::{Clock, StorageError, Timestamp};
 
-/// How many tenants are cached, at some hundred bytes each.
+/// Maximum number of cached tenants, a few hundred bytes each.
 const CAPACITY: usize = 10_000;
 
-/// Answers [`admit`](TenantRegistry::admit) from memory for at most one second; everything else goes to the registry
-/// behind it.
+/// Caches [`admit`](TenantRegistry::admit) for at most one second; everything else is delegated to the registry behind it.
 pub struct CachedTenantRegistry {
     inner: Arc<dyn TenantRegistry>,
     admitted: Cache<String, Arc<Fresh<bool>>>,
@@ -22,7 +21,7 @@ pub struct CachedTenantRegistry {
 }
 
 impl CachedTenantRegistry {
-    /// Caches what `inner` says, for as long as `clock` counts a second.
+    /// Caches results of `inner` for one second of `clock`.
     pub fn new(inner: Arc<dyn TenantRegistry>, clock: Arc<dyn Clock>) -> Self {
         Self { inner, admitted: Cache::new(CAPACITY), era: Era::new(clock) }
     }

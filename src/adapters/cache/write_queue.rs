@@ -1,4 +1,4 @@
-//! From memory, whether anything waits for the bank: every search asks, and hardly ever does.
+//! Caches that a tenant has no pending writes, which every search checks and which is almost always the case.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use crate::domain::memories::{
 };
 use crate::domain::system::{Clock, StorageError, Timestamp};
 
-/// Of how many tenants it is remembered, at some hundred bytes each.
+/// Maximum number of cached tenants, a few hundred bytes each.
 const CAPACITY: usize = 10_000;
 
-/// Remembers for at most one second that nothing of a tenant is [`pending`](WriteQueue::pending); everything else goes to the
-/// queue behind it.
+/// Caches for at most one second that nothing of a tenant is [`pending`](WriteQueue::pending); everything else is delegated
+/// to the queue behind it.
 ///
-/// What is accepted through it is pending at once. What another process accepts is, after a second: this is for a database
-/// that one instance has for itself.
+/// A write accepted through this cache is pending immediately; one accepted by another process, within a second. Intended
+/// for a database that a single instance uses.
 pub struct CachedWriteQueue {
     inner: Arc<dyn WriteQueue>,
     nothing_waits: Cache<String, Arc<Fresh<bool>>>,
@@ -30,7 +30,7 @@ pub struct CachedWriteQueue {
 }
 
 impl CachedWriteQueue {
-    /// Remembers what `inner` says, for as long as `clock` counts a second.
+    /// Caches results of `inner` for one second of `clock`.
     pub fn new(inner: Arc<dyn WriteQueue>, clock: Arc<dyn Clock>) -> Self {
         Self { inner, nothing_waits: Cache::new(CAPACITY), era: Era::new(clock) }
     }

@@ -1,4 +1,4 @@
-//! What can be set for a remote bank, and what holds where nothing is.
+//! Configuration of a remote memory bank, with its defaults.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::domain::validation::InvalidValue;
 
-/// The kinds of Memory Bank Service that memgate speaks to.
+/// The kinds of memory bank that memgate supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BankKind {
     /// The self-hosted mem0 server.
@@ -23,7 +23,7 @@ pub enum BankKind {
 }
 
 impl BankKind {
-    /// Every kind there is.
+    /// Every kind.
     pub const ALL: [Self; 4] = [Self::Mem0Oss, Self::Mem0Platform, Self::Mem0V1, Self::McpMemoryService];
 
     /// The name in the configuration, in metrics and in the API's capabilities.
@@ -37,7 +37,7 @@ impl BankKind {
         }
     }
 
-    /// How the service is told the key if nothing else is configured.
+    /// The default authentication scheme of this kind of service.
     #[must_use]
     pub fn usual_auth_scheme(self) -> AuthScheme {
         match self {
@@ -67,7 +67,7 @@ impl FromStr for BankKind {
     }
 }
 
-/// How a request carries the key.
+/// How a request carries the API key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthScheme {
     /// `Authorization: Token KEY`.
@@ -81,7 +81,7 @@ pub enum AuthScheme {
 impl FromStr for AuthScheme {
     type Err = InvalidValue;
 
-    /// Reads `Token`, `Bearer` or `X-API-Key`, in any case.
+    /// Parses `Token`, `Bearer` or `X-API-Key`, case-insensitively.
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         match text.to_ascii_lowercase().as_str() {
             "token" => Ok(Self::Token),
@@ -92,14 +92,14 @@ impl FromStr for AuthScheme {
     }
 }
 
-/// After how long a read is sent a second time beside the first.
+/// Delay after which a read is hedged: sent a second time while the first attempt is still running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HedgeAfter {
     /// Never.
     Never,
-    /// After this.
+    /// After a fixed delay.
     Fixed(Duration),
-    /// After what all but one of twenty of the bank's answers take; never before 10 ms.
+    /// After the 95th percentile of the bank's response times, at least 10 ms.
     Learned,
 }
 
@@ -117,12 +117,12 @@ impl FromStr for HedgeAfter {
     }
 }
 
-/// The URL of a proxy. There may be a password in it, so it prints without user and password.
+/// The URL of a proxy. It may contain a password, so user and password are not printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProxyUrl(Url);
 
 impl ProxyUrl {
-    /// The URL, credentials included.
+    /// The URL, including credentials.
     #[must_use]
     pub fn expose(&self) -> &Url {
         &self.0
@@ -142,34 +142,34 @@ impl fmt::Debug for ProxyUrl {
     }
 }
 
-/// Where a bank is, how memgate gets in, and how much it puts up with.
+/// Address, authentication and resilience settings of a remote bank.
 #[derive(Clone, Debug)]
 pub struct RemoteBankConfig {
-    /// What the bank is.
+    /// The kind of bank.
     pub kind: BankKind,
-    /// Its base URL; a path in it is kept. Without credentials, query and fragment.
+    /// Its base URL; a path is preserved. No credentials, query or fragment.
     pub url: Url,
-    /// The key; `None` for a bank that asks for none.
+    /// The API key; `None` for a bank that needs none.
     pub api_key: Option<SecretString>,
-    /// How a request carries the key; `None` for what is usual with this kind.
+    /// How a request carries the key; `None` for the default of this kind.
     pub auth_scheme: Option<AuthScheme>,
-    /// A proxy for all requests. `HTTP_PROXY` and its like are ignored: what the environment of a server happens to hold
-    /// must not redirect people's memories.
+    /// A proxy for all requests. `HTTP_PROXY` and similar variables are ignored: a server's environment must not silently
+    /// redirect people's memories.
     pub proxy: Option<ProxyUrl>,
-    /// How long a connection may take to be made. 2 s.
+    /// Connect timeout. 2 s.
     pub connect_timeout: Duration,
-    /// How many bytes an answer may have. 8 MiB: a search of 50 memories of the largest size fits.
+    /// Maximum size of a response in bytes. 8 MiB: enough for a search result of 50 memories of the largest size.
     pub answer_limit: usize,
-    /// How many bytes the answers that are being read and taken apart may have together. 64 MiB. In memory an answer is
-    /// several times as large while it is taken apart.
+    /// Maximum total size in bytes of the responses being read and parsed at the same time. 64 MiB. A parsed response
+    /// takes several times that much memory.
     pub answers_limit: usize,
-    /// How many memories of one scope a list goes through. 10,000; a scope that holds more is not listed, since its list
-    /// would have gaps.
+    /// Maximum number of memories of one scope that a list goes through. 10,000; a larger scope is not listed, since the
+    /// list would have gaps.
     pub list_limit: u32,
-    /// How long to wait before asking for the first time what has become of a write that the bank goes on with in the
-    /// background; each time after that half as much longer. 250 ms.
+    /// Delay before the status of a write that the bank processes asynchronously is polled for the first time; each
+    /// further delay is half as long again. 250 ms.
     pub event_interval: Duration,
-    /// How failures are met.
+    /// How failures are handled.
     pub resilience: ResilienceConfig,
 }
 
@@ -192,10 +192,10 @@ impl RemoteBankConfig {
         }
     }
 
-    /// Checks what the types do not say.
+    /// Validates what the types do not guarantee.
     ///
     /// # Errors
-    /// [`InvalidValue`] that names the member.
+    /// [`InvalidValue`] that names the setting.
     pub fn validate(&self) -> Result<(), InvalidValue> {
         let refuse = |field: &str, problem: &str| Err(InvalidValue::new(field, problem));
         if !matches!(self.url.scheme(), "http" | "https") || self.url.host().is_none() {
@@ -217,42 +217,41 @@ impl RemoteBankConfig {
             return refuse("memory_bank_list_limit", "must be at least 1");
         }
         if self.event_interval.is_zero() {
-            return refuse("memory_bank_event_interval", "must be longer than nothing");
+            return refuse("memory_bank_event_interval", "must be longer than zero");
         }
         self.resilience.validate()
     }
 }
 
-/// How failures of the bank are met. See `docs/memory-banks.md` for what each number does to a request.
+/// How failures of the bank are handled. `docs/memory-banks.md` describes the effect of each setting on a request.
 #[derive(Clone, Debug)]
 pub struct ResilienceConfig {
-    /// How long a call may take in all, with everything that is done again. 20 s; at most 44 s, because GPT Actions give up
-    /// after 45.
+    /// Total time allowed for a call, including retries. 20 s; at most 44 s, because GPT Actions give up after 45.
     pub deadline: Duration,
-    /// How long one attempt may take, from the connection to the last byte of the answer. 8 s.
+    /// Time allowed for one attempt, from connecting to the last byte of the response. 8 s.
     pub attempt_timeout: Duration,
-    /// How often a request is sent at the most. 3.
+    /// Maximum number of attempts per call. 3.
     pub max_attempts: u32,
-    /// The wait before the second attempt is a random part of this, before the third of twice as much, and so on. 100 ms.
+    /// Base of the exponential backoff with full jitter; it doubles with each attempt. 100 ms.
     pub backoff_base: Duration,
-    /// The most of which a wait is a random part. 2 s.
+    /// Upper bound of the backoff. 2 s.
     pub backoff_max: Duration,
-    /// How many retries a hundred calls pay for, all callers together. 10.
+    /// Retry budget: retries allowed per 100 calls, shared by all callers. 10.
     pub retry_percent: u32,
-    /// How many retries are there before any call has paid. 10.
+    /// Retries available before any call was made. 10.
     pub retry_floor: u32,
-    /// How many retries can be saved up in good times. 100.
+    /// Maximum number of retries that can accumulate. 100.
     pub retry_savings: u32,
-    /// After how long a read without an answer is sent a second time, as long as the retry budget holds more than its floor;
-    /// the first answer counts. Learned by default.
+    /// Delay after which a read without a response is hedged, as long as the retry budget is above its floor; the first
+    /// response counts. Learned by default.
     pub hedge_after: HedgeAfter,
-    /// When no more requests are sent to a bank that is not well.
+    /// When the circuit breaker opens and closes.
     pub breaker: BreakerConfig,
-    /// How many reads, and how many writes, are under way at a time. 64.
+    /// Maximum number of concurrent reads, and of concurrent writes. 64.
     pub max_concurrent: u32,
-    /// How many more of each may wait for their turn. 256.
+    /// Maximum number of reads, and of writes, that wait for a slot. 256.
     pub max_waiting: u32,
-    /// How long they wait. 1 s.
+    /// Maximum time a request waits for a slot. 1 s.
     pub max_wait: Duration,
 }
 
@@ -283,22 +282,16 @@ impl ResilienceConfig {
     fn validate(&self) -> Result<(), InvalidValue> {
         let refuse = |field: &str, problem: &str| Err(InvalidValue::new(field, problem));
         if self.deadline.is_zero() || self.deadline > Self::LONGEST_DEADLINE {
-            return refuse("memory_bank_deadline", "must be longer than nothing and at most 44s");
+            return refuse("memory_bank_deadline", "must be longer than zero and at most 44s");
         }
         if self.attempt_timeout.is_zero() || self.attempt_timeout > self.deadline {
-            return refuse(
-                "memory_bank_attempt_timeout",
-                "must be longer than nothing and at most memory_bank_deadline",
-            );
+            return refuse("memory_bank_attempt_timeout", "must be longer than zero and at most memory_bank_deadline");
         }
         if !(1..=10).contains(&self.max_attempts) {
             return refuse("memory_bank_max_attempts", "must be 1 to 10");
         }
         if self.backoff_base.is_zero() || self.backoff_max < self.backoff_base {
-            return refuse(
-                "memory_bank_backoff_base",
-                "must be longer than nothing and at most memory_bank_backoff_max",
-            );
+            return refuse("memory_bank_backoff_base", "must be longer than zero and at most memory_bank_backoff_max");
         }
         if self.retry_percent > 100 {
             return refuse("memory_bank_retry_percent", "must be 0 to 100");
@@ -313,22 +306,22 @@ impl ResilienceConfig {
     }
 }
 
-/// When the breaker opens, and how it closes again. Reads and writes have one each.
+/// When the circuit breaker opens and closes again. Reads and writes have one breaker each.
 #[derive(Clone, Debug)]
 pub struct BreakerConfig {
-    /// How old an attempt may be that still counts. 30 s.
+    /// Time window: older attempts do not count. 30 s.
     pub window: Duration,
-    /// How many attempts are judged together: the last so many, if they all are within the window. 20.
+    /// Number of attempts that the rates are computed over: the latest ones within the window. 20.
     pub calls: u32,
-    /// It opens when so many of a hundred of them failed. 50.
+    /// Failure rate in percent that opens the breaker. 50.
     pub failure_percent: u32,
-    /// From when on an attempt is slow, though it succeeded. 5 s.
+    /// Duration from which a successful attempt counts as slow. 5 s.
     pub slow_call: Duration,
-    /// It opens when so many of a hundred of them failed or were slow. 80.
+    /// Rate in percent of failed or slow attempts that opens the breaker. 80.
     pub slow_percent: u32,
-    /// How long it stays open. 10 s.
+    /// How long the breaker stays open. 10 s.
     pub open_for: Duration,
-    /// How many attempts it then lets through at a time to see whether the bank is back. 3.
+    /// Maximum number of concurrent attempts while half-open. 3.
     pub probes: u32,
 }
 
@@ -361,7 +354,7 @@ impl BreakerConfig {
             }
         }
         if self.window.is_zero() || self.slow_call.is_zero() || self.open_for.is_zero() {
-            return refuse("memory_bank_breaker_window", "and the breaker's other times must be longer than nothing");
+            return refuse("memory_bank_breaker_window", "and the breaker's other times must be longer than zero");
         }
         if self.probes == 0 {
             return refuse("memory_bank_breaker_probes", "must be at least 1");

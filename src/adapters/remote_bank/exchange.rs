@@ -1,4 +1,4 @@
-//! What goes to the bank and what comes back.
+//! Requests to the bank and its responses.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,31 +7,31 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
-/// What a request to the bank is for; a label of metrics and logs.
+/// The purpose of a request; a label of metrics and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// To create a memory.
+    /// Create a memory.
     Create,
-    /// To look whether a write is there already.
+    /// Look up whether a write was stored already.
     FindWrite,
-    /// To ask what has become of a write.
+    /// Poll the status of an asynchronous write.
     Event,
-    /// To search.
+    /// Search.
     Search,
-    /// To list.
+    /// List.
     List,
-    /// To get one memory.
+    /// Get one memory.
     Get,
-    /// To change one.
+    /// Update one.
     Update,
-    /// To delete one.
+    /// Delete one.
     Delete,
-    /// To see whether the bank answers.
+    /// Check the bank's health.
     Health,
 }
 
 impl Operation {
-    /// Every operation there is.
+    /// Every operation.
     pub const ALL: [Self; 9] = [
         Self::Create,
         Self::FindWrite,
@@ -70,13 +70,13 @@ impl Operation {
     }
 }
 
-/// The two kinds of operation. Each has a breaker and a bulkhead of its own, so that a bank that can no longer write still
-/// answers searches.
+/// The two kinds of operation. Each has its own circuit breaker and bulkhead, so that a bank that cannot write any more
+/// still serves searches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// It changes nothing.
+    /// Changes nothing.
     Read,
-    /// It changes something.
+    /// Changes something.
     Write,
 }
 
@@ -94,7 +94,7 @@ impl Access {
     }
 }
 
-/// The HTTP methods that banks are asked with.
+/// The HTTP methods that are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
     /// GET.
@@ -110,7 +110,7 @@ pub enum Method {
 /// One request to the bank.
 #[derive(Clone)]
 pub struct Request {
-    /// What it is for.
+    /// Its purpose.
     pub operation: Operation,
     /// Its method.
     pub method: Method,
@@ -120,18 +120,18 @@ pub struct Request {
     pub query: Vec<(&'static str, String)>,
     /// Its JSON body.
     pub body: Option<Bytes>,
-    /// What must be looked up before it is sent again; `None` if sending it twice does no harm.
+    /// What must be checked before it is sent again; `None` if it is idempotent.
     pub precondition: Option<Precondition>,
-    /// Whether a 404 is an answer, and not a sign that the service is not what it was taken for.
+    /// Whether 404 is a valid response rather than a sign of a wrong URL or kind.
     pub may_be_missing: bool,
-    /// Whether callers who ask the very same at the same time may share one answer.
+    /// Whether concurrent identical requests may share one response.
     pub shareable: bool,
-    /// Whether an answer of status 200 says that the bank could not do what it was asked, and may be able to later.
+    /// Whether a response with status 200 may report a temporary failure in its body.
     pub is_failure: fn(&Value) -> bool,
 }
 
 impl Request {
-    /// A request without query and body, that may be sent any number of times.
+    /// A request without query and body, safe to repeat.
     pub fn new<'a>(operation: Operation, method: Method, path: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
             operation,
@@ -146,21 +146,21 @@ impl Request {
         }
     }
 
-    /// The same with a query.
+    /// Adds a query parameter.
     #[must_use]
     pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.query.push((name, value.into()));
         self
     }
 
-    /// The same with a body.
+    /// Sets the JSON body.
     #[must_use]
     pub fn json(mut self, body: &Value) -> Self {
         self.body = Some(Bytes::from(body.to_string()));
         self
     }
 
-    /// The same, of which a 404 is an answer.
+    /// Accepts 404 as a valid response.
     #[must_use]
     pub fn or_missing(mut self) -> Self {
         self.may_be_missing = true;
@@ -169,7 +169,7 @@ impl Request {
 }
 
 impl fmt::Debug for Request {
-    /// Without path, query and body: they hold people's memories.
+    /// Omits path, query and body: they contain people's memories.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
             .field("operation", &self.operation)
@@ -178,29 +178,29 @@ impl fmt::Debug for Request {
     }
 }
 
-/// What must not be there when a request is sent again.
+/// The condition under which a request may be sent again: what it creates must not exist yet.
 #[derive(Clone)]
 pub struct Precondition {
     /// The request that looks for it.
     pub request: Arc<Request>,
-    /// Whether its answer shows it.
+    /// Whether a response to that request contains it.
     pub is_there: Arc<dyn Fn(&BankResponse) -> bool + Send + Sync>,
-    /// Whether to look before the first time too, because an earlier call may have sent it.
+    /// Whether to check before the first attempt too, because an earlier call may have sent it.
     pub look_first: bool,
 }
 
-/// An answer of the bank that is not a failure: a status of 2xx, or 404 where that is an answer.
+/// A successful response: status 2xx, or 404 where that is valid.
 #[derive(Clone, Debug)]
 pub struct BankResponse {
     /// The status.
     pub status: u16,
     /// The body; null if it was empty.
     pub body: Value,
-    /// What it takes of the room for all answers.
+    /// Its share of the memory reserved for responses.
     pub room: ResponseRoom,
 }
 
-/// A share of the bytes that the bank's answers may take, given back when the last copy is dropped.
+/// A share of the bytes reserved for the bank's responses, released when the last clone is dropped.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseRoom {
     _permit: Option<Arc<OwnedSemaphorePermit>>,
@@ -213,14 +213,14 @@ impl From<OwnedSemaphorePermit> for ResponseRoom {
 }
 
 impl BankResponse {
-    /// Whether it says that there is no such thing.
+    /// Whether the status is 404.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         self.status == 404
     }
 }
 
-/// What a server sent, before anybody has made sense of it.
+/// A response as received, not yet interpreted.
 #[derive(Clone, Debug, Default)]
 pub struct RawResponse {
     /// The status.
@@ -231,8 +231,8 @@ pub struct RawResponse {
     pub rate_limit_reset: Option<String>,
     /// The header `X-Request-ID`.
     pub request_id: Option<String>,
-    /// The whole body.
+    /// The complete body.
     pub body: Bytes,
-    /// What it takes of the room for all answers.
+    /// Its share of the memory reserved for responses.
     pub room: ResponseRoom,
 }

@@ -1,4 +1,4 @@
-//! Why a request to the bank came to nothing.
+//! Why a request to the bank failed.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,33 +8,33 @@ use crate::domain::memories::MemoryBankError;
 /// The kinds of failure; a label of metrics and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// No connection came about: the bank did not see the request.
+    /// The connection was not established: the bank did not see the request.
     NotConnected,
-    /// The answer was not there in time.
+    /// No complete response within the attempt's timeout.
     TimedOut,
-    /// The connection broke, before or in the middle of the answer.
+    /// The connection was lost before or during the response.
     ConnectionLost,
-    /// The answer is not JSON: a proxy's error page, or nothing at all.
+    /// The response is not JSON: a proxy's error page, or an empty body.
     InvalidBody,
     /// 429: too many requests.
     Throttled,
-    /// 408, 425, or any 5xx but 501 and 505 that says nothing more precise.
+    /// 408, 425, or any 5xx but 501 and 505 that is not more specific.
     ServerError,
-    /// 200, with a body that says that it could not be done.
+    /// 200, with a body that reports a temporary failure.
     Declined,
-    /// Another 4xx, or a 5xx that says so: the request itself was refused.
+    /// Another 4xx, or a specific 5xx: the request itself was refused.
     Rejected,
-    /// 401, 403, a redirect, or a route that does not exist: this is not the bank that the configuration speaks of.
+    /// 401, 403, a redirect, or an unknown route: the configuration does not match the service.
     Misconfigured,
-    /// The answer has more bytes than are allowed.
+    /// The response exceeds the size limit.
     TooLarge,
-    /// The answer is JSON, but not what the bank's contract says.
+    /// The response is JSON, but violates the bank's contract.
     Inconsistent,
-    /// The breaker let nothing through.
+    /// The circuit breaker is open.
     BreakerOpen,
-    /// Too many requests are under way or waiting already.
+    /// The bulkhead is full: too many requests are in flight or waiting.
     BulkheadFull,
-    /// The time for the call is over.
+    /// The call's deadline has passed.
     DeadlineExceeded,
 }
 
@@ -60,7 +60,7 @@ impl Cause {
         }
     }
 
-    /// Whether the bank is not well: such an attempt counts for the breaker, and can be made again.
+    /// Whether this indicates an unhealthy bank: such an attempt counts for the breaker and may be retried.
     #[must_use]
     pub fn is_transient(self) -> bool {
         match self {
@@ -82,59 +82,59 @@ impl Cause {
     }
 }
 
-/// A failure. Its text holds nothing that the caller or the bank sent, but for [`Cause::Rejected`], where `detail` is what
-/// the bank says to whoever sent the request.
+/// A failure. Its text contains nothing that the caller or the bank sent, except for [`Cause::Rejected`], whose `detail`
+/// is the bank's message for the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BankFailure {
     /// Its kind.
     pub cause: Cause,
-    /// The status of the answer, if there was one.
+    /// The status of the response, if there was one.
     pub status: Option<u16>,
-    /// How long to wait, as the bank or the breaker says.
+    /// How long to wait, according to the bank or the breaker.
     pub retry_after: Option<Duration>,
-    /// The bank's own name for the request.
+    /// The bank's request ID.
     pub request_id: Option<String>,
-    /// What else is known.
+    /// Further details.
     pub detail: Option<String>,
-    /// Whether the bank itself says that it cannot do anything at the moment, whatever is asked.
+    /// Whether the bank itself reports an outage that affects every request.
     pub is_outage: bool,
 }
 
 impl BankFailure {
-    /// A failure of which no more is known than its kind.
+    /// A failure without further details.
     #[must_use]
     pub fn new(cause: Cause) -> Self {
         Self { cause, status: None, retry_after: None, request_id: None, detail: None, is_outage: false }
     }
 
-    /// An answer that the bank's contract does not know.
+    /// A response that violates the bank's contract.
     #[must_use]
     pub fn inconsistent(detail: &str) -> Self {
         Self::new(Cause::Inconsistent).detail(detail)
     }
 
-    /// The same with what else is known.
+    /// Adds details.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
     }
 
-    /// The same with how long to wait.
+    /// Sets how long to wait.
     #[must_use]
     pub fn retry_after(mut self, wait: Option<Duration>) -> Self {
         self.retry_after = wait;
         self
     }
 
-    /// The same with whether the bank says that it cannot do anything at the moment.
+    /// Sets whether the bank reports an outage that affects every request.
     #[must_use]
     pub fn outage(mut self, is_outage: bool) -> Self {
         self.is_outage = is_outage;
         self
     }
 
-    /// Whether the bank failed at this very request, so that the reason may be the request itself.
+    /// Whether the bank failed on this very request, so that the request itself may be the reason.
     #[must_use]
     pub fn reached(&self) -> bool {
         let of_the_bank = matches!(
@@ -144,7 +144,7 @@ impl BankFailure {
         !self.is_outage && !of_the_bank
     }
 
-    /// Whether the bank may have done what it was asked.
+    /// Whether the bank may have processed the request.
     #[must_use]
     pub fn may_have_arrived(&self) -> bool {
         self.cause != Cause::NotConnected
@@ -154,20 +154,20 @@ impl BankFailure {
 impl fmt::Display for BankFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self.cause {
-            Cause::NotConnected => "no connection could be made",
-            Cause::TimedOut => "it did not answer in time",
-            Cause::ConnectionLost => "the connection broke before the answer was complete",
-            Cause::InvalidBody => "it answered with something that is not JSON",
-            Cause::Throttled => "it asks for fewer requests",
-            Cause::ServerError => "it failed",
-            Cause::Declined => "it says that it could not do it",
-            Cause::Rejected => "it refused the request",
-            Cause::Misconfigured => "it is not what the configuration says, or refuses the key",
-            Cause::TooLarge => "its answer is larger than allowed",
-            Cause::Inconsistent => "its answer is not what its contract says",
-            Cause::BreakerOpen => "it failed too often of late, so it was not asked",
-            Cause::BulkheadFull => "too many requests to it are under way",
-            Cause::DeadlineExceeded => "the time for the call was over",
+            Cause::NotConnected => "could not connect",
+            Cause::TimedOut => "the request timed out",
+            Cause::ConnectionLost => "the connection was lost before the response was complete",
+            Cause::InvalidBody => "the response is not JSON",
+            Cause::Throttled => "too many requests",
+            Cause::ServerError => "server error",
+            Cause::Declined => "the memory bank reported a temporary failure",
+            Cause::Rejected => "the memory bank refused the request",
+            Cause::Misconfigured => "the memory bank does not match the configuration, or refuses the API key",
+            Cause::TooLarge => "the response is larger than allowed",
+            Cause::Inconsistent => "the response violates the memory bank's contract",
+            Cause::BreakerOpen => "the circuit breaker is open after recent failures, so no request was sent",
+            Cause::BulkheadFull => "too many requests are in flight",
+            Cause::DeadlineExceeded => "the call's deadline was exceeded",
         };
         f.write_str(text)?;
         if let Some(status) = self.status {
@@ -200,7 +200,7 @@ impl From<BankFailure> for MemoryBankError {
                 source: Box::new(failure),
             },
             Cause::Rejected => {
-                let said = failure.detail.unwrap_or_else(|| "it did not say why".to_owned());
+                let said = failure.detail.unwrap_or_else(|| "no reason was given".to_owned());
                 Self::Rejected(match failure.status {
                     Some(status) => format!("{said} (status {status})"),
                     None => said,

@@ -1,11 +1,11 @@
-//! One at a time for each key: a bank knows no way to look and write in one, so callers of one process take turns.
+//! One lock per key: banks have no atomic check-and-write, so callers within one process are serialized.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
-/// From how many keys on those that nobody holds are swept out.
+/// Number of keys from which unused ones are swept.
 const SWEEP_FROM: usize = 1_024;
 
 type Locks = HashMap<String, Weak<AsyncMutex<()>>>;

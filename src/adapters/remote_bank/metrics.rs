@@ -11,15 +11,15 @@ use super::resilience::BreakerState;
 /// Why a call, or a retry, did not reach the bank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rejection {
-    /// The breaker was open.
+    /// The circuit breaker was open.
     BreakerOpen,
-    /// Too many requests were under way or waiting.
+    /// The bulkhead was full.
     BulkheadFull,
-    /// The time was over.
+    /// The deadline had passed.
     DeadlineExceeded,
-    /// A retry would have begun after the deadline.
+    /// A retry would have started after the deadline.
     TooLate,
-    /// The retry budget was used up.
+    /// The retry budget was exhausted.
     NoBudget,
 }
 
@@ -43,9 +43,9 @@ impl Rejection {
 /// Why an item that the bank returned was left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LeftOut {
-    /// It is another tenant's, or nobody can tell whose it is.
+    /// It belongs to another tenant, or its tenant is unknown.
     Foreign,
-    /// No version of this program can have stored it.
+    /// It was not written by any version of memgate, or is damaged.
     Unreadable,
 }
 
@@ -62,7 +62,7 @@ impl LeftOut {
     }
 }
 
-/// The outcomes of attempts: none for success, and the causes that an attempt can have.
+/// The outcomes of attempts: `None` for success, and every cause that an attempt can have.
 const OUTCOMES: [Option<Cause>; 12] = [
     None,
     Some(Cause::NotConnected),
@@ -81,7 +81,7 @@ const OUTCOMES: [Option<Cause>; 12] = [
 /// Upper bounds of the histogram's buckets, in milliseconds.
 const BUCKETS: [u64; 13] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
 
-/// Counters of one bank's client. Everything can be read at any time; nothing is ever reset.
+/// Counters of one bank's client. They can be read at any time and are never reset.
 #[derive(Debug, Default)]
 pub struct BankMetrics {
     attempts: [[AtomicU64; OUTCOMES.len()]; Operation::ALL.len()],
@@ -99,7 +99,7 @@ pub struct BankMetrics {
 
 #[derive(Debug, Default)]
 struct Histogram {
-    /// How many were at most as long as the bucket's bound and longer than the one before; the last has no bound.
+    /// Counts per bucket, not cumulative; the last bucket has no upper bound.
     counts: [AtomicU64; BUCKETS.len() + 1],
     total_micros: AtomicU64,
 }
@@ -152,13 +152,13 @@ impl BankMetrics {
         self.budget_left.store(retries, Ordering::Relaxed);
     }
 
-    /// How many attempts have been made in all.
+    /// Total number of attempts.
     #[must_use]
     pub fn attempts(&self) -> u64 {
         self.attempts.iter().flatten().map(get).sum()
     }
 
-    /// How many attempts of `operation` had this outcome, `None` for success.
+    /// Number of attempts of `operation` with this outcome, `None` for success.
     #[must_use]
     pub fn attempts_of(&self, operation: Operation, cause: Option<Cause>) -> u64 {
         OUTCOMES
@@ -167,49 +167,49 @@ impl BankMetrics {
             .map_or(0, |outcome| get(&self.attempts[index(&Operation::ALL, &operation)][outcome]))
     }
 
-    /// How many attempts were retries.
+    /// Number of attempts that were retries.
     #[must_use]
     pub fn retries(&self) -> u64 {
         self.retries.iter().map(get).sum()
     }
 
-    /// How many calls, or retries, did not reach the bank for this reason.
+    /// Number of calls and retries that did not reach the bank for this reason.
     #[must_use]
     pub fn refusals(&self, refusal: Rejection) -> u64 {
         get(&self.refusals[index(&Rejection::ALL, &refusal)])
     }
 
-    /// How many items were left out for this reason.
+    /// Number of items that were left out for this reason.
     #[must_use]
     pub fn left_out(&self, reason: LeftOut) -> u64 {
         get(&self.left_out[index(&LeftOut::ALL, &reason)])
     }
 
-    /// How often the breaker of `access` went to `state`.
+    /// Number of transitions of the breaker of `access` to `state`.
     #[must_use]
     pub fn transitions(&self, access: Access, to: BreakerState) -> u64 {
         get(&self.transitions[index(&Access::ALL, &access)][index(&BreakerState::ALL, &to)])
     }
 
-    /// How many reads were sent a second time because the first took its time.
+    /// Number of hedged reads.
     #[must_use]
     pub fn hedges(&self) -> u64 {
         get(&self.hedges)
     }
 
-    /// How many searches shared another's answer.
+    /// Number of searches that shared the response of an identical one.
     #[must_use]
     pub fn coalesced(&self) -> u64 {
         get(&self.coalesced)
     }
 
-    /// How many retries the budget paid for when last a call ended.
+    /// Number of retries left in the budget after the latest call.
     #[must_use]
     pub fn budget_left(&self) -> u64 {
         get(&self.budget_left)
     }
 
-    /// Everything in the text format of Prometheus. All names begin with `memgate_bank_`.
+    /// All metrics in the Prometheus text format. All names begin with `memgate_bank_`.
     #[must_use]
     pub fn to_prometheus(&self) -> String {
         let mut text = PrometheusText::default();
@@ -224,19 +224,19 @@ impl BankMetrics {
         for (operation, count) in Operation::ALL.iter().zip(&self.retries) {
             text.line("retries_total", &[("operation", operation.as_str())], get(count));
         }
-        text.head("retry_budget", "gauge", "Retries that the budget pays for.");
+        text.head("retry_budget", "gauge", "Retries left in the retry budget.");
         text.line("retry_budget", &[], self.budget_left());
-        text.head("hedges_total", "counter", "Reads sent a second time because the first took its time.");
+        text.head("hedges_total", "counter", "Reads sent a second time because the first attempt was slow.");
         text.line("hedges_total", &[], self.hedges());
-        text.head("hedge_delay_seconds", "gauge", "After how long reads are sent a second time; 0 if none is.");
+        text.head("hedge_delay_seconds", "gauge", "Delay after which reads are hedged; 0 if they are not.");
         text.line("hedge_delay_seconds", &[], seconds(get(&self.hedge_delay_micros)));
-        text.head("coalesced_total", "counter", "Searches that shared the answer of an equal one.");
+        text.head("coalesced_total", "counter", "Searches that shared the response of an identical one.");
         text.line("coalesced_total", &[], self.coalesced());
         text.head("refusals_total", "counter", "Calls and retries that did not reach the memory bank.");
         for (refusal, count) in Rejection::ALL.iter().zip(&self.refusals) {
             text.line("refusals_total", &[("reason", refusal.as_str())], get(count));
         }
-        text.head("items_left_out_total", "counter", "Items of the memory bank's answers that were left out.");
+        text.head("items_left_out_total", "counter", "Items of the memory bank's responses that were left out.");
         for (reason, count) in LeftOut::ALL.iter().zip(&self.left_out) {
             text.line("items_left_out_total", &[("reason", reason.as_str())], get(count));
         }
@@ -250,7 +250,7 @@ impl BankMetrics {
         for (access, state) in Access::ALL.iter().zip(&self.breaker_states) {
             text.line("breaker_state", &[("breaker", access.as_str())], get(state));
         }
-        text.head("breaker_transitions_total", "counter", "Changes of the circuit breaker, by the new state.");
+        text.head("breaker_transitions_total", "counter", "Transitions of the circuit breaker, by new state.");
         for (access, counts) in Access::ALL.iter().zip(&self.transitions) {
             for (state, count) in BreakerState::ALL.iter().zip(counts) {
                 let labels = [("breaker", access.as_str()), ("to", state.as_str())];
@@ -260,7 +260,7 @@ impl BankMetrics {
     }
 
     fn write_latencies(&self, text: &mut PrometheusText) {
-        text.head("attempt_seconds", "histogram", "How long requests to the memory bank took.");
+        text.head("attempt_seconds", "histogram", "Duration of requests to the memory bank.");
         for (operation, histogram) in Operation::ALL.iter().zip(&self.latencies) {
             let mut count = 0;
             for (number, bucket) in histogram.counts.iter().enumerate() {

@@ -1,7 +1,7 @@
-//! A Memory Bank Service over HTTP.
+//! A memory bank over HTTP.
 //!
-//! Three parts: a [driver](drivers) for each kind of service, which only translates; the [pipeline](resilience) that a
-//! request goes through; and [`RemoteMemoryBank`], which says what has to be asked in which order.
+//! Three parts: a [driver](drivers) per kind of service, which only translates; the [pipeline](resilience) that every
+//! request goes through; and [`RemoteMemoryBank`], which knows which requests an operation needs, in which order.
 
 mod config;
 mod drivers;
@@ -38,7 +38,7 @@ use crate::domain::memories::{
 };
 use crate::domain::system::{Clock, Entropy, Timestamp};
 
-/// A Memory Bank Service over HTTP, behind the port.
+/// A memory bank over HTTP, behind the port [`MemoryBank`].
 pub struct RemoteMemoryBank {
     driver: Arc<dyn Driver>,
     pipeline: Arc<Pipeline>,
@@ -48,7 +48,7 @@ pub struct RemoteMemoryBank {
 }
 
 impl RemoteMemoryBank {
-    /// A client of the bank of `config`.
+    /// A client of the configured bank.
     ///
     /// # Errors
     /// [`RemoteBankError`].
@@ -79,20 +79,20 @@ impl RemoteMemoryBank {
         Ok(Self { driver, pipeline: Arc::new(pipeline), locks: KeyLocks::default(), config, metrics })
     }
 
-    /// What an operator sees of the client.
+    /// The client's metrics.
     #[must_use]
     pub fn metrics(&self) -> Arc<BankMetrics> {
         Arc::clone(&self.metrics)
     }
 
-    /// The state of a breaker, and who decides over it.
+    /// The state of a breaker, and whether an operator has forced it.
     #[must_use]
     pub fn breaker(&self, access: Access) -> (BreakerState, BreakerMode) {
         let breaker = self.pipeline.breaker(access);
         (breaker.state(), breaker.mode())
     }
 
-    /// Lets an operator decide over a breaker, or the outcomes again.
+    /// Lets an operator force a breaker open or closed, or returns it to automatic mode.
     pub fn set_breaker_mode(&self, access: Access, mode: BreakerMode) {
         self.pipeline.breaker(access).set_mode(mode);
     }
@@ -105,7 +105,7 @@ impl RemoteMemoryBank {
         self.pipeline.exchange(request, deadline).await
     }
 
-    /// The memory that an item is; `None`, and a line in the log, if it is none.
+    /// The memory that an item holds; `None`, and a log entry, if it is not a memory of the tenant.
     fn recognize(&self, item: &Item, tenant: &BankTenant) -> Option<Memory> {
         match item.to_memory(tenant) {
             Ok(memory) => Some(memory),
@@ -113,14 +113,14 @@ impl RemoteMemoryBank {
                 self.metrics.count_left_out(LeftOut::Foreign);
                 warn!(
                     bank = self.config.kind.as_str(),
-                    "the memory bank returned a memory of another tenant; it is left out"
+                    "the memory bank returned a memory of another tenant; it was left out"
                 );
                 None
             }
             Err(NotAMemory::Unreadable(what)) => {
                 self.metrics.count_left_out(LeftOut::Unreadable);
                 let (bank, id) = (self.config.kind.as_str(), item.id.as_str());
-                warn!(bank, memory.id = id, what, "the memory bank returned what is no memory; it is left out");
+                warn!(bank, memory.id = id, what, "the memory bank returned an invalid memory; it was left out");
                 None
             }
         }

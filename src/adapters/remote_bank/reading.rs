@@ -15,16 +15,16 @@ use crate::domain::memories::{
 };
 use crate::domain::system::Timestamp;
 
-/// By how much more a bank is asked for when too much of what it returned was filtered out.
+/// Growth factor of the requested number of results when filtering leaves too few.
 const GROWTH: u32 = 4;
-/// How much a bank is asked for at the least when something will be filtered out.
+/// Minimum number of results to request when they will be filtered.
 const LEAST_TO_FILTER: u32 = 50;
-/// What fits less than this does not fit at all: the rounding of a bank that counts with short floats.
+/// A lower relevance counts as zero: rounding error of banks that compute with 32-bit floats.
 const NOTHING: f64 = 0.000_1;
 
 impl RemoteMemoryBank {
-    /// Filters are never the bank's business: its results are filtered here, and as long as that leaves too few and the
-    /// bank has more, it is asked for more.
+    /// Results are always filtered here, never by the bank. As long as filtering leaves too few and the bank has more, more
+    /// are requested.
     pub(super) async fn find(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, BankFailure> {
         let (deadline, tenant) = (self.deadline(), BankTenant::of(scope));
         let (limit, most) = (query.limit.get(), self.driver.capabilities().max_searched.unwrap_or(u32::MAX));
@@ -56,8 +56,8 @@ impl RemoteMemoryBank {
             .collect()
     }
 
-    /// A page of the list; `None` if the bank does not list. A bank's order is not ours, so all memories of the scope are
-    /// looked at, but only those are kept that may be on the page.
+    /// A page of the list; `None` if the bank does not list. The bank's order differs from ours, so all memories of the scope
+    /// are read, but only those that may be on the page are kept.
     pub(super) async fn page_of(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Option<Page>, BankFailure> {
         let (deadline, tenant) = (self.deadline(), BankTenant::of(scope));
         let mut newest = Newest::default();
@@ -86,7 +86,7 @@ impl RemoteMemoryBank {
         Ok(Some(newest.into_page(query)))
     }
 
-    /// The ids of some memories of the scope, of the first page that has any; `None` if the bank does not list.
+    /// The IDs of some memories of the scope, from the first non-empty page; `None` if the bank does not list.
     pub(super) async fn some_of(&self, scope: &MemoryScope, limit: u32) -> Result<Option<Vec<MemoryId>>, BankFailure> {
         let (deadline, tenant) = (self.deadline(), BankTenant::of(scope));
         for page in 1.. {
@@ -103,7 +103,7 @@ impl RemoteMemoryBank {
         Ok(Some(Vec::new()))
     }
 
-    /// The memory of that id and the item that it was read from, if the scope reaches it. It may have expired.
+    /// The memory with that ID and the item it was read from, if it is within the scope. It may have expired.
     pub(super) async fn reach(
         &self,
         scope: &MemoryScope,
@@ -119,7 +119,7 @@ impl RemoteMemoryBank {
         match item.to_memory(&tenant) {
             Ok(memory) if memory.id != *id => Err(BankFailure::inconsistent("another memory than the one asked for")),
             Ok(memory) => Ok(scope.categories().allows(&memory.categories).then_some((item, memory))),
-            // Somebody tries another's id: nothing is wrong with the bank.
+            // Somebody guessed another tenant's ID: the bank is not at fault.
             Err(NotAMemory::Foreign) => Ok(None),
             Err(NotAMemory::Unreadable(what)) => {
                 self.metrics.count_left_out(LeftOut::Unreadable);
@@ -134,8 +134,8 @@ pub fn is_over(memory: &Memory, now: Timestamp) -> bool {
     memory.expires_at.is_some_and(|expiry| expiry <= now)
 }
 
-/// The newest memories that a list has seen so far: those of a page, and one more. A memory that moves to the bank's next
-/// page while this one is read comes twice, and is here once.
+/// The newest memories that a list has seen so far: one page, and one more. A memory that moves to the bank's next page
+/// while this one is read is seen twice, and kept once.
 #[derive(Default)]
 struct Newest {
     by_place: BTreeMap<Reverse<(Timestamp, MemoryId)>, Memory>,
@@ -151,7 +151,7 @@ impl Newest {
         self.by_place.insert(Reverse(place(&memory)), memory);
     }
 
-    /// Drops what cannot be on the page.
+    /// Drops what is not on the page.
     fn drop_oldest(&mut self, query: &ListQuery) {
         let mut size = AnswerSize::default();
         let on_page = self.by_place.values().take_while(|memory| size.take(memory)).count();
@@ -170,7 +170,7 @@ fn place(memory: &Memory) -> (Timestamp, MemoryId) {
     (memory.created_at, memory.id.clone())
 }
 
-/// Best first; of those that fit equally the more important, and of those the newer one.
+/// By relevance, then by priority, then newest first.
 fn best_of(mut hits: Vec<Hit>, limit: usize) -> SearchResults {
     let key = |hit: &Hit| (hit.memory.priority, hit.memory.created_at);
     hits.sort_by(|a, b| b.relevance.get().total_cmp(&a.relevance.get()).then_with(|| key(b).cmp(&key(a))));

@@ -1,7 +1,7 @@
-//! How a memory is kept in a bank: its text is the bank's, all else is metadata under names that begin with `memgate_`.
+//! How a memory is represented in a bank: its text is the bank's, everything else is metadata prefixed with `memgate_`.
 //!
-//! Every value is text or a number, since some of the stores beneath keep nothing else. The caller's own metadata is one
-//! text of JSON: no name in it can ever be taken by a bank for one of its own, and every number comes back as it was.
+//! Every value is a string or a number, since some backing stores support nothing else. The caller's own metadata is one
+//! string of JSON: no key in it can collide with one of the bank's, and every number is returned unchanged.
 
 use serde_json::{Map, Value, json};
 
@@ -18,10 +18,10 @@ const CREATED_AT: &str = "memgate_created_at";
 const UPDATED_AT: &str = "memgate_updated_at";
 const EXPIRES_AT: &str = "memgate_expires_at";
 
-/// The name of the member that holds the id of the write, for banks that filter by metadata.
+/// The metadata key of the write ID, for banks that filter by metadata.
 pub const WRITE_ID_MEMBER: &str = WRITE_ID;
 
-/// Whose memories a bank is asked for. Only a scope has one.
+/// The tenant whose memories are requested. Only a scope has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BankTenant(String);
 
@@ -32,27 +32,27 @@ impl BankTenant {
         Self(scope.tenant())
     }
 
-    /// A tenant that no scope has: the name of a space cannot begin like this.
+    /// A tenant that does not exist: no space name can start like this.
     #[must_use]
     pub fn nobody() -> Self {
         Self("-memgate-health/app".to_owned())
     }
 
-    /// The tenant as text.
+    /// The tenant as a string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A memory as a bank returned it.
+/// An item as a bank returned it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Item {
-    /// The bank's name for it.
+    /// The bank's ID for it.
     pub id: String,
     /// Its text.
     pub content: String,
-    /// Whose the bank says it is, if it does.
+    /// The tenant that the bank reports, if it does.
     pub owner: Option<String>,
     /// Its metadata.
     pub metadata: Map<String, Value>,
@@ -60,34 +60,34 @@ pub struct Item {
     pub created_at: Option<Timestamp>,
     /// When the bank last changed it.
     pub updated_at: Option<Timestamp>,
-    /// How well it fits a search, as the bank counts.
+    /// The score, on the bank's own scale.
     pub score: Option<f64>,
 }
 
-/// Why an item is no memory of the scope.
+/// Why an item is not a memory of the scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotAMemory {
-    /// It is another tenant's, or nobody can tell whose it is.
+    /// It belongs to another tenant, or its tenant is unknown.
     Foreign,
-    /// No version of this program can have stored it; what is wrong with it.
+    /// It was not written by any version of memgate, or is damaged; the reason.
     Unreadable(&'static str),
 }
 
 impl Item {
-    /// The id of the write that created it.
+    /// The ID of the write that created it.
     #[must_use]
     pub fn write_id(&self) -> Option<&str> {
         self.metadata.get(WRITE_ID)?.as_str()
     }
 
-    /// Whose it is, as memgate wrote.
+    /// The tenant that memgate recorded.
     #[must_use]
     pub fn written_tenant(&self) -> Option<&str> {
         self.metadata.get(TENANT)?.as_str()
     }
 
-    /// Whether it is the tenant's. What the bank says and what memgate wrote must both say so, as far as they are there, and
-    /// one of them must be.
+    /// Whether it belongs to the tenant. At least one of the bank's and memgate's own record must exist, and those that exist
+    /// must agree.
     #[must_use]
     pub fn is_of(&self, tenant: &BankTenant) -> bool {
         let written = self.metadata.get(TENANT).map(|value| value.as_str().unwrap_or_default());
@@ -95,7 +95,7 @@ impl Item {
         claims.iter().flatten().count() > 0 && claims.iter().flatten().all(|claim| *claim == tenant.as_str())
     }
 
-    /// The memory that it is.
+    /// Converts it to a memory.
     ///
     /// # Errors
     /// [`NotAMemory`].
@@ -105,9 +105,9 @@ impl Item {
         }
         let unreadable = |what| move |_| NotAMemory::Unreadable(what);
         let created_at = self.moment(CREATED_AT)?.or(self.created_at);
-        let created_at = created_at.ok_or(NotAMemory::Unreadable("it has no date"))?;
+        let created_at = created_at.ok_or(NotAMemory::Unreadable("it has no creation date"))?;
         Ok(Memory {
-            id: self.id.parse().map_err(unreadable("its id is not one"))?,
+            id: self.id.parse().map_err(unreadable("its ID is invalid"))?,
             content: self.content.clone().try_into().map_err(unreadable("its text is empty or too long"))?,
             categories: self.categories()?,
             metadata: self.own_metadata()?,
@@ -115,12 +115,12 @@ impl Item {
                 None => Priority::default(),
                 Some(value) => {
                     let text = value.as_str().unwrap_or_default();
-                    text.parse().map_err(unreadable("its priority is not one"))?
+                    text.parse().map_err(unreadable("its priority is invalid"))?
                 }
             },
             created_at,
             updated_at: self.moment(UPDATED_AT)?.or(self.updated_at).unwrap_or(created_at),
-            // Zero stands for never: banks that merge metadata would keep a member that is left out.
+            // Zero means never: banks that merge metadata would keep a key that is left out.
             expires_at: self.moment(EXPIRES_AT)?.filter(|at| at.unix_millis() != 0),
         })
     }
@@ -129,7 +129,7 @@ impl Item {
         let Some(value) = self.metadata.get(name) else { return Ok(None) };
         #[expect(clippy::cast_possible_truncation, reason = "a store that keeps floats alone still holds milliseconds")]
         let millis = value.as_i64().or_else(|| value.as_f64().map(|number| number as i64));
-        let millis = millis.ok_or(NotAMemory::Unreadable("one of its dates is not one"))?;
+        let millis = millis.ok_or(NotAMemory::Unreadable("one of its dates is invalid"))?;
         Ok(Some(Timestamp::from_unix_millis(millis)))
     }
 
@@ -138,23 +138,23 @@ impl Item {
         let names: Option<Vec<String>> = value.as_str().and_then(|text| serde_json::from_str(text).ok());
         names
             .and_then(|names| Category::parse_list(CATEGORIES, &names).ok())
-            .ok_or(NotAMemory::Unreadable("its categories are none"))
+            .ok_or(NotAMemory::Unreadable("its categories are invalid"))
     }
 
-    /// What the caller gave it; of a memory that somebody else put into the bank, what it has.
+    /// The caller's metadata; for a memory that somebody else put into the bank, all of its metadata.
     fn own_metadata(&self) -> Result<Metadata, NotAMemory> {
         if let Some(value) = self.metadata.get(METADATA) {
             let object = value.as_str().and_then(|text| serde_json::from_str(text).ok());
             return object
                 .and_then(|object| Metadata::from_stored(object).ok())
-                .ok_or(NotAMemory::Unreadable("its metadata is none"));
+                .ok_or(NotAMemory::Unreadable("its metadata is invalid"));
         }
         let members = self.metadata.iter().filter(|(name, _)| !name.starts_with(PREFIX));
         let object = members.map(|(name, value)| (name.clone(), value.clone())).collect();
         Ok(Metadata::from_stored(object).unwrap_or_default())
     }
 
-    /// The metadata with which `memory` takes the place of this item. What others have written beside it stays.
+    /// The metadata with which `memory` replaces this item. What others added is preserved.
     #[must_use]
     pub fn metadata_for(&self, tenant: &BankTenant, memory: &Memory) -> Map<String, Value> {
         let mut members = self.metadata.clone();

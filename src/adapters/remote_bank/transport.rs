@@ -1,4 +1,4 @@
-//! The HTTP client itself: one request, one answer, no opinion.
+//! The HTTP client: sends one request and returns one response, without interpreting it.
 
 use std::sync::Arc;
 
@@ -15,23 +15,23 @@ use super::exchange::{Method, RawResponse, Request, ResponseRoom};
 use super::failure::{BankFailure, Cause};
 use crate::domain::validation::InvalidValue;
 
-/// Sends a request and reads the answer to its last byte. A seam for tests: what is around it knows no sockets.
+/// Sends a request and reads the complete response. Tests replace it, so that they need no sockets.
 #[async_trait]
 pub trait Transport: Send + Sync {
-    /// The answer, whatever its status.
+    /// Returns the response, whatever its status.
     ///
     /// # Errors
     /// [`Cause::NotConnected`], [`Cause::ConnectionLost`] and [`Cause::TooLarge`].
     async fn send(&self, request: &Request) -> Result<RawResponse, BankFailure>;
 }
 
-/// Why no client could be made.
+/// Why the client could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteBankError {
-    /// The configuration cannot be.
+    /// The configuration is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidValue),
-    /// The HTTP client could not be built, such as without the system's certificates.
+    /// The HTTP client could not be built, for example because the system's certificates are missing.
     #[error("the HTTP client for the memory bank could not be made")]
     Client(#[source] reqwest::Error),
 }
@@ -41,23 +41,22 @@ pub struct HttpTransport {
     client: ClientWithMiddleware,
     base: Url,
     answer_limit: usize,
-    /// The room for all answers, in units of [`UNIT`].
+    /// The memory reserved for responses, in units of [`UNIT`].
     room: Arc<Semaphore>,
 }
 
-/// The room for answers is counted in units of so many bytes.
+/// Unit of the reserved memory, in bytes.
 const UNIT: usize = 1024;
 
 impl HttpTransport {
-    /// A client for the bank of `config`. It does nothing by itself: it follows no redirect, retries nothing, and looks for
-    /// no proxy in the environment.
+    /// A client for the configured bank. It follows no redirects, does not retry, and ignores proxies in the environment.
     ///
     /// # Errors
     /// [`RemoteBankError`].
     pub fn new(config: &RemoteBankConfig) -> Result<Self, RemoteBankError> {
-        // reqwest takes the provider of the process. It is an error that another part of the program was first: no harm.
+        // reqwest uses the process-wide crypto provider. An error means that another component installed one first.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        // Without the URL that it may name: that of a proxy may hold a password.
+        // Without the URL that the error may name: a proxy's URL may contain a password.
         let client = |error: reqwest::Error| RemoteBankError::Client(error.without_url());
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("memgate/", env!("CARGO_PKG_VERSION")))
@@ -69,7 +68,7 @@ impl HttpTransport {
             .no_proxy();
         let is_plain = |url: &Url| url.scheme() == "http";
         if is_plain(&config.url) && config.proxy.as_ref().is_none_or(|proxy| is_plain(proxy.expose())) {
-            // Nothing will be encrypted, so the system's certificates need not be there, and are not read.
+            // Nothing will be encrypted, so the system's certificates are not needed and not loaded.
             builder = builder.tls_certs_only([]);
         }
         if let Some(proxy) = &config.proxy {
@@ -87,7 +86,7 @@ impl HttpTransport {
 
     fn url(&self, request: &Request) -> Result<Url, BankFailure> {
         let mut url = self.base.clone();
-        let not_a_base = |()| BankFailure::new(Cause::Misconfigured).detail("the URL cannot have a path");
+        let not_a_base = |()| BankFailure::new(Cause::Misconfigured).detail("the URL cannot be a base URL");
         url.path_segments_mut().map_err(not_a_base)?.pop_if_empty().extend(&request.path);
         if !request.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&request.query);
@@ -95,7 +94,7 @@ impl HttpTransport {
         Ok(url)
     }
 
-    /// Reads the body, once there is room for all of it: nothing waits with a part of one.
+    /// Reads the body once there is memory for all of it, so that no request waits while holding part of a body.
     async fn read(&self, mut response: reqwest::Response) -> Result<(Bytes, ResponseRoom), BankFailure> {
         let too_large = || BankFailure::new(Cause::TooLarge);
         let length =
@@ -151,18 +150,18 @@ impl Transport for HttpTransport {
     }
 }
 
-/// Only what is known of it: the text of an error of reqwest holds the URL, and so the scope.
+/// Drops the error's text: reqwest includes the URL, and therefore the scope.
 fn cause_of(error: &reqwest_middleware::Error) -> BankFailure {
     if error.is_connect() {
         return BankFailure::new(Cause::NotConnected);
     }
     if error.is_builder() {
-        return BankFailure::new(Cause::Misconfigured).detail("no request can be made of the configured URL");
+        return BankFailure::new(Cause::Misconfigured).detail("the configured URL is not valid for a request");
     }
     BankFailure::new(Cause::ConnectionLost)
 }
 
-/// Adds the key to each request.
+/// Adds the API key to each request.
 struct Credentials {
     name: HeaderName,
     value: HeaderValue,

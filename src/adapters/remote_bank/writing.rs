@@ -1,4 +1,4 @@
-//! Creating, changing and deleting.
+//! Creating, updating and deleting.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::domain::memories::{Memory, MemoryChanges, MemoryScope, NewMemory};
 use crate::domain::system::Timestamp;
 
 impl RemoteMemoryBank {
-    /// Creates a memory, unless its write is there already. It is looked for before a second sending, and with
-    /// `look_first` before the first one too. Callers with the same write take turns.
+    /// Creates a memory unless its write was stored already. That is checked before every retry, and with `look_first` before
+    /// the first attempt too. Concurrent callers with the same write are serialized.
     pub(super) async fn create_unless_there(
         &self,
         scope: &MemoryScope,
@@ -37,14 +37,14 @@ impl RemoteMemoryBank {
         if exchanged.was_there {
             return self
                 .written(&exchanged.response, &tenant, write)?
-                .ok_or(BankFailure::inconsistent("a write came and went"));
+                .ok_or(BankFailure::inconsistent("a write was found and then missing"));
         }
         let memory = self.added(&exchanged.response, &tenant, write, deadline).await?;
         self.pipeline.note_write();
         Ok(memory)
     }
 
-    /// The look-up that has to come before the write is sent again.
+    /// The check that must precede another attempt of the write.
     fn precondition(&self, tenant: &BankTenant, write: &NewMemory, look_first: bool) -> Precondition {
         let request = Arc::new(self.driver.find_write(tenant, write));
         let (driver, tenant, id) = (Arc::clone(&self.driver), tenant.clone(), write.id.clone());
@@ -56,7 +56,7 @@ impl RemoteMemoryBank {
         Precondition { request, is_there: Arc::new(is_there), look_first }
     }
 
-    /// The memory of the write, if it is among the items of `answer`.
+    /// The memory of the write, if the response contains it.
     fn written(
         &self,
         response: &BankResponse,
@@ -68,7 +68,7 @@ impl RemoteMemoryBank {
         items.iter().find(own).map(|item| item.to_memory(tenant).map_err(|reason| broken(&reason))).transpose()
     }
 
-    /// Reads what became of the write, and asks again while the bank goes on with it.
+    /// Reads the status of the write, and polls while the bank is still processing it.
     async fn added(
         &self,
         response: &BankResponse,
@@ -81,20 +81,21 @@ impl RemoteMemoryBank {
         loop {
             match added {
                 Added::Stored(id) => {
-                    let id = id.parse().map_err(|_| BankFailure::inconsistent("an id that is not one"))?;
+                    let id = id.parse().map_err(|_| BankFailure::inconsistent("an invalid memory ID"))?;
                     return Ok(Memory { id, ..write.clone().into_memory() });
                 }
                 Added::Duplicate => {
                     let found = self.look_up(tenant, write, deadline).await?;
-                    return found.ok_or(BankFailure::inconsistent("it has the memory already, and does not show it"));
+                    return found.ok_or(BankFailure::inconsistent("it reports a duplicate, but does not return it"));
                 }
                 Added::Discarded => {
-                    return Err(BankFailure::new(Cause::Rejected).detail("the memory bank did not keep the memory"));
+                    return Err(BankFailure::new(Cause::Rejected).detail("the memory bank did not store the memory"));
                 }
                 Added::Failed => return Err(BankFailure::new(Cause::Declined)),
                 Added::Pending(event) => {
                     if wait >= deadline.left() {
-                        let failure = BankFailure::new(Cause::DeadlineExceeded).detail("it goes on with the write");
+                        let failure =
+                            BankFailure::new(Cause::DeadlineExceeded).detail("the write is still being processed");
                         return Err(failure.retry_after(Some(wait)));
                     }
                     sleep(wait).await;
@@ -105,7 +106,7 @@ impl RemoteMemoryBank {
         }
     }
 
-    /// What has become of the write now. A bank without events is asked for the memory itself.
+    /// The current status of the write. A bank without events is asked for the memory itself.
     async fn event(
         &self,
         event: Request,
@@ -131,7 +132,7 @@ impl RemoteMemoryBank {
         self.written(&exchanged.response, tenant, write)
     }
 
-    /// Reads, changes and writes back; callers of this process who change the same memory take turns.
+    /// Reads, modifies and writes back; callers within this process that change the same memory are serialized.
     pub(super) async fn change(
         &self,
         scope: &MemoryScope,
@@ -148,7 +149,7 @@ impl RemoteMemoryBank {
         changes.apply_to(&mut memory, now);
         let metadata = item.metadata_for(&tenant, &memory);
         let Some(request) = self.driver.replace(id, memory.content.as_str(), &metadata) else {
-            return Err(BankFailure::inconsistent("a bank that does not change memories was asked to"));
+            return Err(BankFailure::inconsistent("updates are not supported by this bank"));
         };
         let sent = self.exchange(request, deadline).await;
         self.pipeline.note_write();
@@ -165,7 +166,7 @@ impl RemoteMemoryBank {
         let sent = self.exchange(request, deadline).await;
         self.pipeline.note_write();
         let exchanged = sent?;
-        // It was there: if it is missing after a second sending, the first one arrived.
+        // It existed: if it is missing after a retry, an earlier attempt succeeded.
         Ok(!exchanged.response.is_missing() || exchanged.attempts > 1)
     }
 

@@ -1,9 +1,9 @@
-//! `mcp-memory-service`: one `store` for each tenant; tags do not isolate.
+//! `mcp-memory-service`: one `store` per tenant; tags do not isolate.
 //!
-//! It names a memory after the hash of its text, lower-cased and trimmed, and refuses a text that *any* store has already: a
-//! second tenant could neither keep what a first one keeps, nor be refused without learning of it. So each text ends in a
-//! mark that no reader sees, made of the tenant and the write: no two are equal, and the same write sent twice is. It is
-//! taken off again when the text is read.
+//! Its ID of a memory is the hash of the lower-cased and trimmed text, and it refuses a text that *any* store already has:
+//! a second tenant could not store what a first one has, and the error would reveal that. Each text therefore ends in an
+//! invisible marker derived from the tenant and the write: markers differ between writes, and are equal when the same write
+//! is sent twice. The marker is removed when the text is read.
 //!
 //! Limits (12.2.0): `page_size` of a list and `n_results` of a search are at most 100, a body 1 MiB
 //! (`MCP_HTTP_MAX_BODY_BYTES`), a tag 100 characters.
@@ -19,22 +19,21 @@ use crate::domain::ids::MemoryId;
 use crate::domain::memories::{Capabilities, NewMemory, Relevance};
 use crate::domain::system::Timestamp;
 
-/// Characters without width, which models that read text drop or pass over; each stands for two bits.
+/// Zero-width characters, which embedding models ignore; each encodes two bits.
 const DIGITS: [char; 4] = ['\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}'];
-/// How many of them make a mark: 64 bits.
+/// Length of a marker in characters: 64 bits.
 const MARK: usize = 32;
 /// The largest `n_results` of a search.
 const MAX_SEARCHED: u32 = 100;
 /// The largest `page_size` of a list.
 const PAGE_SIZE: u32 = 100;
 
-/// The driver.
 pub struct McpMemoryService {
     max_listed: u32,
 }
 
 impl McpMemoryService {
-    /// A driver that lists a scope of at most so many memories.
+    /// Lists at most `max_listed` memories of a scope.
     pub fn new(max_listed: u32) -> Self {
         Self { max_listed }
     }
@@ -44,7 +43,7 @@ impl Driver for McpMemoryService {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             kind: BankKind::McpMemoryService.as_str(),
-            // It changes metadata only, and its name for a memory is the hash of the text.
+            // It updates metadata only, since the ID is the hash of the text.
             update: false,
             list: true,
             date_filter: true,
@@ -60,7 +59,7 @@ impl Driver for McpMemoryService {
         id.as_str().len() == 64 && id.as_str().bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     }
 
-    /// Its health route asks for no key. A list does.
+    /// The health route needs no key. A list does.
     fn health(&self) -> Request {
         list(Operation::Health, &BankTenant::nobody(), 1, PAGE_SIZE)
     }
@@ -69,7 +68,7 @@ impl Driver for McpMemoryService {
         self.read_items(response.clone()).map(|_| ())
     }
 
-    /// With a `conversation_id` it does not refuse a text for being similar to another.
+    /// With a `conversation_id`, a text is not refused for being similar to another.
     fn add(&self, tenant: &BankTenant, write: &NewMemory) -> Request {
         let mut request = Request::new(Operation::Create, Method::Post, ["api", "memories"]).json(&json!({
             "content": format!("{}{}", write.content.as_str(), mark(tenant.as_str(), write.id.as_str())),
@@ -104,7 +103,7 @@ impl Driver for McpMemoryService {
     fn search(&self, tenant: &BankTenant, text: &str, most: u32, threshold: Option<Relevance>) -> Request {
         let mut body = json!({"query": text, "n_results": most.min(MAX_SEARCHED), "store": store(tenant)});
         if let Some(threshold) = threshold {
-            // A little less, so that rounding loses nothing; what is too much is left out later.
+            // Slightly lower, so that rounding loses nothing; the excess is filtered out later.
             body["similarity_threshold"] = json!(f64::midpoint(threshold.get(), 1.0) - 0.001);
         }
         Request::new(Operation::Search, Method::Post, ["api", "search"]).json(&body)
@@ -129,8 +128,7 @@ impl Driver for McpMemoryService {
         Ok(Items { items, has_more: body["has_more"] == true })
     }
 
-    /// The bank's score is half of one plus the cosine, so that two texts that have nothing in common have 0.5. Here it is
-    /// the cosine, and what points away from the question is 0.
+    /// The bank's score is `(1 + cosine) / 2`, so unrelated texts have 0.5. This is the cosine, with negative values as 0.
     fn relevance(&self, score: f64) -> Relevance {
         Relevance::clamped(2.0 * score - 1.0)
     }
@@ -160,8 +158,8 @@ impl Driver for McpMemoryService {
     }
 }
 
-/// The name of the tenant's store. The one character of a tenant's name that may have a meaning in a store's is replaced by
-/// one that no tenant's has, so different tenants have different stores.
+/// The name of the tenant's store. The one character of a tenant's name that store names may treat specially is replaced
+/// by one that tenant names never contain, so different tenants have different stores.
 fn store(tenant: &BankTenant) -> String {
     format!("memgate:{}", tenant.as_str().replace('/', ":"))
 }
@@ -219,7 +217,7 @@ fn read_object(mut object: Value) -> Result<Item, UnexpectedResponse> {
     Ok(item)
 }
 
-/// Seconds since 1970, with a fraction.
+/// A Unix timestamp in seconds, with a fraction.
 fn moment(value: &Value) -> Option<Timestamp> {
     #[expect(clippy::cast_possible_truncation, reason = "fractions of milliseconds are not kept")]
     value.as_f64().map(|seconds| Timestamp::from_unix_millis((seconds * 1_000.0) as i64))

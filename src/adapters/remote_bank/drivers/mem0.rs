@@ -1,4 +1,4 @@
-//! What the kinds of mem0 have in common.
+//! What all kinds of mem0 have in common.
 
 use serde_json::{Map, Value, json};
 
@@ -9,15 +9,15 @@ use crate::domain::ids::MemoryId;
 use crate::domain::memories::{NewMemory, Relevance};
 use crate::domain::system::Timestamp;
 
-/// How much of a text is searched for to find it again. An embedding sees no more than some hundred words of it.
+/// How much of a text is used as the query to find it again. Embeddings only cover a few hundred words.
 const SEARCHED: usize = 2_000;
 
-/// Ids are UUIDs. Another would be a 502 on pgvector.
+/// IDs are UUIDs. Anything else makes pgvector fail with 502.
 pub fn is_id(id: &MemoryId) -> bool {
     uuid::Uuid::try_parse(id.as_str()).is_ok()
 }
 
-/// Adds a write at `path`. `infer` is off: a memory is kept as it was said, and not what a model makes of it.
+/// Adds a write at `path`. `infer` is off: the memory is stored verbatim rather than rewritten by a model.
 pub fn add<'a>(path: impl IntoIterator<Item = &'a str>, tenant: &BankTenant, write: &NewMemory) -> Request {
     Request::new(Operation::Create, Method::Post, path).json(&json!({
         "messages": [{"role": "user", "content": write.content.as_str()}],
@@ -27,22 +27,22 @@ pub fn add<'a>(path: impl IntoIterator<Item = &'a str>, tenant: &BankTenant, wri
     }))
 }
 
-/// What is searched for to find a write again: its own text.
+/// The query to find a write again: its own text.
 pub fn text_of(write: &NewMemory) -> String {
     write.content.as_str().chars().take(SEARCHED).collect()
 }
 
-/// The body that changes a memory.
+/// The body of an update.
 pub fn replacement(content: &str, metadata: &Map<String, Value>) -> Value {
     json!({"text": content, "metadata": metadata})
 }
 
-/// How well an item fits: mem0's scores are 0 to 1, and higher is better.
+/// The relevance of an item: mem0's scores are 0 to 1, and higher is better.
 pub fn relevance(score: f64) -> Relevance {
     Relevance::clamped(score)
 }
 
-/// Reads a list, which is the answer itself, its `results`, or its `memories`.
+/// Reads a list, which is the response itself, its `results`, or its `memories`.
 pub fn read_items(response: BankResponse) -> Result<Items, UnexpectedResponse> {
     let has_more = !response.body["next"].is_null();
     let list = match response.body {
@@ -55,7 +55,7 @@ pub fn read_items(response: BankResponse) -> Result<Items, UnexpectedResponse> {
     Ok(Items { items, has_more })
 }
 
-/// Reads one item; null and a 404 are none.
+/// Reads one item; null and 404 mean that there is none.
 pub fn read_item(response: &BankResponse) -> Result<Option<Item>, UnexpectedResponse> {
     if response.is_missing() || response.body.is_null() {
         Ok(None)
@@ -82,7 +82,7 @@ fn read_object(mut object: Value) -> Result<Item, UnexpectedResponse> {
     })
 }
 
-/// Reads what became of a write: a list of events, which is the answer itself or its `results`, or one event that goes on.
+/// Reads the status of a write: a list of events, which is the response itself or its `results`, or one pending event.
 pub fn read_added(response: &BankResponse) -> Result<Added, UnexpectedResponse> {
     let body = &response.body;
     match body["status"].as_str() {
@@ -91,7 +91,7 @@ pub fn read_added(response: &BankResponse) -> Result<Added, UnexpectedResponse> 
         _ => {}
     }
     let list = body.as_array().or_else(|| body["results"].as_array());
-    let Some(first) = list.ok_or(UnexpectedResponse("an answer to an add without `results`"))?.first() else {
+    let Some(first) = list.ok_or(UnexpectedResponse("a response to an add without `results`"))?.first() else {
         return Ok(Added::Discarded);
     };
     match (first["id"].as_str(), first["status"].as_str()) {
@@ -103,7 +103,7 @@ pub fn read_added(response: &BankResponse) -> Result<Added, UnexpectedResponse> 
 }
 
 fn working(body: &Value) -> Result<Added, UnexpectedResponse> {
-    // An event calls itself `id`, what speaks of it calls it `event_id`.
+    // An event's own ID is called `id`; references to it are called `event_id`.
     let id = body["event_id"].as_str().or_else(|| body["id"].as_str());
     let id = id
         .filter(|id| uuid::Uuid::try_parse(id).is_ok())
@@ -111,12 +111,12 @@ fn working(body: &Value) -> Result<Added, UnexpectedResponse> {
     Ok(Added::Pending(Box::new(event(id))))
 }
 
-/// What `GET /v1/event/{id}/` asks.
+/// Polls `GET /v1/event/{id}/`.
 fn event(id: &str) -> Request {
     Request::new(Operation::Event, Method::Get, ["v1", "event", id, ""])
 }
 
-/// A request about one memory of the hosted API.
+/// A request for one memory of the hosted API.
 pub fn one(operation: Operation, method: Method, id: &MemoryId) -> Request {
     Request::new(operation, method, ["v1", "memories", id.as_str(), ""]).or_missing()
 }

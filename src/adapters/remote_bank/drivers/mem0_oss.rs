@@ -1,6 +1,6 @@
 //! `mem0-oss`: the self-hosted mem0 server. No prefix, no trailing slash.
 //!
-//! Limits (`server/main.py`): `top_k` of a list is at most 1,000, that of a search is not limited; there are no pages.
+//! Limits (`server/main.py`): `top_k` of a list is at most 1,000, that of a search is unlimited; there is no pagination.
 
 use serde_json::{Map, Value, json};
 
@@ -13,17 +13,16 @@ use crate::domain::memories::{Capabilities, NewMemory, Relevance};
 
 /// The largest `top_k` of a list.
 const MAX_LIST_TOP_K: u32 = 1_000;
-/// The largest number of results that a search asks for, though the server sets no limit.
+/// The maximum number of results that a search requests, though the server sets no limit.
 const MAX_SEARCHED: u32 = 1_000;
 
-/// The driver.
 pub struct Mem0Oss {
     max_listed: u32,
 }
 
 impl Mem0Oss {
-    /// A driver that lists a scope of at most so many memories. There are no pages, so one more than may be listed is asked
-    /// for, to tell whether there are more: where all that can be asked for come, there may be.
+    /// Lists at most `list_limit` memories of a scope. There is no pagination, so one more is requested, to tell whether
+    /// there are more; if the server's maximum is reached, there may be.
     pub fn new(list_limit: u32) -> Self {
         Self { max_listed: list_limit.min(MAX_LIST_TOP_K - 1) }
     }
@@ -48,8 +47,8 @@ impl Driver for Mem0Oss {
         mem0::is_id(id)
     }
 
-    /// There is no health route. A list as long as lists can be also tells whether the key is right and whether the server
-    /// takes as large a `top_k`; of nobody's memories there are none.
+    /// There is no health route. A list of the maximum length also verifies the key and whether the server accepts such a
+    /// `top_k`; the nonexistent tenant has no memories.
     fn health(&self) -> Request {
         list(Operation::Health, &BankTenant::nobody(), self.max_listed + 1)
     }
@@ -66,14 +65,14 @@ impl Driver for Mem0Oss {
         mem0::read_added(response)
     }
 
-    /// Equality of one member of the metadata is what every store beneath can filter by.
+    /// Equality of one metadata key is the filter that every backing store supports.
     fn find_write(&self, tenant: &BankTenant, write: &NewMemory) -> Request {
         let filters = json!({"user_id": tenant.as_str(), WRITE_ID_MEMBER: write.id.as_str()});
         let body = json!({"query": mem0::text_of(write), "filters": filters, "top_k": 10, "threshold": 0.0});
         Request::new(Operation::FindWrite, Method::Post, ["search"]).json(&body)
     }
 
-    /// The bank's threshold gates only a part of its score, so it is left open and the score is judged here.
+    /// The bank's threshold applies to only part of its score, so it is not used; scores are filtered here.
     fn search(&self, tenant: &BankTenant, text: &str, most: u32, _threshold: Option<Relevance>) -> Request {
         let body = json!({"query": text, "filters": {"user_id": tenant.as_str()}, "top_k": most, "threshold": 0.0});
         Request::new(Operation::Search, Method::Post, ["search"]).json(&body)

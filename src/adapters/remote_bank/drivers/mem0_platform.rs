@@ -1,5 +1,5 @@
-//! `mem0-platform`: the hosted mem0, version 3 of its API. Trailing slashes; the identity is at the top on add, and inside
-//! `filters` on search and list.
+//! `mem0-platform`: the hosted mem0, version 3 of its API. Trailing slashes; the identity is a top-level key on add, and
+//! inside `filters` on search and list.
 //!
 //! Limits (the OpenAPI document of the service): `page_size` is at most 200, `top_k` of a search 1 to 1,000.
 
@@ -12,18 +12,17 @@ use crate::adapters::remote_bank::stored::{BankTenant, Item};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{Capabilities, NewMemory, Relevance};
 
-/// How many memories a page has; at most 200 are allowed.
+/// Page size; the maximum is 200.
 const PAGE_SIZE: u32 = 100;
 /// The largest `top_k` of a search.
 const MAX_SEARCHED: u32 = 1_000;
 
-/// The driver.
 pub struct Mem0Platform {
     max_listed: u32,
 }
 
 impl Mem0Platform {
-    /// A driver that lists a scope of at most so many memories.
+    /// Lists at most `max_listed` memories of a scope.
     pub fn new(max_listed: u32) -> Self {
         Self { max_listed }
     }
@@ -64,7 +63,7 @@ impl Driver for Mem0Platform {
         mem0::read_added(response)
     }
 
-    /// Its filters know no metadata, so the write is searched by its text, which nothing fits as well.
+    /// The filters do not support metadata, so the write is searched by its text, the best match of which is itself.
     fn find_write(&self, tenant: &BankTenant, write: &NewMemory) -> Request {
         search(Operation::FindWrite, tenant, &mem0::text_of(write), 100)
     }

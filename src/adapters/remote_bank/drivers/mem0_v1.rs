@@ -1,5 +1,5 @@
-//! `mem0-v1`: the endpoints that a Memory Bank Service is documented with, `POST /v1/memories/` and
-//! `POST /v1/memories/search/`. Trailing slashes; the identity is at the top; lists may be bare arrays.
+//! `mem0-v1`: the documented endpoints of a generic memory bank, `POST /v1/memories/` and `POST /v1/memories/search/`.
+//! Trailing slashes; the identity is a top-level key; lists may be bare arrays.
 
 use serde_json::{Map, Value, json};
 
@@ -10,10 +10,9 @@ use crate::adapters::remote_bank::stored::{BankTenant, Item};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{Capabilities, NewMemory, Relevance};
 
-/// The largest number of results that a search asks for, as with the hosted mem0; no limit is documented.
+/// The maximum number of results that a search requests, as with the hosted mem0; no limit is documented.
 const MAX_SEARCHED: u32 = 1_000;
 
-/// The driver.
 pub struct Mem0V1;
 
 impl Driver for Mem0V1 {
@@ -21,7 +20,7 @@ impl Driver for Mem0V1 {
         Capabilities {
             kind: BankKind::Mem0V1.as_str(),
             update: true,
-            // No list is documented.
+            // No list endpoint is documented.
             list: false,
             date_filter: true,
             metadata_filter: true,
@@ -36,7 +35,7 @@ impl Driver for Mem0V1 {
         mem0::is_id(id)
     }
 
-    /// Nothing cheaper is documented than a search.
+    /// No cheaper request than a search is documented.
     fn health(&self) -> Request {
         search(Operation::Health, &BankTenant::nobody(), "health", 1)
     }
@@ -53,7 +52,7 @@ impl Driver for Mem0V1 {
         mem0::read_added(response)
     }
 
-    /// No filter by metadata is documented, so the write is searched by its text, which nothing fits as well.
+    /// No filter by metadata is documented, so the write is searched by its text, the best match of which is itself.
     fn find_write(&self, tenant: &BankTenant, write: &NewMemory) -> Request {
         search(Operation::FindWrite, tenant, &mem0::text_of(write), 100)
     }

@@ -1,5 +1,5 @@
-//! One driver a kind of bank. A driver holds no connection and does nothing: it turns what the port is asked into requests,
-//! and answers into what the port returns.
+//! One driver per kind of bank. A driver is stateless and performs no I/O: it translates port calls into requests, and
+//! responses into return values of the port.
 
 mod mcp_memory_service;
 mod mem0;
@@ -27,48 +27,48 @@ pub fn driver(config: &RemoteBankConfig) -> Arc<dyn Driver> {
     }
 }
 
-/// What has become of a write.
+/// The status of a write.
 #[derive(Clone, Debug)]
 pub enum Added {
-    /// It is there, under this id.
+    /// It was stored under this ID.
     Stored(String),
-    /// The bank goes on with it; this is how to ask what has become of it.
+    /// The bank is still processing it; this request polls its status.
     Pending(Box<Request>),
-    /// The bank has it from before.
+    /// The bank had stored it before.
     Duplicate,
-    /// The bank took it, and kept nothing.
+    /// The bank accepted it, but stored nothing.
     Discarded,
-    /// The bank tried, and could not; it may be able to another time.
+    /// The bank tried and failed; a retry may succeed.
     Failed,
 }
 
-/// Some items of a longer answer.
+/// One page of items.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Items {
     /// The items, in the bank's order.
     pub items: Vec<Item>,
-    /// Whether there are more on the next page.
+    /// Whether there is another page.
     pub has_more: bool,
 }
 
-/// An answer that the bank's contract does not know; what is wrong with it.
+/// A response that violates the bank's contract; the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnexpectedResponse(pub &'static str);
 
-/// How one kind of bank is spoken to. Identity is built of the [`BankTenant`] alone, and nothing of a caller's becomes the name
-/// of a member, a filter or a part of a path.
+/// Translates for one kind of bank. The identity is built from the [`BankTenant`] alone; no caller-supplied value becomes a
+/// key, a filter or a path segment.
 pub trait Driver: Send + Sync {
-    /// What the bank can do, and within which limits.
+    /// The bank's capabilities and limits.
     fn capabilities(&self) -> Capabilities;
 
-    /// Whether the bank may have given this id. Another is never sent to it.
+    /// Whether this ID may be one of the bank's. Others are never sent to it.
     fn is_possible_id(&self, id: &MemoryId) -> bool;
 
-    /// Whether the bank is there, is what it is taken for, accepts the key, and answers requests as large as the largest
-    /// that lists are made of.
+    /// Checks that the bank responds, is of the expected kind, accepts the key, and accepts the largest list requests that
+    /// memgate sends.
     fn health(&self) -> Request;
 
-    /// Reads the answer to it.
+    /// Reads the response to [`health`](Self::health).
     ///
     /// # Errors
     /// [`UnexpectedResponse`].
@@ -77,47 +77,47 @@ pub trait Driver: Send + Sync {
     /// Adds a write.
     fn add(&self, tenant: &BankTenant, write: &NewMemory) -> Request;
 
-    /// Reads the answer to it, or to the request that [`Added::Pending`] holds.
+    /// Reads the response to [`add`](Self::add), or to the request in [`Added::Pending`].
     ///
     /// # Errors
     /// [`UnexpectedResponse`].
     fn read_added(&self, response: &BankResponse) -> Result<Added, UnexpectedResponse>;
 
-    /// Looks for a write. Its answer may hold other items too.
+    /// Looks for a write. The response may contain other items too.
     fn find_write(&self, tenant: &BankTenant, write: &NewMemory) -> Request;
 
-    /// Searches, for so many results of at least this relevance.
+    /// Searches for at most `most` results with at least this relevance.
     fn search(&self, tenant: &BankTenant, text: &str, most: u32, threshold: Option<Relevance>) -> Request;
 
-    /// Reads the answer to a search, a look-up or a list.
+    /// Reads the response to a search, a look-up or a list.
     ///
     /// # Errors
     /// [`UnexpectedResponse`].
     fn read_items(&self, response: BankResponse) -> Result<Items, UnexpectedResponse>;
 
-    /// How well an item of that score fits, 0 to 1.
+    /// Converts the bank's score to a relevance from 0 to 1.
     fn relevance(&self, score: f64) -> Relevance;
 
-    /// One page of all memories, the first is 1; `None` if the bank does not list.
+    /// One page of all memories, starting at 1; `None` if the bank does not list.
     fn list(&self, tenant: &BankTenant, page: u32) -> Option<Request>;
 
-    /// Gets one.
+    /// Gets one memory.
     fn get(&self, tenant: &BankTenant, id: &MemoryId) -> Request;
 
-    /// Reads the answer to it.
+    /// Reads the response to [`get`](Self::get).
     ///
     /// # Errors
     /// [`UnexpectedResponse`].
     fn read_item(&self, response: &BankResponse) -> Result<Option<Item>, UnexpectedResponse>;
 
-    /// Writes text and metadata over one; `None` if the bank does not.
+    /// Replaces text and metadata of a memory; `None` if the bank does not support it.
     fn replace(&self, id: &MemoryId, content: &str, metadata: &Map<String, Value>) -> Option<Request>;
 
-    /// Deletes one.
+    /// Deletes one memory.
     fn delete(&self, tenant: &BankTenant, id: &MemoryId) -> Request;
 }
 
-/// The member `name` of an object, taken out of it, if it is text.
+/// Takes the string `name` out of an object.
 fn take_text(object: &mut Value, name: &str) -> Option<String> {
     match object.get_mut(name).map(Value::take) {
         Some(Value::String(text)) => Some(text),
@@ -125,7 +125,7 @@ fn take_text(object: &mut Value, name: &str) -> Option<String> {
     }
 }
 
-/// The same, if it is a list.
+/// Takes the array `name` out of an object.
 fn take_list(object: &mut Value, name: &str) -> Option<Vec<Value>> {
     match object.get_mut(name).map(Value::take) {
         Some(Value::Array(list)) => Some(list),
@@ -133,7 +133,7 @@ fn take_list(object: &mut Value, name: &str) -> Option<Vec<Value>> {
     }
 }
 
-/// The same, if it is an object.
+/// Takes the object `name` out of an object.
 fn take_object(object: &mut Value, name: &str) -> Option<Map<String, Value>> {
     match object.get_mut(name).map(Value::take) {
         Some(Value::Object(members)) => Some(members),

@@ -1,4 +1,4 @@
-//! One attempt: its time, and what its answer means.
+//! One attempt: its timeout, and the classification of its response.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use crate::adapters::remote_bank::failure::{BankFailure, Cause};
 use crate::adapters::remote_bank::transport::Transport;
 use crate::domain::system::Timestamp;
 
-/// The codes by which mem0 says in a 502 that what it depends on is unavailable, whatever is asked of it.
+/// The codes with which mem0 reports in a 502 that one of its dependencies is unavailable, whatever the request.
 const OUTAGES: [&str; 4] =
     ["provider_auth_failed", "provider_unavailable", "datastore_unavailable", "vector_store_unavailable"];
 
-/// The most characters of a bank's message that are passed on.
+/// Maximum number of characters of a bank's message that are passed on.
 const LONGEST_MESSAGE: usize = 200;
 
-/// Sends the request and reads the whole answer, within `time`.
+/// Sends the request and reads the complete response, within `time`.
 ///
 /// # Errors
 /// [`Cause::TimedOut`], and those of the transport.
@@ -26,7 +26,7 @@ pub async fn send(transport: &dyn Transport, request: &Request, time: Duration) 
     timeout(time, transport.send(request)).await.unwrap_or_else(|_| Err(BankFailure::new(Cause::TimedOut)))
 }
 
-/// What an answer means: a status of 2xx with JSON is one, and 404 where there may be none; all else is a failure.
+/// Classifies a response: 2xx with JSON is a success, and so is 404 where it is allowed; everything else is a failure.
 ///
 /// # Errors
 /// [`BankFailure`].
@@ -66,7 +66,7 @@ pub fn classify(request: &Request, raw: &RawResponse, now: Timestamp) -> Result<
             let body: Value = serde_json::from_slice(&raw.body).unwrap_or_default();
             let code = body["code"].as_str().unwrap_or_default();
             Err(match code {
-                // Its model refuses this one text, for its length for instance, and will refuse it each time.
+                // Its model refuses this particular text, for example because of its length, and will do so every time.
                 "provider_bad_request" => refusal(with_body_id(fail(Cause::Rejected), &body), &raw.body),
                 "provider_rate_limited" => with_body_id(fail(Cause::Throttled), &body),
                 _ => with_body_id(fail(Cause::ServerError), &body),
@@ -77,7 +77,7 @@ pub fn classify(request: &Request, raw: &RawResponse, now: Timestamp) -> Result<
     }
 }
 
-/// The same failure with what the bank says about it.
+/// Adds the bank's message to the failure.
 fn refusal(failure: BankFailure, body: &[u8]) -> BankFailure {
     match message(body) {
         Some(message) => failure.detail(message),
@@ -85,9 +85,9 @@ fn refusal(failure: BankFailure, body: &[u8]) -> BankFailure {
     }
 }
 
-/// What the bank says in one of the forms that error bodies have: `{"detail"}`, `{"error"}`, `{"message"}`,
+/// The bank's message, in one of the known error formats: `{"detail"}`, `{"error"}`, `{"message"}`,
 /// `{"error","details":{"message"}}`, `{"detail":[{"loc","msg"}]}`, `{"detail":{"error","error_description"}}`,
-/// `{"error","error_description"}`. Of a list of problems only the place and the rule are taken, never the refused value.
+/// `{"error","error_description"}`. Of a list of problems only location and rule are used, never the refused value.
 fn message(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let text = body["details"]["message"]
@@ -119,7 +119,7 @@ fn part_of_a_place(part: &Value) -> Option<String> {
     part.as_str().map(str::to_owned).or_else(|| part.as_u64().map(|index| index.to_string()))
 }
 
-/// mem0 names the request in the body of a 502 too.
+/// mem0 includes the request ID in the body of a 502 too.
 fn with_body_id(mut failure: BankFailure, body: &Value) -> BankFailure {
     if failure.request_id.is_none() {
         failure.request_id = body["request_id"].as_str().and_then(readable_id);
@@ -127,7 +127,7 @@ fn with_body_id(mut failure: BankFailure, body: &Value) -> BankFailure {
     failure
 }
 
-/// An id that can be shown: at most 64 characters that cannot be mistaken for anything else.
+/// An ID that is safe to show: at most 64 unambiguous characters.
 fn readable_id(id: &str) -> Option<String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
     (!id.is_empty() && id.len() <= 64 && id.chars().all(allowed)).then(|| id.to_owned())

@@ -1,4 +1,4 @@
-//! How long to wait before a request is sent again.
+//! The backoff between attempts.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,15 +9,15 @@ use reqwest_retry::{Jitter, RetryDecision, RetryPolicy as _};
 use crate::adapters::remote_bank::config::ResilienceConfig;
 use crate::domain::system::Entropy;
 
-/// Exponential backoff with full jitter: a random part of a bound that doubles. Callers whom one failure has hit at the
-/// same time do not come back at the same time.
+/// Exponential backoff with full jitter: a random part of a bound that doubles, so that callers hit by the same failure do
+/// not retry at the same time.
 pub struct Backoff {
     bound: ExponentialBackoff,
     entropy: Arc<dyn Entropy>,
 }
 
 impl Backoff {
-    /// The policy counts attempts and doubles the bound; the jitter is ours, by the port of randomness.
+    /// The policy counts attempts and doubles the bound; the jitter uses the injected source of randomness.
     #[must_use]
     pub fn new(config: &ResilienceConfig, entropy: Arc<dyn Entropy>) -> Self {
         let bound = ExponentialBackoff::builder()
@@ -28,7 +28,7 @@ impl Backoff {
         Self { bound, entropy }
     }
 
-    /// The wait after `attempts` failed ones; `None` if there have been enough. What the bank asked for comes on top.
+    /// The delay after `attempts` failures; `None` if no attempt is left. The bank's `Retry-After` is added to it.
     #[must_use]
     pub fn wait(&self, attempts: u32, retry_after: Option<Duration>) -> Option<Duration> {
         let now = SystemTime::now();

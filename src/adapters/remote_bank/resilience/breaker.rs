@@ -1,4 +1,4 @@
-//! The circuit breaker: stops asking a bank that is not well, and lets a few requests through to see whether it is again.
+//! The circuit breaker: stops calling an unhealthy bank, and probes whether it has recovered.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,19 +12,19 @@ use crate::adapters::remote_bank::exchange::Access;
 use crate::adapters::remote_bank::failure::{BankFailure, Cause};
 use crate::adapters::remote_bank::metrics::BankMetrics;
 
-/// What a breaker does.
+/// The state of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BreakerState {
-    /// It lets everything through, and counts.
+    /// Attempts are allowed, and their outcomes counted.
     Closed,
-    /// It lets nothing through.
+    /// No attempt is allowed.
     Open,
-    /// It lets a few attempts through, to see how they fare.
+    /// A few probes are allowed.
     HalfOpen,
 }
 
 impl BreakerState {
-    /// Every state there is.
+    /// Every state.
     pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
 
     /// The name in metrics and logs.
@@ -38,15 +38,15 @@ impl BreakerState {
     }
 }
 
-/// Who decides.
+/// What determines the state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum BreakerMode {
-    /// The outcomes.
+    /// The outcomes of attempts.
     #[default]
     Automatic,
-    /// An operator: nothing is let through.
+    /// An operator: no attempt is allowed.
     ForcedOpen,
-    /// An operator: everything is let through.
+    /// An operator: every attempt is allowed.
     ForcedClosed,
 }
 
@@ -62,18 +62,17 @@ impl BreakerMode {
     }
 }
 
-/// How an attempt fared.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptOutcome {
     /// The bank did what it was asked.
     Success,
-    /// It did not, and may be unwell.
+    /// It failed, and may be unhealthy.
     Failure,
-    /// It did not, and was right: this says nothing about its health.
+    /// It refused the request with good reason: this says nothing about its health.
     Ignored,
 }
 
-/// One breaker.
 #[derive(Debug)]
 pub struct Breaker {
     access: Access,
@@ -86,7 +85,7 @@ pub struct Breaker {
 struct BreakerInner {
     mode: BreakerMode,
     phase: BreakerPhase,
-    /// Counts changes of phase, so that an attempt that began before one does not count after it.
+    /// Incremented with each change of phase, so that an attempt that began before a change does not count after it.
     era: u64,
 }
 
@@ -115,14 +114,13 @@ impl BreakerPhase {
 }
 
 impl Breaker {
-    /// It is closed.
+    /// A closed breaker.
     #[must_use]
     pub fn new(access: Access, config: &BreakerConfig, metrics: Arc<BankMetrics>) -> Self {
         let inner = BreakerInner { mode: BreakerMode::Automatic, phase: BreakerPhase::closed(config), era: 0 };
         Self { access, config: config.clone(), inner: Mutex::new(inner), metrics }
     }
 
-    /// Its state.
     #[must_use]
     pub fn state(&self) -> BreakerState {
         let inner = self.lock();
@@ -133,14 +131,13 @@ impl Breaker {
         }
     }
 
-    /// Who decides.
+    /// What determines the state.
     #[must_use]
     pub fn mode(&self) -> BreakerMode {
         self.lock().mode
     }
 
-    /// Lets an operator decide, or the outcomes again. After it was forced open, the next attempts are probes; after it was
-    /// forced closed, counting begins anew.
+    /// Sets the mode. Leaving `ForcedOpen` makes the next attempts probes; leaving `ForcedClosed` restarts the counting.
     pub fn set_mode(&self, mode: BreakerMode) {
         let mut inner = self.lock();
         if inner.mode == mode {
@@ -159,10 +156,10 @@ impl Breaker {
         }
     }
 
-    /// Lets an attempt through, or says how long nothing will be.
+    /// Admits an attempt.
     ///
     /// # Errors
-    /// [`Cause::BreakerOpen`].
+    /// [`Cause::BreakerOpen`], with the remaining time.
     pub fn admit(&self) -> Result<Permit<'_>, BankFailure> {
         let now = Instant::now();
         let mut inner = self.lock();
@@ -180,7 +177,7 @@ impl Breaker {
         }
         if let BreakerPhase::HalfOpen { probes } = &mut inner.phase {
             if *probes >= self.config.probes {
-                // How these fare is known within an attempt's time; a second is a fair guess.
+                // The outcome of the probes is known within an attempt's timeout; one second is a reasonable estimate.
                 return refuse(Duration::from_secs(1));
             }
             *probes += 1;
@@ -199,7 +196,7 @@ impl Breaker {
             return;
         }
         let next = match &mut inner.phase {
-            // It cannot be in the same era: nothing is let through.
+            // It cannot belong to the same era: no attempt is admitted while open.
             BreakerPhase::Open { .. } => None,
             BreakerPhase::HalfOpen { probes } => {
                 *probes = probes.saturating_sub(1);
@@ -210,7 +207,7 @@ impl Breaker {
                 }
             }
             BreakerPhase::Closed { failures, slow } => {
-                // Who waited for long and went away has seen a slow bank.
+                // A caller that waited for long before it was cancelled has seen a slow bank.
                 let counts = match outcome {
                     Some(outcome) => outcome != AttemptOutcome::Ignored,
                     None => is_slow,
@@ -264,7 +261,7 @@ impl Breaker {
     }
 }
 
-/// Leave for one attempt. Dropped without a outcome, because the caller went away, it is given back.
+/// Permission for one attempt. If dropped without an outcome, because the caller was cancelled, it is released.
 #[derive(Debug)]
 pub struct Permit<'a> {
     breaker: &'a Breaker,
@@ -274,7 +271,7 @@ pub struct Permit<'a> {
 }
 
 impl Permit<'_> {
-    /// Tells how the attempt fared.
+    /// Records the outcome.
     pub fn record(mut self, outcome: AttemptOutcome) {
         self.is_recorded = true;
         self.breaker.record(self.era, self.began, Some(outcome));

@@ -1,14 +1,14 @@
-//! The retry budget: all callers together may retry a share of their calls, whatever the bank does.
+//! The retry budget: retries are limited to a share of the calls of all callers, whatever the bank does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::adapters::remote_bank::config::ResilienceConfig;
 
-/// A hundredth of a retry, so that shares are counted exactly.
+/// Hundredths of a retry, so that shares are counted exactly.
 const RETRY: u64 = 100;
 
-/// What has been saved up for retries. It never grows by time alone: of any number of calls, at most `retry_percent` of a
-/// hundred and the floor are sent again.
+/// The retry budget. It never grows with time alone: over any number of calls, at most `retry_percent` percent plus the
+/// floor are retried.
 #[derive(Debug)]
 pub struct RetryBudget {
     saved: AtomicU64,
@@ -18,7 +18,7 @@ pub struct RetryBudget {
 }
 
 impl RetryBudget {
-    /// The floor is there.
+    /// Starts with the floor.
     #[must_use]
     pub fn new(config: &ResilienceConfig) -> Self {
         Self {
@@ -29,28 +29,28 @@ impl RetryBudget {
         }
     }
 
-    /// A call pays in.
+    /// Credits one call.
     pub fn deposit(&self) {
         let add = |saved: u64| Some((saved + self.per_call).min(self.most));
-        // The closure always yields a value.
+        // The closure always returns a value.
         let _ = self.saved.fetch_update(Ordering::SeqCst, Ordering::SeqCst, add);
     }
 
-    /// Takes out what so many requests cost, if it is there.
+    /// Withdraws the cost of `requests` requests, if available.
     #[must_use]
     pub fn withdraw(&self, requests: u64) -> bool {
         let cost = requests * RETRY;
         self.saved.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |saved| saved.checked_sub(cost)).is_ok()
     }
 
-    /// Takes out what one request costs, if the floor is left: what is nice to have must not take what retries live on.
+    /// Withdraws the cost of one request if the floor remains: hedging must not consume what retries need.
     #[must_use]
     pub fn withdraw_spare(&self) -> bool {
         let spare = |saved: u64| saved.checked_sub(RETRY).filter(|left| *left >= self.floor);
         self.saved.fetch_update(Ordering::SeqCst, Ordering::SeqCst, spare).is_ok()
     }
 
-    /// How many retries are left.
+    /// The number of retries left.
     #[must_use]
     pub fn left(&self) -> u64 {
         self.saved.load(Ordering::SeqCst) / RETRY

@@ -1,4 +1,4 @@
-//! How many requests are under way at a time, and how many wait.
+//! The bulkhead: limits how many requests are in flight, and how many wait.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::deadline::Deadline;
 use crate::adapters::remote_bank::config::ResilienceConfig;
 use crate::adapters::remote_bank::failure::{BankFailure, Cause};
 
-/// A limited number of places, and a limited queue before them.
+/// A limited number of slots, and a bounded queue for them.
 #[derive(Debug)]
 pub struct Bulkhead {
     places: Semaphore,
@@ -20,7 +20,7 @@ pub struct Bulkhead {
 }
 
 impl Bulkhead {
-    /// All places are free.
+    /// All slots are free.
     #[must_use]
     pub fn new(config: &ResilienceConfig) -> Self {
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
@@ -32,10 +32,10 @@ impl Bulkhead {
         }
     }
 
-    /// Takes a place, and waits for it if it must.
+    /// Acquires a slot, waiting for one if necessary.
     ///
     /// # Errors
-    /// [`Cause::BulkheadFull`] at once if too many wait already, or after the longest wait.
+    /// [`Cause::BulkheadFull`], immediately if the queue is full, or after the maximum wait.
     pub async fn enter(&self, deadline: Deadline) -> Result<SemaphorePermit<'_>, BankFailure> {
         if let Ok(place) = self.places.try_acquire() {
             return Ok(place);

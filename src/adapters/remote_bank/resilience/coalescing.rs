@@ -1,7 +1,7 @@
-//! Callers who search for the very same at the same time share one request.
+//! Concurrent identical searches share one request.
 //!
-//! The key is the request itself, and the tenant is part of every request, so nobody shares with another tenant. What is
-//! shared is the bank's answer; each caller filters it by its own scope.
+//! The key is the request itself, and the tenant is part of every request, so nothing is shared between tenants. What is
+//! shared is the bank's response; each caller filters it by its own scope.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,13 +20,13 @@ use crate::adapters::remote_bank::metrics::BankMetrics;
 
 type Work = BoxFuture<'static, Result<Exchanged, BankFailure>>;
 
-/// The searches that are under way.
+/// The searches in flight.
 #[derive(Debug)]
 pub struct SearchCoalescing {
     flights: Arc<Mutex<HashMap<Arc<RequestKey>, Flight>>>,
-    /// Counts writes. A search does not join one that began before a write was confirmed, since it would miss it.
+    /// Counts writes. A search does not join one that began before a write was confirmed, since it would miss the write.
     writes: AtomicU64,
-    /// How old a search may be that another joins: one that joins late has the rest of the first one's time only.
+    /// Maximum age of a search that another may join: the joining one only has the remaining time of the first.
     joinable_for: Duration,
     metrics: Arc<BankMetrics>,
 }
@@ -46,18 +46,18 @@ struct Flight {
 }
 
 impl SearchCoalescing {
-    /// Nothing is under way. A search can be joined until half of `deadline` is over.
+    /// A search can be joined until half of `deadline` has passed.
     #[must_use]
     pub fn new(deadline: Duration, metrics: Arc<BankMetrics>) -> Self {
         Self { flights: Arc::default(), writes: AtomicU64::new(0), joinable_for: deadline / 2, metrics }
     }
 
-    /// Notes that the bank has changed.
+    /// Records that the bank's contents changed.
     pub fn note_write(&self) {
         self.writes.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Joins an equal request that is under way, or else does `work`. The work goes on as long as anybody waits for it.
+    /// Joins an identical request in flight, or runs `work`, which continues as long as anybody waits for it.
     ///
     /// # Errors
     /// Those of the work.
@@ -100,7 +100,7 @@ impl SearchCoalescing {
     }
 }
 
-/// Takes the flight off the list when it has ended, or when nobody waits for it any more.
+/// Removes the flight when it has finished, or when nobody waits for it any more.
 struct Landing {
     flights: Arc<Mutex<HashMap<Arc<RequestKey>, Flight>>>,
     key: Arc<RequestKey>,
@@ -110,7 +110,7 @@ struct Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        // A later one may have taken its place.
+        // A later one may have replaced it.
         if flights.get(&self.key).is_some_and(|flight| flight.began == self.began) {
             flights.remove(&self.key);
         }

@@ -1,4 +1,4 @@
-//! The outermost bound: nothing that is done for a call goes on after its deadline.
+//! The outermost bound: no work for a call continues after its deadline.
 
 use std::time::Duration;
 
@@ -6,28 +6,28 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::adapters::remote_bank::failure::{BankFailure, Cause};
 
-/// How much later the outer bound cuts than the inner ones. Those report and record what happened; this one only makes
-/// sure.
+/// How much later the outer timeout fires than the inner ones. Those report and record what happened; this one is only a
+/// safety net.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(20);
 
-/// When a call has to be over.
+/// The deadline of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// So long from now.
+    /// A deadline `time` from now.
     #[must_use]
     pub fn after(time: Duration) -> Self {
         Self(Instant::now() + time)
     }
 
-    /// What is left until then.
+    /// The remaining time.
     #[must_use]
     pub fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    /// Drops `work` when the time is over.
+    /// Cancels `work` at the deadline.
     ///
     /// # Errors
     /// Those of `work`, and [`Cause::DeadlineExceeded`].

@@ -1,9 +1,9 @@
-//! The share of attempts that went badly, of the last so many within a time.
+//! The failure rate of the latest attempts within a time window.
 //!
-//! recloser counts: a ring of outcomes that trips at a share. What it does not do is done here. Its ring never ages, so
-//! there are two, which are replaced in turn every half window: what trips is never older than a window. It trips one call
-//! late, so its ring is one shorter. It has no getter, but it refuses once it has tripped, and a future that is dropped is
-//! not counted: asking with one that never ends tells its state and changes nothing.
+//! recloser does the counting: a ring buffer of outcomes that trips at a rate. This module adds what it lacks. Its buffer
+//! never ages, so there are two, replaced alternately every half window: what trips is never older than a window. It trips
+//! one call late, so its buffer is one shorter. It has no getter, but it rejects calls once tripped and does not count a
+//! cancelled future: calling it with one that never completes reads its state without changing it.
 
 use std::future::{pending, ready};
 use std::time::Duration;
@@ -12,10 +12,10 @@ use futures_util::FutureExt as _;
 use recloser::{AsyncRecloser, Error, Recloser};
 use tokio::time::Instant;
 
-/// Longer than any process lives: once it has tripped a ring stays so, and the breaker around it decides what follows.
+/// Longer than any process lives: a tripped ring stays tripped, and the breaker decides what happens next.
 const FOREVER: Duration = Duration::from_hours(24 * 365 * 100);
 
-/// Outcomes, and whether too many of them are bad.
+/// Counts outcomes and tells whether too many are failures.
 #[derive(Debug)]
 pub struct FailureRate {
     rings: [Ring; 2],
@@ -31,18 +31,18 @@ struct Ring {
 }
 
 impl FailureRate {
-    /// Trips when `percent` of the last `calls` outcomes are bad.
+    /// Trips when `percent` of the last `calls` outcomes are failures.
     #[must_use]
     pub fn new(calls: u32, percent: u32, window: Duration) -> Self {
         let calls = usize::try_from(calls.saturating_sub(1)).unwrap_or(usize::MAX).max(1);
-        // A hair below, since the ring compares 32-bit floats: 7 of 10 are 70 %.
+        // Slightly below, since the ring compares 32-bit floats: 7 of 10 are 70 %.
         let share = f32::from(u16::try_from(percent).unwrap_or(100)) / 100.0 - 0.000_1;
         let now = Instant::now();
         let ring = |until| Ring { recloser: new_ring(calls, share), until };
         Self { rings: [ring(now + window), ring(now + window / 2)], calls, share, window }
     }
 
-    /// Counts an outcome. Returns whether too many are bad.
+    /// Records an outcome. Returns whether too many are failures.
     pub fn record(&mut self, is_bad: bool) -> bool {
         let now = Instant::now();
         let mut tripped = false;
@@ -52,7 +52,7 @@ impl FailureRate {
                 let until = ring.until + self.window * (windows + 1);
                 *ring = Ring { recloser: new_ring(self.calls, self.share), until };
             }
-            // It ends at once. What it says is of no interest: it is asked below.
+            // It completes at once. The result does not matter: the state is read below.
             let _ = ring.recloser.call(ready(if is_bad { Err(()) } else { Ok(()) })).now_or_never();
             let response = ring.recloser.call(pending::<Result<(), ()>>()).now_or_never();
             tripped |= matches!(response, Some(Err(Error::Rejected)));

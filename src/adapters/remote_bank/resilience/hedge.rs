@@ -1,4 +1,4 @@
-//! A second attempt beside a first one that takes its time.
+//! Hedged requests: a second attempt while a slow first one is still running.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,32 +10,32 @@ use tokio::time::sleep;
 use crate::adapters::remote_bank::config::HedgeAfter;
 use crate::adapters::remote_bank::failure::BankFailure;
 
-/// After how long a read is hedged. Where nothing is fixed it follows the bank: it settles where one answer of twenty takes
-/// longer, however fast or slow the bank is by nature.
+/// The delay after which a read is hedged. Unless fixed, it follows the bank's 95th percentile response time, however fast
+/// or slow the bank is.
 #[derive(Debug)]
 pub struct HedgeDelay {
     after: HedgeAfter,
     longest: Duration,
-    /// What was learned, in microseconds.
+    /// The learned delay, in microseconds.
     micros: AtomicU64,
 }
 
 impl HedgeDelay {
-    /// What is not known yet is taken for slow.
+    /// The initial delay.
     const FIRST: Duration = Duration::from_secs(1);
-    /// Who answers within this needs no help.
+    /// A bank that responds within this time needs no hedging.
     const LEAST: Duration = Duration::from_millis(10);
-    /// One answer that comes later moves the delay up by 19 %; nineteen that come in time move it down by as much.
+    /// A response after the delay raises it by 19 %; nineteen responses within it lower it by as much.
     const UP: (u64, u64) = (119, 100);
     const DOWN: (u64, u64) = (99_085, 100_000);
 
-    /// Nothing is learned yet. A delay that is learned never gets longer than `longest`.
+    /// Nothing is learned yet. A learned delay never exceeds `longest`.
     #[must_use]
     pub fn new(after: HedgeAfter, longest: Duration) -> Self {
         Self { after, longest, micros: AtomicU64::new(micros(Self::FIRST.min(longest))) }
     }
 
-    /// The delay now; `None` if nothing is hedged.
+    /// The current delay; `None` if reads are not hedged.
     #[must_use]
     pub fn current(&self) -> Option<Duration> {
         match self.after {
@@ -45,12 +45,12 @@ impl HedgeDelay {
         }
     }
 
-    /// Notes whether a read that came to something did so before the delay was over.
+    /// Records whether a successful read completed before the delay.
     pub fn learn(&self, in_time: bool) {
         let (times, of) = if in_time { Self::DOWN } else { Self::UP };
         let (least, most) = (micros(Self::LEAST.min(self.longest)), micros(self.longest));
         let step = |delay: u64| Some((delay * times / of).clamp(least, most));
-        // The closure always yields a value.
+        // The closure always returns a value.
         let _ = self.micros.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
     }
 }
@@ -59,9 +59,9 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Does `first`; when it has not ended after `delay`, and `may_hedge` agrees, does `second` beside it. The first success
-/// counts, and the other attempt is dropped; of two failures the last one counts. Tells too whether `first` ended before the
-/// delay was over.
+/// Runs `first`; if it has not completed after `delay` and `may_hedge` agrees, runs `second` concurrently. The first success
+/// wins and the other attempt is cancelled; of two failures the last one is returned. Also tells whether `first` completed
+/// before the delay.
 pub async fn race<T>(
     delay: Duration,
     first: impl Future<Output = Result<T, BankFailure>>,
@@ -89,7 +89,7 @@ mod tests {
 
     const LONGEST: Duration = Duration::from_secs(8);
 
-    /// The delay after so many answers, each of which takes what `took` says of its number.
+    /// The delay after `answers` responses, the duration of each of which is given by `took`.
     fn learned(answers: u32, took: impl Fn(u32) -> Duration) -> Duration {
         let delay = HedgeDelay::new(HedgeAfter::Learned, LONGEST);
         for number in 0..answers {
@@ -100,12 +100,12 @@ mod tests {
     }
 
     #[test]
-    fn the_delay_settles_where_one_answer_of_twenty_takes_longer() {
-        // From 1 to 100 ms, in an order without a pattern.
+    fn the_delay_converges_to_the_95th_percentile() {
+        // From 1 to 100 ms, in no particular order.
         let evenly = |number: u32| Duration::from_millis(u64::from(number * 37 % 100) + 1);
         let delay = learned(10_000, evenly);
         assert!(delay > Duration::from_millis(80) && delay < Duration::from_millis(120), "{delay:?}");
-        // A few stragglers do not count.
+        // A few outliers do not matter.
         let stragglers = |number: u32| if number.is_multiple_of(50) { LONGEST } else { Duration::from_millis(30) };
         let delay = learned(10_000, stragglers);
         assert!(delay > Duration::from_millis(25) && delay < Duration::from_millis(50), "{delay:?}");
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_fixed_does_not_learn() {
+    fn a_fixed_delay_does_not_learn() {
         let delay = HedgeDelay::new(HedgeAfter::Fixed(LONGEST), LONGEST);
         delay.learn(true);
         assert_eq!(delay.current(), Some(LONGEST));

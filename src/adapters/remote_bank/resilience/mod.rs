@@ -1,4 +1,4 @@
-//! What stands between a call and a bank that is slow, failing or gone. One file a mechanism; [`Pipeline::exchange`] shows
+//! Resilience against a bank that is slow, failing or unavailable. One file per mechanism; [`Pipeline::exchange`] shows
 //! their order.
 
 mod attempt;
@@ -37,18 +37,18 @@ use super::metrics::{BankMetrics, Rejection};
 use super::transport::Transport;
 use crate::domain::system::{Clock, Entropy};
 
-/// What an exchange came to.
+/// The result of an exchange.
 #[derive(Clone, Debug)]
 pub struct Exchanged {
-    /// The answer.
+    /// The response.
     pub response: Arc<BankResponse>,
     /// How often the request was sent.
     pub attempts: u32,
-    /// Whether the answer is that of the look-up: what was to be created is there already.
+    /// Whether the response is that of the look-up: what was to be created exists already.
     pub was_there: bool,
 }
 
-/// All mechanisms, around one bank.
+/// All mechanisms around one bank.
 pub struct Pipeline {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
@@ -63,7 +63,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Puts the mechanisms together.
+    /// Assembles the mechanisms.
     pub fn new(
         config: &ResilienceConfig,
         transport: Arc<dyn Transport>,
@@ -86,31 +86,31 @@ impl Pipeline {
         }
     }
 
-    /// The breaker of one kind of operation.
+    /// The breaker for this kind of operation.
     pub fn breaker(&self, access: Access) -> &Breaker {
         of_access(&self.breakers, access)
     }
 
-    /// Notes that the bank has changed: a search that is under way may not know of it.
+    /// Records that the bank's contents changed: a search in flight may miss it.
     pub fn note_write(&self) {
         self.coalescing.note_write();
     }
 
-    /// Asks the bank. **This is the order of all mechanisms, from the outermost to the innermost.**
+    /// Sends a request to the bank. **This is the order of all mechanisms, from the outermost to the innermost.**
     ///
     /// # Errors
     /// [`BankFailure`].
     pub async fn exchange(self: &Arc<Self>, request: Request, deadline: Deadline) -> Result<Exchanged, BankFailure> {
         let access = request.operation.access();
         let request = Arc::new(request);
-        let outcome = deadline // 1. nothing goes on after the deadline
+        let outcome = deadline // 1. no work continues after the deadline
             .bound(self.coalescing.share(&request, || {
-                // 2. equal concurrent searches are one
+                // 2. identical concurrent searches share one request
                 let (this, request) = (Arc::clone(self), Arc::clone(&request));
                 async move {
-                    let _place = of_access(&this.bulkheads, access).enter(deadline).await?; // 3. so many at a time
+                    let _place = of_access(&this.bulkheads, access).enter(deadline).await?; // 3. bounded concurrency
                     let once = |request: Arc<Request>, number: u32| this.hedged(request, number, deadline).boxed();
-                    this.retries.run(&request, deadline, &once).await // 4. again, as long as the budget pays
+                    this.retries.run(&request, deadline, &once).await // 4. retries, within the retry budget
                 }
                 .boxed()
             }))
@@ -122,8 +122,8 @@ impl Pipeline {
         outcome
     }
 
-    /// Sends a request once, outside bulkheads, retries and breakers: whether the bank answers is asked by anybody, and must
-    /// neither take a caller's place nor decide over the breaker.
+    /// Sends a request once, outside bulkheads, retries and breakers: health checks must neither take a caller's slot nor
+    /// influence the breaker.
     ///
     /// # Errors
     /// [`BankFailure`].
@@ -149,7 +149,7 @@ impl Pipeline {
             return self.attempt(&request, number, deadline).await;
         };
         let may_hedge = || {
-            // A bank that is not well gets no more than its probes.
+            // An unhealthy bank gets no more than its probes.
             let is_well = self.breaker(Access::Read).state() == BreakerState::Closed;
             let is_paid = is_well && self.budget.withdraw_spare();
             if is_paid {
@@ -166,15 +166,15 @@ impl Pipeline {
         outcome
     }
 
-    /// The inner half of the order, for each time that a request is sent.
+    /// The inner half of the order, for each attempt.
     async fn attempt(&self, request: &Request, number: u32, deadline: Deadline) -> Result<BankResponse, BankFailure> {
         if deadline.left().is_zero() {
-            // Not the bank's fault, so nothing that its breaker should count.
+            // Not the bank's fault, so its breaker must not count it.
             return Err(BankFailure::new(Cause::DeadlineExceeded));
         }
-        let permit = self.breaker(request.operation.access()).admit()?; // 5. the breaker of this kind of operation
+        let permit = self.breaker(request.operation.access()).admit()?; // 5. the circuit breaker of this kind of operation
         let began = Instant::now();
-        let time = self.attempt_timeout.min(deadline.left()); // 6. its own time, or what is left of the call's
+        let time = self.attempt_timeout.min(deadline.left()); // 6. the attempt timeout, or what is left of the deadline
         let outcome = self.send(request, time).await; // 7. sent, and read to the last byte
         permit.record(match &outcome {
             Ok(_) => AttemptOutcome::Success,
@@ -185,7 +185,7 @@ impl Pipeline {
         outcome
     }
 
-    /// One line of log for each attempt that failed, and the metrics of all.
+    /// Logs each failed attempt once, and counts all attempts.
     fn report(&self, request: &Request, number: u32, took: Duration, failure: Option<&BankFailure>) {
         let cause = failure.map(|failure| failure.cause);
         self.metrics.count_attempt(request.operation, cause, took);
@@ -206,7 +206,7 @@ impl Pipeline {
                 breaker,
                 retry_budget,
                 bank_request_id,
-                "the memory bank is not set up correctly: check its URL, kind, key and authentication scheme"
+                "the memory bank is misconfigured: check its URL, kind, key and authentication scheme"
             );
         } else {
             warn!(

@@ -1,5 +1,5 @@
-//! Sending again what came to nothing: while the bank is unwell, as long as the budget pays, and never a create that may
-//! have arrived without looking for it first.
+//! Retries: only while the bank is unhealthy and the retry budget allows it, and never for a create that may have arrived
+//! without looking for it first.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::adapters::remote_bank::exchange::{BankResponse, Precondition, Request
 use crate::adapters::remote_bank::failure::BankFailure;
 use crate::adapters::remote_bank::metrics::{BankMetrics, Rejection};
 
-/// Sends one request once.
+/// Sends a request once.
 pub type Once<'a> = &'a (dyn Fn(Arc<Request>, u32) -> BoxFuture<'a, Result<BankResponse, BankFailure>> + Send + Sync);
 
 /// The retries of all calls.
@@ -31,7 +31,7 @@ impl Retries {
         Self { backoff, budget, metrics }
     }
 
-    /// Sends `request` until it comes to something, or enough has been done.
+    /// Sends `request` until it succeeds, or no retry is left.
     ///
     /// # Errors
     /// The failure of the last attempt.

@@ -1,4 +1,4 @@
-//! What a bank says about when to come back.
+//! When the bank asks to be called again.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use time::format_description::well_known::Rfc2822;
 use crate::adapters::remote_bank::exchange::RawResponse;
 use crate::domain::system::Timestamp;
 
-/// Numbers from here on are moments (seconds since 1970), smaller ones are waits.
+/// Larger numbers are Unix timestamps, smaller ones are durations in seconds.
 const FIRST_MOMENT: u64 = 1_000_000_000;
 
-/// How long the answer asks to wait: `Retry-After` in seconds or as a date (RFC 9110 §10.2.3), or else `X-RateLimit-Reset`
-/// in seconds or as a moment.
+/// The requested delay: `Retry-After` in seconds or as a date (RFC 9110 §10.2.3), or else `X-RateLimit-Reset` in seconds or
+/// as a Unix timestamp.
 #[must_use]
 pub fn wait_of(response: &RawResponse, now: Timestamp) -> Option<Duration> {
     let retry_after = response.retry_after.as_deref().map(str::trim);
@@ -29,7 +29,7 @@ fn seconds(text: &str, now: Timestamp) -> Option<Duration> {
     Some(Timestamp::from_unix_seconds(i64::try_from(number).ok()?).since(now))
 }
 
-/// An HTTP date in the form that senders must use; a date in the past is no wait.
+/// An HTTP date in the preferred format; a date in the past means no delay.
 fn date(text: &str, now: Timestamp) -> Option<Duration> {
     let at = OffsetDateTime::parse(text, &Rfc2822).ok()?;
     Some(Timestamp::from_unix_seconds(at.unix_timestamp()).since(now))
