@@ -1,4 +1,4 @@
-//! Who carries accepted writes to the bank, beside the requests and after them.
+//! The delivery worker: carries accepted writes to the bank, during requests and in the background.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,45 +13,45 @@ use crate::domain::ids::RequestId;
 use crate::domain::memories::{Attempted, Claim, Delivery, DeliveryWorker, MemoryBankError, QueuedWrite, WriteState};
 use crate::domain::system::StorageError;
 
-/// How soon a write is noticed that another instance accepted or left behind, and one whose next attempt is due.
+/// Interval at which the queue is polled for writes that another instance left behind, and for due retries.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How long deliveries that are under way may take when the service stops.
+/// Time allowed for deliveries in progress at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How writes are carried.
+/// Options of the delivery worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeliveryWorkerOptions {
     /// How long a request waits for the bank.
     pub wait: Duration,
-    /// How many writes are delivered at a time in the background, and how many at once when they were accepted.
+    /// Maximum number of concurrent deliveries in the background, and of immediate ones for new writes.
     pub concurrency: u32,
 }
 
-/// Delivers writes in tasks of their own: a request that is answered, or whose caller has gone, ends no delivery.
+/// Delivers writes in separate tasks: a delivery continues when its request has ended or was cancelled.
 #[derive(Clone)]
 pub struct TokioDeliveryWorker(Arc<WorkerState>);
 
 struct WorkerState {
     delivery: Arc<Delivery>,
     options: DeliveryWorkerOptions,
-    /// For writes that were just accepted. What waits in the background does not hold them up.
+    /// Slots for new writes, which are not held up by the backlog.
     first: Arc<Semaphore>,
-    /// For all others.
+    /// Slots for all others.
     background: Arc<Semaphore>,
-    /// Something may be due.
+    /// Notified when something may be due.
     due: Notify,
     stopping: AtomicBool,
     waiting: Mutex<HashMap<RequestId, Waiting>>,
 }
 
-/// Those who wait for a write.
+/// Callers that wait for a write.
 struct Waiting {
     tenant: String,
     callers: Vec<oneshot::Sender<WriteState>>,
 }
 
 impl TokioDeliveryWorker {
-    /// A delivery worker that has nothing to do yet; it looks for work when it [runs](Self::run).
+    /// An idle delivery worker; it looks for work when it [runs](Self::run).
     #[must_use]
     pub fn new(delivery: Arc<Delivery>, options: DeliveryWorkerOptions) -> Self {
         let slots = || Arc::new(Semaphore::new(usize::try_from(options.concurrency).unwrap_or(1)));
@@ -66,7 +66,7 @@ impl TokioDeliveryWorker {
         }))
     }
 
-    /// Delivers whatever is due until `stopped`, and then finishes what it has begun.
+    /// Delivers whatever is due until `stopped`, and then finishes the deliveries in progress.
     pub async fn run(self, mut stopped: watch::Receiver<bool>) {
         let worker = self.0;
         loop {
@@ -78,16 +78,16 @@ impl TokioDeliveryWorker {
             }
         }
         worker.stopping.store(true, Ordering::SeqCst);
-        // Nobody will be told any more; what they wait for is safe in the queue.
+        // Nobody is notified any more; the writes are safe in the queue.
         worker.waiting().clear();
         let all = worker.options.concurrency;
         let idle = async { tokio::join!(worker.first.acquire_many(all), worker.background.acquire_many(all)) };
         if timeout(SHUTDOWN_TIMEOUT, idle).await.is_err() {
-            tracing::warn!("deliveries are still under way; they are taken up again when their leases have run out");
+            tracing::warn!("shutdown timed out with deliveries in progress; they are retried when their leases expire");
         }
     }
 
-    /// Waits for what is under way, and delivers whatever is due until nothing is.
+    /// Waits for deliveries in progress, and delivers whatever is due until nothing is.
     pub async fn work_off(&self) {
         let Self(worker) = self;
         let all = worker.options.concurrency;
@@ -97,7 +97,7 @@ impl TokioDeliveryWorker {
             let claims = match worker.delivery.claim(all).await {
                 Ok(claims) => claims,
                 Err(error) => {
-                    tracing::warn!(error = %Chain(&error), "the queue of writes could not be looked at");
+                    tracing::warn!(error = %Chain(&error), "failed to read the write queue");
                     break;
                 }
             };
@@ -114,7 +114,7 @@ impl TokioDeliveryWorker {
 }
 
 impl WorkerState {
-    /// Claims as much as there are free slots for.
+    /// Claims as many writes as there are free slots.
     async fn take_what_is_due(self: &Arc<Self>) {
         let mut free = Vec::new();
         while let Ok(slot) = Arc::clone(&self.background).try_acquire_owned() {
@@ -129,7 +129,7 @@ impl WorkerState {
                     self.start(claim, slot);
                 }
             }
-            Err(error) => tracing::warn!(error = %Chain(&error), "the queue of writes could not be looked at"),
+            Err(error) => tracing::warn!(error = %Chain(&error), "failed to read the write queue"),
         }
     }
 
@@ -138,7 +138,7 @@ impl WorkerState {
         tokio::spawn(async move {
             worker.deliver(&claim).await;
             drop(slot);
-            // The next write of the same scope may go now, and there is a slot for somebody.
+            // The next write of the same scope may be due now, and a slot is free.
             worker.due.notify_one();
         });
     }
@@ -153,7 +153,7 @@ impl WorkerState {
             Ok(Attempted::Postponed { until, error, set_aside }) => {
                 tracing::warn!(
                     request.id = %write.request_id, attempt, next_attempt_at = %until, set_aside, error = %Chain(&error),
-                    "a memory could not be delivered now; it stays in the queue",
+                    "failed to deliver a memory; it stays in the queue",
                 );
                 if set_aside {
                     // Nobody else waits for it.
@@ -166,13 +166,13 @@ impl WorkerState {
                 if let Some(error) = &left_behind {
                     tracing::error!(
                         request.id = %write.request_id, error = %Chain(error),
-                        "a memory was deleted while it was delivered, and could not be deleted from the memory bank",
+                        "a memory was deleted during its delivery, but could not be deleted from the memory bank",
                     );
                 }
                 Attempted::Withdrawn { left_behind }.into()
             }
             Ok(Attempted::Refused(reason)) => {
-                tracing::warn!(request.id = %write.request_id, attempt, "the memory bank refused a memory; it is a dead letter");
+                tracing::warn!(request.id = %write.request_id, attempt, "the memory bank refused a memory; it is now a dead letter");
                 WriteState::Failed(reason)
             }
             Ok(Attempted::Stored(memory)) => {
@@ -180,19 +180,19 @@ impl WorkerState {
                 WriteState::Stored(Box::new(memory))
             }
             Err(error) => {
-                tracing::warn!(request.id = %write.request_id, attempt, error = %Chain(&error), "the outcome of a delivery could not be noted");
+                tracing::warn!(request.id = %write.request_id, attempt, error = %Chain(&error), "failed to record the outcome of a delivery");
                 return self.tell_scope(&write.scope.tenant());
             }
         };
         if let Some(waiting) = self.waiting().remove(&write.request_id) {
             for caller in waiting.callers {
-                // A caller who has gone needs no answer.
+                // A cancelled caller needs no answer.
                 let _gone = caller.send(state.clone());
             }
         }
     }
 
-    /// A write has to wait for its next attempt, and all that come after it have to wait with it: nobody needs to stay.
+    /// A write must wait for its next attempt, and all later ones of its scope with it: no caller needs to keep waiting.
     fn tell_scope(&self, tenant: &str) {
         self.waiting().retain(|_, waiting| waiting.tenant != tenant);
     }
@@ -207,7 +207,7 @@ impl WorkerState {
         receiver
     }
 
-    /// Forgets the callers of a write who wait no longer.
+    /// Removes cancelled callers of a write.
     fn unwatch(&self, write: &QueuedWrite) {
         let mut waiting = self.waiting();
         if let Some(entry) = waiting.get_mut(&write.request_id) {
@@ -222,7 +222,7 @@ impl WorkerState {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins with a claim, or leaves it to whoever is free first.
+    /// Starts the delivery of a claimed write, or leaves it to the background.
     async fn begin(self: &Arc<Self>, claim: Claim) -> Result<(), StorageError> {
         if !self.stopping.load(Ordering::SeqCst)
             && let Ok(slot) = Arc::clone(&self.first).try_acquire_owned()
@@ -245,7 +245,7 @@ impl DeliveryWorker for TokioDeliveryWorker {
         if let Some(claim) = claim {
             if let Err(error) = worker.begin(claim).await {
                 tracing::warn!(
-                    request.id = %write.request_id, error = %Chain(&error), "a memory waits for its lease to run out",
+                    request.id = %write.request_id, error = %Chain(&error), "failed to start a delivery; it waits for its lease to expire",
                 );
                 return WriteState::Pending;
             }
@@ -270,7 +270,7 @@ impl DeliveryWorker for TokioDeliveryWorker {
     }
 }
 
-/// Stops waiting when the request ends, in whichever way.
+/// Stops waiting when the request ends for any reason.
 struct Unwatch<'a> {
     worker: &'a WorkerState,
     write: &'a QueuedWrite,

@@ -1,4 +1,4 @@
-//! Allowances of requests, counted in memory.
+//! The rate limiter, in memory.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,10 +10,10 @@ use crate::domain::limits::{RateLimited, RateLimiter};
 use crate::domain::system::Timestamp;
 
 const MINUTE_IN_MICROS: i64 = 60_000_000;
-/// From so many applications on, those whose allowance is full again are forgotten now and then.
+/// Number of applications from which those with a full allowance are evicted occasionally.
 const SWEEP_FROM: usize = 1024;
 
-/// The generic cell rate algorithm: what is kept of an application is the one moment at which its allowance is full again.
+/// The generic cell rate algorithm: one timestamp per application, at which its allowance is full again.
 #[derive(Default)]
 pub struct InMemoryRateLimiter {
     full_again: Mutex<Moments>,
@@ -35,7 +35,7 @@ impl RateLimiter for InMemoryRateLimiter {
             moments.sweep_at = moments.by_application.len() * 2;
         }
         let full_again = moments.by_application.entry(application).or_insert(now);
-        // A moment more than a minute ahead can only come from a clock that jumped back.
+        // More than a minute ahead: the clock must have jumped back.
         let begin = if *full_again > now + MINUTE_IN_MICROS { now } else { (*full_again).max(now) };
         let wait = begin + one - now - MINUTE_IN_MICROS;
         if wait > 0 {

@@ -163,7 +163,7 @@ async fn a_server_that_does_not_answer_is_not_waited_for_long() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let error = refusal(&format!("postgres://someone:pa55word@127.0.0.1:{port}/memories")).await;
-    assert!(error.to_string().contains("no answer within 200 ms"), "{error}");
+    assert!(error.to_string().contains("no response within 200 ms"), "{error}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What a hash costs, and how long a wrong guess takes whatever that is.
+//! The cost of a hash, and constant-time rejection of wrong guesses.
 
 use std::str::FromStr as _;
 
@@ -6,13 +6,13 @@ use bcrypt::{BcryptError, HashParts};
 
 use crate::domain::applications::SecretHash;
 
-/// The cost with which `hash` was made; `None` if it is no hash.
+/// The cost that `hash` was made with; `None` if it is not a bcrypt hash.
 pub(super) fn cost_of(hash: &SecretHash) -> Option<u32> {
     HashParts::from_str(hash.as_str()).ok().map(|parts| parts.get_cost())
 }
 
-/// Whether `hash` is one of `text`. If it is not, that takes as long as at `cost` although the hash was made at a lower
-/// one, so that an old hash cannot be told from the decoy by the time that a wrong guess takes.
+/// Whether `hash` is a hash of `text`. A mismatch takes as long as at `cost` even if the hash has a lower one, so that an
+/// old hash cannot be told from the decoy by timing.
 pub(super) fn verify(text: &str, hash: &SecretHash, cost: u32) -> Result<bool, BcryptError> {
     let verified = bcrypt::non_truncating_verify(text, hash.as_str())?;
     if !verified && let Some(made_at) = cost_of(hash) {
@@ -23,7 +23,7 @@ pub(super) fn verify(text: &str, hash: &SecretHash, cost: u32) -> Result<bool, B
     Ok(verified)
 }
 
-/// At what costs one has to hash, after once at `made_at`, to have done the rounds of once at `cost`.
+/// The costs of the additional hashes that make up the difference between `made_at` and `cost`.
 fn missing_costs(made_at: u32, cost: u32) -> std::ops::Range<u32> {
     made_at..cost.max(made_at)
 }

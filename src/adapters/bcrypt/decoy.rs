@@ -1,4 +1,4 @@
-//! A hash that nothing was hashed to.
+//! A decoy hash, which no input matches.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -7,10 +7,10 @@ use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 use crate::domain::applications::SecretHash;
 use crate::domain::system::Entropy;
 
-/// bcrypt writes salt and hash in Base64 with an alphabet of its own.
+/// bcrypt encodes salt and hash in Base64 with its own alphabet.
 const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::BCRYPT, NO_PAD);
 
-/// Only its form matters: it takes as long as any other of this cost, and what it is the hash of is known to nobody.
+/// Only its form matters: verifying against it takes as long as against any other hash of this cost, and its preimage is unknown.
 pub(super) fn decoy(cost: u32, entropy: &dyn Entropy) -> SecretHash {
     let salt = BCRYPT_BASE64.encode(entropy.bytes::<16>());
     let hash = BCRYPT_BASE64.encode(entropy.bytes::<23>());

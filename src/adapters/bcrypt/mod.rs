@@ -1,4 +1,4 @@
-//! Secrets and passwords hashed with bcrypt, on threads of their own.
+//! Hashing of secrets and passwords with bcrypt, on dedicated threads.
 
 mod cost;
 mod decoy;

@@ -13,7 +13,7 @@ use crate::domain::applications::{HasherError, SecretHash};
 use crate::domain::people::{Password, PasswordHasher};
 use crate::domain::system::Entropy;
 
-/// Hashes passwords with bcrypt. It remembers none: people sign in rarely.
+/// Hashes passwords with bcrypt. Verifications are not cached: people sign in rarely.
 pub struct BcryptPasswordHasher {
     threads: BcryptThreads,
     decoy: SecretHash,
@@ -26,8 +26,8 @@ impl BcryptPasswordHasher {
     }
 }
 
-/// What bcrypt gets to see: it reads 72 bytes at the most and stops at a NUL, and a password may be longer. The prefix
-/// keeps it apart from digests of passwords that another service may have lost.
+/// The input of bcrypt, which reads at most 72 bytes and stops at a NUL, while a password may be longer. The prefix
+/// distinguishes it from digests of passwords leaked by other services.
 fn prepared(password: &Password) -> SecretString {
     let digest = Sha256::new().chain_update("memgate password\0").chain_update(password.expose()).finalize();
     SecretString::from(STANDARD.encode(digest))

@@ -1,4 +1,4 @@
-//! Secrets of applications, whose verifications are cached.
+//! Secrets of applications, with cached verifications.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,18 +14,18 @@ use super::threads::{BcryptThreads, Work};
 use crate::domain::applications::{ClientSecret, HasherError, SecretHash, SecretHasher};
 use crate::domain::system::{Clock, Entropy, Timestamp};
 
-/// For how long a verification is cached after it was last used: longer than an access token lives by default, so that a
-/// client that gets one after the other stays.
+/// Idle lifetime of a cached verification: longer than the default lifetime of an access token, so that a client that
+/// requests one token after another stays cached.
 pub(super) const CACHED_UNUSED: Duration = Duration::from_mins(90);
-/// For how long a verification is cached, however often it is used.
+/// Maximum lifetime of a cached verification.
 pub(super) const CACHED_AT_MOST: Duration = Duration::from_hours(24);
-/// How many verifications are cached, at about 150 bytes each.
+/// Maximum number of cached verifications, about 150 bytes each.
 const CACHED_PAIRS: usize = 50_000;
 
 /// Hashes secrets with bcrypt.
 ///
-/// A pair of secret and hash that was verified is cached as a digest under a random key of this process. Since the stored
-/// hash is part of it, a secret that was removed is not found any more.
+/// A successful verification is cached under a keyed digest of secret and hash; the key is random and private to this
+/// process. Since the stored hash is part of the key, a removed secret is never found.
 pub struct BcryptSecretHasher {
     threads: BcryptThreads,
     cached: Cache<[u8; 32], Arc<Verification>>,
@@ -34,7 +34,7 @@ pub struct BcryptSecretHasher {
     clock: Arc<dyn Clock>,
 }
 
-/// A verification with success.
+/// A successful verification.
 struct Verification {
     at: Timestamp,
     /// In Unix milliseconds.
@@ -84,7 +84,7 @@ impl SecretHasher for BcryptSecretHasher {
         let now = self.clock.now();
         let Some(cached) = self.cached.get(&self.digest(secret, hash)) else { return false };
         let used_at = Timestamp::from_unix_millis(cached.used_at.load(Ordering::Relaxed));
-        // A clock that jumped back must not make anything last longer.
+        // A clock that jumped back must not extend any lifetime.
         let is_fresh = cached.at <= used_at
             && used_at <= now
             && now.since(used_at) < CACHED_UNUSED

@@ -1,4 +1,4 @@
-//! The threads on which bcrypt runs, and the queue for them.
+//! The thread pool that runs bcrypt, and its queue.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,23 +7,22 @@ use tokio::sync::oneshot;
 
 use crate::domain::applications::HasherError;
 
-/// What a hash is computed for. Each kind of work has a share of the threads and places in the queue that no other can take.
+/// The purpose of a hash. Each kind of work has its own share of the threads and of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
-    /// A secret whose first characters are those of a secret of its application, or a new secret.
+    /// A secret whose first characters match one of its application's secrets, or a new secret.
     Secret,
-    /// A password, of an account that exists or of one that does not: if they were served differently, it would show
-    /// which accounts exist.
+    /// A password, whether or not its account exists: serving them differently would reveal which accounts exist.
     Password,
-    /// A secret that cannot be right, since no secret of its application begins like it, or there is no such application.
+    /// A secret that cannot match, since no secret of its application has its first characters, or the application is unknown.
     Decoy,
 }
 
 impl Work {
     const ALL: [Self; 3] = [Self::Secret, Self::Password, Self::Decoy];
 
-    /// How many callers may wait for a thread, for each thread there is. At cost 12, on the threads that are theirs, the
-    /// last of them waits for about 10, 5 and 2.5 seconds when all the others are waited for too.
+    /// Maximum number of waiting callers per thread. At cost 12, on the threads reserved for each kind, the last of them waits
+    /// about 10, 5 and 2.5 seconds under full load.
     pub(super) fn places(self) -> usize {
         match self {
             Self::Secret => 16,
@@ -33,11 +32,11 @@ impl Work {
     }
 }
 
-/// Whose turn it is, again and again. A turn that nobody waits for is the next one's.
+/// The schedule, repeated in a cycle. A slot of a kind that nobody waits for goes to the next one.
 const TURNS: [Work; 5] = [Work::Secret, Work::Password, Work::Secret, Work::Password, Work::Decoy];
 
-/// Threads that hash, of which there are fewer than processors, because at cost 12 one hash takes a quarter of a second of
-/// one. Clones are the same threads with the same queue.
+/// Threads that hash, fewer than processors, because at cost 12 one hash takes a quarter of a second of one. Clones share
+/// the threads and the queue.
 #[derive(Clone)]
 pub struct BcryptThreads {
     cost: u32,
@@ -52,7 +51,7 @@ struct Queue {
 }
 
 impl BcryptThreads {
-    /// At most `threads` threads, which hash at this cost (4 to 31: 2 to the power of it rounds).
+    /// At most `threads` threads that hash at this cost (4 to 31: the base-2 logarithm of the number of rounds).
     #[must_use]
     pub fn new(cost: u32, threads: usize) -> Self {
         let threads = threads.max(1);
@@ -64,14 +63,14 @@ impl BcryptThreads {
         self.cost
     }
 
-    /// Runs `work` as soon as a thread is free, and it is the turn of its kind.
+    /// Runs `work` when a thread is free and its kind is scheduled.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         kind: Work,
         work: impl FnOnce() -> Result<T, bcrypt::BcryptError> + Send + 'static,
     ) -> Result<T, HasherError> {
         let thread = self.thread(kind).await?;
-        // The thread goes with the work: it cannot be interrupted, even if its caller goes away.
+        // The thread is held until the work ends: it cannot be interrupted, even if its caller is cancelled.
         let result = tokio::task::spawn_blocking(move || {
             let _thread = thread;
             work()
@@ -98,12 +97,12 @@ impl BcryptThreads {
         turn.await.map_err(|error| HasherError::Failed(error.into()))
     }
 
-    /// Hands a thread that has become free to whoever is next.
+    /// Hands a free thread to the next caller.
     fn release(&self) {
         loop {
             let Some(caller) = self.lock().next_caller() else { return };
             let Err(mut unwanted) = caller.send(Thread { of: Some(self.clone()) }) else { return };
-            // Its caller has gone away; it must not be released twice.
+            // Its caller was cancelled; the thread must not be released twice.
             unwanted.of = None;
         }
     }
@@ -114,7 +113,7 @@ impl BcryptThreads {
 }
 
 impl Queue {
-    /// Who is next; if nobody waits, a thread is free.
+    /// Picks the next caller; if nobody waits, the thread becomes free.
     fn next_caller(&mut self) -> Option<oneshot::Sender<Thread>> {
         for _ in TURNS {
             let kind = TURNS[self.turn];
@@ -148,7 +147,7 @@ impl BcryptThreads {
         self.thread(Work::Secret).await.unwrap()
     }
 
-    /// How many wait for this kind of work.
+    /// Number of callers that wait for this kind of work.
     pub(super) fn waiting(&self, kind: Work) -> usize {
         self.lock().waiting[kind as usize].len()
     }

@@ -106,7 +106,7 @@ impl ApplicationRepository for SeaOrmApplicationRepository {
     ) -> Result<(), ChangeApplicationError> {
         let failed = storage_error(SECRETS);
         let transaction = self.database.begin().await.map_err(failed)?;
-        // Whoever changes the application's secrets changes its row first, and so waits for everybody else who does.
+        // Whoever changes the application's secrets changes its row first, which serializes them.
         if !touch(&transaction, id, now).await.map_err(failed)? {
             return Err(ChangeApplicationError::NotFound);
         }
@@ -193,7 +193,7 @@ impl ApplicationRepository for SeaOrmApplicationRepository {
                 application.id = %id,
                 secret.id = %secret,
                 error = &error as &dyn std::error::Error,
-                "the last use of a secret could not be noted"
+                "failed to record the last use of a secret"
             );
         }
     }
@@ -234,7 +234,7 @@ impl SeaOrmApplicationRepository {
             .map(drop)
     }
 
-    /// Returns whether the application was not there before.
+    /// Returns whether the application is new.
     async fn insert(&self, new: &Application) -> Result<bool, DbErr> {
         let transaction = self.database.begin().await?;
         let inserted = application::Entity::insert(application_row(new))
@@ -251,7 +251,7 @@ impl SeaOrmApplicationRepository {
     }
 }
 
-/// Notes a change of the application, and locks its row until the end of the transaction. Returns whether there is one.
+/// Records a change of the application, and locks its row until the end of the transaction. Returns whether it exists.
 async fn touch<C: ConnectionTrait>(connection: &C, id: ApplicationId, now: Timestamp) -> Result<bool, DbErr> {
     let updated_at = ActiveValue::Set(now.unix_millis());
     let touched = application::Entity::update_many()
@@ -269,7 +269,7 @@ async fn load_one<C: ConnectionTrait>(
     Ok(load(connection, which).await?.into_iter().next())
 }
 
-/// Applications with their secrets, by one statement, so that both are of one moment; in the order of their ids.
+/// Applications with their secrets, read by one statement and therefore consistent, ordered by ID.
 async fn load<C: ConnectionTrait>(
     connection: &C,
     which: sea_orm::sea_query::SimpleExpr,
@@ -309,7 +309,7 @@ fn application_row(application: &Application) -> application::ActiveModel {
     }
 }
 
-/// The columns that change; the others stay as they are, also if somebody else changes them at the same time.
+/// The columns to update; others stay unchanged, even if they are updated concurrently.
 fn changed_columns(changes: &ApplicationChanges, now: Timestamp) -> application::ActiveModel {
     fn set<T, V>(change: Option<&T>, column: impl Fn(&T) -> V) -> ActiveValue<V>
     where
@@ -368,7 +368,7 @@ fn read_application(
     };
     let rate_limit = model.rate_limit.map(|limit| {
         let limit = u32::try_from(limit).ok().and_then(|limit| RequestsPerMinute::try_from(limit).ok());
-        limit.ok_or_else(|| row.inconsistent("column rate_limit is not a number of requests a minute"))
+        limit.ok_or_else(|| row.inconsistent("column rate_limit is not a number of requests per minute"))
     });
     let categories = match &model.categories {
         None => CategoryAccess::All,

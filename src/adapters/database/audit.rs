@@ -1,4 +1,4 @@
-//! The audit log: every event goes to the log of the program, and the rare ones into a table as well.
+//! The audit log: every event is logged, and rare ones are stored in a table too.
 
 use async_trait::async_trait;
 use sea_orm::{ActiveValue, ColumnTrait, DbErr, EntityTrait, QueryOrder, QuerySelect};
@@ -15,7 +15,7 @@ use crate::domain::system::{StorageError, Timestamp};
 
 const EVENTS: &str = "audit_events";
 
-/// Writes audit events to the log, at the target `memgate::audit`, and keeps those of a kept kind in SQLite or PostgreSQL.
+/// Writes audit events to the log, at the target `memgate::audit`, and stores those of a durable kind in SQLite or PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct SeaOrmAuditLog {
     database: Database,
@@ -49,13 +49,13 @@ impl AuditLog for SeaOrmAuditLog {
         if !event.kind.is_kept() {
             return;
         }
-        // In a box of its own, since it is large, and most events are not kept.
+        // Boxed, since it is large, and most events are not stored.
         if let Err(error) = Box::pin(self.keep(event)).await {
             tracing::error!(
                 target: "memgate::audit",
                 kind = event.kind.as_str(),
                 error = &error as &dyn std::error::Error,
-                "an audit event could not be stored; this log is the only place that has it"
+                "failed to store an audit event; this log entry is its only record"
             );
         }
     }
@@ -95,9 +95,9 @@ fn log(event: &AuditEvent) {
         };
     }
     match event.kind {
-        AuditKind::RefreshTokenReused => at_level!(warn, "a refresh token was used twice, and its grant was revoked"),
+        AuditKind::RefreshTokenReused => at_level!(warn, "a refresh token was reused, and its grant was revoked"),
         AuditKind::AuthorizationCodeReused => {
-            at_level!(warn, "an authorization code was used twice, and its grant was revoked");
+            at_level!(warn, "an authorization code was reused, and its grant was revoked");
         }
         AuditKind::ApplicationCreated => at_level!(info, "an application was registered"),
         AuditKind::ApplicationUpdated => at_level!(info, "an application was changed"),
@@ -108,9 +108,9 @@ fn log(event: &AuditEvent) {
         AuditKind::SecretRemoved => at_level!(info, "a secret was removed"),
         AuditKind::GrantRevoked => at_level!(info, "a grant was revoked"),
         AuditKind::TokenRevoked => at_level!(info, "an access token was revoked"),
-        AuditKind::SigningKeyCreated => at_level!(info, "a signing key was made"),
+        AuditKind::SigningKeyCreated => at_level!(info, "a signing key was created"),
         AuditKind::SigningKeyRetired => at_level!(info, "a signing key was retired"),
-        AuditKind::SigningKeysRewrapped => at_level!(info, "the signing keys were encrypted anew"),
+        AuditKind::SigningKeysRewrapped => at_level!(info, "the signing keys were re-encrypted"),
         AuditKind::PersonCreated => at_level!(info, "a person was registered"),
         AuditKind::PersonEnabled => at_level!(info, "a person was enabled"),
         AuditKind::PersonDisabled => at_level!(info, "a person was disabled"),
@@ -119,10 +119,10 @@ fn log(event: &AuditEvent) {
         AuditKind::PersonSignedIn => at_level!(info, "a person signed in"),
         AuditKind::AuthorizationGranted => at_level!(info, "a person authorized an application"),
         AuditKind::AuthorizationEnded => at_level!(info, "an authorization was ended"),
-        AuditKind::ClientThrottled => at_level!(info, "a client has to wait after too many failed authentications"),
-        AuditKind::SignInThrottled => at_level!(info, "somebody has to wait after too many failed attempts to sign in"),
-        AuditKind::QueuedWriteRetried => at_level!(info, "a memory in the queue was sent again by an operator"),
-        AuditKind::QueuedWriteDropped => at_level!(info, "a memory in the queue was deleted by an operator"),
+        AuditKind::ClientThrottled => at_level!(info, "a client was throttled after too many failed authentications"),
+        AuditKind::SignInThrottled => at_level!(info, "a sign-in was throttled after too many failed attempts"),
+        AuditKind::QueuedWriteRetried => at_level!(info, "an operator retried a queued memory"),
+        AuditKind::QueuedWriteDropped => at_level!(info, "an operator deleted a queued memory"),
         AuditKind::MemoriesSearched => at_level!(info, "memories were searched"),
         AuditKind::MemoryRead => at_level!(info, "memories were read"),
         AuditKind::MemoryCreated => at_level!(info, "a memory was created"),
@@ -135,7 +135,7 @@ fn read_event(model: &audit_event::Model) -> Result<AuditEvent, StorageError> {
     let row = Row::new(EVENTS, model.id);
     Ok(AuditEvent {
         kind: AuditKind::from_name(&model.kind)
-            .ok_or_else(|| row.inconsistent("column kind names no kind of event"))?,
+            .ok_or_else(|| row.inconsistent("column kind is not a kind of event"))?,
         at: row.timestamp("happened_at", model.happened_at)?,
         application_id: model.application_id.map(ApplicationId::from_uuid),
         person_id: model.person_id.map(UserId::from_uuid),

@@ -1,4 +1,4 @@
-//! What people have allowed applications to do.
+//! Authorizations: what people consented to.
 
 use async_trait::async_trait;
 use sea_orm::sea_query::{Expr, ExprTrait, LockType, Query, SelectStatement};
@@ -35,7 +35,7 @@ impl SeaOrmAuthorizationStore {
 }
 
 impl SeaOrmAuthorizationStore {
-    /// The lock on the row of the person lets one authorization of a person begin at a time, and none while the person is
+    /// The lock on the person's row serializes new authorizations of a person, and none starts while the person is being
     /// changed; see `SeaOrmPersonRepository::begin_version`.
     async fn insert(&self, new: &Authorization, verified: SignInVersion) -> Result<Consent, DbErr> {
         let transaction = self.database.begin().await?;

@@ -1,8 +1,8 @@
-//! Many callers, one commit.
+//! Group commit: operations of many callers in one transaction.
 //!
 //! A commit waits for the disk, and costs the same for one row as for a hundred. So callers hand their operation to one task,
-//! which takes all that are waiting and does them together. While it does, the next ones gather. A lone caller waits for
-//! nobody: its batch has one operation.
+//! which executes all waiting operations as one batch. Meanwhile the next ones accumulate. A lone caller does not wait: its
+//! batch has one operation.
 
 use std::sync::Arc;
 
@@ -12,20 +12,20 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::system::SharedStorageError;
 
-/// The most operations of one batch. More would make each caller wait longer than the shared commit saves.
+/// Maximum number of operations per batch. More would delay each caller by more than the shared commit saves.
 pub(super) const MAX_BATCH: usize = 256;
-/// How many operations may wait; further callers wait for a place.
+/// Maximum number of waiting operations; further callers wait for a free place.
 const MAX_WAITING: usize = 4 * MAX_BATCH;
 
-/// What is done for a batch.
+/// Executes batches.
 #[async_trait]
 pub(super) trait BatchExecutor: Send + Sync + 'static {
-    /// What a caller wants.
+    /// One caller's operation.
     type Op: Send + 'static;
-    /// What it gets.
+    /// Its result.
     type Output: Send + 'static;
 
-    /// Does 1 to [`MAX_BATCH`] operations, in one commit. Returns an answer for each, in their order.
+    /// Executes 1 to [`MAX_BATCH`] operations in one commit. Returns a result for each, in order.
     async fn run(&self, ops: &[Self::Op]) -> Result<Vec<Self::Output>, StorageError>;
 }
 
@@ -34,7 +34,7 @@ struct PendingOp<B: BatchExecutor> {
     answer: oneshot::Sender<Result<B::Output, SharedStorageError>>,
 }
 
-/// Gathers operations into batches. Clones share the task, which ends with the last of them.
+/// Collects operations into batches. Clones share the task, which ends with the last of them.
 pub(super) struct GroupCommit<B: BatchExecutor> {
     queue: mpsc::Sender<PendingOp<B>>,
 }
@@ -46,15 +46,15 @@ impl<B: BatchExecutor> Clone for GroupCommit<B> {
 }
 
 impl<B: BatchExecutor> GroupCommit<B> {
-    /// Starts the task, on the runtime of the caller.
+    /// Starts the task on the current runtime.
     pub(super) fn start(batch: B) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
         tokio::spawn(serve(Arc::new(batch), waiting));
         Self { queue }
     }
 
-    /// Submits an operation and waits for its outcome. A caller that goes away before its batch has begun has not asked; one that goes away later does no
-    /// harm to the others.
+    /// Submits an operation and waits for its result. If the caller is cancelled before its batch has begun, the operation is
+    /// skipped; later, it makes no difference to the others.
     pub(super) async fn submit(&self, op: B::Op) -> Result<B::Output, StorageError> {
         let (answer, answered) = oneshot::channel();
         let ended = || StorageError::Unavailable("the task that writes to the database has ended".into());
@@ -67,8 +67,8 @@ async fn serve<B: BatchExecutor>(batch: Arc<B>, mut waiting: mpsc::Receiver<Pend
     let mut gathered = Vec::with_capacity(MAX_BATCH);
     while let Some(first) = waiting.recv().await {
         gathered.push(first);
-        // The callers who were just answered are awake and may be about to ask again. They get their turn first, which costs
-        // microseconds, and join this batch rather than wait for the next.
+        // Callers that were just answered are awake and may submit again. Yielding lets them join this batch, at the cost of
+        // microseconds, rather than wait for the next.
         tokio::task::yield_now().await;
         while gathered.len() < MAX_BATCH
             && let Ok(next) = waiting.try_recv()
@@ -83,14 +83,14 @@ async fn serve<B: BatchExecutor>(batch: Arc<B>, mut waiting: mpsc::Receiver<Pend
         if ops.is_empty() {
             continue;
         }
-        // In a task of its own, so that a bug that panics costs one batch its answers, and not every later caller.
+        // In a task of its own, so that a panic costs one batch its results, and not every later caller.
         let batch = Arc::clone(&batch);
         let done = tokio::spawn(async move { batch.run(&ops).await }).await;
         let done = done.unwrap_or_else(|error| Err(StorageError::Unavailable(error.into())));
         match done {
             Ok(results) => {
                 for (answer, result) in answers.into_iter().zip(results) {
-                    // Who does not wait any more does not want to know.
+                    // The caller may have been cancelled.
                     answer.send(Ok(result)).ok();
                 }
             }
@@ -112,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers a number with its double, writes down each batch, and begins none without a permit.
+    /// Doubles a number, records each batch, and starts none without a permit.
     #[derive(Clone)]
     struct Doubling {
         permits: Arc<Semaphore>,
@@ -139,13 +139,13 @@ mod tests {
             self.permits.acquire().await.unwrap().forget();
             assert!(!ops.contains(&13), "an unlucky number, for this test");
             if ops.contains(&404) {
-                return Err(StorageError::Unavailable("away, for this test".into()));
+                return Err(StorageError::Unavailable("unavailable, for this test".into()));
             }
             Ok(ops.iter().map(|op| op * 2).collect())
         }
     }
 
-    /// Submits each number in a task of its own, in their order, and lets them all get to the queue.
+    /// Submits each number in its own task, in order, and lets them all reach the queue.
     async fn submit_all(
         group: &GroupCommit<Doubling>,
         ops: impl IntoIterator<Item = u32>,
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(*answers[0].as_ref().unwrap(), 2);
         for answer in &answers[1..] {
             let Err(StorageError::Unavailable(reason)) = answer else { panic!("{answer:?}") };
-            assert_eq!(reason.to_string(), "away, for this test");
+            assert_eq!(reason.to_string(), "unavailable, for this test");
         }
         assert_eq!(group.submit(3).await.unwrap(), 6);
     }

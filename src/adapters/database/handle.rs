@@ -1,4 +1,4 @@
-//! The connection to the database.
+//! The handle to the database.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ use super::options::DatabaseOptions;
 use super::service_lock::{LockPlace, ServiceLock, Sharing};
 use super::{postgres, sqlite};
 
-/// How much is written to learn whether the database can write: about as much as the largest memory with its index.
+/// Size of the write probe: about as much as the largest memory with its index.
 const PROBE_BYTES: usize = 64 * 1024;
 
 /// A database, SQLite or PostgreSQL. Clones share its connections.
 ///
-/// SQLite has one writer at a time. Here that is one connection, for which callers queue fairly inside the process,
-/// while any number of others read. PostgreSQL has one pool for both.
+/// SQLite has one writer at a time. It is one connection, for which callers of this process queue fairly, while any number
+/// of others read. PostgreSQL has one pool for both.
 #[derive(Clone)]
 pub struct Database {
     reader: ConnectionPool,
@@ -33,7 +33,7 @@ impl Database {
     /// Connects to the database that `url` names: `sqlite://FILE?mode=rwc` or `postgres://USER:PASSWORD@HOST/NAME`.
     ///
     /// # Errors
-    /// [`DatabaseError`], which says what to do and never repeats the URL, because there may be a password in it.
+    /// [`DatabaseError`], which says what to do and never repeats the URL, which may contain a password.
     pub async fn connect(url: &str, options: DatabaseOptions) -> Result<Self, DatabaseError> {
         match url.split_once(':') {
             Some(("sqlite", _)) => Self::open_file(&sqlite::SqliteFile::parse(url)?, options).await,
@@ -70,7 +70,7 @@ impl Database {
         Ok(Self { reader, searcher, writer, target, location, lock })
     }
 
-    /// Checks as much of a URL as can be known without a connection.
+    /// Validates a URL as far as possible without connecting.
     ///
     /// # Errors
     /// [`DatabaseError::UnknownScheme`], [`DatabaseError::InvalidUrl`], [`DatabaseError::InMemory`].
@@ -82,8 +82,8 @@ impl Database {
         }
     }
 
-    /// Says that a service uses the database from now on, until the lock is dropped or the process ends. Any number of
-    /// services may use a PostgreSQL database, and one an SQLite file.
+    /// Registers a service as a user of the database until the lock is dropped or the process ends. Any number of services may
+    /// use a PostgreSQL database, but only one an SQLite file.
     ///
     /// # Errors
     /// [`DatabaseError::InUse`], [`DatabaseError::CannotOpen`], [`DatabaseError::Failed`].
@@ -91,7 +91,7 @@ impl Database {
         ServiceLock::take(&self.lock, Sharing::WithServices, &self.location).await
     }
 
-    /// Keeps services from starting until the lock is dropped or the process ends.
+    /// Prevents services from starting until the lock is dropped or the process ends.
     ///
     /// # Errors
     /// [`DatabaseError::InUse`] if a service uses the database; [`DatabaseError::CannotOpen`], [`DatabaseError::Failed`].
@@ -99,37 +99,37 @@ impl Database {
         ServiceLock::take(&self.lock, Sharing::Alone, &self.location).await
     }
 
-    /// Where the database is: the absolute path of a file, or host, port and name, without user and password.
+    /// The database's location: the absolute path of a file, or host, port and name, without user and password.
     #[must_use]
     pub fn location(&self) -> &str {
         &self.location
     }
 
-    /// SQLite or PostgreSQL.
+    /// The kind of database.
     #[must_use]
     pub fn backend(&self) -> DbBackend {
         self.writer.get_database_backend()
     }
 
-    /// For statements that only read, each of which sees everything that was committed before.
+    /// For read-only statements, each of which sees everything committed before.
     #[must_use]
     pub fn reader(&self) -> &ConnectionPool {
         &self.reader
     }
 
-    /// For searches: as [`reader`](Self::reader), with connections of their own.
+    /// For searches: as [`reader`](Self::reader), with separate connections.
     #[must_use]
     pub fn searcher(&self) -> &ConnectionPool {
         &self.searcher
     }
 
-    /// For single statements that write. Several that belong together go into [`begin`](Self::begin).
+    /// For single write statements. Use [`begin`](Self::begin) for several that belong together.
     #[must_use]
     pub fn writer(&self) -> &ConnectionPool {
         &self.writer
     }
 
-    /// Begins a transaction that writes. It is rolled back if it is dropped.
+    /// Begins a write transaction. It is rolled back if it is dropped.
     ///
     /// # Errors
     /// If no connection is free in time, or another process keeps the file locked.
@@ -137,7 +137,7 @@ impl Database {
         self.writer.begin().await
     }
 
-    /// Whether the database answers and, if the last write failed, whether it can write again.
+    /// Whether the database responds and, if the last write failed, whether it can write again.
     ///
     /// # Errors
     /// [`StorageError::Unavailable`] with the reason.
@@ -150,8 +150,7 @@ impl Database {
         Ok(())
     }
 
-    /// Writes a row that means nothing, and waits until it is on disk. It differs each time: SQLite writes no page that
-    /// stays as it was.
+    /// Writes a probe row, and waits until it is on disk. It differs each time: SQLite does not write unchanged pages.
     async fn probe_writing(&self) -> Result<(), DbErr> {
         let probe = "INSERT INTO write_probes (id, filler) VALUES (1, $1) \
                      ON CONFLICT (id) DO UPDATE SET filler = excluded.filler";
@@ -162,8 +161,8 @@ impl Database {
         transaction.commit().await
     }
 
-    /// Applies every migration that is missing. Any number of processes may do so at the same time. Returns the names of
-    /// those that this call applied.
+    /// Applies all missing migrations. Safe to call from several processes at the same time. Returns the names of those that
+    /// this call applied.
     ///
     /// # Errors
     /// [`DatabaseError::Newer`], [`DatabaseError::Failed`]; nothing has changed then.
@@ -174,7 +173,7 @@ impl Database {
         Ok(applied?)
     }
 
-    /// Undoes the newest `steps` migrations, with all that their tables hold. Returns their names, newest first.
+    /// Reverts the newest `steps` migrations, including the contents of their tables. Returns their names, newest first.
     ///
     /// # Errors
     /// [`DatabaseError::Newer`], [`DatabaseError::Failed`]; nothing has changed then.
@@ -185,7 +184,7 @@ impl Database {
         Ok(undone?)
     }
 
-    /// What undoing the newest `steps` migrations would take, which is done and rolled back to know it.
+    /// What reverting the newest `steps` migrations would delete, determined by a dry run that is rolled back.
     ///
     /// # Errors
     /// [`DatabaseError::Newer`], [`DatabaseError::Failed`].
@@ -196,7 +195,7 @@ impl Database {
         Ok(rehearsed?)
     }
 
-    /// A connection of its own: a migration may take longer than any statement of the service.
+    /// A separate connection: a migration may take longer than any statement of the service.
     async fn connection_for_migrations(&self) -> Result<DatabaseConnection, DatabaseError> {
         match &self.target {
             ConnectionTarget::Sqlite(options) => Ok(sqlite::connect_alone(options).await?),
@@ -212,10 +211,10 @@ impl Database {
         Ok(memgate_migrations::status(&self.reader).await?)
     }
 
-    /// Waits for the statements that are under way, for a bounded time, and closes every connection. Whoever uses the
-    /// database after that gets [`StorageError::Unavailable`].
+    /// Waits for statements in progress, for a bounded time, and closes every connection. Later callers get
+    /// [`StorageError::Unavailable`].
     pub async fn close(&self) {
-        // The writer goes last: the last connection to an SQLite file folds the write-ahead log into it.
+        // The writer goes last: the last connection to an SQLite file checkpoints the write-ahead log.
         self.reader.close().await;
         self.searcher.close().await;
         self.writer.close().await;

@@ -1,4 +1,4 @@
-//! Everything that is stored, in SQLite or PostgreSQL: the same code on both.
+//! The database adapter, for SQLite and PostgreSQL: the same code for both.
 
 mod applications;
 mod audit;

@@ -42,10 +42,10 @@ impl SeaOrmPersonRepository {
 }
 
 impl SeaOrmPersonRepository {
-    /// Changes a person, begins a new version and ends every session. Returns whether there was a person to change.
+    /// Changes a person, increments the version and deletes every session. Returns whether the person exists.
     ///
-    /// The row of the person stays locked until the commit, and whoever stores a session locks it too: a session that was
-    /// there first is deleted here, and one that comes later finds another version.
+    /// The row of the person stays locked until the commit, and storing a session locks it too: an existing session is
+    /// deleted here, and a later one finds another version.
     async fn begin_version(&self, id: UserId, update: UpdateMany<person::Entity>) -> Result<bool, DbErr> {
         let transaction = self.database.begin().await?;
         let next = Expr::col(Column::SignInVersion).add(1);
@@ -92,7 +92,7 @@ impl PersonRepository for SeaOrmPersonRepository {
             .into_query()
             .returning(Query::returning().all())
             .take();
-        // All rows of the answer are read, because SQLite commits when the last one was.
+        // All rows of the result are read, because SQLite commits with the last one.
         let rows = self.database.writer().query_all(&insert).await.map_err(failed)?;
         let stored = rows.first().map(|row| person::Model::from_query_result(row, "")).transpose().map_err(failed)?;
         let nothing = || StorageError::Unavailable("the person was neither stored nor found".into());
@@ -174,7 +174,7 @@ impl PersonRepository for SeaOrmPersonRepository {
     }
 
     async fn delete(&self, id: UserId) -> Result<bool, StorageError> {
-        // The sessions go along by their foreign key.
+        // The sessions are deleted by their foreign key.
         let deleted = person::Entity::delete_by_id(id.as_uuid()).exec(self.database.writer()).await;
         Ok(deleted.map_err(storage_error(PEOPLE))?.rows_affected > 0)
     }
@@ -224,7 +224,7 @@ fn read_person(model: person::Model) -> Result<Person, StorageError> {
                 }
             }
             (LOCAL | EXTERNAL, ..) => {
-                return Err(row.inconsistent("the columns do not fit the kind of the account, or are not all there"));
+                return Err(row.inconsistent("the columns do not match the kind of the account, or are incomplete"));
             }
             _ => return Err(row.inconsistent("column kind is neither local nor external")),
         };

@@ -11,10 +11,10 @@ use super::connections::{ConnectionPool, ConnectionTarget, PoolOptions, Purpose}
 use super::error::DatabaseError;
 use super::options::DatabaseOptions;
 
-/// For how long a migration waits for a connection.
+/// How long a migration waits for a connection.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The parameters that the driver knows. It would log others with their values, and a mistyped one may be a password.
+/// The parameters that the driver supports. It would log others with their values, and a mistyped one may be a password.
 const PARAMETERS: [&str; 18] = [
     "sslmode",
     "ssl-mode",
@@ -36,13 +36,12 @@ const PARAMETERS: [&str; 18] = [
     "options",
 ];
 
-/// What is written otherwise in a user name and a password (RFC 3986 §3.2.1).
+/// How to percent-encode a user name and a password (RFC 3986 §3.2.1).
 const PERCENT_ENCODE: &str = "in the user name and the password, the characters / ? # % @ : [ ] and spaces must be \
                               percent-encoded, for example # as %23";
 
-/// What each connection is told first: how long a statement may take (so that one stuck query does not take the pool
-/// with it), the isolation that the adapters are written for, and that a commit is on disk when it returns, unless the
-/// server already promises more.
+/// Sets up each connection: the statement timeout (so that a stuck query does not block the pool), the isolation level that
+/// the adapters rely on, and that a commit is durable when it returns, unless the server already promises more.
 const SET_UP: &str = "SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $1, false), \
      set_config('idle_in_transaction_session_timeout', $1, false), \
      set_config('default_transaction_isolation', 'read committed', false), \
@@ -50,7 +49,7 @@ const SET_UP: &str = "SELECT set_config('statement_timeout', $1, false), set_con
                 CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, \
                 false)";
 
-/// Connects. Returns the pool, how to open another connection, and where the database is, without user and password.
+/// Connects. Returns the pool, how to open another connection, and the location, without user and password.
 pub(super) async fn open(
     url: &str,
     options: DatabaseOptions,
@@ -67,7 +66,7 @@ pub(super) async fn open(
     }
 }
 
-/// Opens a connection that is in no pool of ours, and that lets a statement run for as long as it takes.
+/// Opens a connection outside the pool, without a statement timeout.
 pub(super) async fn connect_alone(connect: &PgConnectOptions) -> Result<DatabaseConnection, DbErr> {
     let pool = PgPoolOptions::new()
         .max_connections(1)
@@ -81,8 +80,8 @@ pub(super) async fn connect_alone(connect: &PgConnectOptions) -> Result<Database
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
 }
 
-/// Whether the user name or the password seems to hold a character that ends them: `postgres://u:1#pw@host/db` means
-/// port 1 of the host `u`, and shows the rest of the password as something else.
+/// Whether the user name or the password seems to contain an unescaped delimiter: `postgres://u:1#pw@host/db` means port 1
+/// of the host `u`, and would print the rest of the password as something else.
 #[must_use]
 pub fn has_unescaped_credentials(url: &str) -> bool {
     let Some((_, rest)) = url.split_once("://") else { return false };
@@ -90,7 +89,7 @@ pub fn has_unescaped_credentials(url: &str) -> bool {
     if after.contains('#') {
         return true;
     }
-    // Parameters may hold an @, as in ?user=me@example.com, but what is before the first one has none.
+    // Parameters may contain an @, as in ?user=me@example.com, but what is before the first one does not.
     let before_parameters =
         after.split_once('?').filter(|(_, query)| query.split('@').next().is_some_and(|first| first.contains('=')));
     let suspicious = before_parameters.map_or(after, |(path, _)| path);

@@ -1,4 +1,4 @@
-//! From a row to a value of the domain: rows are suspects.
+//! Converts rows to domain values: rows are not trusted.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::domain::system::{StorageError, Timestamp};
 use crate::domain::validation::InvalidValue;
 
-/// A row that is being read, for the error that says which one cannot be.
+/// A row that is being read, for the error that identifies an invalid one.
 pub(super) struct Row {
     table: &'static str,
     key: String,
@@ -17,12 +17,12 @@ impl Row {
         Self { table, key: key.to_string() }
     }
 
-    /// The error: `detail` names the column and what is wrong, and repeats no value.
+    /// The error: `detail` names the column and the problem, and repeats no value.
     pub(super) fn inconsistent(&self, detail: impl Into<String>) -> StorageError {
         StorageError::InconsistentRow { table: self.table, key: self.key.clone(), detail: detail.into() }
     }
 
-    /// A column whose text is a value of the domain.
+    /// A text column that holds a domain value.
     pub(super) fn parse<T>(&self, column: &str, text: &str) -> Result<T, StorageError>
     where
         T: FromStr<Err = InvalidValue>,
@@ -30,7 +30,7 @@ impl Row {
         text.parse().map_err(|error: InvalidValue| self.inconsistent(format!("column {column} {}", error.problem())))
     }
 
-    /// As [`parse`](Self::parse), for values that accept from people what they would not write themselves.
+    /// As [`parse`](Self::parse), for values whose parser accepts more than their canonical form.
     pub(super) fn parse_exactly<T>(&self, column: &str, text: &str) -> Result<T, StorageError>
     where
         T: FromStr<Err = InvalidValue> + Display,
@@ -43,7 +43,7 @@ impl Row {
         }
     }
 
-    /// A column that holds a JSON array, with what reads one text of it.
+    /// A column that holds a JSON array, with a parser for its elements.
     pub(super) fn parse_list<T, C>(
         &self,
         column: &str,
@@ -54,7 +54,7 @@ impl Row {
         C: FromIterator<T>,
     {
         let texts: Vec<String> = serde_json::from_str(json)
-            .map_err(|_| self.inconsistent(format!("column {column} is not a JSON array of texts")))?;
+            .map_err(|_| self.inconsistent(format!("column {column} is not a JSON array of strings")))?;
         texts.iter().map(|text| parse(self, column, text)).collect()
     }
 
@@ -73,7 +73,7 @@ impl Row {
         }
     }
 
-    /// A column of milliseconds that may be empty.
+    /// A nullable column of milliseconds.
     pub(super) fn optional_timestamp(
         &self,
         column: &str,
@@ -83,12 +83,12 @@ impl Row {
     }
 }
 
-/// Bytes as SQL writes them, for a key that an operator can look for.
+/// Bytes as an SQL literal, for a key that an operator can look for.
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// A JSON array of texts.
+/// A JSON array of strings.
 pub(super) fn json_list<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
     let array: serde_json::Value = texts.into_iter().map(|text| text.as_ref().to_owned()).collect();
     array.to_string()

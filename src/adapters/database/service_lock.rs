@@ -1,4 +1,4 @@
-//! A lock that says that a service uses a database. It ends with the process that holds it, however that ends.
+//! A lock held by the service that uses a database. It is released when the process ends, for whatever reason.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,9 +12,9 @@ use tokio::task::JoinHandle;
 
 use super::error::DatabaseError;
 
-/// What instances of memgate lock on PostgreSQL: shared to serve, alone for what must not be done while one serves.
+/// The advisory lock on PostgreSQL: shared to serve, exclusive for what must not be done meanwhile.
 const ADVISORY_LOCK: i64 = 0x6d65_6d67_6174_6521;
-/// How often the connection that holds the lock on PostgreSQL is used, so that nobody takes it for idle, and how soon a lost
+/// How often the connection that holds the lock on PostgreSQL is used, so that it does not count as idle, and how soon a lost
 /// one is replaced.
 const PULSE: Duration = Duration::from_secs(5);
 
@@ -28,7 +28,7 @@ pub(super) enum LockPlace {
 }
 
 impl LockPlace {
-    /// The place beside an SQLite file that is there. Two names of one file have one place.
+    /// The lock file of an existing SQLite file. Different paths of one file have the same lock.
     pub(super) fn beside(database: &Path) -> Self {
         let mut path = database.canonicalize().unwrap_or_else(|_| database.to_owned()).into_os_string();
         path.push(".service-lock");
@@ -36,7 +36,7 @@ impl LockPlace {
     }
 }
 
-/// Held by a service while it serves, or by a command while no service must. Dropping it ends it.
+/// Held by a service while it serves, or by a command that excludes services. Dropping it releases it.
 pub struct ServiceLock(Held);
 
 enum Held {
@@ -69,11 +69,11 @@ impl ServiceLock {
         matches!(self.0, Held::File(_))
     }
 
-    /// Takes the lock, or says that it is taken.
+    /// Takes the lock, or fails if it is taken.
     pub(super) async fn take(place: &LockPlace, sharing: Sharing, location: &str) -> Result<Self, DatabaseError> {
         let in_use = || DatabaseError::InUse { location: location.to_owned() };
         match place {
-            // Whatever is asked for: an SQLite file is for one service.
+            // In any case: an SQLite file is for one service.
             LockPlace::File(path) => {
                 let failed = |reason: String| DatabaseError::CannotOpen { path: path.clone(), reason };
                 let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
@@ -108,7 +108,7 @@ async fn lock(options: &PgConnectOptions, sharing: Sharing) -> Result<Option<PgC
     Ok(taken.then_some(connection))
 }
 
-/// Holds the lock for ever. A connection that is lost, as when the server restarts, takes the lock along: it is taken again.
+/// Holds the lock forever. A connection that is lost, as when the server restarts, loses the lock: it is taken again.
 async fn keep_alive(connection: PgConnection, options: PgConnectOptions, sharing: Sharing) {
     let mut held = Some(connection);
     loop {

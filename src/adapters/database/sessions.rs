@@ -1,4 +1,4 @@
-//! Sessions of browsers.
+//! Browser sessions.
 
 use async_trait::async_trait;
 use sea_orm::sea_query::{Expr, ExprTrait, LockType, Query};
@@ -31,8 +31,8 @@ impl SeaOrmSessionStore {
 }
 
 impl SeaOrmSessionStore {
-    /// Returns whether the person is as it was verified. The lock on the row of the person lets one session of a person
-    /// begin at a time, and none while the person is changed; see `SeaOrmPersonRepository::begin_version`.
+    /// Returns whether the person has not changed since verification. The lock on the person's row serializes new sessions of a
+    /// person, and none starts while the person is being changed; see `SeaOrmPersonRepository::begin_version`.
     async fn insert(&self, session: &Session, verified: SignInVersion) -> Result<bool, DbErr> {
         let person = session.person.as_uuid();
         let others = Column::PersonId.eq(person).and(Column::Id.ne(session.id.as_bytes().to_vec()));

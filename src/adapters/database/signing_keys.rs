@@ -1,4 +1,4 @@
-//! Signing keys, sealed.
+//! Sealed signing keys.
 
 use async_trait::async_trait;
 use sea_orm::sea_query::OnConflict;
@@ -70,7 +70,7 @@ impl SigningKeyStore for SeaOrmSigningKeyStore {
     async fn rewrap(&self, keys: &[(SigningKey, SealedKey)]) -> Result<bool, StorageError> {
         let failed = storage_error(KEYS);
         let transaction = self.database.begin().await.map_err(failed)?;
-        // Locked in one order, so that two who do this wait for one another and not in a circle.
+        // Locked in a fixed order, to avoid deadlocks.
         let rows = signing_key::Entity::find()
             .filter(signing_key::Column::Id.is_in(keys.iter().map(|(key, _)| key.id.as_str())))
             .order_by_asc(signing_key::Column::Id)

@@ -1,4 +1,4 @@
-//! An SQLite file, one connection to write and several to read.
+//! An SQLite file, with one connection for writing and several for reading.
 
 use std::fs;
 use std::io;
@@ -14,12 +14,12 @@ use super::connections::{ConnectionPool, ConnectionTarget, PoolOptions, Purpose}
 use super::error::DatabaseError;
 use super::options::DatabaseOptions;
 
-/// The write-ahead log is folded into the file when it has this many pages of 4 KiB: often enough to stay small, and seldom
-/// enough that a page that changes with every commit is not written into the file each time.
+/// The write-ahead log is checkpointed at this many pages of 4 KiB: often enough to stay small, and seldom enough that a page
+/// that changes with every commit is not written into the file each time.
 const PAGES_BETWEEN_CHECKPOINTS: &str = "4000";
-/// The write-ahead log is cut back to this size when it has been folded into the file.
+/// The write-ahead log is truncated to this size after a checkpoint.
 const JOURNAL_SIZE_LIMIT_BYTES: &str = "67108864";
-/// For how long to let another process finish before it is asked again for the lock that only opening needs.
+/// Delay before the lock that only opening needs is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 // Primary result codes, https://www.sqlite.org/rescode.html
@@ -35,7 +35,7 @@ pub(super) struct SqliteFile {
 }
 
 impl SqliteFile {
-    /// Reads `sqlite://PATH?mode=rw` or `mode=rwc`.
+    /// Parses `sqlite://PATH?mode=rw` or `mode=rwc`.
     pub(super) fn parse(url: &str) -> Result<Self, DatabaseError> {
         let rest = url.trim_start_matches("sqlite:").trim_start_matches("//");
         let (path, parameters) = rest.split_once('?').unwrap_or((rest, ""));
@@ -72,7 +72,7 @@ impl SqliteFile {
         Self { create: false, ..self }
     }
 
-    /// Where it is, whatever the working directory. Its name as it was given if the working directory is not known.
+    /// Its absolute path, or the given one if the working directory is unknown.
     pub(super) fn absolute_path(&self) -> PathBuf {
         std::path::absolute(self.path()).unwrap_or_else(|_| self.path().to_owned())
     }
@@ -81,7 +81,7 @@ impl SqliteFile {
         self.options.get_filename()
     }
 
-    /// Makes sure that the file is there.
+    /// Makes sure that the file exists.
     fn prepare(&self) -> Result<(), DatabaseError> {
         let path = self.path();
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -103,10 +103,10 @@ impl SqliteFile {
     }
 }
 
-/// Makes an empty file that only its owner can read. SQLite gives its log the same mode.
+/// Creates an empty file that only its owner can read. SQLite gives its log the same mode.
 ///
-/// The file gets its name only after it was closed: closing a file drops the locks of the whole process on it, those of a
-/// connection that another thread opened a moment ago among them (<https://www.sqlite.org/howtocorrupt.html>, 2.2).
+/// The file gets its name only after it was closed: closing a file drops the locks of the whole process on it, including
+/// those of a connection that another thread opened a moment ago (<https://www.sqlite.org/howtocorrupt.html>, 2.2).
 fn create_private_file(path: &Path) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -127,7 +127,7 @@ fn create_private_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens the file. Returns the connections to read, the one to write, and how to open another that writes.
+/// Opens the file. Returns the connections for reading, the one for writing, and how to open another one for writing.
 pub(super) async fn open(
     file: &SqliteFile,
     options: DatabaseOptions,
@@ -140,7 +140,7 @@ pub(super) async fn open(
     loop {
         match open_writer(&writer).await {
             Ok(()) => break,
-            // Two processes that open a new file at once: one of them sets its journal mode, and does not let the other wait.
+            // Two processes that open a new file at once: one sets its journal mode, and SQLite does not let the other wait.
             Err(error) if code_of(&error) == Some(SQLITE_BUSY) && Instant::now() < deadline => {
                 tokio::time::sleep(RETRY_INTERVAL).await;
             }
@@ -150,7 +150,7 @@ pub(super) async fn open(
     Ok((readers(file, options, options.connections), writer, target))
 }
 
-/// At most `size` connections that read. They open the file when they are needed.
+/// At most `size` connections for reading, opened on demand.
 pub(super) fn readers(file: &SqliteFile, options: DatabaseOptions, size: u32) -> ConnectionPool {
     let read_only = ConnectionTarget::Sqlite(connect_options(file, options).pragma("query_only", "ON"));
     ConnectionPool::new(read_only, Purpose::Read, PoolOptions { size, timeout: options.timeout })
@@ -158,11 +158,11 @@ pub(super) fn readers(file: &SqliteFile, options: DatabaseOptions, size: u32) ->
 
 async fn open_writer(writer: &ConnectionPool) -> Result<(), DbErr> {
     writer.open_first().await?;
-    // SQLite opens a file that it may not write all the same, and complains when it is too late.
+    // SQLite opens a file that it may not write, and fails only when it is too late.
     writer.begin().await?.rollback().await
 }
 
-/// Opens a connection that is in no pool of ours.
+/// Opens a connection outside the pool.
 pub(super) async fn connect_alone(options: &SqliteConnectOptions) -> Result<DatabaseConnection, DbErr> {
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await;
     let pool = pool.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?;
@@ -176,7 +176,7 @@ fn connect_options(file: &SqliteFile, options: DatabaseOptions) -> SqliteConnect
         .foreign_keys(true)
         .busy_timeout(options.timeout)
         // FULL syncs the write-ahead log at each commit. With NORMAL a commit would survive the end of the process, but
-        // not a loss of power, and what was answered with success must survive both. Commits are grouped where many come.
+        // not a loss of power, and an acknowledged write must survive both. Group commit amortizes the cost.
         .synchronous(SqliteSynchronous::Full)
         .pragma("wal_autocheckpoint", PAGES_BETWEEN_CHECKPOINTS)
         .pragma("journal_size_limit", JOURNAL_SIZE_LIMIT_BYTES)

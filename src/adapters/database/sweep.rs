@@ -1,10 +1,10 @@
-//! Deleting what nobody needs any more, a little at a time.
+//! Deletes expired rows in small batches.
 
 use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, Query, SimpleExpr};
 use sea_orm::{ConnectionTrait, DbErr};
 
-/// Deletes at most `limit` rows that are `due`. Returns how many. Rows that somebody else is just deleting are left to
-/// him, so that instances that sweep at the same time do not wait for one another.
+/// Deletes at most `limit` rows that are `due`. Returns how many. Rows locked by another sweep are skipped (SKIP LOCKED), so
+/// that instances that sweep at the same time do not wait for each other.
 pub(super) async fn sweep<C: ConnectionTrait>(
     connection: &C,
     table: &'static str,

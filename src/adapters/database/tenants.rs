@@ -17,7 +17,7 @@ use crate::domain::system::{StorageError, Timestamp};
 
 const TENANTS: &str = "memory_tenants";
 
-/// Keeps tenants in SQLite or PostgreSQL.
+/// Stores tenants in SQLite or PostgreSQL.
 pub struct SeaOrmTenantRegistry {
     database: Database,
 }
@@ -38,7 +38,7 @@ impl SeaOrmTenantRegistry {
     }
 
     /// Opens a tenant whose owners are enabled. Their rows are locked, so that whoever disables one of them and then lists
-    /// tenants finds this one, or keeps it from being opened.
+    /// tenants finds this one, or prevents it from being opened.
     async fn open(&self, tenant: &Tenant) -> Result<bool, DbErr> {
         let mut owners = Query::select();
         if let Some(id) = tenant.person {
@@ -93,7 +93,7 @@ impl TenantRegistry for SeaOrmTenantRegistry {
             .await
             .map_err(storage_error(TENANTS))?;
         let mut tenants = found.iter().map(read_tenant).collect::<Result<Vec<_>, _>>()?;
-        // Databases sort texts in ways of their own.
+        // Databases sort texts by their own collations.
         tenants.sort_by_key(Tenant::key);
         Ok(tenants)
     }
@@ -131,11 +131,11 @@ impl TenantRegistry for SeaOrmTenantRegistry {
             .table(memory_tenant::Entity)
             .value(Column::CheckAt, again_at.unix_millis())
             .and_where(Column::Tenant.in_subquery(some))
-            // Looked at again when the row is locked: somebody else may have taken it since.
+            // Checked again once the row is locked: another sweep may have taken it since.
             .and_where(due)
             .returning(Query::returning().all())
             .take();
-        // All rows of the answer are read, because SQLite commits when the last one was.
+        // All rows of the result are read, because SQLite commits with the last one.
         let rows = self.database.writer().query_all(&update).await.map_err(failed)?;
         rows.iter()
             .map(|row| {
@@ -160,5 +160,5 @@ impl TenantRegistry for SeaOrmTenantRegistry {
 fn read_tenant(model: &memory_tenant::Model) -> Result<Tenant, StorageError> {
     let row = Row::new(TENANTS, &model.tenant);
     let tenant = Tenant { space: row.parse("space", &model.space)?, person: model.person_id.map(UserId::from_uuid) };
-    if tenant.key() == model.tenant { Ok(tenant) } else { Err(row.inconsistent("the columns do not fit together")) }
+    if tenant.key() == model.tenant { Ok(tenant) } else { Err(row.inconsistent("the columns do not match")) }
 }

@@ -1,4 +1,4 @@
-//! Which provider people sign in with, and what memgate is to it.
+//! Configuration of the identity provider, and of memgate as its client.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use url::{Host, Url};
 
 use crate::domain::validation::InvalidValue;
 
-/// The issuer identifier of a provider, to the letter: an https URL, or an http URL on a loopback address.
+/// The issuer identifier, compared exactly: an https URL, or an http URL on a loopback address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer(IssuerUrl);
 
 impl Issuer {
-    /// What people recognize the provider by, where nothing else is said.
+    /// The default name of the provider: its host.
     #[must_use]
     pub fn host(&self) -> &str {
         self.0.url().host_str().unwrap_or_default()
     }
 
-    /// Whether requests may go to `url`, which the provider has named: its connections must be as safe as the issuer's.
+    /// Whether requests may go to `url`, which the provider named: it must be as secure as the issuer's.
     pub(super) fn allows(&self, url: &Url) -> bool {
         url.scheme() == "https" || (self.0.url().scheme() == "http" && is_plain_loopback(url))
     }
@@ -67,20 +67,20 @@ fn is_plain_loopback(url: &Url) -> bool {
 /// A provider, and memgate as its client.
 #[derive(Clone, Debug)]
 pub struct OpenIdConfig {
-    /// Who the provider is. Where its endpoints and keys are, it says itself (OpenID Connect Discovery).
+    /// The issuer. Its endpoints and keys are discovered (OpenID Connect Discovery).
     pub issuer: Issuer,
-    /// As what memgate is registered there.
+    /// The client ID that the provider issued to memgate.
     pub client_id: String,
-    /// The secret of the registration; `None` for a public client.
+    /// The client secret; `None` for a public client.
     pub client_secret: Option<SecretString>,
-    /// What people call the provider, on the button.
+    /// The provider's name on the sign-in button.
     pub name: String,
-    /// How long one question of ours may take in all, whatever requests it needs. 10 s.
+    /// Total time allowed for one exchange with the provider, whatever requests it takes. 10 s.
     pub timeout: Duration,
 }
 
 impl OpenIdConfig {
-    /// The client `client_id`, public, of `issuer`, which is called by its host.
+    /// The public client `client_id` of `issuer`, which is named by its host.
     #[must_use]
     pub fn new(issuer: Issuer, client_id: &str) -> Self {
         let (client_id, name) = (client_id.to_owned(), issuer.host().to_owned());

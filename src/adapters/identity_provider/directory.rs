@@ -1,4 +1,4 @@
-//! What the provider says of itself: its endpoints and its keys, remembered for a while.
+//! The provider's metadata and keys, cached.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use super::failure::{Failure, Problem, Question};
 use super::http::HttpClient;
 use crate::domain::system::{Clock, Timestamp};
 
-/// For how long metadata and keys are good. A key that the provider has withdrawn is trusted for this long.
+/// Maximum age of metadata and keys. A key that the provider withdrew is trusted for at most this long.
 const LIFETIME: Duration = Duration::from_hours(1);
-/// For how long after a failure the provider is left alone, so that a queue of people does not wait one after the other.
+/// Delay after a failure before the next attempt, so that queued callers do not time out one after the other.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Metadata and keys of one provider. They are fetched when they are first needed, by one caller for all.
+/// Metadata and keys of one provider, fetched when first needed, by one caller for all.
 pub(super) struct Directory {
     issuer: Issuer,
     timeout: Duration,
@@ -38,11 +38,11 @@ impl Directory {
         Self { issuer, timeout, http, clock, state: Mutex::default() }
     }
 
-    /// What is known of the provider. What has become old serves on while the provider is away.
+    /// The provider's metadata. A stale copy is used while the provider is unavailable.
     pub(super) async fn current(&self) -> Result<Arc<CoreProviderMetadata>, Failure> {
         let mut state = self.state.lock().await;
         let now = self.clock.now();
-        // A clock that jumped back must not make anything last longer.
+        // A clock that jumped back must not extend any lifetime.
         let is_within = |at: Timestamp, time: Duration| at <= now && now.since(at) < time;
         let failure = match (&state.known, &state.failed) {
             (Some((known, at)), _) if is_within(*at, LIFETIME) => return Ok(Arc::clone(known)),
@@ -50,7 +50,7 @@ impl Directory {
             _ => match self.fetch(&mut state).await {
                 Ok(known) => return Ok(known),
                 Err(failure) => {
-                    warn!(error = %failure, "the identity provider does not say what it is like");
+                    warn!(error = %failure, "failed to fetch the metadata of the identity provider");
                     failure
                 }
             },
@@ -58,7 +58,7 @@ impl Directory {
         state.known.as_ref().map(|(known, _)| Arc::clone(known)).ok_or(failure)
     }
 
-    /// What is known after `seen`, which lacked a key.
+    /// Metadata newer than `seen`, which lacked a key.
     pub(super) async fn newer_than(
         &self,
         seen: &Arc<CoreProviderMetadata>,

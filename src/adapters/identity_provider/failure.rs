@@ -1,4 +1,4 @@
-//! Why the provider told nothing. The texts are ours alone: what a provider or a library says may quote codes and tokens.
+//! Failures of the provider. The texts are fixed: those of a provider or a library may quote codes and tokens.
 
 use std::fmt;
 
@@ -10,14 +10,14 @@ use openidconnect::{
 
 use crate::domain::people::IdentityError;
 
-/// Which question was not answered.
+/// Which request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Question {
-    /// What the provider is like, and which keys it has.
+    /// Metadata and keys.
     Discovery,
-    /// Who has come with this code.
+    /// The ID token for a code.
     Token,
-    /// What the e-mail address is.
+    /// The e-mail address.
     UserInfo,
 }
 
@@ -31,7 +31,7 @@ impl fmt::Display for Question {
     }
 }
 
-/// A question and what went wrong.
+/// A failed request and its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{question}, {problem}")]
 pub(super) struct Failure {
@@ -65,7 +65,7 @@ impl From<Failure> for IdentityError {
     }
 }
 
-/// What can go wrong with the provider.
+/// Causes of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Problem {
     #[error("too many people come back from it at the same time, so it was not asked")]
@@ -112,14 +112,14 @@ impl From<RequestTokenError<Problem, StandardErrorResponse<CoreErrorResponseType
         match error {
             RequestTokenError::Request(problem) => problem,
             RequestTokenError::ServerResponse(answer) => Self::Refused(match answer.error() {
-                CoreErrorResponseType::InvalidGrant => "invalid_grant (the code is not, or no longer, good)",
-                CoreErrorResponseType::InvalidClient => {
-                    "invalid_client (it does not accept the client id or its secret)"
+                CoreErrorResponseType::InvalidGrant => "invalid_grant (the code is invalid or expired)",
+                CoreErrorResponseType::InvalidClient => "invalid_client (the client ID or its secret was not accepted)",
+                CoreErrorResponseType::UnauthorizedClient => {
+                    "unauthorized_client (the client may not use the authorization code grant)"
                 }
-                CoreErrorResponseType::UnauthorizedClient => "unauthorized_client (the client may not use codes)",
                 CoreErrorResponseType::InvalidRequest => "invalid_request",
                 CoreErrorResponseType::UnsupportedGrantType => "unsupported_grant_type",
-                _ => "with an error that is not defined for this",
+                _ => "with an undefined error code",
             }),
             RequestTokenError::Parse(..) | RequestTokenError::Other(_) => Self::NotUnderstood,
         }
@@ -130,9 +130,7 @@ impl From<UserInfoError<Problem>> for Problem {
     fn from(error: UserInfoError<Self>) -> Self {
         match error {
             UserInfoError::Request(problem) => problem,
-            UserInfoError::Response(status, ..) if !status.is_success() => {
-                Self::Refused("it does not let memgate see it")
-            }
+            UserInfoError::Response(status, ..) if !status.is_success() => Self::Refused("access to it was denied"),
             UserInfoError::ClaimsVerification(error) => error.into(),
             _ => Self::NotUnderstood,
         }
@@ -143,20 +141,20 @@ impl From<ClaimsVerificationError> for Problem {
     fn from(error: ClaimsVerificationError) -> Self {
         Self::Untrusted(match error {
             ClaimsVerificationError::Expired(_) => "it has expired",
-            ClaimsVerificationError::InvalidAudience(_) => "it is for another client",
-            ClaimsVerificationError::InvalidIssuer(_) => "it is by another issuer",
-            ClaimsVerificationError::InvalidNonce(_) => "it was not made for this attempt",
-            ClaimsVerificationError::InvalidSubject(_) => "it is about somebody else",
+            ClaimsVerificationError::InvalidAudience(_) => "its audience is another client",
+            ClaimsVerificationError::InvalidIssuer(_) => "its issuer is another one",
+            ClaimsVerificationError::InvalidNonce(_) => "its nonce does not match",
+            ClaimsVerificationError::InvalidSubject(_) => "its subject does not match",
             ClaimsVerificationError::SignatureVerification(error) => match error {
                 SignatureVerificationError::NoSignature => "it is not signed",
-                SignatureVerificationError::NoMatchingKey => "it is signed with a key that is not the provider's",
-                SignatureVerificationError::AmbiguousKeyId(_) => "it does not say with which key it is signed",
+                SignatureVerificationError::NoMatchingKey => "its signing key is not one of the provider's",
+                SignatureVerificationError::AmbiguousKeyId(_) => "its signing key is ambiguous",
                 SignatureVerificationError::DisallowedAlg(_) | SignatureVerificationError::UnsupportedAlg(_) => {
-                    "it is signed in a way that is not accepted"
+                    "its signature algorithm is not accepted"
                 }
-                _ => "its signature is wrong",
+                _ => "its signature is invalid",
             },
-            _ => "it has a form that is not accepted",
+            _ => "its format is not accepted",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP client: one request, one answer of bounded size, to addresses that are as safe as the issuer.
+//! The HTTP client: one request, one response of bounded size, only to addresses that are as secure as the issuer.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use url::Url;
 use super::config::Issuer;
 use super::failure::Problem;
 
-/// How many bytes an answer may have. A key set has a few thousand.
+/// Maximum size of a response in bytes. A key set has a few thousand.
 const ANSWER_LIMIT: usize = 512 * 1024;
-/// How long a connection may take to be made.
+/// Connect timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A client of one provider. It follows no redirect, retries nothing, and looks for no proxy in the environment.
+/// A client of one provider. It follows no redirects, does not retry, and ignores proxies in the environment.
 pub(super) struct HttpClient {
     client: reqwest::Client,
     issuer: Issuer,
@@ -22,7 +22,7 @@ pub(super) struct HttpClient {
 
 impl HttpClient {
     pub(super) fn new(issuer: Issuer) -> Result<Self, reqwest::Error> {
-        // reqwest takes the provider of the process. It is an error that another part of the program was first: no harm.
+        // reqwest uses the process-wide crypto provider. An error means that another component installed one first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("memgate/", env!("CARGO_PKG_VERSION")))
@@ -32,7 +32,7 @@ impl HttpClient {
             .referer(false)
             .no_proxy();
         if issuer.is_plain() {
-            // Nothing will be encrypted, so the system's certificates need not be there, and are not read.
+            // Nothing will be encrypted, so the system's certificates are not needed and not loaded.
             builder = builder.tls_certs_only([]);
         }
         Ok(Self { client: builder.build()?, issuer })
@@ -60,7 +60,7 @@ impl HttpClient {
         Ok(answer)
     }
 
-    /// Refuses a URL that the provider has named and that is less safe than the provider itself.
+    /// Rejects a URL that the provider named and that is less secure than the issuer.
     pub(super) fn check(&self, url: &Url) -> Result<(), Problem> {
         if self.issuer.allows(url) { Ok(()) } else { Err(Problem::Insecure) }
     }

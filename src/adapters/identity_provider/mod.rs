@@ -33,16 +33,16 @@ use crate::domain::limits::Allowance;
 use crate::domain::people::{ExternalIdentity, IdentityError, IdentityProvider, ProvenIdentity, SignInAttempt};
 use crate::domain::system::Clock;
 
-/// How many people may come back from the provider at the same time. Each costs it one to three requests.
+/// Maximum number of concurrent callbacks from the provider. Each costs one to three requests.
 const MAX_CONCURRENT: usize = 16;
-/// How many failed sign-ins are logged at once, and after how long one more may be: anybody can make them fail.
+/// How many failed sign-ins are logged in a burst, and the interval after which one more is: anybody can cause them.
 const LOGGED_FAILURES: Allowance = Allowance { burst: 10, interval: Duration::from_secs(30) };
 
 type Client =
     CoreClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointMaybeSet, EndpointMaybeSet>;
 
-/// An `OpenID` Connect provider, behind the port. It is first asked for anything when somebody signs in, so a provider that is
-/// away keeps nothing from starting.
+/// An `OpenID` Connect provider, behind the port. It is first contacted when somebody signs in, so an unavailable provider
+/// does not prevent the service from starting.
 pub struct OpenIdProvider {
     config: OpenIdConfig,
     redirect_uri: RedirectUrl,
@@ -53,19 +53,19 @@ pub struct OpenIdProvider {
     clock: Arc<dyn Clock>,
 }
 
-/// Why no client of the provider could be made.
+/// Why the client could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenIdError {
-    /// The service's own URL is none.
+    /// The service's own URL is invalid.
     #[error("the public URL cannot be sent to the identity provider")]
     PublicUrl(#[source] url::ParseError),
-    /// The HTTP client could not be built, such as without the system's certificates.
+    /// The HTTP client could not be built, for example because the system's certificates are missing.
     #[error("the HTTP client for the identity provider could not be made")]
     Client(#[source] reqwest::Error),
 }
 
 impl OpenIdProvider {
-    /// A client of the provider of `config`, which sends browsers back to `/auth/callback` of `public_url`.
+    /// A client of the configured provider, which redirects browsers back to `/auth/callback` of `public_url`.
     ///
     /// # Errors
     /// [`OpenIdError`].
@@ -74,7 +74,7 @@ impl OpenIdProvider {
         let redirect_uri = RedirectUrl::new(redirect_uri).map_err(OpenIdError::PublicUrl)?;
         let issuer = config.issuer.clone();
         let http = Arc::new(HttpClient::new(issuer.clone()).map_err(OpenIdError::Client)?);
-        // Half of the time is left for what the metadata are asked for.
+        // Half of the time is left for the request that needs the metadata.
         let directory = Directory::new(issuer, config.timeout / 2, Arc::clone(&http), Arc::clone(&clock));
         let (concurrency, logged) = (Semaphore::new(MAX_CONCURRENT), Mutex::new(0));
         Ok(Self { config, redirect_uri, http, directory, concurrency, logged, clock })
@@ -84,7 +84,7 @@ impl OpenIdProvider {
         let secret = self.config.client_secret.as_ref();
         let secret = secret.map(|secret| ClientSecret::new(secret.expose_secret().to_owned()));
         let methods = metadata.token_endpoint_auth_methods_supported();
-        // Basic is what holds where the provider says nothing (OpenID Connect Discovery §3).
+        // Basic is the default where the provider states nothing (OpenID Connect Discovery §3).
         let takes_basic = methods.is_none_or(|methods| methods.contains(&CoreClientAuthMethod::ClientSecretBasic));
         let auth_type = if takes_basic { AuthType::BasicAuth } else { AuthType::RequestBody };
         CoreClient::from_provider_metadata(metadata.clone(), self.client_id(), secret)
@@ -96,8 +96,8 @@ impl OpenIdProvider {
         ClientId::new(self.config.client_id.clone())
     }
 
-    /// Verifies signatures of the provider's own keys only. One that is made with the client secret proves less, since two
-    /// know that; so the secret takes no part, though the client has one.
+    /// Accepts signatures of the provider's own keys only. An HMAC with the client secret proves less, since two parties
+    /// know the secret; so it is not accepted, though the client has one.
     fn verifier(&self, metadata: &CoreProviderMetadata) -> CoreIdTokenVerifier<'_> {
         let algorithms = metadata
             .id_token_signing_alg_values_supported()
@@ -115,7 +115,7 @@ impl OpenIdProvider {
     fn log(&self, failure: Failure) {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if LOGGED_FAILURES.take(&mut logged, self.clock.now()).is_ok() {
-            warn!(error = %failure, "failed to sign somebody in with the identity provider");
+            warn!(error = %failure, "sign-in with the identity provider failed");
         }
     }
 
@@ -140,7 +140,7 @@ impl OpenIdProvider {
         };
         let claims = claims.map_err(|error| failure(error.into()))?;
         let identity = ExternalIdentity::new(claims.issuer(), claims.subject())
-            .map_err(|_| failure(Problem::Untrusted("its subject is not a line of 1 to 255 characters")))?;
+            .map_err(|_| failure(Problem::Untrusted("its subject is not a single line of 1 to 255 characters")))?;
         let verified_email = match claims.email() {
             Some(email) => verified(email, claims.email_verified()),
             None => self.ask_for_email(&client, answer.access_token(), claims.subject()).await?,
@@ -148,7 +148,7 @@ impl OpenIdProvider {
         Ok(ProvenIdentity { identity, verified_email })
     }
 
-    /// A provider may keep the address for those who ask with the access token (`OpenID` Connect Core §5.4).
+    /// A provider may return the address only from the userinfo endpoint (`OpenID` Connect Core §5.4).
     async fn ask_for_email(
         &self,
         client: &Client,
@@ -157,7 +157,7 @@ impl OpenIdProvider {
     ) -> Result<Option<String>, Failure> {
         let failure = |problem| Failure::new(Question::UserInfo, problem);
         if token.secret().is_empty() || !token.secret().bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(failure(Problem::Untrusted("its access token cannot be sent")));
+            return Err(failure(Problem::Untrusted("its access token is not a valid header value")));
         }
         let Ok(request) = client.user_info(token.clone(), Some(subject.clone())) else { return Ok(None) };
         let claims: CoreUserInfoClaims =
@@ -207,8 +207,8 @@ fn nonce(attempt: &SignInAttempt) -> Nonce {
     Nonce::new(attempt.nonce().expose_secret().to_owned())
 }
 
-/// Whether the token may be signed with a key that the provider has had for less time than its keys are known. A key that
-/// has no name cannot be missed; its successor's signatures look wrong.
+/// Whether the token may be signed with a key newer than the cached ones. A key without an ID cannot be missing; its
+/// successor's signatures look invalid.
 fn may_be_a_new_key(error: &ClaimsVerificationError) -> bool {
     use SignatureVerificationError::{CryptoError, NoMatchingKey};
     matches!(error, ClaimsVerificationError::SignatureVerification(NoMatchingKey | CryptoError(_)))

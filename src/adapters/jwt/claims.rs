@@ -1,4 +1,4 @@
-//! Between the domain's claims and those on the wire.
+//! Converts between the domain's claims and those on the wire.
 
 use std::str::FromStr;
 
@@ -97,7 +97,7 @@ fn registered<T: Serialize + for<'a> Deserialize<'a>>(
     token_id: TokenId,
     (issued_at, expires_at): (Timestamp, Timestamp),
 ) -> JWTClaims<T> {
-    // The library fills in the times of its own clock, which are replaced.
+    // The library fills in times from its own clock, which are replaced.
     let mut jwt = Claims::with_custom_claims(own, Duration::from_secs(0))
         .with_issuer(issuer)
         .with_subject(subject)

@@ -1,4 +1,4 @@
-//! Tokens as JSON Web Tokens, signed by keys that a vault keeps.
+//! Tokens as JSON Web Tokens, signed with keys from the key vault.
 
 mod claims;
 mod ring;
@@ -25,19 +25,19 @@ use crate::domain::system::Timestamp;
 const ACCESS_TOKEN_TYPE: &str = "at+jwt";
 /// `typ` of a refresh token, so that neither is taken for the other (RFC 8725 §3.11).
 const REFRESH_TOKEN_TYPE: &str = "rt+jwt";
-/// Our own tokens are shorter than 1,000 bytes; whatever is longer than this is not decoded at all.
+/// Our own tokens are shorter than 1,000 bytes; anything longer than this is rejected without decoding.
 const LONGEST_TOKEN: usize = 4096;
-/// How many verified access tokens are remembered, at about 700 bytes each.
+/// Maximum number of cached access tokens, about 700 bytes each.
 const REMEMBERED_TOKENS: usize = 20_000;
 
-/// Signs and verifies tokens with the keys that were loaded last.
+/// Signs and verifies tokens with the keys loaded last.
 ///
-/// A verified access token is remembered by its digest, so that its signature is computed once. The memory goes when the
+/// A verified access token is cached by its digest, so that its signature is checked once. The cache is cleared when the
 /// keys change.
 pub struct JwtTokenIssuer {
     vault: Arc<SealingKeyVault>,
     loaded: RwLock<Loaded>,
-    /// Whether the keys that are there could be opened the last time that they were loaded.
+    /// Whether the latest keys could be opened.
     up_to_date: AtomicBool,
 }
 
@@ -52,16 +52,16 @@ impl JwtTokenIssuer {
     /// An issuer with these keys.
     ///
     /// # Errors
-    /// [`VaultError::WrongMasterKey`] if one of them cannot be opened.
+    /// [`VaultError::WrongMasterKey`] if a key cannot be opened.
     pub fn new(vault: Arc<SealingKeyVault>, keys: Vec<SigningKey>) -> Result<Self, VaultError> {
         let loaded = RwLock::new(Loaded::open(&vault, keys)?);
         Ok(Self { vault, loaded, up_to_date: AtomicBool::new(true) })
     }
 
-    /// Takes over these keys, if they are not the ones that it has.
+    /// Replaces the keys, if they have changed.
     ///
     /// # Errors
-    /// [`VaultError::WrongMasterKey`] if one of them cannot be opened; the old ones stay then.
+    /// [`VaultError::WrongMasterKey`] if a key cannot be opened; the old keys stay in use.
     pub fn load(&self, keys: Vec<SigningKey>) -> Result<(), VaultError> {
         if *self.loaded().keys != keys {
             let loaded = Loaded::open(&self.vault, keys);
@@ -72,14 +72,14 @@ impl JwtTokenIssuer {
         Ok(())
     }
 
-    /// Whether the keys that were given last are the ones in use.
+    /// Whether the keys given last are the ones in use.
     #[must_use]
     pub fn is_up_to_date(&self) -> bool {
         self.up_to_date.load(Ordering::Acquire)
     }
 
-    /// From when on its keys are active. Before that the oldest ones sign all the same; the clock was ahead when they were
-    /// made.
+    /// When its keys become active. Before that, the oldest ones sign nevertheless: the clock was ahead when they were
+    /// created.
     #[must_use]
     pub fn keys_active_from(&self) -> Option<Timestamp> {
         self.loaded().ring.active_from()
@@ -142,7 +142,7 @@ impl TokenIssuer for JwtTokenIssuer {
     }
 }
 
-/// The key that a token names. The name is only ever looked up among the keys that are there.
+/// The key that a token names. The name is only looked up among the loaded keys.
 fn key_of<'a>(ring: &'a KeyRing, token: &str, purpose: KeyPurpose) -> Result<&'a ring::OpenKey, TokenRejected> {
     let metadata = Token::decode_metadata(token).map_err(|_| TokenRejected)?;
     ring.find(metadata.key_id().ok_or(TokenRejected)?, purpose).ok_or(TokenRejected)

@@ -1,4 +1,4 @@
-//! The keys, opened and ready.
+//! The opened keys.
 
 use jwt_simple::claims::JWTClaims;
 use jwt_simple::common::HeaderOptions;
@@ -16,7 +16,7 @@ use super::vault::SealingKeyVault;
 use crate::domain::oauth::{KeyAlgorithm, KeyPurpose, SigningKey, VaultError};
 use crate::domain::system::Timestamp;
 
-/// The keys that verify. Which of them signs depends on the moment.
+/// The keys that verify. Which of them signs depends on the time.
 pub(super) struct KeyRing(Vec<OpenKey>);
 
 impl KeyRing {
@@ -30,13 +30,13 @@ impl KeyRing {
     }
 
     /// The key that signs at `at`: the newest that is active by then. If none is, the oldest: a clock that was ahead when
-    /// the first keys were made, and has been corrected since, must not keep everybody out.
+    /// the first keys were created, and has been corrected since, must not lock everybody out.
     pub(super) fn signing_at(&self, purpose: KeyPurpose, at: Timestamp) -> Option<&OpenKey> {
         let active = self.of(purpose).filter(|key| key.activates_at <= at);
         active.max_by_key(|key| (key.activates_at, key.generation)).or_else(|| self.oldest(purpose))
     }
 
-    /// From when on there is an active key for each purpose.
+    /// From when there is an active key for each purpose.
     pub(super) fn active_from(&self) -> Option<Timestamp> {
         KeyPurpose::ALL.into_iter().filter_map(|purpose| self.oldest(purpose)).map(|key| key.activates_at).max()
     }
@@ -111,9 +111,9 @@ impl OpenKey {
         }
     }
 
-    /// The claims of a token of this `typ` that this key has signed.
+    /// The claims of a token of this `typ` signed with this key.
     pub(super) fn verify<T: DeserializeOwned>(&self, token: &str, typ: &str) -> Option<JWTClaims<T>> {
-        // Time is judged by the domain, so the library is told that it is 1970 and the future is welcome.
+        // The domain checks times, so the library's time checks are disabled.
         let options = VerificationOptions {
             accept_future: true,
             artificial_time: Some(UnixTimeStamp::from_secs(0)),
@@ -130,7 +130,7 @@ impl OpenKey {
         }
     }
 
-    /// The public half as a JSON Web Key; a shared secret has none.
+    /// The public key as a JSON Web Key; `None` for a symmetric key.
     fn published(&self) -> Option<Value> {
         let (jwk, algorithm) = match &self.material {
             Material::EdDsa { public, .. } => (public.to_jwk(), KeyAlgorithm::EdDsa),

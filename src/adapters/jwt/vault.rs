@@ -13,26 +13,26 @@ use crate::domain::oauth::{
 };
 use crate::domain::system::Entropy;
 
-/// The first byte of a key that was sealed with all that its row says of it.
+/// Format byte of a key sealed with all attributes of its row.
 const FORMAT: u8 = 2;
-/// The first byte of a key that an earlier release sealed, without its generation and its times.
+/// Format byte of a key sealed by an earlier release, without its generation and times.
 const FORMAT_WITHOUT_TIMES: u8 = 1;
 const NONCE_LENGTH: usize = 24;
-/// The least that RFC 7518 §3.3 allows, which every verifier accepts.
+/// The minimum of RFC 7518 §3.3, which every verifier accepts.
 const RSA_BITS: usize = 2048;
 
-/// Makes, seals and opens signing keys.
+/// Creates, seals and opens signing keys.
 ///
-/// A sealed key is a format byte, a random nonce of 24 bytes and the ciphertext. Its id, purpose, algorithm, generation and
-/// times are authenticated with it, so a row cannot be passed off as another, or as older or newer than it is. Keys that an
-/// earlier release sealed are opened too; sealed anew, they get the present format.
+/// A sealed key is a format byte, a random nonce of 24 bytes and the ciphertext. Its ID, purpose, algorithm, generation and
+/// times are authenticated data, so a row cannot be passed off as another, nor as older or newer than it is. Keys sealed by
+/// an earlier release can be opened too; resealing gives them the current format.
 pub struct SealingKeyVault {
     master: MasterKey,
     entropy: Arc<dyn Entropy>,
 }
 
 impl SealingKeyVault {
-    /// A vault under this master key.
+    /// A vault with this master key.
     pub fn new(master: MasterKey, entropy: Arc<dyn Entropy>) -> Self {
         Self { master, entropy }
     }
@@ -71,7 +71,7 @@ impl SealingKeyVault {
 #[async_trait]
 impl KeyVault for SealingKeyVault {
     async fn generate(&self, new: &NewSigningKey) -> Result<SigningKey, VaultError> {
-        // The id of a public key is its thumbprint (RFC 7638); that of a shared secret says nothing about it.
+        // The ID of a public key is its thumbprint (RFC 7638); that of a symmetric key reveals nothing about it.
         let (id, bytes) = match new.algorithm {
             KeyAlgorithm::EdDsa => {
                 let pair = Ed25519KeyPair::generate();

@@ -1,4 +1,4 @@
-//! One connection of the driver, to SQLite or PostgreSQL, and what its errors say about it.
+//! One driver connection, to SQLite or PostgreSQL, and the classification of its errors.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ pub enum ConnectionTarget {
     Postgres {
         /// The server.
         connect: PgConnectOptions,
-        /// What each connection is told first. It gets the next field as its only argument.
+        /// The statement that sets up each connection, with the next field as its argument.
         set_up: &'static str,
-        /// For how long the server lets a statement run.
+        /// The server's statement timeout.
         statement_timeout: Duration,
     },
 }
@@ -44,7 +44,7 @@ impl ConnectionTarget {
     }
 }
 
-/// A connection of the driver. Nothing here uses the driver's own transactions: see `docs/adr/0012`.
+/// A driver connection. The driver's own transactions are not used: see `docs/adr/0012`.
 pub(super) enum DriverConnection {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
@@ -93,7 +93,7 @@ impl DriverConnection {
         })
     }
 
-    /// Whether the other end answers, and is done with what it was asked before.
+    /// Whether the server responds and has finished earlier requests.
     pub(super) async fn ping(&mut self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(connection) => connection.ping().await,
@@ -101,7 +101,7 @@ impl DriverConnection {
         }
     }
 
-    /// Fails if a transaction is open: it would take in whatever is written next, and perhaps never end.
+    /// Fails if a transaction is open: it would absorb the next write, and might never end.
     pub(super) async fn verify_autocommit(&mut self) -> Result<(), sqlx::Error> {
         match self {
             // A transaction that has not read yet touches no file and takes no lock.
@@ -110,12 +110,12 @@ impl DriverConnection {
         }
     }
 
-    /// Ends whatever may be open. On success the connection is as good as new.
+    /// Ends any open transaction. On success the connection is as good as new.
     pub(super) async fn settle(&mut self, in_transaction: bool) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(_) => match self.execute_unprepared("ROLLBACK").await {
                 Err(error) if breaks_connection(&error) => Err(error),
-                // It says that there is no transaction with the code of every mistake.
+                // SQLite reports "no transaction" with its generic error code.
                 _ => self.verify_autocommit().await,
             },
             // PostgreSQL warns of a ROLLBACK without a transaction, and of a BEGIN within one.
@@ -126,7 +126,7 @@ impl DriverConnection {
         }
     }
 
-    /// Closes it in order.
+    /// Closes it gracefully.
     pub(super) async fn close(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(connection) => connection.close().await,
@@ -149,8 +149,8 @@ const SQLITE_CONSTRAINT: u32 = 19;
 const SQLITE_MISMATCH: u32 = 20;
 const SQLITE_RANGE: u32 = 25;
 
-/// Whether the state of a connection is uncertain after this error, so that it must be closed. Errors that are not known
-/// to leave it as it was do break it: a full disk, a failed sync, a lost server, an answer that did not come.
+/// Whether the state of the connection is uncertain after this error, so that it must be closed. Unknown errors count as
+/// such: a full disk, a failed sync, a lost server, a timeout.
 pub(super) fn breaks_connection(error: &sqlx::Error) -> bool {
     use sqlx::Error;
     match error {
@@ -183,8 +183,8 @@ pub(super) fn breaks_connection(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the next write would fail of the same: the disk is full or broken, commits hang, or the server has become a
-/// standby. A lost connection alone says nothing about writing.
+/// Whether the next write would fail for the same reason: the disk is full or broken, commits hang, or the server has
+/// become a standby. A lost connection alone says nothing about writes.
 pub(super) fn prevents_writing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::TimedOut,
@@ -199,17 +199,17 @@ pub(super) fn prevents_writing(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the transaction of the server ended with this error, on PostgreSQL.
+/// Whether this error aborted the transaction, on PostgreSQL.
 pub(super) fn aborts_transaction(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.try_downcast_ref::<PgDatabaseError>().is_some())
 }
 
-/// Whether another process has the lock of an SQLite file.
+/// Whether another process holds the lock of an SQLite file.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if sqlite_code(&**error) == Some(SQLITE_BUSY))
 }
 
-/// Whether a server that refuses us now may let us in a moment later.
+/// Whether connecting may succeed a moment later.
 pub(super) fn is_transient_refusal(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
@@ -221,7 +221,7 @@ pub(super) fn is_transient_refusal(error: &sqlx::Error) -> bool {
 /// Insufficient resources, operator intervention, system error, internal error:
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn is_failure_of_server(code: &str) -> bool {
-    // A statement that took too long (query_canceled) says nothing about the connection.
+    // A statement timeout (query_canceled) says nothing about the connection.
     code != "57014" && ["53", "57", "58", "XX"].iter().any(|class| code.starts_with(class))
 }
 

@@ -1,4 +1,4 @@
-//! A connection that is lent for a statement or a transaction, and what becomes of it after that.
+//! A connection lent for a statement or a transaction, and its return.
 
 use std::future::Future;
 use std::io;
@@ -11,15 +11,15 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::connection::{DriverConnection, aborts_transaction, breaks_connection, is_busy};
 use super::pool::{PoolState, PooledConnection, Purpose};
 
-/// A connection of a pool, lent. It goes back if it is known to be as it was; if it may not be, it is settled first or
-/// closed. What a database answers after an uncertain error cannot be relied on, and a connection costs milliseconds.
+/// A lent connection. It is returned to the pool if its state is known to be clean; otherwise it is reset first or closed.
+/// Responses after an uncertain error cannot be relied on, and a new connection costs milliseconds.
 pub(super) struct ConnectionLease {
     pool: Arc<PoolState>,
     purpose: Purpose,
     /// `None` once the connection was closed.
     connection: Option<PooledConnection>,
     permit: Option<OwnedSemaphorePermit>,
-    /// A statement was sent, and its answer has not been read to the end.
+    /// A statement was sent, and its response has not been read completely.
     running: bool,
     /// `BEGIN` was sent, and neither `COMMIT` nor `ROLLBACK` has succeeded.
     in_transaction: bool,
@@ -40,7 +40,7 @@ impl ConnectionLease {
 
     pub(super) async fn begin(&mut self) -> Result<(), DbErr> {
         // A transaction that begins as a reader and then writes fails at once if anybody else wrote in between: SQLite
-        // does not let it wait. One that is a writer from the start waits for its turn. Both fail if one is open already.
+        // does not let it wait. One that starts as a writer waits for the lock. Both fail if one is open already.
         let sql = match (self.purpose, self.pool.backend()) {
             (Purpose::Write, sea_orm::DbBackend::Sqlite) => "BEGIN IMMEDIATE",
             _ => "BEGIN",
@@ -49,7 +49,7 @@ impl ConnectionLease {
         let (connection, deadline) = self.start()?;
         let begun = within(deadline, connection.execute_unprepared(sql)).await;
         match &begun {
-            // Another process writes; there is no transaction.
+            // Another process is writing; no transaction was started.
             Err(error) if is_busy(error) => self.in_transaction = false,
             Err(error) => self.discard(error),
             Ok(_) => {}
@@ -59,7 +59,7 @@ impl ConnectionLease {
 
     pub(super) async fn commit(mut self) -> Result<(), DbErr> {
         if self.aborted {
-            let problem = "the transaction was rolled back, because a statement of it failed";
+            let problem = "the transaction was rolled back, because one of its statements failed";
             return Err(DbErr::Exec(RuntimeErr::Internal(problem.to_owned())));
         }
         let (connection, deadline) = self.start()?;
@@ -69,7 +69,7 @@ impl ConnectionLease {
                 self.in_transaction = false;
                 self.pool.note_write(self.purpose, Ok(()));
             }
-            // SQLite has rolled back or has not, and the driver does not know which.
+            // SQLite may or may not have rolled back, and the driver does not know which.
             Err(error) => self.discard(error),
         }
         self.finish(committed).map(drop).map_err(exec_error)
@@ -100,7 +100,7 @@ impl ConnectionLease {
         let (connection, deadline) = self.start()?;
         let done = within(deadline, connection.execute_unprepared(sql)).await;
         let done = self.finish(done).map_err(exec_error);
-        // There may be anything in it.
+        // Its state is unknown.
         self.running = true;
         done
     }
@@ -119,7 +119,7 @@ impl ConnectionLease {
         self.finish(rows).map_err(query_error)
     }
 
-    /// Makes sure that a single write is committed by itself.
+    /// Makes sure that a single write is committed on its own.
     async fn verify(&mut self) -> Result<(), DbErr> {
         if self.in_transaction || self.purpose == Purpose::Read {
             return Ok(());
@@ -142,7 +142,7 @@ impl ConnectionLease {
         Ok((connection.driver(), self.pool.statement_deadline()))
     }
 
-    /// To be called with the outcome of each statement.
+    /// Must be called with the outcome of each statement.
     fn finish<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         self.running = false;
         if let Err(error) = &outcome {
@@ -155,7 +155,7 @@ impl ConnectionLease {
         outcome
     }
 
-    /// Closes the connection without a word to the other end.
+    /// Closes the connection without notifying the server.
     fn discard(&mut self, error: &sqlx::Error) {
         self.in_transaction = false;
         if let Some(connection) = self.connection.take() {
@@ -173,7 +173,7 @@ impl Drop for ConnectionLease {
             self.pool.put_back(connection);
             return;
         }
-        // Outside of a runtime the connection is closed, which undoes its transaction as well.
+        // Outside of a runtime the connection is closed, which rolls back its transaction too.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let pool = Arc::clone(&self.pool);
         let in_transaction = self.in_transaction;
@@ -188,7 +188,7 @@ impl Drop for ConnectionLease {
     }
 }
 
-/// Runs `work` for at most `deadline`. The server has a deadline of its own, but the way to it may be lost.
+/// Runs `work` for at most `deadline`. The server has its own timeout, but the network may fail.
 pub(super) async fn within<T>(
     deadline: Option<Duration>,
     work: impl Future<Output = Result<T, sqlx::Error>>,
@@ -196,7 +196,7 @@ pub(super) async fn within<T>(
     match deadline {
         None => work.await,
         Some(deadline) => tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| {
-            let problem = format!("no answer within {} ms", deadline.as_millis());
+            let problem = format!("no response within {} ms", deadline.as_millis());
             Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, problem)))
         }),
     }

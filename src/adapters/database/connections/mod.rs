@@ -1,6 +1,6 @@
-//! Connections to memgate's database, SQLite or PostgreSQL: what every adapter that stores something stands on.
+//! Connections to memgate's database, SQLite or PostgreSQL.
 //!
-//! A connection is lent for a statement or a transaction, and closed if its state may be uncertain after that; see
+//! A connection is lent for one statement or transaction, and closed if its state is uncertain afterwards; see
 //! `docs/adr/0012`.
 
 mod connection;

@@ -1,4 +1,4 @@
-//! The connections to one database, lent and taken back.
+//! The connection pool of one database.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,37 +16,37 @@ use super::lease::{ConnectionLease, within};
 use super::transaction::PooledTransaction;
 use super::writes::WriteHealth;
 
-/// By how much our deadline for a statement is later than the server's, whose answer says more.
+/// How much later our timeout for a statement is than the server's, whose error is more specific.
 const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
-/// A connection to a server that has been idle for longer is asked whether it still lives before it is used.
+/// A server connection that was idle for longer is pinged before it is used.
 const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(10);
-/// A connection to a server that has been idle for longer is closed.
+/// A server connection that was idle for longer is closed.
 const MAX_IDLE_TIME: Duration = Duration::from_mins(10);
-/// A connection to a server is replaced at this age, so that what it holds on the server does not grow for ever.
+/// A server connection is replaced at this age, so that its memory on the server does not grow forever.
 const MAX_AGE: Duration = Duration::from_mins(30);
-/// For how long nobody tries to connect again after it failed.
+/// Minimum delay between failed attempts to connect.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What is done with the connections of a pool.
+/// The purpose of a pool's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Only reading.
+    /// Read only.
     Read,
-    /// Writing, and reading on the way.
+    /// Write, and read along the way.
     Write,
 }
 
-/// How to lend connections.
+/// Options of a pool.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolOptions {
-    /// How many are open at most.
+    /// Maximum number of open connections.
     pub size: u32,
-    /// For how long a caller waits for one, and for how long the server lets a statement run.
+    /// Maximum time to wait for a connection, and the server's statement timeout.
     pub timeout: Duration,
 }
 
-/// Connections to one database. Each statement has one lent for itself, each transaction for as long as it takes. Clones
-/// share them.
+/// A connection pool. Each statement borrows a connection, each transaction holds one until it ends. Clones share the
+/// pool.
 #[derive(Clone)]
 pub struct ConnectionPool {
     state: Arc<PoolState>,
@@ -58,7 +58,7 @@ pub(super) struct PoolState {
     options: PoolOptions,
     permits: Arc<Semaphore>,
     shelf: Mutex<Shelf>,
-    /// How many connections there are, lent and idle.
+    /// Number of open connections, lent and idle.
     open: Arc<AtomicU32>,
     closed: AtomicBool,
     writes: Arc<WriteHealth>,
@@ -67,14 +67,14 @@ pub(super) struct PoolState {
 
 #[derive(Default)]
 struct Shelf {
-    /// The last one in is the first one out, so that those that are not needed stay idle and are closed.
+    /// Last in, first out, so that surplus connections stay idle and are closed.
     idle: Vec<PooledConnection>,
-    /// Who may have a connection, but the server lets no more be opened: they get the next that comes back.
+    /// Callers that may have a connection, though the server accepts no more: they get the next one returned.
     waiting: VecDeque<oneshot::Sender<PooledConnection>>,
     failure: Option<ConnectFailure>,
 }
 
-/// The last attempts to connect have failed.
+/// Recent attempts to connect have failed.
 struct ConnectFailure {
     since: Instant,
     next_attempt: Instant,
@@ -109,11 +109,11 @@ impl PooledConnection {
         &mut self.driver
     }
 
-    /// Closes it in order, for at most `timeout`.
+    /// Closes it gracefully, within `timeout`.
     async fn close(self, timeout: Duration) {
         let Self { driver, counted, .. } = self;
         if let Err(error) = within(Some(timeout), driver.close()).await {
-            tracing::debug!(error = %error, "a connection to the database was not closed in order");
+            tracing::debug!(error = %error, "a connection to the database was not closed gracefully");
         }
         drop(counted);
     }
@@ -131,7 +131,7 @@ impl PoolState {
         self.target.backend()
     }
 
-    /// For how long to wait for the answer to a statement. SQLite has no way to it that could be lost.
+    /// The timeout of a statement. SQLite involves no network.
     pub(super) fn statement_deadline(&self) -> Option<Duration> {
         match self.backend() {
             DbBackend::Postgres => Some(self.timeout()),
@@ -159,7 +159,7 @@ impl PoolState {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes back a connection that is as good as new.
+    /// Takes back a clean connection.
     pub(super) fn put_back(&self, mut connection: PooledConnection) {
         connection.idle_since = Instant::now();
         let mut kept = self.shelved();
@@ -188,8 +188,8 @@ impl PoolState {
         }
     }
 
-    /// Whether a connection to a server is older than that. One to a file does not go stale, and a new one would have to
-    /// prepare its statements anew.
+    /// Whether a server connection has exceeded an age. A file connection does not go stale, and a new one would have to
+    /// prepare its statements again.
     fn is_beyond(&self, since: Instant, limit: Duration) -> bool {
         self.backend() == DbBackend::Postgres && since.elapsed() > limit
     }
@@ -207,7 +207,7 @@ impl PoolState {
         Ok(ConnectionLease::new(Arc::clone(self), purpose, connection, permit))
     }
 
-    /// Spares a caller the wait if the last ones have waited long enough to know.
+    /// Fails fast if recent callers have waited long enough to know.
     fn refuse_if_hopeless(&self) -> Result<(), DbErr> {
         let kept = self.shelved();
         match &kept.failure {
@@ -249,7 +249,7 @@ impl PoolState {
         }
     }
 
-    /// An idle connection that lives.
+    /// A healthy idle connection.
     async fn take_idle(&self) -> Option<PooledConnection> {
         loop {
             let mut connection = self.shelved().idle.pop()?;
@@ -286,7 +286,7 @@ impl PoolState {
         let connected = within(Some(timeout), Box::pin(self.target.connect())).await;
         let now = Instant::now();
         let mut kept = self.shelved();
-        // Whoever waits looks anew at what to wait for.
+        // Waiting callers re-evaluate what to wait for.
         kept.waiting.clear();
         match connected {
             Ok(driver) => {
@@ -327,10 +327,10 @@ impl PoolState {
     async fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.shelved().waiting.clear();
-        // Whoever waits for a connection gets it in turn, and learns that there is none.
+        // Waiting callers get the connection in turn, and learn that there is none.
         let all = tokio::time::timeout(self.timeout(), self.permits.acquire_many(self.options.size)).await;
         if all.is_err() {
-            tracing::warn!("some statements were still under way when the database was closed");
+            tracing::warn!("some statements were still in progress when the database was closed");
         }
         self.permits.close();
         let idle = std::mem::take(&mut self.shelved().idle);
@@ -351,7 +351,7 @@ fn is_closed() -> DbErr {
 }
 
 impl ConnectionPool {
-    /// A pool that has no connection yet.
+    /// A pool without connections.
     #[must_use]
     pub fn new(target: ConnectionTarget, purpose: Purpose, options: PoolOptions) -> Self {
         let options = PoolOptions { size: options.size.max(1), ..options };
@@ -368,7 +368,7 @@ impl ConnectionPool {
         Self { state: Arc::new(state), purpose }
     }
 
-    /// The same connections, for something else.
+    /// The same connections, for another purpose.
     #[must_use]
     pub fn for_purpose(&self, purpose: Purpose) -> Self {
         Self { state: Arc::clone(&self.state), purpose }
@@ -384,7 +384,7 @@ impl ConnectionPool {
         Ok(())
     }
 
-    /// Begins a transaction: one that only reads, or that is a writer from the start.
+    /// Begins a transaction: read-only, or a write transaction from the start.
     ///
     /// # Errors
     /// If no connection is free in time, or another process keeps the file locked.
@@ -393,7 +393,7 @@ impl ConnectionPool {
         PooledTransaction::begin(lease, self.state.backend()).await
     }
 
-    /// How many statements were sent, those that begin and end transactions included.
+    /// Number of statements sent, including those that begin and end transactions.
     #[must_use]
     pub fn statements(&self) -> u64 {
         self.state.statements.load(Ordering::Relaxed)
@@ -405,8 +405,7 @@ impl ConnectionPool {
         &self.state.writes
     }
 
-    /// Waits for the statements that are under way and closes every connection, in bounded time. Whoever asks for one
-    /// after that gets an error.
+    /// Waits for statements in progress and closes every connection, in bounded time. Later callers get an error.
     pub async fn close(&self) {
         self.state.close().await;
     }

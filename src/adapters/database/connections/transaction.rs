@@ -1,4 +1,4 @@
-//! Several statements that take effect together or not at all.
+//! Transactions.
 
 use async_trait::async_trait;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
@@ -18,18 +18,18 @@ impl PooledTransaction {
         Ok(Self { backend, lease: Mutex::new(lease) })
     }
 
-    /// Makes it last. On an error its outcome is uncertain, and its connection is closed.
+    /// Commits it. After an error the outcome is uncertain, and the connection is closed.
     ///
     /// # Errors
-    /// The database's, or an error if a statement failed before: PostgreSQL would answer "committed" and roll back.
+    /// The database's, or an error if a statement failed before: PostgreSQL would report "committed" and roll back.
     pub async fn commit(self) -> Result<(), DbErr> {
         self.lease.into_inner().commit().await
     }
 
-    /// Undoes it.
+    /// Rolls it back.
     ///
     /// # Errors
-    /// The database's. It is undone then too.
+    /// The database's. It is rolled back in that case too.
     pub async fn rollback(self) -> Result<(), DbErr> {
         self.lease.into_inner().rollback().await
     }

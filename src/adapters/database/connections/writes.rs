@@ -7,21 +7,21 @@ use tokio::time::Instant;
 
 use super::connection::prevents_writing;
 
-/// Notes whether the last write failed because the database could not write.
+/// Records whether the last write failed because the database could not write.
 #[derive(Debug, Default)]
 pub struct WriteHealth(Mutex<Option<WriteFailure>>);
 
-/// The first of the writes that have failed since one succeeded.
+/// The first failed write since the last successful one.
 #[derive(Clone, Debug)]
 pub struct WriteFailure {
     /// When it failed.
     pub since: Instant,
-    /// What the database said.
+    /// The database's error.
     pub reason: String,
 }
 
 impl WriteHealth {
-    /// What the last write failed of; `None` if it succeeded.
+    /// The error of the last write; `None` if it succeeded.
     #[must_use]
     pub fn failure(&self) -> Option<WriteFailure> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
