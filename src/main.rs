@@ -1,10 +1,10 @@
-//! The binary; everything is in the library.
+//! The binary; everything else is in the library.
 
 use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-/// Gives memory back to the system after a storm of requests, which glibc's does not (docs/adr/0014).
+/// Returns memory to the system after a burst of requests, which glibc's allocator does not (docs/adr/0014).
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -1,4 +1,4 @@
-//! Logs: a sentence with fields, on standard error, so that standard output stays for results.
+//! Logging: messages with fields, on standard error, so that standard output stays for results.
 
 use std::io::IsTerminal as _;
 
@@ -7,12 +7,12 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{Config, LogFormat};
 
-/// What is logged while serving, unless the configuration says otherwise: of the libraries only what is wrong.
+/// The default filter while serving: only problems of libraries.
 pub const WHILE_SERVING: &str = "warn,memgate=info";
-/// What is logged by every other command: its output is for the operator who waits for it.
+/// The default filter of every other command: its output is for the operator who waits for it.
 pub const OTHERWISE: &str = "warn";
 
-/// Starts logging as the configuration says, or else by `default`. A second call, as in tests, changes nothing.
+/// Starts logging with the configured filter, or else with `default`. A second call, as in tests, has no effect.
 pub fn init(config: &Config, default: &str) {
     let format = config
         .log_format
@@ -25,25 +25,25 @@ pub fn init(config: &Config, default: &str) {
     };
 }
 
-/// Whether `filter` is a filter that says what its writer means. A single word that is no level would name a target and turn
-/// off everything else, so it has to be one of ours.
+/// Whether `filter` means what it says. A single word that is not a level would name a target and turn off everything else,
+/// so it must be one of ours.
 #[must_use]
 pub fn check_filter(filter: &str) -> bool {
     let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
     let is_ours = |word: &str| word == "memgate" || word.starts_with("memgate::") || word.starts_with("memgate_");
     let words = filter.split(',').map(str::trim).filter(|word| !word.is_empty());
-    // What a span filter has in its braces may look like anything.
+    // The fields in the braces of a span filter may look like anything.
     let is_clear =
         filter.contains('[') || words.clone().all(|word| word.contains('=') || is_level(word) || is_ours(word));
     is_clear && words.count() > 0 && EnvFilter::try_new(filter).is_ok()
 }
 
-/// Logs panics as errors, with their place and without their message: that may repeat what a caller sent, such as the text
-/// in which a character was not found. What was being answered is logged under its request id by the HTTP face.
+/// Logs panics as errors, with their location and without their message: that may repeat what a caller sent, such as the text
+/// in which a character was not found. The request is logged under its request ID by the HTTP adapter.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, "a panic, which is a fault of this program");
+        tracing::error!(place, "panic: this is a bug");
     }));
 }
 

@@ -1,4 +1,4 @@
-//! The driven side: the database and what stands on it. The service and the operator's commands share it.
+//! The backend: the database and everything built on it. The service and the operator's commands share it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ use crate::domain::oauth::{
 use crate::domain::people::{PasswordHasher, PeoplePorts, PeopleService, PersonRepository, SessionStore};
 use crate::domain::system::{Clock, Entropy, Timestamp};
 
-/// By how much the clocks of instances may differ.
+/// Maximum clock skew between instances.
 const LEEWAY: Duration = Duration::from_secs(5);
 
 /// The adapters that need no HTTP.
@@ -52,7 +52,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Connects to the database that is configured, and creates its file if the URL says so.
+    /// Connects to the configured database, and creates its file if the URL says so.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -60,7 +60,7 @@ impl Backend {
         Database::connect(config.database_url.expose_secret(), database_options(config)).await
     }
 
-    /// Connects to the database that is configured, which must be there.
+    /// Connects to the configured database, which must exist.
     ///
     /// # Errors
     /// [`DatabaseError::NoDatabase`], [`DatabaseError`].
@@ -68,7 +68,7 @@ impl Backend {
         Database::connect_existing(config.database_url.expose_secret(), database_options(config)).await
     }
 
-    /// Connects to the database, which must be there with its schema up to date, and puts the adapters together.
+    /// Connects to the database, which must exist with its schema up to date, and assembles the adapters.
     ///
     /// # Errors
     /// [`OpenError::PendingMigrations`], [`OpenError`].
@@ -81,7 +81,7 @@ impl Backend {
         Self::with(config, database, Arc::new(SystemClock), Arc::new(OsEntropy))
     }
 
-    /// Puts the adapters together on a database whose schema is up to date.
+    /// Assembles the adapters on a database whose schema is up to date.
     pub(super) fn with(
         config: &Config,
         database: Database,
@@ -112,7 +112,7 @@ impl Backend {
         })
     }
 
-    /// What an operator does with applications.
+    /// Manages applications.
     #[must_use]
     pub fn applications(&self) -> ApplicationService {
         ApplicationService::new(
@@ -124,7 +124,7 @@ impl Backend {
         )
     }
 
-    /// What an operator does with people.
+    /// Manages people.
     #[must_use]
     pub fn people(&self) -> PeopleService {
         let public_url = self.config.public_url.as_ref().map_or("", |url| url.as_str());
@@ -141,7 +141,7 @@ impl Backend {
         })
     }
 
-    /// What people allow and take back.
+    /// Manages authorizations.
     pub(super) fn authorizing(
         &self,
         applications: Arc<dyn ApplicationRepository>,
@@ -159,67 +159,67 @@ impl Backend {
         AuthorizationService::new(ports, policy)
     }
 
-    /// Deletes people and applications, with what is stored of them.
+    /// Deletes people and applications, with everything stored for them.
     #[must_use]
     pub fn eraser(&self) -> OwnerEraser {
         OwnerEraser::new(self.people(), self.applications(), self.erasure(self.bank(), self.queue()))
     }
 
-    /// Deletes memories in `bank`, and on their way to it in `queue`.
+    /// Deletes memories in `bank` and in `queue`.
     pub(super) fn erasure(&self, bank: Arc<dyn MemoryBank>, queue: Arc<dyn WriteQueue>) -> Erasure {
         Erasure::new(bank, queue, Arc::clone(&self.tenants), Arc::clone(&self.clock))
     }
 
-    /// What happened to applications, secrets, keys and grants.
+    /// The audit log.
     #[must_use]
     pub fn audit(&self) -> Arc<dyn AuditLog> {
         Arc::clone(&self.audit)
     }
 
-    /// The memory bank that is configured.
+    /// The configured memory bank.
     #[must_use]
     pub fn bank(&self) -> Arc<dyn MemoryBank> {
         self.admitting(self.bank.port())
     }
 
-    /// A bank to which nothing gets of which memgate does not know afterwards whose it is.
+    /// The memory bank behind the tenant registry, so that every tenant with memories is known.
     pub(super) fn admitting(&self, bank: Arc<dyn MemoryBank>) -> Arc<dyn MemoryBank> {
         Arc::new(AdmittingMemoryBank::new(bank, Arc::clone(&self.tenants)))
     }
 
-    /// The writes that are on their way to the bank.
+    /// The write queue.
     #[must_use]
     pub fn queue(&self) -> Arc<dyn WriteQueue> {
         Arc::new(SeaOrmWriteQueue::new(self.database.clone()))
     }
 
-    /// Where the database is, without user and password.
+    /// The database's location, without user and password.
     #[must_use]
     pub fn location(&self) -> &str {
         self.database.location()
     }
 
-    /// Keeps services from starting until the lock is dropped.
+    /// Prevents services from starting until the lock is dropped.
     ///
     /// # Errors
-    /// [`DatabaseError::InUse`] if one runs, and as [`Database::lock_out_services`].
+    /// [`DatabaseError::InUse`] if one is running, and as [`Database::lock_out_services`].
     pub async fn lock_out_services(&self) -> Result<ServiceLock, DatabaseError> {
         self.database.lock_out_services().await
     }
 
-    /// What an operator does with those that are not delivered.
+    /// Manages undelivered writes.
     #[must_use]
     pub fn queue_operations(&self) -> QueueOperations {
         QueueOperations::new(self.queue(), self.audit(), Arc::clone(&self.clock))
     }
 
-    /// The present moment.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// What an operator does with signing keys. Needs the master key.
+    /// Manages signing keys. Needs the master key.
     ///
     /// # Errors
     /// [`OpenError::MasterKey`], [`OpenError::Storage`].
@@ -247,7 +247,7 @@ fn database_options(config: &Config) -> DatabaseOptions {
     DatabaseOptions { connections: config.database_connections, ..DatabaseOptions::default() }
 }
 
-/// What tokens of a service at `public_url` say, and for how long they live.
+/// The token policy of a service at `public_url`.
 pub(super) fn token_policy(config: &Config, public_url: &str) -> TokenPolicy {
     TokenPolicy {
         audience: public_url.to_owned(),

@@ -1,4 +1,4 @@
-//! What has to be done now and then, off the path of requests.
+//! Periodic work in the background.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use crate::domain::oauth::{AuthorizationStore, GrantStore, KeyService};
 use crate::domain::people::SessionStore;
 use crate::domain::system::{Clock, Timestamp};
 
-/// How soon a key that was rotated or retired by another process is noticed.
+/// How soon a key rotated or retired by another process is noticed.
 const WATCH_KEYS_EVERY: Duration = Duration::from_secs(1);
-/// How often expired rows are looked for.
+/// Interval between sweeps of expired rows.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
-/// How many rows are deleted at a time, so that nobody waits long for the database.
+/// Maximum number of rows deleted per statement, so that nobody waits long for the database.
 const SWEEP_BATCH: u32 = 500;
 
-/// How many erasures are checked in a round, each with one question to the bank.
+/// Maximum number of erasures checked per round, each with one call to the bank.
 const ERASURES_CHECKED: u32 = 50;
 
 pub(super) struct Background {
@@ -43,7 +43,7 @@ pub(super) struct Background {
 }
 
 impl Background {
-    /// Works until `stopped`.
+    /// Runs until `stopped`.
     pub(super) async fn run(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
         let mut watch_keys = tokio::time::interval(WATCH_KEYS_EVERY);
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
@@ -63,27 +63,27 @@ impl Background {
         }
     }
 
-    /// Makes new signing keys when they are due, and takes over those that others made or retired.
+    /// Rotates signing keys when they are due, and loads those that other processes created or retired.
     pub(super) async fn watch_keys(&self) {
         match self.keys.maintain().await {
             Ok(keys) => {
                 if let Err(error) = self.issuer.load(keys) {
-                    tracing::error!(error = %error, "the signing keys in the database cannot be used; the old ones stay");
+                    tracing::error!(error = %error, "the signing keys in the database are invalid; the old ones stay in use");
                 }
             }
-            Err(error) => tracing::warn!(error = %error, "the signing keys could not be looked at"),
+            Err(error) => tracing::warn!(error = %error, "failed to reload signing keys"),
         }
         self.signing_clock.watch();
     }
 
-    /// Takes up a certificate that was renewed.
+    /// Reloads a renewed certificate.
     pub(super) fn watch_certificate(&self) {
         if let Some(tls) = &self.tls {
             tls.refresh();
         }
     }
 
-    /// Deletes memories that have expired. A service of its own looks after its memories itself.
+    /// Deletes expired memories. A remote bank does so itself.
     async fn sweep_memories(&self, now: Timestamp) -> Result<u64, String> {
         match &self.bank {
             Bank::Embedded(bank) => bank.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()),
@@ -91,19 +91,19 @@ impl Background {
         }
     }
 
-    /// Deletes what was stored of people and applications after they had been deleted, by requests that were under way.
+    /// Deletes what requests in flight stored for people and applications after these were deleted.
     pub(super) async fn check_erasures(&self) {
         match self.erasure.check_closed(ERASURES_CHECKED).await {
             Ok(0) => {}
-            Ok(memories) => tracing::info!(memories, "deleted memories that came after their owner had been deleted"),
+            Ok(memories) => tracing::info!(memories, "deleted memories stored after the deletion of their owner"),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "could not check for memories that came after their owner had been deleted");
+                tracing::warn!(error, "failed to check for memories stored after the deletion of their owner");
             }
         }
     }
 
-    /// Indexes memories again that an older version has indexed, from the start on and now and then.
+    /// Reindexes memories indexed by an older version, at the start and periodically.
     pub(super) async fn reindex(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
         let Bank::Embedded(bank) = &self.bank else { return };
         let mut every = tokio::time::interval(SWEEP_EVERY);
@@ -117,27 +117,27 @@ impl Background {
                 () = shutdown_requested(&mut stopped) => return,
                 indexed = indexed => {
                     if let Err(error) = indexed {
-                        tracing::warn!(error = %error, "could not index memories; trying again in a minute");
+                        tracing::warn!(error = %error, "failed to reindex memories; trying again in a minute");
                     }
                 }
             }
         }
     }
 
-    /// Says in the log how the queue of writes does, as long as anything in it wants attention.
+    /// Logs the state of the write queue while it needs attention.
     async fn report_queue(&self) {
         match self.queue.statistics().await {
             Ok(statistics) if statistics.pending + statistics.failed > 0 => {
                 let oldest_pending_seconds = statistics.oldest_pending_age(self.clock.now()).as_secs();
                 let (pending, dead_letters) = (statistics.pending, statistics.failed);
-                tracing::info!(pending, oldest_pending_seconds, dead_letters, "memories are in the queue of writes");
+                tracing::info!(pending, oldest_pending_seconds, dead_letters, "memories are in the write queue");
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(error = %error, "the queue of writes could not be looked at"),
+            Err(error) => tracing::warn!(error = %error, "failed to read the write queue"),
         }
     }
 
-    /// Deletes what has expired, in small batches, until nothing is left.
+    /// Deletes expired rows, in small batches, until none is left.
     pub(super) async fn sweep(&self) {
         let now = self.clock.now();
         let audited_since = now.minus(self.audit_retention);
@@ -157,7 +157,7 @@ impl Background {
                     tokio::task::yield_now().await;
                 }
                 Err(error) => {
-                    tracing::warn!(error, "expired rows could not be deleted; the next round tries again");
+                    tracing::warn!(error, "failed to delete expired rows; trying again in the next round");
                     return;
                 }
             }

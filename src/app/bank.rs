@@ -1,4 +1,4 @@
-//! The memory bank that is configured, and what an operator sees of it.
+//! The configured memory bank, and its view for operators.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::config::MemoryBankConfig;
 use crate::domain::memories::MemoryBank;
 use crate::domain::system::{Clock, Entropy};
 
-/// The bank that is configured.
+/// The configured memory bank.
 #[derive(Clone)]
 pub(super) enum Bank {
     Embedded(Arc<EmbeddedMemoryBank>),
@@ -52,7 +52,7 @@ impl Bank {
         }
     }
 
-    /// Its metrics in the text format of Prometheus; the embedded bank has none of its own.
+    /// Its metrics in the Prometheus text format; the embedded bank has none of its own.
     pub(super) fn metrics(&self) -> Option<Box<dyn Fn() -> String + Send + Sync>> {
         match self {
             Self::Embedded(_) => None,

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration although each of its values can be read.
+//! Problems of a configuration whose individual values are valid.
 
 use std::error::Error;
 
@@ -9,8 +9,8 @@ use crate::adapters::database::Database;
 use crate::adapters::http::Tls;
 use crate::config::Config;
 
-/// Why `memgate serve` would refuse to start, as far as that can be known without connecting to anything and without
-/// writing: pairs of a variable and the problem. No text holds a secret.
+/// Why `memgate serve` would refuse to start, as far as it can be determined without connecting to anything or writing:
+/// pairs of a variable and the problem. No text contains a secret.
 #[must_use]
 pub fn problems_at_start(config: &Config) -> Vec<(&'static str, String)> {
     let database = Database::check_url(config.database_url.expose_secret());

@@ -1,4 +1,4 @@
-//! Why the service or a command does not start.
+//! Why the service or a command fails to start.
 
 use std::net::SocketAddr;
 
@@ -17,21 +17,21 @@ pub enum OpenError {
     /// The database cannot be used.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// The schema is older than this program.
+    /// The schema is older than this release.
     #[error(
         "the database {location} lacks {count} migrations of this release: `memgate migrate up` applies them, and so does the \
          start of `memgate serve`"
     )]
     PendingMigrations {
-        /// Where the database is, without user and password.
+        /// The database's location, without user and password.
         location: String,
-        /// How many are pending.
+        /// Number of pending migrations.
         count: usize,
     },
     /// There is no master key.
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
-    /// The client of the memory bank cannot be made.
+    /// The client of the memory bank could not be created.
     #[error(transparent)]
     MemoryBank(#[from] RemoteBankError),
     /// The signing keys cannot be read.
@@ -42,28 +42,28 @@ pub enum OpenError {
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The driven side cannot be used.
+    /// The backend could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The schema is not up to date, and must not be changed.
     #[error("{0} migrations are pending: run `memgate migrate up`, or start without --no-migrate")]
     PendingMigrations(usize),
-    /// The signing keys cannot be used.
+    /// The signing keys are not usable.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// The client of the identity provider cannot be made.
+    /// The client of the identity provider could not be created.
     #[error(transparent)]
     IdentityProvider(#[from] OpenIdError),
-    /// The certificate cannot be used.
+    /// The certificate is not usable.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The privacy policy cannot be used.
+    /// The privacy policy is not usable.
     #[error(transparent)]
     Privacy(#[from] PrivacyError),
-    /// The address is taken or not there.
+    /// The address is in use or not available.
     #[error("cannot listen on {0}; set MEMGATE_LISTEN to a free address and port")]
     Listen(SocketAddr, #[source] std::io::Error),
-    /// The operator's address is taken or not there.
+    /// The operator's address is in use or not available.
     #[error("cannot listen on {0} for the operator; set MEMGATE_ADMIN_LISTEN to a free address, or to off")]
     AdminListen(SocketAddr, #[source] std::io::Error),
 }

@@ -1,4 +1,4 @@
-//! The whole service: HTTP in front, the driven side behind it, and the work in the background.
+//! The whole service: HTTP, the backend, and the work in the background.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -33,17 +33,17 @@ use crate::domain::oauth::{
 use crate::domain::people::{ExternalSignIn, PersonRepository, SignInPorts, SignInService};
 use crate::domain::system::{Clock, Entropy, StorageError};
 
-/// What tests set differently.
+/// Options that tests override.
 pub struct GateOptions {
-    /// Whether the schema is brought up to date.
+    /// Whether to migrate the schema.
     pub migrate: bool,
-    /// Whether the gate is refused an SQLite file that another service uses.
+    /// Whether to refuse an SQLite file that another service uses.
     pub alone: bool,
-    /// Tells the time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Yields randomness.
+    /// The source of randomness.
     pub entropy: Arc<dyn Entropy>,
-    /// Stands in for the memory bank that is configured.
+    /// Replaces the configured memory bank.
     pub bank: Option<Arc<dyn MemoryBank>>,
 }
 
@@ -53,7 +53,7 @@ impl Default for GateOptions {
     }
 }
 
-/// The service, serving.
+/// The running service.
 pub struct Gate {
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
@@ -69,7 +69,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Starts the service. When it returns, the service answers.
+    /// Starts the service. When it returns, requests are served.
     ///
     /// # Errors
     /// [`StartError`].
@@ -93,7 +93,7 @@ impl Gate {
         let bank = options.bank.map_or_else(|| backend.bank(), |bank| backend.admitting(bank));
         let erasure = backend.erasure(Arc::clone(&bank), Arc::clone(&queue));
         if lock.as_ref().is_some_and(ServiceLock::is_exclusive) {
-            // Nobody else can be delivering: what a kill interrupted is due at once, and not when its lease ends.
+            // Nobody else can be delivering: what a kill interrupted is due at once, not when its lease expires.
             queue.release_leases().await.map_err(OpenError::from)?;
         }
         let delivery = Arc::new(Delivery::new(
@@ -172,37 +172,37 @@ impl Gate {
         })
     }
 
-    /// Where it listens.
+    /// The address of the listener.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where the operator's listener is.
+    /// The address of the operator's listener.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
     }
 
-    /// The URL by which clients reach it, without a slash at its end.
+    /// The public URL, without a trailing slash.
     #[must_use]
     pub fn public_url(&self) -> &str {
         &self.public_url
     }
 
-    /// What people allow applications.
+    /// Manages authorizations.
     #[must_use]
     pub fn authorizations(&self) -> &AuthorizationService {
         &self.authorizations
     }
 
-    /// The driven side, as an operator's commands use it.
+    /// The backend, as the operator's commands use it.
     #[must_use]
     pub fn backend(&self) -> &Backend {
         &self.backend
     }
 
-    /// Does at once what the background does now and then.
+    /// Runs the periodic background work once.
     pub async fn run_background_work(&self) {
         self.background.watch_keys().await;
         self.background.watch_certificate();
@@ -211,26 +211,26 @@ impl Gate {
         self.background.check_erasures().await;
     }
 
-    /// Prepares the stop: readiness turns 503 and answers close their connections, while requests are still served, so that
-    /// a balancer sends its requests elsewhere before the port closes.
+    /// Drains: readiness returns 503 and responses close their connections, while requests are still served, so that a load
+    /// balancer sends requests elsewhere before the port closes.
     pub fn drain(&self) {
         self.draining.send_replace(true);
     }
 
-    /// Stops: requests in flight are finished, new ones are not accepted.
+    /// Shuts down: requests in flight finish, new ones are not accepted.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         for task in self.tasks {
             if let Err(error) = task.await {
-                tracing::error!(error = %error, "a task ended badly");
+                tracing::error!(error = %error, "background task failed");
             }
         }
         self.backend.database.close().await;
     }
 }
 
-/// The URL that is configured, or one by which this machine reaches `address`, without a slash at its end. A service that
-/// listens on every address (`0.0.0.0`, `[::]`) is reached by none of that name.
+/// The configured public URL, or one by which this machine reaches `address`, without a trailing slash. The unspecified
+/// address (`0.0.0.0`, `[::]`) is replaced by loopback.
 fn public_url(config: &Config, address: SocketAddr) -> String {
     if let Some(url) = &config.public_url {
         return url.as_str().trim_end_matches('/').to_owned();
@@ -252,7 +252,7 @@ fn public_url(config: &Config, address: SocketAddr) -> String {
     url
 }
 
-/// Opens the database, with its schema up to date, and says to other processes that a service uses it.
+/// Opens the database, with its schema up to date, and registers the service with other processes.
 async fn open_database(config: &Config, options: &GateOptions) -> Result<(Database, Option<ServiceLock>), StartError> {
     let database =
         if options.migrate { Backend::connect(config).await? } else { Backend::connect_existing(config).await? };
@@ -265,7 +265,7 @@ async fn open_database(config: &Config, options: &GateOptions) -> Result<(Databa
     if pending > 0 { Err(StartError::PendingMigrations(pending)) } else { Ok((database, lock)) }
 }
 
-/// Takes the ports, for clients and for the operator.
+/// Binds the ports, for clients and for the operator.
 async fn bind(config: &Config) -> Result<(Listener, Option<Listener>), StartError> {
     let listen = |error| StartError::Listen(config.listen, error);
     let listener = Listener::bind(config.listen).await.map_err(listen)?;
@@ -274,7 +274,7 @@ async fn bind(config: &Config) -> Result<(Listener, Option<Listener>), StartErro
     Ok((listener, Some(admin)))
 }
 
-/// Connects the readiness check to the database, and to the keys that were last read from it.
+/// Connects the readiness check to the database, and to the keys last read from it.
 struct Ping {
     database: Database,
     issuer: Arc<JwtTokenIssuer>,
@@ -287,7 +287,7 @@ impl DatabaseCheck for Ping {
         if self.issuer.is_up_to_date() {
             return Ok(());
         }
-        // The keys that were opened before go on signing, but the next start would fail.
+        // The keys that were opened before continue to sign, but the next start would fail.
         Err(StorageError::InconsistentRow {
             table: "signing_keys",
             key: "any".to_owned(),
@@ -296,7 +296,7 @@ impl DatabaseCheck for Ping {
     }
 }
 
-/// Who failed to authenticate. Clients and people are counted apart, so that neither keep the other out.
+/// The throttles. Clients and people are counted separately, so that neither can lock out the other.
 struct Throttles {
     clients: Arc<FailureThrottle>,
     sign_in: Arc<FailureThrottle>,
@@ -325,13 +325,13 @@ fn warn_of_one_throttle_for_all(config: &Config, public_url: &str) {
     }
 }
 
-/// Whether everybody seems to come from one address: something in front must terminate TLS if the public URL is https and
-/// TLS is not memgate's own, and it is not named.
+/// Whether all clients seem to have one address: if the public URL is https and memgate does not terminate TLS itself, a
+/// proxy must, and it is not configured.
 fn all_share_one_throttle(config: &Config, public_url: &str) -> bool {
     public_url.starts_with("https://") && config.tls.is_none() && config.trusted_proxies.is_empty()
 }
 
-/// Instances that share PostgreSQL ask it each time, so that a search at one finds what another has just accepted.
+/// Instances that share PostgreSQL query it each time, so that one finds what another has just accepted.
 fn remembering_queue(config: &Config, backend: &Backend) -> Arc<dyn WriteQueue> {
     let queue = backend.queue();
     if config.uses_postgres() { queue } else { Arc::new(CachedWriteQueue::new(queue, Arc::clone(&backend.clock))) }
@@ -372,7 +372,7 @@ fn sign_in(
     Ok(SignInService::new(ports, throttle, external, config.session_ttl))
 }
 
-/// What the services are made of beside the backend.
+/// What the services need beside the backend.
 struct Made {
     issuer: Arc<JwtTokenIssuer>,
     grants: Arc<dyn GrantStore>,
@@ -380,12 +380,12 @@ struct Made {
     draining: watch::Receiver<bool>,
 }
 
-/// Limits that are counted apart from all others.
+/// Limits that are counted separately from all others.
 fn rate_limits(config: &Config) -> RateLimits {
     RateLimits::new(Arc::new(InMemoryRateLimiter::default()), config.rate_limit)
 }
 
-/// Puts the services of the domain together.
+/// Assembles the domain's services.
 fn services(
     config: &Config,
     backend: &Backend,

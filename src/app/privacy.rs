@@ -14,12 +14,12 @@ pub enum PrivacyError {
     /// The file cannot be read.
     #[error("the privacy policy {} (MEMGATE_PRIVACY_FILE) cannot be read", .0.display())]
     Unreadable(PathBuf, #[source] std::io::Error),
-    /// The file is not what it should be.
+    /// The content of the file is invalid.
     #[error("the privacy policy {} (MEMGATE_PRIVACY_FILE) must be UTF-8 text of at most 256 KiB that says something", .0.display())]
     NoPolicy(PathBuf),
 }
 
-/// The policy in `file`, or the one that memgate brings along.
+/// The policy in `file`, or the built-in one.
 pub(super) fn load(file: Option<&Path>) -> Result<PrivacyPolicy, PrivacyError> {
     let Some(path) = file else { return Ok(PrivacyPolicy::default()) };
     let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! Whether the clock has reached the moment from which the signing keys are active.
+//! Checks whether the clock has reached the time from which the signing keys are active.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ impl SigningClock {
         self.issuer.keys_active_from().filter(|from| *from > self.clock.now())
     }
 
-    /// Says in the log that the clock is behind, once, and that it is not any more.
+    /// Logs once that the clock is behind, and once that it is not any more.
     pub(super) fn watch(&self) {
         let behind = self.behind();
         let was_behind = self.was_behind.swap(behind.is_some(), Ordering::Relaxed);

@@ -7,20 +7,20 @@ use crate::adapters::identity_provider::{Issuer, OpenIdConfig};
 use crate::domain::people::Admission;
 use crate::domain::validation::{InvalidValue, is_bidi_control, is_invisible};
 
-/// The provider with which people sign in, and whom it may let in.
+/// The identity provider, and who may sign in.
 #[derive(Clone, Debug)]
 pub struct IdentityProviderConfig {
     /// The provider.
     pub provider: OpenIdConfig,
-    /// Who is let in.
+    /// Who may sign in.
     pub admission: Admission,
 }
 
-/// How long the name on the button may be, and as what memgate is registered.
+/// Maximum length of the provider's name and of the client ID.
 const MAX_NAME: usize = 60;
 const MAX_CLIENT_ID: usize = 255;
 
-/// What says nothing without an issuer.
+/// Settings that have no effect without an issuer.
 const COMPANIONS: [&str; 5] =
     ["oidc_client_id", "oidc_client_secret", "oidc_name", "oidc_allowed_domains", "oidc_allowed_subjects"];
 
@@ -33,7 +33,7 @@ pub(super) fn parse(v: &Parser<'_>) -> Result<Option<IdentityProviderConfig>, Co
         };
     };
     let client_id = v.required("oidc_client_id", |text| match text.len() {
-        0 => Err("must be set where MEMGATE_OIDC_ISSUER is; the provider gives it at the registration".to_owned()),
+        0 => Err("must be set where MEMGATE_OIDC_ISSUER is; the provider issues it".to_owned()),
         1..=MAX_CLIENT_ID if text.bytes().all(|b| b.is_ascii_graphic() || b == b' ') => Ok(text.to_owned()),
         _ => Err(format!("must be 1 to {MAX_CLIENT_ID} visible ASCII characters")),
     })?;

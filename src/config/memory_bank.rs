@@ -10,12 +10,12 @@ use crate::adapters::remote_bank::{
     AuthScheme, BankKind, BreakerConfig, HedgeAfter, RemoteBankConfig, ResilienceConfig,
 };
 
-/// Which memory service stands behind the gate.
+/// The memory bank to use.
 #[derive(Clone, Debug)]
 pub enum MemoryBankConfig {
     /// Memgate's own database.
     Embedded,
-    /// A service that is reached over HTTP.
+    /// A service over HTTP.
     Remote(Box<RemoteBankConfig>),
 }
 
@@ -48,7 +48,7 @@ pub(super) fn parse(v: &Parser<'_>) -> Result<MemoryBankConfig, ConfigError> {
         resilience: resilience(v)?,
         ..RemoteBankConfig::new(kind, url)
     };
-    // What spans several settings is the adapter's to judge; it names them as they are named here.
+    // Rules that span several settings are the adapter's; it uses the names of the settings.
     config.validate().map_err(|error| ConfigError::Invalid {
         name: format!("MEMGATE_{}", error.field().to_uppercase()),
         problem: error.problem().to_owned(),

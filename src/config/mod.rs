@@ -1,4 +1,4 @@
-//! The configuration: parsed once, at the start, and wrong values named before anything happens.
+//! The configuration: parsed and validated once, at the start.
 
 mod identity_provider;
 mod memory_bank;
@@ -26,7 +26,7 @@ use crate::domain::oauth::{KeyAlgorithm, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_
 use crate::domain::validation::InvalidValue;
 use crate::telemetry;
 
-/// Everything that can be configured.
+/// The configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `listen`.
@@ -103,35 +103,35 @@ pub struct Config {
     pub log_format: Option<LogFormat>,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
     Pretty,
-    /// For machines: one JSON object a line.
+    /// For machines: one JSON object per line.
     Json,
 }
 
-/// Why the configuration cannot be used.
+/// Why the configuration is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// No setting has this name.
+    /// There is no setting with this name.
     #[error("there is no setting `{name}`; did you mean `{nearest}`? `memgate config show` lists all of them")]
     Unknown {
         /// The name.
         name: String,
-        /// The setting whose name is nearest.
+        /// The setting with the most similar name.
         nearest: String,
     },
-    /// A value cannot be.
+    /// A value is invalid.
     #[error("{name} {problem}")]
     Invalid {
         /// The variable.
         name: String,
-        /// What is wrong, with an example of what is right.
+        /// The problem, with a valid example.
         problem: String,
     },
-    /// A variable of ours is not text.
+    /// A variable is not valid UTF-8.
     #[error("{name} must be UTF-8 text; it holds other bytes")]
     NotText {
         /// The variable.
@@ -153,7 +153,7 @@ pub enum ConfigError {
         path: String,
         /// The line.
         line: usize,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
 }
@@ -170,7 +170,7 @@ impl Config {
     /// Parses the values.
     ///
     /// # Errors
-    /// [`ConfigError::Invalid`] for the first one that cannot be.
+    /// [`ConfigError::Invalid`] for the first invalid one.
     pub fn from_values(values: &Values) -> Result<Self, ConfigError> {
         let v = Parser(values);
         let day = Duration::from_hours(24);
@@ -253,16 +253,16 @@ impl Config {
         Ok(config)
     }
 
-    /// Everything that is wrong with `values`: for each setting whose value is refused, its variable and the problem. A
-    /// problem of several settings together is named once, for the one that [`from_values`](Self::from_values) names.
+    /// Every problem of `values`: the variable and the problem of each rejected setting. A problem of several settings together
+    /// is reported once, for the one that [`from_values`](Self::from_values) names.
     #[must_use]
     pub fn problems(values: &Values) -> BTreeMap<String, String> {
         let mut problems = BTreeMap::new();
         let mut values = values.clone();
-        // Each round finds one problem and goes on as if nothing had been said there.
+        // Each round finds one problem and continues as if that setting had its default.
         while let Err(ConfigError::Invalid { name, problem }) = Self::from_values(&values) {
             let named = problem.split(' ').filter(|word| word.starts_with("MEMGATE_"));
-            // What is missing is missing because of another setting, which the problem names.
+            // The missing setting is required because of another one, which the problem names.
             let goes_on = std::iter::once(&*name).chain(named).any(|variable| values.reset(variable));
             problems.insert(name.clone(), problem.clone());
             if !goes_on {
@@ -272,7 +272,7 @@ impl Config {
         problems
     }
 
-    /// Who reaches the machine is not the operator yet.
+    /// Reaching the listener does not make a client the operator.
     fn check_admin_token(&self) -> Result<(), ConfigError> {
         match self.admin_listen {
             Some(address) if !address.ip().to_canonical().is_loopback() && self.admin_token.is_none() => {
@@ -288,7 +288,7 @@ impl Config {
         }
     }
 
-    /// Whoever takes over the write of an instance that died must not meet a call of that instance.
+    /// Whoever takes over the write of a dead instance must not overlap with a call of that instance.
     fn check_lease(&self) -> Result<(), ConfigError> {
         let MemoryBankConfig::Remote(bank) = &self.memory_bank else { return Ok(()) };
         let deadline = bank.resilience.deadline;
@@ -352,7 +352,7 @@ impl Parser<'_> {
         self.parse_time(name, least, most, parse_duration)
     }
 
-    /// A duration that may be shorter than a second.
+    /// A duration that may have a fraction of a second.
     fn time(&self, name: &'static str, least: Duration, most: Duration) -> Result<Duration, ConfigError> {
         self.parse_time(name, least, most, |text| match text.parse() {
             Ok(seconds) => Some(Duration::from_secs(seconds)),
@@ -377,7 +377,7 @@ impl Parser<'_> {
     }
 }
 
-/// Reads a duration in whole seconds: `90` (seconds), `90s`, `10m`, `1h`, `30d`, or several of these in a row.
+/// Parses a duration in whole seconds: `90` (seconds), `90s`, `10m`, `1h`, `30d`, or several of these in a row.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let duration = match text.parse() {
@@ -439,7 +439,7 @@ fn parse_origins(text: &str) -> Result<Vec<String>, String> {
         })
 }
 
-/// The origin that `url` is, as a browser writes it in the header `Origin`: without the port that goes without saying.
+/// The origin of `url`, as a browser writes it in the header `Origin`: without the default port.
 fn origin(url: &Url) -> Option<String> {
     let beyond = !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some();
     if beyond || !url.username().is_empty() || url.password().is_some() {

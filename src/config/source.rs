@@ -1,4 +1,4 @@
-//! Where values come from: the environment before the file, the file before the default.
+//! Sources of values, by precedence: the environment, the file, the default.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::ConfigError;
 use super::settings::{SETTINGS, Setting};
 
-/// What the names of our variables begin with.
+/// The prefix of environment variables.
 const PREFIX: &str = "MEMGATE_";
 /// The variable that names the file.
 const FILE_VARIABLE: &str = "MEMGATE_CONFIG";
@@ -16,7 +16,7 @@ const FILE_VARIABLE: &str = "MEMGATE_CONFIG";
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Nothing was said.
+    /// The default.
     Default,
     /// The configuration file.
     File,
@@ -34,24 +34,24 @@ impl fmt::Display for Source {
     }
 }
 
-/// The values of all settings as text.
+/// The values of all settings, not parsed.
 #[derive(Clone)]
 pub struct Values(BTreeMap<&'static str, (String, Source)>);
 
 impl Values {
-    /// Gathers the values from the environment of this process and the configuration file. `file` goes before
+    /// Collects the values from the environment of this process and the configuration file. `file` takes precedence over
     /// `MEMGATE_CONFIG`.
     ///
     /// # Errors
-    /// [`ConfigError`] for an unknown name, a variable of ours that is not UTF-8, and a file that cannot be read.
+    /// [`ConfigError`] for an unknown name, a variable that is not UTF-8, and an unreadable file.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         Self::gather(file, own_variables(std::env::vars_os())?)
     }
 
-    /// Gathers the values. `file` goes before `MEMGATE_CONFIG`.
+    /// Collects the values. `file` takes precedence over `MEMGATE_CONFIG`.
     ///
     /// # Errors
-    /// [`ConfigError`] for an unknown name, and for a file that cannot be read.
+    /// [`ConfigError`] for an unknown name, and for an unreadable file.
     pub fn gather(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -84,14 +84,14 @@ impl Values {
         self.0.get(name).map_or("", |(value, _)| value)
     }
 
-    /// Takes the default of the setting with this variable. Returns whether it had another value.
+    /// Resets the setting with this variable to its default. Returns whether it had another value.
     pub(super) fn reset(&mut self, variable: &str) -> bool {
         let Ok(setting) = find(variable, Setting::variable) else { return false };
         let default = (setting.default.to_owned(), Source::Default);
         self.0.insert(setting.name, default.clone()).is_some_and(|before| before != default)
     }
 
-    /// Every setting with its value and where that comes from.
+    /// Every setting with its value and the source of it.
     pub fn iter(&self) -> impl Iterator<Item = (&'static Setting, &str, Source)> {
         SETTINGS.iter().filter_map(|setting| {
             let (value, source) = self.0.get(setting.name)?;
@@ -100,7 +100,7 @@ impl Values {
     }
 }
 
-/// The variables that are ours, as text. Those of other programs may hold any bytes.
+/// The variables with our prefix, as text. Those of other programs may contain any bytes.
 fn own_variables(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Vec<(String, String)>, ConfigError> {
@@ -115,8 +115,8 @@ fn own_variables(
         .collect()
 }
 
-/// Whether a variable is one of those by which Kubernetes tells every container of a namespace where its services are. A
-/// service called `memgate`, or `memgate-` and something, yields names that begin like ours:
+/// Whether a variable is one of those that Kubernetes sets in every container of a namespace to describe its services. A
+/// service called `memgate`, or `memgate-` and something, yields names with our prefix:
 /// `MEMGATE_SERVICE_HOST`, `MEMGATE_SERVICE_PORT`, `MEMGATE_SERVICE_PORT_HTTP`, `MEMGATE_PORT=tcp://…`,
 /// `MEMGATE_PORT_8080_TCP`, `MEMGATE_PORT_8080_TCP_ADDR` and so on.
 fn is_service_link(name: &str, value: &str) -> bool {
@@ -144,7 +144,7 @@ fn read_file(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::File { path: shown.clone(), source })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        // The library's own message quotes the line, which may hold a password.
+        // The library's message quotes the line, which may contain a password.
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         ConfigError::Syntax { path: shown.clone(), line, problem: error.message().to_owned() }
     })?;

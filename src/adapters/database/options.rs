@@ -1,15 +1,15 @@
-//! How to use a database.
+//! Options of the database.
 
 use std::time::Duration;
 
-/// How to use a database.
+/// Options of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatabaseOptions {
-    /// How many connections are open at most: to PostgreSQL, or to read from an SQLite file, which has one more to write.
+    /// Maximum number of connections: to PostgreSQL, or for reading an SQLite file, which has one more for writing.
     pub connections: u32,
-    /// How many more there are for searches, so that nothing else waits for one.
+    /// Additional connections for searches, so that nothing else waits for one.
     pub search_connections: u32,
-    /// For how long a call waits: for a free connection, for another's lock, for the answer to one statement.
+    /// Timeout of a call: for a free connection, a lock, and each statement.
     pub timeout: Duration,
 }
 

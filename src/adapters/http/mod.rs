@@ -1,17 +1,17 @@
 //! The HTTP API and the pages: poem and poem-openapi.
 //!
-//! | room | what is in it |
+//! | module | content |
 //! |---|---|
 //! | [`server`] | the listener, the [envelope](server::envelope) around each request, reading bodies and tokens, [errors](server::error) |
-//! | [`openapi`] | the documents, and the types that they are made of |
+//! | [`openapi`] | the OpenAPI documents, and the types that they are built from |
 //! | [`oauth`] | the token endpoint, its neighbours and the metadata documents |
 //! | [`api`] | the memory API: one file per resource, with its bodies in `dto` |
 //! | [`mcp`] | the Model Context Protocol |
 //! | [`pages`] | what people see in a browser |
 //! | [`admin`] | the operator's listener |
 //!
-//! A request goes through the envelope (request id, panics, headers, the shape of errors) to one of the resources. These
-//! read it, call a service of the domain, and write the response. Whatever fails becomes an
+//! A request passes through the envelope (request ID, panics, headers, the shape of errors) to one of the resources. These
+//! parse it, call a domain service, and build the response. Every error becomes an
 //! [`ApiError`](server::error::ApiError).
 
 mod admin;

@@ -1,4 +1,4 @@
-//! Every route, and the OpenAPI documents of all operations.
+//! All routes, and the OpenAPI documents.
 
 use std::sync::{Arc, LazyLock};
 
@@ -27,7 +27,7 @@ use super::server::services::Services;
 use super::server::table::{self, Document};
 use super::{mcp, pages};
 
-/// Every route, in its envelope.
+/// All routes, in their envelope.
 #[must_use]
 pub fn routes(services: Services) -> BoxEndpoint<'static> {
     let services = Arc::new(services);
@@ -38,12 +38,12 @@ pub fn routes(services: Services) -> BoxEndpoint<'static> {
     Envelope::new(routes, services).boxed()
 }
 
-/// Every operation there is.
+/// All operations.
 pub(super) fn api() -> impl OpenApi {
     (SearchApi, MemoriesApi, RequestsApi, MeApi, CapabilitiesApi, TokenApi, MetadataApi, HealthApi::default())
 }
 
-/// The OpenAPI document of a service at `public_url`, as JSON that is the same each time.
+/// The OpenAPI document of a service at `public_url`, as deterministic JSON.
 #[must_use]
 pub fn openapi_document(public_url: &str) -> String {
     format!("{:#}\n", document(base_url(public_url)))
@@ -65,7 +65,7 @@ fn document(base: &str) -> Value {
     document
 }
 
-/// The document that a Custom GPT imports, of a service at `public_url`, as JSON that is the same each time.
+/// The document that a Custom GPT imports, of a service at `public_url`, as deterministic JSON.
 #[must_use]
 pub fn gpt_actions_document(public_url: &str, confirm: ConfirmWrites) -> String {
     let base = base_url(public_url);
@@ -77,7 +77,7 @@ pub(super) fn add_documents_to(route: Route, public_url: &str, confirm: ConfirmW
     let own = StaticDocument::new(openapi_document(public_url));
     let gpt = StaticDocument::new(gpt_actions_document(public_url, confirm));
     let public_url = public_url.to_owned();
-    // A page of more than a megabyte, made when somebody wants to see it.
+    // The page has more than a megabyte, so it is built on demand.
     let page = LazyLock::new(move || {
         let base = base_url(&public_url);
         Page::documentation(&service(base).swagger_ui_html(), &document(base), base)

@@ -1,11 +1,11 @@
-//! A batch of uses of refresh tokens.
+//! Records uses of refresh tokens in batches.
 //!
-//! One statement inserts those whose grant is not revoked and whose token has no row yet, and says which they were. The
-//! primary key decides between processes: whoever comes second waits until the first has committed, and inserts nothing.
+//! One statement inserts those whose grant is not revoked and whose token has no row yet, and returns which they were. The
+//! primary key decides between processes: the second one waits until the first has committed, and inserts nothing.
 //!
-//! A revocation that has returned is committed, and the statement of a caller that came after it begins after that, so it
-//! sees the revocation, at the isolation level READ COMMITTED too. For callers that are concurrent with a revocation
-//! either order is right: what they get dies with the grant.
+//! A revocation that has returned is committed, and the statement of a later caller begins after that, so it sees the
+//! revocation, even at READ COMMITTED. For callers concurrent with a revocation either order is correct: their tokens are
+//! revoked with the grant.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -24,8 +24,8 @@ use crate::adapters::database::error::storage_error;
 use crate::adapters::database::handle::Database;
 use crate::adapters::database::row::Row;
 
-/// How often a use is tried again whose row was there when it was to be inserted, and gone when it was to be read: it was
-/// swept in between, or its transaction was rolled back.
+/// How often a use is retried whose row existed when it was to be inserted, and was gone when it was to be read: it was swept
+/// in between, or its transaction was rolled back.
 const ATTEMPTS: usize = 3;
 
 /// Records uses.
@@ -59,15 +59,15 @@ impl BatchExecutor for Consumptions {
 }
 
 impl Consumptions {
-    /// Answers the operations of the indices `open`, as far as it can.
+    /// Executes the operations with the indices `open`, as far as possible.
     async fn attempt(
         &self,
         ops: &[Consumption],
         open: &[usize],
         answers: &mut [Option<Consumed>],
     ) -> Result<(), StorageError> {
-        // Of several callers with one token the first of the batch goes to the database, and the others learn from it.
-        // In the order of the ids, so that two processes never wait for one another in a circle.
+        // Of several uses of one token only the first of the batch is sent to the database, and the others learn from it.
+        // Sorted by ID, to avoid deadlocks between processes.
         let mut firsts: HashMap<TokenId, usize> = HashMap::with_capacity(open.len());
         for index in open {
             firsts.entry(ops[*index].token_id).or_insert(*index);
@@ -99,7 +99,7 @@ impl Consumptions {
         Ok(())
     }
 
-    /// Inserts the uses whose grant is not revoked. Returns the tokens of those that were not there.
+    /// Inserts the uses whose grant is not revoked. Returns the tokens that were new.
     async fn insert(&self, uses: &[&Consumption]) -> Result<HashSet<Uuid>, DbErr> {
         let rows = padded(uses);
         let values = rows.iter().flat_map(|row| {
@@ -113,7 +113,7 @@ impl Consumptions {
         });
         let writer = self.database.writer();
         let statement = Statement::from_sql_and_values(writer.get_database_backend(), insert_sql(rows.len()), values);
-        // All rows of the answer are read, because SQLite commits when the last one was.
+        // All rows of the result are read, because SQLite commits with the last one.
         let returned = writer.query_all_raw(statement).await?;
         returned.iter().map(|row| row.try_get_by_index(0)).collect()
     }
@@ -129,7 +129,7 @@ impl Consumptions {
         Ok(rows.into_iter().map(|row| row.subject_id).collect())
     }
 
-    /// What is recorded of tokens that were used before.
+    /// The records of tokens that were used before.
     async fn earlier_uses(&self, tokens: impl Iterator<Item = Uuid>) -> Result<HashMap<Uuid, Consumed>, StorageError> {
         let tokens: Vec<Uuid> = tokens.collect();
         let reader = self.database.reader();
@@ -163,8 +163,8 @@ impl Consumptions {
     }
 }
 
-/// The same rows and the last one again, so often that their number is a power of two. A repeated row changes nothing,
-/// and the database sees few different statements, which it keeps prepared.
+/// Repeats the last row until the number of rows is a power of two. A repeated row changes nothing, and the database sees
+/// only a few distinct statements, which stay prepared.
 fn padded<T: Clone>(rows: &[T]) -> Vec<T> {
     let mut padded = rows.to_vec();
     if let Some(last) = rows.last() {

@@ -23,14 +23,14 @@ use consume::Consumptions;
 const USES: &str = "consumed_refresh_tokens";
 const REVOCATIONS: &str = "revocations";
 
-/// The seed of the locks of applications on PostgreSQL, so that they are not those of anything else.
+/// The seed of the per-application locks on PostgreSQL, so that they do not collide with others.
 const APPLICATION_LOCK_SEED: i64 = 0x6d65_6d67_6174_6531;
 
 /// The values of the column `kind`.
 const GRANT: &str = "grant";
 const TOKEN: &str = "token";
 
-/// Stores uses and revocations in SQLite or PostgreSQL. Uses that come at the same time share a commit.
+/// Stores uses and revocations in SQLite or PostgreSQL. Concurrent uses share a commit.
 #[derive(Clone)]
 pub struct SeaOrmGrantStore {
     database: Database,
@@ -38,7 +38,7 @@ pub struct SeaOrmGrantStore {
 }
 
 impl SeaOrmGrantStore {
-    /// Uses `database`, whose migrations are applied, and starts a task for the commits.
+    /// Uses `database`, whose migrations are applied, and starts the group commit task.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
@@ -108,7 +108,7 @@ impl GrantStore for SeaOrmGrantStore {
 }
 
 impl SeaOrmGrantStore {
-    /// Counts and inserts under a lock of the application, which one caller has at a time. SQLite has one writer at a time.
+    /// Counts and inserts under a lock per application. SQLite has one writer at a time.
     async fn insert_within(
         &self,
         application: ApplicationId,

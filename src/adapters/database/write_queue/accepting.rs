@@ -1,4 +1,4 @@
-//! Putting a write into the queue: in order, bounded, once.
+//! Accepts writes into the queue: in order, bounded, exactly once.
 
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query};
 use sea_orm::{
@@ -13,19 +13,19 @@ use crate::adapters::database::entities::queued_write::Column;
 use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{DeliveryOrder, Dispatch, Lease, QueuedWrite};
 
-/// What every instance asks PostgreSQL for before it counts and inserts, when there is not much room left.
+/// The advisory lock on PostgreSQL for counting and inserting when the queue is nearly full.
 const NEARLY_FULL_LOCK: i64 = 0x6d65_6d67_6174_6511;
-/// The seed of the locks of tenants, so that they are not those of anything else.
+/// The seed of the per-tenant locks, so that they do not collide with others.
 const TENANT_LOCK_SEED: i64 = 0x6d65_6d67_6174_6512;
-/// While there is room for so many, nobody has to wait for others to count: not so many transactions are open at a time.
+/// With more free places than this, writers need not be serialized: fewer transactions are open at a time.
 const AMPLE_ROOM: u32 = 1_024;
 
-/// How it went, on one try.
+/// The outcome of one attempt.
 pub(super) enum Tried {
     Inserted(Dispatch),
-    /// A write of the same name is there.
+    /// A write with the same key exists.
     Known(Box<queued_write::Model>),
-    /// It was there when this one was to be inserted, and gone a moment later.
+    /// It existed when this one was to be inserted, and was gone a moment later.
     Gone,
     Full,
 }
@@ -52,7 +52,7 @@ impl SeaOrmWriteQueue {
     async fn try_line_up(&self, write: &QueuedWrite, capacity: u32, lease: Lease) -> Result<Tried, DbErr> {
         let transaction = self.database.begin().await?;
         lock_tenant(&transaction, write).await?;
-        // Before the room is looked at: a repetition needs none.
+        // Before the capacity is checked: a duplicate needs none.
         if write.idempotency_key.is_some()
             && let Some(known) = find_same(&transaction, write).await?
         {
@@ -88,7 +88,7 @@ impl SeaOrmWriteQueue {
     }
 }
 
-/// The place behind all pending writes of the tenant.
+/// The position behind all pending writes of the tenant.
 pub(super) async fn end_of_line<C: ConnectionTrait>(connection: &C, tenant: &str) -> Result<i64, DbErr> {
     let last: Option<Option<i64>> = queued_write::Entity::find()
         .filter(Column::Tenant.eq(tenant))
@@ -101,7 +101,7 @@ pub(super) async fn end_of_line<C: ConnectionTrait>(connection: &C, tenant: &str
     Ok(last.flatten().unwrap_or(0) + 1)
 }
 
-/// Lets one transaction at a time change the line of a tenant. SQLite lets one at a time change anything.
+/// Serializes changes to the order of a tenant's writes. SQLite serializes all writers anyway.
 pub(super) async fn lock_tenant_named<C: ConnectionTrait>(connection: &C, tenant: &str) -> Result<(), DbErr> {
     if connection.get_database_backend() != DbBackend::Postgres {
         return Ok(());
@@ -115,7 +115,7 @@ async fn lock_tenant<C: ConnectionTrait>(connection: &C, write: &QueuedWrite) ->
     lock_tenant_named(connection, &write.scope.tenant()).await
 }
 
-/// Whether there is room for one more write of the application. Where room is scarce, callers count one after the other.
+/// Whether there is room for another write of the application. When room is scarce, callers are serialized.
 async fn has_room<C: ConnectionTrait>(
     connection: &C,
     capacity: u32,
@@ -164,7 +164,7 @@ async fn has_share<C: ConnectionTrait>(
     Ok(own < i64::from(capacity) / (others + 1))
 }
 
-/// How many writes are pending; beyond `limit` they are not counted.
+/// Number of pending writes; those beyond `limit` are not counted.
 async fn count_pending<C: ConnectionTrait>(connection: &C, limit: u32) -> Result<i64, DbErr> {
     let some = Query::select()
         .expr(Expr::value(1))
@@ -177,7 +177,7 @@ async fn count_pending<C: ConnectionTrait>(connection: &C, limit: u32) -> Result
     row.map_or(Ok(0), |row| row.try_get("", "pending"))
 }
 
-/// Inserts the write, unless one of its name is there.
+/// Inserts the write, unless one with the same key exists.
 async fn insert<C: ConnectionTrait>(
     connection: &C,
     write: &QueuedWrite,
@@ -191,8 +191,8 @@ async fn insert<C: ConnectionTrait>(
     Ok(inserted > 0)
 }
 
-/// The write of the same request, or of the same key, application and scope. Read where it was in the way: on the writing
-/// side of SQLite.
+/// The write with the same request ID, or with the same key, application and scope. Read from the writer connection, where
+/// the conflict was seen.
 async fn find_same<C: ConnectionTrait>(
     connection: &C,
     write: &QueuedWrite,

@@ -1,4 +1,4 @@
-//! Taking writes under a lease.
+//! Claims due writes under a lease.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Statement};
 
@@ -8,8 +8,8 @@ use crate::domain::memories::Lease;
 use crate::domain::system::Timestamp;
 
 impl SeaOrmWriteQueue {
-    /// One statement. Rows that another caller is just taking are passed over; rows are locked for as long as it takes to
-    /// write the lease into them.
+    /// One statement. Rows that another caller is claiming are skipped (SKIP LOCKED); rows are locked only while the lease is
+    /// written.
     pub(super) async fn claim_rows(
         &self,
         now: Timestamp,
@@ -28,7 +28,7 @@ impl SeaOrmWriteQueue {
     }
 }
 
-/// The subquery is materialized, so that it is carried out once and its limit holds.
+/// The subquery is materialized, so that it runs once and its limit holds.
 fn sql(backend: DbBackend) -> String {
     let lock = if backend == DbBackend::Postgres { "FOR UPDATE OF due SKIP LOCKED" } else { "" };
     format!(

@@ -1,4 +1,4 @@
-//! A memory as JSON, for the time that it spends in the queue.
+//! The JSON representation of a memory while it is queued.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -8,7 +8,7 @@ use crate::domain::memories::{Category, Content, Memory, Metadata, NewMemory};
 use crate::domain::system::{StorageError, Timestamp};
 use crate::domain::validation::InvalidValue;
 
-/// Moments are milliseconds since the Unix epoch. A memory that is yet to be created has not been changed.
+/// Timestamps are milliseconds since the Unix epoch. A memory that is not created yet has no update time.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MemoryDocument {
@@ -33,8 +33,7 @@ impl MemoryDocument {
     }
 
     pub(super) fn into_new_memory(self, row: &Row) -> Result<NewMemory, StorageError> {
-        let invalid =
-            |error: InvalidValue| row.inconsistent(format!("its memory holds a value that cannot be: {error}"));
+        let invalid = |error: InvalidValue| row.inconsistent(format!("its memory holds an invalid value: {error}"));
         let categories = self.categories.iter().map(|text| row.parse_exactly("memory.categories", text));
         Ok(NewMemory {
             id: self.id.parse().map_err(invalid)?,

@@ -1,4 +1,4 @@
-//! Accepted writes, until the bank has them and their idempotency keys are forgotten.
+//! The write queue: accepted writes, until they are delivered and their idempotency keys expire.
 
 mod accepting;
 mod claiming;
@@ -33,11 +33,11 @@ const PENDING: &str = "pending";
 const STORED: &str = "stored";
 const FAILED: &str = "failed";
 
-/// How often a write is tried again whose key was taken when it was to be inserted, and free when the other write was to
-/// be read: that was swept in between.
+/// How often accepting is retried for a write whose key was taken when it was to be inserted, and free when the other write
+/// was to be read: that was swept in between.
 const ATTEMPTS: usize = 3;
 
-/// Keeps accepted writes in SQLite or PostgreSQL.
+/// Stores accepted writes in SQLite or PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct SeaOrmWriteQueue {
     database: Database,
@@ -131,14 +131,14 @@ impl SeaOrmWriteQueue {
     }
 }
 
-/// The later of the moment that a row has and this one.
+/// The later of the row's timestamp and this one.
 fn at_least(column: Column, at: Timestamp) -> SimpleExpr {
     let at = at.unix_millis();
     Expr::case(Expr::col(column).lt(at), Expr::value(at)).finally(Expr::col(column)).into()
 }
 
-/// Whether a write that is to be set aside is: not if too many of its tenant are already. SQLite has no alias for the table that
-/// it updates.
+/// Whether a write that should be set aside is: not if too many of its tenant are already. SQLite has no alias for the table
+/// that it updates.
 fn set_aside_if_few() -> String {
     format!(
         "queued_writes.set_aside OR (SELECT COUNT(*) FROM queued_writes AS other WHERE other.tenant = queued_writes.tenant \
@@ -160,7 +160,7 @@ fn state_name(state: &WriteState) -> &'static str {
     }
 }
 
-/// PostgreSQL has no NUL in its texts, and a reason is the bank's own.
+/// PostgreSQL does not store NUL in texts, and a reason comes from the bank.
 fn without_nul(reason: &str) -> String {
     reason.replace('\0', "\u{fffd}")
 }
@@ -193,8 +193,8 @@ impl WriteQueue for SeaOrmWriteQueue {
         for model in &models {
             match rows::read_claim(model, lease) {
                 Ok(claim) => claims.push(claim),
-                // One row that cannot be must not keep the others from being delivered; it stays for an operator to see.
-                Err(error) => tracing::error!(error = %error, "a queued write cannot be read, so it is not delivered"),
+                // An invalid row must not block the delivery of others; it stays for an operator to see.
+                Err(error) => tracing::error!(error = %error, "a queued write is invalid, so it is not delivered"),
             }
         }
         Ok(claims)
@@ -253,7 +253,7 @@ impl WriteQueue for SeaOrmWriteQueue {
             .set(outcome)
             .col_expr(Column::KeepUntil, at_least(Column::KeepUntil, keep_until))
             .filter(Column::RequestId.eq(request.as_uuid()))
-            // Of two who deliver one write, the one that succeeded is right.
+            // If two deliver one write, the one that succeeded is right.
             .filter(Column::State.ne(STORED))
             .exec(self.database.writer())
             .await

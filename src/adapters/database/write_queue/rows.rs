@@ -1,4 +1,4 @@
-//! Between rows and writes.
+//! Converts between rows and writes.
 
 use sea_orm::ActiveValue;
 
@@ -10,7 +10,7 @@ use crate::domain::ids::{ApplicationId, RequestId, UserId};
 use crate::domain::memories::{Claim, IdempotencyKey, Lease, MemoryScope, QueuedWrite, TrackedWrite, WriteState};
 use crate::domain::system::StorageError;
 
-/// A row of a write that was just accepted, at this place of its tenant's line, and under this lease.
+/// The row of a newly accepted write, at this position of its tenant's order, and under this lease.
 pub(super) fn new_row(write: &QueuedWrite, position: i64, lease: Option<Lease>) -> queued_write::ActiveModel {
     queued_write::ActiveModel {
         request_id: ActiveValue::Set(write.request_id.as_uuid()),
@@ -49,7 +49,7 @@ pub(super) fn read_tracked(model: &queued_write::Model) -> Result<TrackedWrite, 
             WriteState::Stored(Box::new(MemoryDocument::parse(&row, "stored_memory", memory)?.into_memory(&row)?))
         }
         (FAILED, None, Some(reason)) => WriteState::Failed(reason.clone()),
-        _ => return Err(row.inconsistent("columns state, stored_memory and failure do not fit together")),
+        _ => return Err(row.inconsistent("columns state, stored_memory and failure do not match")),
     };
     Ok(TrackedWrite {
         write: read_write(&row, model)?,
@@ -61,7 +61,7 @@ pub(super) fn read_tracked(model: &queued_write::Model) -> Result<TrackedWrite, 
     })
 }
 
-/// A row that was just taken under `lease`.
+/// A row just claimed under `lease`.
 pub(super) fn read_claim(model: &queued_write::Model, lease: Lease) -> Result<Claim, StorageError> {
     let row = Row::new(WRITES, model.request_id);
     Ok(Claim { write: read_write(&row, model)?, lease, attempt: attempts(&row, model)? })

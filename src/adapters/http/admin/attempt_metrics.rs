@@ -1,11 +1,11 @@
-//! What an operator sees of the attempts to authenticate. They are counted where they are judged.
+//! Metrics of authentication attempts, which are counted by the throttle.
 
 use std::fmt::Write as _;
 
 use crate::domain::limits::FailureThrottle;
 
-/// What came of the attempts of each kind, in the text format of Prometheus. The kinds are named by the program, so no
-/// caller can make there be more.
+/// The outcomes of attempts by kind, in the Prometheus text format. The kinds are fixed, so callers cannot increase their
+/// number.
 #[must_use]
 pub fn render_attempts(throttles: &[(&'static str, &FailureThrottle)]) -> String {
     const NAME: &str = "memgate_authentication_attempts_total";

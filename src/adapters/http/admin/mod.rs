@@ -1,5 +1,5 @@
-//! The operator's listener: metrics, and the switch of the circuit breaker. It listens on the machine itself; elsewhere it
-//! asks for a token.
+//! The operator's listener: metrics, and the switch of the circuit breaker. It listens on loopback; on any other address it
+//! requires a token.
 
 pub(crate) mod attempt_metrics;
 mod queue_metrics;
@@ -22,33 +22,33 @@ use super::openapi::object::read_from_objects;
 use crate::domain::memories::WriteQueue;
 use crate::domain::system::Clock;
 
-/// The content type of the text format of Prometheus.
+/// The content type of the Prometheus text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What the operator's listener shows.
+/// What the operator's listener serves.
 pub struct AdminServices {
-    /// Each renders a part of the metrics.
+    /// Render parts of the metrics.
     pub metrics: Vec<Box<dyn Fn() -> String + Send + Sync>>,
-    /// The writes that wait for the memory bank.
+    /// The write queue.
     pub queue: Arc<dyn WriteQueue>,
-    /// Tells how long they have waited.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The breaker of the memory bank, if the bank has one.
+    /// The breakers of the memory bank, if it has any.
     pub breaker: Option<Arc<dyn BreakerSwitch>>,
-    /// What a request has to send as `Authorization: Bearer`; `None` where the listener is on the machine itself.
+    /// The required `Authorization: Bearer` token; `None` on a loopback address.
     pub token: Option<SecretString>,
 }
 
-/// A circuit breaker that an operator can look at and switch.
+/// A circuit breaker that an operator can inspect and switch.
 pub trait BreakerSwitch: Send + Sync {
-    /// Every breaker there is: one for each kind of operation.
+    /// Every breaker: one per kind of operation.
     fn breakers(&self) -> Vec<BreakerView>;
 
     /// Switches the breaker of `operation`, or all of them.
     fn switch(&self, operation: Option<BreakerOperation>, mode: BreakerMode);
 }
 
-/// The kinds of operation that have a breaker of their own.
+/// The kinds of operation that have their own breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerOperation {
@@ -58,26 +58,26 @@ pub enum BreakerOperation {
     Write,
 }
 
-/// Who decides about a breaker.
+/// What determines the state of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerMode {
-    /// It decides by itself.
+    /// The outcomes of calls.
     Automatic,
-    /// An operator keeps it open: nothing reaches the bank.
+    /// An operator keeps it open: no call reaches the bank.
     ForcedOpen,
-    /// An operator keeps it closed: everything reaches the bank, whatever becomes of it.
+    /// An operator keeps it closed: every call reaches the bank.
     ForcedClosed,
 }
 
-/// A breaker as an operator sees it.
+/// The state of a breaker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BreakerView {
-    /// For which operations.
+    /// Its kind of operation.
     pub operation: BreakerOperation,
     /// `closed`, `half_open` or `open`.
     pub state: &'static str,
-    /// Who decides.
+    /// What determines the state.
     pub mode: BreakerMode,
 }
 
@@ -102,7 +102,7 @@ pub fn admin_routes(services: AdminServices) -> BoxEndpoint<'static> {
     Guard { inner: routes, token }.boxed()
 }
 
-/// Keeps out whoever has no token, and web pages that a browser of the operator's has open.
+/// Rejects requests without the token, and web pages open in the operator's browser.
 struct Guard<E> {
     inner: E,
     token: Option<[u8; 32]>,
@@ -122,7 +122,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Guard<E> {
                     .with_header(header::WWW_AUTHENTICATE, "Bearer")
                     .into_response())
             }
-            // A name that somebody else owns can be made to lead here (DNS rebinding).
+            // A name controlled by somebody else can be made to resolve to this address (DNS rebinding).
             None if !names_this_machine(&request) => {
                 let detail = "use an IP address or localhost as the host, or set MEMGATE_ADMIN_TOKEN and send it";
                 Ok(problem(StatusCode::MISDIRECTED_REQUEST, detail))
@@ -132,7 +132,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Guard<E> {
     }
 }
 
-/// Browsers say so; nothing else sends these headers by itself.
+/// Browsers send these headers; nothing else does on its own.
 fn comes_from_a_page(request: &Request) -> bool {
     let site = request.header("sec-fetch-site");
     request.headers().contains_key(header::ORIGIN) || matches!(site, Some("cross-site" | "same-site"))
@@ -151,7 +151,7 @@ fn names_this_machine(request: &Request) -> bool {
         (_, Some(Err(_))) => return false,
         (_, Some(Ok(authority))) => authority,
         (Some(authority), None) => authority.clone(),
-        // HTTP/1.0, which no browser speaks.
+        // HTTP/1.0, which no browser uses.
         (None, None) => return true,
     };
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');

@@ -1,4 +1,4 @@
-//! What an operator sees of the queue of writes. It is looked at when somebody asks, since any number of instances share it.
+//! Metrics of the write queue. They are read on demand, since any number of instances share it.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use tokio::time::timeout;
 use crate::domain::memories::{QueueStatistics, WriteQueue};
 use crate::domain::system::Timestamp;
 
-/// A database that does not say how the queue does within this must not hold up the other metrics.
+/// A slow database must not hold up the other metrics.
 const STATISTICS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How the queue does, in the text format of Prometheus; nothing if that cannot be found out, so that nobody takes an old
-/// figure for a new one.
+/// The metrics of the queue in the Prometheus text format; empty if they cannot be read, so that a stale value is not taken
+/// for a current one.
 pub(crate) async fn render(queue: &dyn WriteQueue, now: Timestamp) -> String {
     match timeout(STATISTICS_TIMEOUT, queue.statistics()).await {
         Ok(Ok(statistics)) => text(&statistics, now),
         Ok(Err(error)) => {
-            tracing::warn!(error = %error, "the queue of writes could not be looked at for the metrics");
+            tracing::warn!(error = %error, "failed to read the write queue for the metrics");
             String::new()
         }
         Err(_) => {
-            tracing::warn!("the queue of writes could not be looked at in time for the metrics");
+            tracing::warn!("reading the write queue for the metrics timed out");
             String::new()
         }
     }
@@ -33,7 +33,7 @@ fn text(statistics: &QueueStatistics, now: Timestamp) -> String {
         gauge("memgate_queue_pending", "Memories that wait for the memory bank.", statistics.pending),
         gauge(
             "memgate_queue_oldest_pending_age_seconds",
-            "For how long the oldest of them has waited; 0 if none waits.",
+            "Age of the oldest of them in seconds; 0 if none waits.",
             statistics.oldest_pending_age(now).as_secs(),
         ),
         gauge("memgate_queue_dead_letters", "Memories that the memory bank refused.", statistics.failed),
@@ -50,7 +50,7 @@ mod tests {
     #[tokio::test]
     async fn a_queue_that_cannot_be_looked_at_has_no_figures() {
         let mut queue = MockWriteQueue::new();
-        queue.expect_statistics().returning(|| Err(StorageError::Unavailable("the database is away".into())));
+        queue.expect_statistics().returning(|| Err(StorageError::Unavailable("the database is unavailable".into())));
         assert_eq!(render(&queue, Timestamp::from_unix_seconds(0)).await, "");
     }
 }

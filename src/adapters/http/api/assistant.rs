@@ -1,5 +1,5 @@
-//! The headers by which an assistant says where a request comes from. ChatGPT sends them by itself; they are not
-//! documented as parameters, because its actions may have none in headers.
+//! The headers by which an assistant describes the origin of a request. ChatGPT sends them by itself; they are not
+//! documented as parameters, because its actions do not support header parameters.
 
 use poem::Request;
 use poem::http::header;
@@ -9,18 +9,17 @@ use crate::domain::validation::InvalidValue;
 
 const GPT_ID: &str = "openai-gpt-id";
 const CONVERSATION_ID: &str = "openai-conversation-id";
-/// A part of the header `User-Agent`.
+/// A substring of the header `User-Agent`.
 const USER_AGENT: &str = "ChatGPT-User";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// The context that the headers give. One that cannot be an id is passed over: who talks to the assistant cannot change
-/// it, and nothing is decided by it.
+/// The context from the headers. An invalid ID is ignored: the person cannot correct it, and nothing depends on it.
 pub(crate) fn context(request: &Request) -> Context {
     let read = |name| request.header(name).and_then(|id| ContextId::parse(name, id).ok());
     Context { custom_gpt_id: read(GPT_ID), conversation_id: read(CONVERSATION_ID) }
 }
 
-/// Whether a request comes from ChatGPT, which reads no answer of 100,000 characters or more.
+/// Whether a request comes from ChatGPT, which rejects responses of 100,000 characters or more.
 pub(crate) fn asks(request: &Request) -> bool {
     let from_gpt = [GPT_ID, CONVERSATION_ID].iter().any(|name| request.headers().contains_key(*name));
     from_gpt || request.header(header::USER_AGENT).is_some_and(|agent| agent.contains(USER_AGENT))
@@ -29,7 +28,7 @@ pub(crate) fn asks(request: &Request) -> bool {
 /// The header `Idempotency-Key`.
 ///
 /// # Errors
-/// [`InvalidValue`] if it is there twice, or holds more than visible ASCII characters.
+/// [`InvalidValue`] if it is given twice, or contains anything but visible ASCII characters.
 pub(crate) fn idempotency_key(request: &Request) -> Result<Option<String>, InvalidValue> {
     let refuse = |problem: &str| InvalidValue::new("Idempotency-Key", problem);
     let mut values = request.headers().get_all(IDEMPOTENCY_KEY).iter();

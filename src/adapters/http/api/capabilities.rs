@@ -16,9 +16,9 @@ pub(crate) struct CapabilitiesApi;
 
 #[OpenApi(prefix_path = "/api/v1", tag = "Tag::Account")]
 impl CapabilitiesApi {
-    /// Say what the memory bank can do
+    /// Get the capabilities of the memory bank
     ///
-    /// What is not supported is answered with 501 when it is asked for.
+    /// Operations that are not supported return 501.
     #[oai(path = "/capabilities", method = "get", operation_id = "getCapabilities")]
     async fn get(
         &self,

@@ -1,4 +1,4 @@
-//! `/health`: whether the process runs, and whether it can answer.
+//! `/health`: liveness and readiness.
 
 #![expect(clippy::unused_async, reason = "poem-openapi wants every operation to be async")]
 
@@ -17,17 +17,17 @@ use crate::adapters::http::server::error::Chain;
 use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::payload::Json;
 
-/// A check that takes longer than this has failed.
+/// Timeout of a check.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// For how long the outcome of a check holds after it began; not shorter than [`TIMEOUT`], so that one runs at a time.
+/// How long a result is reused after the check began; not shorter than [`TIMEOUT`], so that one runs at a time.
 const FRESH_FOR: Duration = Duration::from_secs(2);
 
 #[derive(ApiResponse)]
 enum Readiness {
-    /// Requests can be answered.
+    /// The service is ready.
     #[oai(status = 200)]
     Ready(Json<ReadyAnswer>),
-    /// Requests cannot be answered now; the checks say why.
+    /// The service is not ready; the checks say why.
     #[oai(status = 503)]
     NotReady(Json<ReadyAnswer>),
 }
@@ -38,12 +38,12 @@ pub(crate) struct HealthApi {
     bank: SharedCheck,
 }
 
-/// The outcome of a check, shared by all who ask at about the same time: anybody may ask, as often as they like, and what is
-/// checked must not notice.
+/// The result of a check, shared by concurrent callers: anybody may call as often as they like, without putting load on what
+/// is checked.
 #[derive(Default)]
 struct SharedCheck(Mutex<Option<(Instant, Outcome)>>);
 
-/// Why the check failed, if it did.
+/// The reason of a failure.
 type Outcome = Shared<BoxFuture<'static, Option<String>>>;
 
 impl SharedCheck {
@@ -68,7 +68,7 @@ impl SharedCheck {
         {
             return outcome.clone();
         }
-        // A task of its own: it goes on for the others when whoever asked first has gone.
+        // In its own task: it continues for the others when the first caller is cancelled.
         let task = tokio::spawn(async move { reason_of(name, tokio::time::timeout(TIMEOUT, check).await) });
         let outcome = async move { task.await.unwrap_or_else(|_| Some("the check was not finished".to_owned())) };
         let outcome = outcome.boxed().shared();
@@ -79,16 +79,16 @@ impl SharedCheck {
 
 #[OpenApi(prefix_path = "/health", tag = "Tag::Health")]
 impl HealthApi {
-    /// Say whether the process runs
+    /// Check liveness
     #[oai(path = "/live", method = "get", operation_id = "getLiveness")]
     async fn live(&self) -> Json<LiveAnswer> {
         Json(LiveAnswer { status: "alive".to_owned() })
     }
 
-    /// Say whether requests can be answered
+    /// Check readiness
     ///
-    /// Looks at the database and the memory bank. If the last write to the database failed, one is tried. The outcome
-    /// holds for two seconds, however often it is asked for.
+    /// Checks the database and the memory bank. If the last write to the database failed, one is tried. The result is
+    /// reused for two seconds.
     #[oai(path = "/ready", method = "get", operation_id = "getReadiness")]
     async fn ready(&self, exchange: &Exchange) -> Readiness {
         let services = &exchange.services;
@@ -115,7 +115,7 @@ impl HealthApi {
     }
 }
 
-/// The reason is the error's own text, which names no address and no secret; its sources, which may, go to the log.
+/// The reason is the error's own text, which contains no address or secret; its sources, which may, are logged.
 fn reason_of<E: std::error::Error + 'static>(name: &str, result: Result<Result<(), E>, Elapsed>) -> Option<String> {
     match result {
         Ok(Ok(())) => None,
@@ -123,7 +123,7 @@ fn reason_of<E: std::error::Error + 'static>(name: &str, result: Result<Result<(
             tracing::warn!(check = name, error = %Chain(&error), "a health check failed");
             Some(error.to_string())
         }
-        Err(_) => Some(format!("no answer within {} seconds", TIMEOUT.as_secs())),
+        Err(_) => Some(format!("no response within {} seconds", TIMEOUT.as_secs())),
     }
 }
 
@@ -152,7 +152,7 @@ mod tests {
     async fn of_any_number_of_callers_one_check_is_made_every_two_seconds() {
         let (shared, counted) = (SharedCheck::default(), Counted::default());
         for _ in 0..400 {
-            // Nobody waits for the end of it.
+            // Nobody waits for its end.
             drop(shared.share("bank", counted.check()));
         }
         assert_eq!(shared.share("bank", counted.check()).await, None);
@@ -169,7 +169,7 @@ mod tests {
         let shared = SharedCheck::default();
         let hanging = || std::future::pending::<Result<(), StorageError>>();
         let (first, second) = tokio::join!(shared.share("bank", hanging()), shared.share("bank", hanging()));
-        assert_eq!(first.as_deref(), Some("no answer within 2 seconds"));
+        assert_eq!(first.as_deref(), Some("no response within 2 seconds"));
         assert_eq!(first, second);
     }
 }

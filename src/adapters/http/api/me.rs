@@ -1,4 +1,4 @@
-//! `/api/v1/me`: who the token stands for.
+//! `/api/v1/me`: the current caller.
 
 #![expect(clippy::unused_async, reason = "poem-openapi wants every operation to be async")]
 
@@ -16,7 +16,7 @@ pub(crate) struct MeApi;
 
 #[OpenApi(prefix_path = "/api/v1", tag = "Tag::Account")]
 impl MeApi {
-    /// Say who I am
+    /// Get the current caller
     ///
     /// The application that the access token was issued to, its permissions and its limits.
     #[oai(path = "/me", method = "get", operation_id = "getMe")]

@@ -23,10 +23,10 @@ use crate::domain::validation::InvalidValue;
 
 #[derive(ApiResponse)]
 enum CreateAnswer {
-    /// The memory is stored for good.
+    /// The memory was stored.
     #[oai(status = 201)]
     Stored(Json<CreatedMemory>),
-    /// The memory is kept and on its way to the memory bank, which did not confirm it yet. Nothing needs to be sent again.
+    /// The memory was accepted and will be delivered to the memory bank, which has not confirmed it yet. Do not send it again.
     #[oai(status = 202)]
     Accepted(Json<CreatedMemory>),
 }
@@ -37,8 +37,8 @@ pub(crate) struct MemoriesApi;
 impl MemoriesApi {
     /// Store a memory
     ///
-    /// Remembers something for later conversations. Answered 201 or 202, the memory is kept for good, so do not send it
-    /// again. Send an idempotency key if you may have to repeat the request.
+    /// Stores something for later conversations. After 201 or 202 the memory is safe, so do not send it again. Send an
+    /// idempotency key if you may have to repeat the request.
     #[oai(path = "/", method = "post", operation_id = "createMemory")]
     async fn create(
         &self,
@@ -61,18 +61,18 @@ impl MemoriesApi {
 
     /// List memories
     ///
-    /// All memories, newest first, a page at a time. To find something in particular, search instead.
+    /// All memories, newest first, one page at a time. To find something in particular, search instead.
     #[oai(path = "/", method = "get", operation_id = "listMemories")]
     async fn list(
         &self,
         request: &Request,
         exchange: &Exchange,
         caller: Bearer<Read>,
-        /// How many memories a page has at most.
+        /// Maximum number of memories per page.
         limit: Parameter<PageSize>,
-        /// The `next_cursor` of the page before; left out for the first page.
+        /// The `next_cursor` of the previous page; left out for the first page.
         cursor: Parameter<CursorText>,
-        /// Only memories of this category.
+        /// Only memories in this category.
         category: Parameter<CategoryText>,
     ) -> Result<Json<MemoryListAnswer>, ListFailure> {
         let Exchange { services, request_id, .. } = exchange;
@@ -92,7 +92,7 @@ impl MemoriesApi {
 
     /// Read a memory
     ///
-    /// One memory with everything that is known of it.
+    /// One memory with all its attributes.
     #[oai(path = "/:memory_id", method = "get", operation_id = "getMemory")]
     async fn get(
         &self,
@@ -109,9 +109,9 @@ impl MemoriesApi {
         Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
     }
 
-    /// Change a memory
+    /// Update a memory
     ///
-    /// Corrects what is remembered. What is left out of the body stays as it is.
+    /// Changes the members in the body. Members that are left out stay unchanged.
     #[oai(path = "/:memory_id", method = "patch", operation_id = "updateMemory")]
     async fn update(
         &self,
@@ -132,7 +132,7 @@ impl MemoriesApi {
 
     /// Delete a memory
     ///
-    /// Forgets it for good. This cannot be undone, so ask before you do it.
+    /// Deletes it permanently. This cannot be undone, so ask before you do it.
     #[oai(path = "/:memory_id", method = "delete", operation_id = "deleteMemory")]
     async fn delete(
         &self,

@@ -1,4 +1,4 @@
-//! `/api/v1/requests`: what became of memories that were accepted.
+//! `/api/v1/requests`: the status of accepted writes.
 
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -16,15 +16,15 @@ pub(crate) struct RequestsApi;
 
 #[OpenApi(prefix_path = "/api/v1/requests", tag = "Tag::Memories")]
 impl RequestsApi {
-    /// Ask how far a memory has come
+    /// Get the status of a write
     ///
-    /// Tells whether a memory that was answered 202 is still pending, stored, or was refused by the memory bank and why.
+    /// Whether a memory that was accepted with 202 is still pending, stored, or was refused by the memory bank and why.
     #[oai(path = "/:request_id", method = "get", operation_id = "getRequest")]
     async fn get(
         &self,
         exchange: &Exchange,
         caller: Bearer<Write>,
-        /// The `request_id` in the answer to the create.
+        /// The `request_id` in the response to the create.
         request_id: Path<RequestIdText>,
     ) -> Result<Json<RequestAnswer>, RequestFailure> {
         exchange.reserve(&caller, 1).await?;

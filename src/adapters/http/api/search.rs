@@ -20,7 +20,7 @@ pub(crate) struct SearchApi;
 impl SearchApi {
     /// Search memories
     ///
-    /// Finds what was remembered before. Ask a question or give key words; the best fits come first. Search before
+    /// Finds memories that were stored before. Ask a question or give key words; the best matches come first. Search before
     /// answering anything that depends on what the person said earlier.
     #[oai(path = "/search", method = "post", operation_id = "searchMemories")]
     async fn search(

@@ -1,4 +1,4 @@
-//! What poem-openapi cannot say of the API, added to what it says.
+//! Completes the document where poem-openapi falls short.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +14,13 @@ pub(crate) fn complete(document: &mut Value) {
         extend(&mut document["components"]["schemas"][name], json!({ "example": example }));
     }
     for operation in operations(document) {
-        // Without it a reader cannot tell an open operation from one that was forgotten.
+        // Without it, an open operation looks like one whose security was forgotten.
         name_scopes(operation.entry("security").or_insert_with(|| json!([])));
     }
     tidy(document);
 }
 
-/// Bodies that work as they are, where the caller is who they say. Tools show them to people, who try them.
+/// Request examples that work as they are. Tools show them to people.
 fn examples() -> [(&'static str, Value); 5] {
     [
         (
@@ -65,7 +65,7 @@ fn operations(document: &mut Value) -> impl Iterator<Item = &mut Map<String, Val
     methods.filter_map(Value::as_object_mut)
 }
 
-/// JSON bodies have no members beside those that are listed. (Of a form others are passed over, RFC 6749 §3.2.)
+/// Objects do not allow additional properties. (Additional form fields are ignored, RFC 6749 §3.2.)
 fn close_request_bodies(document: &mut Value) {
     let bodies = operations(document).filter_map(|operation| {
         let media = operation.get("requestBody")?.get("content")?.get("application/json")?;
@@ -98,7 +98,7 @@ pub(crate) fn referenced(value: &Value) -> BTreeSet<String> {
     }
 }
 
-/// Descriptions are broken into lines where the code is, and limits of integers are written as fractions.
+/// Removes line breaks from descriptions, and writes integer limits without a fraction.
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(object) => {
@@ -118,7 +118,7 @@ fn tidy(value: &mut Value) {
     }
 }
 
-/// The text with single spaces in it.
+/// The text with single spaces.
 pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

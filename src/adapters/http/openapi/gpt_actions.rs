@@ -1,7 +1,7 @@
-//! The document that a Custom GPT imports, made from the code's own.
+//! The document that a Custom GPT imports, derived from the complete one.
 //!
-//! ChatGPT's importer takes OpenAPI 3.1 alone and only a part of that, poem-openapi writes 3.0: [`convert`] is the way from
-//! one to the other. What a model reads in it to decide when to call is written here and nowhere else.
+//! ChatGPT's importer supports only OpenAPI 3.1 and only a part of it, while poem-openapi generates 3.0: [`convert`]
+//! translates. The texts by which a model decides when to call an operation are in this file.
 
 use std::collections::BTreeSet;
 
@@ -9,16 +9,16 @@ use serde_json::{Map, Value, json};
 
 use super::complete::{one_line, referenced};
 
-/// Whether ChatGPT asks the person before it stores or changes a memory. Before it deletes one, it always does.
+/// Whether ChatGPT asks the person before it stores or changes a memory. It always asks before it deletes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfirmWrites {
-    /// Each time.
+    /// Every time.
     Always,
-    /// The person can say "always allow".
+    /// The person can choose "always allow".
     Optional,
 }
 
-/// What an operation does to memories, for the question whether ChatGPT asks first.
+/// The effect of an operation, which decides whether ChatGPT asks first.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
     Reads,
@@ -30,13 +30,13 @@ enum Effect {
 struct Action {
     operation_id: &'static str,
     effect: Effect,
-    /// When to call it, in a sentence: some importers keep no more than this. The importer takes fewer than 300 characters.
+    /// When to call it, in one sentence: some importers keep no more than this. The importer's limit is 300 characters.
     summary: &'static str,
-    /// For the model, in fewer than 300 characters too.
+    /// For the model, also within 300 characters.
     description: &'static str,
 }
 
-/// What an assistant needs, and nothing else: each further operation is one more that a model can call by mistake.
+/// Only what an assistant needs: each additional operation is one more that a model can call by mistake.
 const ACTIONS: [Action; 6] = [
     Action {
         operation_id: "searchMemories",
@@ -84,13 +84,13 @@ const ACTIONS: [Action; 6] = [
     },
 ];
 
-/// Members of requests that a model could only make up. ChatGPT says in headers which GPT and conversation it is.
+/// Request members that a model could only invent. ChatGPT sends the GPT and the conversation in headers.
 const NOT_FOR_MODELS: [&str; 2] = ["context", "idempotency_key"];
 
 const DESCRIPTION: &str = "Long-term memory of the person you talk to: search it before you answer, and keep in it what \
                            will still matter in a later conversation.";
 
-/// Turns the code's own document into the one that ChatGPT imports, for a service at `base` (no slash at its end).
+/// Converts the complete document into the one that ChatGPT imports, for a service at `base` (no trailing slash).
 pub(crate) fn convert(document: &Value, base: &str, confirm: ConfirmWrites) -> Value {
     let components = &document["components"];
     let mut paths = Map::new();
@@ -116,7 +116,7 @@ pub(crate) fn convert(document: &Value, base: &str, confirm: ConfirmWrites) -> V
     })
 }
 
-/// The security scheme with the one flow that ChatGPT speaks: a person signs in and agrees.
+/// The security scheme with the one flow that ChatGPT supports: the authorization code flow.
 fn signed_in_people(scheme: &Value) -> Value {
     json!({ "type": "oauth2", "flows": { "authorizationCode": scheme["flows"]["authorizationCode"] } })
 }
@@ -155,7 +155,7 @@ fn convert_operation(action: &Action, operation: &Value, confirm: ConfirmWrites)
     converted
 }
 
-/// The description is in the schema too: some importers read it nowhere else.
+/// The description is copied to the schema: some importers read it nowhere else.
 fn parameter(parameter: &Value) -> Value {
     let description = text(&parameter["description"]);
     let mut schema = convert_schema(&parameter["schema"]);
@@ -169,7 +169,7 @@ fn parameter(parameter: &Value) -> Value {
     })
 }
 
-/// Problem documents have a media type of their own, which the importer refuses; what they mean is in the description.
+/// The importer rejects the media type of problem documents; their meaning is in the description.
 fn convert_responses(responses: &Value) -> Value {
     let responses = responses.as_object().into_iter().flatten();
     let converted = responses.map(|(status, response)| {
@@ -186,8 +186,8 @@ fn json_schema(body: &Value) -> Option<Value> {
     body["content"].get("application/json").map(|media| convert_schema(&media["schema"]))
 }
 
-/// The schemas that the operations name. What these name themselves is put in its place: importers follow a reference from
-/// an operation, and not all of them one from a schema.
+/// The schemas that operations reference directly. Nested references are inlined: importers follow a reference from an
+/// operation, but not always one from a schema.
 fn reachable_schemas(paths: &Value, components: &Value) -> Value {
     let schemas = referenced(paths).into_iter().map(|name| {
         let mut schema = convert_schema(&components["schemas"][&name]);
@@ -200,7 +200,7 @@ fn reachable_schemas(paths: &Value, components: &Value) -> Value {
     Value::Object(schemas.collect())
 }
 
-/// Replaces references by what they refer to. A schema that is part of itself keeps the inner reference.
+/// Inlines references. A recursive schema keeps the inner reference.
 fn inline(value: &mut Value, components: &Value, within: &mut BTreeSet<String>) {
     let name = value["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()).map(str::to_owned);
     if let Some(name) = name {
@@ -218,17 +218,17 @@ fn inline(value: &mut Value, components: &Value, within: &mut BTreeSet<String>) 
     }
 }
 
-/// A schema of OpenAPI 3.0 in the words of JSON Schema 2020-12, which OpenAPI 3.1 speaks.
+/// Converts a schema of OpenAPI 3.0 to JSON Schema 2020-12, which OpenAPI 3.1 uses.
 fn convert_schema(schema: &Value) -> Value {
     let Some(old) = schema.as_object() else { return schema.clone() };
-    // Beside a reference 3.0 ignores everything, and the importer refuses it.
+    // OpenAPI 3.0 ignores siblings of a reference, and the importer rejects them.
     if let Some(reference) = reference(old) {
         return json!({ "$ref": reference });
     }
     let mut new = Map::new();
     for (keyword, value) in old {
         let value = match keyword.as_str() {
-            // The last two are for programs; a model reads what a value looks like in the description.
+            // The last two are for programs; a model reads the format in the description.
             "nullable" | "title" | "deprecated" | "exclusiveMinimum" | "exclusiveMaximum" | "pattern" | "example" => {
                 continue;
             }
@@ -241,7 +241,7 @@ fn convert_schema(schema: &Value) -> Value {
         };
         new.insert(keyword.clone(), value);
     }
-    // 3.0 says in a flag that a limit is not part of the range; 2020-12 has a limit of its own for that.
+    // OpenAPI 3.0 marks an exclusive limit with a flag; 2020-12 has a separate keyword.
     for (limit, exclusive) in [("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")] {
         if old.get(exclusive) == Some(&json!(true))
             && let Some(value) = new.remove(limit)
@@ -263,7 +263,7 @@ fn convert_schema(schema: &Value) -> Value {
     Value::Object(new)
 }
 
-/// Where a schema refers to, if it is nothing but that. 3.0 wraps a reference that has a description into `allOf`.
+/// The target if a schema is nothing but a reference. OpenAPI 3.0 wraps a reference with a description into `allOf`.
 fn reference(schema: &Map<String, Value>) -> Option<&Value> {
     let wrapped = || match schema.get("allOf")?.as_array()?.as_slice() {
         [only] => only.get("$ref"),

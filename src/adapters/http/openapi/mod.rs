@@ -1,4 +1,4 @@
-//! The OpenAPI documents, and the page that shows one.
+//! The OpenAPI documents, and the page that displays one.
 
 pub(crate) mod complete;
 pub(crate) mod gpt_actions;

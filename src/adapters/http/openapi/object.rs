@@ -1,7 +1,7 @@
 //! Bodies that are JSON objects.
 
-/// Implements `Deserialize` for structs that derive it with `#[serde(remote = "Self")]`, from JSON objects alone. What
-/// serde derives also takes an array of the members' values in their order.
+/// Implements `Deserialize` for structs that derive it with `#[serde(remote = "Self")]`, from JSON objects only. The derived
+/// implementation would also accept an array of the members' values.
 macro_rules! read_from_objects {
     ($($name:ident),+ $(,)?) => { $(
         impl<'de> ::serde::Deserialize<'de> for $name {

@@ -1,6 +1,6 @@
-//! Stand-ins for addresses that poem-openapi wants to know when it is compiled.
+//! Placeholders for addresses that poem-openapi needs at compile time.
 
-/// Stands in for the address of the token endpoint, which poem-openapi wants to know when it is compiled.
+/// Placeholder for the address of the token endpoint.
 pub(crate) const TOKEN_URL: &str = "https://memgate.invalid/auth/token";
-/// The same for the authorization endpoint.
+/// Placeholder for the address of the authorization endpoint.
 pub(crate) const AUTHORIZATION_URL: &str = "https://memgate.invalid/auth/authorize";

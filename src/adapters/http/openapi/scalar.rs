@@ -1,4 +1,4 @@
-//! Values with a format of their own.
+//! Scalar types with a format.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::domain::memories::{Limit, MemoryFilter, Metadata};
 use crate::domain::system::Timestamp;
 
-/// What poem-openapi asks of a type that it documents. serde alone reads and writes ours.
+/// The trait implementations that poem-openapi requires of documented types. serde alone reads and writes ours.
 macro_rules! documented_as {
     ($name:ident, $title:literal, $schema:expr) => {
         impl Type for $name {
@@ -52,7 +52,7 @@ macro_rules! documented_as {
     };
 }
 
-/// What a path or a query parameter is documented as. Its text is read by the domain, so that its own words refuse it.
+/// The documented type of a path or query parameter. The domain parses its text, so that the error texts are the domain's.
 macro_rules! text {
     ($($(#[$doc:meta])* $name:ident, $title:literal, $schema:expr;)+) => { $(
         $(#[$doc])*
@@ -70,7 +70,7 @@ macro_rules! text {
     )+ };
 }
 
-/// The pattern of a moment in a request: RFC 3339 with or without an offset, or a date alone.
+/// The pattern of a timestamp in a request: RFC 3339 with or without an offset, or a date alone.
 macro_rules! moment {
     () => {
         "[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})?)?"
@@ -82,11 +82,11 @@ fn pattern(pattern: &str) -> MetaSchema {
 }
 
 text! {
-    /// A moment in a request. `format: date-time` would not allow a date alone.
+    /// A timestamp in a request. `format: date-time` would not allow a date alone.
     Moment, "moment", pattern(concat!("^", moment!(), "$"));
-    /// A moment in a request, or `never`, because a member that may be `null` keeps importers from taking the document.
+    /// A timestamp in a request, or `never`, because importers reject nullable members.
     MomentOrNever, "moment", pattern(concat!("^(never|", moment!(), ")$"));
-    /// A category: something on one line.
+    /// A category: a single line.
     CategoryText, "category", MetaSchema {
         min_length: Some(1),
         max_length: Some(64),
@@ -102,11 +102,11 @@ text! {
     RequestIdText, "request_id", pattern(
         "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$"
     );
-    /// A place in a list.
+    /// A cursor of a list.
     CursorText, "cursor", pattern("^[A-Za-z0-9_-]+$");
 }
 
-/// A moment in an answer, as RFC 3339 writes it.
+/// A timestamp in a response, in RFC 3339.
 #[derive(Deserialize, Serialize)]
 #[serde(transparent)]
 pub(in super::super) struct DateTime(pub(in super::super) String);
@@ -138,7 +138,7 @@ documented_as!(
 #[serde(transparent)]
 pub(in super::super) struct MetadataObject(pub(in super::super) Map<String, Value>);
 
-/// What the metadata of a memory must have to be found.
+/// The metadata that a memory must have to be found.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(in super::super) struct MetadataFilter(pub(in super::super) Map<String, Value>);
@@ -154,7 +154,7 @@ fn object_of_at_most(members: usize) -> MetaSchema {
 documented_as!(MetadataObject, "object", object_of_at_most(Metadata::MAX_MEMBERS));
 documented_as!(MetadataFilter, "object", object_of_at_most(MemoryFilter::MAX_METADATA));
 
-/// How many results at most: any number without a fraction, because `5.0` is an integer in JSON Schema.
+/// Maximum number of results: any number without a fraction, because `5.0` is an integer in JSON Schema.
 #[derive(Serialize)]
 #[serde(transparent)]
 pub(in super::super) struct PageSize(pub(in super::super) i64);
@@ -173,7 +173,7 @@ impl<'de> Deserialize<'de> for PageSize {
                 Ok(PageSize(number))
             }
 
-            // What does not fit is out of range all the same, and is refused for that.
+            // What does not fit is out of range in any case, and is rejected for that.
             fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<PageSize, E> {
                 Ok(PageSize(i64::try_from(number).unwrap_or(i64::MAX)))
             }
@@ -182,7 +182,7 @@ impl<'de> Deserialize<'de> for PageSize {
                 if number.fract() != 0.0 {
                     return Err(E::invalid_value(serde::de::Unexpected::Float(number), &self));
                 }
-                // Without a fraction it is written as an integer.
+                // Without a fraction it is serialized as an integer.
                 let out_of_range = if number < 0.0 { i64::MIN } else { i64::MAX };
                 Ok(PageSize(number.to_string().parse().unwrap_or(out_of_range)))
             }

@@ -1,4 +1,4 @@
-//! The security scheme, and what operations require of it.
+//! The security scheme and the security requirements of operations.
 
 use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaOAuthScope, MetaSecurityScheme, Registry};
 use serde_json::{Value, json};
@@ -47,8 +47,8 @@ fn scope(permission: Permission) -> MetaOAuthScope {
     MetaOAuthScope { name: permission.as_str(), description: Some(description) }
 }
 
-/// The security scheme with the scope of a permission. poem-openapi knows the scheme of an extractor and not its scopes, so
-/// they travel in the name until [`name_scopes`] takes them out of it.
+/// The security scheme with the scope of a permission. poem-openapi takes the scheme from an extractor, but not its scopes, so
+/// they travel in the name until [`name_scopes`] extracts them.
 pub(crate) fn requirement(permission: Option<Permission>) -> &'static str {
     match permission {
         None => SCHEME,
@@ -58,7 +58,7 @@ pub(crate) fn requirement(permission: Option<Permission>) -> &'static str {
     }
 }
 
-/// Writes the security requirements of an operation as OpenAPI has them.
+/// Rewrites the security requirements of an operation as OpenAPI defines them.
 pub(crate) fn name_scopes(security: &mut Value) {
     for requirement in security.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
         *requirement = std::mem::take(requirement)

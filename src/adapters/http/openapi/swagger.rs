@@ -1,4 +1,4 @@
-//! The page that shows the document: Swagger UI, as poem-openapi brings it, with a way of its own to start it.
+//! The page that displays the document: Swagger UI as poem-openapi bundles it, with a custom initializer.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 
 use crate::adapters::http::server::caching::StaticDocument;
 
-/// Where a browser comes back to when a person has agreed, as an application that is tried on the page has to be
+/// The redirect URI of the page. To try the authorization code flow there, an application must register it.
 /// registered.
 pub(crate) const RECEIVER: &str = "/docs/oauth-receiver.html";
-/// The script that starts it in the page of poem-openapi. Its receiver is below a path that changes with each click, it
-/// does without PKCE, and a browser asks for a password by itself when credentials are refused: then nothing is shown.
+/// The script that initializes poem-openapi's page. Its own receiver has a path that changes with each click, does not support
+/// PKCE, and a browser prompts for a password when credentials are refused.
 const START: &str = r"
     const ui = SwaggerUIBundle({
         dom_id: '#ui',
@@ -24,7 +24,7 @@ const START: &str = r"
     });
     ui.initOAuth({ usePkceWithAuthorizationCodeGrant: true });
 ";
-/// Hands the answer of the authorization endpoint to the page that asked.
+/// Passes the authorization response to the page that opened it.
 const RECEIVER_HTML: &str = r#"<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -52,18 +52,18 @@ if (!flow) {
 </html>
 "#;
 
-/// A page with scripts in it, and the policy that lets just these run.
+/// A page with inline scripts, and a policy that allows only these.
 pub(crate) struct Page {
     html: StaticDocument,
     content_security_policy: String,
 }
 
 impl Page {
-    /// Swagger UI: `html` is poem-openapi's, for any document, and shows `document` instead.
+    /// Swagger UI: poem-openapi's `html`, showing `document`.
     pub(crate) fn documentation(html: &str, document: &Value, base: &str) -> Self {
         let start = html.rfind("<script>").map_or(html.len(), |tag| tag + "<script>".len());
         let end = html.rfind("</script>").unwrap_or(html.len());
-        // A `<` of the document must not end the script.
+        // A `<` in the document must not end the script.
         let spec = document.to_string().replace('<', r"\u003c");
         let script = START.replace("RECEIVER", RECEIVER).replace("SPEC", &spec);
         Self::new(format!("{}{script}{}", &html[..start], &html[end.max(start)..]), base)
@@ -93,7 +93,7 @@ impl Page {
     }
 }
 
-/// The texts of the scripts in a page, as a browser cuts them out.
+/// The contents of the scripts in a page, as a browser sees them.
 fn inline_scripts(html: &str) -> impl Iterator<Item = &str> {
     let mut rest = html;
     std::iter::from_fn(move || {

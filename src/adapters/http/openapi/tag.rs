@@ -1,16 +1,16 @@
-//! The parts of the document.
+//! The tags of the document.
 
 use poem_openapi::Tags;
 
-/// The parts of the document.
+/// The tags of the document.
 #[derive(Tags)]
 pub(crate) enum Tag {
-    /// Searching and keeping memories.
+    /// Searching and storing memories.
     Memories,
-    /// Who the caller is and what the service can do.
+    /// The caller and the capabilities of the service.
     Account,
-    /// Getting and giving back tokens.
+    /// Issuing and revoking tokens.
     Authorization,
-    /// Whether the service works.
+    /// Health of the service.
     Health,
 }

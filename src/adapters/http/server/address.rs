@@ -1,4 +1,4 @@
-//! Where a request really comes from.
+//! The client's address behind proxies.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -8,7 +8,7 @@ use poem::http::HeaderMap;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The networks of the proxies whose `X-Forwarded-For` is believed.
+/// The networks of the proxies whose `X-Forwarded-For` is trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
@@ -25,13 +25,12 @@ impl TrustedProxies {
         self.resolve(peer.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)), request.headers())
     }
 
-    /// Each proxy appends the address that it was called from, so the list is read from its end for as long as the one
-    /// who wrote the entry is trusted: the first address that is not is the client's. What stands left of it is the
-    /// client's own claim.
+    /// Each proxy appends the address that it was called from, so the list is read from its end while the proxy that wrote
+    /// the entry is trusted: the first untrusted address is the client's. Everything left of it is the client's own claim.
     fn resolve(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut address = peer.to_canonical();
         for value in headers.get_all(FORWARDED_FOR).iter().rev() {
-            // What stands left may be anything; it does not spoil what a trusted proxy wrote.
+            // Entries further left may be arbitrary; they do not invalidate what a trusted proxy wrote.
             for entry in value.as_bytes().rsplit(|b| *b == b',') {
                 if !self.trusts(address) {
                     return address;
@@ -48,7 +47,7 @@ impl TrustedProxies {
     }
 }
 
-/// An address, with a port or without, and if it is one of IPv6, in brackets or without: proxies differ.
+/// Parses an address, with or without a port, and for IPv6 with or without brackets: proxies differ.
 fn parse(entry: &[u8]) -> Option<IpAddr> {
     let entry = std::str::from_utf8(entry).ok()?;
     let in_brackets = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));

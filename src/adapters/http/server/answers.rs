@@ -1,4 +1,4 @@
-//! How many bytes of answers are held for clients that have not read them yet.
+//! Bounds the bytes of responses that clients have not read yet.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,19 +11,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::error::ApiError;
 use crate::domain::ids::ApplicationId;
 
-/// Bytes are counted in units of this size.
+/// Unit in which bytes are counted.
 const UNIT: usize = 1024;
-/// What is set aside for each memory that an answer may hold, in units. Most are smaller; what is really used replaces it.
+/// Units reserved per memory that a response may contain. Most are smaller; the actual size replaces the reservation.
 const UNITS_PER_MEMORY: u32 = 32;
-/// The most that is set aside for one answer, in units: a page whose memories fill it, as JSON.
+/// Maximum number of units reserved for one response: a full page of the largest memories, as JSON.
 const UNITS_PER_ANSWER: u32 = 2 * 1024;
-/// How long a request waits for answers before it to be read.
+/// How long a request waits for earlier responses to be read.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// Bounds the bytes of the answers with memories in them, for each application and in all.
+/// Bounds the bytes of unread responses with memories in them, per application and in total.
 ///
-/// A request sets aside what its answer may need before the memory bank is asked, and the answer's bytes count until the
-/// socket has taken them. Whoever does not read what it asked for waits, and is then refused; others are not kept out.
+/// A request reserves what its response may need before the memory bank is called, and the response's bytes count until
+/// the socket has taken them. A client that does not read its responses waits, and is then refused; others are unaffected.
 pub struct AnswerBudget {
     per_application: usize,
     all: Arc<Semaphore>,
@@ -31,7 +31,7 @@ pub struct AnswerBudget {
 }
 
 impl AnswerBudget {
-    /// Bounds of so many bytes for each application, and in all. A single answer fits in any case.
+    /// Bounds per application and in total, in bytes. A single response always fits.
     #[must_use]
     pub fn new(per_application: usize, all: usize) -> Self {
         let units = |bytes: usize| (bytes / UNIT).max(UNITS_PER_ANSWER as usize);
@@ -42,10 +42,10 @@ impl AnswerBudget {
         }
     }
 
-    /// Sets aside what an answer with so many memories may need.
+    /// Reserves what a response with `memories` memories may need.
     ///
     /// # Errors
-    /// [`ApiError::AnswersUnread`] if earlier answers are not read in time.
+    /// [`ApiError::AnswersUnread`] if earlier responses are not read in time.
     pub(crate) async fn reserve(&self, application: ApplicationId, memories: u32) -> Result<Reservation, ApiError> {
         let units = memories.saturating_mul(UNITS_PER_MEMORY).clamp(UNITS_PER_MEMORY, UNITS_PER_ANSWER);
         let own = self.of(application);
@@ -62,26 +62,26 @@ impl AnswerBudget {
         if let Some(known) = applications.get(&application) {
             return Arc::clone(known);
         }
-        // Whoever holds or waits for a part has a reference.
+        // Whoever holds or waits for a reservation has a reference.
         applications.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
         Arc::clone(applications.entry(application).or_insert_with(|| Arc::new(Semaphore::new(self.per_application))))
     }
 }
 
 impl Default for AnswerBudget {
-    /// 64 MiB for each application, 256 MiB in all.
+    /// 64 MiB per application, 256 MiB in total.
     fn default() -> Self {
         Self::new(64 << 20, 256 << 20)
     }
 }
 
-/// What was set aside for one answer.
+/// The reservation of one response.
 pub(crate) struct Reservation {
     permits: [OwnedSemaphorePermit; 2],
 }
 
 impl Reservation {
-    /// Replaces what was set aside by what `bytes` need. An answer that is larger than expected takes more if there is more.
+    /// Replaces the reservation by what `bytes` need. A response larger than expected takes more if available.
     fn settle(&mut self, bytes: usize) {
         let needed = bytes.div_ceil(UNIT);
         for permit in &mut self.permits {
@@ -96,16 +96,16 @@ impl Reservation {
         }
     }
 
-    /// Counts the body of `response` until its last byte is gone.
+    /// Counts the body of `response` until its last byte is sent.
     pub(crate) async fn hold(mut self, response: &mut Response) {
-        // Our bodies are in memory, and reading them does not fail.
+        // Our bodies are in memory, so reading them does not fail.
         let Ok(bytes) = response.take_body().into_bytes().await else { return };
         self.settle(bytes.len());
         response.set_body(Body::from(Bytes::from_owner(Counted { bytes, _reservation: self })));
     }
 }
 
-/// Bytes of an answer with what is set aside for them.
+/// Bytes of a response with their reservation.
 struct Counted {
     bytes: Bytes,
     _reservation: Reservation,
@@ -165,7 +165,7 @@ mod tests {
         for _ in 0..2048 {
             unread.push(answer(&budget, application(1), 1024).await);
         }
-        // More than was set aside for one memory.
+        // More than is reserved for one memory.
         let mut large = Response::builder().body(vec![0; MIB]);
         budget.reserve(application(1), 1).await.unwrap().hold(&mut large).await;
         assert!(budget.reserve(application(1), 1000).await.is_err(), "less than 2 MiB are left");

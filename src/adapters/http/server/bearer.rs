@@ -13,7 +13,7 @@ use super::payload;
 use crate::adapters::http::openapi::security;
 use crate::domain::oauth::{AccessGuard, Authorized, Caller, Need, Parameters, bearer_token};
 
-/// The caller, who may do what the operation does.
+/// The caller, who has the permission that the operation needs.
 pub(crate) struct Bearer<N>(Authorized<N>);
 
 impl<N> Deref for Bearer<N> {
@@ -50,12 +50,12 @@ impl<'a, N: Need> ApiExtractor<'a> for Bearer<N> {
     }
 }
 
-/// Who presents the token in the `Authorization` header.
+/// The caller that the token in the `Authorization` header identifies.
 pub(crate) async fn authenticate(request: &Request, guard: &AccessGuard) -> Result<Caller, ApiError> {
     Ok(guard.authenticate(token(request)?).await?)
 }
 
-/// The token as it was sent.
+/// The token as sent.
 fn token(request: &Request) -> Result<&str, ApiError> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION).iter();
     let header = headers.next().ok_or(ApiError::Unauthenticated)?;
@@ -65,8 +65,8 @@ fn token(request: &Request) -> Result<&str, ApiError> {
     bearer_token(header.as_bytes()).ok_or(ApiError::Unauthenticated)
 }
 
-/// RFC 6750 §2: one token, one way of sending it. A form is read by no operation that needs a token, so it is looked at
-/// for this alone.
+/// RFC 6750 §2: one token, sent in one way. No operation that needs a token reads a form, so the body is inspected only for
+/// this check.
 async fn refuse_second_token(request: &Request, body: &mut RequestBody) -> Result<(), ApiError> {
     if payload::essence(request).as_deref() != Some("application/x-www-form-urlencoded") {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What clients and caches may keep: documents that stay the same, validators, and answers without a body to who has it.
+//! HTTP caching: static documents, validators, and 304 responses.
 
 use std::sync::OnceLock;
 
@@ -12,10 +12,10 @@ use poem::{Body, Response, ResponseBuilder};
 use sha2::{Digest, Sha256};
 use std::io::Read as _;
 
-/// How long a document may be used without asking whether it has changed.
+/// How long a document may be used without revalidation.
 const FRESH: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
-/// A document that stays the same while the service runs. It is compressed once, and not for each who asks.
+/// A document that does not change while the service runs. It is compressed once rather than per request.
 pub(crate) struct StaticDocument {
     content: Bytes,
     compressed: OnceLock<Bytes>,
@@ -28,7 +28,7 @@ impl StaticDocument {
         Self { tag: tag_of(&content), content, compressed: OnceLock::new() }
     }
 
-    /// The answer to a request with these headers; `response` has the rest of it.
+    /// The response to a request with these headers; `response` provides the rest of it.
     pub(crate) fn respond(&self, request: &HeaderMap, response: ResponseBuilder) -> Response {
         let response = response
             .header(header::CACHE_CONTROL, FRESH)
@@ -57,15 +57,15 @@ fn tag_of(content: &[u8]) -> HeaderValue {
     HeaderValue::try_from(format!("W/\"{digest}\"")).unwrap_or(HeaderValue::from_static("W/\"\""))
 }
 
-/// Adds a tag to an answer that is small and made anew each time.
+/// Adds a tag to a response that is small and generated each time.
 pub(crate) async fn add_tag(response: &mut Response) {
-    // Our bodies are in memory, and reading them does not fail.
+    // Our bodies are in memory, so reading them does not fail.
     let Ok(bytes) = response.take_body().into_bytes().await else { return };
     response.headers_mut().insert(header::ETAG, tag_of(&bytes));
     response.set_body(Body::from(bytes));
 }
 
-/// What a client has already: the values of `If-None-Match`.
+/// The values of `If-None-Match`: what the client has already.
 pub(crate) struct Known(Vec<HeaderValue>);
 
 impl Known {
@@ -73,7 +73,7 @@ impl Known {
         Self(request.get_all(header::IF_NONE_MATCH).iter().cloned().collect())
     }
 
-    /// Leaves the body away if the client has it (RFC 9110 §13.1.2, §15.4.5).
+    /// Drops the body if the client has it (RFC 9110 §13.1.2, §15.4.5).
     pub(crate) fn apply_to(&self, response: &mut Response) {
         let Some(tag) = response.headers().get(header::ETAG) else { return };
         if response.status() != StatusCode::OK || !self.0.iter().any(|known| names(known, tag)) {
@@ -87,7 +87,7 @@ impl Known {
     }
 }
 
-/// The weak comparison (RFC 9110 §8.8.3.2). Our tags have no comma in them.
+/// The weak comparison (RFC 9110 §8.8.3.2). Our tags contain no comma.
 fn names(known: &HeaderValue, tag: &HeaderValue) -> bool {
     let opaque = |text: &str| text.trim().trim_start_matches("W/").to_owned();
     let (Ok(known), Ok(tag)) = (known.to_str(), tag.to_str()) else { return false };

@@ -1,21 +1,21 @@
-//! What readiness asks of the rest of the service.
+//! What the readiness check depends on.
 
 use async_trait::async_trait;
 
 use crate::domain::system::StorageError;
 
-/// Whether the database can be used.
+/// Checks the database.
 #[async_trait]
 pub trait DatabaseCheck: Send + Sync {
-    /// Asks the database something small.
+    /// Runs a trivial query.
     ///
     /// # Errors
-    /// [`StorageError`] if it does not answer.
+    /// [`StorageError`] if the database does not respond.
     async fn check(&self) -> Result<(), StorageError>;
 }
 
-/// Whether the clock can be right.
+/// Checks the clock.
 pub trait ClockCheck: Send + Sync {
-    /// What is wrong with it, if something is. Requests are answered all the same.
+    /// The problem, if there is one. It does not make the service unready.
     fn warning(&self) -> Option<String>;
 }

@@ -21,8 +21,8 @@ const JSON: &str = "application/json";
 /// The name of the security scheme in the document.
 const SCHEME: &str = "ClientBasic";
 
-/// A request as the domain reads it, documented as a `T`. It is not parsed into one: the domain has to see what is given
-/// twice.
+/// A request in the form that the domain reads, documented as a `T`. It is not parsed into a `T`: the domain has to see
+/// duplicate parameters.
 pub(crate) struct ClientRequest<T> {
     pub(crate) services: Arc<Services>,
     pub(crate) parameters: Parameters,
@@ -63,7 +63,7 @@ impl<'a, T: Type> ApiExtractor<'a> for ClientRequest<T> {
         true
     }
 
-    /// Only the form, which is the standard's: a second media type makes generators of clients fail or guess.
+    /// Documents only the form, which is the standard's: a second media type makes client generators fail or guess.
     fn request_meta() -> Option<MetaRequest> {
         let content = vec![MetaMediaType { content_type: FORM, schema: T::schema_ref() }];
         Some(MetaRequest { description: None, content, required: true })

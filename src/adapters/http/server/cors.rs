@@ -1,23 +1,23 @@
-//! Requests that scripts of other sites make (the CORS protocol of the Fetch standard).
+//! Cross-origin requests (the CORS protocol of the Fetch standard).
 //!
-//! Credentials are never allowed: what is opened here works with an access token or a client's own credentials, and no
-//! cookie may open it. The pages, where cookies count, are not opened to anybody.
+//! Credentials are never allowed: these endpoints need an access token or client credentials, and a cookie must not
+//! authenticate there. The pages, where cookies do count, allow no cross-origin requests.
 
 use std::collections::BTreeSet;
 
 use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Request, Response};
 
-/// All that some operation has; one that a path does not have is refused when it is used.
+/// The methods of all operations; one that a path does not support is rejected when it is used.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PATCH, DELETE");
-/// Those of the memory API and of MCP, whose clients send the latter when they look for metadata too.
+/// The headers of the memory API and of MCP, whose clients send theirs when they fetch metadata too.
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, content-type, accept, idempotency-key, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id, \
      last-event-id",
 );
-/// What a script may read beside what it always may.
+/// Response headers that a script may read in addition to the safelisted ones.
 const EXPOSED: HeaderValue = HeaderValue::from_static("WWW-Authenticate, Retry-After, X-Request-Id");
-/// For how long a browser may keep the answer to a preflight, in seconds: the longest that a major browser accepts.
+/// How long a browser may cache a preflight, in seconds: the longest that a major browser accepts.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 
@@ -36,7 +36,7 @@ impl CorsOrigins {
         Self { any: origins.contains("*"), origins }
     }
 
-    /// Whether scripts of this origin may call.
+    /// Whether this origin is allowed.
     pub(crate) fn contain(&self, origin: &HeaderValue) -> bool {
         self.allow(Some(origin)).is_some()
     }
@@ -49,7 +49,7 @@ impl CorsOrigins {
     }
 }
 
-/// Whose scripts may use a path.
+/// Which origins may use a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OpenTo {
     Everybody,
@@ -69,13 +69,13 @@ impl OpenTo {
     }
 }
 
-/// What one request may do from another origin.
+/// What a cross-origin request may do.
 pub(crate) struct CrossOrigin {
     /// The value of `Access-Control-Allow-Origin`.
     allow: Option<HeaderValue>,
     /// Whether that depends on the origin of the request.
     varies: bool,
-    /// Whether the browser asks before it sends the request itself.
+    /// Whether the browser sends a preflight.
     asks: bool,
 }
 
@@ -97,7 +97,7 @@ impl CrossOrigin {
         }
     }
 
-    /// The answer, if the request is a preflight and is granted.
+    /// The response, if the request is an allowed preflight.
     pub(crate) fn preflight(&self) -> Option<Response> {
         (self.asks && self.allow.is_some()).then(|| {
             Response::builder()
@@ -109,7 +109,7 @@ impl CrossOrigin {
         })
     }
 
-    /// Adds what every answer says, errors included: without it a script learns nothing of them.
+    /// Adds the headers of every response, including errors: without them a script cannot read it.
     pub(crate) fn add_headers_to(self, response: &mut Response) {
         let headers = response.headers_mut();
         if self.varies {

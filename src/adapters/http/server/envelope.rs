@@ -1,4 +1,4 @@
-//! What every request and every answer goes through, whichever resource it is for.
+//! The envelope: what every request and response passes through.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,12 +19,12 @@ use crate::adapters::http::pages;
 use crate::domain::ids::RequestId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// What must not stand in a URL, because URLs are logged and shared (RFC 6750 §2.3, RFC 6749 §2.3.1).
+/// Parameters that must not appear in a URL, because URLs are logged and shared (RFC 6750 §2.3, RFC 6749 §2.3.1).
 const SECRET_PARAMETERS: [&str; 4] = ["access_token", "refresh_token", "token", "client_secret"];
-/// The same for pages: what else an application puts into its request is ignored (RFC 6749 §3.1).
+/// The same for pages: other parameters of an application are ignored (RFC 6749 §3.1).
 const SECRET_PARAMETERS_OF_PAGES: [&str; 1] = ["client_secret"];
 
-/// Gives each request an id, catches panics, shapes errors, and adds the headers that all answers have.
+/// Assigns a request ID, catches panics, shapes errors, and adds the headers of all responses.
 pub(crate) struct Envelope {
     inner: CatchPanicEndpoint<Route, Panics>,
     services: Arc<Services>,
@@ -42,7 +42,7 @@ impl Envelope {
             base: base_url(&self.services.policy.issuer),
             request_id,
         };
-        // An application is told at its redirect URI that its authorization request has too many parameters.
+        // An authorization request with too many parameters is reported to the application's redirect URI.
         if request.uri().path() != "/auth/authorize"
             && let Err(error) = query::refuse_too_many(&request)
         {
@@ -98,29 +98,29 @@ impl Endpoint for Envelope {
         add_headers(&mut response, area, request_id);
         cross_origin.add_headers_to(&mut response);
         services.metrics.observe(operation, response.status().as_u16(), started.elapsed());
-        // The path is left out: it may be anything that a caller made up.
+        // The path is left out: a caller can choose it freely.
         tracing::debug!(
             request.id = %request_id,
             method = %method,
             operation = operation.map_or("none", |operation| operation.0),
             status = response.status().as_u16(),
             duration_ms = started.elapsed().as_secs_f64() * 1000.0,
-            "answered a request",
+            "request completed",
         );
         Ok(response)
     }
 }
 
-/// The parts of the path space that differ in their headers and in the shape of their errors.
+/// The areas of the path space, which differ in their headers and in the shape of their errors.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Area {
     /// The OAuth endpoints.
     Auth,
     /// The memory API.
     Api,
-    /// What people look at.
+    /// The pages for people.
     Page,
-    /// What everybody may read.
+    /// The public documents.
     Other,
 }
 
@@ -173,21 +173,21 @@ fn add_headers(response: &mut Response, area: Area, request_id: RequestId) {
     }
 }
 
-/// Marks an answer that may be compressed where the client accepts it.
+/// Marks a response that may be compressed if the client accepts it.
 ///
-/// What `/auth` answers and the pages are not: they hold tokens and codes beside what somebody else may have chosen, and the
-/// length of what is compressed tells how much of the two is alike (BREACH). The memory API holds no credentials, and a page
-/// of another site cannot send its requests, which need a header.
+/// Responses under `/auth` and the pages are not: they contain tokens and codes beside attacker-controlled input, and the
+/// compressed length reveals how similar the two are (BREACH). The memory API returns no credentials, and a page of another
+/// site cannot send its requests, which need a header.
 #[derive(Clone, Copy, Debug)]
 pub struct Compressible;
 
-/// Whether an answer is marked so.
+/// Whether a response may be compressed.
 #[must_use]
 pub fn is_compressible(_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions) -> bool {
     extensions.get::<Compressible>().is_some()
 }
 
-/// Marks the answer of a handler that panicked. What it said is left to the panic hook: it may repeat a caller's text.
+/// The response for a panicked handler. The panic message is left to the panic hook: it may repeat a caller's text.
 #[derive(Clone, Copy)]
 struct Panics;
 

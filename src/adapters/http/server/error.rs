@@ -1,8 +1,7 @@
-//! Everything that can go wrong, and what it is in HTTP. Only pages for people (`pages/error.rs`) have statuses of their
-//! own.
+//! Every error and its HTTP response. Only pages for people (`pages/error.rs`) choose their own statuses.
 //!
-//! Under `/auth` errors are JSON objects as RFC 6749 §5.2 has them, everywhere else problem documents (RFC 9457) whose
-//! `type` is `urn:memgate:problem:` and a word that stays the same for ever.
+//! Under `/auth` errors are JSON objects as in RFC 6749 §5.2, everywhere else problem documents (RFC 9457) whose `type` is
+//! `urn:memgate:problem:` and a slug that never changes.
 
 mod documentation;
 
@@ -30,72 +29,72 @@ use crate::domain::validation::InvalidValue;
 
 const PROBLEM_JSON: &str = "application/problem+json";
 const PROBLEM_TYPE: &str = "urn:memgate:problem:";
-/// Where a client that has no token learns where to get one (RFC 9728 §3.1: of the resource `/api`).
+/// Where a client without a token finds out how to get one (RFC 9728 §3.1: the metadata of the resource `/api`).
 pub(crate) const API_RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource/api";
-/// What a caller is told to wait when nobody knows how long something will be away.
+/// `Retry-After` when the duration of an outage is unknown.
 pub(crate) const SHORT_WAIT: Duration = Duration::from_secs(2);
 
-/// What a caller is told to wait when a queue is full that drains as soon as the memory bank is back.
+/// `Retry-After` when a queue is full that drains as soon as the memory bank is available again.
 const LONG_WAIT: Duration = Duration::from_secs(30);
 
-/// Why a request outside the OAuth endpoints was not carried out, or why any request did not even get to its endpoint.
+/// Why a request outside the OAuth endpoints failed, or why any request did not reach its endpoint.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
     /// There is no `Authorization: Bearer`.
     #[error("an access token is needed; get one from POST /auth/token and send it as `Authorization: Bearer <token>`")]
     Unauthenticated,
-    /// The way in which the token was sent is not allowed (RFC 6750 §2).
+    /// The token was sent in a way that is not allowed (RFC 6750 §2).
     #[error("{0}")]
     BearerRequest(&'static str),
-    /// The token opens nothing.
+    /// The token is invalid.
     #[error(transparent)]
     Access(#[from] AccessError),
-    /// The memory service refused.
+    /// The memory service failed.
     #[error(transparent)]
     Memory(#[from] MemoryError),
-    /// The token does not carry the permission.
+    /// The token lacks the permission.
     #[error(transparent)]
     Forbidden(#[from] MissingPermission),
-    /// The application called more often than it may.
+    /// The application exceeded its rate limit.
     #[error(transparent)]
     RateLimited(#[from] RateLimited),
-    /// The body is not of the type that the operation reads.
+    /// The operation does not accept this media type.
     #[error("the body must be JSON, sent with the header `Content-Type: application/json`")]
     MediaType,
-    /// The body is compressed, or encoded in another way.
+    /// The body has a content encoding.
     #[error("the body must be sent as it is, without the header `Content-Encoding`")]
     ContentEncoding,
-    /// The body is not what its type says.
+    /// The body is malformed.
     #[error("{0}")]
     Malformed(String),
     /// The body is too large.
     #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
     TooLarge,
-    /// The body did not arrive.
+    /// The body was not received completely.
     #[error(
         "the body ended before it was complete, or took longer than {} seconds; send the request again",
         BODY_TIMEOUT.as_secs()
     )]
     Interrupted,
-    /// The bodies of requests, of all callers together, take too much memory.
+    /// The request bodies of all callers together take too much memory.
     #[error("too many requests are being received; send the request again in a moment")]
     Overloaded,
-    /// The application does not read the answers that it asked for.
+    /// The application does not read its responses.
     #[error("earlier answers to this application have not been read; read them, then send the request again")]
     AnswersUnread,
     /// There is nothing at this path.
     #[error("there is nothing at this path; /openapi.json lists what there is")]
     NoSuchPath,
-    /// There is something at this path, but not for this method.
+    /// The path does not support this method.
     #[error("this path does not have this method; the header `Allow` lists those it has")]
     MethodNotAllowed {
-        /// Those it has.
+        /// Those that it supports.
         allow: HeaderValue,
     },
     /// A handler panicked.
     #[error("an internal error occurred; the operator finds it in the log under the request id")]
     Panicked,
-    /// A route was put together without its envelope.
+    /// A route was assembled without its envelope.
     #[error("the route stands outside its envelope")]
     OutsideEnvelope,
 }
@@ -116,10 +115,10 @@ impl From<AdmissionError> for ApiError {
     }
 }
 
-/// What an error is in HTTP, in either shape.
+/// The HTTP form of an error, in either shape.
 struct ErrorResponse {
     status: StatusCode,
-    /// What kind of error it is: the last part of the problem's type, or the code of RFC 6749.
+    /// The kind of error: the last part of the problem's type, or the code of RFC 6749.
     slug: &'static str,
     title: &'static str,
     headers: Vec<(HeaderName, HeaderValue)>,

@@ -1,4 +1,4 @@
-//! What belongs to one request while it is answered.
+//! The context of one request.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,12 +10,12 @@ use crate::adapters::http::server::services::Services;
 use crate::domain::ids::RequestId;
 use crate::domain::oauth::Caller;
 
-/// Put into each request by the envelope, for the extractors and the resources.
+/// Attached to each request by the envelope, for extractors and resources.
 #[derive(Clone)]
 pub(crate) struct Exchange {
     pub(crate) services: Arc<Services>,
     pub(crate) request_id: RequestId,
-    /// What is set aside for the answer.
+    /// The reservation for the response.
     reservation: Arc<Mutex<Option<Reservation>>>,
 }
 
@@ -24,7 +24,7 @@ impl Exchange {
         Self { services, request_id, reservation: Arc::default() }
     }
 
-    /// Sets aside what an answer with so many memories may need, before they are read.
+    /// Reserves what a response with `memories` memories may need, before they are read.
     ///
     /// # Errors
     /// [`ApiError::AnswersUnread`].
@@ -38,16 +38,16 @@ impl Exchange {
         self.reservation.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The exchange that `request` is part of.
+    /// The exchange of `request`.
     ///
     /// # Errors
-    /// [`ApiError::OutsideEnvelope`]: a route was put together without its envelope.
+    /// [`ApiError::OutsideEnvelope`]: a route was assembled without its envelope.
     pub(crate) fn of(request: &Request) -> Result<&Self, ApiError> {
         request.data::<Self>().ok_or(ApiError::OutsideEnvelope)
     }
 }
 
-/// For the operations, which thereby cannot fail for want of it.
+/// An extractor for operations, which need no error path for it.
 impl<'a> FromRequest<'a> for &'a Exchange {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
         Ok(Exchange::of(request)?)

@@ -1,12 +1,12 @@
-//! Errors.
+//! Error bodies.
 
 use poem_openapi::Object;
 use serde::Serialize;
 
-/// What went wrong and what to do about it (RFC 9457).
+/// What went wrong and how to fix it (RFC 9457).
 #[derive(Object, Serialize)]
 pub(in super::super) struct Problem {
-    /// Names the kind of problem; stays the same forever.
+    /// Identifies the kind of problem; never changes.
     #[oai(rename = "type")]
     #[serde(rename = "type")]
     pub(in super::super) kind: String,
@@ -19,7 +19,7 @@ pub(in super::super) struct Problem {
     /// The parameter or member that was refused, as a path such as `filters.date_range.end`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in super::super) field: Option<String>,
-    /// Names this request in the log.
+    /// Identifies this request in the log.
     pub(in super::super) request_id: String,
 }
 
@@ -29,6 +29,6 @@ pub(in super::super) struct Problem {
 pub(in super::super) struct OAuthFailure {
     /// The error code.
     pub(in super::super) error: String,
-    /// What is wrong, for people.
+    /// What is wrong, in plain language.
     pub(in super::super) error_description: String,
 }

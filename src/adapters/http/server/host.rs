@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::json::json_response;
 
-/// The answer to a request whose `Host` is not as RFC 9112 §3.2 has it: an HTTP/1.1 request has one, no request has two, and it
-/// is the name of a host. `None` if it is.
+/// The response to a request whose `Host` violates RFC 9112 §3.2: an HTTP/1.1 request has exactly one, no request has two, and
+/// it is a host name. `None` if it is valid.
 #[must_use]
 pub fn refuse_host(version: Version, headers: &HeaderMap) -> Option<Response> {
     let mut hosts = headers.get_all(header::HOST).iter();

@@ -1,9 +1,9 @@
-//! The limits of a request's body.
+//! Limits of request bodies.
 
 use std::time::Duration;
 
-/// The largest body that is read, in bytes. The largest memory fits however its JSON is escaped: 32,768 characters of two
-/// `\uXXXX` each are 384 KiB, and 16 KiB of metadata are 96 KiB.
+/// Maximum size of a body in bytes. The largest memory fits however its JSON is escaped: 32,768 characters of two `\uXXXX`
+/// each are 384 KiB, and 16 KiB of metadata are 96 KiB.
 pub const MAX_BODY_BYTES: usize = 512 * 1024;
 
 /// How long a body may take to arrive.

@@ -1,4 +1,4 @@
-//! What an operator sees of the requests. Labels are names of operations and statuses, so no caller can make there be more.
+//! Request metrics. Labels are operation names and statuses, so callers cannot increase their number.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-/// Upper bounds of the buckets in seconds; 2 s is where an operator is told to roll back.
+/// Upper bounds of the buckets in seconds; 2 s is the threshold for a rollback.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -24,7 +24,7 @@ struct OperationLabels {
     operation: &'static str,
 }
 
-/// Counts requests and measures how long they take, for each operation of the OpenAPI document.
+/// Counts requests and measures their duration, per operation of the OpenAPI document.
 pub struct HttpMetrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
@@ -45,14 +45,14 @@ impl Default for HttpMetrics {
 }
 
 impl HttpMetrics {
-    /// Counts one request. `None` stands for a path that no operation has.
+    /// Counts one request. `None` stands for a path without an operation.
     pub(crate) fn observe(&self, operation: Option<OperationId>, status: u16, took: Duration) {
         let operation = operation.map_or("none", |operation| operation.0);
         self.requests.get_or_create(&RequestLabels { operation, status }).inc();
         self.durations.get_or_create(&OperationLabels { operation }).observe(took.as_secs_f64());
     }
 
-    /// The metrics in the text format of Prometheus.
+    /// The metrics in the Prometheus text format.
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();

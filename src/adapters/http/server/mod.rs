@@ -1,4 +1,4 @@
-//! What every request goes through, whatever it asks for.
+//! The HTTP server: everything that requests have in common.
 
 pub(crate) mod address;
 pub(crate) mod answers;

@@ -1,4 +1,4 @@
-//! JSON bodies, in and out.
+//! JSON bodies of requests and responses.
 
 mod exactness;
 
@@ -21,8 +21,7 @@ use crate::domain::validation::InvalidValue;
 
 /// A JSON body.
 ///
-/// poem-openapi documents it and serde reads it: its errors name the member by its path, and it refuses what is given
-/// twice.
+/// poem-openapi documents it and serde parses it: its errors name the member by its path, and it rejects duplicates.
 pub(crate) struct Json<T>(pub(crate) T);
 
 impl<T: Type> Payload for Json<T> {
@@ -101,14 +100,14 @@ pub(crate) fn media_type<P: Payload>() -> MetaMediaType {
     MetaMediaType { content_type: P::CONTENT_TYPE, schema: P::schema_ref() }
 }
 
-/// The media type of the body, in lower case and without its parameters.
+/// The media type of the body, in lower case and without parameters.
 pub(crate) fn essence(request: &Request) -> Option<Cow<'_, str>> {
     let essence = request.content_type()?.split(';').next()?.trim();
     let is_lower = !essence.bytes().any(|b| b.is_ascii_uppercase());
     Some(if is_lower { Cow::Borrowed(essence) } else { Cow::Owned(essence.to_ascii_lowercase()) })
 }
 
-/// The whole body, if it is not encoded, not too large and does not take too long.
+/// The complete body, if it has no content encoding, is not too large and arrives in time.
 ///
 /// # Errors
 /// [`ApiError::ContentEncoding`], [`ApiError::TooLarge`], [`ApiError::Interrupted`].
@@ -132,7 +131,7 @@ pub(crate) async fn read(request: &Request, body: &mut RequestBody) -> Result<by
     let bytes = tokio::time::timeout(BODY_TIMEOUT, arrival).await.map_err(|_| ApiError::Interrupted)?;
     bytes.map_err(|error| match error {
         poem::error::ReadBodyError::PayloadTooLarge => ApiError::TooLarge,
-        // The server broke it off to make room.
+        // The server aborted it to free memory.
         poem::error::ReadBodyError::Io(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
             ApiError::Overloaded
         }
@@ -140,11 +139,10 @@ pub(crate) async fn read(request: &Request, body: &mut RequestBody) -> Result<by
     })
 }
 
-/// Reads JSON.
+/// Parses JSON.
 ///
 /// # Errors
-/// [`ApiError::Malformed`] for what is not JSON, [`ApiError::Memory`] with an [`InvalidValue`] for a member that is not
-/// what it should be.
+/// [`ApiError::Malformed`] if it is not JSON, [`ApiError::Memory`] with an [`InvalidValue`] for an invalid member.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if bytes.is_empty() {
         return Err(ApiError::Malformed("the body is empty; send a JSON object".to_owned()));
@@ -162,10 +160,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     Ok(value)
 }
 
-/// Reads what was parsed before.
+/// Converts parsed JSON.
 ///
 /// # Errors
-/// [`InvalidValue`] for a member that is not what it should be.
+/// [`InvalidValue`] for an invalid member.
 pub(crate) fn from_object<T: DeserializeOwned>(object: Map<String, Value>) -> Result<T, InvalidValue> {
     serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
         let (field, problem) = in_our_words(&error.path().to_string(), &error.inner().to_string());
@@ -184,7 +182,7 @@ fn refusal(path: &str, error: &serde_json::Error) -> ApiError {
     ApiError::from(InvalidValue::new(printable(&field), problem))
 }
 
-/// serde's message as a field and a phrase about it. The values that serde repeats are left out: they may be private.
+/// serde's message as a field and a problem. The values that serde repeats are left out: they may be private.
 fn in_our_words(path: &str, message: &str) -> (String, String) {
     let inside = |name: &str| if path == "." { name.to_owned() } else { format!("{path}.{name}") };
     let quoted = || message.split('`').nth(1).unwrap_or_default();
@@ -203,7 +201,7 @@ fn in_our_words(path: &str, message: &str) -> (String, String) {
     (field.to_owned(), format!("must be {}", kind(expected)))
 }
 
-/// What serde calls a type, as a caller calls it.
+/// The public name of a type, from serde's.
 fn kind(expected: &str) -> &str {
     match expected {
         "i64" | "u64" | "u32" => "a whole number",
@@ -219,7 +217,7 @@ fn without_position(message: &str) -> &str {
     message.rsplit_once(" at line ").map_or(message, |(message, _)| message)
 }
 
-/// A name that a caller made up, fit to be shown.
+/// A caller-supplied name, made safe to show.
 fn printable(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(200).collect()
 }

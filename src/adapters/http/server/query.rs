@@ -12,10 +12,10 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use super::error::ApiError;
 use crate::domain::validation::InvalidValue;
 
-/// How many parameters a query string may have. No operation and no page has more than a dozen.
+/// Maximum number of query parameters. No operation and no page has more than a dozen.
 const MAX_PARAMETERS: usize = 64;
 
-/// Refuses a query string with too many parameters, before anything is decoded or compared.
+/// Rejects a query string with too many parameters, before anything is decoded or compared.
 pub(crate) fn refuse_too_many(request: &Request) -> Result<(), InvalidValue> {
     let separators = request.uri().query().unwrap_or_default().bytes().filter(|b| *b == b'&').count();
     if separators < MAX_PARAMETERS {
@@ -24,7 +24,7 @@ pub(crate) fn refuse_too_many(request: &Request) -> Result<(), InvalidValue> {
     Err(InvalidValue::new("query", format!("must have at most {MAX_PARAMETERS} parameters")))
 }
 
-/// One parameter as its text, documented as a `T`. The domain reads it, so that its own words refuse it.
+/// One parameter as text, documented as a `T`. The domain validates it, so that the error texts are the domain's.
 pub(crate) struct Parameter<T> {
     pub(crate) text: Option<String>,
     documented: PhantomData<fn() -> T>,
@@ -64,7 +64,7 @@ impl<'a, T: Type> ApiExtractor<'a> for Parameter<T> {
     }
 }
 
-/// Refuses parameters beside `known`: somebody who misspells one should not get the answer to another question.
+/// Rejects parameters other than `known`: a misspelled one must not silently change the result.
 pub(crate) fn refuse_unknown(request: &Request, known: &[&str]) -> Result<(), InvalidValue> {
     match pairs(request).find(|(name, _)| !known.contains(&name.as_ref())) {
         None => Ok(()),
@@ -75,16 +75,16 @@ pub(crate) fn refuse_unknown(request: &Request, known: &[&str]) -> Result<(), In
     }
 }
 
-/// The names and values of the query string, decoded; what is not UTF-8 is replaced by U+FFFD. The
-/// envelope has refused too many of them.
+/// The decoded names and values of the query string; invalid UTF-8 is replaced by U+FFFD. The envelope has already rejected
+/// too many of them.
 pub(crate) fn pairs(request: &Request) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     written_pairs(request).map(|(name, value)| (lossily(name), lossily(value)))
 }
 
-/// The names and values of the query string as they were written.
+/// The names and values of the query string, not decoded.
 fn written_pairs(request: &Request) -> impl Iterator<Item = (&str, &str)> {
     let query = request.uri().query().unwrap_or_default();
-    // Spelled out, because the trait `Type` has another `is_empty` for a reference to a text.
+    // Spelled out, because the trait `Type` has another `is_empty` for `&str`.
     query.split('&').filter(|pair| !str::is_empty(pair)).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
@@ -92,7 +92,7 @@ fn lossily(written: &str) -> Cow<'static, str> {
     Cow::Owned(String::from_utf8_lossy(&decode(written)).into_owned())
 }
 
-/// The octets that `application/x-www-form-urlencoded` stands for.
+/// Decodes `application/x-www-form-urlencoded`.
 fn decode(written: &str) -> Vec<u8> {
     percent_decode_str(&written.replace('+', " ")).collect()
 }

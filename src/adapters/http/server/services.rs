@@ -1,4 +1,4 @@
-//! What the operations of the HTTP API use.
+//! The services that the HTTP API uses.
 
 use std::sync::Arc;
 
@@ -16,40 +16,40 @@ use crate::domain::oauth::{AccessGuard, AuthorizationService, TokenPolicy, Token
 use crate::domain::people::SignInService;
 use crate::domain::system::{Clock, Entropy};
 
-/// What the HTTP face stands on.
+/// Everything that the HTTP API depends on.
 pub struct Services {
     /// The token endpoint and its neighbours.
     pub tokens: TokenService,
-    /// Judges access tokens.
+    /// Validates access tokens.
     pub guard: AccessGuard,
     /// Signs people in.
     pub sign_in: SignInService,
-    /// What people allow applications.
+    /// What people have authorized.
     pub authorizations: AuthorizationService,
     /// The memory API.
     pub memories: MemoryService,
-    /// What `/privacy` says.
+    /// The content of `/privacy`.
     pub privacy: PrivacyPolicy,
-    /// What tokens say; [`TokenPolicy::issuer`] is the public URL, from which every address in an answer is made.
+    /// The token policy; [`TokenPolicy::issuer`] is the public URL, the base of every address in a response.
     pub policy: Arc<TokenPolicy>,
-    /// Whether the database answers.
+    /// Checks the database.
     pub database: Arc<dyn DatabaseCheck>,
-    /// Whether the clock fits the signing keys.
+    /// Checks the clock against the signing keys.
     pub signing_clock: Arc<dyn ClockCheck>,
-    /// Tells the time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Makes request ids.
+    /// Generates request IDs.
     pub entropy: Arc<dyn Entropy>,
-    /// The proxies whose word about a client's address is believed.
+    /// The proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: TrustedProxies,
-    /// The origins whose scripts may call the memory API.
+    /// The origins that may call the memory API.
     pub cors_origins: CorsOrigins,
-    /// Bounds the answers that are not read yet.
+    /// Bounds unread responses.
     pub answers: AnswerBudget,
-    /// Whether the service is about to stop, so that readiness says no.
+    /// Whether the service is shutting down, so that readiness fails.
     pub draining: watch::Receiver<bool>,
-    /// Counts the requests.
+    /// Counts requests.
     pub metrics: Arc<HttpMetrics>,
-    /// Whether ChatGPT asks before it writes, for the document that it imports.
+    /// Whether ChatGPT asks before each write, for the document that it imports.
     pub confirm_writes: ConfirmWrites,
 }

@@ -1,4 +1,4 @@
-//! The signal to stop.
+//! The shutdown signal.
 
 use tokio::sync::watch;
 

@@ -1,4 +1,4 @@
-//! The routes of an API, each path knowing which methods it has.
+//! The routes of an API, with the methods of each path.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,7 +18,7 @@ pub(crate) fn add_to(route: Route, api: impl OpenApi) -> Route {
     paths.into_iter().fold(route, |route, (path, methods)| route.at(path, Methods::new(methods)))
 }
 
-/// What can be done at one path.
+/// The methods of one path.
 pub(crate) struct Methods {
     endpoints: Vec<(Method, BoxEndpoint<'static>)>,
     allow: HeaderValue,
@@ -36,7 +36,7 @@ impl Methods {
     }
 }
 
-/// The header `Allow` (RFC 9110 §10.2.1); whoever may GET may HEAD.
+/// The header `Allow` (RFC 9110 §10.2.1); GET implies HEAD.
 fn allow<'a>(methods: impl Iterator<Item = &'a Method>) -> HeaderValue {
     let mut names = Vec::new();
     for method in methods {
@@ -55,7 +55,7 @@ impl Endpoint for Methods {
         if let Some(endpoint) = self.find(request.method()) {
             return endpoint.call(request).await;
         }
-        // The server leaves the body of an answer to HEAD away by itself.
+        // The server drops the body of a response to HEAD by itself.
         match self.find(&Method::GET) {
             Some(endpoint) if request.method() == Method::HEAD => endpoint.call(request).await,
             _ => Err(ApiError::MethodNotAllowed { allow: self.allow.clone() }.into()),
@@ -63,7 +63,7 @@ impl Endpoint for Methods {
     }
 }
 
-/// A document at a path of its own: GET alone.
+/// A document at its own path: GET only.
 pub(crate) struct Document<F>(pub(crate) F);
 
 impl<F: Fn(&Request) -> Response + Send + Sync> Endpoint for Document<F> {

@@ -1,4 +1,4 @@
-//! TLS with certificate files, for who has no proxy in front.
+//! TLS with certificate files, for deployments without a proxy.
 
 use std::fs;
 use std::io;
@@ -28,23 +28,23 @@ pub enum TlsError {
     File {
         /// The file.
         file: PathBuf,
-        /// The variable that names it.
+        /// The setting that names it.
         variable: &'static str,
         /// Why.
         #[source]
         source: io::Error,
     },
-    /// A file holds something else.
+    /// A file has the wrong content.
     #[error("the file {file} ({variable}) holds no {what} in PEM")]
     Content {
         /// The file.
         file: PathBuf,
-        /// The variable that names it.
+        /// The setting that names it.
         variable: &'static str,
-        /// What it should hold.
+        /// The expected content.
         what: &'static str,
     },
-    /// The two do not belong together, or cannot be used.
+    /// Certificate and key do not match, or are not usable.
     #[error("the certificate (MEMGATE_TLS_CERT) and the key (MEMGATE_TLS_KEY) cannot be used together")]
     Pair(#[source] rustls::Error),
 }
@@ -78,14 +78,14 @@ impl Tls {
         Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner).config)
     }
 
-    /// Looks at the files. What cannot be used is logged, and the certificate that is in use stays.
+    /// Reloads changed files. If they are invalid, an error is logged and the current certificate stays in use.
     pub fn refresh(&self) {
         match self.reload() {
-            Ok(true) => tracing::info!("took up a new certificate"),
+            Ok(true) => tracing::info!("reloaded the certificate"),
             Ok(false) => {}
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::error!(error = %error, cause, "the new certificate cannot be used; the old one stays in use");
+                tracing::error!(error = %error, cause, "failed to reload the certificate; the old one stays in use");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a caller is and what the service can do for it.
+//! The caller, and the capabilities of the service.
 
 use poem_openapi::Object;
 use serde::Serialize;
@@ -9,24 +9,24 @@ use crate::domain::applications::RequestsPerMinute;
 use crate::domain::memories::{Capabilities, Content, Limit};
 use crate::domain::oauth::{Caller, Subject};
 
-/// Who the access token stands for.
+/// The caller that the access token identifies.
 #[derive(Object, Serialize)]
 pub(in super::super) struct MeAnswer {
-    /// The id of the application.
+    /// The ID of the application.
     application_id: String,
-    /// Its id in OAuth.
+    /// Its OAuth client ID.
     client_id: String,
     /// Its name.
     name: String,
-    /// Where its memories live.
+    /// The space that its memories live in.
     space: String,
-    /// Whose memories the token is about: a person's id, or the `client_id` for the application's own.
+    /// The subject of the token: a person's ID, or the `client_id` if the application acts for itself.
     subject: String,
-    /// What the token may be used for.
+    /// The permissions of the token.
     permissions: Vec<String>,
     /// When the token expires.
     token_expires_at: DateTime,
-    /// How many requests the application may make in a minute.
+    /// Rate limit of the application, in requests per minute.
     rate_limit_per_minute: u32,
 }
 
@@ -49,40 +49,40 @@ impl MeAnswer {
     }
 }
 
-/// What the memory bank behind this service can do. What it cannot is answered with 501.
+/// The capabilities of the memory bank behind this service. Operations that are not supported return 501.
 #[derive(Object, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "a list of independent yes-or-no facts")]
 pub(in super::super) struct CapabilitiesAnswer {
     /// The kind of memory bank.
     memory_bank: String,
-    /// Memories can be changed.
+    /// Memories can be updated.
     update: bool,
     /// Memories can be listed.
     list: bool,
-    /// Searches can be narrowed to dates.
+    /// Searches can be filtered by date.
     date_filter: bool,
-    /// Searches can be narrowed by metadata.
+    /// Searches can be filtered by metadata.
     metadata_filter: bool,
     /// Memories can expire.
     expiry: bool,
     limits: LimitsAnswer,
 }
 
-/// How much is accepted at a time.
+/// Limits of requests.
 #[derive(Object, Serialize)]
 #[oai(rename = "Limits")]
 struct LimitsAnswer {
-    /// The longest content of a memory, in characters.
+    /// Maximum length of a memory's content, in characters.
     content_characters: usize,
-    /// The most results of a search or a list.
+    /// Maximum number of results of a search or a list.
     results: u32,
-    /// The most results that the memory bank gives to one search.
+    /// Maximum number of results that the memory bank returns for one search.
     search_results: u32,
-    /// The most memories that can be listed. Where there are more, a list is refused, since it would have gaps; a search finds
-    /// them. Left out if there is no such limit.
+    /// Maximum number of memories that can be listed. If there are more, a list is refused, since it would have gaps; a search
+    /// finds them. Left out if there is no such limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     listed_memories: Option<u32>,
-    /// The largest body of a request, in bytes.
+    /// Maximum size of a request body, in bytes.
     body_bytes: usize,
 }
 

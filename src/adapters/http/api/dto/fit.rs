@@ -1,33 +1,33 @@
-//! Answers that an assistant can read: ChatGPT refuses one of 100,000 characters or more, and the model then knows
-//! nothing at all. So a long answer ends with a whole memory and says how to get the rest.
+//! Limits responses for assistants: ChatGPT rejects one of 100,000 characters or more, and the model then sees nothing at
+//! all. A long response therefore ends after a complete memory and says how to get the rest.
 
 use serde::Serialize;
 
-/// How many characters of JSON the memories of one answer have. The rest, up to 100,000, is for what is around them.
+/// Maximum number of characters of JSON for the memories of one response. The rest, up to 100,000, is for the surroundings.
 const ROOM: usize = 98_000;
-/// How many characters are left of a text that does not fit even alone. Each can be six in JSON (`\u0001`), and up to
-/// 16 KiB of metadata stand beside it.
+/// Number of characters kept of a text that does not fit even alone. Each can take six in JSON (`\u0001`), and up to
+/// 16 KiB of metadata are next to it.
 const SHORTENED: usize = 12_000;
-/// What stands at the end of a text that was cut.
+/// Appended to a truncated text.
 const CUT_MARK: &str = " […]";
 
-/// Something with a text that can be cut.
+/// Something with a text that can be truncated.
 pub(crate) trait Shorten {
     /// The text.
     fn text(&mut self) -> &mut String;
 }
 
-/// What had to be done to an answer.
+/// How a response was shortened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fitted {
-    /// How many memories at its end were left out.
+    /// Number of memories left out at its end.
     pub(crate) left_out: usize,
-    /// Whether a text was cut.
+    /// Whether a text was truncated.
     pub(crate) shortened: bool,
 }
 
 impl Fitted {
-    /// What the answer says about it; `rest` says how to get the memories that were left out.
+    /// The note in the response; `rest` says how to get the memories that were left out.
     pub(crate) fn note(self, rest: &str) -> Option<String> {
         let left_out = (self.left_out > 0)
             .then(|| format!("{} more memories did not fit into this answer. {rest}", self.left_out));
@@ -39,7 +39,7 @@ impl Fitted {
     }
 }
 
-/// Makes `memories` fit into one answer. At least the first one stays.
+/// Makes `memories` fit into one response. At least the first one is kept.
 pub(crate) fn fit<T: Serialize + Shorten>(memories: &mut Vec<T>) -> Fitted {
     let mut fitted = Fitted::default();
     let mut used = 0;
@@ -57,7 +57,7 @@ pub(crate) fn fit<T: Serialize + Shorten>(memories: &mut Vec<T>) -> Fitted {
     fitted
 }
 
-/// Makes one memory fit. Returns whether its text had to be cut.
+/// Makes one memory fit. Returns whether its text was truncated.
 pub(crate) fn fit_one(memory: &mut (impl Serialize + Shorten)) -> bool {
     if characters(memory) < ROOM {
         return false;
@@ -70,7 +70,7 @@ pub(crate) fn fit_one(memory: &mut (impl Serialize + Shorten)) -> bool {
     true
 }
 
-/// How long a value is in JSON.
+/// The length of a value in JSON.
 fn characters(value: &impl Serialize) -> usize {
     serde_json::to_string(value).map_or(0, |json| json.chars().count())
 }

@@ -3,29 +3,29 @@
 use poem_openapi::Object;
 use serde::Serialize;
 
-/// That the process runs.
+/// Liveness.
 #[derive(Object, Serialize)]
 pub(in super::super) struct LiveAnswer {
     /// Always `alive`.
     pub(in super::super) status: String,
 }
 
-/// Whether requests can be answered.
+/// Readiness.
 #[derive(Object, Serialize)]
 pub(in super::super) struct ReadyAnswer {
     /// `ready` or `not_ready`.
     pub(in super::super) status: String,
-    /// What was looked at.
+    /// The individual checks.
     pub(in super::super) checks: Vec<CheckAnswer>,
 }
 
-/// One of the things that are needed.
+/// The result of one check.
 #[derive(Object, Serialize)]
 #[oai(rename = "Check")]
 pub(in super::super) struct CheckAnswer {
-    /// What it is: `database`, `memory_bank`, if it is wrong `clock`, or `shutdown` while the service stops.
+    /// Its name: `database`, `memory_bank`, `clock` if it is wrong, or `shutdown` while the service stops.
     pub(in super::super) name: String,
-    /// `ok`, `failed` or `warning`, which keeps no request from being answered.
+    /// `ok`, `failed` or `warning`, which does not affect readiness.
     pub(in super::super) status: String,
     /// Why it is not `ok`.
     #[serde(skip_serializing_if = "Option::is_none")]

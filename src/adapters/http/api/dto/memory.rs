@@ -15,7 +15,7 @@ use crate::domain::memories::{
 use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
 
-/// How much a memory matters: of memories that fit a search about equally well, the one of higher priority comes first.
+/// The importance of a memory: of memories that match a search about equally well, the one of higher priority comes first.
 #[derive(Clone, Copy, Deserialize, Enum, Serialize)]
 #[oai(rename = "Priority", rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
@@ -50,7 +50,7 @@ impl From<Priority> for PriorityName {
 
 read_from_objects!(ContextBody, CreateBody, UpdateBody);
 
-/// Where the request comes from. It is kept with the memory and decides nothing.
+/// Where the request comes from. It is stored with the memory and has no effect.
 #[derive(Deserialize, Object)]
 #[oai(rename = "Context")]
 #[serde(deny_unknown_fields, remote = "Self")]
@@ -72,7 +72,7 @@ pub(in super::super) struct ContextBody {
 }
 
 impl ContextBody {
-    /// What the body says; where it says nothing, what `fallback` says.
+    /// The body's values, with those of `fallback` where it has none.
     pub(crate) fn or(body: Option<Self>, fallback: Context) -> Result<Context, InvalidValue> {
         let body = body.unwrap_or(Self { custom_gpt_id: None, conversation_id: None });
         let read = |field: &str, id: Option<String>| id.map(|id| ContextId::parse(field, &id)).transpose();
@@ -83,35 +83,35 @@ impl ContextBody {
     }
 }
 
-/// A memory that is to be stored.
+/// A memory to store.
 #[derive(Deserialize, Object)]
 #[oai(rename = "NewMemory")]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(in super::super) struct CreateBody {
-    /// What to remember, in whole sentences that will be understood without the conversation around them.
+    /// What to remember, in full sentences that can be understood without the conversation around them.
     #[oai(validator(min_length = 1, max_length = 32768, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"))]
     content: String,
-    /// What it is about, such as `work` or `family`.
+    /// Its categories, such as `work` or `family`.
     #[oai(validator(max_items = 16))]
     categories: Option<Vec<CategoryText>>,
-    /// Anything else that is known of it: at most 64 members, 16 KiB and 5 levels.
+    /// Additional metadata: at most 64 members, 16 KiB and 5 levels.
     metadata: Option<MetadataObject>,
     context: Option<ContextBody>,
     priority: Option<PriorityName>,
-    /// A name of your own for this write. Sent again with the same body it changes nothing and has the same answer.
+    /// Your own ID for this write. Sending the same body again with it changes nothing and returns the same response.
     #[oai(validator(
         min_length = 1,
         max_length = 255,
         pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
     ))]
     idempotency_key: Option<String>,
-    /// When to forget it, such as `2030-05-08T13:56:00Z` (a date alone means its beginning in UTC), or `never`, as if it
+    /// When the memory expires, such as `2030-05-08T13:56:00Z` (a date alone means its beginning in UTC), or `never`, as if it
     /// were left out.
     expires_at: Option<MomentOrNever>,
 }
 
 impl CreateBody {
-    /// Reads it, with the context and the idempotency key that the headers give.
+    /// Converts it, with the context and the idempotency key from the headers.
     ///
     /// # Errors
     /// [`InvalidValue`] that names the member.
@@ -142,7 +142,7 @@ impl CreateBody {
     }
 }
 
-/// What to change in a memory. What is left out stays as it is.
+/// The changes to a memory. Members that are left out stay unchanged.
 #[derive(Deserialize, Object)]
 #[oai(rename = "MemoryChanges")]
 #[serde(deny_unknown_fields, remote = "Self")]
@@ -150,19 +150,19 @@ pub(in super::super) struct UpdateBody {
     /// The new text.
     #[oai(validator(min_length = 1, max_length = 32768, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"))]
     content: Option<String>,
-    /// All the categories that it is to have.
+    /// The new categories, replacing all existing ones.
     #[oai(validator(max_items = 16))]
     categories: Option<Vec<CategoryText>>,
-    /// All the metadata that it is to have. The ids of the GPT and the conversation that wrote it stay.
+    /// The new metadata, replacing all existing metadata. The IDs of the GPT and the conversation that wrote it stay.
     metadata: Option<MetadataObject>,
     priority: Option<PriorityName>,
-    /// When to forget it, such as `2030-05-08T13:56:00Z` (a date alone means its beginning in UTC), or `never`.
+    /// When the memory expires, such as `2030-05-08T13:56:00Z` (a date alone means its beginning in UTC), or `never`.
     #[serde(default)]
     expires_at: MaybeUndefined<MomentOrNever>,
 }
 
 impl UpdateBody {
-    /// Reads it.
+    /// Converts it.
     ///
     /// # Errors
     /// [`InvalidValue`] that names the member.
@@ -174,7 +174,7 @@ impl UpdateBody {
             priority: self.priority.map(Priority::from),
             expires_at: match self.expires_at {
                 MaybeUndefined::Undefined => None,
-                // What `never` says, from clients that were there before it.
+                // The form of `never` for clients that predate it.
                 MaybeUndefined::Null => Some(None),
                 MaybeUndefined::Value(moment) => Some(parse_expiry(moment)?),
             },
@@ -182,7 +182,7 @@ impl UpdateBody {
     }
 }
 
-/// Reads categories. An error names the one.
+/// Parses categories. An error names the invalid one.
 pub(crate) fn parse_categories(texts: Vec<CategoryText>) -> Result<Vec<Category>, InvalidValue> {
     let texts: Vec<String> = texts.into_iter().map(|CategoryText(text)| text).collect();
     Category::parse_list("categories", &texts)
@@ -197,20 +197,20 @@ fn parse_expiry(MomentOrNever(text): MomentOrNever) -> Result<Option<Timestamp>,
 #[derive(Object, Serialize)]
 #[oai(rename = "Memory")]
 pub(in super::super) struct MemoryAnswer {
-    /// Its id, by which it can be read, changed and deleted.
+    /// Its ID, by which it can be read, updated and deleted.
     memory_id: String,
-    /// What is remembered.
+    /// The text.
     content: String,
-    /// What it is about.
+    /// Its categories.
     categories: Vec<String>,
-    /// What else is known of it.
+    /// Its metadata.
     metadata: FreeObject,
     priority: PriorityName,
     /// When it was created.
     created_at: DateTime,
     /// When it was last changed.
     updated_at: DateTime,
-    /// When it will be forgotten; left out if never.
+    /// When it expires; left out if never.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<DateTime>,
 }
@@ -236,7 +236,7 @@ impl Shorten for MemoryAnswer {
     }
 }
 
-/// The note about one memory in an answer to an assistant, which it is made to fit.
+/// The note about one memory in a response to an assistant, which is made to fit.
 fn fit_into_answer(memory: &mut MemoryAnswer) -> Option<String> {
     Fitted { left_out: 0, shortened: fit::fit_one(memory) }.note("")
 }
@@ -246,19 +246,19 @@ pub(crate) fn names(categories: &[Category]) -> Vec<String> {
     categories.iter().map(ToString::to_string).collect()
 }
 
-/// What became of a memory that was sent: stored (with `memory`), or accepted (with `message`) and on its way.
+/// The result of a create: stored (with `memory`), or accepted (with `message`) and pending.
 #[derive(Object, Serialize)]
 pub(in super::super) struct CreatedMemory {
     /// `stored`, with status 201, or `accepted`, with status 202.
     status: String,
-    /// The request that stored it, or under which it can be asked for: the first one, if this one repeated it.
+    /// The request that stored it, or by which its status can be queried: the first one, if this one repeated it.
     request_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     memory: Option<MemoryAnswer>,
-    /// What `accepted` means, in plain words.
+    /// The meaning of `accepted`, in plain language.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
-    /// Says what had to be left out of an answer to ChatGPT, and how to get it; mostly left out.
+    /// What was left out of a response to ChatGPT, and how to get it; usually left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }
@@ -289,23 +289,23 @@ impl CreatedMemory {
         }
     }
 
-    /// The same, short enough for an assistant.
+    /// The same, within the limits of an assistant.
     pub(in super::super) fn for_assistant(mut self) -> Self {
         self.note = self.memory.as_mut().and_then(fit_into_answer);
         self
     }
 }
 
-/// How far a request to store a memory has come. The memory is there if it is stored and the token may read.
+/// The status of a write. The memory is included if it is stored and the token may read.
 #[derive(Object, Serialize)]
 pub(in super::super) struct RequestAnswer {
     /// `pending`, `stored` or `failed`.
     status: String,
-    /// The request.
+    /// The request ID.
     request_id: String,
     /// When it was accepted.
     accepted_at: DateTime,
-    /// The id of the memory, if it is stored.
+    /// The ID of the memory, if it is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -338,10 +338,10 @@ impl From<RequestOutcome> for RequestAnswer {
 pub(in super::super) struct OneMemoryAnswer {
     /// Always `success`.
     status: String,
-    /// Names this request in the log.
+    /// Identifies this request in the log.
     request_id: String,
     memory: MemoryAnswer,
-    /// Says what had to be left out of an answer to ChatGPT, and how to get it; mostly left out.
+    /// What was left out of a response to ChatGPT, and how to get it; usually left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }
@@ -351,25 +351,25 @@ impl OneMemoryAnswer {
         Self { status: "success".to_owned(), request_id: request_id.to_string(), memory: memory.into(), note: None }
     }
 
-    /// The same, short enough for an assistant.
+    /// The same, within the limits of an assistant.
     pub(in super::super) fn for_assistant(mut self) -> Self {
         self.note = fit_into_answer(&mut self.memory);
         self
     }
 }
 
-/// A memory that was changed, as it is now; it is left out if the token may not read.
+/// A memory after its update; it is left out if the token may not read.
 #[derive(Object, Serialize)]
 pub(in super::super) struct UpdatedAnswer {
     /// Always `updated`.
     status: String,
-    /// Names this request in the log.
+    /// Identifies this request in the log.
     request_id: String,
-    /// The id of the memory.
+    /// The ID of the memory.
     memory_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     memory: Option<MemoryAnswer>,
-    /// Says what had to be left out of an answer to ChatGPT, and how to get it; mostly left out.
+    /// What was left out of a response to ChatGPT, and how to get it; usually left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }
@@ -385,7 +385,7 @@ impl UpdatedAnswer {
         }
     }
 
-    /// The same, short enough for an assistant.
+    /// The same, within the limits of an assistant.
     pub(in super::super) fn for_assistant(mut self) -> Self {
         self.note = self.memory.as_mut().and_then(fit_into_answer);
         self
@@ -397,14 +397,14 @@ impl UpdatedAnswer {
 pub(in super::super) struct MemoryListAnswer {
     /// Always `success`.
     status: String,
-    /// Names this request in the log.
+    /// Identifies this request in the log.
     request_id: String,
     /// The memories.
     memories: Vec<MemoryAnswer>,
     /// Send it as `cursor` to get the next page; left out on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
-    /// Says what had to be left out of an answer to ChatGPT, and how to get it; mostly left out.
+    /// What was left out of a response to ChatGPT, and how to get it; usually left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }
@@ -420,7 +420,7 @@ impl MemoryListAnswer {
         }
     }
 
-    /// The same, short enough for an assistant. What does not fit is on the next page, whose cursor `cursor_after` makes.
+    /// The same, within the limits of an assistant. What does not fit is on the next page, whose cursor `cursor_after` makes.
     pub(in super::super) fn for_assistant(
         request_id: RequestId,
         memories: Vec<Memory>,
@@ -445,8 +445,8 @@ impl MemoryListAnswer {
 pub(in super::super) struct DeletedAnswer {
     /// Always `deleted`.
     pub(in super::super) status: String,
-    /// Names this request in the log.
+    /// Identifies this request in the log.
     pub(in super::super) request_id: String,
-    /// The id that it had.
+    /// Its former ID.
     pub(in super::super) memory_id: String,
 }

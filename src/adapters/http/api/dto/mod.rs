@@ -1,7 +1,7 @@
-//! The shapes of bodies. They know how domain values are written in JSON, and nothing else.
+//! Request and response bodies: how domain values are represented in JSON, and nothing else.
 //!
-//! Requests are read by serde, which refuses unknown members at each level; what their values mean is judged by the
-//! domain. Every doc comment here becomes a description in the OpenAPI document.
+//! Requests are parsed by serde, which rejects unknown members at each level; the domain validates their values. Every doc
+//! comment here becomes a description in the OpenAPI document.
 
 pub(crate) mod account;
 mod fit;

@@ -18,24 +18,24 @@ use crate::domain::validation::InvalidValue;
 
 read_from_objects!(SearchBody, FiltersBody, DateRangeBody);
 
-/// What to look for.
+/// A search.
 #[derive(Deserialize, Object)]
 #[oai(rename = "MemorySearch")]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(in super::super) struct SearchBody {
-    /// What to look for, as a question or in key words.
+    /// What to search for, as a question or in key words.
     #[oai(validator(min_length = 1, max_length = 4096, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"))]
     query: String,
-    /// How many results at the most.
+    /// Maximum number of results.
     limit: Option<PageSize>,
-    /// Only results whose relevance score is at least this.
+    /// Minimum relevance score of a result.
     #[oai(validator(minimum(value = "0"), maximum(value = "1")))]
     threshold: Option<f64>,
     filters: Option<FiltersBody>,
     context: Option<ContextBody>,
 }
 
-/// What a memory must be like to be found.
+/// Conditions that a memory must meet.
 #[derive(Deserialize, Object)]
 #[oai(rename = "SearchFilters")]
 #[serde(deny_unknown_fields, remote = "Self")]
@@ -44,7 +44,7 @@ struct FiltersBody {
     #[oai(validator(max_items = 16))]
     categories: Option<Vec<CategoryText>>,
     date_range: Option<DateRangeBody>,
-    /// Its metadata has these members with just these values, each a text, a number, true or false.
+    /// Its metadata has these members with exactly these values, each a string, a number, true or false.
     metadata: Option<MetadataFilter>,
 }
 
@@ -53,14 +53,14 @@ struct FiltersBody {
 #[oai(rename = "DateRange")]
 #[serde(deny_unknown_fields, remote = "Self")]
 struct DateRangeBody {
-    /// At this moment or later, such as `2026-05-08T13:56:00Z`, or `2026-05-08` for the beginning of that day in UTC.
+    /// At or after this time, such as `2026-05-08T13:56:00Z`, or `2026-05-08` for the beginning of that day in UTC.
     start: Option<Moment>,
-    /// At this moment or earlier; a date alone stands for the end of that day in UTC.
+    /// At or before this time; a date alone stands for the end of that day in UTC.
     end: Option<Moment>,
 }
 
 impl SearchBody {
-    /// Reads it, with the context that the headers give.
+    /// Converts it, with the context from the headers.
     ///
     /// # Errors
     /// [`InvalidValue`] that names the member.
@@ -100,54 +100,54 @@ impl DateRangeBody {
     }
 }
 
-/// The last moment that `text` stands for: of a day, if it is a date alone, since a range "until Friday" has Friday in it.
+/// The last moment of `text`: of the day, if it is a date alone, since a range "until Friday" includes Friday.
 fn end_of(field: &str, text: &str) -> Result<Timestamp, InvalidValue> {
     const ALL_BUT_ITS_FIRST_MILLISECOND: Duration = Duration::from_millis(24 * 3600 * 1000 - 1);
     let at = Timestamp::parse(field, text)?;
     Ok(if text.len() == "2026-05-08".len() { at.plus(ALL_BUT_ITS_FIRST_MILLISECOND) } else { at })
 }
 
-/// How to get what an answer has no room for.
+/// How to get what a response has no room for.
 const NARROWER: &str = "Search again for something narrower, by other words, `filters` or a smaller `date_range`.";
 
-/// What was found, best first.
+/// The results, best first.
 #[derive(Object, Serialize)]
 pub(in super::super) struct SearchAnswer {
-    /// `success`, or `stale` if the memory bank is away and this is the answer to the same search some time ago.
+    /// `success`, or `stale` if the memory bank is unavailable and this is an earlier response to the same search.
     status: String,
-    /// How old a stale answer is, in seconds.
+    /// Age of a stale response, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     age_seconds: Option<u64>,
-    /// Names this request in the log.
+    /// Identifies this request in the log.
     request_id: String,
     /// The results, best first.
     results: Vec<SearchResult>,
-    /// How many memories fit in all, as far as can be told.
+    /// Total number of matching memories, as far as is known.
     total_found: u64,
-    /// How long it took, in milliseconds.
+    /// Duration of the search, in milliseconds.
     processing_time_ms: f64,
-    /// Says what had to be left out because the memories are large, and how to get it; mostly left out.
+    /// What was left out because the memories are large, and how to get it; usually left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }
 
-/// A memory that was found.
+/// A matching memory.
 #[derive(Object, Serialize)]
 struct SearchResult {
-    /// Its id, by which it can be read, changed and deleted.
+    /// Its ID, by which it can be read, updated and deleted.
     memory_id: String,
-    /// What is remembered.
+    /// The text.
     content: String,
-    /// How well it fits: 0 (not at all) to 1 (as well as can be).
+    /// Its relevance: 0 (not at all) to 1 (perfectly).
     relevance_score: f64,
-    /// What it is about.
+    /// Its categories.
     categories: Vec<String>,
-    /// What else is known of it.
+    /// Its metadata.
     metadata: FreeObject,
     /// When it was created.
     created_at: DateTime,
-    /// `true` if it is still on its way to the memory bank: it can be relied on and deleted, but not yet be read or changed
-    /// by its id. Left out otherwise.
+    /// `true` if its delivery to the memory bank is pending: it can be used and deleted, but not yet be read or updated by its
+    /// ID. Left out otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<bool>,
 }
@@ -165,7 +165,7 @@ impl SearchAnswer {
         }
     }
 
-    /// The same, short enough for an assistant.
+    /// The same, within the limits of an assistant.
     pub(in super::super) fn for_assistant(mut self) -> Self {
         let fitted = fit::fit(&mut self.results);
         self.note = fitted.note(NARROWER).or(self.note);

@@ -1,5 +1,4 @@
-//! The errors as the OpenAPI document lists them, operation by operation: one that is not listed is one that clients made
-//! from the document do not know.
+//! The errors in the OpenAPI document, per operation: clients generated from the document do not know any others.
 
 use poem_openapi::ApiResponse;
 use poem_openapi::registry::{
@@ -43,7 +42,7 @@ macro_rules! failures {
 }
 
 failures! {
-    /// Of operations that ask nothing of the memory bank.
+    /// Of operations that do not involve the memory bank.
     AccountFailure: [400, 401, 429, 500, 503];
     /// Of a search.
     SearchFailure: [400, 401, 403, 413, 415, 422, 429, 500, 501, 502, 503];
@@ -53,18 +52,22 @@ failures! {
     ListFailure: [400, 401, 403, 422, 429, 500, 501, 502, 503];
     /// Of reading one memory.
     GetFailure: [400, 401, 403, 404, 422, 429, 500, 501, 502, 503];
-    /// Of a change.
+    /// Of an update.
     UpdateFailure: [400, 401, 403, 404, 413, 415, 422, 429, 500, 501, 502, 503];
     /// Of a deletion.
     DeleteFailure: [400, 401, 403, 404, 422, 429, 500, 501, 502, 503];
-    /// Of a question about an earlier request.
+    /// Of a query about an earlier request.
     RequestFailure: [400, 401, 403, 404, 429, 500, 503];
 }
 
 fn documented(status: u16, description: &'static str, media: MetaMediaType) -> MetaResponse {
     let headers = match status {
         401 | 403 => {
-            vec![header("WWW-Authenticate", "What is needed (RFC 6750, RFC 9728).", MetaSchema::new("string"))]
+            vec![header(
+                "WWW-Authenticate",
+                "The required authentication (RFC 6750, RFC 9728).",
+                MetaSchema::new("string"),
+            )]
         }
         429 | 503 => vec![retry_after()],
         _ => Vec::new(),
@@ -74,7 +77,7 @@ fn documented(status: u16, description: &'static str, media: MetaMediaType) -> M
 
 fn retry_after() -> MetaHeader {
     let seconds = MetaSchema { minimum: Some(1.0), ..MetaSchema::new("integer") };
-    header("Retry-After", "How many seconds to wait before the request is sent again.", seconds)
+    header("Retry-After", "Number of seconds to wait before the request is sent again.", seconds)
 }
 
 fn header(name: &str, description: &str, schema: MetaSchema) -> MetaHeader {
@@ -87,29 +90,29 @@ fn header(name: &str, description: &str, schema: MetaSchema) -> MetaHeader {
     }
 }
 
-/// What a status means at the memory API.
+/// The meaning of a status at the memory API.
 fn problem(status: u16) -> &'static str {
     match status {
-        400 => "A value is missing or not valid; `detail` says which and how to correct it.",
+        400 => "A value is missing or invalid; `detail` says which one and how to correct it.",
         401 => "The access token is missing, expired or revoked: get a new one.",
         403 => "The access token lacks the permission, or the category is not allowed.",
-        404 => "There is no such thing, or it is not one of the caller's.",
+        404 => "It does not exist, or does not belong to the caller.",
         409 => "The idempotency key was used before, with another body.",
         413 => "The body is too large.",
         415 => "The body is not sent as `application/json`, or is compressed.",
         422 => "The memory bank refused this; `detail` says why.",
         429 => "Too many requests: wait as long as the header `Retry-After` says.",
         501 => "The memory bank cannot do this; `/api/v1/capabilities` says what it can.",
-        502 => "The memory bank does not work as it should, which an operator has to mend.",
+        502 => "The memory bank does not work correctly; an operator has to fix it.",
         503 => "The service or its memory bank is unavailable: try again when the header `Retry-After` says.",
         _ => "An internal error; the operator finds it in the log by `request_id`.",
     }
 }
 
-/// The same at the OAuth endpoints.
+/// The same for the OAuth endpoints.
 fn refusal(status: u16) -> &'static str {
     match status {
-        400 => "The request is not well-formed, or asks for what it cannot have; `error` says which.",
+        400 => "The request is malformed, or is not allowed; `error` says which.",
         401 => "Client authentication failed.",
         413 => "The body is too large.",
         415 => "The body is compressed.",

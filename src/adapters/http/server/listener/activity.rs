@@ -1,4 +1,4 @@
-//! What happens on a connection, so that one on which nothing happens can be closed.
+//! Activity on a connection, to close idle and stalled ones.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a connection may be open without a request in flight. It counts from the last answer to the next whole head of
-/// a request, so sending one slowly gains nothing.
+/// Maximum time without a request in flight. It counts from the last response to the next complete request head, so sending
+/// a head slowly gains nothing.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// Within this time a client that has an answer to read must read [`MIN_PROGRESS`] bytes or the answer's end.
+/// Within this time a client with a pending response must read [`MIN_PROGRESS`] bytes or the rest of it.
 pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// See [`STALL_TIMEOUT`].
 const MIN_PROGRESS: u64 = 64 * 1024;
-/// How long a client may take to read one answer, however it reads. HTTP/2 has windows of its own, so that the socket makes
-/// progress while one answer does not.
+/// Maximum time for reading one response, at any pace. HTTP/2 has its own flow control, so the socket may make progress
+/// while one response does not.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
-/// How often a connection is looked at.
+/// Interval between checks of a connection.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Why a connection is closed though its client did not ask for it.
+/// Why the server closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expired {
     /// No request for [`IDLE_TIMEOUT`].
@@ -34,21 +34,21 @@ pub(crate) enum Expired {
 pub(crate) struct Activity {
     begun: AtomicU64,
     ended: AtomicU64,
-    /// Bytes that the socket has taken.
+    /// Bytes written to the socket.
     written: AtomicU64,
     is_http2: AtomicBool,
-    /// Whether what the client still sends is to be read before the connection is closed.
+    /// Whether remaining input is read before the connection is closed.
     lingers: AtomicBool,
     unread: Mutex<BTreeMap<u64, Instant>>,
 }
 
 impl Activity {
-    /// A request has begun; it is in flight until the guard is dropped.
+    /// A request has started; it is in flight until the guard is dropped.
     pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
         InFlight { number: self.begun.fetch_add(1, Ordering::Relaxed), activity: Arc::clone(self) }
     }
 
-    /// Whether nothing is in flight and every answer has been read.
+    /// Whether nothing is in flight and every response has been read.
     pub(crate) fn is_quiet(&self) -> bool {
         let (begun, ended) = self.requests();
         begun == ended && self.oldest_unread().is_none()
@@ -118,14 +118,14 @@ impl Activity {
     }
 }
 
-/// A request, from its whole head to its answer, or to the moment when its client goes away.
+/// A request, from its complete head to its response, or until it is cancelled.
 pub(crate) struct InFlight {
     number: u64,
     activity: Arc<Activity>,
 }
 
 impl InFlight {
-    /// The answer is there, and is unread until the guard is dropped.
+    /// The response is ready, and counts as unread until the guard is dropped.
     pub(crate) fn answered(self) -> UnreadAnswer {
         let unread = UnreadAnswer { number: self.number, activity: Arc::clone(&self.activity) };
         self.activity.unread().insert(self.number, Instant::now());
@@ -139,7 +139,7 @@ impl Drop for InFlight {
     }
 }
 
-/// An answer of which the socket has not taken everything.
+/// A response that is not written to the socket completely.
 pub(crate) struct UnreadAnswer {
     number: u64,
     activity: Arc<Activity>,

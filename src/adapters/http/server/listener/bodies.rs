@@ -1,4 +1,4 @@
-//! The bodies of requests: how many bytes of them are held, and what becomes of one that nobody reads.
+//! Request bodies: bounds their memory, and drains unread ones.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,15 +13,15 @@ use futures_util::task::AtomicWaker;
 use http_body_util::combinators::BoxBody;
 use hyper::body::{Body, Frame, SizeHint};
 
-/// How many bytes of a body that nobody wanted are read and dropped, so that the connection can be used again.
+/// Maximum number of bytes of an unread body that are drained, so that the connection can be reused.
 const DRAIN_BYTES: usize = 1 << 20;
-/// How long that may take.
+/// Time allowed for draining.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Bounds the bytes of all bodies that are being read or worked on.
+/// Bounds the total size of all request bodies in memory.
 ///
-/// Where they are used up, the body that has been arriving for the longest time is broken off: a slow sender cannot keep
-/// others out, and whoever sends at once is served.
+/// When the limit is reached, the body that has been arriving for the longest time is aborted: a slow sender cannot block
+/// others, and one that sends at once is served.
 pub(crate) struct BodyBudget {
     limit: usize,
     numbers: AtomicU64,
@@ -31,7 +31,7 @@ pub(crate) struct BodyBudget {
 #[derive(Default)]
 struct Held {
     bytes: usize,
-    /// Bodies of which something is there and something is missing, the oldest first.
+    /// Incomplete bodies, oldest first.
     arriving: BTreeMap<u64, Arc<Slot>>,
 }
 
@@ -48,7 +48,7 @@ impl BodyBudget {
         Self { limit, numbers: AtomicU64::new(0), held: Mutex::default() }
     }
 
-    /// Takes in the body of a request: what the handler reads, and what stays here for the time after the answer.
+    /// Splits the body of a request: one half for the handler, the other for draining after the response.
     pub(crate) fn receive(self: &Arc<Self>, body: BoxBody<Bytes, io::Error>) -> (poem::Body, Arrival) {
         if body.is_end_stream() {
             return (poem::Body::empty(), Arrival(None));
@@ -70,7 +70,7 @@ impl BodyBudget {
         (read, Arrival(Some(incoming)))
     }
 
-    /// Adds bytes that have arrived. Returns whether the body may go on.
+    /// Adds received bytes. Returns whether the body may continue.
     fn grow(&self, slot: &Arc<Slot>, bytes: usize) -> bool {
         let mut held = lock(&self.held);
         if slot.is_broken_off.load(Ordering::Relaxed) {
@@ -92,7 +92,7 @@ impl BodyBudget {
         true
     }
 
-    /// The body is there to its end; it can no longer be broken off.
+    /// The body is complete; it can no longer be aborted.
     fn complete(&self, slot: &Slot) {
         lock(&self.held).arriving.remove(&slot.number);
     }
@@ -132,7 +132,7 @@ impl Incoming {
     }
 }
 
-/// What the handler of a request reads.
+/// The handler's half.
 struct ArrivingBody(Arc<Incoming>);
 
 impl Body for ArrivingBody {
@@ -170,12 +170,12 @@ impl Body for ArrivingBody {
     }
 }
 
-/// The body of a request as the connection sees it. Its bytes count until this is dropped.
+/// The connection's half. Its bytes count until this is dropped.
 pub(crate) struct Arrival(Option<Arc<Incoming>>);
 
 impl Arrival {
-    /// Reads what the handler left, as far as that is little. Returns whether the body has ended, so that the next request
-    /// can follow it. `is_expected`: the client waits to be told that it may send its body (RFC 9110 §10.1.1).
+    /// Drains what the handler left unread, if it is little. Returns whether the body has ended, so that the next request can
+    /// follow. `is_expected`: the client waits for `100 Continue` (RFC 9110 §10.1.1).
     pub(crate) async fn drain(&self, is_expected: bool) -> bool {
         let Some(incoming) = &self.0 else { return true };
         if incoming.has_ended.load(Ordering::Relaxed) {

@@ -35,26 +35,26 @@ use crate::adapters::http::server::envelope::is_compressible;
 use crate::adapters::http::server::host::refuse_host;
 use crate::adapters::http::server::shutdown::shutdown_requested;
 
-/// How long a client may take to agree on keys.
+/// TLS handshake timeout.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many bytes the head of an HTTP/1 request may have, and how many are read ahead.
+/// Maximum size of an HTTP/1 request head, and of the read buffer, in bytes.
 const HTTP1_BUFFER: usize = 80 * 1024;
-/// How many requests of one HTTP/2 connection are in flight at a time.
+/// Maximum number of concurrent requests per HTTP/2 connection.
 pub(crate) const HTTP2_STREAMS: u32 = 32;
-/// How many bytes of a body an HTTP/2 client may send before somebody reads them.
+/// HTTP/2 stream window in bytes.
 const HTTP2_STREAM_WINDOW: u32 = 64 * 1024;
-/// The same for all bodies of the connection.
+/// HTTP/2 connection window in bytes.
 const HTTP2_CONNECTION_WINDOW: u32 = 256 * 1024;
-/// How many bytes of header fields an HTTP/2 request may have.
+/// Maximum size of the header fields of an HTTP/2 request, in bytes.
 const HTTP2_HEADERS: u32 = 64 * 1024;
-/// From how many bytes on an answer is compressed.
+/// Minimum size in bytes of a response that is compressed.
 const COMPRESSED_FROM: u16 = 1024;
-/// How often a connection that is to end is looked at.
+/// Interval between checks of a connection that is draining.
 const QUIET_CHECK: Duration = Duration::from_millis(50);
-/// How many times in a row nothing may be in flight before it is closed.
+/// Number of consecutive idle checks before it is closed.
 const QUIET_CHECKS: u32 = 4;
 
-/// What the requests of one connection have in common.
+/// The shared state of a connection's requests.
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) local: SocketAddr,
@@ -66,9 +66,9 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) async fn serve(self, socket: TcpStream, tls: Option<Arc<ServerConfig>>) {
-        // An answer is written as a whole: to wait for more of it only delays its end.
+        // A response is written at once: waiting for more of it only delays its end.
         if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(error = %error, "TCP_NODELAY could not be set");
+            tracing::debug!(error = %error, "failed to set TCP_NODELAY");
         }
         let activity = Arc::new(Activity::default());
         let stream = Stream::new(socket, Arc::clone(&activity));
@@ -126,12 +126,12 @@ impl Connection {
             tokio::select! {
                 ended = &mut connection => break ended,
                 expired = activity.expired() => {
-                    tracing::debug!(?expired, "a connection is closed");
+                    tracing::debug!(?expired, "closing a connection");
                     return;
                 }
                 () = shutdown_requested(&mut draining), if !goes_away => {
                     goes_away = true;
-                    // HTTP/1 clients are told by each answer; closing what is idle could meet a request on its way.
+                    // HTTP/1 clients are told by each response; closing an idle connection could race with a request.
                     if activity.is_http2() {
                         connection.as_mut().graceful_shutdown();
                     }
@@ -193,13 +193,13 @@ async fn quiet(activity: &Activity) {
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The body of an answer, which knows until when it is unread.
+/// The body of a response, which tracks whether it is unread.
 struct AnswerBody {
     inner: UnsyncBoxBody<Bytes, BoxError>,
     unread: Arc<UnreadAnswer>,
 }
 
-/// A part of an answer on its way to the socket.
+/// A chunk of a response on its way to the socket.
 struct Chunk {
     bytes: Bytes,
     _unread: Arc<UnreadAnswer>,
@@ -212,8 +212,7 @@ impl AsRef<[u8]> for Chunk {
 }
 
 impl AnswerBody {
-    /// hyper leaves the body of an answer to HEAD away over HTTP/1, but not over HTTP/2, where it would be an error (RFC 9110
-    /// §9.3.2).
+    /// hyper drops the body of a response to HEAD over HTTP/1, but not over HTTP/2, where it would be an error (RFC 9110 §9.3.2).
     fn put_into<B>(answer: hyper::Response<B>, is_head: bool, unread: UnreadAnswer) -> hyper::Response<Self>
     where
         B: Body<Data = Bytes> + Send + 'static,

@@ -1,4 +1,4 @@
-//! A port, and the HTTP server behind it.
+//! A listener and its HTTP server.
 
 mod activity;
 mod bodies;
@@ -21,25 +21,25 @@ use self::connection::Connection;
 use crate::adapters::http::server::shutdown::shutdown_requested;
 use crate::adapters::http::server::tls::Tls;
 
-/// How long requests in flight may take when the service stops.
+/// Time allowed for requests in flight at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long to wait before the next try when a connection could not be accepted.
+/// Delay before the next attempt after accepting a connection failed.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// How often failures to accept are logged.
+/// Interval at which failures to accept are logged.
 const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(1);
-/// How many bytes of request bodies are held at a time, over all connections of a listener.
+/// Maximum total size of request bodies in memory, over all connections of a listener.
 const BODY_BYTES: usize = 64 << 20;
 
-/// How far the shutdown has come, as connections see it.
+/// The progress of the shutdown, as connections see it.
 #[derive(Clone)]
 pub struct Shutdown {
-    /// Set while requests are still accepted, but each HTTP/1 answer closes its connection.
+    /// Set while requests are still accepted, but each HTTP/1 response closes its connection.
     pub(crate) draining: watch::Receiver<bool>,
     /// Set when nothing more is accepted.
     pub(crate) stopped: watch::Receiver<bool>,
 }
 
-/// A port that is taken, and answers nobody yet.
+/// A bound port that is not served yet.
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
@@ -48,23 +48,23 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Takes the address.
+    /// Binds the address.
     ///
     /// # Errors
-    /// If it is in use or does not exist.
+    /// If it is in use or not available.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let address = socket.local_addr()?;
         Ok(Self { socket, address, tls: None, body_bytes: BODY_BYTES })
     }
 
-    /// The address, with the port that was chosen if port 0 was asked for.
+    /// The address, with the actual port if port 0 was requested.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers until the shutdown.
+    /// Serves until the shutdown.
     ///
     /// poem's own server never closes a connection on which a part of a request arrived (docs/adr/0009).
     pub fn serve(self, endpoint: BoxEndpoint<'static>, shutdown: Shutdown) -> JoinHandle<()> {
@@ -99,7 +99,7 @@ impl Listener {
                     }
                     Err(error) => {
                         if let Some(failed) = failures.count(Instant::now()) {
-                            tracing::warn!(error = %error, failed, "connections could not be accepted");
+                            tracing::warn!(error = %error, failed, "failed to accept connections");
                         }
                         tokio::time::sleep(ACCEPT_BACKOFF).await;
                     }
@@ -110,13 +110,13 @@ impl Listener {
         drop(self.socket);
         let all_ended = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, all_ended).await.is_err() {
-            tracing::warn!(connections = connections.len(), "requests that did not end in time are cancelled");
+            tracing::warn!(connections = connections.len(), "shutdown timed out; cancelling the remaining requests");
             connections.shutdown().await;
         }
     }
 }
 
-/// Counts failures to accept, so that a machine without descriptors does not fill its log too.
+/// Counts failures to accept, so that running out of descriptors does not flood the log.
 #[derive(Default)]
 struct AcceptFailures {
     unreported: u64,
@@ -124,7 +124,7 @@ struct AcceptFailures {
 }
 
 impl AcceptFailures {
-    /// Counts one failure; how many there were since the last report if another one is due.
+    /// Counts one failure; returns how many there were since the last report if another one is due.
     fn count(&mut self, now: Instant) -> Option<u64> {
         self.unreported += 1;
         if self.reported_at.is_some_and(|at| now.duration_since(at) < ACCEPT_LOG_INTERVAL) {

@@ -1,4 +1,4 @@
-//! A socket whose writes are counted and whose end is orderly.
+//! A socket that counts writes and closes gracefully.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,15 +12,15 @@ use tokio::time::Sleep;
 
 use super::activity::Activity;
 
-/// How long a client may go on sending what nobody reads after it was told that the connection ends.
+/// How long remaining input is drained after the client was told that the connection ends.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
-/// How many bytes of it are read and dropped.
+/// Maximum number of bytes that are drained.
 const LINGER_BYTES: usize = 4 << 20;
 
 /// A socket of a connection.
 ///
-/// Closing a socket with unread bytes resets the connection, and the client loses the answer that it did not read yet. Where
-/// [`Activity::lingers`] says so, the write side is therefore closed first, and what arrives is dropped for a short time.
+/// Closing a socket with unread input resets the connection, and the client loses a response that it has not read yet. Where
+/// [`Activity::lingers`] says so, the write side is therefore closed first, and input is drained for a short time.
 pub(crate) struct Stream {
     inner: TcpStream,
     activity: Arc<Activity>,

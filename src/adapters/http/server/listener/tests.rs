@@ -7,14 +7,14 @@ use super::connection::HTTP2_STREAMS;
 use super::*;
 use crate::adapters::http::server::envelope::Compressible;
 
-/// A little less than the idle timeout of the server.
+/// Slightly less than the idle timeout of the server.
 const ALMOST: Duration = Duration::from_secs(74);
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: gate\r\n\r\n";
 
-/// More than the system keeps for a client that does not read.
+/// More than the system buffers for a client that does not read.
 const LARGE: usize = 64 << 20;
 
-/// A server whose answers take as many seconds as the path says, or are large, and a client that is connected to it.
+/// A server whose responses take as many seconds as the path says, or are large, and a client connected to it.
 struct Place {
     address: SocketAddr,
     client: TcpStream,
@@ -64,7 +64,7 @@ impl Place {
         self.client.write_all(bytes).await.unwrap();
     }
 
-    /// Reads one answer.
+    /// Reads one response.
     async fn receive(&mut self) -> String {
         receive(&mut self.client, "answered").await
     }
@@ -73,16 +73,16 @@ impl Place {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// How long it takes the server to close the connection.
+    /// How long the server takes to close the connection.
     async fn closed(&mut self) -> Duration {
         let start = Instant::now();
-        // What was not read yet makes it a reset.
+        // Unread input makes it a reset.
         let _ended = self.client.read_to_end(&mut Vec::new()).await;
         start.elapsed()
     }
 }
 
-/// Reads one answer, which ends with this.
+/// Reads one response, which ends with this.
 async fn receive(client: &mut TcpStream, end: &str) -> String {
     let mut read = Vec::new();
     while !read.ends_with(end.as_bytes()) {
@@ -149,7 +149,7 @@ async fn a_client_that_reads_its_answer_a_little_at_a_time_is_not_waited_for() {
     let mut place = place().await;
     place.send(b"GET /large HTTP/1.1\r\nHost: gate\r\n\r\n").await;
     let (start, mut few, mut total) = (Instant::now(), vec![0; 8 * 1024], 0);
-    // A kilobyte a second.
+    // One kilobyte per second.
     while start.elapsed() < ANSWER_TIMEOUT {
         total += place.client.read(&mut few).await.unwrap_or(0);
         tokio::time::sleep(Duration::from_secs(8)).await;
@@ -261,7 +261,7 @@ async fn an_answer_before_a_body_that_is_too_large_says_that_the_connection_ends
     place.send(&body).await;
     assert!(place.receive().await.contains("connection: close"));
     assert_eq!(place.client.read(&mut [0]).await.unwrap(), 0);
-    // Whoever waits to be told to send is not told.
+    // A client that waits for `100 Continue` does not get it.
     let mut waiting = place.connect().await;
     let head = "POST / HTTP/1.1\r\nHost: gate\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
     waiting.write_all(head.as_bytes()).await.unwrap();
@@ -324,7 +324,7 @@ async fn what_may_be_compressed_is_where_the_client_accepts_it() {
     }
 }
 
-/// The settings that the server announces to an HTTP/2 client, by their numbers (RFC 9113 §6.5).
+/// The settings that the server announces to an HTTP/2 client, by number (RFC 9113 §6.5).
 #[tokio::test]
 async fn http2_is_bounded_in_streams_and_windows() {
     let mut place = place().await;

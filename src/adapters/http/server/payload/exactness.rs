@@ -1,9 +1,9 @@
-//! Numbers that would not be kept as they were sent.
+//! Detects integers that would not be stored exactly.
 //!
-//! `serde_json` reads a whole number that 64 bits cannot hold as a floating-point number, and the type it reads into cannot
-//! tell that from one that was meant. The text can.
+//! `serde_json` reads an integer that does not fit into 64 bits as a floating-point number, and the target type cannot
+//! distinguish that from an intended one. The text can.
 
-/// Where one opened.
+/// The enclosing object or array.
 enum JsonContext<'a> {
     /// In an object, after this name.
     Member(&'a [u8]),
@@ -11,8 +11,8 @@ enum JsonContext<'a> {
     Item(usize),
 }
 
-/// The path to the first whole number in `json` that fits neither `i64` nor `u64`. Numbers with a fraction or an exponent
-/// are floating-point numbers by their own account.
+/// The path to the first integer in `json` that fits neither `i64` nor `u64`. Numbers with a fraction or an exponent are
+/// floating-point numbers by intention.
 ///
 /// `json` is well-formed.
 pub(crate) fn oversized_integer(json: &[u8]) -> Option<String> {
@@ -49,7 +49,7 @@ pub(crate) fn oversized_integer(json: &[u8]) -> Option<String> {
     None
 }
 
-/// How long a string is whose opening quote was just passed.
+/// The length of a string whose opening quote was just passed.
 fn end_of_string(text: &[u8]) -> usize {
     let mut escaped = false;
     let end = text.iter().position(|byte| {
