@@ -187,11 +187,11 @@ fn wrong_arguments_are_explained_with_exit_code_two() {
         (&["app", "create", "--name", "A", "--grant", "password"], "client_credentials"),
         (&["app", "create", "--name", "A", "--redirect-uri", "http://example.com/"], "https"),
         (&["app", "create", "--name", "A", "--space", "../x"], "space"),
-        (&["app", "create", "--name", "A", "--rate-limit", "0"], "requests a minute"),
+        (&["app", "create", "--name", "A", "--rate-limit", "0"], "requests per minute"),
         (&["app", "create", "--name", "A", "--access-token-ttl", "25h"], "24 hours"),
         (&["app", "create", "--name", "A", "--public", "--grant", "client_credentials"], "public"),
         (&["app", "show", "me"], "UUID"),
-        (&["app", "update", "67e55044-10b1-426f-9247-bb680e5fe0c8"], "at least one thing"),
+        (&["app", "update", "67e55044-10b1-426f-9247-bb680e5fe0c8"], "nothing to change"),
         (&["serve", "--loudly"], "--loudly"),
         (&["remember"], "remember"),
     ] {
@@ -411,7 +411,7 @@ fn undoing_migrations_names_what_it_takes_and_asks_and_waits_for_the_service_to_
     assert!(server.terminate().success());
     succeed(folder.path(), &["migrate", "down", "--yes", "--steps", "99"]);
     assert!(names().is_empty());
-    assert!(succeed(folder.path(), &["migrate", "down"]).contains("no migration to undo"));
+    assert!(succeed(folder.path(), &["migrate", "down"]).contains("no migration to revert"));
 }
 
 #[tokio::test]
@@ -434,12 +434,12 @@ async fn what_cannot_be_undone_is_not_done_before_somebody_agreed() {
     for (arguments, input, loss) in [
         (&["app", "delete", id][..], "y\n", "(Shop) with its 1 secrets"),
         (&["app", "delete", id, "--with-memories"], "y\n", "every memory in the space"),
-        (&["app", "secret", "remove", id, secret], "y\n", "of Shop: clients that have it are refused"),
+        (&["app", "secret", "remove", id, secret], "y\n", "of Shop: clients that use it are rejected"),
         (&["app", "secret", "rotate", id], "y\n", "the 1 secrets of Shop"),
         (&["user", "delete", "marta"], "y\n", "every memory of marta"),
         (&["user", "delete", "marta", "--keep-memories"], "y\n", "Memories stay"),
-        (&["keys", "retire", key], "y\n", "every token that it signed is refused"),
-        (&["keys", "rewrap"], new_key, "opens none of them any more"),
+        (&["keys", "retire", key], "y\n", "every token that it signed becomes invalid"),
+        (&["keys", "rewrap"], new_key, "will not open them any more"),
         (&["queue", "drop", NOBODY], "y\n", NOBODY),
     ] {
         let refused = run_with_input(path, arguments, input);
@@ -466,7 +466,7 @@ async fn what_cannot_be_undone_is_not_done_before_somebody_agreed() {
     };
     for answer in ["n\n", "\n"] {
         let (code, said) = on_a_terminal(answer);
-        assert!(code == Some(1) && said.contains("Go on? [y/N]") && said.contains("nothing was done"), "{said}");
+        assert!(code == Some(1) && said.contains("Continue? [y/N]") && said.contains("nothing was done"), "{said}");
         assert_eq!(state(), before);
     }
     let (code, said) = on_a_terminal("y\n");

@@ -1,4 +1,4 @@
-//! `memgate audit`: what changed who may do what.
+//! `memgate audit`: security-relevant changes.
 
 use clap::Args;
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::config::Config;
 /// Show the newest audit events: changes to applications, secrets, people and keys, sign-ins, revocations, reused tokens
 #[derive(Debug, Args)]
 pub(super) struct Audit {
-    /// How many events
+    /// Number of events
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
     /// Print one JSON array

@@ -1,4 +1,4 @@
-//! `memgate config`: what is configured.
+//! `memgate config`: the configuration.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use crate::adapters::database::has_unescaped_credentials;
 use crate::app::problems_at_start;
 use crate::config::{Config, Setting, Values};
 
-/// Look at the configuration.
+/// Show and check the configuration.
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Show every setting, its value and where that comes from; secrets are redacted
+    /// Show every setting, its value and the source of it; secrets are redacted
     Show {
         /// Print one JSON object
         #[arg(long)]
@@ -44,17 +44,17 @@ impl ConfigCommand {
         } else {
             print(&rows)?;
         }
-        // A script sees by the exit code that what is shown is wrong.
+        // The exit code tells scripts that the configuration is invalid.
         config.map(drop).map_err(CliError::from)
     }
 }
 
-/// A setting as it is shown.
+/// A setting as displayed.
 struct Row<'a> {
     setting: &'static Setting,
     value: String,
     source: String,
-    /// Why `memgate serve` refuses it.
+    /// Why `memgate serve` rejects it.
     problem: Option<&'a str>,
 }
 
@@ -83,7 +83,7 @@ fn print(rows: &[Row<'_>]) -> Result<(), CliError> {
     output::table(&["variable", "value", "from", "meaning"], &cells)
 }
 
-/// Of a database's URL all but the password is shown, of any other secret nothing.
+/// Redacts the password of a database URL, and all of any other secret.
 fn redact(value: &str) -> String {
     if value.is_empty() {
         return String::new();
@@ -95,20 +95,20 @@ fn redact(value: &str) -> String {
     match url.scheme() {
         "sqlite" => return value.to_owned(),
         "postgres" | "postgresql" => {}
-        // Many a secret reads as a URL: whatever has a colon after some letters.
+        // Many secrets parse as URLs: anything with letters before a colon.
         _ => return "[redacted]".to_owned(),
     }
     if url.password().is_some() && url.set_password(Some("redacted")).is_err() {
         return "[redacted]".to_owned();
     }
-    // A password can stand among the parameters too.
+    // The parameters may contain a password too.
     if url.query_pairs().any(|(name, _)| name.contains("password")) {
         url.set_query(None);
     }
     url.to_string()
 }
 
-/// A value without what a URL in it may tell beside its address: password, a user who has none, query and fragment.
+/// A value whose URL, if it is one, is reduced to its address: without password, a lone user, query and fragment.
 fn without_credentials(value: &str) -> String {
     const REDACTED: &str = "[redacted]";
     if !value.contains(['@', '?', '#']) {
@@ -135,7 +135,7 @@ fn without_credentials(value: &str) -> String {
             }
             url.to_string()
         }
-        // What is no URL may be one with a slip of the hand: `http:/me:secret@proxy`, `me:secret@proxy:3128`.
+        // An invalid URL may be a mistyped one: `http:/me:secret@proxy`, `me:secret@proxy:3128`.
         _ if value.contains('@') && value.contains(':') => REDACTED.to_owned(),
         _ => value.to_owned(),
     }

@@ -1,4 +1,4 @@
-//! The question before something that cannot be undone.
+//! Confirmation of irreversible commands.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -6,16 +6,16 @@ use clap::Args;
 
 use super::{CliError, output};
 
-/// Whether it was agreed to already.
+/// Skips the confirmation.
 #[derive(Debug, Args)]
 pub(super) struct Confirmation {
-    /// Do it without asking; needed where nobody can be asked, as in scripts
+    /// Do not ask for confirmation; needed without a terminal, as in scripts
     #[arg(long)]
     yes: bool,
 }
 
 impl Confirmation {
-    /// Says on standard error what will be lost, and asks whether to go on, unless that was agreed to already.
+    /// Prints what will be lost on standard error, and asks for confirmation, unless it was given already.
     pub(super) fn ask(&self, loss: &str) -> Result<(), CliError> {
         let mut stderr = io::stderr();
         writeln!(stderr, "{}\nThis cannot be undone.", output::printable(loss)).map_err(CliError::failed)?;
@@ -23,9 +23,11 @@ impl Confirmation {
             return Ok(());
         }
         if !io::stdin().is_terminal() || !stderr.is_terminal() {
-            return Err(CliError::Usage("nobody can be asked here, so nothing was done; --yes agrees".to_owned()));
+            return Err(CliError::Usage(
+                "there is no terminal to ask for confirmation, so nothing was done; use --yes".to_owned(),
+            ));
         }
-        write!(stderr, "Go on? [y/N] ").and_then(|()| stderr.flush()).map_err(CliError::failed)?;
+        write!(stderr, "Continue? [y/N] ").and_then(|()| stderr.flush()).map_err(CliError::failed)?;
         let mut answer = String::new();
         io::stdin().read_line(&mut answer).map_err(CliError::failed)?;
         if agrees(&answer) { Ok(()) } else { Err(CliError::failed("nothing was done")) }

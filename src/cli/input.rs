@@ -4,10 +4,10 @@ use std::io::{self, Read as _};
 
 use super::CliError;
 
-/// The mark that some programs (of Windows above all) put before text.
+/// The byte order mark that some programs (on Windows above all) put before text.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// All of standard input, at most `most` bytes of it, without a byte order mark at its start. `what` names it in errors.
+/// Reads standard input, at most `most` bytes, without a leading byte order mark. `what` names it in errors.
 pub(super) fn read_text(what: &str, most: u64) -> Result<String, CliError> {
     let mut bytes = Vec::new();
     io::stdin().take(most).read_to_end(&mut bytes).map_err(CliError::failed)?;
@@ -16,7 +16,7 @@ pub(super) fn read_text(what: &str, most: u64) -> Result<String, CliError> {
     Ok(without_byte_order_mark(&text).to_owned())
 }
 
-/// The text without one byte order mark at its start.
+/// The text without a leading byte order mark.
 pub(super) fn without_byte_order_mark(text: &str) -> &str {
     text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }

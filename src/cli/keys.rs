@@ -8,41 +8,41 @@ use super::{CliError, input, open, output};
 use crate::config::Config;
 use crate::domain::oauth::{KeyId, MasterKey};
 
-/// More than a key with the white space around it can have, in bytes.
+/// Maximum length of a key with surrounding white space, in bytes.
 const LONGEST_MASTER_KEY: u64 = 4096;
 
-/// Look after the keys that sign tokens.
+/// Manage the keys that sign tokens.
 #[derive(Debug, Subcommand)]
 pub(super) enum Keys {
-    /// List the keys and what each is good for at present
+    /// List the keys and their states
     List {
         /// Print one JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Make new keys; they are published at once and sign after MEMGATE_KEY_PUBLISH_BEFORE
+    /// Create new keys; they are published at once and sign after MEMGATE_KEY_PUBLISH_BEFORE
     Rotate {
-        /// Let the new keys sign at once, because an old one may be known to somebody
+        /// Let the new keys sign at once, because an old one may be compromised
         #[arg(long)]
         now: bool,
         /// Print one JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Take a key out of use at once: every token that it signed is refused
+    /// Retire a key at once: every token that it signed becomes invalid
     Retire {
-        /// The key's id, as `keys list` shows it
+        /// Key ID, as shown by `keys list`
         // Some ids begin with a hyphen.
         #[arg(value_name = "KEY_ID", allow_hyphen_values = true)]
         id: KeyId,
         #[command(flatten)]
         confirmation: Confirmation,
     },
-    /// Encrypt the keys anew with another master key, which is read from standard input
+    /// Re-encrypt the keys with another master key, which is read from standard input
     ///
     /// Stop the service, run this with the old master key configured and the new one on standard input, configure the
-    /// new one, and start the service. It is refused while a service runs: that would go on with keys that its next start
-    /// cannot open. Where the key comes from a file or a pipe nobody can be asked: --yes agrees.
+    /// new one, and start the service. Refused while a service is running: it would continue with keys that its next start
+    /// cannot open. If the key comes from a file or a pipe, --yes is needed.
     Rewrap(Confirmation),
 }
 
@@ -83,7 +83,7 @@ impl Keys {
                 }
                 for key in made {
                     let (id, purpose, from) = (&key.id, key.purpose.as_str(), key.activates_at);
-                    output::line(format!("Made {id} for {purpose}; it signs from {from}."))?;
+                    output::line(format!("Created {id} for {purpose}; it signs from {from}."))?;
                 }
                 Ok(())
             }
@@ -92,23 +92,22 @@ impl Keys {
                 if let Some((key, state)) = listed.iter().find(|(key, _)| key.id == id) {
                     let (purpose, state) = (key.purpose.as_str(), state.as_str());
                     confirmation.ask(&format!(
-                        "This retires the key {id} ({purpose}, {state}): every token that it signed is refused from now on."
+                        "This retires the key {id} ({purpose}, {state}): every token that it signed becomes invalid."
                     ))?;
                 }
                 keys.retire(&id).await.map_err(CliError::failed)?;
-                output::line(format!("Retired {id}. The tokens that it signed are refused."))
+                output::line(format!("Retired {id}. The tokens that it signed are invalid."))
             }
             Self::Rewrap(confirmation) => {
                 let text = input::read_text("the new master key", LONGEST_MASTER_KEY)?;
                 let master = MasterKey::parse("the new master key on standard input", &text);
                 let master = master.map_err(|error| CliError::Usage(error.to_string()))?;
                 let _lock = backend.lock_out_services().await.map_err(CliError::failed)?;
-                confirmation.ask(
-                    "This encrypts the signing keys anew: the master key that is configured opens none of them any more.",
-                )?;
+                confirmation
+                    .ask("This re-encrypts the signing keys: the configured master key will not open them any more.")?;
                 let count = keys.rewrap(&master).await.map_err(CliError::failed)?;
                 output::line(format!(
-                    "Encrypted {count} keys with the new master key. Configure it before the next start."
+                    "Re-encrypted {count} keys with the new master key. Configure it before the next start."
                 ))
             }
         }

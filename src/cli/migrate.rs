@@ -1,4 +1,4 @@
-//! `memgate migrate`: the schema of the database.
+//! `memgate migrate`: the database schema.
 
 use clap::{Args, Subcommand};
 
@@ -8,14 +8,14 @@ use crate::adapters::database::{Database, DatabaseError, DownRehearsal, RowLoss,
 use crate::app::Backend;
 use crate::config::Config;
 
-/// Change the schema of the database, or look at it.
+/// Migrate the database schema, or show its state
 #[derive(Debug, Subcommand)]
 pub(super) enum Migrate {
-    /// Apply every migration that is pending; creates the database file if the URL says so
+    /// Apply all pending migrations; creates the database file if the URL says so
     Up,
-    /// Undo the newest migrations; what their tables hold is lost, and named before
+    /// Revert the newest migrations; the contents of their tables are deleted, and named before
     ///
-    /// It is refused while a service runs, unless --while-serving is given.
+    /// Refused while a service is running, unless --while-serving is given.
     Down(Down),
     /// List the migrations and whether they are applied
     Status {
@@ -27,10 +27,10 @@ pub(super) enum Migrate {
 
 #[derive(Debug, Args)]
 pub(super) struct Down {
-    /// How many to undo
+    /// Number of migrations to revert
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
-    /// Undo them also under a service that runs, which fails on what it misses
+    /// Revert them even under a running service, which will fail without them
     #[arg(long)]
     while_serving: bool,
     #[command(flatten)]
@@ -76,14 +76,14 @@ impl Down {
             self.confirmation.ask(&describe(&rehearsal))?;
         }
         let undone = database.migrate_down(self.steps).await.map_err(CliError::failed)?;
-        report("Undid", &undone, "There was no migration to undo.")
+        report("Reverted", &undone, "There was no migration to revert.")
     }
 }
 
 async fn lock_out_services(database: &Database) -> Result<ServiceLock, CliError> {
     database.lock_out_services().await.map_err(|error| match error {
         DatabaseError::InUse { .. } => {
-            CliError::failed(format!("{error}, or undo the migrations under it with --while-serving"))
+            CliError::failed(format!("{error}, or revert the migrations under it with --while-serving"))
         }
         other => CliError::failed(other),
     })
@@ -91,10 +91,10 @@ async fn lock_out_services(database: &Database) -> Result<ServiceLock, CliError>
 
 fn describe(rehearsal: &DownRehearsal) -> String {
     let migrations = rehearsal.migrations.iter().map(|name| format!("  {name}"));
-    let mut lines = vec![format!("This undoes {} migrations:", migrations.len())];
+    let mut lines = vec![format!("This reverts {} migrations:", migrations.len())];
     lines.extend(migrations);
     if rehearsal.losses.is_empty() {
-        lines.push("No table loses a row by it.".to_owned());
+        lines.push("No table loses a row.".to_owned());
     } else {
         lines.push("and deletes:".to_owned());
     }

@@ -1,4 +1,4 @@
-//! The command line: what an operator sees. One file a command.
+//! The command line, for operators. One file per command.
 #![expect(clippy::doc_markdown, reason = "the comments on commands and arguments are help texts, read on a terminal")]
 
 mod app;
@@ -28,8 +28,8 @@ use crate::telemetry;
 
 /// Gives AI assistants safe, durable memory.
 ///
-/// memgate is an OAuth 2.0 server and a memory API in one binary. Everything it needs it finds in the environment
-/// (MEMGATE_*), in an optional TOML file, or in its defaults; `memgate config show` lists all settings.
+/// memgate is an OAuth 2.0 server and a memory API in one binary. It is configured by the environment (MEMGATE_*) and an
+/// optional TOML file; everything has a default. `memgate config show` lists all settings.
 #[derive(Debug, Parser)]
 #[command(name = "memgate", version, max_term_width = 100)]
 #[command(after_help = "\
@@ -43,7 +43,7 @@ cannot be undone is asked for first (--yes agrees).
 
 Exit codes: 0 done, 1 it could not be done, 2 the command line or the configuration is wrong.")]
 struct Cli {
-    /// The configuration file (also MEMGATE_CONFIG)
+    /// Configuration file (also MEMGATE_CONFIG)
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -73,23 +73,23 @@ enum Command {
     Config(config::ConfigCommand),
 }
 
-/// Opens the database that the commands work on, which must be there with its schema up to date, and names it.
+/// Opens the database, which must exist with its schema up to date, and names it.
 async fn open(config: &Config) -> Result<Backend, CliError> {
     let backend = Backend::open(config).await.map_err(CliError::failed)?;
     output::name_database(backend.location());
     Ok(backend)
 }
 
-/// Why a command was not carried out.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
-    /// The configuration is wrong.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// An argument is wrong in a way that only the command itself can see.
+    /// An argument is invalid in a way that only the command itself can detect.
     #[error("{0}")]
     Usage(String),
-    /// Anything else; its sources say more.
+    /// Anything else; its sources have the details.
     #[error(transparent)]
     Failed(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -115,7 +115,7 @@ pub fn run() -> ExitCode {
         let shown = Cli::command().print_long_help();
         return if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     };
-    // One provider for all TLS of this process; a second call, as in tests, changes nothing.
+    // One crypto provider for all TLS of this process; a second call, as in tests, has no effect.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     match execute(command, cli.config.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -127,7 +127,7 @@ pub fn run() -> ExitCode {
 }
 
 fn execute(command: Command, file: Option<&Path>) -> Result<(), CliError> {
-    // These two say something about the configuration, even about one that cannot be used.
+    // These two also work with an invalid configuration.
     match command {
         Command::Config(command) => return command.run(file),
         Command::Openapi(command) => return command.run(),

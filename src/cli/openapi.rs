@@ -1,4 +1,4 @@
-//! `memgate openapi`: the API's description.
+//! `memgate openapi`: the OpenAPI documents.
 
 use clap::Args;
 use url::Url;
@@ -9,13 +9,13 @@ use crate::adapters::http::{self, ConfirmWrites};
 /// Print the OpenAPI document of the API, or the one that a Custom GPT imports
 #[derive(Debug, Args)]
 pub(super) struct Openapi {
-    /// The URL by which clients reach the service
+    /// Public URL of the service
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     public_url: Url,
     /// Print the document for Custom GPTs (OpenAPI 3.1); needs an https URL
     #[arg(long)]
     gpt_actions: bool,
-    /// With --gpt-actions: people may choose that storing and changing memories is always allowed
+    /// With --gpt-actions: let people choose to always allow storing and changing memories
     #[arg(long, requires = "gpt_actions")]
     no_confirm_writes: bool,
 }
@@ -28,7 +28,7 @@ impl Openapi {
         }
         if self.public_url.scheme() != "https" || self.public_url.path() != "/" {
             return Err(CliError::Usage(
-                "ChatGPT calls https URLs without a path only; name yours, such as --public-url https://memory.example.com"
+                "ChatGPT only calls https URLs without a path; give one, such as --public-url https://memory.example.com"
                     .to_owned(),
             ));
         }

@@ -1,4 +1,4 @@
-//! What is printed, and how: results on standard output, everything else on standard error.
+//! Output: results on standard output, everything else on standard error.
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::CliError;
 use crate::domain::validation::is_bidi_control;
 
-/// The database that this process works on, once it is open.
+/// The database of this process, once it is open.
 static DATABASE: OnceLock<String> = OnceLock::new();
 
-/// Names the database that this process works on: at once on standard error, and in each JSON object that is printed.
+/// Names the database of this process: at once on standard error, and in each JSON object that is printed.
 pub(super) fn name_database(location: &str) {
     let location = DATABASE.get_or_init(|| location.to_owned());
     // As in `error`.
@@ -32,11 +32,11 @@ pub(super) fn error(error: &CliError) {
         }
         source = cause.source();
     }
-    // Where standard error is closed there is nobody left to tell.
+    // If standard error is closed, there is nobody left to tell.
     let _closed = writeln!(io::stderr(), "{text}");
 }
 
-/// Prints a line. A reader that has gone away, such as `head`, is no error.
+/// Prints a line. A closed pipe, as with `head`, is not an error.
 pub(super) fn line(text: impl AsRef<str>) -> Result<(), CliError> {
     write(&format!("{}\n", text.as_ref()))
 }
@@ -57,14 +57,14 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), CliError> {
     line(value.to_string())
 }
 
-/// Prints rows under headings, as wide as they need to be.
+/// Prints a table with column widths that fit.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> Result<(), CliError> {
     let mut table = Table::new(headings);
     table.add(rows)?;
     table.end()
 }
 
-/// A table that is printed part by part. Its columns are as wide as the first part needs them.
+/// A table that is printed in batches. Its column widths fit the first batch.
 pub(super) struct Table {
     headings: Option<Vec<String>>,
     widths: Vec<usize>,
@@ -118,8 +118,8 @@ impl JsonArray {
     }
 }
 
-/// Text in which nothing turns the rest around: a terminal follows the control characters of a name that was
-/// registered before they were refused, or that an identity provider sent.
+/// Escapes control characters, which a terminal would interpret: they may be in a name that was registered before they
+/// were rejected, or that an identity provider sent.
 pub(super) fn printable(text: &str) -> String {
     let escaped = |c: char| if is_bidi_control(c) { c.escape_unicode().to_string() } else { c.to_string() };
     text.chars().map(escaped).collect()

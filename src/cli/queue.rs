@@ -1,4 +1,4 @@
-//! `memgate queue`: memories on their way to the memory bank, and those that it refused.
+//! `memgate queue`: queued memories, and dead letters.
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +12,12 @@ use crate::config::Config;
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{Dropped, QueueOperations, TrackedWrite, Undelivered, WriteState};
 
-/// Look after memories on their way to the memory bank, and those that it refused.
+/// Manage memories that wait for the memory bank, and those that it refused.
 ///
-/// A memory that was accepted (201 or 202) stays in the queue until the memory bank has it: it is sent again for as long as the
-/// bank is unavailable. One that the bank refuses, or at which it fails again and again while it stores others, becomes a dead letter:
-/// it is kept for MEMGATE_QUEUE_DEAD_LETTER_RETENTION, and only an operator can send it again or drop it. What memories say is
-/// never shown here.
+/// An accepted memory (201 or 202) stays in the queue until the memory bank has stored it: delivery is retried while the
+/// bank is unavailable. One that the bank refuses, or at which it fails again and again while it stores others, becomes a
+/// dead letter: it is kept for MEMGATE_QUEUE_DEAD_LETTER_RETENTION, and only an operator can retry or drop it. The contents
+/// of memories are never shown here.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -27,13 +27,13 @@ Examples:
   memgate queue retry --all           send all dead letters again, after the bank was repaired
   memgate queue drop REQUEST_ID       delete a dead letter, or what waits, for good")]
 pub(super) enum Queue {
-    /// Show how the queue does, and list the dead letters, oldest first
+    /// Show the state of the queue, and list the dead letters, oldest first
     List(List),
-    /// Send a dead letter again, at the end of its application's line, or send what waits at once
+    /// Retry a dead letter, at the end of its application's queue, or deliver a waiting memory now
     Retry(Retry),
-    /// Delete a dead letter, or a memory that waits, for good
+    /// Delete a dead letter, or a waiting memory, permanently
     Drop {
-        /// The id of its request, as `queue list` shows it
+        /// Request ID, as shown by `queue list`
         #[arg(value_name = "REQUEST_ID")]
         id: RequestId,
         /// Print one JSON object
@@ -46,23 +46,23 @@ pub(super) enum Queue {
 
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// List the memories that wait instead of the dead letters
+    /// List waiting memories instead of dead letters
     #[arg(long)]
     pending: bool,
-    /// How many at the most
+    /// Maximum number
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
-    /// Print one JSON object: the numbers, and the list
+    /// Print one JSON object: the statistics, and the list
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Retry {
-    /// The id of its request, as `queue list` shows it
+    /// Request ID, as shown by `queue list`
     #[arg(value_name = "REQUEST_ID", required_unless_present = "all", conflicts_with = "all")]
     id: Option<RequestId>,
-    /// All dead letters that there are now
+    /// All current dead letters
     #[arg(long)]
     all: bool,
     /// Print one JSON object
@@ -70,9 +70,9 @@ pub(super) struct Retry {
     json: bool,
 }
 
-/// How often it is tried to drop a write that is just being delivered.
+/// Number of attempts to drop a write that is being delivered.
 const DROP_INTERVAL: Duration = Duration::from_millis(250);
-/// How many dead letters are sent again in one go.
+/// Number of dead letters retried per batch.
 const RETRY_BATCH: u32 = 1_000;
 
 impl Queue {
@@ -84,7 +84,7 @@ impl Queue {
                 if !backend.queue_operations().retry(id).await.map_err(CliError::failed)? {
                     return Err(nothing_waits(id));
                 }
-                answer(json, &json!({ "retried": [id.to_string()] }), &format!("{id} is sent again."))
+                answer(json, &json!({ "retried": [id.to_string()] }), &format!("{id} is retried."))
             }
             Self::Retry(Retry { id: None, json, .. }) => retry_all(&backend, json).await,
             Self::Drop { id, json, confirmation } => {
@@ -198,7 +198,7 @@ fn describe(tracked: &TrackedWrite) -> Value {
     })
 }
 
-/// Why it is a dead letter, or why the last attempt came to nothing.
+/// Why it is a dead letter, or why the last attempt failed.
 fn reason(tracked: &TrackedWrite) -> Option<&str> {
     match &tracked.state {
         WriteState::Failed(reason) => Some(reason),

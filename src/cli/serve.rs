@@ -8,7 +8,7 @@ use crate::app::{Gate, GateOptions};
 use crate::config::Config;
 use crate::telemetry;
 
-/// Serve the OAuth endpoints and the memory API until told to stop (SIGINT or SIGTERM)
+/// Serve the OAuth endpoints, the memory API and MCP until SIGINT or SIGTERM
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     /// Fail rather than create the database or change its schema
@@ -26,29 +26,29 @@ impl Serve {
         tracing::info!(address = %gate.address(), public_url = %gate.public_url(), admin, database, "listening");
         if until_told_to_stop().await? == StopSignal::Terminate && !config.drain.is_zero() {
             let drain = humantime::format_duration(config.drain).to_string();
-            tracing::info!(drain, "draining: readiness says 503, and requests are still served");
+            tracing::info!(drain, "draining: readiness returns 503, and requests are still served");
             gate.drain();
             tokio::select! {
                 () = tokio::time::sleep(config.drain) => {}
                 again = until_told_to_stop() => drop(again?),
             }
         }
-        tracing::info!("stopping: requests in flight are finished, new ones are not accepted");
+        tracing::info!("shutting down: requests in flight finish, new ones are not accepted");
         gate.stop().await;
         Ok(())
     }
 }
 
-/// How the process was asked to end.
+/// How the process was asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StopSignal {
-    /// By somebody at a terminal (SIGINT).
+    /// From a terminal (SIGINT).
     Interrupt,
     /// By a supervisor (SIGTERM).
     Terminate,
 }
 
-/// Returns when the process is asked to end.
+/// Returns when the process is asked to stop.
 pub(super) async fn until_told_to_stop() -> Result<StopSignal, CliError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(CliError::failed)?;
     tokio::select! {

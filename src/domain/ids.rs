@@ -1,4 +1,4 @@
-//! Identifiers, each with a type of its own, so that none is taken for another.
+//! Identifiers, each with its own type, so that they cannot be mixed up.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ macro_rules! uuid_id {
                 Self(entropy.uuid())
             }
 
-            /// Takes an id that was made before.
+            /// Accepts an existing ID.
             #[must_use]
             pub fn from_uuid(uuid: Uuid) -> Self {
                 Self(uuid)
@@ -52,32 +52,32 @@ macro_rules! uuid_id {
 }
 
 uuid_id!(
-    /// Names an application inside memgate.
+    /// Identifies an application inside memgate.
     ApplicationId, "application_id"
 );
 uuid_id!(
-    /// Names one of the secrets of an application; it is not secret itself.
+    /// Identifies a secret of an application; it is not secret itself.
     SecretId, "secret_id"
 );
 uuid_id!(
-    /// Names a grant: one act of authorization, and all the tokens that descend from it.
+    /// Identifies a grant: one authorization, and all the tokens that descend from it.
     GrantId, "grant_id"
 );
 uuid_id!(
-    /// Names one token (the claim `jti`).
+    /// Identifies one token (the claim `jti`).
     TokenId, "token_id"
 );
 uuid_id!(
-    /// Names a person who signed in.
+    /// Identifies a person.
     UserId, "user_id"
 );
 uuid_id!(
-    /// Names one HTTP request, and the write it asked for.
+    /// Identifies one HTTP request, and the write that it asked for.
     RequestId, "request_id"
 );
 
 impl RequestId {
-    /// A new id that sorts by time.
+    /// A new ID that sorts by time.
     pub fn generate_at(entropy: &dyn Entropy, now: Timestamp) -> Self {
         Self(entropy.uuid_at(now))
     }
@@ -120,14 +120,14 @@ impl FromStr for ClientId {
     }
 }
 
-/// The id that a memory bank gave a memory: 1 to 128 characters of `A-Z a-z 0-9 - _ . :`.
+/// The ID that a memory bank gave a memory: 1 to 128 characters of `A-Z a-z 0-9 - _ . :`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemoryId(String);
 
 impl MemoryId {
     const MAX: usize = 128;
 
-    /// The id that memgate proposes for the write `request`.
+    /// The ID that memgate proposes for the write `request`.
     #[must_use]
     pub fn for_request(request: RequestId) -> Self {
         Self(request.to_string())

@@ -1,24 +1,24 @@
-//! The pure core of memgate: its rules, and the ports through which it reaches the world.
+//! The pure core of memgate: its rules, and the ports through which it reaches the outside world.
 //!
-//! Nothing here knows HTTP, SQL, JWT or bcrypt; the manifest of this crate allows small pure libraries only, and
-//! `tests/architecture.rs` watches over that.
+//! Nothing here depends on HTTP, SQL, JWT or bcrypt; this crate's manifest allows small pure libraries only, which
+//! `tests/architecture.rs` checks.
 //!
 //! # The map
 //!
-//! | module | what it rules | its ports |
+//! | module | responsibility | its ports |
 //! | --- | --- | --- |
 //! | [`applications`] | who may ask for tokens, and for what | [`ApplicationRepository`](applications::ApplicationRepository), [`SecretHasher`](applications::SecretHasher) |
-//! | [`oauth`] | tokens: issuing, rotating, revoking, judging; the keys that sign them | [`TokenIssuer`](oauth::TokenIssuer), [`GrantStore`](oauth::GrantStore), [`SigningKeyStore`](oauth::SigningKeyStore), [`KeyVault`](oauth::KeyVault), [`AuthorizationStore`](oauth::AuthorizationStore) |
+//! | [`oauth`] | tokens: issuing, rotation, revocation, validation; the keys that sign them | [`TokenIssuer`](oauth::TokenIssuer), [`GrantStore`](oauth::GrantStore), [`SigningKeyStore`](oauth::SigningKeyStore), [`KeyVault`](oauth::KeyVault), [`AuthorizationStore`](oauth::AuthorizationStore) |
 //! | [`people`] | who signs in, and how | [`PersonRepository`](people::PersonRepository), [`SessionStore`](people::SessionStore), [`PasswordHasher`](people::PasswordHasher), [`IdentityProvider`](people::IdentityProvider) |
 //! | [`memories`] | memories and who reaches which | [`MemoryBank`](memories::MemoryBank), [`WriteQueue`](memories::WriteQueue), [`DeliveryWorker`](memories::DeliveryWorker) |
-//! | [`limits`] | how often somebody may call, or guess | [`RateLimiter`](limits::RateLimiter) |
+//! | [`limits`] | rate limits and throttling of failed attempts | [`RateLimiter`](limits::RateLimiter) |
 //! | [`audit`] | who did what | [`AuditLog`](audit::AuditLog) |
-//! | [`system`] | time, randomness, storage that may be away | [`Clock`](system::Clock), [`Entropy`](system::Entropy) |
+//! | [`system`] | time, randomness, and storage errors | [`Clock`](system::Clock), [`Entropy`](system::Entropy) |
 //!
 //! # To add a port
 //!
-//! 1. Write the trait beside the rules that need it. Its documentation is its contract: what must hold, under concurrent
-//!    callers too, and every error. It speaks the domain's types alone.
+//! 1. Write the trait beside the rules that need it. Its documentation is its contract: what must hold, under concurrency
+//!    too, and every error. It uses domain types only.
 //! 2. Give it an in-memory adapter and a conformance suite in `testing`, and run the suite against that adapter.
 //! 3. Write the adapter in `src/adapters`, run the same suite against it in `tests/`, and connect both in `src/app.rs`.
 

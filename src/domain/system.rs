@@ -1,4 +1,4 @@
-//! The outside world that even pure rules need: time, randomness, and storage that may be away.
+//! The parts of the outside world that even pure rules need: time, randomness, and storage errors.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use crate::validation::InvalidValue;
 /// An error of any kind, as the source of one of ours.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A moment in UTC, in whole milliseconds since the Unix epoch.
+/// A point in time in UTC, in whole milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// 9999-12-31T23:59:59Z, the last second that RFC 3339 can write.
+    /// 9999-12-31T23:59:59Z, the last second that RFC 3339 can represent.
     const LATEST_MILLIS: i64 = 253_402_300_799_000;
     /// 0001-01-01T00:00:00Z.
     const EARLIEST_MILLIS: i64 = -62_135_596_800_000;
 
-    /// The moment `millis` milliseconds after the Unix epoch, clamped to the years 1 to 9999.
+    /// The time `millis` milliseconds after the Unix epoch, clamped to the years 1 to 9999.
     #[must_use]
     pub fn from_unix_millis(millis: i64) -> Self {
         Self(millis.clamp(Self::EARLIEST_MILLIS, Self::LATEST_MILLIS))
     }
 
-    /// The moment `seconds` seconds after the Unix epoch, clamped to the years 1 to 9999.
+    /// The time `seconds` seconds after the Unix epoch, clamped to the years 1 to 9999.
     #[must_use]
     pub fn from_unix_seconds(seconds: i64) -> Self {
         Self::from_unix_millis(seconds.saturating_mul(1000))
@@ -42,38 +42,38 @@ impl Timestamp {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch, rounded down, as JWT claims count them.
+    /// Whole seconds since the Unix epoch, rounded down, as in JWT claims.
     #[must_use]
     pub fn unix_seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// This moment and `duration` more.
+    /// This time plus `duration`.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self::from_unix_millis(self.0.saturating_add(millis(duration)))
     }
 
-    /// The moment `duration` before this one.
+    /// This time minus `duration`.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self::from_unix_millis(self.0.saturating_sub(millis(duration)))
     }
 
-    /// How long after `earlier` this is; zero if it is not after it (a clock may have jumped back).
+    /// The duration since `earlier`; zero if that is later (a clock may have jumped back).
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// The same moment without its fraction of a second.
+    /// This time without its fraction of a second.
     #[must_use]
     pub fn truncated_to_seconds(self) -> Self {
         Self::from_unix_seconds(self.unix_seconds())
     }
 
-    /// Reads RFC 3339, or a date alone (`2026-05-08`), which means its first moment in UTC. A date and time without an
-    /// offset are in UTC too.
+    /// Parses RFC 3339, or a date alone (`2026-05-08`), which means its beginning in UTC. A date and time without an offset
+    /// are in UTC too.
     ///
     /// # Errors
     /// [`InvalidValue`] naming `field`, with an example of the right form.
@@ -86,12 +86,10 @@ impl Timestamp {
                     i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX),
                 )
             })
-            .map_err(|_| {
-                InvalidValue::new(field, "must be a date and time as RFC 3339 writes it, such as 2026-05-08T13:56:00Z")
-            })
+            .map_err(|_| InvalidValue::new(field, "must be a date and time in RFC 3339, such as 2026-05-08T13:56:00Z"))
     }
 
-    /// The moment as UTC calendar fields.
+    /// The UTC calendar fields.
     #[must_use]
     pub fn to_utc(self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
@@ -109,20 +107,20 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Tells the time. Nothing in the domain asks the machine for it.
+/// The clock. Nothing in the domain reads the system's clock directly.
 #[cfg_attr(feature = "testing", mockall::automock)]
 pub trait Clock: Send + Sync {
-    /// The present moment. It may jump, back too; callers must not rely on it to grow.
+    /// The current time. It may jump, even backwards; callers must not rely on it being monotonic.
     fn now(&self) -> Timestamp;
 }
 
-/// Yields randomness.
+/// The source of randomness.
 #[cfg_attr(feature = "testing", mockall::automock)]
 pub trait Entropy: Send + Sync {
     /// Fills `bytes` with output of a cryptographically secure generator.
     ///
     /// # Panics
-    /// When the machine has no randomness to give: no secret may be made then.
+    /// If the system has no randomness: no secret may be created then.
     fn fill(&self, bytes: &mut [u8]);
 }
 
@@ -139,7 +137,7 @@ impl dyn Entropy + '_ {
         uuid::Builder::from_random_bytes(self.bytes()).into_uuid()
     }
 
-    /// A UUID whose order follows time (version 7).
+    /// A time-ordered UUID (version 7).
     pub fn uuid_at(&self, now: Timestamp) -> uuid::Uuid {
         let millis = u64::try_from(now.unix_millis()).unwrap_or(0);
         uuid::Builder::from_unix_timestamp_millis(millis, &self.bytes()).into_uuid()
@@ -151,25 +149,25 @@ impl dyn Entropy + '_ {
     }
 }
 
-/// Why a store could not do what it was asked.
+/// Why a store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// The database is away, full or too busy; the same call may succeed later. Nothing was changed.
+    /// The database is unavailable, full or too busy; the same call may succeed later. Nothing was changed.
     #[error("the database did not answer")]
     Unavailable(#[source] BoxError),
-    /// A row holds what no version of this program writes. An operator has to look at it.
+    /// A row holds a value that no version of this program writes. An operator has to look at it.
     #[error("row `{key}` of `{table}` holds what cannot be: {detail}")]
     InconsistentRow {
         /// The table of the row.
         table: &'static str,
         /// The primary key of the row.
         key: String,
-        /// What is wrong with it; holds no secret.
+        /// The problem; contains no secret.
         detail: String,
     },
 }
 
-/// One error for each of several callers who asked together.
+/// One error for several callers that share an operation.
 #[derive(Clone, Debug)]
 pub struct SharedStorageError(Arc<StorageError>);
 
@@ -194,7 +192,7 @@ impl SharedStorageError {
 
 impl fmt::Display for SharedStorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The error around this one says what `StorageError` says; this one goes on with the reason.
+        // The outer error has the text of `StorageError`; this one continues with the reason.
         match std::error::Error::source(&*self.0) {
             Some(source) => write!(f, "{source}"),
             None => write!(f, "{}", self.0),

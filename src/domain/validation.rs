@@ -1,10 +1,10 @@
-//! What every parsed value says when it refuses its input.
+//! The error of every parsed value.
 
 use std::fmt;
 
-/// A value that was refused: which one, and what to do about it.
+/// A rejected value: which one, and what to do about it.
 ///
-/// The text never repeats the refused value, because that may be a secret or a person's memory.
+/// The text never repeats the value, because that may be a secret or a person's memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidValue {
     field: String,
@@ -12,25 +12,25 @@ pub struct InvalidValue {
 }
 
 impl InvalidValue {
-    /// Refuses `field` (a dotted path such as `filters.date_range.end`) because of `problem`, a phrase that goes on
-    /// after the field's name ("must not be empty").
+    /// Rejects `field` (a dotted path such as `filters.date_range.end`) because of `problem`, a phrase that follows the field's
+    /// name ("must not be empty").
     pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { field: field.into(), problem: problem.into() }
     }
 
-    /// The path of the refused value.
+    /// The path of the rejected value.
     #[must_use]
     pub fn field(&self) -> &str {
         &self.field
     }
 
-    /// What was wrong with it.
+    /// The problem.
     #[must_use]
     pub fn problem(&self) -> &str {
         &self.problem
     }
 
-    /// The same refusal, seen from one level further out.
+    /// The same error with the path seen from one level further out.
     #[must_use]
     pub fn within(self, parent: &str) -> Self {
         Self { field: format!("{parent}.{}", self.field), problem: self.problem }
@@ -45,7 +45,7 @@ impl fmt::Display for InvalidValue {
 
 impl std::error::Error for InvalidValue {}
 
-/// Accepts text of 1 to `max` characters that holds no NUL, and that is not white space alone.
+/// Accepts text of 1 to `max` characters without NUL that is not only white space.
 pub(crate) fn text(field: &str, value: String, max: usize) -> Result<String, InvalidValue> {
     if value.trim().is_empty() {
         return Err(InvalidValue::new(field, "must not be empty"));
@@ -60,7 +60,7 @@ pub(crate) fn text(field: &str, value: String, max: usize) -> Result<String, Inv
     Ok(value)
 }
 
-/// As [`text`], and without any control character, for values that are shown on one line.
+/// As [`text`], without control characters, for values displayed on one line.
 pub(crate) fn line(field: &str, value: String, max: usize) -> Result<String, InvalidValue> {
     if value.chars().any(|c| c.is_control() && c != '\0') {
         return Err(InvalidValue::new(field, "must not contain control characters such as a line break"));
@@ -68,25 +68,25 @@ pub(crate) fn line(field: &str, value: String, max: usize) -> Result<String, Inv
     text(field, value, max)
 }
 
-/// As [`line`], for a name that people read: it turns no other text around, and shows something.
+/// As [`line`], for a display name: it does not change the text direction, and has visible characters.
 pub(crate) fn name(field: &str, value: String, max: usize) -> Result<String, InvalidValue> {
     if value.chars().any(is_bidi_control) {
         return Err(InvalidValue::new(field, "must not contain characters that change the direction of text"));
     }
     if !value.is_empty() && value.chars().all(is_invisible) {
-        return Err(InvalidValue::new(field, "must contain at least one character that can be seen"));
+        return Err(InvalidValue::new(field, "must contain at least one visible character"));
     }
     line(field, value, max)
 }
 
-/// Whether a character changes the direction of the text around it (Unicode `Bidi_Control`).
+/// Whether a character changes the text direction (Unicode `Bidi_Control`).
 #[must_use]
 pub fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Whether nothing is seen of a character by itself: white space, control characters, what Unicode calls
-/// `Default_Ignorable_Code_Point`, and characters that are drawn as a blank.
+/// Whether a character is invisible: white space, control characters, Unicode `Default_Ignorable_Code_Point`, and characters
+/// displayed as a blank.
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
     c.is_whitespace()

@@ -13,44 +13,43 @@ use crate::domain::applications::{
 use crate::domain::ids::ApplicationId;
 use crate::domain::memories::Category;
 
-/// The word for "what the configuration says".
+/// The word for the configured default.
 const DEFAULT: &str = "default";
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CreateArguments {
-    /// What people read, 1 to 100 characters
+    /// Name shown to people, 1 to 100 characters
     #[arg(long)]
     name: ApplicationName,
-    /// What it may do, repeatable: memory:read, memory:write, memory:delete [default: read and write]
+    /// Permission, repeatable: memory:read, memory:write, memory:delete [default: read and write]
     #[arg(long = "permission", value_name = "PERMISSION")]
     permissions: Vec<Permission>,
-    /// How it may get tokens, repeatable: client_credentials, authorization_code, refresh_token [default: all that fit:
+    /// Grant type, repeatable: client_credentials, authorization_code, refresh_token [default: all that apply:
     /// client_credentials unless it is public, authorization_code if it has a redirect URI, and refresh_token]
     #[arg(long = "grant", value_name = "GRANT")]
     grants: Vec<GrantType>,
-    /// Where an authorization may be sent, repeatable: an exact URI, or gpt-callback, chatgpt-connector or claude for the
-    /// callbacks of these
+    /// Redirect URI, repeatable: an exact URI, or gpt-callback, chatgpt-connector or claude for the callbacks of these
     #[arg(long = "redirect-uri", value_name = "URI")]
     redirect_uris: Vec<RedirectUri>,
-    /// Whether its authorization requests must use PKCE: required, or optional for a client that does not speak it
+    /// Whether authorization requests must use PKCE: required, or optional for a client that does not support it
     #[arg(long, value_name = "RULE", default_value = "required")]
     pkce: PkceRule,
-    /// A memory space to share with other applications [default: one of its own]
+    /// Memory space to share with other applications [default: one of its own]
     #[arg(long, value_name = "NAME")]
     space: Option<SpaceName>,
-    /// See and write only memories of this category, repeatable [default: all]
+    /// Category that it may see and write, repeatable [default: all]
     #[arg(long = "category", value_name = "CATEGORY")]
     categories: Vec<Category>,
-    /// Requests a minute [default: as configured]
+    /// Rate limit in requests per minute [default: as configured]
     #[arg(long, value_name = "NUMBER", value_parser = parse_rate_limit)]
     rate_limit: Option<RequestsPerMinute>,
-    /// How long its access tokens live, such as 10m; at most 24h [default: as configured]
+    /// Lifetime of its access tokens, such as 10m; at most 24h [default: as configured]
     #[arg(long, value_name = "DURATION", value_parser = parse_lifetime)]
     access_token_ttl: Option<TokenLifetime>,
-    /// How long its refresh tokens may lie unused, such as 30d; at most 366d [default: as configured]
+    /// Idle lifetime of its refresh tokens, such as 30d; at most 366d [default: as configured]
     #[arg(long, value_name = "DURATION", value_parser = parse_lifetime)]
     refresh_token_ttl: Option<TokenLifetime>,
-    /// It cannot keep a secret and gets none, such as a native program
+    /// Public client without a secret, such as a native program
     #[arg(long)]
     public: bool,
     /// Print one JSON object with client_id and client_secret
@@ -92,44 +91,43 @@ impl CreateArguments {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct UpdateArguments {
-    /// The application's id (its client_id)
+    /// Application ID (its client_id)
     #[arg(value_name = "CLIENT_ID")]
     id: ApplicationId,
-    /// What people read, 1 to 100 characters
+    /// Name shown to people, 1 to 100 characters
     #[arg(long)]
     name: Option<ApplicationName>,
-    /// What it may do, repeatable; replaces all it had. Acts at once on tokens already issued
+    /// Permission, repeatable; replaces all existing ones. Applies at once to tokens already issued
     #[arg(long = "permission", value_name = "PERMISSION")]
     permissions: Vec<Permission>,
-    /// How it may get tokens, repeatable; replaces all it had
+    /// Grant type, repeatable; replaces all existing ones
     #[arg(long = "grant", value_name = "GRANT")]
     grants: Vec<GrantType>,
-    /// Where an authorization may be sent, repeatable (an exact URI, gpt-callback, chatgpt-connector or claude);
-    /// replaces all it had
+    /// Redirect URI, repeatable (an exact URI, gpt-callback, chatgpt-connector or claude); replaces all existing ones
     #[arg(long = "redirect-uri", value_name = "URI")]
     redirect_uris: Vec<RedirectUri>,
     /// Remove all redirect URIs
     #[arg(long, conflicts_with = "redirect_uris")]
     no_redirect_uris: bool,
-    /// Whether its authorization requests must use PKCE: required or optional
+    /// Whether authorization requests must use PKCE: required or optional
     #[arg(long, value_name = "RULE")]
     pkce: Option<PkceRule>,
-    /// Another memory space; memories do not move along
+    /// Another memory space; existing memories are not moved
     #[arg(long, value_name = "NAME")]
     space: Option<SpaceName>,
-    /// See and write only memories of this category, repeatable; replaces all it had
+    /// Category that it may see and write, repeatable; replaces all existing ones
     #[arg(long = "category", value_name = "CATEGORY")]
     categories: Vec<Category>,
-    /// See and write memories of every category
+    /// Allow every category
     #[arg(long, conflicts_with = "categories")]
     all_categories: bool,
-    /// Requests a minute, or `default` for what is configured
+    /// Rate limit in requests per minute, or `default` for the configured one
     #[arg(long, value_name = "NUMBER", value_parser = or_default(parse_rate_limit))]
     rate_limit: Option<OrDefault<RequestsPerMinute>>,
-    /// How long its access tokens live, such as 10m, or `default`
+    /// Lifetime of its access tokens, such as 10m, or `default`
     #[arg(long, value_name = "DURATION", value_parser = or_default(parse_lifetime))]
     access_token_ttl: Option<OrDefault<TokenLifetime>>,
-    /// How long its refresh tokens may lie unused, such as 30d, or `default`
+    /// Idle lifetime of its refresh tokens, such as 30d, or `default`
     #[arg(long, value_name = "DURATION", value_parser = or_default(parse_lifetime))]
     refresh_token_ttl: Option<OrDefault<TokenLifetime>>,
     /// Print one JSON object
@@ -159,9 +157,7 @@ impl UpdateArguments {
             enabled: None,
         };
         if changes.is_empty() {
-            return Err(CliError::Usage(
-                "name at least one thing to change; `memgate app update --help` lists them".into(),
-            ));
+            return Err(CliError::Usage("nothing to change; `memgate app update --help` lists the options".into()));
         }
         Ok((self.id, changes))
     }
@@ -186,7 +182,7 @@ fn parse_lifetime(text: &str) -> Result<TokenLifetime, String> {
     TokenLifetime::try_from(lifetime(text)?).map_err(|error| error.problem().to_owned())
 }
 
-/// Reads a duration of at least a second.
+/// Parses a duration of at least a second.
 pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
     parse_duration(text)
         .filter(|duration| !duration.is_zero())

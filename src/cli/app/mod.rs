@@ -16,29 +16,29 @@ use crate::domain::applications::{Application, ApplicationError, ApplicationServ
 use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{ErasureError, MemoriesOfDeleted};
 
-/// Register applications and look after them.
+/// Register and manage applications.
 ///
-/// Works on the database directly, also while `memgate serve` runs, which notices within two seconds.
+/// Works on the database directly, even while `memgate serve` is running, which notices within two seconds.
 #[derive(Debug, Subcommand)]
 pub(super) enum App {
-    /// Register an application and print its credentials; the secret is shown this once
+    /// Register an application and print its credentials; the secret is shown only this once
     Create(CreateArguments),
-    /// List applications, all of them or those that are asked for
+    /// List applications
     List(ListArguments),
     /// Show one application
     Show(Named),
-    /// Change an application; what is not named stays as it is
+    /// Change an application; options that are not given leave it unchanged
     Update(UpdateArguments),
-    /// Shut an application out: it gets no token, and those it has stop at once
+    /// Disable an application: it gets no token, and its tokens become invalid at once
     Disable(Named),
-    /// Let a disabled application in again
+    /// Enable a disabled application
     Enable(Named),
-    /// Delete an application; its tokens stop at once, its memories stay unless --with-memories is given
+    /// Delete an application; its tokens become invalid at once, its memories are kept unless --with-memories is given
     Delete {
         #[command(flatten)]
         named: Named,
-        /// Delete everything in its space too: its own memories and those of people. Also for an application that was deleted
-        /// before, if it had a space of its own
+        /// Delete everything in its space too: its own memories and those of people. Also works for an application deleted
+        /// earlier, if it had a space of its own
         #[arg(long)]
         with_memories: bool,
         #[command(flatten)]
@@ -48,10 +48,10 @@ pub(super) enum App {
     Secret(secret::Secret),
 }
 
-/// An application, by its id.
+/// An application, by ID.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Named {
-    /// The application's id (its client_id)
+    /// Application ID (its client_id)
     #[arg(value_name = "CLIENT_ID")]
     id: ApplicationId,
     /// Print one JSON object
@@ -62,16 +62,16 @@ pub(in crate::cli) struct Named {
 /// Which applications are listed, and how.
 #[derive(Debug, Args)]
 pub(super) struct ListArguments {
-    /// Only applications whose name contains this, in upper or lower case
+    /// Only applications whose name contains this, ignoring case
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// Only applications of this space
+    /// Only applications in this space
     #[arg(long, value_name = "NAME")]
     space: Option<String>,
-    /// List at most so many
+    /// Maximum number of applications
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
-    /// Begin after this application, the last one of an earlier list
+    /// Start after this application, the last one of the previous page
     #[arg(long, value_name = "CLIENT_ID")]
     after: Option<ApplicationId>,
     /// Print one JSON array
@@ -153,19 +153,19 @@ fn explain_erasure(error: ErasureError) -> CliError {
         ErasureError::SharedSpace(..) => {
             CliError::failed(format!("{error}. Nothing was deleted; delete the application without --with-memories"))
         }
-        other => CliError::failed(format!("{other}. The application is disabled and still there: repeat the command")),
+        other => CliError::failed(format!("{other}. The application is disabled, but not deleted: repeat the command")),
     }
 }
 
-/// What the operator typed is a usage error; the rest is not.
+/// Invalid input is a usage error; the rest is not.
 fn explain(error: ApplicationError) -> CliError {
     match error {
         ApplicationError::Invalid(invalid) => CliError::Usage(invalid.to_string()),
         ApplicationError::NotFound => {
-            CliError::failed("there is no application with this id; `memgate app list` shows them")
+            CliError::failed("there is no application with this ID; `memgate app list` shows them")
         }
         ApplicationError::SecretNotFound => CliError::failed(
-            "the application has no secret with this id; `memgate app secret list CLIENT_ID` shows them",
+            "the application has no secret with this ID; `memgate app secret list CLIENT_ID` shows them",
         ),
         other => CliError::failed(other),
     }

@@ -15,13 +15,13 @@ use crate::domain::ids::{ApplicationId, SecretId};
 /// Add, list, remove and rotate secrets; several can be valid at a time.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Secret {
-    /// Add a secret and print it; it is shown this once, and the ones there are stay valid
+    /// Add a secret and print it; it is shown only this once, and the existing ones stay valid
     Add(Add),
     /// List the secrets, without the secrets themselves
     List(Named),
-    /// Remove a secret; it is refused at once
+    /// Remove a secret; it is rejected from now on
     Remove(Remove),
-    /// Add a secret, print it, and remove all the others at once
+    /// Add a secret, print it, and remove all others at once
     Rotate {
         #[command(flatten)]
         named: Named,
@@ -32,10 +32,10 @@ pub(in crate::cli) enum Secret {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Add {
-    /// The application's id (its client_id)
+    /// Application ID (its client_id)
     #[arg(value_name = "CLIENT_ID")]
     id: ApplicationId,
-    /// After how long it is refused, such as 30d [default: never]
+    /// Lifetime, such as 30d [default: unlimited]
     #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     expires_in: Option<Duration>,
     /// Print one JSON object
@@ -45,10 +45,10 @@ pub(in crate::cli) struct Add {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Remove {
-    /// The application's id (its client_id)
+    /// Application ID (its client_id)
     #[arg(value_name = "CLIENT_ID")]
     id: ApplicationId,
-    /// The secret's id, as `app secret list` shows it
+    /// Secret ID, as shown by `app secret list`
     secret_id: SecretId,
     /// Print one JSON object
     #[arg(long)]
@@ -73,7 +73,7 @@ impl Secret {
                 let secret = application.secrets.iter().find(|secret| secret.id == remove.secret_id);
                 let secret = secret.ok_or_else(|| explain(ApplicationError::SecretNotFound))?;
                 remove.confirmation.ask(&format!(
-                    "This removes the secret {} ({}) of {}: clients that have it are refused.",
+                    "This removes the secret {} ({}) of {}: clients that use it are rejected.",
                     remove.secret_id, secret.hint, application.name
                 ))?;
                 applications.remove_secret(remove.id, remove.secret_id).await.map_err(explain)?;
@@ -86,7 +86,7 @@ impl Secret {
             Self::Rotate { named, confirmation } => {
                 let application = applications.get(named.id).await.map_err(explain)?;
                 confirmation.ask(&format!(
-                    "This replaces the {} secrets of {}: clients that have one of them are refused.",
+                    "This replaces the {} secrets of {}: clients that use one of them are rejected.",
                     application.secrets.len(),
                     application.name
                 ))?;

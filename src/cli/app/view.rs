@@ -1,4 +1,4 @@
-//! How applications and secrets are shown.
+//! Displays applications and secrets.
 
 use std::sync::Arc;
 
@@ -82,7 +82,7 @@ pub(super) fn registration(registration: &Registration, json: bool) -> Result<()
     output::line(format!("client_id      {}", registration.application.client_id))?;
     if let Some(secret) = secret {
         output::line(format!("client_secret  {}", secret.expose()))?;
-        output::line("Keep the secret now: only its hash is stored, and it is not shown again.")?;
+        output::line("Store the secret now: only its hash is kept, and it is not shown again.")?;
     }
     Ok(())
 }
@@ -99,7 +99,7 @@ pub(super) fn issued_secret(id: ApplicationId, issued: &IssuedSecret, json: bool
     output::line(format!("client_id      {id}"))?;
     output::line(format!("client_secret  {}", issued.secret.expose()))?;
     output::line(format!("secret_id      {}", issued.stored.id))?;
-    output::line("Keep the secret now: only its hash is stored, and it is not shown again.")
+    output::line("Store the secret now: only its hash is kept, and it is not shown again.")
 }
 
 pub(super) fn secrets(application: &Application, json: bool) -> Result<(), CliError> {
@@ -153,7 +153,7 @@ fn secret_json(secret: &StoredSecret) -> Value {
     })
 }
 
-/// A JSON value as a person reads it.
+/// A JSON value in readable form.
 fn plain(value: &Value) -> String {
     match value {
         Value::Null => "default".to_owned(),
@@ -164,14 +164,14 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// What deleting an application takes.
+/// The effects of deleting an application.
 pub(super) fn loss(id: ApplicationId, extent: &ApplicationExtent, memories: MemoriesOfDeleted) -> String {
     let ApplicationExtent { application, space, tenants, .. } = extent;
     let mut lines = Vec::new();
     if let Some(application) = application {
         let (name, secrets) = (&application.name, application.secrets.len());
         lines.push(format!(
-            "This deletes the application {id} ({name}) with its {secrets} secrets; its tokens stop at once."
+            "This deletes the application {id} ({name}) with its {secrets} secrets; its tokens become invalid at once."
         ));
     }
     let people = tenants.iter().filter(|tenant| tenant.person.is_some()).count();
@@ -179,12 +179,12 @@ pub(super) fn loss(id: ApplicationId, extent: &ApplicationExtent, memories: Memo
         MemoriesOfDeleted::Delete => {
             format!("This deletes every memory in the space {space}, its own and those of {people} people.")
         }
-        MemoriesOfDeleted::Keep => format!("What is stored in the space {space} stays there."),
+        MemoriesOfDeleted::Keep => format!("The memories in the space {space} are kept."),
     });
     lines.join("\n")
 }
 
-/// What an application that was deleted has left, and how to delete that too.
+/// What a deleted application left behind, and how to delete that too.
 pub(super) fn deleted(id: ApplicationId, erased: &ErasedApplication, json: bool) -> Result<(), CliError> {
     let people = erased.left.iter().filter(|tenant| tenant.person.is_some()).count();
     let memories_left = !erased.left.is_empty();
@@ -199,15 +199,15 @@ pub(super) fn deleted(id: ApplicationId, erased: &ErasedApplication, json: bool)
     }
     let space = &erased.space;
     output::line(format!(
-        "Deleted {id}. What was stored in the space {space}, also for {people} people, stays there."
+        "Deleted {id}. The memories in the space {space}, including those of {people} people, are kept."
     ))?;
     if erased.shared_with > 0 {
-        return output::line(format!("{} other applications have that space.", erased.shared_with));
+        return output::line(format!("{} other applications use that space.", erased.shared_with));
     }
     if *space == SpaceName::own(id) {
-        return output::line(format!("`memgate app delete {id} --with-memories` deletes that too."));
+        return output::line(format!("`memgate app delete {id} --with-memories` deletes them too."));
     }
     output::line(format!(
-        "To delete that too, register an application with --space {space}, and delete it --with-memories."
+        "To delete them too, register an application with --space {space}, and delete it --with-memories."
     ))
 }

@@ -1,10 +1,10 @@
-//! Requests that are printed as curl lines before they are sent.
+//! Sends requests after printing them as curl commands.
 
 use serde_json::Value;
 
 use crate::cli::{CliError, output};
 
-/// A client that shows what it does.
+/// A client that prints what it does.
 pub(super) struct Client {
     http: reqwest::Client,
     base: String,
@@ -26,7 +26,8 @@ impl Client {
         let form = format!("grant_type=client_credentials&client_id={client_id}&client_secret={secret}");
         let request = self.http.post(url).header("Content-Type", "application/x-www-form-urlencoded").body(form);
         let answer = show_answer(request).await?;
-        let token = answer["access_token"].as_str().ok_or_else(|| CliError::failed("the answer holds no token"))?;
+        let token =
+            answer["access_token"].as_str().ok_or_else(|| CliError::failed("the response contains no token"))?;
         output::line(format!("\nexport TOKEN='{token}'"))?;
         token.clone_into(&mut self.token);
         Ok(())
@@ -48,5 +49,5 @@ async fn show_answer(request: reqwest::RequestBuilder) -> Result<Value, CliError
     let status = answer.status();
     let body: Value = answer.json().await.map_err(CliError::failed)?;
     output::line(serde_json::to_string_pretty(&body).map_err(CliError::failed)?)?;
-    if status.is_success() { Ok(body) } else { Err(CliError::failed(format!("the gate answered {status}"))) }
+    if status.is_success() { Ok(body) } else { Err(CliError::failed(format!("the service responded with {status}"))) }
 }

@@ -1,4 +1,4 @@
-//! `memgate demo`: a gate to try, with memories in it.
+//! `memgate demo`: a temporary service with sample memories.
 
 mod http;
 
@@ -22,16 +22,16 @@ use crate::domain::memories::{ImportReader, ImportRow, MemoryScope};
 
 const MEMORIES: &str = include_str!("../../../samples/memories.jsonl");
 const QUESTIONS: &str = include_str!("../../../samples/questions.json");
-/// How many of the sample questions are asked.
+/// Number of sample questions asked.
 const ASKED: usize = 4;
 const AT_A_TIME: usize = 32;
 
-/// Try it: a gate on a temporary database, an application, sample memories, and requests to paste
+/// Try memgate: a temporary database, an application, sample memories, and requests to paste
 ///
-/// Everything is gone when it stops.
+/// Everything is deleted when it stops.
 #[derive(Debug, Args)]
 pub(super) struct Demo {
-    /// Address and port to serve on [default: the configured one, or a free port if that is taken]
+    /// Address and port to serve on [default: the configured one, or a free port if that is in use]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     /// Stop after the last request instead of serving on
@@ -73,7 +73,7 @@ impl Demo {
     }
 }
 
-/// The configuration with a database of its own, and with nothing that belongs to a real installation.
+/// The configuration with a temporary database, and without anything of a real installation.
 fn temporary(mut config: Config, folder: &Path) -> Config {
     config.database_url = format!("sqlite://{}?mode=rwc", folder.join("demo.db").display()).into();
     config.master_key = None;

@@ -1,4 +1,4 @@
-//! Applications: who may ask for tokens, and for what.
+//! Applications (OAuth clients): who may request tokens, and for what.
 
 mod model;
 mod permissions;

@@ -1,4 +1,4 @@
-//! An application: a Custom GPT, a plugin, an MCP client or an integrator's program that holds credentials.
+//! An application: a Custom GPT, a plugin, an MCP client or an integrator's program with credentials.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,56 +14,56 @@ use crate::memories::Category;
 use crate::system::Timestamp;
 use crate::validation::{self, InvalidValue};
 
-/// Everything that is known of an application.
+/// A registered application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Application {
-    /// Its name inside memgate; never changes.
+    /// Its ID inside memgate; never changes.
     pub id: ApplicationId,
-    /// Its name in OAuth; never changes.
+    /// Its OAuth client ID; never changes.
     pub client_id: ClientId,
-    /// What an operator or a person reads.
+    /// Its name, for operators and people.
     pub name: ApplicationName,
     /// Whether it can keep a secret.
     pub kind: ClientKind,
-    /// The most that its tokens can carry.
+    /// The maximum permissions of its tokens.
     pub permissions: Permissions,
     /// The grant types that it may use.
     pub grants: GrantTypes,
-    /// Where an authorization may be sent.
+    /// Where authorization responses may be sent.
     pub redirect_uris: Vec<RedirectUri>,
     /// Whether its authorization requests must use PKCE.
     pub pkce: PkceRule,
-    /// Where its memories live.
+    /// The space that its memories live in.
     pub space: SpaceName,
     /// The categories that it may see and write.
     pub categories: CategoryAccess,
-    /// How many requests it may make; `None` for what the configuration says.
+    /// Its rate limit; `None` for the configured default.
     pub rate_limit: Option<RequestsPerMinute>,
-    /// How long its access tokens live; `None` for what the configuration says.
+    /// Lifetime of its access tokens; `None` for the configured default.
     pub access_token_ttl: Option<TokenLifetime>,
-    /// How long its refresh tokens live unused; `None` for what the configuration says.
+    /// Idle lifetime of its refresh tokens; `None` for the configured default.
     pub refresh_token_ttl: Option<TokenLifetime>,
-    /// A disabled application gets no token, and the ones it has stop at once.
+    /// A disabled application gets no token, and its existing ones become invalid at once.
     pub enabled: bool,
-    /// Tokens that were issued up to this moment are not accepted; `None` if all are.
+    /// Tokens issued up to this time are not accepted; `None` if all are.
     pub tokens_ended_at: Option<Timestamp>,
     /// Its secrets, oldest first; more than one may be valid.
     pub secrets: Vec<StoredSecret>,
     /// When it was registered.
     pub created_at: Timestamp,
-    /// When it was last changed, its secrets included.
+    /// When it was last changed, including its secrets.
     pub updated_at: Timestamp,
 }
 
 impl Application {
-    /// How many secrets it may have at a time, expired ones included.
+    /// Maximum number of secrets, including expired ones.
     pub const MAX_SECRETS: usize = 5;
-    /// How many revocations of its own tokens are kept one by one; one more ends all of its tokens at once.
+    /// Maximum number of revocations of its own tokens that are stored individually; one more revokes all of its tokens.
     pub const MAX_REVOCATIONS: u32 = 1_000;
-    /// How many redirect URIs it may have.
+    /// Maximum number of redirect URIs.
     pub const MAX_REDIRECT_URIS: usize = 20;
 
-    /// Whether tokens that were issued at `issued_at` are still accepted.
+    /// Whether tokens issued at `issued_at` are still accepted.
     #[must_use]
     pub fn accepts_tokens_of(&self, issued_at: Timestamp) -> bool {
         self.tokens_ended_at.is_none_or(|ended| ended < issued_at)
@@ -75,12 +75,12 @@ impl Application {
 pub enum ClientKind {
     /// It authenticates with a secret.
     Confidential,
-    /// It cannot keep one, such as a native program.
+    /// It cannot keep a secret, such as a native program.
     Public,
 }
 
 impl ClientKind {
-    /// The name of RFC 6749.
+    /// The name in RFC 6749.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -105,16 +105,16 @@ impl FromStr for ClientKind {
 /// Whether the authorization requests of an application must use PKCE (RFC 7636).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PkceRule {
-    /// A request without a code challenge is refused.
+    /// A request without a code challenge is rejected.
     #[default]
     Required,
-    /// A request may do without: for a confidential client that does not speak PKCE, such as ChatGPT's actions. Its secret
-    /// is then all that protects a code that was stolen on its way.
+    /// A code challenge is not required: for a confidential client that does not support PKCE, such as ChatGPT's actions. Its
+    /// secret is then all that protects a stolen code.
     Optional,
 }
 
 impl PkceRule {
-    /// The name under which it is stored and configured.
+    /// The name in storage and configuration.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -136,8 +136,8 @@ impl FromStr for PkceRule {
     }
 }
 
-/// What an application is called: 1 to 100 characters on one line, of which some can be seen and none changes the direction
-/// of text.
+/// The name of an application: 1 to 100 characters on one line, at least one of them visible, and none that changes the text
+/// direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApplicationName(String);
 
@@ -150,7 +150,7 @@ impl ApplicationName {
         &self.0
     }
 
-    /// Takes a name that was stored, perhaps before there was a rule that it breaks.
+    /// Accepts a stored name, which may predate a rule that it violates.
     ///
     /// # Errors
     /// [`InvalidValue`] if it is empty, too long, or not on one line.
@@ -180,7 +180,7 @@ pub struct SpaceName(String);
 impl SpaceName {
     const MAX: usize = 100;
 
-    /// The space that belongs to one application alone.
+    /// The private space of one application.
     #[must_use]
     pub fn own(application: ApplicationId) -> Self {
         Self(format!("app-{application}"))
@@ -218,10 +218,10 @@ impl fmt::Display for SpaceName {
 /// The categories that an application may see and write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CategoryAccess {
-    /// Every memory of its space.
+    /// All memories of its space.
     #[default]
     All,
-    /// Only memories that have a category, and no category but these.
+    /// Only memories that have a category, and no other categories than these.
     Only(BTreeSet<Category>),
 }
 
@@ -236,7 +236,7 @@ impl CategoryAccess {
     }
 }
 
-/// A rate limit: 1 to 1,000,000 requests a minute.
+/// A rate limit: 1 to 1,000,000 requests per minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestsPerMinute(NonZeroU32);
 
@@ -257,11 +257,11 @@ impl TryFrom<u32> for RequestsPerMinute {
         NonZeroU32::new(number)
             .filter(|number| number.get() <= Self::MAX)
             .map(Self)
-            .ok_or_else(|| InvalidValue::new("rate_limit", "must be 1 to 1000000 requests a minute"))
+            .ok_or_else(|| InvalidValue::new("rate_limit", "must be 1 to 1000000 requests per minute"))
     }
 }
 
-/// How long a token lives: 1 second to 10 years, in whole seconds.
+/// The lifetime of a token: 1 second to 10 years, in whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TokenLifetime(u32);
 
@@ -293,7 +293,7 @@ impl TryFrom<Duration> for TokenLifetime {
     }
 }
 
-/// What is given to register an application.
+/// The data to register an application.
 #[derive(Clone, Debug)]
 pub struct NewApplication {
     /// See [`Application::name`].
@@ -320,7 +320,7 @@ pub struct NewApplication {
     pub refresh_token_ttl: Option<TokenLifetime>,
 }
 
-/// A change to an application. `None` leaves a member as it is.
+/// Changes to an application. `None` leaves a member unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApplicationChanges {
     /// See [`Application::name`].
@@ -333,7 +333,7 @@ pub struct ApplicationChanges {
     pub redirect_uris: Option<Vec<RedirectUri>>,
     /// See [`Application::pkce`].
     pub pkce: Option<PkceRule>,
-    /// See [`Application::space`]. Memories do not move along.
+    /// See [`Application::space`]. Memories are not moved.
     pub space: Option<SpaceName>,
     /// See [`Application::categories`].
     pub categories: Option<CategoryAccess>,
@@ -348,13 +348,13 @@ pub struct ApplicationChanges {
 }
 
 impl ApplicationChanges {
-    /// Whether nothing is to be changed.
+    /// Whether nothing changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Writes the changes into `application`.
+    /// Applies the changes to `application`.
     pub fn apply_to(&self, application: &mut Application, now: Timestamp) {
         fn set<T: Clone>(target: &mut T, change: Option<&T>) {
             if let Some(value) = change {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::validation::InvalidValue;
 
-/// What a token may be used for; its text is the OAuth scope.
+/// A permission of a token; its text is the OAuth scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Permission {
     /// `memory:read`: search, get and list.
@@ -18,7 +18,7 @@ pub enum Permission {
 }
 
 impl Permission {
-    /// Every permission there is.
+    /// Every permission.
     pub const ALL: [Self; 3] = [Self::MemoryRead, Self::MemoryWrite, Self::MemoryDelete];
 
     /// The scope token of RFC 6749 §3.3.
@@ -62,37 +62,37 @@ impl FromStr for Permission {
 pub struct Permissions(u8);
 
 impl Permissions {
-    /// Every permission there is.
+    /// Every permission.
     #[must_use]
     pub fn all() -> Self {
         Permission::ALL.into_iter().collect()
     }
 
-    /// Whether the set holds `permission`.
+    /// Whether the set contains `permission`.
     #[must_use]
     pub fn contains(self, permission: Permission) -> bool {
         self.0 & permission.bit() != 0
     }
 
-    /// Whether every permission of this set is in `other` too.
+    /// Whether this is a subset of `other`.
     #[must_use]
     pub fn is_subset_of(self, other: Self) -> bool {
         self.0 & !other.0 == 0
     }
 
-    /// What both sets hold.
+    /// The intersection of both sets.
     #[must_use]
     pub fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// What either set holds.
+    /// The union of both sets.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether the set holds nothing.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
@@ -131,7 +131,7 @@ impl fmt::Debug for Permissions {
 impl FromStr for Permissions {
     type Err = InvalidValue;
 
-    /// Reads permissions separated by single spaces; the empty text is the empty set.
+    /// Parses permissions separated by single spaces; the empty string is the empty set.
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         if text.is_empty() { Ok(Self::default()) } else { text.split(' ').map(Permission::from_str).collect() }
     }
@@ -149,7 +149,7 @@ pub enum GrantType {
 }
 
 impl GrantType {
-    /// Every grant type that memgate speaks.
+    /// Every supported grant type.
     pub const ALL: [Self; 3] = [Self::ClientCredentials, Self::AuthorizationCode, Self::RefreshToken];
 
     /// The value of the parameter `grant_type`.

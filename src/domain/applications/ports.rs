@@ -1,4 +1,4 @@
-//! The ports that applications need.
+//! The ports of applications.
 
 use std::sync::Arc;
 
@@ -9,37 +9,36 @@ use super::secret::{ClientSecret, SecretHash, StoredSecret};
 use crate::ids::{ApplicationId, ClientId, SecretId};
 use crate::system::{BoxError, StorageError, Timestamp};
 
-/// Stores applications. Every method is one whole intention: it happens entirely or not at all, and concurrent callers,
-/// on any number of machines, see it so.
+/// Stores applications. Every method is atomic, for concurrent callers on any number of machines.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait ApplicationRepository: Send + Sync {
     /// Stores a new application with its secrets.
     ///
     /// # Errors
-    /// [`CreateApplicationError::Exists`] if the id or the client id is taken; nothing is changed then.
+    /// [`CreateApplicationError::Exists`] if the ID or the client ID is taken; nothing is changed in that case.
     async fn create(&self, application: &Application) -> Result<(), CreateApplicationError>;
 
-    /// The application of that id, as it is now.
+    /// The current state of the application with that ID.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn find(&self, id: ApplicationId) -> Result<Option<Arc<Application>>, StorageError>;
 
-    /// The application of that client id. An adapter may answer from a memory of at most one second,
-    /// in which it misses nothing that it has changed itself.
+    /// The application with that client ID. An adapter may answer from a cache that is at most one second old and reflects all
+    /// changes made through it.
     ///
     /// # Errors
-    /// [`StorageError`]. A database that is away is never reported as `None`.
+    /// [`StorageError`]. An unavailable database is never reported as `None`.
     async fn find_by_client_id(&self, client_id: &ClientId) -> Result<Option<Arc<Application>>, StorageError>;
 
-    /// At most `limit` applications in the order of their ids, from the one after `after`.
+    /// At most `limit` applications ordered by ID, starting after `after`.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn list(&self, after: Option<ApplicationId>, limit: u32) -> Result<Vec<Arc<Application>>, StorageError>;
 
-    /// Applies `changes` and returns the application as it is then. Concurrent changes of different members are all kept.
+    /// Applies `changes` and returns the updated application. Concurrent changes of different members are all kept.
     ///
     /// # Errors
     /// [`ChangeApplicationError::NotFound`] if there is no such application.
@@ -50,14 +49,13 @@ pub trait ApplicationRepository: Send + Sync {
         now: Timestamp,
     ) -> Result<Arc<Application>, ChangeApplicationError>;
 
-    /// Deletes the application and its secrets; its memories stay. Returns whether there was one.
+    /// Deletes the application and its secrets; its memories are kept. Returns whether it existed.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn delete(&self, id: ApplicationId) -> Result<bool, StorageError>;
 
-    /// Adds a secret, unless there are [`Application::MAX_SECRETS`] already: of concurrent callers no more succeed than
-    /// there is room for.
+    /// Adds a secret, unless there are [`Application::MAX_SECRETS`] already, even with concurrent callers.
     ///
     /// # Errors
     /// [`ChangeApplicationError::NotFound`] if there is no such application, [`ChangeApplicationError::TooManySecrets`].
@@ -68,8 +66,8 @@ pub trait ApplicationRepository: Send + Sync {
         now: Timestamp,
     ) -> Result<(), ChangeApplicationError>;
 
-    /// Replaces all secrets, however many there are, by this one. Of concurrent callers one after the other does, and the
-    /// secret of the last one is left. Returns how many were replaced.
+    /// Replaces all secrets by this one. Concurrent callers are serialized, and the secret of the last one is left. Returns how
+    /// many were replaced.
     ///
     /// # Errors
     /// [`ChangeApplicationError::NotFound`] if there is no such application.
@@ -80,34 +78,33 @@ pub trait ApplicationRepository: Send + Sync {
         now: Timestamp,
     ) -> Result<usize, ChangeApplicationError>;
 
-    /// Removes a secret. Returns whether there was one.
+    /// Removes a secret. Returns whether it existed.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn remove_secret(&self, id: ApplicationId, secret: SecretId, now: Timestamp) -> Result<bool, StorageError>;
 
-    /// Ends every token of the application that was issued up to `at`; an earlier moment never replaces a later one. An unknown
-    /// application is passed over.
+    /// Revokes every token of the application issued up to `at`; an earlier time never replaces a later one. An unknown
+    /// application is ignored.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn revoke_tokens(&self, id: ApplicationId, at: Timestamp) -> Result<(), StorageError>;
 
-    /// Notes that a secret was verified at `at`; an earlier moment never replaces a later one. An unknown secret is
-    /// passed over. A note that cannot be written, on a full disk for one, is the adapter's to report: the secret is
-    /// right all the same.
+    /// Records that a secret was verified at `at`; an earlier time never replaces a later one. An unknown secret is ignored. If
+    /// it cannot be written, because the disk is full for example, the adapter logs it: the secret is valid nevertheless.
     async fn record_secret_use(&self, id: ApplicationId, secret: SecretId, at: Timestamp);
 
     /// Replaces the hash of a secret by another hash of the same secret, if it is still the one of `stored`. Nothing else
-    /// of the application changes. That there is no such secret any more, or that the hash cannot be written, is no error:
-    /// the adapter reports the latter.
+    /// of the application changes. It is not an error if the secret does not exist any more, or if the hash cannot be written,
+    /// which the adapter logs.
     async fn renew_secret_hash(&self, id: ApplicationId, stored: &StoredSecret, renewed: &SecretHash);
 }
 
 /// Why an application was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateApplicationError {
-    /// The id or the client id is taken.
+    /// The ID or the client ID is taken.
     #[error("an application with this id exists already")]
     Exists,
     /// The store failed.
@@ -121,7 +118,7 @@ pub enum ChangeApplicationError {
     /// There is no such application.
     #[error("there is no such application")]
     NotFound,
-    /// It has as many secrets as it may have.
+    /// It has the maximum number of secrets.
     #[error("the application has {} secrets already; remove one first", Application::MAX_SECRETS)]
     TooManySecrets,
     /// The store failed.
@@ -129,7 +126,7 @@ pub enum ChangeApplicationError {
     Storage(#[from] StorageError),
 }
 
-/// Hashes secrets slowly on purpose, and verifies them.
+/// Hashes secrets with a deliberately slow algorithm, and verifies them.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait SecretHasher: Send + Sync {
@@ -139,38 +136,37 @@ pub trait SecretHasher: Send + Sync {
     /// [`HasherError`].
     async fn hash(&self, secret: &ClientSecret) -> Result<SecretHash, HasherError>;
 
-    /// Whether `secret` is the one that `hash` was made of. A wrong secret takes as long whatever `hash` is, the decoy or
-    /// one that was made at another cost. Verifications of the decoy do not keep others from being carried out.
+    /// Whether `hash` is a hash of `secret`. A mismatch takes equally long for every `hash`, including the decoy and those of
+    /// another cost. Verifications against the decoy do not block others.
     ///
     /// # Errors
     /// [`HasherError`].
     async fn verify(&self, secret: &ClientSecret, hash: &SecretHash) -> Result<bool, HasherError>;
 
-    /// Whether this very pair was verified with success before and is still cached, so that it need not be hashed again.
-    /// A pair that is asked for stays cached longer.
-    /// Never true for a pair that [`verify`](Self::verify) would refuse.
+    /// Whether this pair was verified successfully before and is still cached, so that hashing can be skipped. Each use extends
+    /// its time in the cache. Never true for a pair that [`verify`](Self::verify) would reject.
     fn remembers(&self, secret: &ClientSecret, hash: &SecretHash) -> bool;
 
-    /// Whether `hash` was made at another cost than new ones are, and is to be replaced when its secret is at hand.
+    /// Whether `hash` has an outdated cost and should be replaced when its secret is available.
     fn is_outdated(&self, hash: &SecretHash) -> bool;
 
-    /// A hash that no secret has, and that takes as long to verify as a real one.
+    /// A hash that matches no secret, and takes as long to verify as a real one.
     fn decoy(&self) -> SecretHash;
 }
 
-/// Why a secret could be neither hashed nor verified.
+/// Why a secret could not be hashed or verified.
 #[derive(Debug, thiserror::Error)]
 pub enum HasherError {
-    /// Too many verifications wait already. The caller may come back later.
+    /// Too many verifications are queued. A retry may succeed later.
     #[error("too many secrets wait to be verified")]
     Overloaded,
-    /// The hasher failed, for example because a stored hash is not one.
+    /// The hasher failed, for example because a stored hash is malformed.
     #[error("the secret could not be hashed")]
     Failed(#[source] BoxError),
 }
 
 impl From<Arc<HasherError>> for HasherError {
-    /// The outcome of work that several callers share.
+    /// The result of work that several callers share.
     fn from(shared: Arc<Self>) -> Self {
         match &*shared {
             Self::Overloaded => Self::Overloaded,

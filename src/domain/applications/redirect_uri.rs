@@ -1,4 +1,4 @@
-//! Where an authorization may be sent (RFC 9700 §2.1).
+//! Redirect URIs (RFC 9700 §2.1).
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,13 +7,13 @@ use url::{Host, Url};
 
 use crate::validation::InvalidValue;
 
-/// A registered redirect URI: one URI, or one of the callbacks that an assistant's vendor gives to its clients.
+/// A registered redirect URI: an exact URI, or one of the callbacks that an assistant's vendor assigns to its clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedirectUri(Kind);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
-    /// One URI, exactly as it was registered.
+    /// An exact URI.
     Exact(String),
     /// `https://chatgpt.com/aip/{g-ID}/oauth/callback`, or the same on `chat.openai.com`, with any id.
     GptCallback,
@@ -23,27 +23,27 @@ enum Kind {
     Claude,
 }
 
-/// The hosts on which ChatGPT receives the answers to its GPTs' requests.
+/// The hosts of ChatGPT's callbacks for GPTs.
 const GPT_HOSTS: [&str; 2] = ["chatgpt.com", "chat.openai.com"];
-/// Where ChatGPT receives the answers to its connectors' requests: one address, and one with an id behind it.
+/// ChatGPT's callbacks for connectors: one address, and one with an ID appended.
 const CHATGPT_CONNECTOR: &str = "https://chatgpt.com/connector_platform_oauth_redirect";
 const CHATGPT_CONNECTOR_WITH_ID: &str = "https://chatgpt.com/connector/oauth/";
-/// Where Claude receives them.
+/// Claude's callbacks.
 const CLAUDE: [&str; 2] = ["https://claude.ai/api/mcp/auth_callback", "https://claude.com/api/mcp/auth_callback"];
-/// Callbacks in private schemes that do not look like a domain name, as RFC 8252 §7.1 wants it, of programs that many use.
+/// Private-use URI schemes of widely used programs that are not domain names, as RFC 8252 §7.1 requires.
 const KNOWN_PRIVATE: [&str; 1] = ["cursor://anysphere.cursor-mcp/oauth/callback"];
 
 impl RedirectUri {
     const MAX: usize = 2048;
-    /// The word for ChatGPT's callback. The id in it changes whenever the OAuth settings of a GPT are edited, so it
-    /// cannot be registered to the letter once and for all.
+    /// The keyword for the callback of any GPT. The ID in it changes whenever the OAuth settings of a GPT are edited, so an
+    /// exact URI does not work.
     pub const GPT_CALLBACK: &'static str = "gpt-callback";
-    /// The word for the callbacks of ChatGPT's connectors and plugins.
+    /// The keyword for the callbacks of ChatGPT's connectors and plugins.
     pub const CHATGPT_CONNECTOR: &'static str = "chatgpt-connector";
-    /// The word for Claude's callbacks.
+    /// The keyword for Claude's callbacks.
     pub const CLAUDE: &'static str = "claude";
 
-    /// The URI exactly as it was registered, or [`GPT_CALLBACK`](Self::GPT_CALLBACK).
+    /// The exact URI, or [`GPT_CALLBACK`](Self::GPT_CALLBACK).
     #[must_use]
     pub fn as_str(&self) -> &str {
         match &self.0 {
@@ -54,14 +54,14 @@ impl RedirectUri {
         }
     }
 
-    /// Whether this stands for the callback of any GPT.
+    /// Whether this matches the callback of any GPT.
     #[must_use]
     pub fn is_gpt_callback(&self) -> bool {
         self.0 == Kind::GptCallback
     }
 
-    /// Whether a request may name `presented`: the same to the letter, but for the port of a loopback address, which a
-    /// native program cannot know beforehand (RFC 8252 §7.3).
+    /// Whether a request may use `presented`: it must be identical, except for the port of a loopback address, which a native
+    /// program cannot know beforehand (RFC 8252 §7.3).
     #[must_use]
     pub fn accepts(&self, presented: &str) -> bool {
         match &self.0 {
@@ -85,8 +85,8 @@ fn is_plain(text: &str) -> bool {
     text.len() <= RedirectUri::MAX && text.bytes().all(|b| b.is_ascii_graphic()) && !text.contains('#')
 }
 
-/// The URI without its port, if it is plain http to this computer. RFC 8252 §8.3 advises against the name `localhost`, and
-/// widely used native clients have only that.
+/// The URI without its port, if it is plain http to loopback. RFC 8252 §8.3 advises against the name `localhost`, but widely
+/// used native clients use it.
 fn loopback_without_port(uri: &str) -> Option<Url> {
     let mut url = Url::parse(uri).ok().filter(|url| url.scheme() == "http")?;
     (is_loopback(&url) && url.set_port(None).is_ok()).then_some(url)

@@ -1,4 +1,4 @@
-//! Client secrets: how they look, how they are made, and what is kept of them.
+//! Client secrets: their format, their creation, and what is stored.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ impl ClientSecret {
         Self(SecretString::from(format!("{PREFIX}{random}{checksum}")))
     }
 
-    /// Reads a presented secret; `None` if it is mistyped, which its checksum tells without any hashing by bcrypt.
+    /// Parses a presented secret; `None` if its checksum is wrong, which detects typing mistakes without hashing.
     #[must_use]
     pub fn parse(presented: &str) -> Option<Self> {
         let body = presented.strip_prefix(PREFIX)?;
@@ -40,14 +40,14 @@ impl ClientSecret {
         (checksum(random) == sum).then(|| Self(SecretString::from(presented.to_owned())))
     }
 
-    /// The secret itself, for the hasher and for the one moment in which it is shown to its owner.
+    /// The secret itself, for the hasher and to show it once to its owner.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// Its first characters after the prefix, which tell secrets apart and are stored in plain text. They are 36 of its
-    /// 256 bits, so the rest is still far out of reach.
+    /// Its first characters after the prefix, which identify it and are stored in plain text. They are 36 of its 256 bits, so
+    /// the rest is still infeasible to guess.
     #[must_use]
     pub fn hint(&self) -> SecretHint {
         SecretHint(self.expose().chars().skip(PREFIX.len()).take(HINT_LENGTH).collect())
@@ -60,7 +60,7 @@ impl fmt::Debug for ClientSecret {
     }
 }
 
-/// The checksum guards against typing mistakes, not against attackers: it needs no key.
+/// The checksum detects typing mistakes, not attacks: it needs no key.
 fn checksum(random: &str) -> String {
     let digest = Sha256::new().chain_update("memgate client secret").chain_update(random).finalize();
     let mut text = URL_SAFE_NO_PAD.encode(&digest[..5]);
@@ -68,12 +68,12 @@ fn checksum(random: &str) -> String {
     text
 }
 
-/// The start of a secret, by which its owner and the verification recognise it.
+/// The start of a secret, which identifies it to its owner and speeds up verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretHint(String);
 
 impl SecretHint {
-    /// Takes a hint that was stored.
+    /// Accepts a stored hint.
     #[must_use]
     pub fn from_stored(text: String) -> Self {
         Self(text)
@@ -92,12 +92,12 @@ impl fmt::Display for SecretHint {
     }
 }
 
-/// The hash of a secret or of a password, as [`SecretHasher`](super::SecretHasher) made it.
+/// The hash of a secret or of a password, made by [`SecretHasher`](super::SecretHasher).
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretHash(String);
 
 impl SecretHash {
-    /// Takes what a hasher returned, or what was stored.
+    /// Accepts the result of a hasher, or a stored hash.
     #[must_use]
     pub fn from_stored(text: String) -> Self {
         Self(text)
@@ -116,20 +116,20 @@ impl fmt::Debug for SecretHash {
     }
 }
 
-/// What is kept of a client secret.
+/// What is stored of a client secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredSecret {
-    /// Its name.
+    /// Its ID.
     pub id: SecretId,
     /// Its first characters.
     pub hint: SecretHint,
     /// Its hash.
     pub hash: SecretHash,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// From when on it is refused; `None` for never.
+    /// When it expires; `None` for never.
     pub expires_at: Option<Timestamp>,
-    /// When it was last used. It lags behind by up to ten minutes, since not every use is written down.
+    /// When it was last used. It may be up to ten minutes late, since not every use is recorded.
     pub last_used_at: Option<Timestamp>,
 }
 

@@ -1,4 +1,4 @@
-//! What an operator does with applications.
+//! Managing applications.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::oauth::{LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME
 use crate::system::{Clock, Entropy, StorageError, Timestamp};
 use crate::validation::InvalidValue;
 
-/// Registers applications and looks after them.
+/// Registers and manages applications.
 #[derive(Clone)]
 pub struct ApplicationService {
     repository: Arc<dyn ApplicationRepository>,
@@ -24,16 +24,16 @@ pub struct ApplicationService {
     entropy: Arc<dyn Entropy>,
 }
 
-/// A secret that was just made: the only time that it can be seen.
+/// A new secret: the only time that it is visible.
 #[derive(Debug)]
 pub struct IssuedSecret {
     /// The secret itself.
     pub secret: ClientSecret,
-    /// What is kept of it.
+    /// What is stored of it.
     pub stored: StoredSecret,
 }
 
-/// An application that was just registered.
+/// A newly registered application.
 #[derive(Debug)]
 pub struct Registration {
     /// The application.
@@ -42,10 +42,10 @@ pub struct Registration {
     pub secret: Option<ClientSecret>,
 }
 
-/// Why an operator's request about applications was not carried out.
+/// Why managing applications failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplicationError {
-    /// A value cannot be.
+    /// A value is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidValue),
     /// There is no such application.
@@ -54,7 +54,7 @@ pub enum ApplicationError {
     /// The application has no such secret.
     #[error("the application has no such secret")]
     SecretNotFound,
-    /// It has as many secrets as it may have.
+    /// It has the maximum number of secrets.
     #[error("the application has {} secrets already; remove one first", Application::MAX_SECRETS)]
     TooManySecrets,
     /// The secret could not be hashed.
@@ -76,7 +76,7 @@ impl From<ChangeApplicationError> for ApplicationError {
 }
 
 impl ApplicationService {
-    /// Puts the service together.
+    /// Assembles the service.
     pub fn new(
         repository: Arc<dyn ApplicationRepository>,
         hasher: Arc<dyn SecretHasher>,
@@ -90,7 +90,7 @@ impl ApplicationService {
     /// Registers an application, with a first secret if it is confidential.
     ///
     /// # Errors
-    /// [`ApplicationError::Invalid`] if its parts do not fit together, or a port's error.
+    /// [`ApplicationError::Invalid`] if its members are inconsistent, or a port's error.
     pub async fn register(&self, new: NewApplication) -> Result<Registration, ApplicationError> {
         let now = self.clock.now();
         let id = ApplicationId::generate(&*self.entropy);
@@ -140,7 +140,7 @@ impl ApplicationService {
         self.repository.find(id).await?.ok_or(ApplicationError::NotFound)
     }
 
-    /// At most `limit` applications, from the one after `after`.
+    /// At most `limit` applications, starting after `after`.
     ///
     /// # Errors
     /// [`ApplicationError::Storage`].
@@ -155,7 +155,7 @@ impl ApplicationService {
     /// Changes an application.
     ///
     /// # Errors
-    /// [`ApplicationError::Invalid`] if nothing is to be changed or the parts would not fit together,
+    /// [`ApplicationError::Invalid`] if nothing would change or the members would be inconsistent,
     /// [`ApplicationError::NotFound`], [`ApplicationError::Storage`].
     pub async fn update(
         &self,
@@ -163,7 +163,7 @@ impl ApplicationService {
         changes: &ApplicationChanges,
     ) -> Result<Arc<Application>, ApplicationError> {
         if changes.is_empty() {
-            return Err(InvalidValue::new("changes", "must name at least one thing to change").into());
+            return Err(InvalidValue::new("changes", "must contain at least one change").into());
         }
         let now = self.clock.now();
         let mut wanted = Application::clone(&*self.get(id).await?);
@@ -179,7 +179,7 @@ impl ApplicationService {
         Ok(application)
     }
 
-    /// Lets an application in, or shuts it out with all the tokens it has.
+    /// Enables an application, or disables it, which invalidates all its tokens.
     ///
     /// # Errors
     /// [`ApplicationError::NotFound`], [`ApplicationError::Storage`].
@@ -187,7 +187,7 @@ impl ApplicationService {
         self.update(id, &ApplicationChanges { enabled: Some(enabled), ..ApplicationChanges::default() }).await
     }
 
-    /// Deletes an application. Its tokens stop at once; its memories stay in its space.
+    /// Deletes an application. Its tokens become invalid at once; its memories stay in its space.
     ///
     /// # Errors
     /// [`ApplicationError::NotFound`], [`ApplicationError::Storage`].
@@ -202,14 +202,14 @@ impl ApplicationService {
     /// Adds a secret, which expires after `lifetime` if that is given.
     ///
     /// # Errors
-    /// [`ApplicationError::Invalid`] for a public application or no lifetime at all, and every other.
+    /// [`ApplicationError::Invalid`] for a public application or a lifetime of zero, and every other.
     pub async fn add_secret(
         &self,
         id: ApplicationId,
         lifetime: Option<Duration>,
     ) -> Result<IssuedSecret, ApplicationError> {
         if lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
-            return Err(InvalidValue::new("expires_in", "must be longer than nothing").into());
+            return Err(InvalidValue::new("expires_in", "must be longer than zero").into());
         }
         self.check_confidential(id).await?;
         let issued = self.make_secret(lifetime.map(|lifetime| self.clock.now().plus(lifetime))).await?;
@@ -218,7 +218,7 @@ impl ApplicationService {
         Ok(issued)
     }
 
-    /// Removes a secret; it is refused at once.
+    /// Removes a secret; it is rejected from now on.
     ///
     /// # Errors
     /// [`ApplicationError::NotFound`], [`ApplicationError::SecretNotFound`], [`ApplicationError::Storage`].
@@ -231,7 +231,7 @@ impl ApplicationService {
         Ok(())
     }
 
-    /// Replaces all secrets by a new one, at once and however many there are.
+    /// Atomically replaces all secrets by a new one.
     ///
     /// # Errors
     /// [`ApplicationError::Invalid`] for a public application, [`ApplicationError::NotFound`], [`ApplicationError::Hasher`],
@@ -305,7 +305,7 @@ fn check_authorization(application: &Application) -> Result<(), InvalidValue> {
     if application.grants.contains(&GrantType::AuthorizationCode) && uris.is_empty() {
         return Err(InvalidValue::new("redirect_uris", "must hold at least one for the grant authorization_code"));
     }
-    // Without a secret, PKCE is all that ties a code to who asked for it; and any GPT can receive a GPT's callback.
+    // Without a secret, only PKCE binds a code to its requester; and any GPT can receive a GPT's callback.
     if application.kind == ClientKind::Public && application.pkce == PkceRule::Optional {
         return Err(InvalidValue::new("pkce", "must be required: a public application has no secret"));
     }

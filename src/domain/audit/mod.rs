@@ -1,4 +1,4 @@
-//! The audit log: who did what, without what was said.
+//! The audit log: who did what, without any content.
 
 use async_trait::async_trait;
 
@@ -6,16 +6,16 @@ use crate::ids::{ApplicationId, GrantId, RequestId, UserId};
 use crate::memories::Context;
 use crate::system::{StorageError, Timestamp};
 
-/// What happened.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AuditKind {
     /// An application was registered.
     ApplicationCreated,
     /// An application was changed.
     ApplicationUpdated,
-    /// An application was let in again.
+    /// An application was enabled.
     ApplicationEnabled,
-    /// An application was shut out.
+    /// An application was disabled.
     ApplicationDisabled,
     /// An application was deleted.
     ApplicationDeleted,
@@ -23,23 +23,23 @@ pub enum AuditKind {
     SecretAdded,
     /// A secret was removed.
     SecretRemoved,
-    /// A refresh token was used a second time: somebody else may have it. Its grant was revoked.
+    /// A refresh token was reused: it may be stolen. Its grant was revoked.
     RefreshTokenReused,
     /// A grant and all its tokens were revoked by its owner.
     GrantRevoked,
     /// One access token was revoked by its owner.
     TokenRevoked,
-    /// A signing key was made.
+    /// A signing key was created.
     SigningKeyCreated,
-    /// A signing key was taken out of use.
+    /// A signing key was retired.
     SigningKeyRetired,
-    /// The signing keys were encrypted anew with another master key.
+    /// The signing keys were re-encrypted with another master key.
     SigningKeysRewrapped,
     /// A person was registered, or signed in for the first time through the identity provider.
     PersonCreated,
-    /// A person was let in again.
+    /// A person was enabled.
     PersonEnabled,
-    /// A person was shut out.
+    /// A person was disabled.
     PersonDisabled,
     /// A person was deleted.
     PersonDeleted,
@@ -47,19 +47,19 @@ pub enum AuditKind {
     PasswordChanged,
     /// A person signed in.
     PersonSignedIn,
-    /// A person let an application act on their behalf.
+    /// A person authorized an application to act on their behalf.
     AuthorizationGranted,
-    /// A person took that back.
+    /// A person revoked an authorization.
     AuthorizationEnded,
-    /// An authorization code was presented a second time: somebody else may have it. Its grant was revoked.
+    /// An authorization code was reused: it may be stolen. Its grant was revoked.
     AuthorizationCodeReused,
-    /// Somebody failed so often to authenticate as a client that they have to wait.
+    /// A client was throttled after too many failed authentications.
     ClientThrottled,
-    /// Somebody failed so often to sign in that they have to wait.
+    /// A sign-in was throttled after too many failed attempts.
     SignInThrottled,
-    /// An operator had a memory that was on its way to the bank, or that the bank refused, sent again.
+    /// An operator retried a queued memory or a dead letter.
     QueuedWriteRetried,
-    /// An operator deleted a memory that was on its way to the bank, or that the bank refused.
+    /// An operator deleted a queued memory or a dead letter.
     QueuedWriteDropped,
     /// Memories were searched.
     MemoriesSearched,
@@ -74,7 +74,7 @@ pub enum AuditKind {
 }
 
 impl AuditKind {
-    /// Every kind there is.
+    /// Every kind.
     pub const ALL: [Self; 31] = [
         Self::ApplicationCreated,
         Self::ApplicationUpdated,
@@ -109,7 +109,7 @@ impl AuditKind {
         Self::MemoryDeleted,
     ];
 
-    /// The name under which it is stored and logged.
+    /// The name in storage and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -147,14 +147,14 @@ impl AuditKind {
         }
     }
 
-    /// The kind of that name.
+    /// Parses the name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// Whether the event has to outlive the log: the rare ones that change who may do what. Everyday use of memories
-    /// is logged only, because a row for each search would cost more than the search.
+    /// Whether the event is stored in addition to the log: the rare ones that change who may do what. Everyday use of memories
+    /// is only logged, because a row per search would cost more than the search.
     #[must_use]
     pub fn is_kept(self) -> bool {
         !matches!(
@@ -164,27 +164,27 @@ impl AuditKind {
     }
 }
 
-/// One entry. It holds no content, no query, no secret, no token and no address.
+/// One entry. It contains no content, query, secret, token or address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEvent {
-    /// What happened.
+    /// Its kind.
     pub kind: AuditKind,
-    /// When.
+    /// Its time.
     pub at: Timestamp,
-    /// Whose application was concerned.
+    /// The application.
     pub application_id: Option<ApplicationId>,
-    /// Which person was concerned.
+    /// The person.
     pub person_id: Option<UserId>,
-    /// Which grant was concerned.
+    /// The grant.
     pub grant_id: Option<GrantId>,
-    /// Which request asked for it.
+    /// The request.
     pub request_id: Option<RequestId>,
-    /// Which GPT and conversation it came from, as the assistant says. Logged, and not kept.
+    /// The GPT and the conversation, according to the assistant. Logged, but not stored.
     pub context: Context,
 }
 
 impl AuditEvent {
-    /// An event that concerns nobody in particular yet.
+    /// An event without further attributes.
     #[must_use]
     pub fn new(kind: AuditKind, at: Timestamp) -> Self {
         Self {
@@ -198,35 +198,35 @@ impl AuditEvent {
         }
     }
 
-    /// Says which application is concerned.
+    /// Sets the application.
     #[must_use]
     pub fn application(mut self, id: ApplicationId) -> Self {
         self.application_id = Some(id);
         self
     }
 
-    /// Says which person is concerned.
+    /// Sets the person.
     #[must_use]
     pub fn person(mut self, id: UserId) -> Self {
         self.person_id = Some(id);
         self
     }
 
-    /// Says which grant is concerned.
+    /// Sets the grant.
     #[must_use]
     pub fn grant(mut self, id: GrantId) -> Self {
         self.grant_id = Some(id);
         self
     }
 
-    /// Says which GPT and conversation it came from.
+    /// Sets the GPT and the conversation.
     #[must_use]
     pub fn context(mut self, context: Context) -> Self {
         self.context = context;
         self
     }
 
-    /// Says which request asked for it.
+    /// Sets the request.
     #[must_use]
     pub fn request(mut self, id: RequestId) -> Self {
         self.request_id = Some(id);
@@ -234,20 +234,20 @@ impl AuditEvent {
     }
 }
 
-/// Keeps audit events.
+/// Stores audit events.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait AuditLog: Send + Sync {
-    /// Keeps `event`. A log that cannot be written is the adapter's to report; what was done is done.
+    /// Records `event`. The adapter logs failures: what was done cannot be undone.
     async fn record(&self, event: &AuditEvent);
 
-    /// The newest `limit` kept events ([`AuditKind::is_kept`]), newest first.
+    /// The newest `limit` stored events ([`AuditKind::is_kept`]), newest first.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, StorageError>;
 
-    /// Forgets at most `limit` events that happened before `before`. Returns how many.
+    /// Deletes at most `limit` events that happened before `before`. Returns how many.
     ///
     /// # Errors
     /// [`StorageError`].

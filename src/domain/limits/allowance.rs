@@ -1,23 +1,23 @@
-//! An allowance that comes back evenly: the generic cell rate algorithm, whose whole state is one moment.
+//! A token bucket: the generic cell rate algorithm, whose whole state is one timestamp.
 
 use std::time::Duration;
 
 use crate::system::Timestamp;
 
-/// So many at once, and one more after each interval.
+/// A burst size, and the interval after which one more unit is available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     /// How many can be taken at once.
     pub burst: u32,
-    /// After how long one more can be taken.
+    /// The interval after which one more is available.
     pub interval: Duration,
 }
 
 impl Allowance {
-    /// Takes one. `full_again` is the state: when all of the allowance is there again, in Unix milliseconds; 0 at first.
+    /// Takes one. `full_again` is the state: when the allowance will be full again, in Unix milliseconds; 0 initially.
     ///
     /// # Errors
-    /// How long to wait if there is none left; nothing is taken then.
+    /// How long to wait if none is left; nothing is taken in that case.
     pub fn take(&self, full_again: &mut i64, now: Timestamp) -> Result<(), Duration> {
         if let Some(wait) = self.wait(*full_again, now) {
             return Err(wait);
@@ -26,7 +26,7 @@ impl Allowance {
         Ok(())
     }
 
-    /// How long to wait for the next one; `None` if there is one now.
+    /// How long to wait for the next one; `None` if one is available.
     #[must_use]
     pub fn wait(&self, full_again: i64, now: Timestamp) -> Option<Duration> {
         let used = self.begin(full_again, now).saturating_sub(now.unix_millis());
@@ -39,7 +39,7 @@ impl Allowance {
         *full_again = full_again.saturating_sub(self.interval_millis());
     }
 
-    /// A moment further ahead than the whole allowance can only come from a clock that jumped back.
+    /// A timestamp further ahead than the whole allowance means that the clock jumped back.
     fn begin(&self, full_again: i64, now: Timestamp) -> i64 {
         let now = now.unix_millis();
         if full_again > now.saturating_add(self.whole_millis()) { now } else { full_again.max(now) }

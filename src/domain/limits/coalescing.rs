@@ -1,14 +1,14 @@
-//! Equal work that is asked for at the same time, done once.
+//! Coalesces identical concurrent work.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt as _, Shared, WeakShared};
 
-/// Work of which every caller gets the outcome.
+/// Shared work: every caller gets its result.
 pub type SharedWork<T> = Shared<BoxFuture<'static, T>>;
 
-/// The work that is running, by a digest of what makes it equal.
+/// The work in progress, by a digest of its inputs.
 pub struct Coalescing<T: Clone> {
     running: Mutex<HashMap<[u8; 32], WeakShared<BoxFuture<'static, T>>>>,
 }
@@ -20,11 +20,11 @@ impl<T: Clone> Default for Coalescing<T> {
 }
 
 impl<T: Clone> Coalescing<T> {
-    /// Joins the work that is running under `key`, or else begins it. Of concurrent callers exactly one begins. The work
-    /// ends early only if all its callers go away.
+    /// Joins the work in progress under `key`, or else starts it. Of concurrent callers exactly one starts it. The work is
+    /// cancelled only if all its callers are.
     ///
     /// # Errors
-    /// Whatever `begin` refuses with; nothing is running then.
+    /// The error of `begin`; nothing is in progress in that case.
     pub fn join_or_begin<E>(
         &self,
         key: [u8; 32],
@@ -35,7 +35,7 @@ impl<T: Clone> Coalescing<T> {
         if let Some(work) = running.get(&key).and_then(WeakShared::upgrade).filter(is_running) {
             return Ok(work);
         }
-        // As many as run at once, which whoever does the work bounds.
+        // At most as many as run at once, which is bounded by the worker.
         running.retain(|_, work| work.upgrade().as_ref().is_some_and(is_running));
         let work = begin()?.shared();
         running.extend(work.downgrade().map(|work| (key, work)));

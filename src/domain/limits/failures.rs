@@ -1,4 +1,4 @@
-//! Slows down whoever presents wrong secrets, without ever locking anybody else out.
+//! Throttles failed attempts to authenticate, without locking out anybody else.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,20 +11,20 @@ use sha2::{Digest, Sha256};
 use super::allowance::Allowance;
 use crate::system::Timestamp;
 
-/// How the throttle reacts to failures.
+/// Parameters of the throttle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailurePolicy {
-    /// So many failures in a row cost nothing: people mistype.
+    /// Number of consecutive failures without a delay: people mistype.
     pub free_failures: u32,
-    /// The wait after the first failure that is not free; each further one doubles it.
+    /// The delay after the first failure beyond these; each further one doubles it.
     pub first_wait: Duration,
-    /// The longest wait.
+    /// The maximum delay.
     pub longest_wait: Duration,
-    /// How many attempts without success an address has at once, whatever the names.
+    /// Burst of unsuccessful attempts per address, whatever the names.
     pub address_burst: u32,
-    /// After how long an address has one more of them.
+    /// Interval after which an address has one more attempt.
     pub address_interval: Duration,
-    /// How many pairs of name and address are kept, and how many addresses, at about 50 bytes each.
+    /// Maximum number of tracked pairs of name and address, and of addresses, at about 50 bytes each.
     pub capacity: usize,
 }
 
@@ -41,17 +41,17 @@ impl Default for FailurePolicy {
     }
 }
 
-/// How many waits are announced at once, and after how long one more may be. Everything is counted in
-/// [`FailureThrottle::counts`]; this bounds what a flood can write to logs and to the audit log.
+/// Burst of announcements, and the interval after which there may be one more. Everything is counted in
+/// [`FailureThrottle::counts`]; this bounds what a flood can write to the log and to the audit log.
 const ANNOUNCEMENTS: Allowance = Allowance { burst: 20, interval: Duration::from_secs(30) };
-/// How often a full table is searched for entries that can go.
+/// How often a full table is searched for entries to evict.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Counts attempts to authenticate that did not succeed, per pair of a name and an address and per address.
+/// Counts failed attempts to authenticate, per pair of a name and an address, and per address.
 ///
-/// An attempt is counted before it is judged, and given back if it succeeds, so that any number of attempts at the same
-/// time are no more than as many one after the other. A flood of wrong secrets for one client from one address slows down
-/// that pair; a flood for many clients slows down that address. The same clients elsewhere are not concerned.
+/// An attempt is counted before it is verified, and refunded if it succeeds, so that concurrent attempts get no more tries
+/// than sequential ones. A flood of wrong secrets for one client from one address throttles that pair; a flood for many
+/// clients throttles that address. The same clients at other addresses are unaffected.
 pub struct FailureThrottle {
     policy: FailurePolicy,
     tables: Mutex<Tables>,
@@ -64,9 +64,9 @@ struct Tables {
     pairs_swept_at: Option<Timestamp>,
     addresses: HashMap<[u8; 16], AddressUse>,
     addresses_swept_at: Option<Timestamp>,
-    /// Shared by the addresses for which there is no room in the table.
+    /// Shared by the addresses that do not fit into the table.
     others: AddressUse,
-    /// When all announcements may be made again, in Unix milliseconds.
+    /// When all announcements are available again, in Unix milliseconds.
     announcements: i64,
 }
 
@@ -78,29 +78,29 @@ struct Failures {
 
 #[derive(Clone, Copy, Default)]
 struct AddressUse {
-    /// When the whole allowance is there again, in Unix milliseconds.
+    /// When the whole allowance is available again, in Unix milliseconds.
     full_again: i64,
-    /// Whether it was announced that this address has to wait.
+    /// Whether it was announced that this address is throttled.
     announced: bool,
 }
 
-/// How long somebody has to wait before the next attempt is judged.
+/// Rejects an attempt without verifying it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttled {
-    /// The wait.
+    /// How long to wait.
     pub retry_after: Duration,
 }
 
-/// How many attempts there were, by what came of them.
+/// Number of attempts, by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AttemptCounts {
     /// The secret was right.
     pub succeeded: u64,
-    /// The secret was wrong, or the caller went away before that was known.
+    /// The secret was wrong, or the caller was cancelled before that was known.
     pub failed: u64,
-    /// The attempt was not judged, because somebody has to wait.
+    /// The attempt was throttled.
     pub throttled: u64,
-    /// The attempt could not be judged, because something was unavailable.
+    /// The attempt could not be verified, because something was unavailable.
     pub unavailable: u64,
 }
 
@@ -119,16 +119,16 @@ impl FailureThrottle {
         Self { policy, tables: Mutex::default(), outcomes: Outcomes::default() }
     }
 
-    /// Counts an attempt to authenticate as `name`, before it is judged. It stays counted unless
+    /// Counts an attempt to authenticate as `name`, before it is verified. It stays counted unless
     /// [`succeeded`](Attempt::succeeded) or [`unavailable`](Attempt::unavailable) is called.
     ///
     /// # Errors
-    /// [`Throttled`] if the pair or the address has to wait; nothing is counted then.
+    /// [`Throttled`] if the pair or the address is throttled; nothing is counted in that case.
     pub fn begin(&self, name: &str, address: IpAddr, now: Timestamp) -> Result<Attempt<'_>, Throttled> {
         self.count(Some(pair_key(name, address)), address, now)
     }
 
-    /// As [`begin`](Self::begin), for an attempt that names nobody: only the address is counted.
+    /// As [`begin`](Self::begin), for an attempt without a name: only the address is counted.
     ///
     /// # Errors
     /// As [`begin`](Self::begin).
@@ -136,7 +136,7 @@ impl FailureThrottle {
         self.count(None, address, now)
     }
 
-    /// What came of the attempts so far.
+    /// The outcomes of the attempts so far.
     #[must_use]
     pub fn counts(&self) -> AttemptCounts {
         let Outcomes { succeeded, failed, throttled, unavailable } = &self.outcomes;
@@ -177,14 +177,14 @@ impl FailurePolicy {
         self.wait_after(failures.count).saturating_sub(now.since(failures.last))
     }
 
-    /// Whether the failures are long past. A clock that jumped back must not prolong a wait.
+    /// Whether the failures have expired. A clock that jumped back must not prolong a delay.
     fn is_forgiven(&self, failures: Failures, now: Timestamp) -> bool {
         now < failures.last || now.since(failures.last) > self.longest_wait
     }
 }
 
 impl Tables {
-    /// Returns the pair if it is counted: if the table is full of pairs that have to wait, a new one is not.
+    /// Returns the pair if it is tracked: if the table is full of throttled pairs, a new one is not.
     fn count(
         &mut self,
         policy: &FailurePolicy,
@@ -230,7 +230,7 @@ impl Tables {
         }
     }
 
-    /// Whoever has to wait stays. Of the others, those with the fewest and oldest failures go.
+    /// Evicts entries that are not throttled, those with the fewest and oldest failures first.
     fn make_room_for_pair(&mut self, policy: &FailurePolicy, pair: [u8; 16], now: Timestamp) -> bool {
         if self.pairs.len() < policy.capacity || self.pairs.contains_key(&pair) {
             return true;
@@ -250,7 +250,7 @@ impl Tables {
         self.pairs.len() < policy.capacity
     }
 
-    /// Whether it is to be announced that the pair, or the address, has to wait from now on.
+    /// Whether it should be announced that the pair, or the address, is throttled from now on.
     fn begins_to_wait(
         &mut self,
         policy: &FailurePolicy,
@@ -267,7 +267,7 @@ impl Tables {
     }
 }
 
-/// Whether a table may be searched now. It takes about a millisecond, and a flood must not make it happen each time.
+/// Whether a table may be searched now. It takes about a millisecond, and a flood must not trigger it each time.
 fn may_sweep(swept_at: &mut Option<Timestamp>, now: Timestamp) -> bool {
     let due = swept_at.is_none_or(|at| now < at || now.since(at) >= SWEEP_INTERVAL);
     if due {
@@ -276,7 +276,7 @@ fn may_sweep(swept_at: &mut Option<Timestamp>, now: Timestamp) -> bool {
     due
 }
 
-/// An attempt that is counted. If it is dropped undecided, because its caller went away, it stays counted.
+/// A counted attempt. If it is dropped undecided, because its caller was cancelled, it stays counted.
 #[must_use = "an attempt that is dropped counts as failed"]
 pub struct Attempt<'a> {
     throttle: &'a FailureThrottle,
@@ -287,7 +287,7 @@ pub struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// The secret was right: the pair's failures are forgiven, and the address gets this attempt back.
+    /// The secret was right: the pair's failures are reset, and the address gets this attempt back.
     pub fn succeeded(mut self) {
         self.decide(&self.throttle.outcomes.succeeded);
         let mut tables = self.throttle.lock();
@@ -297,14 +297,14 @@ impl Attempt<'_> {
         self.give_back_to_address(&mut tables);
     }
 
-    /// The secret was wrong. Returns whether somebody has to wait from now on and that is to be announced.
+    /// The secret was wrong. Returns whether throttling begins now and should be announced.
     #[must_use = "a wait that begins is logged"]
     pub fn failed(mut self) -> bool {
         self.decide(&self.throttle.outcomes.failed);
         self.throttle.lock().begins_to_wait(&self.throttle.policy, self.pair, self.address, self.now)
     }
 
-    /// The attempt could not be judged: it counts no more.
+    /// The attempt could not be verified: it is refunded.
     pub fn unavailable(mut self) {
         self.decide(&self.throttle.outcomes.unavailable);
         let mut tables = self.throttle.lock();
@@ -338,7 +338,7 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// Whoever has one IPv6 address mostly has its whole /64.
+/// Whoever has one IPv6 address usually has its whole /64.
 fn address_key(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
@@ -351,7 +351,7 @@ fn address_key(address: IpAddr) -> [u8; 16] {
     }
 }
 
-/// A digest of fixed size stands for the pair.
+/// A digest of fixed size represents the pair.
 fn pair_key(name: &str, address: IpAddr) -> [u8; 16] {
     let digest = Sha256::new().chain_update(address_key(address)).chain_update(name).finalize();
     let mut key = [0; 16];

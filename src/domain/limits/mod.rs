@@ -1,4 +1,4 @@
-//! Limits: how often an application may call, and how often somebody may guess a secret.
+//! Limits: rate limits of applications, and throttling of failed attempts to authenticate.
 
 mod allowance;
 mod coalescing;
@@ -15,18 +15,18 @@ use crate::applications::{Application, RequestsPerMinute};
 use crate::ids::ApplicationId;
 use crate::system::Timestamp;
 
-/// Counts the requests of applications.
+/// The rate limiter.
 #[cfg_attr(feature = "testing", mockall::automock)]
 pub trait RateLimiter: Send + Sync {
-    /// Takes one request out of the application's allowance: a full minute's worth can be used at once, and comes back
-    /// evenly over a minute. The allowance is counted by each instance for itself.
+    /// Takes one request out of the application's allowance: a full minute's worth is available as a burst, and is refilled
+    /// evenly over a minute. Each instance counts for itself.
     ///
     /// # Errors
-    /// [`RateLimited`] if there is none left; nothing is taken then.
+    /// [`RateLimited`] if none is left; nothing is taken in that case.
     fn take(&self, application: ApplicationId, limit: RequestsPerMinute, now: Timestamp) -> Result<(), RateLimited>;
 }
 
-/// How often applications may call.
+/// The rate limits of applications.
 #[derive(Clone)]
 pub struct RateLimits {
     limiter: Arc<dyn RateLimiter>,
@@ -34,12 +34,12 @@ pub struct RateLimits {
 }
 
 impl RateLimits {
-    /// Limits counted by `limiter`; `default` is for applications that have none of their own.
+    /// Limits counted by `limiter`; `default` applies to applications without a limit of their own.
     pub fn new(limiter: Arc<dyn RateLimiter>, default: RequestsPerMinute) -> Self {
         Self { limiter, default }
     }
 
-    /// How often `application` may call.
+    /// The rate limit of `application`.
     #[must_use]
     pub fn of(&self, application: &Application) -> RequestsPerMinute {
         application.rate_limit.unwrap_or(self.default)
@@ -48,16 +48,16 @@ impl RateLimits {
     /// Takes one request out of the application's allowance.
     ///
     /// # Errors
-    /// [`RateLimited`] if there is none left; nothing is taken then.
+    /// [`RateLimited`] if none is left; nothing is taken in that case.
     pub fn take(&self, application: &Application, now: Timestamp) -> Result<(), RateLimited> {
         self.limiter.take(application.id, self.of(application), now)
     }
 }
 
-/// An application called more often than it may.
+/// An application exceeded its rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many requests; wait {} seconds", .retry_after.as_secs_f64().ceil())]
 pub struct RateLimited {
-    /// How long to wait before one more request is let through.
+    /// How long to wait for the next request.
     pub retry_after: Duration,
 }

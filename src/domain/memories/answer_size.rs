@@ -1,24 +1,24 @@
-//! How much one answer holds.
+//! The size of one response.
 
 use std::io;
 
 use super::model::{Category, Memory};
 
-/// Measures the memories of one answer, which ends early when they are large.
+/// Measures the memories of one response, which ends early when they are large.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AnswerSize(usize);
 
 impl AnswerSize {
-    /// How many bytes of memories, as JSON, an answer has before it takes no more: 1 MiB. It then exceeds this by a part of one
-    /// memory.
+    /// Number of bytes of memories, as JSON, after which a response takes no more: 1 MiB. It exceeds this by at most a part of
+    /// one memory.
     pub const MAX: usize = 1024 * 1024;
-    /// The most bytes that one memory has, as JSON: its content with every character escaped, its metadata, its categories and
-    /// the rest.
+    /// Maximum number of bytes of one memory, as JSON: its content with every character escaped, its metadata, its categories
+    /// and the rest.
     pub const MAX_MEMORY: usize = 256 * 1024;
-    /// What a memory has beside content, metadata and categories: names of members, id, dates.
+    /// What a memory has beside content, metadata and categories: member names, ID, dates.
     const REST: usize = 320;
 
-    /// Whether the answer takes `memory` too. The first one always fits.
+    /// Whether `memory` fits too. The first one always does.
     pub fn take(&mut self, memory: &Memory) -> bool {
         let fits = self.0 < Self::MAX;
         if fits {
@@ -28,16 +28,16 @@ impl AnswerSize {
     }
 }
 
-/// How long a memory is as JSON, to a few bytes.
+/// The approximate length of a memory as JSON.
 fn bytes_of(memory: &Memory) -> usize {
     let categories: usize = memory.categories.iter().map(Category::as_str).map(|name| escaped(name) + 3).sum();
     let mut metadata = Counter(0);
-    // A counter takes everything, and the values of JSON can be written.
+    // A counter accepts everything, and JSON values always serialize.
     let _counted = serde_json::to_writer(&mut metadata, memory.metadata.as_object());
     escaped(memory.content.as_str()) + categories + metadata.0 + AnswerSize::REST
 }
 
-/// How many bytes a text has within a string of JSON (RFC 8259 §7).
+/// Number of bytes of a text as a JSON string (RFC 8259 §7).
 fn escaped(text: &str) -> usize {
     text.bytes()
         .map(|byte| match byte {

@@ -1,4 +1,4 @@
-//! The port to the memory service.
+//! The port to the memory bank.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use super::query::{Limit, ListQuery, MemoryQuery, Page, SearchResults};
 use crate::ids::MemoryId;
 use crate::system::{BoxError, Timestamp};
 
-/// Keeps memories and finds them again, each inside a scope. Nothing outside the scope, and nothing in a category that
-/// the scope does not allow, is ever returned, changed or deleted: it is as if it were not there.
+/// Stores and searches memories, each within a scope. Nothing outside the scope, and nothing in a category that the scope
+/// does not allow, is ever returned, changed or deleted: it is treated as nonexistent.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait MemoryBank: Send + Sync {
-    /// Creates a memory. The same [`NewMemory::id`] in the same scope creates one memory however often it is sent, and
-    /// answers with the one there is. When it returns, the memory is kept, whatever happens to the machine's processes.
+    /// Creates a memory. It is idempotent: the same [`NewMemory::id`] in the same scope creates one memory, and later calls
+    /// return the existing one. When it returns, the memory is durable.
     ///
     /// # Errors
     /// [`MemoryBankError`].
     async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError>;
 
-    /// As [`create`](Self::create), for a write that was accepted this moment, so that nobody can have sent it before: a bank
-    /// that would have to look first whether it has it need not.
+    /// As [`create`](Self::create), for a write that was just accepted and cannot have been sent before: a bank that would
+    /// have to look it up first need not.
     ///
     /// # Errors
     /// [`MemoryBankError`].
@@ -30,7 +30,7 @@ pub trait MemoryBank: Send + Sync {
         self.create(scope, memory).await
     }
 
-    /// The memories that fit best, best first.
+    /// The best matches, best first.
     ///
     /// # Errors
     /// [`MemoryBankError`].
@@ -42,14 +42,14 @@ pub trait MemoryBank: Send + Sync {
     /// [`MemoryBankError`], [`MemoryBankError::Unsupported`] among them.
     async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError>;
 
-    /// One memory; `None` if there is none in the scope, or it has expired at `now`.
+    /// One memory; `None` if the scope does not contain it, or it has expired at `now`.
     ///
     /// # Errors
     /// [`MemoryBankError`].
     async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError>;
 
-    /// Changes a memory and returns it as it is then; `None` if there is none in the scope, or it has expired at `now`.
-    /// Concurrent changes of different members are all kept by a bank that can.
+    /// Updates a memory and returns it; `None` if the scope does not contain it, or it has expired at `now`. Concurrent updates
+    /// of different members are all kept by a bank that supports it.
     ///
     /// # Errors
     /// [`MemoryBankError`], [`MemoryBankError::Unsupported`] among them.
@@ -61,18 +61,18 @@ pub trait MemoryBank: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<Memory>, MemoryBankError>;
 
-    /// Deletes a memory. Returns whether there was one in the scope.
+    /// Deletes a memory. Returns whether the scope contained it.
     ///
     /// # Errors
     /// [`MemoryBankError`].
     async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError>;
 
-    /// What the bank can do.
+    /// The capabilities of the bank.
     fn capabilities(&self) -> Capabilities;
 
-    /// The ids of some memories of the scope, expired ones included, at most `limit`, in no particular order; none only if
-    /// there are none. Unlike a list it has no upper bound on the scope: whoever deletes what it returns and asks again gets
-    /// through all of them.
+    /// The IDs of some memories of the scope, including expired ones, at most `limit`, in no particular order; empty only if
+    /// there are none. Unlike a list it has no upper bound on the scope: deleting what it returns and calling again eventually
+    /// covers all of them.
     ///
     /// # Errors
     /// [`MemoryBankError`], [`MemoryBankError::Unsupported`] among them.
@@ -83,7 +83,7 @@ pub trait MemoryBank: Send + Sync {
         Ok(page.memories.into_iter().map(|memory| memory.id).collect())
     }
 
-    /// The memory that an earlier [`create`](Self::create) of this write made, if it arrived; expired or not.
+    /// The memory that an earlier [`create`](Self::create) of this write created, if it arrived; expired or not.
     ///
     /// # Errors
     /// [`MemoryBankError`].
@@ -91,7 +91,7 @@ pub trait MemoryBank: Send + Sync {
         self.get(scope, &write.id, Timestamp::from_unix_millis(i64::MIN)).await
     }
 
-    /// The [`NewMemory::id`] of the write that created the memory of this id, if the memory is there and that is known.
+    /// The [`NewMemory::id`] of the write that created this memory, if the memory exists and that is known.
     ///
     /// # Errors
     /// [`MemoryBankError`].
@@ -100,10 +100,10 @@ pub trait MemoryBank: Send + Sync {
         Ok(memory.map(|memory| memory.id))
     }
 
-    /// Whether the bank answers, and works within the limits that [`capabilities`](Self::capabilities) states.
+    /// Checks that the bank responds, and works within the limits that [`capabilities`](Self::capabilities) states.
     ///
     /// # Errors
-    /// [`MemoryBankError`] that says why not.
+    /// [`MemoryBankError`] with the reason.
     async fn check_health(&self) -> Result<(), MemoryBankError>;
 }
 
@@ -113,27 +113,27 @@ pub trait MemoryBank: Send + Sync {
 pub struct Capabilities {
     /// The name of the kind of bank.
     pub kind: &'static str,
-    /// Memories can be changed.
+    /// Memories can be updated.
     pub update: bool,
     /// Memories can be listed.
     pub list: bool,
-    /// Searches can be narrowed to dates.
+    /// Searches can be filtered by date.
     pub date_filter: bool,
-    /// Searches can be narrowed by metadata.
+    /// Searches can be filtered by metadata.
     pub metadata_filter: bool,
     /// Memories can expire.
     pub expiry: bool,
-    /// A created memory is in memgate's own database, so it needs no queue on its way.
+    /// Memories are stored in memgate's own database, so writes need no queue.
     pub local: bool,
-    /// The largest number of memories of one scope that can be listed; `None` if there is no such limit. A larger scope is
-    /// not listed at all, since its list would have gaps.
+    /// Maximum number of memories of one scope that can be listed; `None` if there is no such limit. A larger scope is not
+    /// listed at all, since its list would have gaps.
     pub max_listed: Option<u32>,
-    /// The largest number of results that one search can ask the bank for; `None` if there is no such limit. What filters
-    /// leave of them is all that a filtered search can find.
+    /// Maximum number of results of one search; `None` if there is no such limit. A filtered search finds at most what the
+    /// filters leave of them.
     pub max_searched: Option<u32>,
 }
 
-/// Something that not every bank can do.
+/// An optional capability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
     /// See [`Capabilities::update`].
@@ -162,31 +162,31 @@ impl Capability {
     }
 }
 
-/// Why a bank did not do what it was asked.
+/// Why a bank failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MemoryBankError {
-    /// It is unavailable, overloaded, or does not answer in time. A retry may help, after `retry_after` if that is known.
-    /// Unless it is said otherwise, what was asked may have been done nevertheless.
+    /// It is unavailable, overloaded, or too slow. A retry may succeed, after `retry_after` if that is known. Unless stated
+    /// otherwise, the operation may have been carried out nevertheless.
     #[error("the memory bank is not available")]
     Unavailable {
         /// How long to wait.
         retry_after: Option<Duration>,
-        /// Whether the bank was given this very request and failed at it, so that the reason may be the request itself.
+        /// Whether the bank failed on this very request, so that the request itself may be the reason.
         reached: bool,
         /// What happened.
         #[source]
         source: BoxError,
     },
-    /// It refused what was asked; a retry cannot help. The text is for the caller and holds nothing of the bank's secrets.
+    /// It refused the request; a retry is useless. The text is for the caller and contains none of the bank's secrets.
     #[error("the memory bank refused the request: {0}")]
     Rejected(String),
-    /// It cannot do this.
+    /// It does not support this.
     #[error("the memory bank does not support `{}`", .0.as_str())]
     Unsupported(Capability),
-    /// It refuses memgate's own credentials, or is not what the configuration says.
+    /// It rejects memgate's credentials, or does not match the configuration.
     #[error("the memory bank is not set up correctly")]
     Misconfigured(#[source] BoxError),
-    /// It answered with something that cannot be, such as a row that no version of this program writes.
+    /// Its response is invalid, such as a row that no version of this program writes.
     #[error("the memory bank answered with something that cannot be")]
     Inconsistent(#[source] BoxError),
 }
@@ -198,8 +198,8 @@ impl MemoryBankError {
         matches!(self, Self::Unavailable { .. })
     }
 
-    /// Whether the reason may be the request itself although the bank did not refuse it. A bank that is down, refuses every
-    /// caller, or is not asked at all tells nothing about one request.
+    /// Whether the request itself may be the reason although the bank did not refuse it. A bank that is down, rejects every
+    /// caller, or was not called at all says nothing about one request.
     #[must_use]
     pub fn may_be_the_request(&self) -> bool {
         matches!(self, Self::Unavailable { reached: true, .. } | Self::Inconsistent(_))

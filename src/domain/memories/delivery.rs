@@ -1,4 +1,4 @@
-//! How an accepted write gets to the bank.
+//! Delivery of accepted writes to the bank.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,38 +12,38 @@ use super::queue::{
 };
 use crate::system::{Clock, Entropy, StorageError, Timestamp};
 
-/// The rules of delivery.
+/// The parameters of delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeliveryPolicy {
-    /// How many writes may be pending.
+    /// Maximum number of pending writes.
     pub capacity: u32,
-    /// For how long a write is remembered after it was delivered.
+    /// How long a write is kept after its delivery.
     pub retention: Duration,
     /// For how long a dead letter is kept.
     pub dead_letter_retention: Duration,
-    /// For how long a lease is good; longer than any call to the bank takes.
+    /// Duration of a lease; longer than any call to the bank.
     pub lease: Duration,
-    /// The longest wait after the first attempt that failed; each further one doubles it.
+    /// Maximum delay after the first failed attempt; each further one doubles it.
     pub first_backoff: Duration,
-    /// The longest wait after any attempt, unless the bank asks for more.
+    /// Maximum delay after any attempt, unless the bank asks for more.
     pub longest_backoff: Duration,
-    /// After how many failures at one write the later ones of its scope do not wait for it any more.
+    /// Number of failures of one write after which later ones of its scope do not wait for it any more.
     pub set_aside_after: u32,
-    /// At how many failures at one write, each while others were stored, it becomes a dead letter.
+    /// Number of failures of one write, each while others were stored, after which it becomes a dead letter.
     pub max_outvoted: u32,
 }
 
 impl DeliveryPolicy {
-    /// A bank that asks for more patience is asked again after this all the same.
+    /// Upper bound of the delay that a bank may ask for.
     const LONGEST_OBEYED: Duration = Duration::from_hours(1);
 
-    /// How long an attempt may take. Whoever takes the write over when the lease has run out must not meet it.
+    /// Time allowed for an attempt, so that it cannot overlap with a takeover when the lease has expired.
     #[must_use]
     pub fn longest_attempt(&self) -> Duration {
         self.lease * 4 / 5
     }
 
-    /// How long to wait after attempt number `attempt`: full jitter, on top of what the bank itself asks for.
+    /// The delay after attempt number `attempt`: full jitter, in addition to what the bank asks for.
     pub(super) fn wait_after(&self, attempt: u32, asked_for: Option<Duration>, entropy: &dyn Entropy) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);
         let ceiling = self.first_backoff.saturating_mul(1 << doublings).min(self.longest_backoff);
@@ -67,7 +67,7 @@ impl Default for DeliveryPolicy {
     }
 }
 
-/// Takes writes from the queue to the bank. A write whose bank is unavailable is tried again until it is stored; one that the
+/// Delivers queued writes to the bank. While the bank is unavailable, a write is retried until it is stored; one that the
 /// bank refuses, or at which it fails again and again while it stores others, becomes a dead letter.
 #[derive(Clone)]
 pub struct Delivery {
@@ -78,23 +78,23 @@ pub struct Delivery {
     policy: DeliveryPolicy,
 }
 
-/// What came of one attempt.
+/// The outcome of one attempt.
 #[derive(Debug)]
 pub enum Attempted {
     /// The bank has the memory.
     Stored(Memory),
-    /// The bank refused it for good.
+    /// The bank refused it permanently.
     Refused(String),
-    /// It is tried again then.
+    /// It will be retried.
     Postponed {
         /// When.
         until: Timestamp,
-        /// What the bank, or whoever gave up waiting for it, said.
+        /// The error of the bank, or the timeout.
         error: MemoryBankError,
         /// Whether the later writes of its scope do not wait for it.
         set_aside: bool,
     },
-    /// It was deleted while it was on its way, and so was the memory, unless that failed.
+    /// It was deleted during delivery, and so was the memory, unless that failed.
     Withdrawn {
         /// Why the memory could not be deleted.
         left_behind: Option<MemoryBankError>,
@@ -113,7 +113,7 @@ impl From<Attempted> for WriteState {
 }
 
 impl Delivery {
-    /// Puts the service together.
+    /// Assembles the service.
     pub fn new(
         bank: Arc<dyn MemoryBank>,
         queue: Arc<dyn WriteQueue>,
@@ -130,19 +130,19 @@ impl Delivery {
         &*self.bank
     }
 
-    /// The queue.
+    /// The write queue.
     #[must_use]
     pub fn queue(&self) -> &dyn WriteQueue {
         &*self.queue
     }
 
-    /// The rules.
+    /// The parameters.
     #[must_use]
     pub fn policy(&self) -> &DeliveryPolicy {
         &self.policy
     }
 
-    /// Puts a write into the queue. With `Dispatch::Claimed` comes the claim for the first attempt.
+    /// Puts a write into the queue. `Dispatch::Claimed` comes with the claim for the first attempt.
     ///
     /// # Errors
     /// [`StorageError`].
@@ -162,7 +162,7 @@ impl Delivery {
         Ok((acceptance, claim))
     }
 
-    /// Takes at most `limit` writes whose turn it is.
+    /// Claims at most `limit` due writes.
     ///
     /// # Errors
     /// [`StorageError`].
@@ -174,11 +174,11 @@ impl Delivery {
         Lease::new(&*self.entropy, self.clock.now(), self.policy.lease)
     }
 
-    /// Makes one attempt, and notes what came of it.
+    /// Makes one attempt, and records the outcome.
     ///
     /// # Errors
-    /// [`StorageError`] if the outcome could not be noted; the write is tried again when its lease has run out, which does no
-    /// harm, since a bank knows a write by its name.
+    /// [`StorageError`] if the outcome could not be recorded; the write is retried when its lease expires, which is safe, since
+    /// creating a memory is idempotent.
     pub async fn attempt(&self, claim: &Claim) -> Result<Attempted, StorageError> {
         let write = &claim.write;
         let created = if claim.attempt == 1 {
@@ -198,7 +198,7 @@ impl Delivery {
             }
             Err(MemoryBankError::Rejected(reason)) => self.refuse(claim, reason).await,
             Err(error @ MemoryBankError::Unsupported(_)) => self.refuse(claim, error.to_string()).await,
-            // A bank that is not set up correctly, or answers nonsense, can be put right: the write waits for that.
+            // A misconfigured bank, or one that returns nonsense, can be fixed: the write waits for that.
             Err(
                 error @ (MemoryBankError::Unavailable { .. }
                 | MemoryBankError::Misconfigured(_)
@@ -213,8 +213,8 @@ impl Delivery {
         Ok(Attempted::Refused(reason))
     }
 
-    /// Gives a claim back because of `error`, to be tried again later; or gives it up, if the bank has failed at it too often
-    /// while it stored others.
+    /// Releases a claim because of `error`, to be retried later; or gives it up, if the bank has failed at it too often while
+    /// it stored others.
     ///
     /// # Errors
     /// [`StorageError`].
@@ -239,7 +239,7 @@ impl Delivery {
         Ok(Attempted::Postponed { until, error, set_aside })
     }
 
-    /// Gives a claim back at once, for whoever has time for it.
+    /// Releases a claim at once, for the next free slot.
     ///
     /// # Errors
     /// [`StorageError`].
@@ -254,7 +254,7 @@ impl Delivery {
         tracked.next_attempt_at > self.clock.now()
     }
 
-    /// How far a write has come; pending if that cannot be found out.
+    /// The state of a write; pending if it cannot be determined.
     pub async fn state(&self, write: &QueuedWrite) -> WriteState {
         match self.queue.find(write.application_id, write.request_id).await {
             Ok(Some(tracked)) => tracked.state,
@@ -263,7 +263,7 @@ impl Delivery {
     }
 }
 
-/// An error and its causes on one line, for operators. No error of a bank holds content or credentials.
+/// An error and its causes on one line, for operators. No error of a bank contains content or credentials.
 fn reason_of(error: &MemoryBankError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
@@ -274,10 +274,10 @@ fn reason_of(error: &MemoryBankError) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
 }
 
-/// The port to whoever delivers beside the requests, and goes on when a request has been answered.
+/// The port to the delivery worker, which delivers during requests and continues after they have ended.
 #[async_trait]
 pub trait DeliveryWorker: Send + Sync {
-    /// Sees to an accepted write: begins at once with `claim` if there is one, or soon. Waits for what becomes of it, but only
-    /// as long as a caller should wait and there is something to wait for; after that the answer is [`WriteState::Pending`].
+    /// Handles an accepted write: starts at once with `claim` if there is one, or soon. Waits for the outcome, but only as long
+    /// as a caller should wait and the outcome can be expected; after that it returns [`WriteState::Pending`].
     async fn carry(&self, write: &QueuedWrite, claim: Option<Claim>) -> WriteState;
 }

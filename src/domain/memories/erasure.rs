@@ -1,4 +1,4 @@
-//! Deleting people and applications together with what is stored of them.
+//! Erasure of people and applications together with their data.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::ids::{ApplicationId, UserId};
 use crate::people::{PeopleError, PeopleService};
 use crate::system::{Clock, StorageError};
 
-/// How soon after an erasure it is looked whether anything was stored nevertheless, and again after that.
+/// Interval at which closed tenants are checked for data stored after the erasure.
 const CHECK_AFTER: Duration = Duration::from_mins(2);
-/// For how long it is looked: a request or a delivery that began before the erasure has ended long before.
+/// How long they are checked: a request or a delivery that began before the erasure has ended long before.
 const CHECKED_FOR: Duration = Duration::from_hours(1);
 
-/// Whether the memories go along with their owner.
+/// Whether memories are deleted with their owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoriesOfDeleted {
     /// They are deleted.
@@ -26,42 +26,42 @@ pub enum MemoriesOfDeleted {
     Keep,
 }
 
-/// What deleting an application concerns.
+/// What deleting an application affects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApplicationExtent {
-    /// The application, unless it was deleted before and has left memories.
+    /// The application, unless it was deleted before and left memories behind.
     pub application: Option<Arc<Application>>,
     /// Its space.
     pub space: SpaceName,
     /// The tenants in it that may have memories.
     pub tenants: Vec<Tenant>,
-    /// How many other applications have the space.
+    /// Number of other applications that use the space.
     pub shared_with: usize,
 }
 
-/// What an erasure has left.
+/// The result of an erasure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErasedApplication {
-    /// How many memories were deleted.
+    /// Number of deleted memories.
     pub memories: u64,
-    /// The space that the application had.
+    /// The space of the application.
     pub space: SpaceName,
-    /// The tenants in it that may have memories still.
+    /// The tenants in it that may still have memories.
     pub left: Vec<Tenant>,
-    /// How many other applications have the space.
+    /// Number of other applications that use the space.
     pub shared_with: usize,
 }
 
-/// Why not everything was deleted. The call can be repeated, unless it is said otherwise.
+/// Why not everything was deleted. The call can be repeated, unless stated otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum ErasureError {
-    /// The bank says that it deleted memories, and lists them still.
+    /// The bank reports memories as deleted, and still lists them.
     #[error("the memory bank still lists memories that it was told to delete")]
     StillListed,
-    /// Other applications have the space too: their memories would go along.
+    /// Other applications use the space too: their memories would be deleted.
     #[error("{0} other applications have the space {1}, and their memories are in it too")]
     SharedSpace(usize, SpaceName),
-    /// The bank failed, or cannot list what it has.
+    /// The bank failed, or cannot list its memories.
     #[error(transparent)]
     Bank(#[from] MemoryBankError),
     /// The store failed.
@@ -75,7 +75,7 @@ pub enum ErasureError {
     Application(#[from] ApplicationError),
 }
 
-/// Deletes memories of tenants, in the bank and on the way to it.
+/// Deletes memories of tenants, in the bank and in the queue.
 #[derive(Clone)]
 pub struct Erasure {
     bank: Arc<dyn MemoryBank>,
@@ -85,7 +85,7 @@ pub struct Erasure {
 }
 
 impl Erasure {
-    /// Puts it together.
+    /// Assembles it.
     #[must_use]
     pub fn new(
         bank: Arc<dyn MemoryBank>,
@@ -96,8 +96,8 @@ impl Erasure {
         Self { bank, queue, tenants, clock }
     }
 
-    /// Deletes everything of these tenants, whose owner must have been disabled before, and keeps it from coming back: what is
-    /// stored by a request or a delivery that is under way is deleted by [`check_closed`](Self::check_closed). Returns how many
+    /// Deletes everything of these tenants, whose owner must have been disabled before, and prevents it from coming back: what
+    /// requests or deliveries in progress still store is deleted by [`check_closed`](Self::check_closed). Returns how many
     /// memories the bank had.
     ///
     /// # Errors
@@ -110,13 +110,13 @@ impl Erasure {
             self.queue.erase(&TenantGroup::One(tenant.clone())).await?;
             erased += self.delete_all(&tenant).await?;
         }
-        // What was accepted of tenants of which nothing was ever stored.
+        // What was accepted for tenants without stored memories.
         self.queue.erase(group).await?;
         Ok(erased)
     }
 
-    /// Looks at most `limit` times whether anything was stored of a tenant after it had been closed, and deletes it. Returns
-    /// how many memories that were.
+    /// Checks at most `limit` closed tenants for memories stored after they had been closed, and deletes these. Returns how
+    /// many memories that were.
     ///
     /// # Errors
     /// [`ErasureError`].
@@ -141,7 +141,7 @@ impl Erasure {
             // Not a list: a bank may have more of one scope than it lists.
             let ids = self.bank.sample(&scope, Limit::LARGEST).await?;
             if ids.is_empty() {
-                // What was asked to create them is kept too.
+                // The write that created them is kept too.
                 self.queue.forget_scope(&scope).await?;
                 return Ok(erased);
             }
@@ -156,8 +156,8 @@ impl Erasure {
     }
 }
 
-/// Deletes people and applications. First they are disabled, so that nothing new is stored; then what is stored of them goes,
-/// and they themselves last, so that a call that failed half-way can be repeated.
+/// Erases people and applications. First they are disabled, so that nothing new is stored; then their data is deleted, and
+/// they themselves last, so that a call that failed half-way can be repeated.
 #[derive(Clone)]
 pub struct OwnerEraser {
     people: PeopleService,
@@ -166,17 +166,17 @@ pub struct OwnerEraser {
 }
 
 impl OwnerEraser {
-    /// Puts it together.
+    /// Assembles it.
     #[must_use]
     pub fn new(people: PeopleService, applications: ApplicationService, erasure: Erasure) -> Self {
         Self { people, applications, erasure }
     }
 
-    /// Deletes a person, with memories or without, and returns how many memories that were. The memories of somebody who was
-    /// deleted before can be deleted too.
+    /// Deletes a person, with or without memories, and returns the number of deleted memories. It can also be called for a
+    /// person deleted before whose memories were kept.
     ///
     /// # Errors
-    /// [`ErasureError`]; [`PeopleError::NotFound`] if nothing is known of such a person.
+    /// [`ErasureError`]; [`PeopleError::NotFound`] if nothing is known of this person.
     pub async fn erase_person(&self, id: UserId, memories: MemoriesOfDeleted) -> Result<u64, ErasureError> {
         let group = TenantGroup::OfPerson(id);
         let is_there = match self.people.disable(id).await {
@@ -197,7 +197,7 @@ impl OwnerEraser {
         Ok(erased)
     }
 
-    /// What [`erase_person`](Self::erase_person) would concern: the tenants of the person that may have memories.
+    /// What [`erase_person`](Self::erase_person) would affect: the tenants of the person that may have memories.
     ///
     /// # Errors
     /// As [`erase_person`](Self::erase_person), except those of the bank.
@@ -214,7 +214,7 @@ impl OwnerEraser {
         Ok(tenants)
     }
 
-    /// What [`erase_application`](Self::erase_application) would concern.
+    /// What [`erase_application`](Self::erase_application) would affect.
     ///
     /// # Errors
     /// As [`erase_application`](Self::erase_application), except those of the bank.
@@ -240,12 +240,12 @@ impl OwnerEraser {
         Ok(ApplicationExtent { application, space, tenants, shared_with })
     }
 
-    /// Deletes an application, with everything that is stored in its space or without. What was left in the own space of an
-    /// application that was deleted before can be deleted too.
+    /// Deletes an application, with or without everything in its space. It can also be called for an application deleted before
+    /// that had a space of its own.
     ///
     /// # Errors
-    /// [`ErasureError`]; [`ErasureError::SharedSpace`] if the memories are to go and other applications have the space, which a
-    /// repetition does not change.
+    /// [`ErasureError`]; [`ErasureError::SharedSpace`] if memories should be deleted and other applications use the space, in
+    /// which case a retry is useless.
     pub async fn erase_application(
         &self,
         id: ApplicationId,

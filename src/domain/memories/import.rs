@@ -1,4 +1,4 @@
-//! Rows of a file that become memories.
+//! Import of memories from a file.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,29 +17,29 @@ use crate::ids::{MemoryId, RequestId};
 use crate::system::Timestamp;
 use crate::validation::InvalidValue;
 
-/// Reads rows for one scope.
+/// Parses rows for one scope.
 ///
-/// A row's id is derived from the scope, the row and how often the same row came before, so that a second import of the
-/// same file, or of one that has grown, adds only what is new.
+/// A row's ID is derived from the scope, the row and how often the same row occurred before, so that importing the same
+/// file again, or an extended one, adds only what is new.
 #[derive(Clone, Debug)]
 pub struct ImportReader {
     scope: MemoryScope,
     now: Timestamp,
-    /// When the next row was created that does not say so itself.
+    /// The creation time of the next row that has none.
     next: Timestamp,
     seen: HashMap<[u8; 32], u64>,
 }
 
-/// What a row is.
+/// The content of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ImportRow {
-    /// A memory that can be loaded.
+    /// A memory to load.
     Memory(Box<NewMemory>),
     /// A memory that has expired already, so there is nothing to load.
     Expired,
 }
 
-/// Why a row cannot be loaded.
+/// Why a row is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
     /// It is not a JSON object with the known members.
@@ -53,7 +53,7 @@ pub enum RowError {
     CategoryNotAllowed,
 }
 
-/// As in the API, a member that is null is left out.
+/// As in the API, a null member counts as left out.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
@@ -73,7 +73,7 @@ struct RowContext {
     conversation_id: Option<String>,
 }
 
-/// A JSON object; a derived reader alone would take an array of the members' values too.
+/// A JSON object; a derived parser would also accept an array of the members' values.
 struct Object<T>(T);
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
@@ -97,34 +97,34 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
 }
 
 impl ImportReader {
-    /// A reader of rows that go into `scope`. At `now` it is decided what has expired.
+    /// A parser of rows for `scope`. `now` decides what has expired.
     #[must_use]
     pub fn new(scope: MemoryScope, now: Timestamp) -> Self {
         Self { scope, now, next: now, seen: HashMap::new() }
     }
 
-    /// Says how many rows will come, so that those that do not say when they were created get moments up to the present
-    /// in their order: they are loaded side by side, and the turns of a conversation have to stay in theirs.
+    /// Sets the number of rows, so that those without a creation time get times up to the present in their order: they are
+    /// loaded concurrently, and the messages of a conversation must stay in order.
     #[must_use]
     pub fn expecting(mut self, rows: u64) -> Self {
         self.next = self.now.minus(Duration::from_millis(rows));
         self
     }
 
-    /// Where the rows go.
+    /// The target scope.
     #[must_use]
     pub fn scope(&self) -> &MemoryScope {
         &self.scope
     }
 
-    /// The text of a line without what is no part of a row: white space, and the byte order mark that some programs begin a
-    /// file with (RFC 8259 §8.1 lets a reader ignore it).
+    /// The text of a line without white space, and without the byte order mark that some programs write at the start of a file
+    /// (RFC 8259 §8.1 allows to ignore it).
     #[must_use]
     pub fn trim(line: &str) -> &str {
         line.trim_start_matches('\u{feff}').trim()
     }
 
-    /// Reads the next row of the file.
+    /// Parses the next row of the file.
     ///
     /// # Errors
     /// [`RowError`].
@@ -133,7 +133,7 @@ impl ImportReader {
         let Object(row) =
             serde_json::from_str::<Object<Row>>(text).map_err(|error| RowError::Json(error.to_string()))?;
         if holds_too_large_integer(text) {
-            let problem = "holds an integer of more than 64 bits, which would lose digits; write it as a text";
+            let problem = "holds an integer of more than 64 bits, which would lose digits; write it as a string";
             return Err(InvalidValue::new("metadata", problem).into());
         }
         let moment = |field: &str, text: Option<&str>| text.map(|text| Timestamp::parse(field, text)).transpose();
@@ -167,15 +167,14 @@ impl ImportReader {
         let occurrence = self.seen.entry(row).or_default();
         *occurrence += 1;
         let digest = Sha256::new().chain_update(row).chain_update(occurrence.to_be_bytes()).finalize();
-        // A UUID of version 8 (RFC 9562 §5.8), which is for ids that are derived as one likes.
+        // A UUID of version 8 (RFC 9562 §5.8), which is for custom derivations.
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&digest[..16]);
         MemoryId::for_request(RequestId::from_uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid()))
     }
 }
 
-/// Whether a JSON text holds a number without fraction and exponent that no integer of 64 bits is: reading it would make a
-/// float of it without a word.
+/// Whether a JSON text contains an integer that does not fit into 64 bits: parsing would silently convert it to a float.
 fn holds_too_large_integer(json: &str) -> bool {
     let mut rest = json;
     while let Some(start) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
@@ -195,7 +194,7 @@ fn holds_too_large_integer(json: &str) -> bool {
     false
 }
 
-/// What comes after the end of a JSON string whose beginning was read.
+/// What follows the end of a JSON string whose opening quote was read.
 fn after_string(text: &str) -> &str {
     let mut characters = text.char_indices();
     while let Some((index, character)) = characters.next() {

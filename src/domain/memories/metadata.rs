@@ -1,4 +1,4 @@
-//! What else is known of a memory: a caller's own metadata, and where the memory came from.
+//! Metadata of a memory: the caller's own, and where the memory came from.
 
 use std::fmt;
 
@@ -6,41 +6,41 @@ use serde_json::{Map, Value};
 
 use crate::validation::{self, InvalidValue};
 
-/// A JSON object of a caller's own: at most 64 members, 16 KiB and 5 levels.
+/// A caller's JSON object: at most 64 members, 16 KiB and 5 levels.
 ///
-/// Some names are kept for memgate and refused from callers: the names by which banks tell tenants apart, and those whose
-/// value a bank would take for its own.
+/// Some names are reserved for memgate and rejected from callers: those by which banks distinguish tenants, and those whose
+/// value a bank would interpret.
 #[derive(Clone, Default, PartialEq)]
 pub struct Metadata(Map<String, Value>);
 
 impl Metadata {
-    /// How many members a caller may send.
+    /// Maximum number of members that a caller may send.
     pub const MAX_MEMBERS: usize = 64;
     const MAX_NAME: usize = 128;
     const MAX_BYTES: usize = 16 * 1024;
     const MAX_DEPTH: usize = 5;
-    /// What [`with_context`](Self::with_context) can add to what a caller may send.
+    /// What [`with_context`](Self::with_context) may add to that.
     const CONTEXT_MEMBERS: usize = 2;
     const CONTEXT_BYTES: usize = 2 * 1024;
-    /// The member that holds the id of the GPT that wrote the memory.
+    /// The member that holds the ID of the GPT that wrote the memory.
     pub const CUSTOM_GPT_ID: &str = "custom_gpt_id";
-    /// The member that holds the id of the conversation in which the memory was written.
+    /// The member that holds the ID of the conversation in which the memory was written.
     pub const CONVERSATION_ID: &str = "conversation_id";
     const RESERVED: [&str; 9] =
         ["user_id", "agent_id", "run_id", "app_id", "org_id", "project_id", "created_at", "updated_at", "write_id"];
 
-    /// Accepts what a caller sent.
+    /// Accepts a caller's metadata.
     ///
     /// # Errors
     /// [`InvalidValue`] that names the member.
     pub fn from_caller(object: Map<String, Value>) -> Result<Self, InvalidValue> {
         if let Some(name) = object.keys().find(|name| is_reserved(name)) {
-            return Err(InvalidValue::new(format!("metadata.{name}"), "is a name that the service keeps for itself"));
+            return Err(InvalidValue::new(format!("metadata.{name}"), "is a reserved name"));
         }
         Self::check(object, Self::MAX_MEMBERS, Self::MAX_BYTES)
     }
 
-    /// Accepts what was stored before.
+    /// Accepts stored metadata.
     ///
     /// # Errors
     /// [`InvalidValue`] if no version of this program can have stored it.
@@ -71,7 +71,7 @@ impl Metadata {
         Ok(Self(object))
     }
 
-    /// The same with the ids of the GPT and the conversation in which it was written.
+    /// Adds the IDs of the GPT and the conversation in which it was written.
     #[must_use]
     pub fn with_context(mut self, context: &Context) -> Self {
         let ids = [(Self::CUSTOM_GPT_ID, &context.custom_gpt_id), (Self::CONVERSATION_ID, &context.conversation_id)];
@@ -83,7 +83,7 @@ impl Metadata {
         self
     }
 
-    /// The same with the ids of the GPT and the conversation that `earlier` has, where it has none itself.
+    /// Adds the IDs of the GPT and the conversation from `earlier`, unless it has its own.
     pub(super) fn with_origin_of(mut self, earlier: &Self) -> Self {
         for name in [Self::CUSTOM_GPT_ID, Self::CONVERSATION_ID] {
             if let (None, Some(id)) = (self.0.get(name), earlier.0.get(name)) {
@@ -99,13 +99,13 @@ impl Metadata {
         &self.0
     }
 
-    /// The members themselves.
+    /// The members, by value.
     #[must_use]
     pub fn into_object(self) -> Map<String, Value> {
         self.0
     }
 
-    /// The id of the conversation in which the memory was written.
+    /// The ID of the conversation in which the memory was written.
     #[must_use]
     pub fn conversation_id(&self) -> Option<&str> {
         self.0.get(Self::CONVERSATION_ID).and_then(Value::as_str)
@@ -139,7 +139,7 @@ fn holds_nul(value: &Value) -> bool {
     }
 }
 
-/// Where a request comes from, as the assistant says. Nothing is decided by it: it is kept as metadata.
+/// Where a request comes from, according to the assistant. It has no effect: it is stored as metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Context {
     /// The GPT.
@@ -148,14 +148,14 @@ pub struct Context {
     pub conversation_id: Option<ContextId>,
 }
 
-/// An id that an assistant gave: 1 to 200 characters on one line.
+/// An ID from an assistant: 1 to 200 characters on one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContextId(String);
 
 impl ContextId {
     const MAX: usize = 200;
 
-    /// Reads the id.
+    /// Parses the ID.
     ///
     /// # Errors
     /// [`InvalidValue`] that names `field`.

@@ -1,4 +1,4 @@
-//! Memories: what they are, who reaches which, and the ports behind which they are kept.
+//! Memories: the model, the scopes, and the ports behind which they are stored.
 
 mod answer_size;
 mod bank;

@@ -14,21 +14,21 @@ use crate::validation::{self, InvalidValue};
 /// Something that an assistant was asked to remember.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Memory {
-    /// Its name in its bank.
+    /// Its ID in its bank.
     pub id: MemoryId,
-    /// What is remembered.
+    /// The text.
     pub content: Content,
-    /// What it is about.
+    /// Its categories.
     pub categories: Vec<Category>,
-    /// What else is known of it.
+    /// Its metadata.
     pub metadata: Metadata,
-    /// How much it matters.
+    /// Its importance.
     pub priority: Priority,
     /// When it was created.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// When it was last updated.
     pub updated_at: Timestamp,
-    /// From when on it is forgotten.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -40,11 +40,11 @@ impl Memory {
     }
 }
 
-/// A memory that is to be created.
+/// A memory to create.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewMemory {
-    /// The name of this write. A bank that names its memories itself keeps it in the metadata; either way, creating the
-    /// same write twice creates one memory.
+    /// The ID of this write. A bank that assigns its own memory IDs stores it in the metadata; either way, creating the same
+    /// write twice creates one memory.
     pub id: MemoryId,
     /// See [`Memory::content`].
     pub content: Content,
@@ -61,7 +61,7 @@ pub struct NewMemory {
 }
 
 impl NewMemory {
-    /// The memory as it is when it has been created under the name of its write.
+    /// The memory after its creation under the ID of its write.
     #[must_use]
     pub fn into_memory(self) -> Memory {
         Memory {
@@ -77,14 +77,14 @@ impl NewMemory {
     }
 }
 
-/// A change to a memory. `None` leaves a member as it is.
+/// Changes to a memory. `None` leaves a member unchanged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MemoryChanges {
     /// See [`Memory::content`].
     pub content: Option<Content>,
     /// See [`Memory::categories`].
     pub categories: Option<Vec<Category>>,
-    /// See [`Memory::metadata`]; replaces all of it but the ids of GPT and conversation.
+    /// See [`Memory::metadata`]; replaces all of it except the IDs of GPT and conversation.
     pub metadata: Option<Metadata>,
     /// See [`Memory::priority`].
     pub priority: Option<Priority>,
@@ -93,13 +93,13 @@ pub struct MemoryChanges {
 }
 
 impl MemoryChanges {
-    /// Whether nothing is to be changed.
+    /// Whether nothing changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Writes the changes into `memory`.
+    /// Applies the changes to `memory`.
     pub fn apply_to(&self, memory: &mut Memory, now: Timestamp) {
         if let Some(content) = &self.content {
             memory.content = content.clone();
@@ -120,12 +120,12 @@ impl MemoryChanges {
     }
 }
 
-/// The text of a memory: 1 to 32,768 characters, no NUL, not white space alone.
+/// The text of a memory: 1 to 32,768 characters, no NUL, not only white space.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Content(String);
 
 impl Content {
-    /// The most characters that a memory may have.
+    /// Maximum number of characters.
     pub const MAX: usize = 32_768;
 
     /// The text.
@@ -134,7 +134,7 @@ impl Content {
         &self.0
     }
 
-    /// The text itself.
+    /// The text, by value.
     #[must_use]
     pub fn into_string(self) -> String {
         self.0
@@ -155,13 +155,13 @@ impl fmt::Debug for Content {
     }
 }
 
-/// What a memory is about: 1 to 64 characters on one line, lower case, trimmed.
+/// A category of a memory: 1 to 64 characters on one line, lower case, trimmed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Category(String);
 
 impl Category {
     const MAX: usize = 64;
-    /// How many categories a memory may have.
+    /// Maximum number of categories of a memory.
     pub const MAX_PER_MEMORY: usize = 16;
 
     /// The category as text.
@@ -170,7 +170,7 @@ impl Category {
         &self.0
     }
 
-    /// Reads a list, and drops repetitions.
+    /// Parses a list, and drops duplicates.
     ///
     /// # Errors
     /// [`InvalidValue`] that names the entry.
@@ -205,7 +205,7 @@ impl fmt::Display for Category {
     }
 }
 
-/// How much a memory matters. Of memories that fit a search about equally well, one of higher priority comes first.
+/// The importance of a memory. Of memories that match a search about equally well, one of higher priority comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// Good to know.
@@ -240,7 +240,7 @@ impl FromStr for Priority {
     }
 }
 
-/// The memories that somebody can reach. Only a [`Caller`] has one, so no request can name another's.
+/// The memories that a caller can reach. It is derived from a [`Caller`], so no request can name another's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryScope {
     space: SpaceName,
@@ -249,7 +249,7 @@ pub struct MemoryScope {
 }
 
 impl MemoryScope {
-    /// What `caller` can reach: the memories of its space, or, if it speaks for a person, that person's in it.
+    /// What `caller` can reach: the memories of its space, or, if it acts for a person, that person's in it.
     #[must_use]
     pub fn of(caller: &Caller) -> Self {
         Self {
@@ -262,13 +262,13 @@ impl MemoryScope {
         }
     }
 
-    /// What an application reaches by itself, for an operator who acts in its place.
+    /// What an application reaches by itself, for an operator who acts on its behalf.
     #[must_use]
     pub fn of_application(application: &crate::applications::Application) -> Self {
         Self { space: application.space.clone(), person: None, categories: application.categories.clone() }
     }
 
-    /// A scope that was stored with a queued write.
+    /// A scope stored with a queued write.
     #[must_use]
     pub fn from_stored(space: SpaceName, person: Option<UserId>) -> Self {
         Self { space, person, categories: CategoryAccess::All }
@@ -292,7 +292,7 @@ impl MemoryScope {
         &self.categories
     }
 
-    /// The one text that names the space and the person, for banks that know one kind of tenant.
+    /// The single text that identifies the space and the person, for banks with one tenant key.
     #[must_use]
     pub fn tenant(&self) -> String {
         match self.person {

@@ -1,4 +1,4 @@
-//! What an operator does with writes that are not delivered.
+//! Managing undelivered writes.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::RequestId;
 use crate::system::{Clock, StorageError};
 
-/// Sends writes again and drops them, in whichever state they wait. Each time it leaves an audit event.
+/// Retries and drops undelivered writes in any state. Each time it leaves an audit event.
 #[derive(Clone)]
 pub struct QueueOperations {
     queue: Arc<dyn WriteQueue>,
@@ -15,25 +15,25 @@ pub struct QueueOperations {
     clock: Arc<dyn Clock>,
 }
 
-/// What came of dropping a write.
+/// The outcome of dropping a write.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Dropped {
-    /// This write is gone. If it was sent before without a confirmation, the bank may have it all the same.
+    /// The write was dropped. If it was sent before without a confirmation, the bank may have stored it nevertheless.
     Dropped(Box<TrackedWrite>),
-    /// It is being delivered at this moment, so nothing was dropped: its attempt may succeed.
+    /// It is being delivered right now, so nothing was dropped: the attempt may succeed.
     BeingDelivered,
-    /// There is no write of this request that is not delivered.
+    /// This request has no undelivered write.
     NotFound,
 }
 
 impl QueueOperations {
-    /// Puts it together.
+    /// Assembles it.
     #[must_use]
     pub fn new(queue: Arc<dyn WriteQueue>, audit: Arc<dyn AuditLog>, clock: Arc<dyn Clock>) -> Self {
         Self { queue, audit, clock }
     }
 
-    /// Sends a dead letter again, or a write that waits at once. Returns whether there was one.
+    /// Retries a dead letter, or a waiting write at once. Returns whether it existed.
     ///
     /// # Errors
     /// [`StorageError`].
@@ -46,7 +46,7 @@ impl QueueOperations {
         Ok(is_retried)
     }
 
-    /// Deletes a dead letter or a write that waits, for good.
+    /// Deletes a dead letter or a waiting write permanently.
     ///
     /// # Errors
     /// [`StorageError`].

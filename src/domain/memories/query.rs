@@ -1,4 +1,4 @@
-//! What can be asked of a memory bank.
+//! Queries to a memory bank.
 
 use std::fmt;
 
@@ -16,19 +16,19 @@ use crate::validation::{self, InvalidValue};
 /// A search.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MemoryQuery {
-    /// What is looked for, in natural language.
+    /// The query, in natural language.
     pub text: QueryText,
-    /// How many results at the most.
+    /// Maximum number of results.
     pub limit: Limit,
-    /// Only results of at least this relevance.
+    /// Minimum relevance of a result.
     pub threshold: Option<Relevance>,
-    /// Only memories that pass this.
+    /// The filter that results must pass.
     pub filter: MemoryFilter,
-    /// The present moment: what has expired by then is not found.
+    /// The current time: what has expired by then is not found.
     pub now: Timestamp,
 }
 
-/// What is looked for: 1 to 4,096 characters, no NUL. It is always data, never the syntax of a query language.
+/// The text of a query: 1 to 4,096 characters, no NUL. It is always data, never the syntax of a query language.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct QueryText(String);
 
@@ -56,14 +56,14 @@ impl fmt::Debug for QueryText {
     }
 }
 
-/// How many results at the most: 1 to 1,000.
+/// Maximum number of results: 1 to 1,000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limit(u32);
 
 impl Limit {
     /// The largest limit.
     pub const MAX: u32 = 1_000;
-    /// As many as can be had at once.
+    /// The largest limit, for internal use.
     pub const LARGEST: Self = Self(Self::MAX);
 
     /// The limit as a number.
@@ -91,12 +91,12 @@ impl TryFrom<i64> for Limit {
     }
 }
 
-/// How well a memory fits a search: 0 (not at all) to 1 (as well as can be). Higher is better.
+/// The relevance of a memory for a search: 0 (not at all) to 1 (perfect). Higher is better.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Relevance(f64);
 
 impl Relevance {
-    /// Clamps a bank's own score to 0..1; what is not a number is 0.
+    /// Clamps a bank's own score to 0..1; NaN is 0.
     #[must_use]
     pub fn clamped(score: f64) -> Self {
         if score.is_nan() { Self(0.0) } else { Self(score.clamp(0.0, 1.0)) }
@@ -121,25 +121,25 @@ impl TryFrom<f64> for Relevance {
     }
 }
 
-/// What a memory must be like. It is a type of ours, so that nothing of a caller's reaches a bank's filter language.
+/// The conditions of a filter. It is a domain type, so that no caller input reaches a bank's filter language.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MemoryFilter {
     /// It has one of these categories; empty for any.
     pub categories: Vec<Category>,
-    /// It was created then.
+    /// It was created in this range.
     pub created: DateRange,
-    /// Its metadata has all of these members with just these values.
+    /// Its metadata has all of these members with exactly these values.
     pub metadata: Vec<(String, Scalar)>,
 }
 
 impl MemoryFilter {
-    /// How many members of the metadata a filter may name.
+    /// Maximum number of metadata members in a filter.
     pub const MAX_METADATA: usize = 16;
 
-    /// Reads the metadata part of a filter.
+    /// Parses the metadata part of a filter.
     ///
     /// # Errors
-    /// [`InvalidValue`] that names the member: values must be text, numbers or booleans.
+    /// [`InvalidValue`] that names the member: values must be strings, numbers or booleans.
     pub fn parse_metadata(object: Map<String, Value>) -> Result<Vec<(String, Scalar)>, InvalidValue> {
         if object.len() > Self::MAX_METADATA {
             let problem = format!("must have at most {} members", Self::MAX_METADATA);
@@ -157,7 +157,7 @@ impl MemoryFilter {
             .collect()
     }
 
-    /// Whether `memory` passes, for banks that cannot filter by themselves.
+    /// Whether `memory` passes, for banks without filters of their own.
     #[must_use]
     pub fn passes(&self, memory: &Memory) -> bool {
         (self.categories.is_empty() || self.categories.iter().any(|c| memory.categories.contains(c)))
@@ -175,12 +175,12 @@ pub enum Scalar {
     Text(String),
     /// A number.
     Number(f64),
-    /// A truth value.
+    /// A boolean.
     Bool(bool),
 }
 
 impl Scalar {
-    /// The scalar that a JSON value is; `None` for null, arrays, objects, and text with a NUL.
+    /// Converts a JSON value; `None` for null, arrays, objects, and text with a NUL.
     #[must_use]
     pub fn from_json(value: &Value) -> Option<Self> {
         match value {
@@ -192,7 +192,7 @@ impl Scalar {
     }
 }
 
-/// From `start` to `end`, both included; either may be open.
+/// From `start` to `end`, both inclusive; either may be open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DateRange {
     start: Option<Timestamp>,
@@ -203,7 +203,7 @@ impl DateRange {
     /// A range.
     ///
     /// # Errors
-    /// [`InvalidValue`] if it ends before it starts.
+    /// [`InvalidValue`] if the end is before the start.
     pub fn new(start: Option<Timestamp>, end: Option<Timestamp>) -> Result<Self, InvalidValue> {
         if let (Some(start), Some(end)) = (start, end)
             && end < start
@@ -213,13 +213,13 @@ impl DateRange {
         Ok(Self { start, end })
     }
 
-    /// The first moment in it.
+    /// The first timestamp in it.
     #[must_use]
     pub fn start(self) -> Option<Timestamp> {
         self.start
     }
 
-    /// The last moment in it.
+    /// The last timestamp in it.
     #[must_use]
     pub fn end(self) -> Option<Timestamp> {
         self.end
@@ -237,29 +237,29 @@ impl DateRange {
 pub struct Hit {
     /// The memory.
     pub memory: Memory,
-    /// How well it fits.
+    /// Its relevance.
     pub relevance: Relevance,
 }
 
-/// What a search found, best first.
+/// The results of a search, best first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SearchResults {
-    /// The results, as many as were asked for.
+    /// The results, up to the limit.
     pub hits: Vec<Hit>,
-    /// How many there are in all, as far as the bank can tell; at least as many as `hits`.
+    /// Total number of matches, as far as the bank knows; at least as many as `hits`.
     pub total_found: u64,
 }
 
 /// A list, newest first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListQuery {
-    /// How many at most; fewer where they are large ([`AnswerSize`]).
+    /// Maximum number; fewer where memories are large ([`AnswerSize`]).
     pub limit: Limit,
-    /// Where the page before ended.
+    /// Where the previous page ended.
     pub after: Option<Position>,
-    /// Only memories of this category.
+    /// Only memories in this category.
     pub category: Option<Category>,
-    /// The present moment: what has expired by then is not listed.
+    /// The current time: what has expired by then is not listed.
     pub now: Timestamp,
 }
 
@@ -268,13 +268,13 @@ pub struct ListQuery {
 pub struct Page {
     /// The memories, newest first.
     pub memories: Vec<Memory>,
-    /// Where the next page begins; `None` if this is the last.
+    /// Where the next page starts; `None` if this is the last one.
     pub next: Option<Position>,
 }
 
 impl Page {
-    /// The page that begins with the first of `memories`, which are newest first and, where there are more than `limit`, at
-    /// least one more. It ends early where its memories are large.
+    /// The page that starts with the first of `memories`, which are sorted newest first and, if there are more than `limit`,
+    /// contain at least one more. It ends early if its memories are large.
     #[must_use]
     pub fn of(memories: impl IntoIterator<Item = Memory>, limit: Limit) -> Self {
         let (mut page, mut size) = (Self { memories: Vec::new(), next: None }, AnswerSize::default());
@@ -289,7 +289,7 @@ impl Page {
     }
 }
 
-/// A place in a list: right after the memory of this date and id.
+/// A position in a list: right after the memory with this date and ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     /// When that memory was created.
@@ -299,13 +299,13 @@ pub struct Position {
 }
 
 impl Position {
-    /// The place right after `memory`.
+    /// The position right after `memory`.
     #[must_use]
     pub fn after(memory: &Memory) -> Self {
         Self { created_at: memory.created_at, id: memory.id.clone() }
     }
 
-    /// The cursor by which a caller comes back to this place. It is bound to the scope, and a change to it is noticed.
+    /// The cursor for this position. It is bound to the scope, and tampering is detected.
     #[must_use]
     pub fn to_cursor(&self, scope: &MemoryScope) -> String {
         let place = format!("{}:{}", self.created_at.unix_millis(), self.id);
@@ -313,10 +313,10 @@ impl Position {
         URL_SAFE_NO_PAD.encode(format!("{sum}:{place}"))
     }
 
-    /// Reads a cursor.
+    /// Parses a cursor.
     ///
     /// # Errors
-    /// [`InvalidValue`] if it is not one that [`to_cursor`](Self::to_cursor) made for this scope.
+    /// [`InvalidValue`] if it was not made by [`to_cursor`](Self::to_cursor) for this scope.
     pub fn from_cursor(cursor: &str, scope: &MemoryScope) -> Result<Self, InvalidValue> {
         Self::decode(cursor, scope).ok_or_else(|| {
             InvalidValue::new("cursor", "is not one that a list has returned; leave it out to begin at the start")
@@ -334,7 +334,7 @@ impl Position {
     }
 }
 
-/// Not a signature: a forged cursor reaches nothing that its forger could not list anyway. It catches mistakes.
+/// Not a signature: a forged cursor reaches nothing that its forger could not list anyway. It detects mistakes.
 fn cursor_sum(scope: &MemoryScope, place: &str) -> [u8; 9] {
     let digest = Sha256::new()
         .chain_update("memgate cursor\0")

@@ -1,4 +1,4 @@
-//! What can be asked of the memory service, and what it answers.
+//! Requests to the memory service, and their results.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::ids::{MemoryId, RequestId};
 use crate::system::{StorageError, Timestamp};
 use crate::validation::InvalidValue;
 
-/// For how long a repetition of a write is recognised by its idempotency key.
+/// How long a repetition of a write is recognized by its idempotency key.
 pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_hours(24);
 
-/// What a caller asks to be remembered.
+/// A request to store a memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreateMemory {
     /// See [`Memory::content`].
@@ -29,14 +29,14 @@ pub struct CreateMemory {
     pub context: Context,
     /// See [`Memory::priority`].
     pub priority: Priority,
-    /// The caller's name for this write.
+    /// The caller's ID for this write.
     pub idempotency_key: Option<IdempotencyKey>,
     /// See [`Memory::expires_at`].
     pub expires_at: Option<Timestamp>,
 }
 
 impl CreateMemory {
-    /// Everything but the idempotency key, in a form in which equal writes are equal.
+    /// Everything but the idempotency key, in a canonical form.
     pub(super) fn fingerprint(&self) -> Fingerprint {
         let categories: Vec<&str> = self.categories.iter().map(Category::as_str).collect();
         let ids = [&self.context.custom_gpt_id, &self.context.conversation_id];
@@ -52,7 +52,7 @@ impl CreateMemory {
     }
 }
 
-/// What a caller looks for.
+/// A search request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SearchMemories {
     /// See [`MemoryQuery::text`].
@@ -70,20 +70,20 @@ pub struct SearchMemories {
 /// A memory that was stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredMemory {
-    /// The request that stored it: for a repetition, the first one.
+    /// The request that stored it: for a duplicate, the first one.
     pub request_id: RequestId,
     /// The memory as it was then.
     pub memory: Memory,
 }
 
-/// What became of a request to store a memory.
+/// The result of a request to store a memory.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Created {
     /// The bank has it.
     Stored(Box<StoredMemory>),
-    /// It is kept in the queue and on its way to the bank.
+    /// It is in the queue and will be delivered to the bank.
     Accepted {
-        /// The request under which it can be asked for: for a repetition, the first one.
+        /// The request ID for status queries: for a duplicate, the first one.
         request_id: RequestId,
     },
 }
@@ -94,25 +94,25 @@ impl Created {
     }
 }
 
-/// How far a request to store a memory has come.
+/// The status of a request to store a memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestOutcome {
     /// The request.
     pub request_id: RequestId,
     /// When it was accepted.
     pub accepted_at: Timestamp,
-    /// How far it has come.
+    /// Its state.
     pub state: RequestState,
 }
 
-/// How far a request has come, as the caller may know it.
+/// The state of a request, as far as the caller may see it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RequestState {
-    /// It is on its way.
+    /// It is pending.
     Pending,
     /// The bank has it.
     Stored {
-        /// The id of the memory.
+        /// The ID of the memory.
         id: MemoryId,
         /// The memory itself, if the caller may read memories.
         memory: Option<Box<Memory>>,
@@ -121,22 +121,22 @@ pub enum RequestState {
     Failed(String),
 }
 
-/// A memory that was changed.
+/// An updated memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpdatedMemory {
     /// Its id.
     pub id: MemoryId,
-    /// The memory as it is now, if the caller may read memories: a change of one member tells nothing of the others.
+    /// The updated memory, if the caller may read memories: the update must not reveal other members.
     pub memory: Option<Memory>,
 }
 
-/// Why a caller's request about memories was not carried out.
+/// Why a request about memories failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MemoryError {
-    /// A value cannot be.
+    /// A value is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidValue),
-    /// There is no such memory in the caller's scope.
+    /// The caller's scope does not contain this memory.
     #[error("there is no memory with this id; search or list to find the ids of memories")]
     NotFound,
     /// There is no such request of this application.
@@ -148,7 +148,7 @@ pub enum MemoryError {
     /// Too many writes wait for the bank.
     #[error("too many memories wait for the memory bank, so this one was not accepted; send it again in a while")]
     QueueFull,
-    /// The same idempotency key came with another body before.
+    /// The same idempotency key was used with another body before.
     #[error("this idempotency key was used before with another body; use a new key for another memory")]
     IdempotencyConflict,
     /// The application may not write in these categories.

@@ -1,4 +1,4 @@
-//! What a search finds beside what the bank finds: writes that are still in the queue, and earlier answers.
+//! Search results beside those of the bank: pending writes, and stale results.
 
 use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -15,41 +15,41 @@ use crate::applications::CategoryAccess;
 use crate::ids::ApplicationId;
 use crate::system::Timestamp;
 
-/// How many pending writes of a scope a search looks at, the newest first.
+/// Maximum number of pending writes of a scope that a search considers, newest first.
 pub(super) const PENDING_SEARCHED: u32 = 200;
 
-/// What a search found, best first.
+/// The results of a search, best first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Findings {
-    /// The memories, as many as were asked for.
+    /// The memories, up to the limit.
     pub hits: Vec<Finding>,
-    /// How many there are in all, as far as can be told; at least as many as `hits`.
+    /// Total number of matches, as far as is known; at least as many as `hits`.
     pub total_found: u64,
-    /// Whether some of those that were asked for are left out, because the memories are large ([`AnswerSize`]).
+    /// Whether requested results are left out, because the memories are large ([`AnswerSize`]).
     pub left_out: bool,
-    /// How old the answer is, if the bank is away and an earlier answer was given in its place.
+    /// The age of the result, if the bank is unavailable and an earlier result is returned.
     pub stale_for: Option<Duration>,
 }
 
-/// One memory that was found.
+/// One result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// The memory and how well it fits.
+    /// The memory and its relevance.
     pub hit: Hit,
-    /// Whether it is still on its way to the bank. Its id is then the one that memgate proposes to the bank.
+    /// Whether it is still pending. Its ID is then the one that memgate proposes to the bank.
     pub pending: bool,
 }
 
 impl Findings {
-    /// What the bank found, and what of the `pending` writes fits, by relevance; of equals the pending one is first, since it
-    /// is newer. A write that the bank has shown by now is not shown twice.
+    /// Merges the bank's results with the matching `pending` writes, by relevance; of equals the pending one is first, since it
+    /// is newer. A write that the bank already returns is not repeated.
     pub(super) fn merge(
         found: SearchResults,
         pending: &[QueuedWrite],
         scope: &MemoryScope,
         query: &MemoryQuery,
     ) -> Self {
-        // Mostly nothing is pending.
+        // Usually nothing is pending.
         let terms = LazyCell::new(|| terms(query.text.as_str()));
         let is_new = |memory: &Memory| {
             !found.hits.iter().any(|hit| {
@@ -84,8 +84,8 @@ fn fits(memory: &Memory, scope: &MemoryScope, query: &MemoryQuery) -> bool {
         && memory.expires_at.is_none_or(|expiry| query.now < expiry)
 }
 
-/// The share of the wanted terms that the memory holds; `None` if it holds none. A simple measure: it ranks the few memories
-/// that are on their way, for the moment until the bank ranks them.
+/// The share of the query's terms that the memory contains; `None` if it contains none. A simple measure: it ranks the few
+/// pending memories until the bank does.
 fn overlap(wanted: &BTreeSet<String>, memory: &Memory) -> Option<Relevance> {
     let held = terms(memory.content.as_str());
     let count = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
@@ -93,8 +93,8 @@ fn overlap(wanted: &BTreeSet<String>, memory: &Memory) -> Option<Relevance> {
     (shared > 0).then(|| Relevance::clamped(count(shared) / count(wanted.len())))
 }
 
-/// The words of a text, without case, without the plural that most often makes two words of one, and without those that say
-/// nothing, unless the text has no other.
+/// The words of a text, in lower case, without the most common plural, and without stop words, unless the text has no
+/// others.
 fn terms(text: &str) -> BTreeSet<String> {
     const STOP_WORDS: &str = " a an and are as at be been but by can could did do does for from had has have he her his how i in \
                               is it its me my not of on or our she should so that the their them they this to was we were what \
@@ -107,7 +107,7 @@ fn terms(text: &str) -> BTreeSet<String> {
     if telling.is_empty() { words().map(stem).collect() } else { telling }
 }
 
-/// Earlier answers to searches, for the time when the bank is away. Bounded in number and in size; the oldest go first.
+/// Earlier search results, for when the bank is unavailable. Bounded in number and in size; the oldest are evicted first.
 pub struct StaleSearches {
     max_age: Duration,
     answers: Mutex<Answers>,
@@ -118,17 +118,17 @@ type Key = [u8; 32];
 #[derive(Default)]
 struct Answers {
     by_key: HashMap<Key, Answer>,
-    /// The keys in the order of their answers. A key whose answer was renewed or dropped is here more often than once, or for
-    /// nothing: the number tells.
+    /// The keys ordered by the time of their results. A key whose result was replaced or dropped has outdated entries here,
+    /// recognized by their number.
     order: VecDeque<(Key, u64)>,
     bytes: usize,
     count: u64,
-    /// The tenants whose answers were forgotten lately, each with the number of that forgetting.
+    /// The tenants whose results were dropped recently, each with its sequence number.
     forgotten: VecDeque<(String, u64)>,
     forgettings: u64,
 }
 
-/// When a search began, as counted by what was forgotten before.
+/// When a search began, as a sequence number.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Began(u64);
 
@@ -141,20 +141,20 @@ struct Answer {
 }
 
 impl StaleSearches {
-    /// How many answers are kept.
+    /// Maximum number of cached results.
     pub const MAX_ANSWERS: usize = 2_000;
-    /// How many bytes of memories they may hold in all.
+    /// Maximum total size of their memories in bytes.
     pub const MAX_BYTES: usize = 32 * 1024 * 1024;
-    /// How many times of forgetting are known; what a search finds that began before them is not kept.
+    /// Number of invalidations that are remembered; results of searches that began before them are not cached.
     const MAX_FORGOTTEN: usize = 1_024;
 
-    /// Answers are given for as long as `max_age` after they were good.
+    /// Results are returned for at most `max_age`.
     #[must_use]
     pub fn new(max_age: Duration) -> Self {
         Self { max_age, answers: Mutex::default() }
     }
 
-    /// A search begins: what it finds may be kept, unless something of its scope is forgotten meanwhile.
+    /// A search begins: its result may be cached, unless its scope is invalidated meanwhile.
     pub(super) fn begin(&self) -> Began {
         Began(self.answers.lock().unwrap_or_else(PoisonError::into_inner).forgettings)
     }
@@ -186,7 +186,7 @@ impl StaleSearches {
         answers.make_room();
     }
 
-    /// The answer that the same application got to the same search, and its age.
+    /// The result that the same application got for the same search, and its age.
     pub(super) fn find(
         &self,
         application: ApplicationId,
@@ -200,12 +200,12 @@ impl StaleSearches {
             return None;
         }
         let mut results = answer.results.clone();
-        // What was forgotten meanwhile stays forgotten.
+        // What was invalidated meanwhile stays invalid.
         results.hits.retain(|hit| hit.memory.expires_at.is_none_or(|expiry| query.now < expiry));
         Some((results, age))
     }
 
-    /// Forgets the answers of a scope in which something was changed or deleted.
+    /// Invalidates the results of a scope in which something was changed or deleted.
     pub(super) fn forget(&self, scope: &MemoryScope) {
         let tenant = scope.tenant();
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -256,7 +256,7 @@ fn size_of(memory: &Memory) -> usize {
     memory.content.as_str().len() + metadata + REST
 }
 
-/// All that the answer depends on but the time.
+/// Everything that the result depends on except the time.
 fn key_of(application: ApplicationId, scope: &MemoryScope, query: &MemoryQuery) -> Key {
     let categories = match scope.categories() {
         CategoryAccess::All => None,

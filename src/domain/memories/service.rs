@@ -1,4 +1,4 @@
-//! What an authorized caller does with memories: scope, bank, audit, in this order.
+//! The memory service for authorized callers: scope, bank, audit, in this order.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::oauth::{Authorized, Caller, Delete, Read, Write};
 use crate::system::{Clock, Timestamp};
 use crate::validation::InvalidValue;
 
-/// After how long a deletion may be tried again that met the delivery of what it was to delete.
+/// When to retry a deletion that collided with the delivery of the same memory.
 const BEING_STORED: Duration = Duration::from_secs(2);
 
 /// The memory API.
@@ -34,7 +34,7 @@ pub struct MemoryService {
 }
 
 impl MemoryService {
-    /// Puts the service together. The delivery worker carries what `delivery` accepts.
+    /// Assembles the service. The delivery worker carries what `delivery` accepts.
     pub fn new(
         delivery: Arc<Delivery>,
         worker: Arc<dyn DeliveryWorker>,
@@ -44,7 +44,7 @@ impl MemoryService {
         Self { delivery, worker, audit, clock, stale: None }
     }
 
-    /// The same, which answers searches from earlier ones while the bank is away.
+    /// Returns stale search results while the bank is unavailable.
     #[must_use]
     pub fn with_stale_searches(mut self, stale: StaleSearches) -> Self {
         self.stale = Some(Arc::new(stale));
@@ -55,21 +55,21 @@ impl MemoryService {
         self.delivery.bank()
     }
 
-    /// What the bank can do.
+    /// The capabilities of the bank.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
         self.bank().capabilities()
     }
 
-    /// Whether the bank answers.
+    /// Checks the health of the bank.
     ///
     /// # Errors
-    /// [`MemoryBankError`] that says why not.
+    /// [`MemoryBankError`] with the reason.
     pub async fn check_health(&self) -> Result<(), MemoryBankError> {
         self.bank().check_health().await
     }
 
-    /// Finds memories, those among them that are still on their way to the bank. Needs `memory:read`.
+    /// Searches memories, including pending ones. Needs `memory:read`.
     ///
     /// # Errors
     /// [`MemoryError`].
@@ -91,7 +91,7 @@ impl MemoryService {
             now: self.clock.now(),
         };
         let scope = MemoryScope::of(caller);
-        // Before the bank is asked: a write that gets there in between is found twice, and not missed.
+        // Before the bank is searched: a write delivered in between is found twice rather than missed.
         let pending = if capabilities.local {
             Vec::new()
         } else {
@@ -118,7 +118,7 @@ impl MemoryService {
         Ok(Findings { stale_for, ..Findings::merge(found, &pending, &scope, &query) })
     }
 
-    /// Stores a memory. Needs `memory:write`. When it returns, the memory is kept for good, or is in the queue and will be.
+    /// Stores a memory. Needs `memory:write`. When it returns, the memory is stored, or durably queued.
     ///
     /// # Errors
     /// [`MemoryError`].
@@ -192,15 +192,15 @@ impl MemoryService {
         }
     }
 
-    /// Whether nothing but the memory itself is kept of a write: in a space of the application's own, where whose request it
-    /// was goes without saying, and in a bank that is as near as the queue.
+    /// Whether nothing but the memory itself is kept of a write: in an application's own space, where the requester is obvious,
+    /// and in a bank in the same database.
     fn writes_without_queue(&self, caller: &Caller) -> bool {
         let application = &caller.application;
         self.bank().capabilities().local && application.space == SpaceName::own(application.id)
     }
 
-    /// Forgets a write whose memory is not there any more, in whichever way it went. Returns whether it is gone. A bank that
-    /// does not answer now leaves it at what is known, and one behind a network is not asked: a repetition has to be quick.
+    /// Deletes a write whose memory does not exist any more. Returns whether that is so. If the bank does not answer, the write is
+    /// kept, and a remote bank is not asked: a duplicate must be answered quickly.
     async fn forget_if_gone(&self, write: &QueuedWrite, memory: &Memory) -> Result<bool, MemoryError> {
         let now = self.clock.now();
         if !matches!(self.bank().get(&write.scope, &memory.id, now).await, Ok(None)) {
@@ -217,8 +217,8 @@ impl MemoryService {
         answer(write.request_id, self.worker.carry(write, claim).await)
     }
 
-    /// How far an earlier request of the same application, for the same person if it was for one, has come. Needs
-    /// `memory:write`: who may not write has nothing to ask for. What was stored is told to whoever may read.
+    /// The status of an earlier request of the same application, and of the same person if it acted for one. Needs
+    /// `memory:write`. The memory is included if the caller may read.
     ///
     /// # Errors
     /// [`MemoryError`], [`MemoryError::RequestNotFound`] among them.
@@ -238,7 +238,7 @@ impl MemoryService {
             return Ok(RequestOutcome { request_id: of, accepted_at: write.accepted_at, state });
         }
         if self.writes_without_queue(caller) {
-            // The memory has the name of the request.
+            // The memory has the ID of the request.
             let id = MemoryId::for_request(of);
             if let Some(memory) = self.bank().get(&scope, &id, self.clock.now()).await? {
                 let accepted_at = memory.created_at;
@@ -286,7 +286,7 @@ impl MemoryService {
         memory.ok_or(MemoryError::NotFound)
     }
 
-    /// Changes a memory. Needs `memory:write`; what it says then is told to whoever may read.
+    /// Updates a memory. Needs `memory:write`; the result is included if the caller may read.
     ///
     /// # Errors
     /// [`MemoryError`].
@@ -314,7 +314,7 @@ impl MemoryService {
         self.forget_searches(&scope);
         let memory = memory?;
         if let Some(memory) = &memory {
-            // The request that created it must not show what it said before.
+            // The request that created it must not return the old content.
             self.delivery.queue().replace_memory(&scope, memory).await?;
         }
         self.record(AuditKind::MemoryUpdated, caller, request, Context::default()).await;
@@ -322,8 +322,8 @@ impl MemoryService {
         Ok(UpdatedMemory { id: memory.id.clone(), memory: may_read(caller).then_some(memory) })
     }
 
-    /// Deletes a memory, and what is kept of the request that created it: its idempotency key creates anew. A memory that is
-    /// still on its way is deleted by the id that searches show. Needs `memory:delete`.
+    /// Deletes a memory, and the record of the request that created it: its idempotency key can be used again. A pending memory
+    /// is deleted by the ID that searches return. Needs `memory:delete`.
     ///
     /// # Errors
     /// [`MemoryError`].
@@ -349,8 +349,8 @@ impl MemoryService {
         Ok(())
     }
 
-    /// The name of the write that created the memory of this id, where it may still be on its way though it has arrived: it
-    /// would be delivered again.
+    /// The ID of the write that created this memory, if it may still be pending though it has arrived: it would be delivered
+    /// again.
     async fn write_under_way(&self, scope: &MemoryScope, id: &MemoryId) -> Result<Option<MemoryId>, MemoryError> {
         if self.bank().capabilities().local || self.delivery.queue().pending(scope, 1).await?.is_empty() {
             return Ok(None);
@@ -358,30 +358,30 @@ impl MemoryService {
         Ok(self.bank().write_of(scope, id).await?)
     }
 
-    /// Forgets the request that created the memory of this id, after the bank was asked to delete that and said whether it
-    /// was there. Returns whether there was such a request.
+    /// Deletes the record of the request that created this memory, after the bank was asked to delete it and said whether it
+    /// existed. Returns whether there was such a request.
     async fn forget_request(&self, scope: &MemoryScope, id: &MemoryId, was_stored: bool) -> Result<bool, MemoryError> {
         let queue = self.delivery.queue();
         let Some(tracked) = queue.find_by_memory(scope, id).await? else { return Ok(false) };
-        // The bank does not tell a memory that the application may not see from one that is not there.
+        // The bank does not distinguish a memory that the application may not see from one that does not exist.
         if !was_stored && !scope.categories().allows(&tracked.write.memory.categories) {
             return Ok(false);
         }
         if tracked.state == WriteState::Pending && tracked.attempts > 0 {
-            // It may have arrived all the same.
+            // It may have arrived nevertheless.
             if let Some(memory) = self.bank().find_written(scope, &tracked.write.memory).await? {
                 self.bank().delete(scope, &memory.id).await?;
             }
         }
         let is_removed = queue.remove(&tracked, self.clock.now()).await?;
         if !is_removed && queue.find_by_memory(scope, id).await?.is_some() {
-            let source = "the memory is being stored at this moment".into();
+            let source = "the memory is being stored right now".into();
             return Err(MemoryBankError::Unavailable { retry_after: Some(BEING_STORED), reached: false, source }.into());
         }
         Ok(true)
     }
 
-    /// What was changed, or may have been, must not come back from an earlier answer.
+    /// What was changed, or may have been, must not be returned as a stale result.
     fn forget_searches(&self, scope: &MemoryScope) {
         if let Some(stale) = &self.stale {
             stale.forget(scope);

@@ -1,4 +1,4 @@
-//! Who has memories where: known to memgate itself, whatever bank keeps them.
+//! The registry of tenants: memgate itself knows who has memories where, whatever bank stores them.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::applications::SpaceName;
 use crate::ids::{MemoryId, UserId};
 use crate::system::{StorageError, Timestamp};
 
-/// One owner of memories in one space: a person, or the applications of the space themselves.
+/// A tenant: a person, or the applications of a space themselves, in one space.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tenant {
     /// The space.
@@ -21,7 +21,7 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// The one text that names it; see [`MemoryScope::tenant`].
+    /// The single text that identifies it; see [`MemoryScope::tenant`].
     #[must_use]
     pub fn key(&self) -> String {
         self.scope().tenant()
@@ -40,19 +40,19 @@ impl From<&MemoryScope> for Tenant {
     }
 }
 
-/// Some tenants.
+/// A group of tenants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TenantGroup {
-    /// Those of a person, in whatever space.
+    /// Those of a person, in any space.
     OfPerson(UserId),
-    /// Those in a space, whoever they belong to.
+    /// Those in a space, of any owner.
     InSpace(SpaceName),
     /// This one.
     One(Tenant),
 }
 
 impl TenantGroup {
-    /// Whether a tenant is one of them.
+    /// Whether a tenant belongs to the group.
     #[must_use]
     pub fn contains(&self, tenant: &Tenant) -> bool {
         match self {
@@ -63,33 +63,33 @@ impl TenantGroup {
     }
 }
 
-/// Knows every tenant of which memories were ever stored, and closes those that are erased. Every method is one whole
-/// intention: it happens entirely or not at all, and concurrent callers, on any number of machines, see it so.
+/// Knows every tenant for which memories were ever stored, and closes those that are erased. Every method is atomic, for
+/// concurrent callers on any number of machines.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait TenantRegistry: Send + Sync {
-    /// Notes that memories of a tenant may be stored from now on, and returns whether they may. A tenant that is known and
-    /// open may. One that is unknown or closed is opened if its owner is there: an enabled application has its space, and its
+    /// Registers that memories of a tenant may be stored from now on, and returns whether they may. A known and open tenant
+    /// may. One that is unknown or closed is opened if its owner exists: an enabled application uses its space, and its
     /// person, if it has one, is enabled. An adapter may answer from a cache that is at most one second old.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn admit(&self, tenant: &Tenant) -> Result<bool, StorageError>;
 
-    /// The tenants of a group that are known, closed ones included, in the order of their keys.
+    /// The known tenants of a group, including closed ones, ordered by key.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn list(&self, group: &TenantGroup) -> Result<Vec<Tenant>, StorageError>;
 
-    /// Closes a tenant, known or not, at `at`, and remembers to look at it once more at `check_at`.
+    /// Closes a tenant, known or not, at `at`, and schedules a check at `check_at`.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn close(&self, tenant: &Tenant, at: Timestamp, check_at: Timestamp) -> Result<(), StorageError>;
 
-    /// Takes at most `limit` closed tenants that are to be looked at by `now`, each with the moment at which it was closed,
-    /// and sets them aside until `again_at`. Of any number of concurrent callers one gets a tenant.
+    /// Takes at most `limit` closed tenants whose check is due at `now`, each with the time at which it was closed, and
+    /// reschedules them to `again_at`. Of any number of concurrent callers exactly one gets a tenant.
     ///
     /// # Errors
     /// [`StorageError`].
@@ -100,14 +100,14 @@ pub trait TenantRegistry: Send + Sync {
         limit: u32,
     ) -> Result<Vec<(Tenant, Timestamp)>, StorageError>;
 
-    /// Forgets a tenant that is closed.
+    /// Deletes a closed tenant.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn forget(&self, tenant: &Tenant) -> Result<(), StorageError>;
 }
 
-/// A bank that stores nothing of a tenant that the registry does not admit.
+/// A bank that stores nothing for a tenant that the registry does not admit.
 pub struct AdmittingMemoryBank {
     bank: Arc<dyn MemoryBank>,
     tenants: Arc<dyn TenantRegistry>,

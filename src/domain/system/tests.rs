@@ -74,7 +74,7 @@ fn what_is_no_moment_is_refused_with_an_example() {
         let error = Timestamp::parse("filters.date_range.start", text).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`filters.date_range.start` must be a date and time as RFC 3339 writes it, such as 2026-05-08T13:56:00Z",
+            "`filters.date_range.start` must be a date and time in RFC 3339, such as 2026-05-08T13:56:00Z",
             "{text:?}"
         );
     }

@@ -256,7 +256,7 @@ fn of_bank(error: &MemoryBankError) -> ErrorResponse {
             ErrorResponse::new(StatusCode::NOT_IMPLEMENTED, "not-supported", "The memory bank cannot do this")
         }
         MemoryBankError::Misconfigured(_) | MemoryBankError::Inconsistent(_) => {
-            ErrorResponse::new(StatusCode::BAD_GATEWAY, "bank-failure", "The memory bank does not work as it should")
+            ErrorResponse::new(StatusCode::BAD_GATEWAY, "bank-failure", "The memory bank does not work correctly")
         }
     }
 }
@@ -269,7 +269,7 @@ fn of_storage(error: &StorageError) -> ErrorResponse {
 }
 
 fn unavailable() -> ErrorResponse {
-    ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service is not available now")
+    ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service is unavailable")
 }
 
 fn internal() -> ErrorResponse {
@@ -384,7 +384,7 @@ fn detail(error: &ApiError) -> String {
         return error.to_string();
     };
     let seconds = whole_seconds(retry_after.unwrap_or(SHORT_WAIT));
-    format!("the memory bank is away at the moment; nothing is wrong with the request, so send it again in {seconds} s")
+    format!("the memory bank is temporarily unavailable; the request is valid, so send it again in {seconds} s")
 }
 
 /// Rounded up: who waits that long is let through.
@@ -423,9 +423,9 @@ pub(crate) fn log(status: StatusCode, kind: &'static str, error: &(dyn Error + '
         // Anybody can cause it as often as they like; the metrics count it.
         tracing::debug!(request.id = %request_id, status, kind, error = %Chain(error), "too many secrets wait to be verified");
     } else if matches!(code, StatusCode::SERVICE_UNAVAILABLE | StatusCode::NOT_IMPLEMENTED) {
-        tracing::warn!(request.id = %request_id, status, kind, error = %Chain(error), "could not answer a request now");
+        tracing::warn!(request.id = %request_id, status, kind, error = %Chain(error), "a request failed because something is unavailable");
     } else {
-        tracing::error!(request.id = %request_id, status, kind, error = %Chain(error), "failed to answer a request");
+        tracing::error!(request.id = %request_id, status, kind, error = %Chain(error), "a request failed with an internal error");
     }
 }
 

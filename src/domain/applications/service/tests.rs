@@ -68,7 +68,7 @@ fn lifetime(duration: Duration) -> TokenLifetime {
     duration.try_into().unwrap()
 }
 
-/// The field that was refused.
+/// The field that was rejected.
 #[track_caller]
 fn refused_field<T: std::fmt::Debug>(answer: Result<T, ApplicationError>) -> String {
     match answer {
@@ -332,7 +332,7 @@ async fn an_unknown_application_is_not_found_by_anything() {
 async fn an_id_that_is_taken_is_refused() {
     let harness = Harness::new();
     harness.registered().await;
-    // A second service that draws the same ids.
+    // A second service that draws the same IDs.
     let clock = Arc::new(harness.clock.clone());
     let twin = ApplicationService { entropy: Arc::new(SeededEntropy::new(5)), clock, ..harness.service.clone() };
     assert_eq!(refused_field(twin.register(new_application()).await), "client_id");

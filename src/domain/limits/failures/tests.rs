@@ -3,7 +3,7 @@ use super::*;
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 const START: i64 = 1_800_000_000;
 
-/// One in which addresses do not matter.
+/// A throttle in which addresses do not matter.
 fn throttle(capacity: usize) -> FailureThrottle {
     FailureThrottle::new(FailurePolicy { capacity, address_burst: u32::MAX, ..FailurePolicy::default() })
 }
@@ -17,7 +17,7 @@ fn address(number: u32) -> IpAddr {
 }
 
 impl FailureThrottle {
-    /// Fails `times` as `name`, as often as it may.
+    /// Fails `times` as `name`, as far as allowed.
     fn fail(&self, name: &str, address: IpAddr, times: u32, now: Timestamp) -> u32 {
         let judged = (0..times).filter_map(|_| self.begin(name, address, now).ok().map(Attempt::failed));
         judged.count().try_into().unwrap()
@@ -145,7 +145,7 @@ fn memory_is_bounded_and_who_waits_is_not_forgotten() {
         now = now.plus(Duration::from_secs(throttle.wait("waits 0", HOME, now)));
     }
     (0..50).for_each(|name| drop(throttle.begin(&format!("waits {name}"), HOME, now)));
-    // Far more than there is room for, in several sweeps.
+    // Far more than fit, in several sweeps.
     for name in 0..10_000 {
         throttle.fail(&name.to_string(), address(name), 3, now.plus(Duration::from_millis(u64::from(name))));
         assert!(throttle.lock().pairs.len() <= 100);
@@ -162,7 +162,7 @@ fn a_table_full_of_those_who_wait_still_lets_others_try_and_counts_their_address
     for name in 0..10 {
         assert_eq!(throttle.fail(&name.to_string(), address(name), 60, at(0)), 6);
     }
-    // There is no room for its address either, and all such addresses have one allowance together.
+    // Its address does not fit either, and all such addresses share one allowance.
     assert_eq!(throttle.fail("marta", address(100), 100, at(0)), 60);
     assert!(throttle.begin("marta", address(101), at(0)).is_err());
     let tables = throttle.lock();

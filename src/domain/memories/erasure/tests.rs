@@ -172,7 +172,7 @@ async fn nothing_is_stored_of_somebody_who_was_erased_and_what_was_on_its_way_is
     harness.erase_person().await.unwrap();
     let refused = harness.admitting.create(&harness.scope(), &new_memory("y")).await;
     assert!(matches!(refused, Err(MemoryBankError::Rejected(_))), "{refused:?}");
-    // A request that was admitted before, and took its time.
+    // A request that was admitted before, and was slow.
     harness.bank.create(&harness.scope(), &new_memory("late")).await.unwrap();
     harness.accept(&harness.scope()).await;
     let erasure = &harness.eraser.erasure;

@@ -44,7 +44,7 @@ fn names_that_are_kept_for_the_service_are_refused_from_callers_and_accepted_fro
         "memgate_scope",
     ] {
         let problem = refusal(json!({"fine": 1, name: 1}));
-        assert_eq!(problem, format!("`metadata.{name}` is a name that the service keeps for itself"));
+        assert_eq!(problem, format!("`metadata.{name}` is a reserved name"));
         assert!(Metadata::from_stored(object(json!({ name: 1 }))).is_ok());
     }
 }

@@ -282,8 +282,8 @@ impl CreatedMemory {
             request_id: request_id.to_string(),
             memory: None,
             message: Some(format!(
-                "The memory is kept and will be stored as soon as the memory bank takes it. There is nothing to send again; \
-                 searches find it already, and GET /api/v1/requests/{request_id} tells how far it has come."
+                "The memory is safe and will be stored as soon as the memory bank accepts it. Do not send it again; \
+                 searches find it already, and GET /api/v1/requests/{request_id} returns its status."
             )),
             note: None,
         }

@@ -1,4 +1,4 @@
-//! What is deleted or changed is so in every copy; what can never be stored holds nobody up.
+//! Deletions and updates reach every copy; writes that can never be stored block nobody.
 
 use super::*;
 use crate::memories::WriteQueue as _;
@@ -64,12 +64,12 @@ async fn a_key_whose_memory_went_in_another_way_stores_anew() {
     let again = harness.create(keyed("x")).await.unwrap();
     assert_ne!(again.request_id, first.request_id);
     assert_eq!(harness.bank.len(), 1);
-    // A bank that does not answer tells nothing.
+    // A bank that does not answer proves nothing.
     harness.bank.outage().begin();
     assert_eq!(harness.create(keyed("x")).await.unwrap().request_id, again.request_id);
 }
 
-/// A bank that names its memories itself.
+/// A bank that assigns its own memory IDs.
 struct Naming(Arc<InMemoryMemoryBank>);
 
 impl Naming {
@@ -227,7 +227,7 @@ async fn a_memory_that_is_being_delivered_is_not_half_deleted() {
     let claims = harness.service.delivery.claim(1).await.unwrap();
     let refused = delete(&harness, &MemoryId::for_request(waiting)).await;
     assert!(matches!(refused, Err(MemoryError::Bank(MemoryBankError::Unavailable { .. }))), "{refused:?}");
-    // Its holder hangs longer than its lease is good; the memory that it stores after all goes as well.
+    // Its holder hangs longer than its lease is valid; the memory that it stores after all is deleted as well.
     harness.clock.advance(harness.service.delivery.policy().lease);
     delete(&harness, &MemoryId::for_request(waiting)).await.unwrap();
     let attempted = harness.service.delivery.attempt(&claims[0]).await.unwrap();
@@ -237,7 +237,7 @@ async fn a_memory_that_is_being_delivered_is_not_half_deleted() {
     harness.created("others go on").await;
 }
 
-/// A bank that fails at some texts, each time, and not as if it refused them.
+/// A bank that fails at some texts, each time, without refusing them.
 struct Picky(Arc<InMemoryMemoryBank>);
 
 #[async_trait]

@@ -19,7 +19,7 @@ use crate::testing::{
     application, caller, content, unique,
 };
 
-/// A memory service, one caller, and all that stands behind it.
+/// A memory service, one caller, and everything behind the service.
 struct Harness {
     clock: FixedClock,
     bank: Arc<InMemoryMemoryBank>,
@@ -35,7 +35,7 @@ impl Harness {
         Self::with_bank(InMemoryMemoryBank::default())
     }
 
-    /// With a bank behind a network, whose every write goes through the queue.
+    /// With a remote bank, whose every write goes through the queue.
     fn remote() -> Self {
         Self::with_capabilities(|capabilities| capabilities.local = false)
     }
@@ -63,7 +63,7 @@ impl Harness {
         Self { clock, bank, queue, audit, worker, service, caller: caller(&application()) }
     }
 
-    /// From now on this bank stands behind the service.
+    /// Replaces the bank behind the service.
     fn replace_bank(&mut self, bank: Arc<dyn MemoryBank>) {
         let (clock, entropy) = (Arc::new(self.clock.clone()), Arc::new(SeededEntropy::new(unique().as_u64_pair().0)));
         let delivery = Delivery::new(bank, self.queue.clone(), clock, entropy, *self.service.delivery.policy());
@@ -72,14 +72,14 @@ impl Harness {
         self.service.worker = Arc::new(self.worker.clone());
     }
 
-    /// Somebody else with the application that `change` makes of the caller's.
+    /// Another caller, with the application that `change` makes of the caller's.
     fn caller_with(&self, change: impl FnOnce(&mut Application)) -> Caller {
         let mut application = Application::clone(&self.caller.application);
         change(&mut application);
         caller(&application)
     }
 
-    /// A memory that the bank takes at once, or an error.
+    /// A memory that the bank stores at once, or an error.
     async fn create(&self, create: CreateMemory) -> Result<StoredMemory, MemoryError> {
         match self.service.create(&Authorized::unguarded(&self.caller), request(), create).await? {
             Created::Stored(stored) => Ok(*stored),
@@ -87,7 +87,7 @@ impl Harness {
         }
     }
 
-    /// The request that a memory waits under which the bank does not take at once.
+    /// The request ID of a memory that the bank does not store at once.
     async fn accepted(&self, create: CreateMemory) -> RequestId {
         match self.service.create(&Authorized::unguarded(&self.caller), request(), create).await.unwrap() {
             Created::Accepted { request_id } => request_id,

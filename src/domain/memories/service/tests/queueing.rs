@@ -1,4 +1,4 @@
-//! A bank behind a network that is away now and then.
+//! A remote bank that is temporarily unavailable.
 
 use super::*;
 use crate::memories::{Attempted, QueueStatistics, WriteQueue as _};
@@ -6,7 +6,7 @@ use crate::system::Entropy;
 use crate::testing::{categories, now};
 
 fn unavailable(retry_after: Option<Duration>) -> MemoryBankError {
-    MemoryBankError::Unavailable { retry_after, reached: false, source: "away, for this test".into() }
+    MemoryBankError::Unavailable { retry_after, reached: false, source: "unavailable, for this test".into() }
 }
 
 async fn outcome(harness: &Harness, request: RequestId) -> RequestState {
@@ -19,7 +19,7 @@ async fn found(harness: &Harness, asked: SearchMemories) -> Vec<(String, bool)> 
     found.hits.into_iter().map(|found| (found.hit.memory.content.as_str().to_owned(), found.pending)).collect()
 }
 
-/// A harness whose bank is back after it was away for these memories.
+/// A harness whose bank is available again after it was unavailable for these memories.
 async fn with_pending(memories: &[&str]) -> Harness {
     let harness = Harness::remote();
     harness.bank.outage().begin();
@@ -52,7 +52,7 @@ async fn a_write_is_tried_for_ever_with_growing_jittered_waits_that_obey_the_ban
         let [claim] = &harness.service.delivery.claim(10).await.unwrap()[..] else { panic!("it is due") };
         assert_eq!((claim.attempt, claim.write.request_id), (attempt, request));
         let Attempted::Postponed { until, .. } = harness.service.delivery.attempt(claim).await.unwrap() else {
-            panic!("the bank is away")
+            panic!("the bank is unavailable")
         };
         let ceiling =
             policy.first_backoff.saturating_mul(1 << attempt.saturating_sub(1).min(20)).min(policy.longest_backoff);
