@@ -193,7 +193,7 @@ async fn the_bound_of_every_table_is_stated(place: Place) {
     tables.retain(|table| !table.starts_with("seaql"));
     tables.sort_unstable();
     let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/security.md")).unwrap();
-    let (_, section) = document.split_once("## What callers can make memgate keep").unwrap();
+    let (_, section) = document.split_once("## Bounds of stored data").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     let names = section.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split('|').nth(1));
     let names = names.flat_map(|cell| cell.split(','));
