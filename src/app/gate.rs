@@ -26,11 +26,14 @@ use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::{Config, IdentityProviderConfig};
 use crate::domain::applications::ApplicationRepository;
 use crate::domain::limits::{FailurePolicy, FailureThrottle, RateLimits};
-use crate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService, StaleSearches, WriteQueue};
+use crate::domain::memories::{
+    Delivery, DeliveryPolicy, Erasure, MemoryBank, MemoryService, OwnerEraser, PersonalMemories, StaleSearches,
+    WriteQueue,
+};
 use crate::domain::oauth::{
     AccessGuard, AuthorizationService, ClientAuthenticator, GrantStore, TokenIssuer, TokenPorts, TokenService,
 };
-use crate::domain::people::{ExternalSignIn, PersonRepository, SignInPorts, SignInService};
+use crate::domain::people::{ExternalSignIn, PeoplePorts, PeopleService, PersonRepository, SignInPorts, SignInService};
 use crate::domain::system::{Clock, Entropy, StorageError};
 
 /// Options that tests override.
@@ -114,7 +117,7 @@ impl Gate {
             authorizations: Arc::clone(&backend.authorizations),
             sessions: Arc::clone(&backend.sessions),
             queue: Arc::clone(&queue),
-            erasure,
+            erasure: erasure.clone(),
             audit: Arc::clone(&backend.audit),
             audit_retention: config.audit_retention,
             bank: backend.bank.clone(),
@@ -136,7 +139,7 @@ impl Gate {
         let (draining, drained) = watch::channel(false);
         let (stop, stopped) = watch::channel(false);
         let shutdown = Shutdown { draining: drained.clone(), stopped: stopped.clone() };
-        let made = Made { issuer, grants, memories, draining: drained };
+        let made = Made { issuer, grants, memories, erasure, draining: drained };
         let services = services(config, &backend, &public_url, made, &throttles)?;
         warn_of_one_throttle_for_all(config, &public_url);
 
@@ -377,6 +380,7 @@ struct Made {
     issuer: Arc<JwtTokenIssuer>,
     grants: Arc<dyn GrantStore>,
     memories: MemoryService,
+    erasure: Erasure,
     draining: watch::Receiver<bool>,
 }
 
@@ -393,7 +397,7 @@ fn services(
     made: Made,
     throttles: &Throttles,
 ) -> Result<Services, StartError> {
-    let Made { issuer, grants, memories, draining } = made;
+    let Made { issuer, grants, memories, erasure, draining } = made;
     let (clock, entropy) = (Arc::clone(&backend.clock), Arc::clone(&backend.entropy));
     let ping = Ping { database: backend.database.clone(), issuer: Arc::clone(&issuer) };
     let signing_clock = Arc::new(SigningClock::new(Arc::clone(&issuer), Arc::clone(&clock)));
@@ -420,6 +424,15 @@ fn services(
         Arc::clone(&policy),
     );
     let authorizations = backend.authorizing(Arc::clone(&applications), Arc::clone(&grants), Arc::clone(&policy));
+    let accounts = PeopleService::new(PeoplePorts {
+        people: Arc::clone(&people),
+        sessions: Arc::clone(&backend.sessions),
+        hasher: Arc::clone(&backend.passwords),
+        authorizations: authorizations.clone(),
+        audit: Arc::clone(&backend.audit),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+    });
     let ports = TokenPorts {
         issuer,
         grants,
@@ -437,6 +450,14 @@ fn services(
         sign_in: sign_in(config, backend, public_url, Arc::clone(&throttles.sign_in))?,
         authorizations,
         guard,
+        own_memories: PersonalMemories::new(
+            memories.clone(),
+            Arc::clone(&backend.tenants),
+            Arc::clone(&backend.repository),
+            erasure.clone(),
+        ),
+        eraser: OwnerEraser::new(accounts.clone(), backend.applications(), erasure),
+        people: accounts,
         memories,
         privacy: privacy::load(config.privacy_file.as_deref())?,
         policy,

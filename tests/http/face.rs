@@ -8,19 +8,21 @@ use memgate::adapters::http::{
     AnswerBudget, ClockCheck, Compressible, ConfirmWrites, CorsOrigins, DatabaseCheck, PrivacyPolicy, Services,
     TrustedProxies, routes,
 };
-use memgate::domain::applications::{Application, ClientSecret};
+use memgate::domain::applications::{Application, ApplicationService, ClientSecret};
 use memgate::domain::limits::{FailurePolicy, FailureThrottle, RateLimits};
-use memgate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService};
+use memgate::domain::memories::{
+    Delivery, DeliveryPolicy, Erasure, MemoryBank, MemoryService, OwnerEraser, PersonalMemories, TenantRegistry,
+};
 use memgate::domain::oauth::{
     AccessGuard, AuthorizationPorts, AuthorizationService, ClientAuthenticator, TokenPolicy, TokenPorts, TokenService,
 };
-use memgate::domain::people::{Admission, ExternalSignIn, SignInPorts, SignInService};
+use memgate::domain::people::{Admission, ExternalSignIn, PeoplePorts, PeopleService, SignInPorts, SignInService};
 use memgate::domain::system::{Clock, StorageError};
 use memgate_domain::testing::{
     FakeIdentityProvider, FakePasswordHasher, FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer, FixedClock,
     InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore, InMemoryGrantStore,
-    InMemoryMemoryBank, InMemoryPersonRepository, InMemorySessionStore, InMemoryWriteQueue, InlineDeliveryWorker,
-    Outage, SeededEntropy, application_with_secret, database_is_away,
+    InMemoryMemoryBank, InMemoryPersonRepository, InMemorySessionStore, InMemoryTenantRegistry, InMemoryWriteQueue,
+    InlineDeliveryWorker, Outage, SeededEntropy, application_with_secret, database_is_away,
 };
 use poem::endpoint::BoxEndpoint;
 use poem::http::{HeaderMap, Method, StatusCode};
@@ -134,9 +136,10 @@ impl Face {
             Arc::clone(&audit) as _,
             Arc::clone(&shared_clock),
         );
+        let queue = Arc::new(InMemoryWriteQueue::default());
         let delivery = Arc::new(Delivery::new(
-            bank,
-            Arc::new(InMemoryWriteQueue::default()),
+            Arc::clone(&bank),
+            Arc::clone(&queue) as _,
             Arc::clone(&shared_clock),
             Arc::clone(&entropy) as _,
             DeliveryPolicy::default(),
@@ -177,7 +180,40 @@ impl Face {
         let admission = Admission { domains: ["example.com".parse().unwrap()].into(), ..Admission::default() };
         let external = ExternalSignIn { provider: Arc::clone(&provider) as _, admission };
         let (drain, draining) = tokio::sync::watch::channel(false);
+        let accounts = PeopleService::new(PeoplePorts {
+            people: Arc::clone(&people) as _,
+            sessions: Arc::clone(&sign_in_ports.sessions),
+            hasher: Arc::clone(&sign_in_ports.hasher),
+            authorizations: authorizations.clone(),
+            audit: Arc::clone(&audit) as _,
+            clock: Arc::clone(&shared_clock),
+            entropy: Arc::clone(&entropy) as _,
+        });
+        let application_service = ApplicationService::new(
+            Arc::clone(&applications) as _,
+            Arc::clone(&hasher) as _,
+            Arc::clone(&audit) as _,
+            Arc::clone(&shared_clock),
+            Arc::clone(&entropy) as _,
+        );
+        let tenants: Arc<dyn TenantRegistry> =
+            Arc::new(InMemoryTenantRegistry::of(Arc::clone(&people), Arc::clone(&applications)));
+        let erasure = Erasure::new(bank, queue, Arc::clone(&tenants), Arc::clone(&shared_clock));
+        let memories = MemoryService::new(
+            Arc::clone(&delivery),
+            Arc::new(InlineDeliveryWorker::new(delivery)),
+            audit,
+            Arc::clone(&shared_clock),
+        );
         let services = Services {
+            own_memories: PersonalMemories::new(
+                memories.clone(),
+                tenants,
+                Arc::clone(&applications) as _,
+                erasure.clone(),
+            ),
+            eraser: OwnerEraser::new(accounts.clone(), application_service, erasure),
+            people: accounts,
             tokens: TokenService::new(clients, token_ports, Arc::clone(&policy)),
             sign_in: SignInService::new(sign_in_ports, sign_in_throttle, Some(external), Duration::from_hours(12)),
             authorizations,
@@ -190,12 +226,7 @@ impl Face {
                 Arc::clone(&shared_clock),
                 Arc::clone(&policy),
             ),
-            memories: MemoryService::new(
-                Arc::clone(&delivery),
-                Arc::new(InlineDeliveryWorker::new(delivery)),
-                audit,
-                Arc::clone(&shared_clock),
-            ),
+            memories,
             privacy: PrivacyPolicy::default(),
             policy,
             database: Arc::clone(&database) as _,

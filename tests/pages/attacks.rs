@@ -104,7 +104,7 @@ async fn nobody_is_signed_in_by_the_form_of_another_browser() {
     }
     let foreign = [("origin", "https://evil.example")];
     attacker.submit_with("/auth/sign-in", &fields, &foreign).await.assert_page(403);
-    assert_eq!(attacker.submit("/auth/sign-in", &fields).await.location(), CONNECTIONS);
+    assert_eq!(attacker.submit("/auth/sign-in", &fields).await.location(), "/account");
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn a_session_that_was_planted_before_signing_in_is_worth_nothing_after() {
     victim.cookies.insert(victim.cookie("sign-in"), attempt);
     let token = page.page.hidden("form_token");
     let fields = [("form_token", &*token), ("login", "marta"), ("password", PASSWORD)];
-    assert_eq!(victim.submit("/auth/sign-in", &fields).await.location(), CONNECTIONS);
+    assert_eq!(victim.submit("/auth/sign-in", &fields).await.location(), "/account");
     assert_ne!(victim.cookies[&victim.cookie("session")], planted[&victim.cookie("session")]);
     assert!(victim.get(CONNECTIONS).await.page.says("the memories of marta"));
     assert!(attacker.get(CONNECTIONS).await.page.says("Sign in"), "the session from before has ended");
@@ -152,7 +152,7 @@ async fn nobody_is_sent_to_another_site_after_signing_in_or_out() {
         let mut browser = Browser::of(&place.gate);
         let token = browser.get(CONNECTIONS).await.page.hidden("form_token");
         let fields = [("form_token", &*token), ("return_to", elsewhere), ("login", "marta"), ("password", PASSWORD)];
-        assert_eq!(browser.submit("/auth/sign-in", &fields).await.location(), CONNECTIONS, "{elsewhere:?}");
+        assert_eq!(browser.submit("/auth/sign-in", &fields).await.location(), "/account", "{elsewhere:?}");
         let token = browser.get(CONNECTIONS).await.page.hidden("form_token");
         let answer = browser.submit("/auth/sign-out", &[("form_token", &token), ("return_to", elsewhere)]).await;
         assert_eq!(answer.location(), "/auth/sign-in?signed-out", "{elsewhere:?}");

@@ -10,6 +10,8 @@ mod attacks;
 mod browser;
 mod connections;
 mod consent;
+mod memories;
+mod security;
 mod signing_in;
 
 use memgate::domain::applications::{GrantType, NewApplication, PkceRule};

@@ -15,7 +15,7 @@ async fn who_signs_in_gets_to_the_page_they_wanted() {
     assert_eq!(answer.location(), CONNECTIONS);
     assert_eq!(browser.cookies.keys().collect::<Vec<_>>(), [&browser.cookie("session")]);
     assert!(browser.get(CONNECTIONS).await.assert_page(200).says("the memories of marta"));
-    assert_eq!(browser.get("/auth/sign-in").await.location(), CONNECTIONS);
+    assert_eq!(browser.get("/auth/sign-in").await.location(), "/account");
 }
 
 #[tokio::test]

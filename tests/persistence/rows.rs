@@ -324,7 +324,7 @@ async fn a_queued_write_that_cannot_be_is_an_error(place: Place) {
     with_each_change(&database, "queued_writes", &changes, |change| {
         let (queue, again, id) = (queue.clone(), again.clone(), write.request_id.to_string());
         async move {
-            assert_refused(queue.accept(&again, DeliveryOrder::Unordered, lease).await, "queued_writes", &id, &change)
+            assert_refused(queue.accept(&again, DeliveryOrder::Unordered, lease).await, "queued_writes", &id, &change);
         }
     })
     .await;

@@ -9,7 +9,7 @@ use quick_cache::sync::Cache;
 use super::freshness::{Era, Fresh};
 use crate::domain::applications::SecretHash;
 use crate::domain::ids::UserId;
-use crate::domain::people::{CreatePersonError, ExternalUser, Login, Person, PersonRepository};
+use crate::domain::people::{CreatePersonError, ExternalUser, Login, Person, PersonRepository, SignInVersion};
 use crate::domain::system::{Clock, StorageError, Timestamp};
 
 /// Maximum number of cached people, a few hundred bytes each.
@@ -69,6 +69,16 @@ impl PersonRepository for CachedPersonRepository {
 
     async fn set_password(&self, id: UserId, password: &SecretHash, now: Timestamp) -> Result<bool, StorageError> {
         self.inner.set_password(id, password, now).await
+    }
+
+    async fn change_password(
+        &self,
+        id: UserId,
+        verified: SignInVersion,
+        password: &SecretHash,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        self.inner.change_password(id, verified, password, now).await
     }
 
     async fn renew_password_hash(

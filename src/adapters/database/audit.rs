@@ -1,7 +1,7 @@
 //! The audit log: every event is logged, and rare ones are stored in a table too.
 
 use async_trait::async_trait;
-use sea_orm::{ActiveValue, ColumnTrait, DbErr, EntityTrait, QueryOrder, QuerySelect};
+use sea_orm::{ActiveValue, ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 
 use super::entities::audit_event;
 use super::error::storage_error;
@@ -40,6 +40,17 @@ impl SeaOrmAuditLog {
         };
         audit_event::Entity::insert(row).exec_without_returning(self.database.writer()).await.map(drop)
     }
+
+    async fn newest(&self, events: Select<audit_event::Entity>, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
+        let rows = events
+            .order_by_desc(audit_event::Column::HappenedAt)
+            .order_by_desc(audit_event::Column::Id)
+            .limit(u64::from(limit))
+            .all(self.database.reader())
+            .await
+            .map_err(storage_error(EVENTS))?;
+        rows.iter().map(read_event).collect()
+    }
 }
 
 #[async_trait]
@@ -61,14 +72,12 @@ impl AuditLog for SeaOrmAuditLog {
     }
 
     async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
-        let rows = audit_event::Entity::find()
-            .order_by_desc(audit_event::Column::HappenedAt)
-            .order_by_desc(audit_event::Column::Id)
-            .limit(u64::from(limit))
-            .all(self.database.reader())
-            .await
-            .map_err(storage_error(EVENTS))?;
-        rows.iter().map(read_event).collect()
+        self.newest(audit_event::Entity::find(), limit).await
+    }
+
+    async fn recent_of_person(&self, person: UserId, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
+        let concerned = audit_event::Column::PersonId.eq(person.as_uuid());
+        self.newest(audit_event::Entity::find().filter(concerned), limit).await
     }
 
     async fn sweep(&self, before: Timestamp, limit: u32) -> Result<u64, StorageError> {

@@ -59,6 +59,16 @@ impl SeaOrmPersonRepository {
     }
 }
 
+fn password_update(id: UserId, password: &SecretHash, now: Timestamp) -> UpdateMany<person::Entity> {
+    let change = person::ActiveModel {
+        password_hash: ActiveValue::Set(Some(password.as_str().to_owned())),
+        updated_at: ActiveValue::Set(now.unix_millis()),
+        ..Default::default()
+    };
+    let local = Column::Id.eq(id.as_uuid()).and(Column::Kind.eq(LOCAL));
+    person::Entity::update_many().set(change).filter(local)
+}
+
 #[async_trait]
 impl PersonRepository for SeaOrmPersonRepository {
     async fn create(&self, person: &Person) -> Result<(), CreatePersonError> {
@@ -144,13 +154,18 @@ impl PersonRepository for SeaOrmPersonRepository {
     }
 
     async fn set_password(&self, id: UserId, password: &SecretHash, now: Timestamp) -> Result<bool, StorageError> {
-        let change = person::ActiveModel {
-            password_hash: ActiveValue::Set(Some(password.as_str().to_owned())),
-            updated_at: ActiveValue::Set(now.unix_millis()),
-            ..Default::default()
-        };
-        let local = Column::Id.eq(id.as_uuid()).and(Column::Kind.eq(LOCAL));
-        let update = person::Entity::update_many().set(change).filter(local);
+        self.begin_version(id, password_update(id, password, now)).await.map_err(storage_error(PEOPLE))
+    }
+
+    async fn change_password(
+        &self,
+        id: UserId,
+        verified: SignInVersion,
+        password: &SecretHash,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        let still_verified = Column::SignInVersion.eq(i64::from(verified.get()));
+        let update = password_update(id, password, now).filter(still_verified);
         self.begin_version(id, update).await.map_err(storage_error(PEOPLE))
     }
 

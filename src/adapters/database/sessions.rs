@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use sea_orm::sea_query::{Expr, ExprTrait, LockType, Query};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, Order, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, Order, QueryFilter, QueryOrder};
 
 use super::entities::person;
 use super::entities::session::{self, Column};
@@ -86,6 +86,16 @@ impl SessionStore for SeaOrmSessionStore {
             .one(self.database.reader())
             .await;
         found.map_err(storage_error(SESSIONS))?.map(|model| read_session(&model)).transpose()
+    }
+
+    async fn list_by_person(&self, person: UserId, now: Timestamp) -> Result<Vec<Session>, StorageError> {
+        let own = session::Entity::find()
+            .filter(Column::PersonId.eq(person.as_uuid()))
+            .filter(Column::ExpiresAt.gt(now.unix_millis()))
+            .order_by_desc(Column::SignedInAt)
+            .all(self.database.reader())
+            .await;
+        own.map_err(storage_error(SESSIONS))?.iter().map(read_session).collect()
     }
 
     async fn delete(&self, id: &SessionId) -> Result<bool, StorageError> {

@@ -186,6 +186,12 @@ impl SpaceName {
         Self(format!("app-{application}"))
     }
 
+    /// The application whose own space this is; `None` if the space has a name that somebody gave it.
+    #[must_use]
+    pub fn owner(&self) -> Option<ApplicationId> {
+        self.0.strip_prefix("app-")?.parse().ok().filter(|owner| Self::own(*owner) == *self)
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -247,6 +247,12 @@ pub trait AuditLog: Send + Sync {
     /// [`StorageError`].
     async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, StorageError>;
 
+    /// The newest `limit` kept events that concern a person, newest first.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn recent_of_person(&self, person: UserId, limit: u32) -> Result<Vec<AuditEvent>, StorageError>;
+
     /// Deletes at most `limit` events that happened before `before`. Returns how many.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -64,6 +64,13 @@ struct Row {
     priority: Option<String>,
     created_at: Option<String>,
     expires_at: Option<String>,
+    /// What an export names besides. The memory keeps its id; when it was last changed and where it was say nothing of
+    /// where it goes.
+    memory_id: Option<String>,
+    #[serde(rename = "updated_at")]
+    _updated_at: Option<IgnoredAny>,
+    #[serde(rename = "space")]
+    _space: Option<IgnoredAny>,
 }
 
 #[derive(Default, Deserialize)]
@@ -149,7 +156,10 @@ impl ImportReader {
         }
         self.next = self.next.plus(Duration::from_millis(1));
         let memory = NewMemory {
-            id: self.next_id(text),
+            id: match row.memory_id {
+                Some(id) => id.parse()?,
+                None => self.next_id(text),
+            },
             content: Content::try_from(row.content)?,
             categories,
             metadata: Metadata::from_caller(row.metadata.unwrap_or_default())?.with_context(&context),

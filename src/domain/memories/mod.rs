@@ -8,8 +8,10 @@ mod import;
 mod metadata;
 mod model;
 mod operations;
+mod personal;
 mod query;
 mod queue;
+mod record;
 mod requests;
 mod search;
 mod service;
@@ -25,6 +27,7 @@ pub use import::{ImportReader, ImportRow, RowError};
 pub use metadata::{Context, ContextId, Metadata};
 pub use model::{Category, Content, Memory, MemoryChanges, MemoryScope, NewMemory, Priority};
 pub use operations::{Dropped, QueueOperations};
+pub use personal::{OwnMemory, OwnPage, OwnQuery, PersonalMemories, Source};
 pub use query::{
     DateRange, Hit, Limit, ListQuery, MemoryFilter, MemoryQuery, Page, Position, QueryText, Relevance, Scalar,
     SearchResults,
@@ -35,6 +38,7 @@ pub use queue::{
     Acceptance, Claim, DeliveryOrder, Dispatch, Failures, Fingerprint, IdempotencyKey, Lease, MAX_SET_ASIDE,
     QueueStatistics, QueuedWrite, TrackedWrite, Undelivered, WriteQueue, WriteState,
 };
+pub use record::MemoryRecord;
 pub use requests::{
     CreateMemory, Created, IDEMPOTENCY_WINDOW, MemoryError, RequestOutcome, RequestState, SearchMemories, StoredMemory,
     UpdatedMemory,

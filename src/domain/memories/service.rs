@@ -26,10 +26,10 @@ const BEING_STORED: Duration = Duration::from_secs(2);
 /// The memory API.
 #[derive(Clone)]
 pub struct MemoryService {
-    delivery: Arc<Delivery>,
+    pub(super) delivery: Arc<Delivery>,
     worker: Arc<dyn DeliveryWorker>,
-    audit: Arc<dyn AuditLog>,
-    clock: Arc<dyn Clock>,
+    pub(super) audit: Arc<dyn AuditLog>,
+    pub(super) clock: Arc<dyn Clock>,
     stale: Option<Arc<StaleSearches>>,
 }
 
@@ -51,7 +51,7 @@ impl MemoryService {
         self
     }
 
-    fn bank(&self) -> &dyn MemoryBank {
+    pub(super) fn bank(&self) -> &dyn MemoryBank {
         self.delivery.bank()
     }
 
@@ -297,26 +297,7 @@ impl MemoryService {
         id: &MemoryId,
         changes: &MemoryChanges,
     ) -> Result<UpdatedMemory, MemoryError> {
-        let capabilities = self.bank().capabilities();
-        require(capabilities.update, Capability::Update)?;
-        require(capabilities.expiry || changes.expires_at.flatten().is_none(), Capability::Expiry)?;
-        if changes.is_empty() {
-            return Err(InvalidValue::new("body", "must name at least one member to change").into());
-        }
-        let (scope, now) = (MemoryScope::of(caller), self.clock.now());
-        if changes.expires_at.flatten().is_some_and(|expiry| expiry <= now) {
-            return Err(InvalidValue::new("expires_at", "must be in the future").into());
-        }
-        if let Some(categories) = &changes.categories {
-            check_categories(&scope, categories)?;
-        }
-        let memory = self.bank().update(&scope, id, changes, now).await;
-        self.forget_searches(&scope);
-        let memory = memory?;
-        if let Some(memory) = &memory {
-            // The request that created it must not return the old content.
-            self.delivery.queue().replace_memory(&scope, memory).await?;
-        }
+        let memory = self.update_in(&MemoryScope::of(caller), id, changes).await?;
         self.record(AuditKind::MemoryUpdated, caller, request, Context::default()).await;
         let memory = memory.ok_or(MemoryError::NotFound)?;
         Ok(UpdatedMemory { id: memory.id.clone(), memory: may_read(caller).then_some(memory) })
@@ -333,19 +314,54 @@ impl MemoryService {
         request: RequestId,
         id: &MemoryId,
     ) -> Result<(), MemoryError> {
-        let scope = MemoryScope::of(caller);
-        let under_way = self.write_under_way(&scope, id).await?;
-        let deleted = self.bank().delete(&scope, id).await;
-        self.forget_searches(&scope);
+        self.delete_in(&MemoryScope::of(caller), id).await?;
+        self.record(AuditKind::MemoryDeleted, caller, request, Context::default()).await;
+        Ok(())
+    }
+
+    /// Changes a memory of `scope`, and every copy of it. `None` if there is none.
+    pub(super) async fn update_in(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        changes: &MemoryChanges,
+    ) -> Result<Option<Memory>, MemoryError> {
+        let capabilities = self.bank().capabilities();
+        require(capabilities.update, Capability::Update)?;
+        require(capabilities.expiry || changes.expires_at.flatten().is_none(), Capability::Expiry)?;
+        if changes.is_empty() {
+            return Err(InvalidValue::new("body", "must name at least one member to change").into());
+        }
+        let now = self.clock.now();
+        if changes.expires_at.flatten().is_some_and(|expiry| expiry <= now) {
+            return Err(InvalidValue::new("expires_at", "must be in the future").into());
+        }
+        if let Some(categories) = &changes.categories {
+            check_categories(scope, categories)?;
+        }
+        let memory = self.bank().update(scope, id, changes, now).await;
+        self.forget_searches(scope);
+        let memory = memory?;
+        if let Some(memory) = &memory {
+            // The request that created it must not show what it said before.
+            self.delivery.queue().replace_memory(scope, memory).await?;
+        }
+        Ok(memory)
+    }
+
+    /// Deletes a memory of `scope`, and every copy of it.
+    pub(super) async fn delete_in(&self, scope: &MemoryScope, id: &MemoryId) -> Result<(), MemoryError> {
+        let under_way = self.write_under_way(scope, id).await?;
+        let deleted = self.bank().delete(scope, id).await;
+        self.forget_searches(scope);
         let was_stored = deleted?;
-        let mut was_known = self.forget_request(&scope, id, was_stored).await?;
+        let mut was_known = self.forget_request(scope, id, was_stored).await?;
         if let Some(write) = under_way.filter(|write| write != id) {
-            was_known |= self.forget_request(&scope, &write, was_stored).await?;
+            was_known |= self.forget_request(scope, &write, was_stored).await?;
         }
         if !was_stored && !was_known {
             return Err(MemoryError::NotFound);
         }
-        self.record(AuditKind::MemoryDeleted, caller, request, Context::default()).await;
         Ok(())
     }
 
@@ -382,7 +398,7 @@ impl MemoryService {
     }
 
     /// What was changed, or may have been, must not be returned as a stale result.
-    fn forget_searches(&self, scope: &MemoryScope) {
+    pub(super) fn forget_searches(&self, scope: &MemoryScope) {
         if let Some(stale) = &self.stale {
             stale.forget(scope);
         }

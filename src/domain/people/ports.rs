@@ -67,6 +67,19 @@ pub trait PersonRepository: Send + Sync {
     /// [`StorageError`].
     async fn set_password(&self, id: UserId, password: &SecretHash, now: Timestamp) -> Result<bool, StorageError>;
 
+    /// As [`set_password`](Self::set_password), if the person still has the version under which the old password was
+    /// `verified`: of two changes at the same time one succeeds. Returns whether it was changed.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn change_password(
+        &self,
+        id: UserId,
+        verified: SignInVersion,
+        password: &SecretHash,
+        now: Timestamp,
+    ) -> Result<bool, StorageError>;
+
     /// Replaces the hash of a password by another hash of the same password, if it is still `current`. Nothing else of the
     /// person changes. Returns whether it was.
     ///
@@ -114,6 +127,12 @@ pub trait SessionStore: Send + Sync {
     /// # Errors
     /// [`StorageError`].
     async fn find(&self, id: &SessionId, now: Timestamp) -> Result<Option<Session>, StorageError>;
+
+    /// The sessions of a person that are good at `now`, the newest first.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn list_by_person(&self, person: UserId, now: Timestamp) -> Result<Vec<Session>, StorageError>;
 
     /// Ends a session at once, for every instance. Returns whether there was one.
     ///

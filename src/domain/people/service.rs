@@ -149,6 +149,22 @@ impl PeopleService {
         Ok(())
     }
 
+    /// Replaces the password of a person whose current one was just confirmed, unless the account has changed since. Ends
+    /// every session, as [`set_password`](Self::set_password) does.
+    ///
+    /// # Errors
+    /// [`PeopleError::NotFound`] if the account has changed or is gone; [`PeopleError::Hasher`], [`PeopleError::Storage`].
+    pub async fn change_password(&self, confirmed: &Person, password: &Password) -> Result<(), PeopleError> {
+        let hash = self.ports.hasher.hash(password).await?;
+        let (id, version, now) = (confirmed.id, confirmed.sign_in_version, self.ports.clock.now());
+        if !self.ports.people.change_password(id, version, &hash, now).await? {
+            return Err(PeopleError::NotFound);
+        }
+        self.ports.authorizations.withdraw_codes(id).await?;
+        self.record(AuditKind::PasswordChanged, id).await;
+        Ok(())
+    }
+
     /// Deletes an account, after everything that [`disable`](Self::disable) does.
     ///
     /// # Errors

@@ -109,6 +109,14 @@ impl SessionToken {
     pub fn id(&self) -> SessionId {
         SessionId(digest("session", self.expose()))
     }
+
+    /// What proves that `text` was put into a form of this session by us. The outer digest keeps anybody from appending to
+    /// the text.
+    #[must_use]
+    pub fn seal(&self, text: &str) -> FormToken {
+        let inner = digest("sealed text", &format!("{}\0{text}", self.expose()));
+        FormToken(derived("seal", &format!("{}\0{}", self.expose(), URL_SAFE_NO_PAD.encode(inner))))
+    }
 }
 
 impl SignInAttempt {

@@ -10,7 +10,7 @@ use super::admission::{Admission, label_of};
 use super::model::{Account, ExternalUser, Login, Person};
 use super::password::Password;
 use super::ports::{IdentityError, IdentityProvider, PasswordHasher, PersonRepository, SessionStore};
-use super::session::{Session, SessionToken, SignInAttempt};
+use super::session::{Session, SessionId, SessionToken, SignInAttempt};
 use crate::applications::{HasherError, SecretHash};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::UserId;
@@ -318,6 +318,67 @@ impl SignInService {
     pub async fn sign_out(&self, token: &SessionToken) -> Result<(), SignInError> {
         self.ports.sessions.delete(&token.id()).await?;
         Ok(())
+    }
+
+    /// Whether `password` is that of a person who is signed in, at `address`. Failures are counted as those of a sign-in are.
+    ///
+    /// # Errors
+    /// [`SignInError::WrongCredentials`], also for an account without a password here; [`SignInError`].
+    pub async fn confirm(&self, person: &Person, password: &str, address: IpAddr) -> Result<(), SignInError> {
+        let Account::Local { login, password: hash } = &person.account else {
+            return Err(SignInError::WrongCredentials);
+        };
+        let password = Password::parse(password).ok_or(SignInError::WrongCredentials)?;
+        let attempt = self.throttle.begin(login.as_str(), address, self.ports.clock.now())?;
+        match self.verify(&password, hash).await {
+            Ok(true) => {
+                attempt.succeeded();
+                Ok(())
+            }
+            Ok(false) => {
+                self.fail(attempt, Some(person.id)).await;
+                Err(SignInError::WrongCredentials)
+            }
+            Err(error) => {
+                attempt.unavailable();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The sessions of a person, the newest first.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn sessions(&self, person: UserId) -> Result<Vec<Session>, StorageError> {
+        self.ports.sessions.list_by_person(person, self.ports.clock.now()).await
+    }
+
+    /// Ends one session of a person. Returns whether there was one.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn end_session(&self, person: UserId, id: &SessionId) -> Result<bool, StorageError> {
+        match self.ports.sessions.find(id, self.ports.clock.now()).await? {
+            Some(session) if session.person == person => self.ports.sessions.delete(id).await,
+            _ => Ok(false),
+        }
+    }
+
+    /// Ends every session of a person. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn sign_out_everywhere(&self, person: UserId) -> Result<u64, StorageError> {
+        self.ports.sessions.delete_by_person(person).await
+    }
+
+    /// The newest events that concern a person.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn history(&self, person: UserId, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
+        self.ports.audit.recent_of_person(person, limit).await
     }
 
     /// `None` if what was verified of `person` is true no longer.

@@ -10,9 +10,11 @@ use super::view::{self, PageContext};
 use super::{assets, words};
 use crate::adapters::http::server::error;
 use crate::adapters::http::server::error::{ApiError, SHORT_WAIT};
+use crate::domain::applications::HasherError;
 use crate::domain::ids::RequestId;
+use crate::domain::memories::ErasureError;
 use crate::domain::oauth::UntrustedRequest;
-use crate::domain::people::SignInError;
+use crate::domain::people::{PeopleError, SignInError};
 use crate::domain::system::{BoxError, StorageError};
 
 /// Why a page was not shown, or a form not acted upon.
@@ -70,6 +72,27 @@ impl From<StorageError> for PageError {
         match error {
             StorageError::Unavailable(_) => Self::Unavailable(error.into()),
             StorageError::InconsistentRow { .. } => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<ErasureError> for PageError {
+    fn from(error: ErasureError) -> Self {
+        match error {
+            ErasureError::Storage(error) => error.into(),
+            ErasureError::Person(error) => error.into(),
+            ErasureError::Bank(ref bank) if bank.is_retryable() => Self::Unavailable(error.into()),
+            error => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<PeopleError> for PageError {
+    fn from(error: PeopleError) -> Self {
+        match error {
+            PeopleError::Storage(error) => error.into(),
+            PeopleError::Hasher(HasherError::Overloaded) => Self::Unavailable(error.into()),
+            error => Self::Internal(error.into()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use poem::http::{HeaderName, HeaderValue, header};
 use poem::{FromRequest, Request, RequestBody, Result};
-use url::Url;
+use url::{Url, form_urlencoded};
 
 use super::error::PageError;
 use super::return_to::ReturnTo;
@@ -35,6 +35,41 @@ impl<'a> FromRequest<'a> for Form {
         refuse_other_sites(request, &exchange.services.policy.issuer, None)?;
         let RawForm(body) = RawForm::from_request(request, body).await?;
         Ok(Self(Parameters::from_form(body.as_bytes()).map_err(|_| PageError::InvalidForm)?))
+    }
+}
+
+/// A form of our own in which names may come again, such as that of ticked boxes.
+pub(crate) struct ListForm(Vec<(String, String)>);
+
+impl ListForm {
+    /// More fields than any of our pages has.
+    const MAX_FIELDS: usize = 256;
+
+    /// The first value of a field; empty if there is none.
+    pub(crate) fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+
+    /// Every value of a field.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the form is of the page that `token` was put into.
+    pub(crate) fn belongs_to(&self, token: &FormToken) -> bool {
+        token.matches(self.get("form_token"))
+    }
+}
+
+impl<'a> FromRequest<'a> for ListForm {
+    async fn from_request(request: &'a Request, body: &mut RequestBody) -> Result<Self> {
+        let exchange = Exchange::of(request)?;
+        refuse_other_sites(request, &exchange.services.policy.issuer, None)?;
+        let RawForm(body) = RawForm::from_request(request, body).await?;
+        if body.split('&').count() > Self::MAX_FIELDS {
+            return Err(PageError::InvalidForm.into());
+        }
+        Ok(Self(form_urlencoded::parse(body.as_bytes()).into_owned().collect()))
     }
 }
 

@@ -4,6 +4,7 @@
 //! if it carries the token that was put into it for this browser, and if the browser does not say that another site sent
 //! it.
 
+pub(crate) mod account;
 pub(crate) mod assets;
 pub(crate) mod browser;
 pub(crate) mod connections;
@@ -11,10 +12,12 @@ pub(crate) mod consent;
 pub(crate) mod cookies;
 pub(crate) mod error;
 pub(crate) mod forms;
+pub(crate) mod memories;
 pub(crate) mod privacy;
 pub(crate) mod privacy_policy;
 pub(crate) mod provider;
 pub(crate) mod return_to;
+pub(crate) mod security;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
 pub(crate) mod view;
@@ -34,7 +37,7 @@ pub(crate) fn is_page(path: &str) -> bool {
         Some("auth") => {
             matches!(parts.next(), Some("authorize" | "callback" | "consent" | "sign-in" | "sign-out"))
         }
-        first => matches!(first, Some("account" | "privacy")),
+        first => matches!(first, Some("account" | "privacy" | "")),
     }
 }
 
@@ -54,6 +57,32 @@ pub(crate) fn add_to(route: Route) -> Route {
         .at("/auth/sign-in/provider", Methods::new([(get.clone(), provider::start.boxed())]))
         .at("/auth/callback", Methods::new([(get.clone(), provider::callback.boxed())]))
         .at("/auth/sign-out", Methods::new([(post.clone(), sign_out::sign_out.boxed())]))
+        .at("/", Methods::new([(get.clone(), account::home.boxed())]))
+        .at("/account", Methods::new([(get.clone(), account::show.boxed())]))
+        .at(
+            "/account/memories",
+            Methods::new([(get.clone(), memories::list_or_search.boxed()), (post.clone(), memories::delete.boxed())]),
+        )
+        .at(
+            "/account/memories/:id",
+            Methods::new([(get.clone(), memories::show.boxed()), (post.clone(), memories::save.boxed())]),
+        )
+        .at("/account/undo", Methods::new([(post.clone(), memories::restore.boxed())]))
+        .at(
+            "/account/delete-memories",
+            Methods::new([
+                (get.clone(), memories::ask_delete_all.boxed()),
+                (post.clone(), memories::delete_all.boxed()),
+            ]),
+        )
+        .at("/account/security", Methods::new([(get.clone(), security::show.boxed())]))
+        .at("/account/security/password", Methods::new([(post.clone(), security::change_password.boxed())]))
+        .at("/account/security/end-session", Methods::new([(post.clone(), security::end_session.boxed())]))
+        .at(
+            "/account/security/sign-out-everywhere",
+            Methods::new([(post.clone(), security::sign_out_everywhere.boxed())]),
+        )
+        .at("/account/security/delete", Methods::new([(post.clone(), security::delete_account.boxed())]))
         .at("/account/connections", Methods::new([(get.clone(), connections::show.boxed())]))
         .at("/account/connections/revoke", Methods::new([(post, connections::revoke.boxed())]))
         .at("/privacy", Methods::new([(get, privacy::show.boxed())]))
@@ -65,11 +94,18 @@ pub(crate) mod tests {
 
     #[test]
     fn pages_are_told_from_what_programs_call() {
-        for page in ["/auth/authorize", "/auth/sign-in/provider", "/account/nowhere", "/privacy", "/auth/consent"] {
+        for page in [
+            "/auth/authorize",
+            "/auth/sign-in/provider",
+            "/account/nowhere",
+            "/account",
+            "/",
+            "/privacy",
+            "/auth/consent",
+        ] {
             assert!(is_page(page), "{page}");
         }
-        for other in ["/", "/auth", "/auth/token", "/auth/revoke", "/api/v1/me", "/assets/x", "/accounts", "/privacy-x"]
-        {
+        for other in ["/auth", "/auth/token", "/auth/revoke", "/api/v1/me", "/assets/x", "/accounts", "/privacy-x"] {
             assert!(!is_page(other), "{other}");
         }
     }

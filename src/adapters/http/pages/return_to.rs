@@ -6,6 +6,7 @@ use std::fmt;
 use url::form_urlencoded;
 
 use super::cookies::LONGEST_IN_PARTS;
+use crate::domain::ids::MemoryId;
 use crate::domain::oauth::AuthorizationRequest;
 use crate::domain::system::Timestamp;
 
@@ -15,8 +16,18 @@ pub(crate) enum ReturnTo {
     /// An application's request, with its query string as it came.
     Authorization(String),
     /// The list of connected applications.
-    #[default]
     Connections,
+    /// The first page of an account.
+    #[default]
+    Account,
+    /// One's memories.
+    Memories,
+    /// One memory.
+    Memory(MemoryId),
+    /// Password, sessions and history.
+    Security,
+    /// What can be taken away.
+    Export,
 }
 
 impl ReturnTo {
@@ -27,6 +38,10 @@ impl ReturnTo {
     const OWN: usize = 64;
     const AUTHORIZATION: &str = "/auth/authorize?";
     const CONNECTIONS: &str = "/account/connections";
+    const ACCOUNT: &str = "/account";
+    const MEMORIES: &str = "/account/memories";
+    const SECURITY: &str = "/account/security";
+    const EXPORT: &str = "/account/export";
 
     /// The request with this query string; `None` if it is too long. Whatever may stand neither in a header nor in a cookie
     /// is percent-encoded, which means the same.
@@ -42,11 +57,16 @@ impl ReturnTo {
 
     /// Reads what a form or a cookie brings back; `None` if that is no page to go on to.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        match text.strip_prefix(Self::AUTHORIZATION) {
-            Some(query) => {
-                query.bytes().all(|b| b.is_ascii_graphic() && b != b'#').then(|| Self::authorization(query))?
-            }
-            None => (text == Self::CONNECTIONS).then_some(Self::Connections),
+        if let Some(query) = text.strip_prefix(Self::AUTHORIZATION) {
+            return query.bytes().all(|b| b.is_ascii_graphic() && b != b'#').then(|| Self::authorization(query))?;
+        }
+        match text {
+            Self::CONNECTIONS => Some(Self::Connections),
+            Self::ACCOUNT => Some(Self::Account),
+            Self::MEMORIES => Some(Self::Memories),
+            Self::SECURITY => Some(Self::Security),
+            Self::EXPORT => Some(Self::Export),
+            _ => Some(Self::Memory(text.strip_prefix(Self::MEMORIES)?.strip_prefix('/')?.parse().ok()?)),
         }
     }
 
@@ -82,6 +102,11 @@ impl fmt::Display for ReturnTo {
         match self {
             Self::Authorization(query) => write!(f, "{}{query}", Self::AUTHORIZATION),
             Self::Connections => f.write_str(Self::CONNECTIONS),
+            Self::Account => f.write_str(Self::ACCOUNT),
+            Self::Memories => f.write_str(Self::MEMORIES),
+            Self::Memory(id) => write!(f, "{}/{id}", Self::MEMORIES),
+            Self::Security => f.write_str(Self::SECURITY),
+            Self::Export => f.write_str(Self::EXPORT),
         }
     }
 }
@@ -92,7 +117,16 @@ mod tests {
 
     #[test]
     fn the_pages_of_this_site_are_read_back_to_the_same() {
-        for text in ["/auth/authorize?", "/auth/authorize?client_id=a&state=%0d%0a&x=//y", "/account/connections"] {
+        for text in [
+            "/auth/authorize?",
+            "/auth/authorize?client_id=a&state=%0d%0a&x=//y",
+            "/account/connections",
+            "/account",
+            "/account/memories",
+            "/account/memories/0193a1f0-0000-7000-8000-000000000001",
+            "/account/security",
+            "/account/export",
+        ] {
             assert_eq!(ReturnTo::parse(text).unwrap().to_string(), text);
         }
     }
@@ -120,6 +154,10 @@ mod tests {
             "/AUTH/authorize?a",
             "/auth/authorize/../../x?a",
             "/account/connections/",
+            "/account/",
+            "/account/memories/",
+            "/account/memories/a/b",
+            "/account/memories/a?b",
             "/account/connections?notice=x",
             "/account/connections//evil.example",
             "/auth/sign-out",

@@ -62,6 +62,11 @@ impl SignInRefusal {
         Self { status, problem: problem.into(), wrong: false, retry_after: None }
     }
 
+    /// The status and what to say.
+    pub(crate) fn into_parts(self) -> (StatusCode, String) {
+        (self.status, self.problem)
+    }
+
     /// # Errors
     /// The [`PageError`] that `error` is if trying again with the same page makes no sense.
     pub(crate) fn of(error: SignInError) -> Result<Self, PageError> {
@@ -162,7 +167,7 @@ pub(crate) async fn ask_again(
     let refusal = SignInRefusal::of(error)?;
     let asking = match return_to {
         ReturnTo::Authorization(query) => browser.services.authorizations.validate(query.as_bytes()).await.ok(),
-        ReturnTo::Connections => None,
+        _ => None,
     };
     ask(browser, return_to, asking.as_ref(), &Notice::Refused(&refusal, login))
 }

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use poem::http::StatusCode;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use url::Url;
 
+use super::error::PageError;
 use crate::domain::applications::{Permission, Permissions};
+use crate::domain::audit::AuditKind;
+use crate::domain::memories::{Capability, MemoryBankError, MemoryError};
 use crate::domain::system::Timestamp;
 
 /// A permission, as it is put to a person.
@@ -47,6 +51,63 @@ impl From<Timestamp> for Day {
         let format = |description: &[BorrowedFormatItem<'_>]| at.to_utc().format(description).unwrap_or_default();
         Self { machine: format(MACHINE), words: format(WORDS) }
     }
+}
+
+/// A moment, in UTC.
+pub(crate) struct Moment {
+    /// As programs read it.
+    pub(crate) machine: String,
+    /// As people do.
+    pub(crate) words: String,
+}
+
+impl From<Timestamp> for Moment {
+    fn from(at: Timestamp) -> Self {
+        const WORDS: &[BorrowedFormatItem<'_>] =
+            format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
+        Self { machine: at.to_string(), words: at.to_utc().format(WORDS).unwrap_or_default() }
+    }
+}
+
+/// What happened, as it is told to the person whom it concerns; `None` for what tells them nothing.
+pub(crate) fn event(kind: AuditKind) -> Option<&'static str> {
+    Some(match kind {
+        AuditKind::PersonCreated => "Your account was created.",
+        AuditKind::PersonEnabled => "Your account was enabled.",
+        AuditKind::PersonDisabled => "Your account was disabled.",
+        AuditKind::PasswordChanged => "Your password was changed.",
+        AuditKind::PersonSignedIn => "You signed in.",
+        AuditKind::SignInThrottled => "Sign-in was paused after too many wrong passwords.",
+        AuditKind::AuthorizationGranted => "You allowed an application to use your memories.",
+        AuditKind::AuthorizationEnded => "An application was disconnected.",
+        AuditKind::AuthorizationCodeReused | AuditKind::RefreshTokenReused => {
+            "An application was disconnected because its credentials were used twice."
+        }
+        _ => return None,
+    })
+}
+
+/// Why something was not done with memories, as it is put to a person.
+///
+/// # Errors
+/// The [`PageError`] that `error` is where the page can do nothing about it.
+pub(crate) fn memory_problem(error: MemoryError) -> Result<(StatusCode, String), PageError> {
+    Ok(match error {
+        MemoryError::Invalid(error) => (StatusCode::BAD_REQUEST, sentence(&error.to_string())),
+        MemoryError::NotFound => (StatusCode::NOT_FOUND, "This memory is no longer here.".to_owned()),
+        MemoryError::Bank(MemoryBankError::Rejected(reason)) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, format!("This was refused: {reason}."))
+        }
+        MemoryError::Bank(MemoryBankError::Unsupported(Capability::List)) => {
+            (StatusCode::NOT_IMPLEMENTED, "This service cannot list memories. Search for something instead.".to_owned())
+        }
+        MemoryError::Bank(MemoryBankError::Unsupported(_)) => {
+            (StatusCode::NOT_IMPLEMENTED, "This service cannot do that.".to_owned())
+        }
+        MemoryError::Storage(error) => return Err(error.into()),
+        MemoryError::Bank(error) if error.is_retryable() => return Err(PageError::Unavailable(error.into())),
+        error => return Err(PageError::Internal(error.into())),
+    })
 }
 
 /// An error's text as a sentence of its own.

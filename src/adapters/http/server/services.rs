@@ -11,9 +11,9 @@ use super::cors::CorsOrigins;
 use super::metrics::HttpMetrics;
 use crate::adapters::http::openapi::gpt_actions::ConfirmWrites;
 use crate::adapters::http::pages::privacy_policy::PrivacyPolicy;
-use crate::domain::memories::MemoryService;
+use crate::domain::memories::{MemoryService, OwnerEraser, PersonalMemories};
 use crate::domain::oauth::{AccessGuard, AuthorizationService, TokenPolicy, TokenService};
-use crate::domain::people::SignInService;
+use crate::domain::people::{PeopleService, SignInService};
 use crate::domain::system::{Clock, Entropy};
 
 /// Everything that the HTTP API depends on.
@@ -28,6 +28,12 @@ pub struct Services {
     pub authorizations: AuthorizationService,
     /// The memory API.
     pub memories: MemoryService,
+    /// What people do with their own memories.
+    pub own_memories: PersonalMemories,
+    /// Changes accounts.
+    pub people: PeopleService,
+    /// Deletes accounts.
+    pub eraser: OwnerEraser,
     /// The content of `/privacy`.
     pub privacy: PrivacyPolicy,
     /// The token policy; [`TokenPolicy::issuer`] is the public URL, the base of every address in a response.

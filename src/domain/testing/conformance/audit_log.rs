@@ -23,6 +23,7 @@ macro_rules! audit_log_cases {
                 an_event_that_concerns_nobody_comes_back_so,
                 events_of_every_kind_that_is_kept_are_kept_and_no_others,
                 the_newest_events_come_first_and_no_more_than_the_limit,
+                the_events_of_a_person_are_told_from_all_others,
                 a_hundred_concurrent_events_are_all_kept,
                 a_sweep_forgets_what_is_older_and_keeps_the_rest,
                 a_sweep_forgets_no_more_than_its_limit,
@@ -45,6 +46,22 @@ pub async fn events_come_back_with_every_member_but_the_context(fixture: Fixture
     fixture.port().record(&event).await;
     let kept = event.context(Context::default());
     assert_eq!(fixture.other_instance().recent(10).await.unwrap(), [kept]);
+}
+
+pub async fn the_events_of_a_person_are_told_from_all_others(fixture: Fixture<dyn AuditLog>) {
+    let [person, bystander] = [(); 2].map(|()| UserId::from_uuid(unique()));
+    let mut own = Vec::new();
+    for seconds in 0..3 {
+        let at = now().plus(Duration::from_secs(seconds));
+        let event = AuditEvent::new(AuditKind::PersonSignedIn, at);
+        fixture.port().record(&event.clone().person(bystander)).await;
+        fixture.port().record(&event.clone()).await;
+        own.insert(0, event.person(person));
+        fixture.port().record(&own[0]).await;
+    }
+    assert_eq!(fixture.other_instance().recent_of_person(person, 10).await.unwrap(), own);
+    assert_eq!(fixture.port().recent_of_person(person, 2).await.unwrap(), own[..2]);
+    assert_eq!(fixture.port().recent_of_person(UserId::from_uuid(unique()), 10).await.unwrap(), []);
 }
 
 pub async fn an_event_that_concerns_nobody_comes_back_so(fixture: Fixture<dyn AuditLog>) {

@@ -42,6 +42,8 @@ macro_rules! person_repository_cases {
                 people_are_listed_in_pages_in_the_order_of_their_ids,
                 disabling_and_enabling_change_nothing_else,
                 a_new_password_replaces_the_old_one_and_nothing_else,
+                a_password_is_changed_only_under_the_version_that_was_verified,
+                of_a_hundred_concurrent_changes_of_a_password_exactly_one_succeeds,
                 an_external_person_has_no_password_to_replace,
                 a_renewed_hash_replaces_the_one_that_was_verified_and_no_other,
                 an_unknown_person_cannot_be_changed,
@@ -308,6 +310,36 @@ pub async fn a_new_password_replaces_the_old_one_and_nothing_else(fixture: Fixtu
     let expected = Person { account, sign_in_version, updated_at: later(1), ..marta };
     assert_eq!(found(fixture.other_instance(), expected.id).await, expected);
     assert_eq!(found(fixture.port(), bystander.id).await, bystander);
+}
+
+pub async fn a_password_is_changed_only_under_the_version_that_was_verified(fixture: Fixture<dyn PersonRepository>) {
+    let marta = created(fixture.port(), local("marta")).await;
+    let external = created(fixture.port(), external_person()).await;
+    let [new, late] = ["new", "late"].map(|text| SecretHash::from_stored(text.to_owned()));
+    let (repository, verified) = (fixture.port(), marta.sign_in_version);
+    assert!(repository.change_password(marta.id, verified, &new, later(1)).await.unwrap());
+    assert!(!fixture.other_instance().change_password(marta.id, verified, &late, later(2)).await.unwrap());
+    assert!(!repository.change_password(external.id, external.sign_in_version, &late, later(2)).await.unwrap());
+    assert!(!repository.change_password(UserId::from_uuid(unique()), verified, &late, later(2)).await.unwrap());
+    let account = Account::Local { login: login_of(&marta).clone(), password: new };
+    let expected = Person { account, sign_in_version: verified.next(), updated_at: later(1), ..marta };
+    assert_eq!(found(fixture.other_instance(), expected.id).await, expected);
+}
+
+pub async fn of_a_hundred_concurrent_changes_of_a_password_exactly_one_succeeds(
+    fixture: Fixture<dyn PersonRepository>,
+) {
+    let marta = created(fixture.port(), local("marta")).await;
+    let (id, verified) = (marta.id, marta.sign_in_version);
+    let changes = (0..100).map(|number| {
+        let repository = if number % 2 == 0 { fixture.port() } else { fixture.other_instance() };
+        async move {
+            let password = SecretHash::from_stored(format!("hash {number}"));
+            repository.change_password(id, verified, &password, later(1)).await.unwrap()
+        }
+    });
+    let outcomes = futures_util::future::join_all(changes).await;
+    assert_eq!(outcomes.into_iter().filter(|succeeded| *succeeded).count(), 1);
 }
 
 pub async fn an_external_person_has_no_password_to_replace(fixture: Fixture<dyn PersonRepository>) {

@@ -33,6 +33,7 @@ macro_rules! session_store_cases {
                 a_session_is_good_until_it_expires_and_no_longer,
                 a_person_may_have_several_sessions,
                 a_hundred_concurrent_sessions_of_one_person_are_all_kept,
+                the_sessions_of_a_person_are_listed_newest_first_and_expired_ones_are_not,
                 a_session_that_was_ended_is_gone_for_every_instance_and_the_others_stay,
                 of_a_hundred_concurrent_callers_exactly_one_ends_a_session,
                 every_session_of_a_person_is_ended_and_no_other,
@@ -100,6 +101,21 @@ pub async fn a_session_is_good_until_it_expires_and_no_longer(fixture: Fixture<A
     assert!(fixture.port().sessions.find(&session.id, last).await.unwrap().is_some());
     assert!(fixture.port().sessions.find(&session.id, session.expires_at).await.unwrap().is_none());
     assert!(fixture.port().sessions.find(&session.id, last).await.unwrap().is_some(), "to look changes nothing");
+}
+
+pub async fn the_sessions_of_a_person_are_listed_newest_first_and_expired_ones_are_not(fixture: Fixture<Accounts>) {
+    let (person, bystander) = (somebody(fixture.port()).await, somebody(fixture.port()).await);
+    begun(fixture.port(), &bystander).await;
+    let mut expected = Vec::new();
+    for minutes in [3, 1, 2] {
+        let signed_in_at = now().minus(Duration::from_mins(minutes));
+        let session = Session { signed_in_at, ..session(&person).0 };
+        assert!(fixture.port().sessions.create(&session, person.sign_in_version).await.unwrap());
+        expected.push(session);
+    }
+    begun_until(fixture.port(), &person, now()).await;
+    expected.sort_by_key(|session| std::cmp::Reverse(session.signed_in_at));
+    assert_eq!(fixture.other_instance().sessions.list_by_person(person.id, now()).await.unwrap(), expected);
 }
 
 pub async fn a_person_may_have_several_sessions(fixture: Fixture<Accounts>) {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::{Outage, at_most, lock};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
+use crate::ids::UserId;
 use crate::memories::Context;
 use crate::system::{StorageError, Timestamp};
 
@@ -29,6 +30,15 @@ impl InMemoryAuditLog {
         lock(&self.events).iter().map(|event| event.kind).collect()
     }
 
+    fn newest(&self, limit: u32, concerned: impl Fn(&AuditEvent) -> bool) -> Result<Vec<AuditEvent>, StorageError> {
+        self.outage.check()?;
+        let mut kept: Vec<AuditEvent> =
+            lock(&self.events).iter().filter(|event| event.kind.is_kept() && concerned(event)).cloned().collect();
+        kept.sort_by_key(|event| event.at);
+        let newest = kept.into_iter().rev().take(at_most(limit));
+        Ok(newest.map(|event| event.context(Context::default())).collect())
+    }
+
     /// The switch that makes it fail.
     #[must_use]
     pub fn outage(&self) -> Outage {
@@ -45,12 +55,11 @@ impl AuditLog for InMemoryAuditLog {
     }
 
     async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
-        self.outage.check()?;
-        let mut kept: Vec<AuditEvent> =
-            lock(&self.events).iter().filter(|event| event.kind.is_kept()).cloned().collect();
-        kept.sort_by_key(|event| event.at);
-        let newest = kept.into_iter().rev().take(at_most(limit));
-        Ok(newest.map(|event| event.context(Context::default())).collect())
+        self.newest(limit, |_| true)
+    }
+
+    async fn recent_of_person(&self, person: UserId, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
+        self.newest(limit, |event| event.person_id == Some(person))
     }
 
     async fn sweep(&self, before: Timestamp, limit: u32) -> Result<u64, StorageError> {

@@ -145,6 +145,24 @@ impl PersonRepository for InMemoryPersonRepository {
         }))
     }
 
+    async fn change_password(
+        &self,
+        id: UserId,
+        verified: SignInVersion,
+        password: &SecretHash,
+        now: Timestamp,
+    ) -> Result<bool, StorageError> {
+        self.outage.check()?;
+        Ok(self.change(id, now, |person| match &mut person.account {
+            Account::Local { password: kept, .. } if person.sign_in_version == verified => {
+                kept.clone_from(password);
+                person.sign_in_version = person.sign_in_version.next();
+                true
+            }
+            _ => false,
+        }))
+    }
+
     async fn renew_password_hash(
         &self,
         id: UserId,

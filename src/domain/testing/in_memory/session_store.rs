@@ -68,6 +68,15 @@ impl SessionStore for InMemorySessionStore {
         Ok(found.filter(|session| now < session.expires_at))
     }
 
+    async fn list_by_person(&self, person: UserId, now: Timestamp) -> Result<Vec<Session>, StorageError> {
+        self.outage.check()?;
+        let state = lock(&self.state);
+        let own = state.sessions.values().filter(|session| session.person == person && now < session.expires_at);
+        let mut own: Vec<Session> = own.cloned().collect();
+        own.sort_by_key(|session| Reverse(session.signed_in_at));
+        Ok(own)
+    }
+
     async fn delete(&self, id: &SessionId) -> Result<bool, StorageError> {
         self.outage.check()?;
         Ok(lock(&self.state).sessions.remove(id).is_some())

@@ -1,0 +1,488 @@
+//! `/account/memories`: what is stored of a person, over all connected applications.
+
+use std::time::Duration;
+
+use askama::Template;
+use poem::http::StatusCode;
+use poem::{Response, handler};
+use url::form_urlencoded;
+
+use super::account::signed_in;
+use super::assets;
+use super::browser::Browser;
+use super::error::PageError;
+use super::forms::ListForm;
+use super::return_to::ReturnTo;
+use super::view::{self, PageContext};
+use super::words::{Day, memory_problem};
+use crate::domain::ids::MemoryId;
+use crate::domain::memories::{
+    Category, Content, DateRange, Limit, MemoryChanges, MemoryError, MemoryRecord, OwnMemory, OwnPage, OwnQuery,
+    Position, QueryText, Source,
+};
+use crate::domain::people::SignedInUser;
+use crate::domain::system::Timestamp;
+use crate::domain::validation::InvalidValue;
+
+/// How many memories a page shows.
+const PAGE_SIZE: i64 = 20;
+/// For how long a deletion can be undone.
+const UNDO_WINDOW: Duration = Duration::from_mins(30);
+/// How much deleted text a page takes along to undo it, in bytes; escaped in a form it fits into a body.
+const UNDO_BYTES: usize = 120 * 1024;
+/// How much of a memory a list shows, in characters.
+const EXCERPT: usize = 280;
+const DAY: Duration = Duration::from_hours(24);
+
+/// A memory, as a person reads it.
+struct MemoryInWords {
+    id: MemoryId,
+    content: String,
+    shortened: bool,
+    categories: Vec<String>,
+    source: String,
+    created: Day,
+    updated: Option<Day>,
+    expires: Option<Day>,
+    conversation: Option<String>,
+}
+
+impl MemoryInWords {
+    fn whole(own: &OwnMemory, sources: &[Source]) -> Self {
+        let memory = &own.memory;
+        Self {
+            id: memory.id.clone(),
+            content: memory.content.as_str().to_owned(),
+            shortened: false,
+            categories: memory.categories.iter().map(ToString::to_string).collect(),
+            source: source_name(sources.iter().find(|source| source.space == own.space), own.space.as_str()),
+            created: memory.created_at.into(),
+            updated: (memory.updated_at != memory.created_at).then(|| memory.updated_at.into()),
+            expires: memory.expires_at.map(Into::into),
+            conversation: memory.metadata.conversation_id().map(str::to_owned),
+        }
+    }
+
+    fn excerpt(own: &OwnMemory, sources: &[Source]) -> Self {
+        let mut words = Self::whole(own, sources);
+        if let Some((end, _)) = words.content.char_indices().nth(EXCERPT) {
+            words.content.truncate(end);
+            words.content.push('…');
+            words.shortened = true;
+        }
+        words
+    }
+}
+
+fn source_name(source: Option<&Source>, space: &str) -> String {
+    match source {
+        Some(Source { application: Some(name), .. }) => name.to_string(),
+        Some(Source { space, .. }) if space.owner().is_none() => space.to_string(),
+        _ if space.starts_with("app-") => "an application that is no longer here".to_owned(),
+        _ => space.to_owned(),
+    }
+}
+
+/// What a person asked for, as it stands in the address.
+#[derive(Default)]
+struct Asked {
+    q: String,
+    application: String,
+    category: String,
+    from: String,
+    to: String,
+    after: String,
+}
+
+impl Asked {
+    fn of(query: &str) -> Self {
+        let mut asked = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let field = match &*name {
+                "q" => &mut asked.q,
+                "application" => &mut asked.application,
+                "category" => &mut asked.category,
+                "from" => &mut asked.from,
+                "to" => &mut asked.to,
+                "after" => &mut asked.after,
+                _ => continue,
+            };
+            value.trim().clone_into(field);
+        }
+        asked
+    }
+
+    fn filters(&self) -> bool {
+        [&self.q, &self.application, &self.category, &self.from, &self.to].iter().any(|text| !text.is_empty())
+    }
+
+    fn read(&self) -> Result<OwnQuery, InvalidValue> {
+        fn given(text: &str) -> Option<&str> {
+            Some(text).filter(|text| !text.is_empty())
+        }
+        let moment = |field, text| given(text).map(|text| Timestamp::parse(field, text)).transpose();
+        let end = moment("to", &self.to)?;
+        // A day as the end means all of it.
+        let end = end.map(|end| if self.to.len() == 10 { end.plus(DAY).minus(Duration::from_millis(1)) } else { end });
+        Ok(OwnQuery {
+            text: given(&self.q).map(|text| QueryText::try_from(text.to_owned())).transpose()?,
+            space: given(&self.application).map(str::parse).transpose()?,
+            category: given(&self.category).map(str::parse::<Category>).transpose()?,
+            created: DateRange::new(moment("from", &self.from)?, end)?,
+            after: given(&self.after).map(read_position).transpose()?,
+            limit: Limit::try_from(PAGE_SIZE)?,
+        })
+    }
+
+    /// The address of the page that begins after `position`.
+    fn next(&self, position: &Position) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in [
+            ("q", &self.q),
+            ("application", &self.application),
+            ("category", &self.category),
+            ("from", &self.from),
+            ("to", &self.to),
+        ] {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        query.append_pair("after", &format!("{}:{}", position.created_at.unix_millis(), position.id));
+        format!("{}?{}", ReturnTo::Memories, query.finish())
+    }
+}
+
+/// A place in the person's own list; whatever it is, nothing but their own memories follows it.
+fn read_position(text: &str) -> Result<Position, InvalidValue> {
+    let invalid = || InvalidValue::new("after", "is not a place in this list; begin at its start");
+    let (millis, id) = text.split_once(':').ok_or_else(invalid)?;
+    Ok(Position {
+        created_at: Timestamp::from_unix_millis(millis.parse().map_err(|_| invalid())?),
+        id: id.parse().map_err(|_| invalid())?,
+    })
+}
+
+struct SourceOption {
+    value: String,
+    name: String,
+    selected: bool,
+}
+
+#[derive(Template)]
+#[template(path = "memories.html")]
+struct MemoriesPage<'a> {
+    account: &'a str,
+    asked: &'a Asked,
+    filtered: bool,
+    sources: Vec<SourceOption>,
+    memories: Vec<MemoryInWords>,
+    next: Option<String>,
+    problem: Option<String>,
+    notice: Option<&'static str>,
+    form_token: &'a str,
+}
+
+/// `GET /account/memories`.
+#[handler]
+pub(crate) async fn list_or_search(browser: Browser<'_>) -> Result<Response, PageError> {
+    let user = match signed_in(&browser, ReturnTo::Memories).await? {
+        Ok(user) => user,
+        Err(sign_in) => return Ok(sign_in),
+    };
+    show_list(&browser, &user, None).await
+}
+
+async fn show_list(
+    browser: &Browser<'_>,
+    user: &SignedInUser,
+    notice: Option<&'static str>,
+) -> Result<Response, PageError> {
+    let own = &browser.services.own_memories;
+    let asked = Asked::of(browser.query());
+    let sources = own.sources(user.person.id).await?;
+    let found = match asked.read() {
+        Ok(query) => own.find(user.person.id, &query).await,
+        Err(error) => Err(error.into()),
+    };
+    let (page, status, problem) = match found {
+        Ok(page) => (page, StatusCode::OK, None),
+        Err(error) => {
+            let (status, problem) = memory_problem(error)?;
+            (OwnPage::default(), status, Some(problem))
+        }
+    };
+    let form_token = user.token.form_token();
+    let template = MemoriesPage {
+        account: user.person.label(),
+        filtered: asked.filters(),
+        memories: page.memories.iter().map(|memory| MemoryInWords::excerpt(memory, &sources)).collect(),
+        sources: sources
+            .iter()
+            .map(|source| SourceOption {
+                value: source.space.to_string(),
+                name: source_name(Some(source), source.space.as_str()),
+                selected: source.space.as_str() == asked.application,
+            })
+            .collect(),
+        next: page.next.as_ref().map(|position| asked.next(position)),
+        asked: &asked,
+        problem,
+        notice,
+        form_token: form_token.as_str(),
+    };
+    view::show(status, PageContext::Standalone, &template)
+}
+
+#[derive(Template)]
+#[template(path = "memory.html")]
+struct MemoryPage<'a> {
+    account: &'a str,
+    memory: MemoryInWords,
+    categories: String,
+    problem: Option<String>,
+    saved: bool,
+    form_token: &'a str,
+}
+
+fn show_memory(
+    user: &SignedInUser,
+    memory: MemoryInWords,
+    problem: Option<(StatusCode, String)>,
+    saved: bool,
+) -> Result<Response, PageError> {
+    let form_token = user.token.form_token();
+    let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, problem)| (status, Some(problem)));
+    let page = MemoryPage {
+        account: user.person.label(),
+        categories: memory.categories.join(", "),
+        memory,
+        problem,
+        saved,
+        form_token: form_token.as_str(),
+    };
+    view::show(status, PageContext::Standalone, &page)
+}
+
+/// The memory that the address names.
+fn named(browser: &Browser<'_>) -> Result<MemoryId, PageError> {
+    browser.request.path_params::<String>().ok().and_then(|id| id.parse().ok()).ok_or(PageError::NotFound)
+}
+
+/// `GET /account/memories/{id}`: the page that assistants cite.
+#[handler]
+pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
+    let id = named(&browser)?;
+    let user = match signed_in(&browser, ReturnTo::Memory(id.clone())).await? {
+        Ok(user) => user,
+        Err(sign_in) => return Ok(sign_in),
+    };
+    let own = &browser.services.own_memories;
+    let memory = own.get(user.person.id, &id).await.map_err(not_found)?;
+    let sources = own.sources(user.person.id).await?;
+    show_memory(&user, MemoryInWords::whole(&memory, &sources), None, browser.query() == "saved")
+}
+
+/// `POST /account/memories/{id}`: a correction.
+#[handler]
+pub(crate) async fn save(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
+    let id = named(&browser)?;
+    let return_to = ReturnTo::Memory(id.clone());
+    let user = sender(&browser, &form, return_to.clone()).await?;
+    let own = &browser.services.own_memories;
+    let before = own.get(user.person.id, &id).await.map_err(not_found)?;
+    let changes = read_changes(&form);
+    let saved = match changes {
+        Ok(changes) => own.update(user.person.id, &id, &changes).await,
+        Err(error) => Err(error.into()),
+    };
+    match saved {
+        Ok(_) => view::see_other(&format!("{return_to}?saved")),
+        Err(error) => {
+            // What was typed is not lost.
+            let problem = memory_problem(error)?;
+            let sources = own.sources(user.person.id).await?;
+            let mut memory = MemoryInWords::whole(&before, &sources);
+            form.get("content").clone_into(&mut memory.content);
+            memory.categories = form.get("categories").split(',').map(|name| name.trim().to_owned()).collect();
+            show_memory(&user, memory, Some(problem), false)
+        }
+    }
+}
+
+fn read_changes(form: &ListForm) -> Result<MemoryChanges, InvalidValue> {
+    // Browsers send line breaks as two characters, and drop the first one of a text area.
+    let content = form.get("content").replace("\r\n", "\n");
+    let names = form.get("categories").split(',').map(str::trim).filter(|name| !name.is_empty());
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    Ok(MemoryChanges {
+        content: Some(Content::try_from(content)?),
+        categories: Some(Category::parse_list("categories", &names)?),
+        ..MemoryChanges::default()
+    })
+}
+
+#[derive(Template)]
+#[template(path = "memories_deleted.html")]
+struct DeletedPage<'a> {
+    account: &'a str,
+    deleted: usize,
+    missing: usize,
+    problem: Option<String>,
+    undo: Option<Undo>,
+    minutes: u64,
+    form_token: &'a str,
+}
+
+struct Undo {
+    memories: String,
+    deadline: i64,
+    seal: String,
+}
+
+#[derive(Template)]
+#[template(path = "memories_confirm.html")]
+struct ConfirmPage<'a> {
+    account: &'a str,
+    ids: Vec<String>,
+    form_token: &'a str,
+}
+
+/// `POST /account/memories`: deletes those that are ticked. What they were goes into the page alone, sealed, so that it can
+/// be undone and nothing of it stays here.
+#[handler]
+pub(crate) async fn delete(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
+    let user = sender(&browser, &form, ReturnTo::Memories).await?;
+    let own = &browser.services.own_memories;
+    let ids: Vec<MemoryId> = form.all("id").filter_map(|id| id.parse().ok()).collect();
+    if ids.is_empty() {
+        return show_list(&browser, &user, Some("Nothing was selected, so nothing was deleted.")).await;
+    }
+    let (mut found, mut missing) = (Vec::new(), 0);
+    for id in &ids {
+        match own.get(user.person.id, id).await {
+            Ok(memory) => found.push(MemoryRecord::from(&memory)),
+            Err(MemoryError::NotFound) => missing += 1,
+            Err(error) => return Err(page_error(error)),
+        }
+    }
+    let form_token = user.token.form_token();
+    if written(&found)?.len() > UNDO_BYTES && form.get("confirmed") != "yes" {
+        let ids = ids.iter().map(ToString::to_string).collect();
+        let page = ConfirmPage { account: user.person.label(), ids, form_token: form_token.as_str() };
+        return view::show(StatusCode::OK, PageContext::Standalone, &page);
+    }
+    let (mut deleted, mut problem) = (Vec::new(), None);
+    for record in found {
+        let Ok(id) = record.memory_id.parse() else { continue };
+        match own.delete(user.person.id, &id).await {
+            Ok(_) => deleted.push(record),
+            Err(MemoryError::NotFound) => missing += 1,
+            Err(error) => {
+                problem = Some(memory_problem(error)?.1);
+                break;
+            }
+        }
+    }
+    let memories = written(&deleted)?;
+    let deadline = browser.services.clock.now().plus(UNDO_WINDOW).unix_seconds();
+    let undo = (!deleted.is_empty() && memories.len() <= UNDO_BYTES).then(|| Undo {
+        seal: user.token.seal(&format!("{deadline} {memories}")).as_str().to_owned(),
+        memories,
+        deadline,
+    });
+    let page = DeletedPage {
+        account: user.person.label(),
+        deleted: deleted.len(),
+        missing,
+        problem,
+        undo,
+        minutes: UNDO_WINDOW.as_secs() / 60,
+        form_token: form_token.as_str(),
+    };
+    view::show(StatusCode::OK, PageContext::Standalone, &page)
+}
+
+fn written(records: &[MemoryRecord]) -> Result<String, PageError> {
+    serde_json::to_string(records).map_err(|error| PageError::Internal(error.into()))
+}
+
+/// `POST /account/undo`.
+#[handler]
+pub(crate) async fn restore(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
+    let user = sender(&browser, &form, ReturnTo::Memories).await?;
+    let (memories, deadline) = (form.get("memories"), form.get("deadline"));
+    if !user.token.seal(&format!("{deadline} {memories}")).matches(form.get("seal")) {
+        return Err(PageError::ForeignForm { again: Some(ReturnTo::Memories) });
+    }
+    let in_time = deadline.parse().is_ok_and(|deadline: i64| browser.services.clock.now().unix_seconds() <= deadline);
+    if !in_time {
+        return show_list(&browser, &user, Some("It is too late to undo this. Nothing was restored.")).await;
+    }
+    let records: Vec<MemoryRecord> = serde_json::from_str(memories).map_err(|_| PageError::InvalidForm)?;
+    for record in records {
+        let memory = OwnMemory::try_from(record).map_err(|_| PageError::InvalidForm)?;
+        browser.services.own_memories.restore(user.person.id, memory).await.map_err(page_error)?;
+    }
+    show_list(&browser, &user, Some("Undone. What was deleted is back.")).await
+}
+
+#[derive(Template)]
+#[template(path = "memories_delete_all.html")]
+struct DeleteAllPage<'a> {
+    account: &'a str,
+    form_token: &'a str,
+    problem: Option<&'static str>,
+}
+
+/// `GET /account/delete-memories`: asks before everything is deleted.
+#[handler]
+pub(crate) async fn ask_delete_all(browser: Browser<'_>) -> Result<Response, PageError> {
+    let user = match signed_in(&browser, ReturnTo::Memories).await? {
+        Ok(user) => user,
+        Err(sign_in) => return Ok(sign_in),
+    };
+    show_delete_all(&user, None)
+}
+
+fn show_delete_all(user: &SignedInUser, problem: Option<&'static str>) -> Result<Response, PageError> {
+    let form_token = user.token.form_token();
+    let page = DeleteAllPage { account: user.person.label(), form_token: form_token.as_str(), problem };
+    let status = if problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    view::show(status, PageContext::Standalone, &page)
+}
+
+/// `POST /account/delete-memories`.
+#[handler]
+pub(crate) async fn delete_all(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
+    let user = sender(&browser, &form, ReturnTo::Memories).await?;
+    if form.get("confirmed") != "yes" {
+        return show_delete_all(&user, Some("Tick the box to confirm. Nothing was deleted."));
+    }
+    browser.services.own_memories.delete_all(user.person.id).await?;
+    show_list(&browser, &user, Some("All your memories are deleted.")).await
+}
+
+/// Who has sent a form of one of these pages.
+///
+/// # Errors
+/// [`PageError::ForeignForm`] if that cannot be told, from where it can be tried `again`.
+pub(crate) async fn sender(browser: &Browser<'_>, form: &ListForm, again: ReturnTo) -> Result<SignedInUser, PageError> {
+    let user = browser.signed_in_user().await?.filter(|user| form.belongs_to(&user.token.form_token()));
+    user.ok_or(PageError::ForeignForm { again: Some(again) })
+}
+
+fn not_found(error: MemoryError) -> PageError {
+    match error {
+        MemoryError::NotFound => PageError::NotFound,
+        error => page_error(error),
+    }
+}
+
+/// An error for which there is no page of its own.
+fn page_error(error: MemoryError) -> PageError {
+    match memory_problem(error) {
+        Ok((_, problem)) => PageError::Unavailable(problem.into()),
+        Err(error) => error,
+    }
+}

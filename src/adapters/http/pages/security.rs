@@ -1,0 +1,181 @@
+//! `/account/security`: password, sessions, what happened in one's name, and the end of the account.
+
+use askama::Template;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use poem::http::StatusCode;
+use poem::{Response, handler};
+
+use super::account::signed_in;
+use super::assets;
+use super::browser::Browser;
+use super::cookies::CookieKind;
+use super::error::PageError;
+use super::forms::ListForm;
+use super::memories::sender;
+use super::return_to::ReturnTo;
+use super::sign_in::SignInRefusal;
+use super::view::{self, PageContext};
+use super::words::{self, Moment};
+use crate::domain::memories::MemoriesOfDeleted;
+use crate::domain::people::{Account, Password, PeopleError, SessionId, SignInError, SignedInUser};
+
+/// How many events are shown.
+const HISTORY: u32 = 50;
+
+#[derive(Template)]
+#[template(path = "security.html")]
+struct SecurityPage<'a> {
+    account: &'a str,
+    has_password: bool,
+    shortest: usize,
+    sessions: Vec<SessionInWords>,
+    events: Vec<EventInWords>,
+    problem: Option<String>,
+    notice: Option<&'static str>,
+    form_token: &'a str,
+}
+
+struct SessionInWords {
+    id: String,
+    since: Moment,
+    until: Moment,
+    is_this_one: bool,
+}
+
+struct EventInWords {
+    text: &'static str,
+    at: Moment,
+    application: Option<String>,
+}
+
+/// `GET /account/security`.
+#[handler]
+pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
+    let user = match signed_in(&browser, ReturnTo::Security).await? {
+        Ok(user) => user,
+        Err(sign_in) => return Ok(sign_in),
+    };
+    let notice = (browser.query() == "ended").then_some("That session is over.");
+    render(&browser, &user, StatusCode::OK, None, notice).await
+}
+
+async fn render(
+    browser: &Browser<'_>,
+    user: &SignedInUser,
+    status: StatusCode,
+    problem: Option<String>,
+    notice: Option<&'static str>,
+) -> Result<Response, PageError> {
+    let services = &browser.services;
+    let sessions = services.sign_in.sessions(user.person.id).await?;
+    let sessions = sessions.into_iter().map(|session| SessionInWords {
+        is_this_one: session.id == user.session.id,
+        id: URL_SAFE_NO_PAD.encode(session.id.as_bytes()),
+        since: session.signed_in_at.into(),
+        until: session.expires_at.into(),
+    });
+    let connections = services.authorizations.connections(user.person.id).await?;
+    let name_of = |id| {
+        let connection = connections.iter().find(|connection| connection.application_id == id);
+        connection.and_then(|connection| connection.name.as_ref()).map(ToString::to_string)
+    };
+    let events = services.sign_in.history(user.person.id, HISTORY).await?;
+    let events = events.into_iter().filter_map(|event| {
+        let application = event.application_id.and_then(name_of);
+        Some(EventInWords { text: words::event(event.kind)?, at: event.at.into(), application })
+    });
+    let form_token = user.token.form_token();
+    let page = SecurityPage {
+        account: user.person.label(),
+        has_password: matches!(user.person.account, Account::Local { .. }),
+        shortest: Password::MIN,
+        sessions: sessions.collect(),
+        events: events.collect(),
+        problem,
+        notice,
+        form_token: form_token.as_str(),
+    };
+    view::show(status, PageContext::Standalone, &page)
+}
+
+/// Confirms the current password, or says what is wrong on the page.
+async fn confirm(browser: &Browser<'_>, user: &SignedInUser, password: &str) -> Result<Option<Response>, PageError> {
+    match browser.services.sign_in.confirm(&user.person, password, browser.address()).await {
+        Ok(()) => Ok(None),
+        Err(SignInError::WrongCredentials) => {
+            let problem = "The current password is not right. Nothing was changed.".to_owned();
+            render(browser, user, StatusCode::FORBIDDEN, Some(problem), None).await.map(Some)
+        }
+        Err(error) => {
+            let (status, problem) = SignInRefusal::of(error)?.into_parts();
+            render(browser, user, status, Some(problem), None).await.map(Some)
+        }
+    }
+}
+
+/// `POST /account/security/password`.
+#[handler]
+pub(crate) async fn change_password(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
+    let user = sender(&browser, &form, ReturnTo::Security).await?;
+    let refuse = |problem: String| render(&browser, &user, StatusCode::BAD_REQUEST, Some(problem), None);
+    if form.get("new") != form.get("again") {
+        return refuse("The two new passwords are different. Nothing was changed.".to_owned()).await;
+    }
+    let new = match Password::choose(form.get("new")) {
+        Ok(new) => new,
+        Err(error) => return refuse(format!("The new password {}. Nothing was changed.", error.problem())).await,
+    };
+    if let Some(refused) = confirm(&browser, &user, form.get("current")).await? {
+        return Ok(refused);
+    }
+    match browser.services.people.change_password(&user.person, &new).await {
+        Ok(()) => leave(&browser),
+        Err(PeopleError::NotFound) => Err(PageError::ForeignForm { again: Some(ReturnTo::Security) }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `POST /account/security/end-session`.
+#[handler]
+pub(crate) async fn end_session(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
+    let user = sender(&browser, &form, ReturnTo::Security).await?;
+    let bytes = URL_SAFE_NO_PAD.decode(form.get("session")).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let id = SessionId::from_stored(bytes.ok_or(PageError::InvalidForm)?);
+    browser.services.sign_in.end_session(user.person.id, &id).await?;
+    view::see_other(&format!("{}?ended", ReturnTo::Security))
+}
+
+/// `POST /account/security/sign-out-everywhere`.
+#[handler]
+pub(crate) async fn sign_out_everywhere(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
+    let user = sender(&browser, &form, ReturnTo::Security).await?;
+    browser.services.sign_in.sign_out_everywhere(user.person.id).await?;
+    leave(&browser)
+}
+
+/// `POST /account/security/delete`: deletes the account and everything in it.
+#[handler]
+pub(crate) async fn delete_account(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
+    let user = sender(&browser, &form, ReturnTo::Security).await?;
+    if form.get("confirmed") != "yes" {
+        let problem = "Tick the box to confirm. Nothing was deleted.".to_owned();
+        return render(&browser, &user, StatusCode::BAD_REQUEST, Some(problem), None).await;
+    }
+    if let Account::Local { .. } = user.person.account
+        && let Some(refused) = confirm(&browser, &user, form.get("current")).await?
+    {
+        return Ok(refused);
+    }
+    browser.services.eraser.erase_person(user.person.id, MemoriesOfDeleted::Delete).await?;
+    let mut response = view::see_other("/?deleted")?;
+    browser.cookies.clear(&mut response, CookieKind::Session);
+    Ok(response)
+}
+
+/// Goes on to the sign-in page, with a browser that has forgotten its session.
+fn leave(browser: &Browser<'_>) -> Result<Response, PageError> {
+    let mut response = view::see_other("/auth/sign-in?signed-out")?;
+    browser.cookies.clear(&mut response, CookieKind::Session);
+    Ok(response)
+}

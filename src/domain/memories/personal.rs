@@ -1,0 +1,303 @@
+//! What people do with their own memories, whichever application stored them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::bank::{Capability, MemoryBankError};
+use super::erasure::{Erasure, ErasureError};
+use super::model::{Category, Memory, MemoryChanges, NewMemory};
+use super::query::{DateRange, Limit, ListQuery, MemoryFilter, MemoryQuery, Position, QueryText};
+use super::requests::MemoryError;
+use super::search::{Findings, PENDING_SEARCHED};
+use super::service::MemoryService;
+use super::tenants::{Tenant, TenantGroup, TenantRegistry};
+use crate::applications::{ApplicationName, ApplicationRepository, SpaceName};
+use crate::audit::{AuditEvent, AuditKind};
+use crate::ids::{MemoryId, UserId};
+use crate::system::{StorageError, Timestamp};
+
+/// One of the spaces in which a person has memories.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The space.
+    pub space: SpaceName,
+    /// The application whose own space it is, if there is one and it is still registered.
+    pub application: Option<ApplicationName>,
+}
+
+/// A memory of a person, and where it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnMemory {
+    /// The memory.
+    pub memory: Memory,
+    /// Its space.
+    pub space: SpaceName,
+}
+
+/// Which of their memories a person wants to see.
+#[derive(Clone, Debug, Default)]
+pub struct OwnQuery {
+    /// What to search for; without it the memories are listed, newest first.
+    pub text: Option<QueryText>,
+    /// Only memories in this space.
+    pub space: Option<SpaceName>,
+    /// Only memories of this category.
+    pub category: Option<Category>,
+    /// Only memories created in this range.
+    pub created: DateRange,
+    /// Where the page before ended; of a list alone.
+    pub after: Option<Position>,
+    /// How many at most.
+    pub limit: Limit,
+}
+
+/// Some memories of a person.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OwnPage {
+    /// The memories: of a search the best fits first, of a list the newest first.
+    pub memories: Vec<OwnMemory>,
+    /// Where the next page begins; `None` if this is the last, and for a search.
+    pub next: Option<Position>,
+}
+
+/// Lets people see, correct and delete what is stored of them.
+#[derive(Clone)]
+pub struct PersonalMemories {
+    memories: MemoryService,
+    tenants: Arc<dyn TenantRegistry>,
+    applications: Arc<dyn ApplicationRepository>,
+    erasure: Erasure,
+}
+
+impl PersonalMemories {
+    /// Puts the service together, over the same bank, queue and caches as `memories`.
+    pub fn new(
+        memories: MemoryService,
+        tenants: Arc<dyn TenantRegistry>,
+        applications: Arc<dyn ApplicationRepository>,
+        erasure: Erasure,
+    ) -> Self {
+        Self { memories, tenants, applications, erasure }
+    }
+
+    /// Where the person has memories, or had some.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn sources(&self, person: UserId) -> Result<Vec<Source>, StorageError> {
+        let mut sources = Vec::new();
+        for tenant in self.tenants.list(&TenantGroup::OfPerson(person)).await? {
+            let application = match tenant.space.owner() {
+                Some(owner) => self.applications.find(owner).await?,
+                None => None,
+            };
+            let application = application.map(|application| application.name.clone());
+            sources.push(Source { space: tenant.space, application });
+        }
+        Ok(sources)
+    }
+
+    /// Finds or lists the person's memories.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub async fn find(&self, person: UserId, query: &OwnQuery) -> Result<OwnPage, MemoryError> {
+        let mut tenants = self.tenants.list(&TenantGroup::OfPerson(person)).await?;
+        tenants.retain(|tenant| query.space.as_ref().is_none_or(|space| tenant.space == *space));
+        match &query.text {
+            Some(text) => self.search(&tenants, query, text).await,
+            None => self.list(&tenants, query).await,
+        }
+    }
+
+    async fn search(&self, tenants: &[Tenant], own: &OwnQuery, text: &QueryText) -> Result<OwnPage, MemoryError> {
+        let query = MemoryQuery {
+            text: text.clone(),
+            limit: own.limit,
+            threshold: None,
+            filter: MemoryFilter {
+                categories: own.category.iter().cloned().collect(),
+                created: own.created,
+                metadata: Vec::new(),
+            },
+            now: self.memories.clock.now(),
+        };
+        let capabilities = self.memories.bank().capabilities();
+        if own.created != DateRange::default() && !capabilities.date_filter {
+            return Err(MemoryBankError::Unsupported(Capability::DateFilter).into());
+        }
+        let mut found = Vec::new();
+        for tenant in tenants {
+            let scope = tenant.scope();
+            let pending = if capabilities.local {
+                Vec::new()
+            } else {
+                self.memories.delivery.queue().pending(&scope, PENDING_SEARCHED).await?
+            };
+            let results = self.memories.bank().search(&scope, &query).await?;
+            for finding in Findings::merge(results, &pending, &scope, &query).hits {
+                found.push((
+                    finding.hit.relevance,
+                    OwnMemory { memory: finding.hit.memory, space: tenant.space.clone() },
+                ));
+            }
+        }
+        found.sort_by(|(a, _), (b, _)| b.get().total_cmp(&a.get()));
+        found.truncate(own.limit.get() as usize);
+        Ok(OwnPage { memories: found.into_iter().map(|(_, memory)| memory).collect(), next: None })
+    }
+
+    /// One page over all tenants: each lists the same number of memories after the same position, and the newest of all of
+    /// them are the page.
+    async fn list(&self, tenants: &[Tenant], own: &OwnQuery) -> Result<OwnPage, MemoryError> {
+        if !self.memories.bank().capabilities().list {
+            return Err(MemoryBankError::Unsupported(Capability::List).into());
+        }
+        let query = ListQuery {
+            limit: own.limit,
+            after: own.after.clone().or_else(|| own.created.end().and_then(before_everything_after)),
+            category: own.category.clone(),
+            now: self.memories.clock.now(),
+        };
+        let mut listed = Vec::new();
+        // What is older than the end of a page that is not the last is not known yet.
+        let mut known_until: Option<Position> = None;
+        for tenant in tenants {
+            let page = self.memories.bank().list(&tenant.scope(), &query).await?;
+            if let Some(next) = page.next
+                && known_until.as_ref().is_none_or(|known| is_newer(&next, known))
+            {
+                known_until = Some(next);
+            }
+            listed.extend(page.memories.into_iter().map(|memory| OwnMemory { memory, space: tenant.space.clone() }));
+        }
+        listed.sort_by(|a, b| (b.memory.created_at, &b.memory.id).cmp(&(a.memory.created_at, &a.memory.id)));
+        let mut next = known_until;
+        if let Some(end) = &next {
+            listed.retain(|own| {
+                let position = Position::after(&own.memory);
+                position == *end || is_newer(&position, end)
+            });
+        }
+        let limit = own.limit.get() as usize;
+        if listed.len() > limit {
+            listed.truncate(limit);
+            next = listed.last().map(|own| Position::after(&own.memory));
+        }
+        // Newest first, so nothing of the range follows what is older than its start.
+        if own.created.start().is_some_and(|start| listed.last().is_some_and(|last| last.memory.created_at < start)) {
+            next = None;
+        }
+        listed.retain(|listed| own.created.contains(listed.memory.created_at));
+        Ok(OwnPage { memories: listed, next })
+    }
+
+    /// How many memories there are per category, among all that can be listed.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub async fn categories(&self, person: UserId) -> Result<BTreeMap<Category, u64>, MemoryError> {
+        let mut counts = BTreeMap::new();
+        let mut query = OwnQuery { limit: Limit::LARGEST, ..OwnQuery::default() };
+        loop {
+            let page = self.find(person, &query).await?;
+            for category in page.memories.iter().flat_map(|own| &own.memory.categories) {
+                *counts.entry(category.clone()).or_default() += 1;
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(counts),
+            }
+        }
+    }
+
+    /// One memory of the person.
+    ///
+    /// # Errors
+    /// [`MemoryError::NotFound`], also for somebody else's.
+    pub async fn get(&self, person: UserId, id: &MemoryId) -> Result<OwnMemory, MemoryError> {
+        let now = self.memories.clock.now();
+        for tenant in self.tenants.list(&TenantGroup::OfPerson(person)).await? {
+            if let Some(memory) = self.memories.bank().get(&tenant.scope(), id, now).await? {
+                return Ok(OwnMemory { memory, space: tenant.space });
+            }
+        }
+        Err(MemoryError::NotFound)
+    }
+
+    /// Changes a memory of the person, and every copy of it.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub async fn update(
+        &self,
+        person: UserId,
+        id: &MemoryId,
+        changes: &MemoryChanges,
+    ) -> Result<OwnMemory, MemoryError> {
+        let OwnMemory { space, .. } = self.get(person, id).await?;
+        let tenant = Tenant { space, person: Some(person) };
+        let memory = self.memories.update_in(&tenant.scope(), id, changes).await?.ok_or(MemoryError::NotFound)?;
+        self.record(AuditKind::MemoryUpdated, person).await;
+        Ok(OwnMemory { memory, space: tenant.space })
+    }
+
+    /// Deletes a memory of the person, and every copy of it. Returns what it was, so that it can be
+    /// [restored](Self::restore).
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub async fn delete(&self, person: UserId, id: &MemoryId) -> Result<OwnMemory, MemoryError> {
+        let deleted = self.get(person, id).await?;
+        let tenant = Tenant { space: deleted.space.clone(), person: Some(person) };
+        self.memories.delete_in(&tenant.scope(), id).await?;
+        self.record(AuditKind::MemoryDeleted, person).await;
+        Ok(deleted)
+    }
+
+    /// Stores a memory again that was deleted, under its old id where the bank lets memories have ids of ours.
+    ///
+    /// # Errors
+    /// [`MemoryError::NotFound`] if the person never had memories in its space; [`MemoryError`].
+    pub async fn restore(&self, person: UserId, own: OwnMemory) -> Result<OwnMemory, MemoryError> {
+        let tenants = self.tenants.list(&TenantGroup::OfPerson(person)).await?;
+        let tenant = tenants.into_iter().find(|tenant| tenant.space == own.space).ok_or(MemoryError::NotFound)?;
+        let Memory { id, content, categories, metadata, priority, created_at, expires_at, .. } = own.memory;
+        let memory = NewMemory { id, content, categories, metadata, priority, created_at, expires_at };
+        let stored = self.memories.bank().create(&tenant.scope(), &memory).await?;
+        self.memories.forget_searches(&tenant.scope());
+        self.record(AuditKind::MemoryCreated, person).await;
+        Ok(OwnMemory { memory: stored, space: tenant.space })
+    }
+
+    /// Deletes all memories of the person, those on their way to the bank included. Returns how many the bank had.
+    ///
+    /// # Errors
+    /// [`ErasureError`]; the call can be repeated.
+    pub async fn delete_all(&self, person: UserId) -> Result<u64, ErasureError> {
+        let erased = self.erasure.erase(&TenantGroup::OfPerson(person)).await?;
+        for tenant in self.tenants.list(&TenantGroup::OfPerson(person)).await? {
+            self.memories.forget_searches(&tenant.scope());
+        }
+        self.record(AuditKind::MemoryDeleted, person).await;
+        Ok(erased)
+    }
+
+    async fn record(&self, kind: AuditKind, person: UserId) {
+        self.memories.audit.record(&AuditEvent::new(kind, self.memories.clock.now()).person(person)).await;
+    }
+}
+
+/// The position right before what was created at `end` or earlier: no id is smaller than this one.
+fn before_everything_after(end: Timestamp) -> Option<Position> {
+    Some(Position { created_at: end.plus(Duration::from_millis(1)), id: "-".parse().ok()? })
+}
+
+/// Whether `a` comes before `b` in a list.
+fn is_newer(a: &Position, b: &Position) -> bool {
+    (a.created_at, &a.id) > (b.created_at, &b.id)
+}
+
+#[cfg(test)]
+mod tests;

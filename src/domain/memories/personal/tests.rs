@@ -1,0 +1,185 @@
+use super::*;
+use crate::applications::Application;
+use crate::memories::{AdmittingMemoryBank, Delivery, DeliveryPolicy, MemoryBank as _, MemoryScope};
+use crate::people::Person;
+use crate::testing::{
+    FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, InMemoryMemoryBank, InMemoryPersonRepository,
+    InMemoryTenantRegistry, InMemoryWriteQueue, InlineDeliveryWorker, SeededEntropy, application, categories, content,
+    new_memory, now, person,
+};
+
+struct Harness {
+    person: Person,
+    stranger: Person,
+    applications: [Application; 2],
+    admitting: AdmittingMemoryBank,
+    audit: Arc<InMemoryAuditLog>,
+    own: PersonalMemories,
+}
+
+impl Harness {
+    fn new() -> Self {
+        let (person, stranger) = (person(), person());
+        let applications = [application(), Application { space: "home".parse().unwrap(), ..application() }];
+        let people = Arc::new(InMemoryPersonRepository::holding([person.clone(), stranger.clone()]));
+        let repository = Arc::new(InMemoryApplicationRepository::holding(applications.clone()));
+        let (bank, queue) = (Arc::new(InMemoryMemoryBank::default()), Arc::new(InMemoryWriteQueue::default()));
+        let tenants = Arc::new(InMemoryTenantRegistry::of(people, repository.clone()));
+        let (audit, clock) = (Arc::new(InMemoryAuditLog::default()), Arc::new(FixedClock::default()));
+        let delivery = Arc::new(Delivery::new(
+            bank.clone(),
+            queue.clone(),
+            clock.clone(),
+            Arc::new(SeededEntropy::default()),
+            DeliveryPolicy::default(),
+        ));
+        let worker = Arc::new(InlineDeliveryWorker::new(delivery.clone()));
+        let memories = MemoryService::new(delivery, worker, audit.clone(), clock.clone());
+        let erasure = Erasure::new(bank.clone(), queue, tenants.clone(), clock);
+        Self {
+            own: PersonalMemories::new(memories, tenants.clone(), repository, erasure),
+            admitting: AdmittingMemoryBank::new(bank, tenants),
+            audit,
+            person,
+            stranger,
+            applications,
+        }
+    }
+
+    fn scope(&self, application: usize, person: &Person) -> MemoryScope {
+        MemoryScope::from_stored(self.applications[application].space.clone(), Some(person.id))
+    }
+
+    /// Stores a memory of the person, so many minutes ago.
+    async fn store(&self, application: usize, text: &str, minutes: u64) -> Memory {
+        let created_at = now().minus(Duration::from_mins(minutes));
+        let memory = NewMemory { created_at, ..new_memory(text) };
+        self.admitting.create(&self.scope(application, &self.person), &memory).await.unwrap()
+    }
+
+    async fn texts(&self, query: &OwnQuery) -> Vec<String> {
+        let page = self.own.find(self.person.id, query).await.unwrap();
+        page.memories.iter().map(|own| own.memory.content.as_str().to_owned()).collect()
+    }
+}
+
+fn limit(limit: i64) -> Limit {
+    Limit::try_from(limit).unwrap()
+}
+
+#[tokio::test]
+async fn a_list_goes_through_all_applications_newest_first_and_page_by_page() {
+    let harness = Harness::new();
+    for minutes in 0..11 {
+        harness.store(usize::from(minutes % 3 == 0), &format!("{minutes}"), minutes).await;
+    }
+    let other = harness.scope(0, &harness.stranger);
+    harness.admitting.create(&other, &new_memory("of somebody else")).await.unwrap();
+    let mut query = OwnQuery { limit: limit(4), ..OwnQuery::default() };
+    let mut all = Vec::new();
+    loop {
+        let page = harness.own.find(harness.person.id, &query).await.unwrap();
+        assert!(page.memories.len() <= 4);
+        all.extend(page.memories.into_iter().map(|own| own.memory.content.as_str().to_owned()));
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(all, (0..11).map(|minutes| minutes.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn memories_are_narrowed_to_an_application_a_category_and_a_time() {
+    let harness = Harness::new();
+    for minutes in 0..4 {
+        harness.store(usize::from(minutes % 2 == 1), &format!("{minutes}"), minutes).await;
+    }
+    let food = NewMemory { categories: categories(&["food"]), ..new_memory("tea") };
+    harness.admitting.create(&harness.scope(0, &harness.person), &food).await.unwrap();
+    let space = Some(harness.applications[1].space.clone());
+    assert_eq!(harness.texts(&OwnQuery { space, ..OwnQuery::default() }).await, ["1", "3"]);
+    let category = Some("food".parse().unwrap());
+    assert_eq!(harness.texts(&OwnQuery { category, ..OwnQuery::default() }).await, ["tea"]);
+    let ago = |minutes| Some(now().minus(Duration::from_mins(minutes)));
+    for limited in [1, 20] {
+        let created = DateRange::new(ago(2), ago(1)).unwrap();
+        let mut query = OwnQuery { created, limit: limit(limited), ..OwnQuery::default() };
+        let mut found = harness.texts(&query).await;
+        while let Some(next) = harness.own.find(harness.person.id, &query).await.unwrap().next {
+            query.after = Some(next);
+            found.extend(harness.texts(&query).await);
+        }
+        assert_eq!(found, ["1", "2"], "{limited} a page");
+    }
+    let counted = harness.own.categories(harness.person.id).await.unwrap();
+    assert_eq!(counted.into_iter().collect::<Vec<_>>(), [("food".parse().unwrap(), 1)]);
+}
+
+#[tokio::test]
+async fn a_search_finds_in_all_applications_and_nothing_of_others() {
+    let harness = Harness::new();
+    harness.store(0, "Marta drinks tea", 1).await;
+    harness.store(1, "Marta has green tea at home", 2).await;
+    let other = harness.scope(1, &harness.stranger);
+    harness.admitting.create(&other, &new_memory("Nils drinks tea")).await.unwrap();
+    let text = Some("tea".to_owned().try_into().unwrap());
+    let mut found = harness.texts(&OwnQuery { text, ..OwnQuery::default() }).await;
+    found.sort();
+    assert_eq!(found, ["Marta drinks tea", "Marta has green tea at home"]);
+}
+
+#[tokio::test]
+async fn a_source_has_the_name_of_its_application_or_of_its_space() {
+    let harness = Harness::new();
+    harness.store(0, "x", 0).await;
+    harness.store(1, "y", 0).await;
+    let sources = harness.own.sources(harness.person.id).await.unwrap();
+    let [own, home] = harness.applications.clone();
+    assert!(sources.contains(&Source { space: own.space, application: Some(own.name) }), "{sources:?}");
+    assert!(sources.contains(&Source { space: home.space, application: None }), "{sources:?}");
+}
+
+#[tokio::test]
+async fn a_memory_is_seen_changed_and_deleted_by_its_person_alone() {
+    let harness = Harness::new();
+    let memory = harness.store(1, "Marta drinks coffee", 5).await;
+    let changes = MemoryChanges { content: Some(content("Marta drinks tea")), ..MemoryChanges::default() };
+    let stranger = harness.stranger.id;
+    assert!(matches!(harness.own.get(stranger, &memory.id).await, Err(MemoryError::NotFound)));
+    assert!(matches!(harness.own.update(stranger, &memory.id, &changes).await, Err(MemoryError::NotFound)));
+    assert!(matches!(harness.own.delete(stranger, &memory.id).await, Err(MemoryError::NotFound)));
+    let corrected = harness.own.update(harness.person.id, &memory.id, &changes).await.unwrap();
+    assert_eq!(harness.own.get(harness.person.id, &memory.id).await.unwrap(), corrected);
+    assert_eq!(corrected.memory.content, content("Marta drinks tea"));
+    assert_eq!(harness.own.delete(harness.person.id, &memory.id).await.unwrap(), corrected);
+    assert!(matches!(harness.own.get(harness.person.id, &memory.id).await, Err(MemoryError::NotFound)));
+    assert_eq!(harness.audit.kinds(), [AuditKind::MemoryUpdated, AuditKind::MemoryDeleted]);
+}
+
+#[tokio::test]
+async fn what_was_deleted_is_restored_where_it_was_and_as_old_as_it_was() {
+    let harness = Harness::new();
+    let memory = harness.store(1, "x", 5).await;
+    let deleted = harness.own.delete(harness.person.id, &memory.id).await.unwrap();
+    assert!(matches!(harness.own.restore(harness.stranger.id, deleted.clone()).await, Err(MemoryError::NotFound)));
+    harness.own.restore(harness.person.id, deleted.clone()).await.unwrap();
+    assert_eq!(harness.own.get(harness.person.id, &memory.id).await.unwrap(), deleted);
+    harness.own.restore(harness.person.id, deleted).await.unwrap();
+    assert_eq!(harness.texts(&OwnQuery::default()).await, ["x"], "a repetition restores it once");
+}
+
+#[tokio::test]
+async fn all_memories_of_a_person_are_deleted_and_new_ones_can_be_stored() {
+    let harness = Harness::new();
+    for application in [0, 1] {
+        harness.store(application, "x", 0).await;
+    }
+    let other = harness.scope(0, &harness.stranger);
+    let kept = harness.admitting.create(&other, &new_memory("of somebody else")).await.unwrap();
+    assert_eq!(harness.own.delete_all(harness.person.id).await.unwrap(), 2);
+    assert!(harness.texts(&OwnQuery::default()).await.is_empty());
+    assert_eq!(harness.own.get(harness.stranger.id, &kept.id).await.unwrap().memory, kept);
+    harness.store(0, "new", 0).await;
+    assert_eq!(harness.texts(&OwnQuery::default()).await, ["new"]);
+}

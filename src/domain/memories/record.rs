@@ -1,0 +1,164 @@
+//! A memory as people carry it away, and bring it back: one JSON object per line.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::metadata::{Context, ContextId, Metadata};
+use super::model::{Category, Content, Memory};
+use super::personal::OwnMemory;
+use crate::system::Timestamp;
+use crate::validation::InvalidValue;
+
+/// A memory with everything that is known of it, in the members that an import reads.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryRecord {
+    /// See [`Memory::id`].
+    pub memory_id: String,
+    /// See [`Memory::content`].
+    pub content: String,
+    /// See [`Memory::categories`].
+    #[serde(default)]
+    pub categories: Vec<String>,
+    /// See [`Memory::metadata`], without the ids of GPT and conversation.
+    #[serde(default)]
+    pub metadata: Map<String, Value>,
+    /// Where the memory came from.
+    #[serde(default, skip_serializing_if = "ContextRecord::is_empty")]
+    pub context: ContextRecord,
+    /// See [`Memory::priority`].
+    pub priority: String,
+    /// See [`Memory::created_at`].
+    pub created_at: String,
+    /// See [`Memory::updated_at`].
+    pub updated_at: String,
+    /// See [`Memory::expires_at`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// The space that it is in.
+    pub space: String,
+}
+
+/// The ids of GPT and conversation.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContextRecord {
+    /// The GPT that wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom_gpt_id: Option<String>,
+    /// The conversation in which it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<String>,
+}
+
+impl ContextRecord {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl From<&OwnMemory> for MemoryRecord {
+    fn from(own: &OwnMemory) -> Self {
+        let memory = &own.memory;
+        let mut metadata = memory.metadata.as_object().clone();
+        let mut take = |name| match metadata.remove(name) {
+            Some(Value::String(id)) => Some(id),
+            _ => None,
+        };
+        let context = ContextRecord {
+            custom_gpt_id: take(Metadata::CUSTOM_GPT_ID),
+            conversation_id: take(Metadata::CONVERSATION_ID),
+        };
+        Self {
+            memory_id: memory.id.to_string(),
+            content: memory.content.as_str().to_owned(),
+            categories: memory.categories.iter().map(ToString::to_string).collect(),
+            metadata,
+            context,
+            priority: memory.priority.as_str().to_owned(),
+            created_at: memory.created_at.to_string(),
+            updated_at: memory.updated_at.to_string(),
+            expires_at: memory.expires_at.map(|at| at.to_string()),
+            space: own.space.to_string(),
+        }
+    }
+}
+
+impl TryFrom<MemoryRecord> for OwnMemory {
+    type Error = InvalidValue;
+
+    fn try_from(record: MemoryRecord) -> Result<Self, InvalidValue> {
+        let id = |field: &str, text: Option<&str>| text.map(|text| ContextId::parse(field, text)).transpose();
+        let context = Context {
+            custom_gpt_id: id("context.custom_gpt_id", record.context.custom_gpt_id.as_deref())?,
+            conversation_id: id("context.conversation_id", record.context.conversation_id.as_deref())?,
+        };
+        let memory = Memory {
+            id: record.memory_id.parse()?,
+            content: Content::try_from(record.content)?,
+            categories: Category::parse_list("categories", &record.categories)?,
+            metadata: Metadata::from_caller(record.metadata)?.with_context(&context),
+            priority: record.priority.parse()?,
+            created_at: Timestamp::parse("created_at", &record.created_at)?,
+            updated_at: Timestamp::parse("updated_at", &record.updated_at)?,
+            expires_at: record.expires_at.as_deref().map(|at| Timestamp::parse("expires_at", at)).transpose()?,
+        };
+        Ok(Self { memory, space: record.space.parse()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::memories::{ImportReader, ImportRow, MemoryScope};
+    use crate::system::Timestamp;
+    use crate::testing::{categories, content, context, metadata, new_memory, now, scope};
+
+    fn own() -> OwnMemory {
+        let memory = Memory {
+            categories: categories(&["food", "guests"]),
+            metadata: metadata(json!({"n": 1.5, "deep": {"x": [1, null]}})).with_context(&context("g-1", "c-1")),
+            priority: crate::memories::Priority::High,
+            content: content("Marta's \"nuts\"\nand 日本"),
+            updated_at: Timestamp::from_unix_millis(now().unix_millis() + 1),
+            expires_at: Some(now().plus(std::time::Duration::from_hours(1))),
+            ..new_memory("x").into_memory()
+        };
+        OwnMemory { memory, space: "home".parse().unwrap() }
+    }
+
+    #[test]
+    fn what_is_carried_away_is_brought_back_to_the_same() {
+        let own = own();
+        let line = serde_json::to_string(&MemoryRecord::from(&own)).unwrap();
+        assert!(!line.contains('\n'), "one line: {line}");
+        let record: MemoryRecord = serde_json::from_str(&line).unwrap();
+        assert_eq!(OwnMemory::try_from(record).unwrap(), own);
+    }
+
+    #[test]
+    fn an_import_reads_it_with_its_id_and_its_time() {
+        let own = own();
+        let line = serde_json::to_string(&MemoryRecord::from(&own)).unwrap();
+        let into: MemoryScope = scope();
+        let ImportRow::Memory(read) = ImportReader::new(into, now()).read(&line).unwrap() else { panic!("expired") };
+        let OwnMemory { memory, .. } = own;
+        assert_eq!(read.into_memory(), Memory { updated_at: memory.created_at, ..memory });
+    }
+
+    #[test]
+    fn a_changed_record_is_checked_like_any_input() {
+        let record = MemoryRecord::from(&own());
+        for changed in [
+            MemoryRecord { content: String::new(), ..record.clone() },
+            MemoryRecord { memory_id: "a b".to_owned(), ..record.clone() },
+            MemoryRecord { created_at: "yesterday".to_owned(), ..record.clone() },
+            MemoryRecord { space: "a/b".to_owned(), ..record.clone() },
+            MemoryRecord { priority: "urgent".to_owned(), ..record },
+        ] {
+            assert!(OwnMemory::try_from(changed).is_err());
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What a person sees, corrects, deletes and takes back of their own memories.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::browser::{Answer, Browser};
+use super::page::Page;
+use super::{PASSWORD, Place};
+
+const MEMORIES: &str = "/account/memories";
+
+fn id_of(memory: &Value) -> String {
+    memory["memory_id"].as_str().unwrap().to_owned()
+}
+
+/// The hidden fields of a page with these names, and what is added to them.
+fn fields<'a>(page: &Page, hidden: &[&'a str], more: &[(&'a str, &str)]) -> Vec<(&'a str, String)> {
+    let hidden = hidden.iter().map(|name| (*name, page.hidden(name)));
+    hidden.chain(more.iter().map(|(name, value)| (*name, (*value).to_owned()))).collect()
+}
+
+async fn submit(browser: &mut Browser<'_>, path: &str, fields: &[(&str, String)]) -> Answer {
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    browser.submit(path, &fields).await
+}
+
+#[tokio::test]
+async fn a_person_sees_what_is_remembered_and_from_which_application() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    let page = browser.get(MEMORIES).await;
+    assert!(page.assert_page(200).says("Nothing is stored yet"));
+    place.gate.remember(&token, "Marta drinks green tea").await;
+    place.gate.remember(&token, "<script>alert(1)</script> & \"quotes\"").await;
+    let page = browser.get(MEMORIES).await;
+    for text in ["Marta drinks green tea", "<script>alert(1)</script> & \"quotes\"", "Trip planner", "18 May 2033"] {
+        assert!(page.assert_page(200).says(text), "{text}: {}", page.page.text());
+    }
+    let found = browser.get("/account/memories?q=tea").await;
+    assert!(found.assert_page(200).says("Marta drinks green tea") && !found.page.says("quotes"));
+    assert!(browser.get("/account/memories?category=none").await.assert_page(200).says("Nothing found"));
+    assert!(browser.get("/account/memories?from=2033-05-18&to=2033-05-18").await.assert_page(200).says("green tea"));
+    assert!(browser.get("/account/memories?to=2033-05-17").await.assert_page(200).says("Nothing found"));
+    let mut nils = Browser::of(&place.gate);
+    nils.sign_in(MEMORIES, "nils", PASSWORD).await;
+    assert!(nils.get(MEMORIES).await.assert_page(200).says("Nothing is stored yet"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_for_is_said_on_the_page() {
+    let place = Place::new().await;
+    let (mut browser, _) = place.connected().await;
+    for query in ["from=yesterday", "from=2033-05-18&to=2033-05-17", "after=x", "application=a/b", "category=a%0Ab"] {
+        let answer = browser.get(&format!("/account/memories?{query}")).await;
+        assert!(answer.assert_page(400).0.contains(r#"role="alert""#), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn all_memories_are_reached_page_by_page() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    for number in 0..45 {
+        place.gate.remember(&token, &format!("Fact number {number}.")).await;
+        place.gate.advance(Duration::from_secs(1));
+    }
+    let mut path = MEMORIES.to_owned();
+    let mut seen = 0;
+    loop {
+        let page = browser.get(&path).await;
+        seen += page.assert_page(200).0.matches("Fact number ").count();
+        match page.page.0.split_once(r#"href="/account/memories?after="#) {
+            Some((_, rest)) => path = format!("{MEMORIES}?after={}", rest.split('"').next().unwrap()),
+            None => break,
+        }
+    }
+    assert_eq!(seen, 45);
+}
+
+#[tokio::test]
+async fn the_page_of_a_memory_is_its_owners_and_asks_who_it_is() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    let memory = place.gate.remember(&token, "Marta drinks coffee").await;
+    let path = format!("{MEMORIES}/{}", id_of(&memory));
+    assert!(browser.get(&path).await.assert_page(200).says("Marta drinks coffee"));
+    let mut nils = Browser::of(&place.gate);
+    let answer = nils.sign_in(&path, "nils", PASSWORD).await;
+    assert_eq!(answer.location(), path, "the citable address is gone back to");
+    nils.get(&path).await.assert_page(404);
+    browser.get(&format!("{MEMORIES}/nothing-like-this")).await.assert_page(404);
+    browser.get(&format!("{MEMORIES}/a%20b")).await.assert_page(404);
+}
+
+#[tokio::test]
+async fn a_correction_is_what_assistants_find_from_then_on() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    let memory = place.gate.remember(&token, "Marta drinks coffee").await;
+    let path = format!("{MEMORIES}/{}", id_of(&memory));
+    let page = browser.get(&path).await.page;
+    let changed = [("content", "Marta drinks tea\r\nand water"), ("categories", "Drinks, health")];
+    let answer = submit(&mut browser, &path, &fields(&page, &["form_token"], &changed)).await;
+    assert!(browser.get(&answer.location()).await.assert_page(200).says("Saved."));
+    let found = place.gate.search(&token, "tea").await;
+    let found = &found["results"][0];
+    assert_eq!(found["content"], "Marta drinks tea\nand water");
+    assert_eq!(found["categories"], serde_json::json!(["drinks", "health"]));
+    let empty = [("content", "  "), ("categories", "")];
+    let answer = submit(&mut browser, &path, &fields(&page, &["form_token"], &empty)).await;
+    assert!(answer.assert_page(400).0.contains(r#"role="alert""#));
+    let foreign = [("form_token", "x".to_owned()), ("content", "Marta drinks wine".to_owned())];
+    submit(&mut browser, &path, &foreign).await.assert_page(403);
+    assert_eq!(place.gate.search(&token, "wine").await["results"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn what_was_deleted_is_gone_for_assistants_and_can_be_undone_for_a_while() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    let mut ids = Vec::new();
+    for text in ["Marta drinks tea", "Marta plays chess", "Marta's \"nuts\" & <b>bolts</b>"] {
+        ids.push(id_of(&place.gate.remember(&token, text).await));
+    }
+    let page = browser.get(MEMORIES).await.page;
+    let selected: Vec<(&str, &str)> = ids.iter().map(|id| ("id", id.as_str())).collect();
+    let deleted = submit(&mut browser, MEMORIES, &fields(&page, &["form_token"], &selected)).await;
+    assert!(deleted.assert_page(200).says("3 memories are deleted"));
+    assert_eq!(place.gate.search(&token, "Marta").await["results"], serde_json::json!([]));
+    let again = submit(&mut browser, MEMORIES, &fields(&page, &["form_token"], &selected)).await;
+    assert!(
+        again.assert_page(200).says("3 had been deleted before"),
+        "a page that is loaded again deletes nothing more"
+    );
+
+    let hidden = ["form_token", "memories", "deadline", "seal"];
+    let undo = fields(&deleted.page, &hidden, &[]);
+    let mut nils = Browser::of(&place.gate);
+    nils.sign_in(MEMORIES, "nils", PASSWORD).await;
+    let own = nils.get(MEMORIES).await.page.hidden("form_token");
+    let stolen: Vec<_> = undo
+        .iter()
+        .map(|(name, value)| (*name, if *name == "form_token" { own.clone() } else { value.clone() }))
+        .collect();
+    submit(&mut nils, "/account/undo", &stolen).await.assert_page(403);
+    let forged: Vec<_> = undo.iter().map(|(name, value)| (*name, value.replace("chess", "poker"))).collect();
+    submit(&mut browser, "/account/undo", &forged).await.assert_page(403);
+
+    let undone = submit(&mut browser, "/account/undo", &undo).await;
+    assert!(undone.assert_page(200).says("Undone.") && undone.page.says("Marta plays chess"));
+    assert_eq!(place.gate.search(&token, "Marta").await["results"].as_array().unwrap().len(), 3);
+    for id in &ids {
+        browser.get(&format!("{MEMORIES}/{id}")).await.assert_page(200);
+    }
+
+    let deleted = submit(&mut browser, MEMORIES, &fields(&page, &["form_token"], &[("id", ids[0].as_str())])).await;
+    place.gate.advance(Duration::from_mins(31));
+    let late = submit(&mut browser, "/account/undo", &fields(&deleted.page, &hidden, &[])).await;
+    assert!(late.assert_page(200).says("It is too late to undo this."));
+    browser.get(&format!("{MEMORIES}/{}", ids[0])).await.assert_page(404);
+}
+
+#[tokio::test]
+async fn what_is_too_long_to_be_undone_is_asked_about_first() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        ids.push(id_of(&place.gate.remember(&token, &format!("{number} {}", "long ".repeat(6_000))).await));
+    }
+    let page = browser.get(MEMORIES).await.page;
+    let selected: Vec<(&str, &str)> = ids.iter().map(|id| ("id", id.as_str())).collect();
+    let asked = submit(&mut browser, MEMORIES, &fields(&page, &["form_token"], &selected)).await;
+    assert!(asked.assert_page(200).says("Delete these for good?"));
+    browser.get(&format!("{MEMORIES}/{}", ids[0])).await.assert_page(200);
+    let confirmed: Vec<_> = selected.into_iter().chain([("confirmed", "yes")]).collect();
+    let deleted = submit(&mut browser, MEMORIES, &fields(&page, &["form_token"], &confirmed)).await;
+    assert!(deleted.assert_page(200).says("5 memories are deleted") && !deleted.page.says("Undo"));
+    let nothing = submit(&mut browser, MEMORIES, &fields(&page, &["form_token"], &[])).await;
+    assert!(nothing.assert_page(200).says("Nothing was selected"));
+}
+
+#[tokio::test]
+async fn everything_is_deleted_only_after_it_was_confirmed() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    let memory = place.gate.remember(&token, "Marta drinks tea").await;
+    let page = browser.get("/account/delete-memories").await.page;
+    let path = format!("{MEMORIES}/{}", id_of(&memory));
+    submit(&mut browser, "/account/delete-memories", &fields(&page, &["form_token"], &[])).await.assert_page(400);
+    browser.get(&path).await.assert_page(200);
+    let confirmed = fields(&page, &["form_token"], &[("confirmed", "yes")]);
+    let deleted = submit(&mut browser, "/account/delete-memories", &confirmed).await;
+    assert!(deleted.assert_page(200).says("All your memories are deleted."));
+    browser.get(&path).await.assert_page(404);
+    place.gate.remember(&token, "Marta drinks water").await;
+    assert!(browser.get(MEMORIES).await.page.says("Marta drinks water"), "the application stays connected");
+}
+
+#[tokio::test]
+async fn the_way_to_everything_begins_at_the_first_page() {
+    let place = Place::new().await;
+    let mut browser = Browser::of(&place.gate);
+    let home = browser.get("/").await;
+    assert!(home.assert_page(200).says("Sign in") && home.page.0.contains(r#"href="/docs""#));
+    for path in ["/account", MEMORIES, "/account/security", "/account/connections", "/account/delete-memories"] {
+        assert!(browser.get(path).await.assert_page(200).says("Sign in"), "{path}");
+    }
+    let answer = browser.sign_in("/auth/sign-in", "marta", PASSWORD).await;
+    let account = browser.get(&answer.location()).await;
+    assert_eq!(answer.location(), "/account");
+    for path in [MEMORIES, "/account/security", "/account/connections"] {
+        assert!(account.assert_page(200).0.contains(&format!(r#"href="{path}""#)), "{path}");
+        browser.get(path).await.assert_page(200);
+    }
+    assert!(browser.get("/").await.assert_page(200).says("You are signed in as marta"));
+}

@@ -1,0 +1,119 @@
+//! Password, sessions, history and the end of an account.
+
+use super::browser::{Answer, Browser};
+use super::{PASSWORD, Place};
+
+const SECURITY: &str = "/account/security";
+const NEW: &str = "another battery staple";
+
+async fn signed_in<'a>(place: &'a Place, login: &str) -> Browser<'a> {
+    let mut browser = Browser::of(&place.gate);
+    browser.sign_in(SECURITY, login, PASSWORD).await;
+    browser
+}
+
+async fn send(browser: &mut Browser<'_>, action: &str, fields: &[(&str, &str)]) -> Answer {
+    let token = browser.get(SECURITY).await.page.hidden("form_token");
+    let fields: Vec<_> = [("form_token", token.as_str())].into_iter().chain(fields.iter().copied()).collect();
+    browser.submit(&format!("{SECURITY}/{action}"), &fields).await
+}
+
+#[tokio::test]
+async fn a_new_password_ends_every_session_and_takes_the_place_of_the_old_one() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    let mut other = signed_in(&place, "marta").await;
+    let changed = [("current", PASSWORD), ("new", NEW), ("again", NEW)];
+    let answer = send(&mut browser, "password", &changed).await;
+    assert_eq!(answer.location(), "/auth/sign-in?signed-out");
+    for browser in [&mut browser, &mut other] {
+        assert!(browser.get(SECURITY).await.assert_page(200).says("Sign in"));
+    }
+    assert_eq!(browser.sign_in(SECURITY, "marta", PASSWORD).await.status, 403);
+    assert_eq!(browser.sign_in(SECURITY, "marta", NEW).await.location(), SECURITY);
+    assert!(browser.get(SECURITY).await.page.says("Your password was changed."));
+    place.gate.search(&token, "applications stay connected").await;
+}
+
+#[tokio::test]
+async fn a_password_is_not_changed_without_the_current_one_or_to_a_bad_one() {
+    let place = Place::new().await;
+    let mut browser = signed_in(&place, "marta").await;
+    for (current, new, again, status, says) in [
+        ("wrong horse battery", NEW, NEW, 403, "The current password is not right."),
+        ("", NEW, NEW, 403, "The current password is not right."),
+        (PASSWORD, NEW, "something else entirely", 400, "The two new passwords are different."),
+        (PASSWORD, "short", "short", 400, "must have at least 10 characters"),
+    ] {
+        let fields = [("current", current), ("new", new), ("again", again)];
+        let answer = send(&mut browser, "password", &fields).await;
+        assert!(answer.assert_page(status).says(says), "{says}: {}", answer.page.text());
+    }
+    let token = browser.get(SECURITY).await.page.hidden("form_token");
+    let fields = [("form_token", "x"), ("current", PASSWORD), ("new", NEW), ("again", NEW)];
+    browser.submit("/account/security/password", &fields).await.assert_page(403);
+    assert_eq!(signed_in(&place, "marta").await.get(SECURITY).await.page.hidden("form_token").len(), token.len());
+}
+
+#[tokio::test]
+async fn guesses_at_the_current_password_are_throttled_as_at_the_sign_in() {
+    let place = Place::new().await;
+    let mut browser = signed_in(&place, "marta").await;
+    let mut throttled = false;
+    for _ in 0..30 {
+        let fields = [("current", "wrong horse battery"), ("new", NEW), ("again", NEW)];
+        let answer = send(&mut browser, "password", &fields).await;
+        throttled |= answer.status == 429;
+    }
+    assert!(throttled);
+    let fields = [("current", PASSWORD), ("new", NEW), ("again", NEW)];
+    send(&mut browser, "password", &fields).await.assert_page(429);
+}
+
+#[tokio::test]
+async fn sessions_are_seen_and_ended_one_by_one_or_all_at_once() {
+    let place = Place::new().await;
+    let mut browser = signed_in(&place, "marta").await;
+    let mut other = signed_in(&place, "marta").await;
+    let mut nils = signed_in(&place, "nils").await;
+    let session = browser.get(SECURITY).await.assert_page(200).hidden("session");
+    send(&mut nils, "end-session", &[("session", &session)]).await.location();
+    assert!(!other.get(SECURITY).await.page.says("to see"), "nobody ends somebody else's session");
+    assert!(other.get(SECURITY).await.page.says("Change your password"));
+    let answer = send(&mut browser, "end-session", &[("session", &session)]).await;
+    assert!(browser.get(&answer.location()).await.assert_page(200).says("That session is over."));
+    assert!(!other.get(SECURITY).await.page.says("Change your password"));
+    send(&mut browser, "end-session", &[("session", "x")]).await.assert_page(400);
+    let mut third = signed_in(&place, "marta").await;
+    send(&mut browser, "sign-out-everywhere", &[]).await.location();
+    for browser in [&mut browser, &mut third] {
+        assert!(!browser.get(SECURITY).await.page.says("Change your password"));
+    }
+    assert!(nils.get(SECURITY).await.page.says("Change your password"));
+}
+
+#[tokio::test]
+async fn what_happened_in_ones_name_is_told_to_oneself_alone() {
+    let place = Place::new().await;
+    let (mut browser, _) = place.connected().await;
+    let page = browser.get(SECURITY).await.page;
+    for text in ["You signed in.", "You allowed an application to use your memories. Trip planner", "was created"] {
+        assert!(page.says(text), "{text}: {}", page.text());
+    }
+    assert!(!signed_in(&place, "nils").await.get(SECURITY).await.page.says("You allowed an application"));
+}
+
+#[tokio::test]
+async fn an_account_is_deleted_with_everything_in_it_once_that_is_confirmed() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    place.gate.remember(&token, "Marta drinks tea").await;
+    send(&mut browser, "delete", &[("current", PASSWORD)]).await.assert_page(400);
+    send(&mut browser, "delete", &[("current", "wrong horse battery"), ("confirmed", "yes")]).await.assert_page(403);
+    place.gate.search(&token, "tea").await;
+    let answer = send(&mut browser, "delete", &[("current", PASSWORD), ("confirmed", "yes")]).await;
+    assert_eq!(answer.location(), "/?deleted");
+    let request = place.gate.http.get(place.gate.url("/api/v1/me")).bearer_auth(&token);
+    assert_eq!(request.send().await.unwrap().status(), 401);
+    assert_eq!(Browser::of(&place.gate).sign_in(SECURITY, "marta", PASSWORD).await.status, 403);
+}
