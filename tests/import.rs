@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use support::process::{fail, installation, succeed_json};
+use support::process::{fail, installation, run_with_input, succeed, succeed_json};
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/memories.jsonl");
 
@@ -126,4 +126,47 @@ fn a_missing_file_and_an_unknown_application_are_explained() {
     fs::write(folder.path().join("latin1.jsonl"), b"{\"content\": \"caf\xe9\"}\n").unwrap();
     let error = fail(folder.path(), &["import", "latin1.jsonl", "--application", &known], 1);
     assert!(error.contains("line 1: is not UTF-8"), "{error}");
+}
+
+#[test]
+fn what_is_exported_is_imported_elsewhere_to_the_same() {
+    let (here, there) = (installation(), installation());
+    let source = application(here.path());
+    import(here.path(), SAMPLES, &source);
+    let exported = succeed(here.path(), &["export", "--application", &source]);
+    assert_eq!(exported.lines().count(), 320);
+    fs::write(there.path().join("all.jsonl"), &exported).unwrap();
+    let target = application(there.path());
+    assert_eq!(import(there.path(), "all.jsonl", &target), outcome(320, 320, 0));
+    assert_eq!(import(there.path(), "all.jsonl", &target), outcome(320, 0, 320), "each memory keeps its id");
+    let again = succeed(there.path(), &["export", "--application", &target]);
+    let without_place = |text: &str| -> Vec<Value> {
+        let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for line in &mut lines {
+            // An import is a change of its own, in a space of its own.
+            line.as_object_mut().unwrap().retain(|name, _| name != "updated_at" && name != "space");
+        }
+        lines
+    };
+    assert_eq!(without_place(&again), without_place(&exported));
+}
+
+#[test]
+fn rows_come_from_standard_input_and_become_a_persons() {
+    let folder = installation();
+    let application = application(folder.path());
+    let with_input = |arguments: &[&str], input: &str| {
+        let output = run_with_input(folder.path(), arguments, input);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    with_input(&["user", "create", "marta"], "correct horse battery\n");
+    let arguments = ["import", "-", "--application", &application, "--user", "marta"];
+    let rows = "\u{feff}{\"content\": \"tea\"}\r\n{\"content\": \"chess\"}\r\n";
+    with_input(&arguments, rows);
+    let exported = succeed(folder.path(), &["export", "--user", "marta"]);
+    assert!(exported.contains("\"tea\"") && exported.contains("\"chess\""), "{exported}");
+    assert_eq!(succeed(folder.path(), &["export", "--application", &application]), "", "not the application's own");
+    let both = succeed(folder.path(), &["export", "--application", &application, "--user", "marta"]);
+    assert_eq!(both, exported);
+    assert!(fail(folder.path(), &["export", "--user", "nobody"], 1).contains("nobody"));
 }

@@ -176,6 +176,12 @@ impl Backend {
         Arc::clone(&self.audit)
     }
 
+    /// Who has memories where.
+    #[must_use]
+    pub fn tenants(&self) -> Arc<dyn TenantRegistry> {
+        Arc::clone(&self.tenants)
+    }
+
     /// The configured memory bank.
     #[must_use]
     pub fn bank(&self) -> Arc<dyn MemoryBank> {

@@ -1,20 +1,23 @@
 //! `memgate import`: an operator loads memories from a file.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, IsTerminal as _};
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
+use tempfile::NamedTempFile;
 use tokio::task::JoinSet;
 
 use super::input::without_byte_order_mark;
 use super::{CliError, open, output};
+use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{ImportReader, ImportRow, MemoryBank, MemoryBankError, MemoryScope, NewMemory, RowError};
+use crate::domain::people::Login;
 
 /// How many bad rows are named before the rest is only counted.
 const NAMED_ERRORS: usize = 20;
@@ -29,12 +32,15 @@ const AT_A_TIME: usize = 64;
 /// interrupted can be started again: what is there already is not loaded twice.
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// The file
+    /// The file, or - for standard input
     #[arg(value_name = "FILE.jsonl")]
     file: PathBuf,
     /// The application (its client_id) whose memories they become
     #[arg(long, value_name = "CLIENT_ID")]
     application: ApplicationId,
+    /// The person (login) whose memories they become, in the space of the application
+    #[arg(long, value_name = "LOGIN")]
+    user: Option<Login>,
     /// Print one JSON object at the end
     #[arg(long)]
     json: bool,
@@ -46,7 +52,26 @@ impl Import {
         let application = backend.applications().get(self.application).await.map_err(|error| {
             CliError::failed(format!("the application {} cannot be used: {error}", self.application))
         })?;
-        let reader = ImportReader::new(MemoryScope::of_application(&application), backend.now());
+        let scope = match &self.user {
+            Some(login) => {
+                let person = backend
+                    .people()
+                    .get_by_login(login)
+                    .await
+                    .map_err(|error| CliError::failed(format!("the user {login} cannot be used: {error}")))?;
+                MemoryScope::from_stored(application.space.clone(), Some(person.id))
+            }
+            None => MemoryScope::of_application(&application),
+        };
+        // The input is read twice, which standard input cannot be.
+        let copied = if self.file.as_os_str() == "-" { Some(copy_of_standard_input()?) } else { None };
+        let this = Self { file: copied.as_ref().map_or(self.file, |copied| copied.path().to_owned()), ..self };
+        this.load(&backend, scope).await
+    }
+
+    async fn load(&self, backend: &Backend, scope: MemoryScope) -> Result<(), CliError> {
+        let space = scope.space().clone();
+        let reader = ImportReader::new(scope, backend.now());
         let total = self.check(&reader)?;
         let mut loading = Loading::new(backend.bank(), reader.scope().clone(), progress_bar(total));
         let mut reader = reader.expecting(total);
@@ -65,8 +90,7 @@ impl Import {
             }))?;
         } else {
             output::line(format!(
-                "Loaded {loaded} memories into {}; {known} were there already, {expired} have expired and were left out.",
-                application.space
+                "Loaded {loaded} memories into {space}; {known} were there already, {expired} have expired and were left out."
             ))?;
         }
         if refused.is_empty() {
@@ -114,6 +138,12 @@ impl Import {
             }
         }))
     }
+}
+
+fn copy_of_standard_input() -> Result<NamedTempFile, CliError> {
+    let mut copy = NamedTempFile::new().map_err(CliError::failed)?;
+    io::copy(&mut io::stdin().lock(), &mut copy).map_err(CliError::failed)?;
+    Ok(copy)
 }
 
 /// Rows on their way into the bank.

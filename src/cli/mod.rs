@@ -7,6 +7,7 @@ mod config;
 mod confirm;
 mod connect;
 mod demo;
+mod export;
 mod import;
 mod input;
 mod keys;
@@ -65,6 +66,7 @@ enum Command {
     #[command(subcommand)]
     Queue(queue::Queue),
     Audit(audit::Audit),
+    Export(export::Export),
     Import(import::Import),
     #[command(subcommand)]
     Migrate(migrate::Migrate),
@@ -147,6 +149,7 @@ fn execute(command: Command, file: Option<&Path>) -> Result<(), CliError> {
             Command::Keys(command) => command.run(&config).await,
             Command::Queue(command) => command.run(&config).await,
             Command::Audit(command) => command.run(&config).await,
+            Command::Export(command) => command.run(&config).await,
             Command::Import(command) => command.run(&config).await,
             Command::Migrate(command) => command.run(&config).await,
             Command::Openapi(_) | Command::Config(_) => Ok(()),

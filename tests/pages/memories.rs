@@ -216,3 +216,34 @@ async fn the_way_to_everything_begins_at_the_first_page() {
     }
     assert!(browser.get("/").await.assert_page(200).says("You are signed in as marta"));
 }
+
+#[tokio::test]
+async fn everything_about_a_person_is_downloaded_and_nothing_of_others() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    let mut expected = Vec::new();
+    for number in 0..250 {
+        expected.insert(0, id_of(&place.gate.remember(&token, &format!("Fact {number}\nof 日本")).await));
+        place.gate.advance(Duration::from_millis(1));
+    }
+    assert!(browser.get("/account/export").await.assert_page(200).0.contains("/account/export/memories.jsonl"));
+    let memories = browser.get("/account/export/memories.jsonl").await;
+    assert_eq!(memories.header("content-type"), Some("application/x-ndjson"));
+    assert!(memories.header("content-disposition").unwrap().starts_with("attachment"));
+    let lines: Vec<Value> = memories.page.0.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ids: Vec<&str> = lines.iter().map(|line| line["memory_id"].as_str().unwrap()).collect();
+    assert_eq!(ids, expected);
+    assert_eq!(lines[0]["content"], "Fact 249\nof 日本");
+
+    let request = place.gate.http.get(place.gate.url("/api/v1/export")).bearer_auth(&token);
+    assert_eq!(request.send().await.unwrap().text().await.unwrap(), memories.page.0, "an integrator gets the same");
+
+    let account: Value = serde_json::from_str(&browser.get("/account/export/account.json").await.page.0).unwrap();
+    assert_eq!((&account["account"], &account["connections"][0]["name"]), (&"marta".into(), &"Trip planner".into()));
+    assert!(account["events"].as_array().unwrap().iter().any(|event| event["event"] == "person_signed_in"));
+
+    let mut nils = Browser::of(&place.gate);
+    assert!(nils.get("/account/export/memories.jsonl").await.assert_page(200).says("Sign in"));
+    nils.sign_in("/account/export", "nils", PASSWORD).await;
+    assert_eq!(nils.get("/account/export/memories.jsonl").await.page.0, "");
+}

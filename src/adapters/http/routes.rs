@@ -9,6 +9,7 @@ use poem_openapi::{LicenseObject, OpenApi, OpenApiService};
 use serde_json::Value;
 
 use super::api::capabilities::CapabilitiesApi;
+use super::api::export::ExportApi;
 use super::api::health::HealthApi;
 use super::api::me::MeApi;
 use super::api::memories::MemoriesApi;
@@ -40,7 +41,17 @@ pub fn routes(services: Services) -> BoxEndpoint<'static> {
 
 /// All operations.
 pub(super) fn api() -> impl OpenApi {
-    (SearchApi, MemoriesApi, RequestsApi, MeApi, CapabilitiesApi, TokenApi, MetadataApi, HealthApi::default())
+    (
+        SearchApi,
+        MemoriesApi,
+        ExportApi,
+        RequestsApi,
+        MeApi,
+        CapabilitiesApi,
+        TokenApi,
+        MetadataApi,
+        HealthApi::default(),
+    )
 }
 
 /// The OpenAPI document of a service at `public_url`, as deterministic JSON.

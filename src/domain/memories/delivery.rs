@@ -130,6 +130,12 @@ impl Delivery {
         &*self.bank
     }
 
+    /// The bank, for what outlives a call.
+    #[must_use]
+    pub fn shared_bank(&self) -> Arc<dyn MemoryBank> {
+        Arc::clone(&self.bank)
+    }
+
     /// The write queue.
     #[must_use]
     pub fn queue(&self) -> &dyn WriteQueue {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::bank::{Capability, MemoryBankError};
 use super::erasure::{Erasure, ErasureError};
+use super::export::Export;
 use super::model::{Category, Memory, MemoryChanges, NewMemory};
 use super::query::{DateRange, Limit, ListQuery, MemoryFilter, MemoryQuery, Position, QueryText};
 use super::requests::MemoryError;
@@ -210,6 +211,18 @@ impl PersonalMemories {
                 None => return Ok(counts),
             }
         }
+    }
+
+    /// All memories of the person, a page at a time.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub async fn export(&self, person: UserId) -> Result<Export, MemoryError> {
+        let tenants = self.tenants.list(&TenantGroup::OfPerson(person)).await?;
+        let scopes = tenants.iter().map(Tenant::scope);
+        let export = Export::begin(self.memories.delivery.shared_bank(), scopes, self.memories.clock.now())?;
+        self.record(AuditKind::MemoryRead, person).await;
+        Ok(export)
     }
 
     /// One memory of the person.

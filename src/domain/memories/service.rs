@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::bank::{Capabilities, Capability, MemoryBank, MemoryBankError};
 use super::delivery::{Delivery, DeliveryWorker};
+use super::export::Export;
 use super::metadata::Context;
 use super::model::{Category, Memory, MemoryChanges, MemoryScope, NewMemory};
 use super::query::{DateRange, Limit, ListQuery, MemoryQuery, Page, Position};
@@ -269,6 +270,16 @@ impl MemoryService {
         let next = page.next.as_ref().map(|position| position.to_cursor(&scope));
         self.record(AuditKind::MemoryRead, caller, request, Context::default()).await;
         Ok((page, next))
+    }
+
+    /// All memories of the caller's scope, a page at a time. Needs `memory:read`.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub async fn export(&self, caller: &Authorized<Read>, request: RequestId) -> Result<Export, MemoryError> {
+        let export = Export::begin(self.delivery.shared_bank(), [MemoryScope::of(caller)], self.clock.now())?;
+        self.record(AuditKind::MemoryRead, caller, request, Context::default()).await;
+        Ok(export)
     }
 
     /// One memory. Needs `memory:read`.

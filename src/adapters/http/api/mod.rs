@@ -3,6 +3,7 @@
 pub(crate) mod assistant;
 pub(crate) mod capabilities;
 pub(crate) mod dto;
+pub(crate) mod export;
 pub(crate) mod health;
 pub(crate) mod me;
 pub(crate) mod memories;

@@ -14,7 +14,7 @@ use super::error::PageError;
 use super::forms::ListForm;
 use super::return_to::ReturnTo;
 use super::view::{self, PageContext};
-use super::words::{Day, memory_problem};
+use super::words::{Day, memory_problem, page_error};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{
     Category, Content, DateRange, Limit, MemoryChanges, MemoryError, MemoryRecord, OwnMemory, OwnPage, OwnQuery,
@@ -476,13 +476,5 @@ fn not_found(error: MemoryError) -> PageError {
     match error {
         MemoryError::NotFound => PageError::NotFound,
         error => page_error(error),
-    }
-}
-
-/// An error for which there is no page of its own.
-fn page_error(error: MemoryError) -> PageError {
-    match memory_problem(error) {
-        Ok((_, problem)) => PageError::Unavailable(problem.into()),
-        Err(error) => error,
     }
 }

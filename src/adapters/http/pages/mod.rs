@@ -11,6 +11,7 @@ pub(crate) mod connections;
 pub(crate) mod consent;
 pub(crate) mod cookies;
 pub(crate) mod error;
+pub(crate) mod export;
 pub(crate) mod forms;
 pub(crate) mod memories;
 pub(crate) mod privacy;
@@ -75,6 +76,9 @@ pub(crate) fn add_to(route: Route) -> Route {
                 (post.clone(), memories::delete_all.boxed()),
             ]),
         )
+        .at("/account/export", Methods::new([(get.clone(), export::show.boxed())]))
+        .at("/account/export/memories.jsonl", Methods::new([(get.clone(), export::memories.boxed())]))
+        .at("/account/export/account.json", Methods::new([(get.clone(), export::account.boxed())]))
         .at("/account/security", Methods::new([(get.clone(), security::show.boxed())]))
         .at("/account/security/password", Methods::new([(post.clone(), security::change_password.boxed())]))
         .at("/account/security/end-session", Methods::new([(post.clone(), security::end_session.boxed())]))

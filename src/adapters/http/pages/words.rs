@@ -110,6 +110,14 @@ pub(crate) fn memory_problem(error: MemoryError) -> Result<(StatusCode, String),
     })
 }
 
+/// An error for which there is no page of its own.
+pub(crate) fn page_error(error: MemoryError) -> PageError {
+    match memory_problem(error) {
+        Ok((_, problem)) => PageError::Unavailable(problem.into()),
+        Err(error) => error,
+    }
+}
+
 /// An error's text as a sentence of its own.
 pub(crate) fn sentence(text: &str) -> String {
     let mut rest = text.chars();

@@ -13,6 +13,7 @@ pub(crate) mod exchange;
 pub(crate) mod failure;
 pub(crate) mod host;
 pub(crate) mod json;
+pub(crate) mod json_lines;
 pub(crate) mod limits;
 pub(crate) mod listener;
 pub(crate) mod metrics;

@@ -1,0 +1,28 @@
+//! `/api/v1/export`: all memories, as a stream.
+
+use poem_openapi::OpenApi;
+
+use crate::adapters::http::openapi::tag::Tag;
+use crate::adapters::http::server::bearer::Bearer;
+use crate::adapters::http::server::error::ListFailure;
+use crate::adapters::http::server::exchange::Exchange;
+use crate::adapters::http::server::json_lines::JsonLines;
+use crate::domain::memories::Export;
+use crate::domain::oauth::Read;
+
+pub(crate) struct ExportApi;
+
+#[OpenApi(prefix_path = "/api/v1", tag = "Tag::Memories")]
+impl ExportApi {
+    /// Export all memories
+    ///
+    /// One JSON object per line with everything that is stored, newest first, as a stream of any length. A response that
+    /// breaks off is not complete.
+    #[oai(path = "/export", method = "get", operation_id = "exportMemories")]
+    async fn export(&self, exchange: &Exchange, caller: Bearer<Read>) -> Result<JsonLines, ListFailure> {
+        let Exchange { services, request_id, .. } = exchange;
+        exchange.reserve(&caller, Export::PAGE_SIZE).await?;
+        let export = services.memories.export(&caller, *request_id).await?;
+        Ok(JsonLines::of(export).await.map_err(crate::domain::memories::MemoryError::from)?)
+    }
+}

@@ -1,0 +1,87 @@
+//! Responses of one JSON object per line, written while they are read.
+
+use std::io;
+
+use futures_util::stream;
+use poem::http::{StatusCode, header};
+use poem::{Body, IntoResponse, Response};
+use poem_openapi::ApiResponse;
+use poem_openapi::payload::Payload;
+use poem_openapi::registry::{MetaResponse, MetaResponses, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+use serde::Serialize;
+
+use super::payload::media_type;
+use crate::domain::memories::{Export, MemoryBankError, MemoryRecord};
+
+/// A response of one JSON object per line.
+pub(crate) struct JsonLines(Body);
+
+impl JsonLines {
+    /// All memories of an export. The first page is read at once, so that a failure is a status; a failure later breaks the
+    /// response off, so that nobody takes it for the whole.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`].
+    pub(crate) async fn of(mut export: Export) -> Result<Self, MemoryBankError> {
+        let first = export.next().await?;
+        let pages = stream::unfold((export, Some(first)), |(mut export, first)| async move {
+            let page = match first {
+                Some(first) => Ok(first),
+                None => export.next().await,
+            };
+            match page {
+                Ok(None) => None,
+                Ok(Some(page)) => Some((lines(page.iter().map(MemoryRecord::from)), (export, None))),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "an export was broken off");
+                    Some((Err(io::Error::other(error)), (export, None)))
+                }
+            }
+        });
+        Ok(Self(Body::from_bytes_stream(pages)))
+    }
+}
+
+fn lines(records: impl Iterator<Item = impl Serialize>) -> Result<Vec<u8>, io::Error> {
+    let mut bytes = Vec::new();
+    for record in records {
+        serde_json::to_writer(&mut bytes, &record)?;
+        bytes.push(b'\n');
+    }
+    Ok(bytes)
+}
+
+impl Payload for JsonLines {
+    const CONTENT_TYPE: &'static str = "application/x-ndjson";
+
+    fn schema_ref() -> MetaSchemaRef {
+        String::schema_ref()
+    }
+}
+
+impl IntoResponse for JsonLines {
+    fn into_response(self) -> Response {
+        Response::builder()
+            .status(StatusCode::OK)
+            .header(header::CONTENT_TYPE, Self::CONTENT_TYPE)
+            .header(header::CACHE_CONTROL, "no-store")
+            .header(header::CONTENT_DISPOSITION, "attachment; filename=\"memories.jsonl\"")
+            .body(self.0)
+    }
+}
+
+impl ApiResponse for JsonLines {
+    fn meta() -> MetaResponses {
+        let response = MetaResponse {
+            description: "One JSON object per line, newest first; `memgate import` and the import page read it.",
+            status: Some(200),
+            status_range: None,
+            content: vec![media_type::<Self>()],
+            headers: Vec::new(),
+        };
+        MetaResponses { responses: vec![response] }
+    }
+
+    fn register(_registry: &mut Registry) {}
+}

@@ -1,0 +1,70 @@
+//! `memgate export`: memories as an operator takes them away.
+
+use std::io::{self, BufWriter, Write as _};
+
+use clap::Args;
+
+use super::{CliError, open};
+use crate::config::Config;
+use crate::domain::ids::ApplicationId;
+use crate::domain::memories::{Export as Pages, MemoryRecord, MemoryScope, Tenant, TenantGroup};
+use crate::domain::people::Login;
+
+/// Write memories to standard output, one JSON object per line
+///
+/// With --application, the memories of the application itself; with --user, those of a person in all applications; with
+/// both, those of the person in the space of the application. `memgate import` reads the output. What is written is what
+/// was stored when the command began.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(super) struct Export {
+    /// The application (its client_id)
+    #[arg(long, value_name = "CLIENT_ID", required_unless_present = "user")]
+    application: Option<ApplicationId>,
+    /// The person (login)
+    #[arg(long, value_name = "LOGIN")]
+    user: Option<Login>,
+}
+
+impl Export {
+    pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
+        let backend = open(config).await?;
+        let application = match self.application {
+            Some(id) => Some(
+                backend
+                    .applications()
+                    .get(id)
+                    .await
+                    .map_err(|error| CliError::failed(format!("the application {id} cannot be used: {error}")))?,
+            ),
+            None => None,
+        };
+        let scopes = match &self.user {
+            Some(login) => {
+                let person = backend
+                    .people()
+                    .get_by_login(login)
+                    .await
+                    .map_err(|error| CliError::failed(format!("the user {login} cannot be used: {error}")))?;
+                let tenants =
+                    backend.tenants().list(&TenantGroup::OfPerson(person.id)).await.map_err(CliError::failed)?;
+                let space = application.as_ref().map(|application| &application.space);
+                tenants
+                    .iter()
+                    .filter(|tenant| space.is_none_or(|space| tenant.space == *space))
+                    .map(Tenant::scope)
+                    .collect()
+            }
+            None => application.iter().map(|application| MemoryScope::of_application(application)).collect::<Vec<_>>(),
+        };
+        let mut pages = Pages::begin(backend.bank(), scopes, backend.now()).map_err(CliError::failed)?;
+        let mut output = BufWriter::new(io::stdout().lock());
+        while let Some(page) = pages.next().await.map_err(CliError::failed)? {
+            for memory in &page {
+                serde_json::to_writer(&mut output, &MemoryRecord::from(memory)).map_err(CliError::failed)?;
+                output.write_all(b"\n").map_err(CliError::failed)?;
+            }
+        }
+        output.flush().map_err(CliError::failed)
+    }
+}
