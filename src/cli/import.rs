@@ -1,4 +1,4 @@
-//! `memgate import`: an operator loads memories from a file.
+//! `memgate import`: loads memories from a file.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _};
@@ -19,23 +19,23 @@ use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{ImportReader, ImportRow, MemoryBank, MemoryBankError, MemoryScope, NewMemory, RowError};
 use crate::domain::people::Login;
 
-/// How many bad rows are named before the rest is only counted.
+/// Maximum number of invalid rows that are listed; the rest is only counted.
 const NAMED_ERRORS: usize = 20;
-/// How many rows are on their way at a time; the database commits them in groups.
+/// Number of rows loaded concurrently; the database commits them in groups.
 const AT_A_TIME: usize = 64;
 
 /// Load memories from a JSONL file into the space of an application
 ///
 /// Each line is one JSON object: content (text), and optionally categories (list of texts), metadata (object),
 /// context ({"custom_gpt_id", "conversation_id"}), priority (low, normal, high), created_at and expires_at (RFC 3339).
-/// The whole file is checked first: if a line is wrong nothing is loaded. What has expired is left out. An import that was
-/// interrupted can be started again: what is there already is not loaded twice.
+/// The whole file is validated first: if a line is invalid, nothing is loaded. Expired memories are left out. An interrupted
+/// import can be repeated: existing memories are not loaded twice.
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// The file, or - for standard input
     #[arg(value_name = "FILE.jsonl")]
     file: PathBuf,
-    /// The application (its client_id) whose memories they become
+    /// Application (its client_id) that the memories will belong to
     #[arg(long, value_name = "CLIENT_ID")]
     application: ApplicationId,
     /// The person (login) whose memories they become, in the space of the application
@@ -101,7 +101,7 @@ impl Import {
         Err(CliError::failed(text))
     }
 
-    /// Reads the whole file once without loading anything. Returns how many rows it has.
+    /// Validates the whole file without loading anything. Returns the number of rows.
     fn check(&self, reader: &ImportReader) -> Result<u64, CliError> {
         let (mut total, mut errors) = (0, Vec::new());
         let mut reader = reader.clone();
@@ -119,7 +119,7 @@ impl Import {
         Err(CliError::failed(format!("nothing was loaded, {bad} lines of {file} are wrong:\n{}", first_of(errors))))
     }
 
-    /// The lines that are not blank, with their numbers from 1.
+    /// The non-blank lines, with their numbers from 1.
     fn rows(&self) -> Result<impl Iterator<Item = Result<(usize, String), CliError>>, CliError> {
         let name = self.file.display().to_string();
         let file =
@@ -155,12 +155,12 @@ struct Loading {
     so_far: ImportCounts,
 }
 
-/// What became of the rows.
+/// The outcome of the rows.
 #[derive(Default)]
 struct ImportCounts {
     loaded: u64,
     known: u64,
-    /// The rows that the bank will never take: their numbers, and why.
+    /// The rows that the bank refused permanently: their numbers, and the reasons.
     refused: Vec<(usize, String)>,
 }
 
@@ -185,12 +185,12 @@ impl Loading {
         match outcome {
             Ok(true) => self.so_far.loaded += 1,
             Ok(false) => self.so_far.known += 1,
-            // One memory that the bank never takes must not keep the others away.
+            // One refused memory must not stop the others.
             Err(error @ (MemoryBankError::Rejected(_) | MemoryBankError::Unsupported(_))) => {
                 self.so_far.refused.push((number, error.to_string()));
             }
             Err(error) => {
-                tracing::error!(line = number, "the import stopped; start it again to go on");
+                tracing::error!(line = number, "the import stopped; repeat it to continue");
                 return Err(CliError::failed(error));
             }
         }
@@ -214,7 +214,7 @@ async fn load(bank: &dyn MemoryBank, scope: &MemoryScope, memory: &NewMemory) ->
     bank.create_first(scope, memory).await.map(|_| true)
 }
 
-/// The first errors, each with its line, and how many more there are.
+/// The first errors with their lines, and the number of further ones.
 fn first_of(errors: Vec<(usize, String)>) -> String {
     let more = errors.len().saturating_sub(NAMED_ERRORS);
     let mut lines: Vec<String> =
@@ -229,7 +229,7 @@ fn bad_row(number: usize, error: &RowError) -> CliError {
     CliError::failed(format!("line {number}: {error}"))
 }
 
-/// A bar on a terminal, and nothing elsewhere.
+/// A progress bar on a terminal, and nothing elsewhere.
 fn progress_bar(total: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

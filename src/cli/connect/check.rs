@@ -1,4 +1,4 @@
-//! Whether assistants can reach this gate at its public URL.
+//! Checks that assistants can reach this service at its public URL.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use url::Url;
 
 use crate::cli::CliError;
 
-/// ChatGPT waits no longer than this for discovery.
+/// ChatGPT's timeout for discovery.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Asks the public URL who it is, as a client of the authorization server would (RFC 8414 §3.3).
+/// Requests the metadata at the public URL, as a client of the authorization server would (RFC 8414 §3.3).
 pub(super) async fn reaches_a_gate(public_url: &Url) -> Result<(), CliError> {
     let base = public_url.as_str().trim_end_matches('/');
     let failed = |problem: &str| {
         CliError::failed(format!(
-            "{base} does not answer as this gate does: {problem}. Start `memgate serve` with MEMGATE_PUBLIC_URL={base} behind \
+            "{base} does not reach this service: {problem}. Start `memgate serve` with MEMGATE_PUBLIC_URL={base} behind \
              that address (docs/gpt-actions.md says how), or register without this check with --skip-check"
         ))
     };
@@ -35,7 +35,7 @@ pub(super) async fn reaches_a_gate(public_url: &Url) -> Result<(), CliError> {
     }
 }
 
-/// The innermost cause says what is wrong: no such host, connection refused, an invalid certificate.
+/// The innermost cause has the details: no such host, connection refused, an invalid certificate.
 fn cause(error: &reqwest::Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {
@@ -74,7 +74,7 @@ mod tests {
             (json(json!({ "hello": 1 })), "not the metadata"),
             (ResponseTemplate::new(200).set_body_string("<html>"), "not the metadata"),
             (ResponseTemplate::new(404), "status 404"),
-            // A redirect is not followed: ChatGPT would not send a client's secret along either.
+            // Redirects are not followed: ChatGPT would not send a client's secret along either.
             (ResponseTemplate::new(301).insert_header("location", "https://other.example"), "status 301"),
         ] {
             let error = checked(|_| answer).await.unwrap_err();

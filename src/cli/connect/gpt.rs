@@ -23,23 +23,23 @@ Example:
 
 docs/gpt-actions.md leads through it from the beginning.")]
 pub(in crate::cli) struct Gpt {
-    /// What people read when they are asked to agree, 1 to 100 characters
+    /// Name shown to people on the consent page, 1 to 100 characters
     #[arg(long)]
     name: ApplicationName,
-    /// The https address by which ChatGPT and people reach this gate [default: MEMGATE_PUBLIC_URL]
+    /// The public https URL for ChatGPT and people [default: MEMGATE_PUBLIC_URL]
     #[arg(long, value_name = "URL")]
     public_url: Option<Url>,
-    /// What it may do, repeatable: memory:read, memory:write, memory:delete [default: all]
+    /// Permission, repeatable: memory:read, memory:write, memory:delete [default: all]
     #[arg(long = "permission", value_name = "PERMISSION")]
     permissions: Vec<Permission>,
-    /// The callback URL that the GPT editor shows, repeatable; it changes whenever the GPT's authentication is edited
+    /// The callback URL shown in the GPT editor, repeatable; it changes whenever the GPT's authentication is edited
     /// [default: gpt-callback, that of any GPT]
     #[arg(long = "redirect-uri", value_name = "URI")]
     redirect_uris: Vec<RedirectUri>,
-    /// A memory space to share with other applications of the same people [default: one of its own]
+    /// Memory space to share with other applications of the same people [default: one of its own]
     #[arg(long, value_name = "NAME")]
     space: Option<SpaceName>,
-    /// Do not check first that the public URL answers
+    /// Do not check first that the public URL is reachable
     #[arg(long)]
     skip_check: bool,
     /// Print one JSON object
@@ -47,8 +47,8 @@ pub(in crate::cli) struct Gpt {
     json: bool,
 }
 
-/// What the GPT is told, a line for what it may do. It is put into the field Instructions by whoever makes the GPT, and may
-/// be changed there.
+/// The instructions for the GPT, one line per permission. Whoever creates the GPT pastes them into the field Instructions,
+/// and may change them there.
 const INSTRUCTIONS: [(Permission, &str); 6] = [
     (
         Permission::MemoryRead,
@@ -182,7 +182,7 @@ fn print(registration: &Registration, fields: &[Field]) -> Result<(), CliError> 
         output::line(format!("  {:width$}  {}", field.label, field.value))?;
     }
     output::line("")?;
-    output::line("Keep the secret now: only its hash is stored, and it is not shown again.")?;
+    output::line("Store the secret now: only its hash is kept, and it is not shown again.")?;
     output::line("")?;
     output::line("Instructions, to be put before your own:")?;
     output::line("")?;

@@ -1,4 +1,4 @@
-//! `memgate connect`: everything that has to be done here to connect an assistant.
+//! `memgate connect`: connects an assistant.
 
 mod check;
 mod gpt;

@@ -13,10 +13,10 @@ use crate::domain::ids::UserId;
 use crate::domain::memories::{ErasureError, MemoriesOfDeleted};
 use crate::domain::people::{Login, PeopleError, PeopleService, Person};
 
-/// Look after the people who sign in and connect applications to memories of their own.
+/// Manage the people who sign in and connect applications to memories of their own.
 ///
-/// Works on the database directly, also while `memgate serve` runs, which notices within two seconds. Passwords are read
-/// from standard input (asked for on a terminal), never from the command line.
+/// Works on the database directly, even while `memgate serve` is running, which notices within two seconds. Passwords are
+/// read from standard input (with a prompt on a terminal), never from the command line.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -25,16 +25,16 @@ Examples:
   memgate user disable marta                    signs her out everywhere and stops her applications
   memgate user delete marta                     deletes the account and everything remembered of her")]
 pub(super) enum User {
-    /// Make an account; its password is read from standard input
+    /// Create an account; its password is read from standard input
     Create {
-        /// What is typed to sign in: letters, digits and . _ - + @
+        /// Login: letters, digits and . _ - + @
         #[arg(value_name = "LOGIN")]
         login: Login,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// List everybody, those of the identity provider included
+    /// List all people, including those of the identity provider
     List {
         /// Print one JSON array
         #[arg(long)]
@@ -42,18 +42,18 @@ pub(super) enum User {
     },
     /// Show one person
     Show(Named),
-    /// Shut somebody out: every session ends, and every application that acts for the person stops
+    /// Disable a person: every session ends, and all connected applications are disconnected
     Disable(Named),
-    /// Let somebody in again; applications have to be connected anew
+    /// Enable a person; applications have to be connected again
     Enable(Named),
     /// Replace a password, read from standard input; every session ends, applications stay connected
     SetPassword(Named),
-    /// Delete an account, with everything that is stored of the person, in whatever application's space
+    /// Delete an account, with everything that any application stored for the person
     Delete {
         #[command(flatten)]
         named: Named,
-        /// Leave the memories in the bank, where nobody reaches them; the same command with the person's id and without this
-        /// deletes them later
+        /// Keep the memories in the bank, where they are inaccessible; the same command with the person's ID and without this
+        /// option deletes them later
         #[arg(long)]
         keep_memories: bool,
         #[command(flatten)]
@@ -61,10 +61,10 @@ pub(super) enum User {
     },
 }
 
-/// A person, by login or id.
+/// A person, by login or ID.
 #[derive(Debug, Args)]
 pub(super) struct Named {
-    /// The login, or the id that `user list` shows
+    /// The login, or the ID shown by `user list`
     #[arg(value_name = "PERSON")]
     person: String,
     /// Print one JSON object
@@ -105,7 +105,7 @@ impl User {
     }
 }
 
-/// The person of that login, or of that id. A login that looks like an id is found by it only if nobody has that id.
+/// The person with that login or ID. A login that looks like an ID is only matched if nobody has that ID.
 async fn find(people: &PeopleService, named: &Named) -> Result<Person, CliError> {
     if let Ok(id) = named.person.parse::<UserId>() {
         match people.get(id).await {
@@ -129,7 +129,7 @@ async fn everybody(people: &PeopleService) -> Result<Vec<Person>, CliError> {
     }
 }
 
-/// Also of somebody who was deleted before and whose memories were left.
+/// Also a person deleted before whose memories were kept.
 async fn delete(
     backend: &Backend,
     people: &PeopleService,
@@ -149,8 +149,8 @@ async fn delete(
             "This deletes {label}, ends every session and connection, and deletes every memory of {label}, in {spaces} spaces."
         ),
         MemoriesOfDeleted::Keep => format!(
-            "This deletes {label} and ends every session and connection. Memories stay in {spaces} spaces, where nobody reaches \
-             them."
+            "This deletes {label} and ends every session and connection. Memories stay in {spaces} spaces, where they are \
+             inaccessible."
         ),
     })?;
     let erased = erasing.erase_person(id, memories).await.map_err(explain_erasure)?;

@@ -1,12 +1,12 @@
-//! Where passwords come from: standard input, and never the command line, which others on the machine can read.
+//! Passwords are read from standard input, never from the command line, which other users of the machine can see.
 
 use std::io::{self, IsTerminal as _};
 
 use crate::cli::{CliError, input};
 use crate::domain::people::Password;
 
-/// Reads a new password: twice and without showing it on a terminal, else all of standard input but a byte order mark at
-/// its start and one line break at its end.
+/// Reads a new password: twice without echo on a terminal, else all of standard input without a leading byte order mark and
+/// without one trailing line break.
 pub(super) fn read() -> Result<Password, CliError> {
     let text = if io::stdin().is_terminal() { ask()? } else { piped()? };
     Password::choose(&text).map_err(|error| CliError::Usage(error.to_string()))
@@ -19,7 +19,7 @@ fn ask() -> Result<String, CliError> {
 }
 
 fn piped() -> Result<String, CliError> {
-    // More than any password, so that what is too long is refused and not cut.
+    // More than any password, so that one that is too long is rejected and not truncated.
     const MOST: u64 = 4096;
     let text = input::read_text("the password", MOST)?;
     let line = text.strip_suffix('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));

@@ -1,4 +1,4 @@
-//! How people are shown.
+//! Displays people.
 
 use serde_json::{Value, json};
 

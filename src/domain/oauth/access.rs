@@ -1,4 +1,4 @@
-//! What a bearer token opens (RFC 6750, RFC 9068 §4).
+//! Validation of bearer tokens (RFC 6750, RFC 9068 §4).
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,23 +14,23 @@ use crate::limits::{RateLimited, RateLimits};
 use crate::people::PersonRepository;
 use crate::system::{Clock, StorageError, Timestamp};
 
-/// Somebody who presented a valid access token.
+/// The caller behind a valid access token.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The application that the token was issued to, as it is now.
+    /// The current state of the application that the token was issued to.
     pub application: Arc<Application>,
     /// Whose memories the token is about.
     pub subject: Subject,
-    /// What may be done: what the token carries and the application still holds.
+    /// The permissions that the token carries and the application still has.
     pub permissions: Permissions,
-    /// The token's id.
+    /// The token's ID.
     pub token_id: TokenId,
     /// When the token expires.
     pub expires_at: Timestamp,
 }
 
 impl Caller {
-    /// Fails unless the caller has `permission`.
+    /// Requires `permission`.
     ///
     /// # Errors
     /// [`MissingPermission`].
@@ -39,37 +39,37 @@ impl Caller {
     }
 }
 
-/// The token of an `Authorization` header (RFC 6750 §2.1); `None` if the header is of another scheme or holds no text.
-/// What stands behind the scheme is not judged here: garbage is no token, and is refused as any other.
+/// The token of an `Authorization` header (RFC 6750 §2.1); `None` if the header has another scheme or no value. What
+/// follows the scheme is not validated here: garbage is rejected later like any other invalid token.
 #[must_use]
 pub fn bearer_token(header: &[u8]) -> Option<&str> {
     let (scheme, token) = header.split_at_checked(7)?;
     if !scheme.eq_ignore_ascii_case(b"bearer ") {
         return None;
     }
-    // Bytes that no token has are judged where all other garbage is.
+    // Bytes that no token contains are rejected with all other garbage.
     Some(std::str::from_utf8(token).map_or("", str::trim))
 }
 
-/// The token does not carry a permission that is needed.
+/// The token lacks a required permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this needs the permission {0}, which the access token does not carry")]
 pub struct MissingPermission(pub Permission);
 
-/// Why an access token opens nothing.
+/// Why an access token is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// It is not valid: not ours, expired, revoked, or its application or person is gone or disabled.
+    /// It is invalid: not ours, expired, revoked, or its application or person is deleted or disabled.
     #[error("the access token is invalid, expired or revoked; get a new one from the token endpoint")]
     InvalidToken,
-    /// It cannot be judged now.
+    /// It cannot be validated at the moment.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
-/// What an operation needs of its caller.
+/// What an operation requires of its caller.
 pub trait Need: Send + Sync + 'static {
-    /// The permission; `None` if any valid token will do.
+    /// The permission; `None` if any valid token is sufficient.
     const PERMISSION: Option<Permission>;
 }
 
@@ -96,9 +96,9 @@ needs! {
     Delete = Some(Permission::MemoryDelete);
 }
 
-/// The proof that a caller may do what an operation does: the token is valid, it carries the permission, and the request
-/// was counted towards the application's rate limit. Only [`AccessGuard`] makes one, and services ask for it, so that no
-/// operation can forget any of this.
+/// The proof that a caller may perform an operation: the token is valid, it carries the permission, and the request
+/// was counted towards the application's rate limit. Only [`AccessGuard`] creates one, and services require it, so that no
+/// operation can omit any of these checks.
 pub struct Authorized<N> {
     caller: Caller,
     need: PhantomData<fn() -> N>,
@@ -118,7 +118,7 @@ impl<N: Need> Authorized<N> {
         Authorized::prove(self.caller.clone())
     }
 
-    /// A proof without a guard, for tests of what stands behind it.
+    /// A proof without a guard, for tests of the services.
     ///
     /// # Panics
     /// If the caller lacks the permission.
@@ -149,21 +149,21 @@ impl<N> Deref for Authorized<N> {
     }
 }
 
-/// Why a request is not admitted.
+/// Why a request is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum AdmissionError {
-    /// The token opens nothing.
+    /// The token is invalid.
     #[error(transparent)]
     Access(#[from] AccessError),
-    /// The token does not carry the permission.
+    /// The token lacks the permission.
     #[error(transparent)]
     Forbidden(#[from] MissingPermission),
-    /// The application called more often than it may.
+    /// The application exceeded its rate limit.
     #[error(transparent)]
     RateLimited(#[from] RateLimited),
 }
 
-/// The one gate of the memory API: validates access tokens, and admits requests.
+/// The single gate of the memory API: validates access tokens, and admits requests.
 #[derive(Clone)]
 pub struct AccessGuard {
     issuer: Arc<dyn TokenIssuer>,
@@ -176,7 +176,7 @@ pub struct AccessGuard {
 }
 
 impl AccessGuard {
-    /// Puts the guard together.
+    /// Assembles the guard.
     pub fn new(
         issuer: Arc<dyn TokenIssuer>,
         grants: Arc<dyn GrantStore>,
@@ -189,7 +189,7 @@ impl AccessGuard {
         Self { issuer, grants, applications, people, limits, clock, policy }
     }
 
-    /// Admits a request: authenticates the caller, requires the permission, and counts the request, in this order, so that
+    /// Admits a request: authenticates the caller, checks the permission, and counts the request, in this order, so that
     /// a request without the permission is not counted.
     ///
     /// # Errors
@@ -198,7 +198,7 @@ impl AccessGuard {
         self.authorize(self.authenticate(token).await?)
     }
 
-    /// As [`admit`](Self::admit), for a caller who was authenticated before.
+    /// As [`admit`](Self::admit), for a caller authenticated before.
     ///
     /// # Errors
     /// [`AdmissionError::Forbidden`], [`AdmissionError::RateLimited`].
@@ -208,14 +208,14 @@ impl AccessGuard {
         Ok(authorized)
     }
 
-    /// How often the caller's application may call.
+    /// The rate limit of the caller's application.
     #[must_use]
     pub fn rate_limit(&self, caller: &Caller) -> RequestsPerMinute {
         self.limits.of(&caller.application)
     }
 
-    /// Who presents this token. The signature may have been cached; the clock, the revocations and the state of the
-    /// application and of the person are looked at every time.
+    /// The caller behind this token. The signature check may be cached; the expiry, the revocations and the state of the
+    /// application and of the person are checked every time.
     ///
     /// # Errors
     /// [`AccessError`].

@@ -17,10 +17,10 @@ use crate::ids::ClientId;
 use crate::limits::{Attempt, Coalescing, FailureThrottle};
 use crate::system::{Clock, Timestamp};
 
-/// How far the noted last use of a secret may lag behind while its verification is cached.
+/// How stale the recorded last use of a secret may be while its verification is cached.
 const LAST_USE_PRECISION: Duration = Duration::from_mins(10);
 
-/// Tells which application a request comes from.
+/// Authenticates applications.
 #[derive(Clone)]
 pub struct ClientAuthenticator {
     applications: Arc<dyn ApplicationRepository>,
@@ -31,16 +31,16 @@ pub struct ClientAuthenticator {
     clock: Arc<dyn Clock>,
 }
 
-/// The secret that a request presents, and what it has to be the secret of.
+/// A presented secret, and what it is verified against.
 struct Candidate<'a> {
     client_id: &'a ClientId,
     secret: &'a ClientSecret,
-    /// The application, and the only one of its secrets that this can be; so one hash is enough, however many it has.
+    /// The application, and the only one of its secrets that can match; so one hash is enough, however many it has.
     stored: Option<(&'a Arc<Application>, &'a StoredSecret)>,
 }
 
 impl ClientAuthenticator {
-    /// Puts the authenticator together.
+    /// Assembles the authenticator.
     pub fn new(
         applications: Arc<dyn ApplicationRepository>,
         hasher: Arc<dyn SecretHasher>,
@@ -51,11 +51,11 @@ impl ClientAuthenticator {
         Self { applications, hasher, throttle, running: Arc::default(), audit, clock }
     }
 
-    /// The application whose credentials these are. A public application is known by its id alone.
+    /// The application with these credentials. A public application is identified by its client ID alone.
     ///
-    /// An unknown client, a wrong secret, an expired one and a disabled application are all the same error, and take the
-    /// same time: one hash is computed, whatever is known of the client. An id or a secret that no application can have
-    /// costs no hash and is not counted. Equal requests at the same time are one attempt and one hash.
+    /// An unknown client, a wrong or expired secret and a disabled application result in the same error in the same time: one
+    /// hash is computed in any case. An ID or a secret with an impossible format costs no hash and is not counted. Identical
+    /// concurrent requests count as one attempt and share one hash.
     ///
     /// # Errors
     /// [`OAuthError::InvalidClient`], [`OAuthError::TooManyFailures`], [`OAuthError::TemporarilyUnavailable`],
@@ -106,14 +106,14 @@ impl ClientAuthenticator {
             Ok::<_, OAuthError>(async move { hasher.verify(&secret, &hash).await.map_err(Arc::new) }.boxed())
         })?;
         let verified = verification.await.map(|verified| verified && candidate.stored.is_some());
-        // Whoever has only joined has counted nothing, and leaves what follows to the one that began.
+        // A caller that joined an attempt has counted nothing, and leaves the rest to the one that started it.
         if let Some(attempt) = attempt {
             self.conclude(attempt, candidate, verified.as_ref().ok().copied()).await;
         }
         verified.map_err(|error| HasherError::from(error).into())
     }
 
-    /// Counts what came of an attempt; `None` if it could not be judged.
+    /// Records the outcome of an attempt; `None` if it could not be verified.
     async fn conclude(&self, attempt: Attempt<'_>, candidate: &Candidate<'_>, verified: Option<bool>) {
         match (verified, candidate.stored) {
             (None, _) => attempt.unavailable(),
@@ -135,12 +135,12 @@ impl ClientAuthenticator {
         }
     }
 
-    /// Hashes a secret anew, since it is at hand, if its hash does not have the cost that is configured now.
+    /// Rehashes a secret, which is available now, if its hash does not have the configured cost.
     async fn renew(&self, application: &Application, stored: &StoredSecret, secret: &ClientSecret) {
         if !self.hasher.is_outdated(&stored.hash) {
             return;
         }
-        // If there is no time for it now, there will be at a later success.
+        // If the hasher is busy now, a later success will do it.
         if let Ok(renewed) = self.hasher.hash(secret).await {
             self.applications.renew_secret_hash(application.id, stored, &renewed).await;
         }
@@ -148,7 +148,7 @@ impl ClientAuthenticator {
 }
 
 impl Candidate<'_> {
-    /// What makes two attempts equal.
+    /// Identifies identical attempts.
     fn digest(&self, hash: &SecretHash) -> [u8; 32] {
         let digest = Sha256::new().chain_update(self.client_id.as_str()).chain_update("\0").chain_update(hash.as_str());
         digest.chain_update("\0").chain_update(self.secret.expose()).finalize().into()

@@ -1,4 +1,4 @@
-//! Errors of the OAuth endpoints, in the words of RFC 6749 §5.2.
+//! Errors of the OAuth endpoints (RFC 6749 §5.2).
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use crate::applications::{GrantType, HasherError};
 use crate::limits::RateLimited;
 use crate::system::StorageError;
 
-/// Why the token endpoint, or one of its neighbours, refused a request.
+/// Why the token endpoint, or one of its neighbours, rejected a request.
 #[derive(Debug, thiserror::Error)]
 pub enum OAuthError {
-    /// The request is not well-formed; the text says how, and repeats nothing of it.
+    /// The request is malformed; the text says how, and repeats nothing of it.
     #[error("{0}")]
     InvalidRequest(String),
-    /// The client is not who it says, or says nothing. The same for an unknown client and a wrong secret.
+    /// Client authentication failed or is missing. The same for an unknown client and a wrong secret.
     #[error("client authentication failed: check the client_id and the client_secret")]
     InvalidClient,
-    /// The `Authorization` header is not what RFC 7617 says, whatever the body holds.
+    /// The `Authorization` header violates RFC 7617, whatever the body contains.
     #[error(
         "the Authorization header cannot be read: it must be `Basic` with the client_id and the client_secret, or be left \
          out when they are in the body"
     )]
     UnreadableAuthorization,
-    /// The refresh token or the code cannot be used (any more). One text for every cause, so that it helps no thief.
+    /// The refresh token or the code is not valid (any more). One text for every cause, so that it does not help a thief.
     #[error("the token or code is invalid, expired, revoked, used already, or was issued to another client")]
     InvalidGrant,
     /// The application may not use this grant type.
@@ -30,33 +30,33 @@ pub enum OAuthError {
     /// There is no such grant type.
     #[error("this grant type is not supported; use client_credentials, authorization_code or refresh_token")]
     UnsupportedGrantType,
-    /// The scope is unknown, or goes beyond what is held.
+    /// The scope is unknown, or exceeds what was granted.
     #[error("the scope is unknown or goes beyond what was granted to this application")]
     InvalidScope,
-    /// This caller failed too often to authenticate as this client.
+    /// Too many failed attempts to authenticate as this client from this address.
     #[error("too many failed attempts to authenticate as this client from this address; wait before the next")]
     TooManyFailures {
         /// How long to wait.
         retry_after: Duration,
     },
-    /// The application called more often than it may.
+    /// The application exceeded its rate limit.
     #[error(transparent)]
     RateLimited(#[from] RateLimited),
-    /// Something that the answer needs is away for now.
+    /// A dependency is temporarily unavailable.
     #[error("the service is busy or its database is away; try again shortly")]
     TemporarilyUnavailable(#[source] Unavailable),
-    /// Something is broken.
+    /// An internal error.
     #[error("an internal error occurred")]
     Internal(#[source] crate::system::BoxError),
 }
 
-/// What was away.
+/// What was unavailable.
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
     /// The database.
     #[error(transparent)]
     Storage(StorageError),
-    /// The verification of secrets has more to do than it can.
+    /// The queue for verifying secrets is full.
     #[error(transparent)]
     Hasher(HasherError),
 }

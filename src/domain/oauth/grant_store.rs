@@ -1,4 +1,4 @@
-//! The state of grants: only what is born when a token is used or revoked.
+//! The state of grants: only what using or revoking tokens creates.
 
 use async_trait::async_trait;
 
@@ -12,22 +12,22 @@ pub struct Consumption {
     pub token_id: TokenId,
     /// Its grant.
     pub grant_id: GrantId,
-    /// The id that its successor is to have.
+    /// The ID that its successor will have.
     pub successor_id: TokenId,
     /// When it is used.
     pub at: Timestamp,
-    /// Until when this has to be remembered: the expiry of the token.
+    /// How long the record must be kept: the expiry of the token.
     pub keep_until: Timestamp,
 }
 
-/// What became of a use.
+/// The outcome of a use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Consumed {
     /// This is the first use: the successor is the one that was proposed.
     First,
     /// The token was used before.
     Before {
-        /// The successor that the first use got.
+        /// The successor created by the first use.
         successor_id: TokenId,
         /// When the first use was.
         at: Timestamp,
@@ -38,10 +38,10 @@ pub enum Consumed {
     GrantRevoked,
 }
 
-/// What is revoked.
+/// The subject of a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Revoked {
-    /// A grant with every token of it.
+    /// A grant with all its tokens.
     Grant(GrantId),
     /// One access token.
     Token(TokenId),
@@ -54,12 +54,11 @@ pub struct Revocation {
     pub what: Revoked,
     /// When.
     pub at: Timestamp,
-    /// Until when this has to be remembered: then everything that it concerns has expired.
+    /// How long the record must be kept: until everything that it concerns has expired.
     pub keep_until: Timestamp,
 }
 
-/// Stores uses and revocations. Concurrent callers, on any number of machines, see each method happen entirely or not at
-/// all.
+/// Stores uses and revocations. Every method is atomic, for concurrent callers on any number of machines.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait GrantStore: Send + Sync {
@@ -67,26 +66,25 @@ pub trait GrantStore: Send + Sync {
     /// none once a revocation of the grant has returned. The others learn what the first one recorded.
     ///
     /// # Errors
-    /// [`StorageError`]. After [`StorageError::Unavailable`] the use may or may not be recorded; the caller's retry finds
+    /// [`StorageError`]. After [`StorageError::Unavailable`] the use may or may not be recorded; a retry of the caller finds
     /// out.
     async fn consume(&self, consumption: &Consumption) -> Result<Consumed, StorageError>;
 
-    /// Whether a refresh token has been used, by anybody, up to this moment.
+    /// Whether a refresh token has been used by anybody so far.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn is_consumed(&self, token: TokenId) -> Result<bool, StorageError>;
 
-    /// Records a revocation. Returns whether it is new; one that is not changes nothing. This instance sees it at once,
-    /// others, whose clocks may differ by a minute, within two seconds.
+    /// Records a revocation. Returns whether it is new; a duplicate changes nothing. It is visible on this instance at once,
+    /// and within two seconds on others, whose clock skew must be below a minute.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn revoke(&self, revocation: &Revocation) -> Result<bool, StorageError>;
 
-    /// As [`revoke`](Self::revoke), in the name of an application that may have `most` revocations at a time that still have to
-    /// be remembered: `None` if it has as many, and then nothing is recorded. However many callers come at once, it has no
-    /// more.
+    /// As [`revoke`](Self::revoke), on behalf of an application that may have at most `most` records of revocations at a time:
+    /// `None` if the limit is reached, and then nothing is recorded. The limit holds under concurrency too.
     ///
     /// # Errors
     /// [`StorageError`].
@@ -97,20 +95,20 @@ pub trait GrantStore: Send + Sync {
         revocation: &Revocation,
     ) -> Result<Option<bool>, StorageError>;
 
-    /// Whether the token or its grant is revoked. An adapter may answer from a memory of at most one second, but fails
-    /// rather than answer from an older one.
+    /// Whether the token or its grant is revoked. An adapter may answer from a cache that is at most one second old, and fails
+    /// rather than use an older one.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn is_revoked(&self, grant: GrantId, token: TokenId) -> Result<bool, StorageError>;
 
-    /// All revocations that were recorded at `since` or later and have still to be remembered at `now`.
+    /// All revocations recorded at or after `since` that must still be kept at `now`.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn revocations_since(&self, since: Timestamp, now: Timestamp) -> Result<Vec<Revocation>, StorageError>;
 
-    /// Forgets at most `limit` uses and `limit` revocations whose `keep_until` is before `now`. Returns how many.
+    /// Deletes at most `limit` uses and `limit` revocations whose `keep_until` is before `now`. Returns how many.
     ///
     /// # Errors
     /// [`StorageError`].

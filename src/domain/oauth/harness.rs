@@ -1,4 +1,4 @@
-//! A whole token service on in-memory ports, for the tests of its parts.
+//! A complete token service on in-memory ports, for tests.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::testing::{
 
 pub(in crate::oauth) const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// A token service, one application that may use it, and all that stands behind it.
+/// A token service, one application that may use it, and everything behind the service.
 pub(in crate::oauth) struct Harness {
     pub(in crate::oauth) clock: FixedClock,
     pub(in crate::oauth) applications: Arc<InMemoryApplicationRepository>,
@@ -58,7 +58,7 @@ impl Harness {
         Self::with(|_| {}, policy())
     }
 
-    /// With an application that is different from the usual one.
+    /// With a modified application.
     pub(in crate::oauth) fn with_application(change: impl FnOnce(&mut Application)) -> Self {
         Self::with(change, policy())
     }
@@ -67,7 +67,7 @@ impl Harness {
         Self::with(|_| {}, policy)
     }
 
-    /// Whose applications may ask for so much.
+    /// With this rate limit.
     pub(in crate::oauth) fn limited_to(requests: u32, change: impl FnOnce(&mut Application)) -> Self {
         Self::limited(change, policy(), FakeRateLimiter::allowing(requests))
     }
@@ -152,7 +152,7 @@ impl Harness {
         }
     }
 
-    /// Registers one more application.
+    /// Registers another application.
     pub(in crate::oauth) async fn register(&self) -> (Application, ClientSecret) {
         let (application, secret) = application_with_secret();
         self.applications.create(&application).await.unwrap();
@@ -169,7 +169,7 @@ impl Harness {
         parameters_of(&self.application, &self.secret, members)
     }
 
-    /// Asks for tokens, as the application itself.
+    /// Requests tokens for the application itself.
     pub(in crate::oauth) async fn token(&self, members: &[(&str, &str)]) -> Result<TokenResponse, OAuthError> {
         token(&self.service, &self.parameters(members)).await
     }

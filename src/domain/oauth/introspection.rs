@@ -1,4 +1,4 @@
-//! What a token is worth (RFC 7662). An application learns about its own tokens only: to everybody else they are inactive.
+//! Token introspection (RFC 7662). An application can introspect its own tokens only; others appear inactive.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::applications::{ClientKind, GrantType, Permissions};
 use crate::ids::{ClientId, TokenId};
 use crate::system::Timestamp;
 
-/// What is said of a live token.
+/// The attributes of an active token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveToken {
     /// Whether it is an access token or a refresh token.
@@ -20,7 +20,7 @@ pub struct ActiveToken {
     pub client_id: ClientId,
     /// `sub`.
     pub subject: Subject,
-    /// `scope`: what it can do now.
+    /// `scope`: the currently effective permissions.
     pub scope: Permissions,
     /// `jti`.
     pub token_id: TokenId,
@@ -44,8 +44,8 @@ pub enum TokenKind {
 }
 
 impl TokenService {
-    /// What the token is worth to the application that asks; `None` if it is not active. A public client has nothing by
-    /// which it could authenticate, as RFC 7662 §2.1 wants it.
+    /// The attributes of the token for the application that asks; `None` if it is not active. A public client cannot
+    /// authenticate, which RFC 7662 §2.1 requires.
     ///
     /// # Errors
     /// [`OAuthError::InvalidClient`], [`OAuthError::TooManyFailures`], [`OAuthError::RateLimited`],

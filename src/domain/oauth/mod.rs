@@ -1,4 +1,4 @@
-//! The OAuth 2.0 server: RFC 6749 with the security practice of RFC 9700, JWT access tokens as RFC 9068 has them.
+//! The OAuth 2.0 server: RFC 6749 with the security best practice of RFC 9700, and JWT access tokens (RFC 9068).
 
 mod access;
 mod authorization;

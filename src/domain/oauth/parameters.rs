@@ -1,4 +1,4 @@
-//! The parameters of a request to an OAuth endpoint, whichever way they came.
+//! The parameters of a request to an OAuth endpoint, from any encoding.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,18 +16,18 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The parameters of one request: none with a control character, and none twice but those that may be repeated.
+/// The parameters of one request: no control characters, and no duplicates except for repeatable ones.
 #[derive(Default)]
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// How many a request may have. The grants need fewer than ten.
+    /// Maximum number of parameters of a request. The grants need fewer than ten.
     pub const MAX: usize = 64;
 
-    /// Reads `application/x-www-form-urlencoded` in UTF-8.
+    /// Parses `application/x-www-form-urlencoded` in UTF-8.
     ///
     /// # Errors
-    /// [`OAuthError::InvalidRequest`] that says what is wrong.
+    /// [`OAuthError::InvalidRequest`] with the problem.
     pub fn from_form(body: &[u8]) -> Result<Self, OAuthError> {
         let mut parameters = Self::default();
         for pair in pairs(body) {
@@ -37,10 +37,9 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// Reads the query of an authorization request, in the same form. What is wrong with a parameter is noted and the
-    /// parameter left out, because the client is to be told of it at its redirect URI; the first fault is returned.
-    /// Nothing after the first [`MAX`](Self::MAX) parameters is read.
-    /// Unrecognised parameters are ignored, however they are written (RFC 6749 §3.1).
+    /// Parses the query of an authorization request, in the same format. An invalid parameter is recorded and left out, because
+    /// the client must be told at its redirect URI; the first fault is returned. Nothing after the first [`MAX`](Self::MAX)
+    /// parameters is parsed. Unrecognized parameters are ignored, even if malformed (RFC 6749 §3.1).
     #[must_use]
     pub fn from_query(query: &[u8]) -> (Self, Option<QueryFault>) {
         let mut parameters = Self::default();
@@ -52,7 +51,7 @@ impl Parameters {
             }
             let recognised = is_recognised(&pair);
             let added = pair.and_then(|(name, value)| match &fault {
-                // One that is given three times is not right again.
+                // A third occurrence must not make it valid again.
                 Some(fault) if fault.concerns(&[&name]) => Ok(()),
                 _ => parameters.add(name, value),
             });
@@ -67,8 +66,8 @@ impl Parameters {
         (parameters, fault)
     }
 
-    /// Reads a JSON object with the same members as the form; each that is used must be a string, or a list of strings if
-    /// it may be repeated, and `null` counts as absent.
+    /// Parses a JSON object with the same members as the form; each that is used must be a string, or a list of strings if
+    /// it is repeatable, and `null` counts as absent.
     ///
     /// # Errors
     /// [`OAuthError::InvalidRequest`] that says what is wrong.
@@ -104,12 +103,12 @@ impl Parameters {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
     }
 
-    /// Every value of a parameter that may be repeated, in their order; empty ones count as absent.
+    /// All values of a repeatable parameter, in order; empty ones count as absent.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
-    /// The value of a parameter that must be there.
+    /// The value of a required parameter.
     ///
     /// # Errors
     /// [`OAuthError::InvalidRequest`] naming the parameter.
@@ -118,7 +117,7 @@ impl Parameters {
     }
 
     fn add(&mut self, name: String, value: String) -> Result<(), Fault> {
-        // First of all, because the search for a duplicate compares with every parameter there is.
+        // First, because the search for a duplicate compares with all previous parameters.
         if self.0.len() == Self::MAX {
             return Err(Fault { name: Some(name), problem: too_many() });
         }
@@ -142,7 +141,7 @@ fn too_many() -> String {
     format!("there are more than {} parameters", Parameters::MAX)
 }
 
-/// What is wrong with one parameter, and its name if that can be read.
+/// The problem of one parameter, and its name if that is readable.
 struct Fault {
     name: Option<String>,
     problem: String,
@@ -154,7 +153,7 @@ impl Fault {
     }
 }
 
-/// What is wrong with a query.
+/// The problems of a query.
 #[derive(Debug)]
 pub struct QueryFault {
     /// At most [`Parameters::MAX`].
@@ -163,7 +162,7 @@ pub struct QueryFault {
 }
 
 impl QueryFault {
-    /// Whether one of these parameters is at fault.
+    /// Whether one of these parameters is invalid.
     #[must_use]
     pub fn concerns(&self, names: &[&str]) -> bool {
         self.names.iter().any(|name| names.contains(&name.as_str()))
@@ -171,7 +170,7 @@ impl QueryFault {
 }
 
 impl fmt::Display for QueryFault {
-    /// The first thing that is wrong. It repeats nothing of what was sent.
+    /// The first problem. It repeats nothing of the request.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.problem)
     }
@@ -190,7 +189,7 @@ fn pairs(form: &[u8]) -> impl Iterator<Item = Result<(String, String), Fault>> {
     })
 }
 
-/// The parameters that some endpoint reads: only these are named in errors.
+/// The parameters that some endpoint uses: only these are named in errors.
 const KNOWN: [&str; 20] = [
     "grant_type",
     "client_id",
@@ -214,18 +213,18 @@ const KNOWN: [&str; 20] = [
     SIGNED_IN_AFTER,
 ];
 
-/// Those of [`KNOWN`] that may be given more than once (RFC 8707 §2, RFC 8693 §2.1).
+/// Those of [`KNOWN`] that may be repeated (RFC 8707 §2, RFC 8693 §2.1).
 const REPEATABLE: [&str; 2] = ["resource", "audience"];
 
-/// A parameter of our own: the person must have signed in at this time or later, in seconds since the epoch. It takes the
-/// place of `prompt` and `max_age` in the request that goes on once the person has signed in.
+/// A parameter of our own: the person must have signed in at this time or later, in seconds since the epoch. It replaces
+/// `prompt` and `max_age` in the request that continues once the person has signed in.
 pub(super) const SIGNED_IN_AFTER: &str = "memgate_signed_in_after";
 
 fn may_repeat(name: &str) -> bool {
     REPEATABLE.contains(&name)
 }
 
-/// Whether a pair belongs to a parameter that some endpoint reads.
+/// Whether a pair belongs to a parameter that some endpoint uses.
 fn is_recognised(pair: &Result<(String, String), Fault>) -> bool {
     let name = match pair {
         Ok((name, _)) => Some(name),
@@ -241,8 +240,8 @@ impl fmt::Debug for Parameters {
     }
 }
 
-/// The first members of an object in their order, repeated ones included, which a map would hide. One more than a request
-/// may have are kept, so that it can be told that there are too many.
+/// The first members of an object in order, including duplicates, which a map would hide. One more than the maximum is kept,
+/// to detect that there are too many.
 struct JsonObject(Vec<(String, serde_json::Value)>);
 
 impl<'de> Deserialize<'de> for JsonObject {
@@ -269,7 +268,7 @@ impl<'de> Deserialize<'de> for JsonObject {
     }
 }
 
-/// The id and the secret of a Basic header (RFC 6749 §2.3.1: each form-encoded, then joined as RFC 7617 says).
+/// The ID and the secret of a Basic header (RFC 6749 §2.3.1: each form-encoded, then joined as in RFC 7617).
 ///
 /// `None` if the header is anything else.
 #[must_use]
@@ -285,7 +284,7 @@ pub fn parse_basic(header: &[u8]) -> Option<(String, String)> {
     Some((id, secret))
 }
 
-/// Undoes `+` and `%XX`. `None` for a `%` without two hexadecimal digits, and for what is not UTF-8.
+/// Decodes `+` and `%XX`. `None` for a `%` without two hexadecimal digits, and for invalid UTF-8.
 fn decode_form_component(encoded: &[u8]) -> Option<String> {
     let mut bytes = Cow::Borrowed(encoded);
     if encoded.iter().any(|b| matches!(b, b'+' | b'%')) {

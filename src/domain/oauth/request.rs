@@ -1,4 +1,4 @@
-//! What is asked of the token endpoint, parsed once.
+//! The token request, parsed once.
 
 use std::fmt;
 
@@ -10,15 +10,15 @@ use crate::applications::GrantType;
 /// A well-formed token request. Nothing of it has been verified yet.
 #[derive(Debug)]
 pub struct TokenRequest {
-    /// Who the client says it is.
+    /// The client's credentials.
     pub credentials: PresentedCredentials,
-    /// What it asks for.
+    /// The requested grant.
     pub grant: GrantRequest,
-    /// The parameters `resource`: where the token is to be used (RFC 8707).
+    /// The parameters `resource`: the APIs that the token is for (RFC 8707).
     pub resources: Vec<String>,
 }
 
-/// The grant that is asked for.
+/// The requested grant.
 #[derive(Debug)]
 pub enum GrantRequest {
     /// `client_credentials`.
@@ -49,7 +49,7 @@ pub struct CodeExchange {
 }
 
 impl TokenRequest {
-    /// Reads a request from its `Authorization` header and its parameters.
+    /// Parses a request from its `Authorization` header and its parameters.
     ///
     /// # Errors
     /// [`OAuthError::InvalidRequest`], [`OAuthError::InvalidClient`] for a missing or malformed authentication,
@@ -74,16 +74,16 @@ impl TokenRequest {
     }
 }
 
-/// What a client says about itself.
+/// The credentials that a client presents.
 pub struct PresentedCredentials {
-    /// Its id, which may be anything.
+    /// Its client ID, unverified.
     pub client_id: String,
-    /// Its secret, which may be anything.
+    /// Its secret, unverified.
     pub secret: Option<String>,
 }
 
 impl PresentedCredentials {
-    /// Reads `client_secret_basic`, `client_secret_post`, or a `client_id` alone (a public client). An empty secret counts as
+    /// Parses `client_secret_basic`, `client_secret_post`, or a `client_id` alone (a public client). An empty secret counts as
     /// absent in the header too: a public client may be written as `client_id:` (RFC 6749 §2.3.1).
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl fmt::Debug for PresentedCredentials {
     }
 }
 
-/// A token as somebody presented it.
+/// A token as presented.
 pub struct PresentedToken(String);
 
 impl PresentedToken {

@@ -13,22 +13,22 @@ use crate::applications::Application;
 use crate::audit::{AuditEvent, AuditKind};
 use crate::system::StorageError;
 
-/// For how long a revocation is kept by itself when all tokens of its application were ended.
+/// How long a revocation is kept individually after all tokens of its application were revoked.
 const UNTIL_ENDED_EVERYWHERE: Duration = Duration::from_mins(5);
 
-/// A request that names a token: to revoke it, or to learn about it. Both endpoints accept `token_type_hint` and need it
-/// for nothing, because a token's kind is part of its signature.
+/// A request about a token: to revoke or to introspect it. Both endpoints accept `token_type_hint` and ignore it, because a
+/// token's kind is part of its signature.
 #[derive(Debug)]
 pub struct TokenInquiry {
-    /// Who the client says it is.
+    /// The client's credentials.
     pub credentials: PresentedCredentials,
     /// The token.
     pub token: PresentedToken,
 }
 
 impl TokenInquiry {
-    /// Reads a request from its `Authorization` header and its parameters. Who does not even try to authenticate learns
-    /// nothing else.
+    /// Parses a request from its `Authorization` header and its parameters. A missing authentication is reported before
+    /// anything else.
     ///
     /// # Errors
     /// [`OAuthError::InvalidRequest`], [`OAuthError::InvalidClient`].
@@ -40,7 +40,7 @@ impl TokenInquiry {
 
 impl TokenService {
     /// Revokes a token: a refresh token with its whole grant, an access token alone. An unknown or expired token, or one
-    /// of another client, is passed over in silence (RFC 7009 §2.2).
+    /// of another client, is silently ignored (RFC 7009 §2.2).
     ///
     /// # Errors
     /// [`OAuthError::InvalidClient`], [`OAuthError::TooManyFailures`], [`OAuthError::RateLimited`],
@@ -74,8 +74,8 @@ impl TokenService {
 }
 
 impl TokenService {
-    /// Revokes in the name of an application. The revocations of each application are kept up to
-    /// [`Application::MAX_REVOCATIONS`]; one more ends all the tokens that it has. Returns whether it is new.
+    /// Revokes on behalf of an application. Up to [`Application::MAX_REVOCATIONS`] revocations of each application are kept;
+    /// one more revokes all its tokens. Returns whether it is new.
     pub(super) async fn revoke_for(
         &self,
         application: &Application,
@@ -86,7 +86,7 @@ impl TokenService {
             return Ok(is_new);
         }
         self.applications.revoke_tokens(application.id, revocation.at).await?;
-        // Until every instance knows that, also one whose clock is behind.
+        // Until every instance knows, even one whose clock is behind.
         let keep_until = revocation.at.plus(UNTIL_ENDED_EVERYWHERE).min(revocation.keep_until);
         self.grants.revoke(&Revocation { keep_until, ..revocation.clone() }).await
     }

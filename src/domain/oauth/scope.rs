@@ -2,24 +2,24 @@
 
 use crate::applications::{Permission, Permissions};
 
-/// What asks for a refresh token (OpenID Connect Core §11). Whether there is one is a matter of the application's grants, so it
-/// is accepted and changes nothing.
+/// The scope that requests a refresh token (OpenID Connect Core §11). Whether one is issued depends on the application's
+/// grants, so it is accepted and ignored.
 pub const OFFLINE_ACCESS: &str = "offline_access";
 
-/// What a request asked for.
+/// The scope that a request asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestedScope {
-    /// No scope was named: all that is held.
+    /// No scope was given: all permissions.
     All,
-    /// These permissions, and none else.
+    /// Exactly these permissions.
     Exactly(Permissions),
-    /// Something that memgate has not: always `invalid_scope`.
+    /// An unknown scope: always `invalid_scope`.
     Unknown,
 }
 
 impl RequestedScope {
-    /// Reads the parameter. An absent, empty or blank one asks for all. Several spaces between tokens are let pass;
-    /// other white space is not part of the grammar.
+    /// Parses the parameter. An absent, empty or blank one requests everything. Multiple spaces between tokens are accepted;
+    /// other white space violates the grammar.
     #[must_use]
     pub fn parse(parameter: Option<&str>) -> Self {
         let tokens =
@@ -31,7 +31,7 @@ impl RequestedScope {
         }
     }
 
-    /// What is granted out of `held`: never more, and never less than was asked for by name. `None` is `invalid_scope`.
+    /// What is granted out of `held`: never more, and never less than was explicitly requested. `None` is `invalid_scope`.
     #[must_use]
     pub fn within(self, held: Permissions) -> Option<Permissions> {
         match self {

@@ -1,4 +1,4 @@
-//! The token endpoint and its neighbours: one entry, and a file a grant beside it.
+//! The token endpoint and its neighbours: one entry point, and one file per grant beside it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,28 +21,27 @@ use crate::limits::RateLimits;
 use crate::people::PersonRepository;
 use crate::system::{Clock, Entropy, Timestamp};
 
-/// What the configuration says about tokens.
+/// The token policy from the configuration.
 #[derive(Clone, Debug)]
 pub struct TokenPolicy {
     /// `iss` of every token: the public URL.
     pub issuer: String,
     /// `aud` of every access token: the memory API.
     pub audience: String,
-    /// How long an access token lives unless the application says otherwise.
+    /// Default lifetime of an access token.
     pub access_token_ttl: Duration,
-    /// How long a refresh token may lie unused unless the application says otherwise.
+    /// Default idle lifetime of a refresh token.
     pub refresh_token_ttl: Duration,
-    /// How long a grant lives, however often its refresh token is used.
+    /// Maximum lifetime of a grant, however often its refresh token is used.
     pub grant_ttl: Duration,
-    /// For how long a used refresh token may be presented again and yields the same successor, in case an answer got
-    /// lost.
+    /// How long a used refresh token may be presented again and yields the same successor, in case a response was lost.
     pub retry_window: Duration,
-    /// By how much the clocks of two instances may differ: a token whose `iat` is so far in the future is accepted.
-    /// Expiry has no leeway.
+    /// Maximum clock skew between instances: a token whose `iat` is that far in the future is accepted. Expiry has no
+    /// leeway.
     pub leeway: Duration,
 }
 
-/// A successful answer of the token endpoint (RFC 6749 §5.1).
+/// A successful response of the token endpoint (RFC 6749 §5.1).
 #[derive(Debug)]
 pub struct TokenResponse {
     /// `access_token`.
@@ -70,21 +69,21 @@ pub(super) struct AccessGrant {
 pub struct TokenPorts {
     /// Signs and verifies tokens.
     pub issuer: Arc<dyn TokenIssuer>,
-    /// What was used, and what was revoked.
+    /// Uses of refresh tokens, and revocations.
     pub grants: Arc<dyn GrantStore>,
-    /// What codes stand for.
+    /// Authorizations and their codes.
     pub authorizations: AuthorizationService,
-    /// Which applications there are.
+    /// Applications.
     pub applications: Arc<dyn ApplicationRepository>,
-    /// Who agreed to it.
+    /// People.
     pub people: Arc<dyn PersonRepository>,
-    /// Who did what.
+    /// The audit log.
     pub audit: Arc<dyn AuditLog>,
-    /// Tells the time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Makes ids.
+    /// The source of randomness.
     pub entropy: Arc<dyn Entropy>,
-    /// Limits the requests of applications here, apart from those to the memory API.
+    /// Rate limits of the OAuth endpoints, separate from those of the memory API.
     pub limits: RateLimits,
 }
 
@@ -105,14 +104,14 @@ pub struct TokenService {
 }
 
 impl TokenService {
-    /// Puts the service together.
+    /// Assembles the service.
     #[must_use]
     pub fn new(clients: ClientAuthenticator, ports: TokenPorts, policy: Arc<TokenPolicy>) -> Self {
         let TokenPorts { issuer, grants, authorizations, applications, people, audit, clock, entropy, limits } = ports;
         Self { clients, issuer, grants, authorizations, applications, people, audit, clock, entropy, limits, policy }
     }
 
-    /// Answers a token request that comes from `address`.
+    /// Handles a token request from `address`.
     ///
     /// # Errors
     /// [`OAuthError`].
@@ -129,8 +128,8 @@ impl TokenService {
         }
     }
 
-    /// The application whose credentials these are, with one request less in its allowance. Anybody can name a public
-    /// application: its allowance is touched by those alone who prove that they act for it, in [`admit_public`].
+    /// Authenticates the application, and counts the request towards its rate limit. Anybody can use a public application's
+    /// client ID: its limit is only charged for requests that prove to be its own, in [`admit_public`].
     ///
     /// [`admit_public`]: Self::admit_public
     pub(super) async fn authenticate(
@@ -145,7 +144,7 @@ impl TokenService {
         Ok(application)
     }
 
-    /// Takes one request out of the allowance of a public application, before something is written for it.
+    /// Counts a request of a public application, before something is written for it.
     pub(super) fn admit_public(&self, application: &Application) -> Result<(), OAuthError> {
         if application.kind == ClientKind::Public { self.take(application) } else { Ok(()) }
     }
@@ -160,7 +159,7 @@ impl TokenService {
         self.issuer.published_keys()
     }
 
-    /// The tokens of a grant that begins now: an access token, and a refresh token if the application may use it.
+    /// The tokens of a new grant: an access token, and a refresh token if the application may use it.
     pub(super) fn begin_grant(
         &self,
         application: &Application,
@@ -223,7 +222,7 @@ impl TokenService {
         Ok(Some(self.issuer.issue_refresh_token(&claims)?))
     }
 
-    /// How long an access token of `application` lives.
+    /// The lifetime of an access token of `application`.
     pub(super) fn access_token_ttl(&self, application: &Application) -> Duration {
         let ttl = application.access_token_ttl.map_or(self.policy.access_token_ttl, TokenLifetime::as_duration);
         ttl.min(LONGEST_ACCESS_TOKEN_LIFETIME)

@@ -1,4 +1,4 @@
-//! Tokens and what they say, and the port that signs and verifies them.
+//! Tokens and their claims, and the port that signs and verifies them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use crate::applications::{GrantType, Permissions};
 use crate::ids::{ClientId, GrantId, TokenId, UserId};
 use crate::system::{BoxError, Timestamp};
 
-/// The longest that an access token may live, whatever the configuration and an application say: old signing keys are
-/// kept this long.
+/// Maximum lifetime of an access token, whatever the configuration and an application say: old signing keys are kept this
+/// long.
 pub const LONGEST_ACCESS_TOKEN_LIFETIME: Duration = Duration::from_hours(24);
 
-/// The longest that a refresh token may live: old signing keys are kept this long.
+/// Maximum lifetime of a refresh token: old signing keys are kept this long.
 pub const LONGEST_REFRESH_TOKEN_LIFETIME: Duration = Duration::from_hours(366 * 24);
 
 /// Whose memories a token is about (the claim `sub`).
@@ -27,8 +27,8 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// The grant type by which tokens of this subject begin. An application that does not hold it any more has no use for
-    /// them.
+    /// The grant type that issues the first tokens of this subject. If an application lacks it, its existing tokens are
+    /// rejected too.
     #[must_use]
     pub fn grant_type(&self) -> GrantType {
         match self {
@@ -80,9 +80,9 @@ pub struct RefreshTokenClaims {
     pub scope: Permissions,
     /// `iat`, in whole seconds.
     pub issued_at: Timestamp,
-    /// `exp`, in whole seconds: until then it must be used.
+    /// `exp`, in whole seconds: it must be used before.
     pub expires_at: Timestamp,
-    /// `gxp`, in whole seconds: no descendant lives longer than that.
+    /// `gxp`, in whole seconds: no descendant outlives it.
     pub grant_expires_at: Timestamp,
 }
 
@@ -93,13 +93,13 @@ macro_rules! token_text {
         pub struct $name(SecretString);
 
         impl $name {
-            /// Takes what an issuer signed.
+            /// Accepts a signed token of an issuer.
             #[must_use]
             pub fn new(token: String) -> Self {
                 Self(SecretString::from(token))
             }
 
-            /// The token, for the answer to its owner.
+            /// The token, for the response to its owner.
             #[must_use]
             pub fn expose(&self) -> &str {
                 self.0.expose_secret()
@@ -123,8 +123,8 @@ token_text!(
     RefreshToken
 );
 
-/// Signs and verifies tokens. It knows the keys and nothing else: whether a token is expired, revoked or meant for
-/// somebody else is judged by the services.
+/// Signs and verifies tokens. It only knows keys: whether a token is expired, revoked or issued to somebody else is checked
+/// by the services.
 #[cfg_attr(feature = "testing", mockall::automock)]
 pub trait TokenIssuer: Send + Sync {
     /// Signs an access token with the key that signs at `claims.issued_at`.
@@ -133,8 +133,8 @@ pub trait TokenIssuer: Send + Sync {
     /// [`IssueError`].
     fn issue_access_token(&self, claims: &AccessTokenClaims) -> Result<AccessToken, IssueError>;
 
-    /// Verifies the type (`at+jwt`), the algorithm, the key and the signature. A refresh token is refused, and so is
-    /// every header that asks for a key from elsewhere. No input causes a request to anywhere.
+    /// Verifies the type (`at+jwt`), the algorithm, the key and the signature. A refresh token is rejected, and so is
+    /// every header that refers to a key elsewhere. No input causes a network request.
     ///
     /// # Errors
     /// [`TokenRejected`].
@@ -146,20 +146,20 @@ pub trait TokenIssuer: Send + Sync {
     /// [`IssueError`].
     fn issue_refresh_token(&self, claims: &RefreshTokenClaims) -> Result<RefreshToken, IssueError>;
 
-    /// Verifies the type (`rt+jwt`), the algorithm, the key and the signature. An access token is refused.
+    /// Verifies the type (`rt+jwt`), the algorithm, the key and the signature. An access token is rejected.
     ///
     /// # Errors
     /// [`TokenRejected`].
     fn verify_refresh_token(&self, token: &str) -> Result<RefreshTokenClaims, TokenRejected>;
 
-    /// The JSON Web Key Set (RFC 7517) of the public keys of access tokens, those that will sign soon included.
+    /// The JSON Web Key Set (RFC 7517) of the public keys of access tokens, including those that will sign soon.
     fn published_keys(&self) -> serde_json::Value;
 }
 
 /// A token could not be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
-    /// No key signs at that moment.
+    /// No key is active at that time.
     #[error("there is no signing key that is active")]
     NoKey,
     /// The signature failed.
@@ -167,7 +167,7 @@ pub enum IssueError {
     Failed(#[source] BoxError),
 }
 
-/// A token is not one that this service signed, or not of the kind that was asked for. Deliberately without detail.
+/// A token was not signed by this service, or has another type. Deliberately without details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the token was not issued by this service for this use")]
 pub struct TokenRejected;

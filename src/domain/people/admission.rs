@@ -1,4 +1,4 @@
-//! Who of those that an identity provider knows is let in.
+//! Which accounts of an identity provider may sign in.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use super::model::{AccountLabel, ExternalIdentity, ProvenIdentity};
 use crate::validation::InvalidValue;
 
-/// The domain of an e-mail address, in small letters. International names are written as in the DNS (`xn--…`).
+/// The domain of an e-mail address, in lower case. International names are in DNS form (`xn--…`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EmailDomain(String);
 
@@ -17,8 +17,8 @@ impl EmailDomain {
     /// RFC 5321 §4.5.3.1.1.
     const MAX_LOCAL_PART: usize = 64;
 
-    /// The domain of a plain address such as `marta@example.com`; `None` if it is in any other form (quotes, comments,
-    /// names, several @), of which two programs might read two different domains.
+    /// The domain of a plain address such as `marta@example.com`; `None` for any other form (quotes, comments, names, several
+    /// @), which two programs might interpret differently.
     #[must_use]
     pub fn of(address: &str) -> Option<Self> {
         let (local, domain) = address.split_once('@')?;
@@ -49,7 +49,7 @@ impl FromStr for EmailDomain {
         if text.len() > Self::MAX || !text.contains('.') || !text.split('.').all(is_label) {
             return Err(InvalidValue::new(
                 "domain",
-                "must be the part of an e-mail address after the @, such as example.com (each subdomain is named by itself, \
+                "must be the part of an e-mail address after the @, such as example.com (each subdomain is listed separately, \
                  and international names begin with xn--)",
             ));
         }
@@ -63,29 +63,29 @@ impl fmt::Display for EmailDomain {
     }
 }
 
-/// The rule who is let in: whoever has a verified e-mail address in one of the domains, and whoever is one of the
-/// subjects. Nobody else is, so an empty rule lets nobody in.
+/// The allow-list: people with a verified e-mail address in one of the domains, and those with one of the subjects. An empty
+/// list admits nobody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admission {
     /// Domains of e-mail addresses. `example.com` is not `mail.example.com`.
     pub domains: BTreeSet<EmailDomain>,
-    /// Subjects of the provider (the claim `sub`), to the letter.
+    /// Subjects of the provider (the claim `sub`), compared exactly.
     pub subjects: BTreeSet<String>,
 }
 
 impl Admission {
-    /// Reads domains that are separated by commas.
+    /// Parses comma-separated domains.
     ///
     /// # Errors
-    /// [`InvalidValue`] if there is none, or if one of them is no domain.
+    /// [`InvalidValue`] if there is none, or if one of them is invalid.
     pub fn parse_domains(text: &str) -> Result<BTreeSet<EmailDomain>, InvalidValue> {
         not_empty("domains", items(text).map(str::parse).collect::<Result<_, _>>()?)
     }
 
-    /// Reads subjects that are separated by commas.
+    /// Parses comma-separated subjects.
     ///
     /// # Errors
-    /// [`InvalidValue`] if there is none, or if one of them cannot be a subject.
+    /// [`InvalidValue`] if there is none, or if one of them is invalid.
     pub fn parse_subjects(text: &str) -> Result<BTreeSet<String>, InvalidValue> {
         let subject = |text: &str| {
             let checked = ExternalIdentity::new("issuer", text)?;
@@ -94,7 +94,7 @@ impl Admission {
         not_empty("subjects", items(text).map(subject).collect::<Result<_, _>>()?)
     }
 
-    /// Whether somebody may sign in.
+    /// Whether an account may sign in.
     #[must_use]
     pub fn admits(&self, proven: &ProvenIdentity) -> bool {
         let domain = proven.verified_email.as_deref().and_then(EmailDomain::of);
@@ -102,7 +102,7 @@ impl Admission {
     }
 }
 
-/// What to show of somebody: the verified e-mail address, or else the subject.
+/// The label of an account: the verified e-mail address, or else the subject.
 #[must_use]
 pub fn label_of(proven: &ProvenIdentity) -> AccountLabel {
     let email = proven.verified_email.as_deref().and_then(|email| email.parse().ok());

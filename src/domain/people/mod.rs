@@ -1,4 +1,4 @@
-//! The people whose memories are kept: who they are, how they sign in, and what their browser shows as proof.
+//! People: their accounts, their sign-in and their sessions.
 
 mod admission;
 mod model;

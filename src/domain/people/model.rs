@@ -1,4 +1,4 @@
-//! Who a person is.
+//! The account of a person.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,25 +8,25 @@ use crate::ids::UserId;
 use crate::system::Timestamp;
 use crate::validation::{self, InvalidValue};
 
-/// Somebody who can sign in and let applications use memories of their own.
+/// Somebody who can sign in and authorize applications to use memories of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
-    /// The name inside memgate and in tokens (the claim `sub`); never changes.
+    /// The ID inside memgate and in tokens (the claim `sub`); never changes.
     pub id: UserId,
     /// How the person signs in.
     pub account: Account,
-    /// A disabled person cannot sign in, and what was granted has stopped.
+    /// A disabled person cannot sign in, and all authorizations are revoked.
     pub enabled: bool,
-    /// Which of the person's proofs still count.
+    /// The version that verifications must match.
     pub sign_in_version: SignInVersion,
-    /// When the account was made.
+    /// When the account was created.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
 }
 
 impl Person {
-    /// What tells the person which account this is: the login, or what the identity provider calls it.
+    /// What identifies the account to the person: the login, or the provider's label.
     #[must_use]
     pub fn label(&self) -> &str {
         match &self.account {
@@ -36,19 +36,19 @@ impl Person {
     }
 }
 
-/// Counts the moments from which on earlier proofs of a person count no longer: a new password, and being disabled. Whatever
-/// is stored on the strength of a proof is stored only while the version is the one under which the proof was verified.
+/// Incremented when earlier verifications of a person become invalid: by a new password, and by disabling. Whatever depends
+/// on a verification is stored only if the version is still the one that was verified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SignInVersion(u32);
 
 impl SignInVersion {
-    /// Takes a version that was stored.
+    /// Accepts a stored version.
     #[must_use]
     pub fn from_stored(number: u32) -> Self {
         Self(number)
     }
 
-    /// The version as it is stored.
+    /// The version in stored form.
     #[must_use]
     pub fn get(self) -> u32 {
         self.0
@@ -64,23 +64,23 @@ impl SignInVersion {
 /// How a person signs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Account {
-    /// With a password that memgate keeps as a hash.
+    /// With a password, of which memgate stores a hash.
     Local {
-        /// What is typed; nobody else has it.
+        /// The login; unique.
         login: Login,
         /// The hash of the password.
         password: SecretHash,
     },
     /// Through the identity provider.
     External {
-        /// Who the provider says it is; nobody else is.
+        /// The account at the provider; unique.
         identity: ExternalIdentity,
-        /// What is shown. It may change, and two people may have the same.
+        /// The displayed label. It may change, and need not be unique.
         label: AccountLabel,
     },
 }
 
-/// What somebody types to sign in: 1 to 254 of `a-z 0-9 . _ - + @`. Capital letters are read as small ones.
+/// The login of a person: 1 to 254 of `a-z 0-9 . _ - + @`. Upper case is converted to lower case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Login(String);
 
@@ -116,8 +116,8 @@ impl fmt::Display for Login {
     }
 }
 
-/// What an account of an identity provider is shown as: an e-mail address, or the provider's name for it; 1 to 255
-/// characters on one line, of which some can be seen and none changes the direction of text.
+/// The displayed label of an external account: an e-mail address, or the provider's ID; 1 to 255 characters on one line, at
+/// least one of them visible, and none that changes the text direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountLabel(String);
 
@@ -130,7 +130,7 @@ impl AccountLabel {
         &self.0
     }
 
-    /// Takes a label that was stored, perhaps before there was a rule that it breaks.
+    /// Accepts a stored label, which may predate a rule that it violates.
     ///
     /// # Errors
     /// [`InvalidValue`] if it is empty, too long, or not on one line.
@@ -154,8 +154,8 @@ impl From<&ExternalIdentity> for AccountLabel {
     }
 }
 
-/// An account at an identity provider. Its subject never changes, unlike an e-mail address, and never goes to somebody
-/// else. Both are ASCII (OpenID Connect Core §2).
+/// An account at an identity provider. Its subject never changes and is never reassigned, unlike an e-mail address. Both are
+/// ASCII (OpenID Connect Core §2).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ExternalIdentity {
     issuer: String,
@@ -197,25 +197,25 @@ impl ExternalIdentity {
     }
 }
 
-/// Somebody whom an identity provider has proven, and who may be here for the first time.
+/// Somebody whom an identity provider has verified, perhaps for the first time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalUser {
-    /// The id that the person gets, if new.
+    /// The ID that the person gets, if new.
     pub id: UserId,
-    /// Who it is.
+    /// The account.
     pub identity: ExternalIdentity,
-    /// What to show.
+    /// The displayed label.
     pub label: AccountLabel,
-    /// The present moment.
+    /// The current time.
     pub at: Timestamp,
 }
 
-/// What an identity provider has proven of somebody.
+/// What an identity provider has verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProvenIdentity {
     /// The account.
     pub identity: ExternalIdentity,
-    /// Its e-mail address, if the provider says that it has verified it.
+    /// Its e-mail address, if the provider has verified it.
     pub verified_email: Option<String>,
 }
 

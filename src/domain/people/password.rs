@@ -1,8 +1,7 @@
 //! Passwords of people.
 //!
-//! The same password reaches us in different code points from different keyboards and systems: an é in one or in two, a
-//! space as a no-break space. So it is normalized when it is set and when it is checked (RFC 8265 §4.2, NIST SP 800-63B
-//! §5.1.1.2).
+//! Different keyboards and systems encode the same password differently: an é as one or two code points, a space as a
+//! no-break space. So it is normalized when it is set and when it is checked (RFC 8265 §4.2, NIST SP 800-63B §5.1.1.2).
 
 use std::fmt;
 
@@ -11,25 +10,24 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::validation::InvalidValue;
 
-/// A password: at most 256 characters, none of them a control character, in the form of the profile `OpaqueString` of
-/// RFC 8265.
+/// A password: at most 256 characters, no control characters, normalized with the profile `OpaqueString` of RFC 8265.
 #[derive(Clone)]
 pub struct Password {
     normalized: SecretString,
-    /// What was typed, where that is something else.
+    /// The original input, where it differs.
     typed: Option<SecretString>,
 }
 
 impl Password {
-    /// The shortest that may be chosen (NIST SP 800-63B wants 8 with a throttle, and no rules about its characters).
+    /// Minimum length (NIST SP 800-63B recommends 8 with a throttle, and no composition rules).
     pub const MIN: usize = 10;
-    /// The longest.
+    /// Maximum length.
     pub const MAX: usize = 256;
 
-    /// Takes a password that is to be set.
+    /// Validates a new password.
     ///
     /// # Errors
-    /// [`InvalidValue`], which says nothing of the password itself.
+    /// [`InvalidValue`], which reveals nothing of the password itself.
     pub fn choose(text: &str) -> Result<Self, InvalidValue> {
         let too_long =
             || InvalidValue::new("password", format!("must have at most {} characters on one line", Self::MAX));
@@ -43,7 +41,7 @@ impl Password {
         Self::parse(text).filter(|_| length <= Self::MAX).ok_or_else(too_long)
     }
 
-    /// Reads a password that is presented; `None` if nobody can have it.
+    /// Parses a presented password; `None` if nobody can have it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if !is_plausible(text) {
@@ -51,7 +49,7 @@ impl Password {
         }
         let normalized = normalize(text);
         let fits = |text: &str| text.chars().count() <= Self::MAX;
-        // One that was set before passwords were normalized may have grown by it.
+        // One that was set before passwords were normalized may become longer by it.
         let typed = (normalized != text && fits(text)).then(|| SecretString::from(text.to_owned()));
         let possible = fits(&normalized) || typed.is_some();
         possible.then(|| Self { normalized: SecretString::from(normalized), typed })
@@ -63,23 +61,23 @@ impl Password {
         self.normalized.expose_secret()
     }
 
-    /// The password to the letter, where that differs: until passwords were normalized it was this that was hashed.
+    /// The original input, where that differs: before passwords were normalized, it was this that was hashed.
     #[must_use]
     pub fn as_typed(&self) -> Option<Self> {
         self.typed.as_ref().map(|typed| Self { normalized: typed.clone(), typed: None })
     }
 }
 
-/// Whether it is worth looking at the text: whatever is decomposed is at most four times as long as what it stands for, and
-/// the limit comes before the work.
+/// Whether the text is worth normalizing: decomposition makes it at most four times as long, and the limit comes before the
+/// work.
 fn is_plausible(text: &str) -> bool {
     const MOST: usize = 4 * Password::MAX;
     !text.is_empty() && text.chars().take(MOST + 1).count() <= MOST && !text.chars().any(char::is_control)
 }
 
-/// `OpaqueString` of RFC 8265 §4.2.2: every space is U+0020, and everything is composed (NFC).
+/// `OpaqueString` of RFC 8265 §4.2.2: spaces become U+0020, and everything is composed (NFC).
 fn normalize(text: &str) -> String {
-    // Beside the white space that is a control character and thereby refused, these are the separators of Unicode (Zs).
+    // Besides white space that is a control character, and therefore rejected, these are Unicode's separators (Zs).
     let is_space = |c: char| c.is_whitespace() && !matches!(c, '\u{2028}' | '\u{2029}');
     text.chars().map(|c| if is_space(c) { ' ' } else { c }).nfc().collect()
 }

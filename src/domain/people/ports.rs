@@ -1,4 +1,4 @@
-//! The ports that people need.
+//! The ports of people.
 
 use async_trait::async_trait;
 use url::Url;
@@ -10,25 +10,24 @@ use crate::applications::{HasherError, SecretHash};
 use crate::ids::UserId;
 use crate::system::{BoxError, StorageError, Timestamp};
 
-/// Stores people. Every method is one whole intention: it happens entirely or not at all, and concurrent callers, on any
-/// number of machines, see it so.
+/// Stores people. Every method is atomic, for concurrent callers on any number of machines.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait PersonRepository: Send + Sync {
     /// Stores a new person.
     ///
     /// # Errors
-    /// [`CreatePersonError::Exists`] if the id, the login or the external identity is taken; nothing is changed then.
+    /// [`CreatePersonError::Exists`] if the ID, the login or the external identity is taken; nothing is changed in that case.
     async fn create(&self, person: &Person) -> Result<(), CreatePersonError>;
 
-    /// The person with the external identity of `external_user`, who is stored, enabled, if there is none yet. Of any number of
-    /// concurrent callers all get the same person. The label of somebody who was there is brought up to date.
+    /// The person with the external identity of `external_user`, who is created, enabled, if there is none yet. All of any
+    /// number of concurrent callers get the same person. The label of an existing person is updated.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn find_or_create(&self, external_user: &ExternalUser) -> Result<Person, StorageError>;
 
-    /// The person of that id, as it is now.
+    /// The current state of the person with that ID.
     ///
     /// # Errors
     /// [`StorageError`].
@@ -37,31 +36,31 @@ pub trait PersonRepository: Send + Sync {
     /// The person who signs in with that login.
     ///
     /// # Errors
-    /// [`StorageError`]. A database that is away is never reported as `None`.
+    /// [`StorageError`]. An unavailable database is never reported as `None`.
     async fn find_by_login(&self, login: &Login) -> Result<Option<Person>, StorageError>;
 
-    /// At most `limit` people in the order of their ids, from the one after `after`.
+    /// At most `limit` people ordered by ID, starting after `after`.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn list(&self, after: Option<UserId>, limit: u32) -> Result<Vec<Person>, StorageError>;
 
-    /// Whether the person of that id is there and enabled. An adapter may answer from a cache that is at most one second
-    /// old, in which it misses nothing that it has changed itself.
+    /// Whether the person with that ID exists and is enabled. An adapter may answer from a cache that is at most one second
+    /// old and reflects all changes made through it.
     ///
     /// # Errors
     /// [`StorageError`]. A database that is unavailable is never reported as `false`.
     async fn is_enabled(&self, id: UserId) -> Result<bool, StorageError>;
 
-    /// Enables or disables a person. Disabling ends every session and begins a new [`SignInVersion`]. Returns whether there
-    /// is such a person.
+    /// Enables or disables a person. Disabling ends every session and starts a new [`SignInVersion`]. Returns whether the
+    /// person exists.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn set_enabled(&self, id: UserId, enabled: bool, now: Timestamp) -> Result<bool, StorageError>;
 
-    /// Replaces the password of a local account, ends every session and begins a new [`SignInVersion`]. Returns whether
-    /// there is such a person with such an account.
+    /// Replaces the password of a local account, ends every session and starts a new [`SignInVersion`]. Returns whether
+    /// there is such an account.
     ///
     /// # Errors
     /// [`StorageError`].
@@ -81,7 +80,7 @@ pub trait PersonRepository: Send + Sync {
     ) -> Result<bool, StorageError>;
 
     /// Replaces the hash of a password by another hash of the same password, if it is still `current`. Nothing else of the
-    /// person changes. Returns whether it was.
+    /// person changes. Returns whether it was replaced.
     ///
     /// # Errors
     /// [`StorageError`].
@@ -92,7 +91,7 @@ pub trait PersonRepository: Send + Sync {
         renewed: &SecretHash,
     ) -> Result<bool, StorageError>;
 
-    /// Deletes a person with all sessions. Returns whether there was one.
+    /// Deletes a person with all sessions. Returns whether the person existed.
     ///
     /// # Errors
     /// [`StorageError`].
@@ -102,7 +101,7 @@ pub trait PersonRepository: Send + Sync {
 /// Why a person was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum CreatePersonError {
-    /// The id, the login or the external identity is taken.
+    /// The ID, the login or the external identity is taken.
     #[error("a person with this login exists already")]
     Exists,
     /// The store failed.
@@ -110,19 +109,19 @@ pub enum CreatePersonError {
     Storage(#[from] StorageError),
 }
 
-/// Stores sessions of browsers, by the digest of their tokens.
+/// Stores browser sessions, by the digest of their tokens.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait SessionStore: Send + Sync {
-    /// Stores a new session if its person is there, is enabled, and still has the version under which the proof was
-    /// `verified`; of what changes that at the same time it sees either nothing, and is ended by it, or everything. A person
-    /// has at most [`Session::MAX_PER_PERSON`] sessions: the oldest make room. Returns whether it was stored.
+    /// Stores a new session if its person exists, is enabled, and still has the version that was `verified`. A concurrent
+    /// change of that either prevents the session, or ends it. A person has at most [`Session::MAX_PER_PERSON`] sessions: the
+    /// oldest are deleted. Returns whether it was stored.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn create(&self, session: &Session, verified: SignInVersion) -> Result<bool, StorageError>;
 
-    /// The session of that id, if it is good at `now`.
+    /// The session with that ID, if it is valid at `now`.
     ///
     /// # Errors
     /// [`StorageError`].
@@ -146,14 +145,14 @@ pub trait SessionStore: Send + Sync {
     /// [`StorageError`].
     async fn delete_by_person(&self, person: UserId) -> Result<u64, StorageError>;
 
-    /// Forgets at most `limit` sessions that expired before `now`. Returns how many.
+    /// Deletes at most `limit` sessions that expired before `now`. Returns how many.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError>;
 }
 
-/// Hashes passwords slowly on purpose, and verifies them. Every character of a password counts, however long it is.
+/// Hashes passwords with a deliberately slow algorithm, and verifies them. All characters of a password are significant.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait PasswordHasher: Send + Sync {
@@ -163,36 +162,35 @@ pub trait PasswordHasher: Send + Sync {
     /// [`HasherError`].
     async fn hash(&self, password: &Password) -> Result<SecretHash, HasherError>;
 
-    /// Whether `password` is the one that `hash` was made of. A wrong password takes as long whatever `hash` is, the decoy
-    /// or one that was made at another cost.
+    /// Whether `hash` is a hash of `password`. A mismatch takes equally long for every `hash`, including the decoy and those of
+    /// another cost.
     ///
     /// # Errors
     /// [`HasherError`].
     async fn verify(&self, password: &Password, hash: &SecretHash) -> Result<bool, HasherError>;
 
-    /// Whether `hash` was made at another cost than new ones are, and is to be replaced when its password is at hand.
+    /// Whether `hash` has an outdated cost and should be replaced when its password is available.
     fn is_outdated(&self, hash: &SecretHash) -> bool;
 
-    /// A hash that no password has, and that takes as long to verify as a real one.
+    /// A hash that matches no password, and takes as long to verify as a real one.
     fn decoy(&self) -> SecretHash;
 }
 
-/// An OpenID Connect provider with which people sign in. Both methods derive `state`, `nonce` and the code verifier from
-/// the same attempt.
+/// An OpenID Connect provider. Both methods derive `state`, `nonce` and the code verifier from the same attempt.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait IdentityProvider: Send + Sync {
-    /// What people call it, on the button.
+    /// Its name on the sign-in button.
     fn name(&self) -> &str;
 
-    /// Where a browser is sent to sign in.
+    /// The URL that a browser is redirected to for signing in.
     ///
     /// # Errors
-    /// [`IdentityError::Unavailable`] if the provider was never reached yet and cannot be reached now, and
-    /// [`IdentityError::Rejected`] if what it says of itself cannot be trusted.
+    /// [`IdentityError::Unavailable`] if the provider's metadata is not cached and it is unavailable, and
+    /// [`IdentityError::Rejected`] if its metadata cannot be trusted.
     async fn authorization_url(&self, attempt: &SignInAttempt) -> Result<Url, IdentityError>;
 
-    /// Who it was that came back with `code`. The provider's signature, issuer, audience, expiry and nonce have been
+    /// Exchanges `code` for the verified identity. The provider's signature, issuer, audience, expiry and nonce have been
     /// verified.
     ///
     /// # Errors
@@ -200,13 +198,13 @@ pub trait IdentityProvider: Send + Sync {
     async fn identify(&self, attempt: &SignInAttempt, code: &str) -> Result<ProvenIdentity, IdentityError>;
 }
 
-/// Why an identity provider told nothing.
+/// Why an identity provider failed.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// It cannot be reached, or does not work. The same may succeed later.
+    /// It is unreachable, or fails. A retry may succeed.
     #[error("the identity provider did not answer")]
     Unavailable(#[source] BoxError),
-    /// It refused the code, or what it said cannot be trusted.
+    /// It rejected the code, or its response cannot be trusted.
     #[error("the identity provider did not confirm who this is")]
     Rejected(#[source] BoxError),
 }

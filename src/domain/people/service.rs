@@ -1,4 +1,4 @@
-//! What an operator does with people.
+//! Managing people.
 
 use std::sync::Arc;
 
@@ -14,29 +14,29 @@ use crate::system::{Clock, Entropy, StorageError};
 /// The ports behind [`PeopleService`].
 #[derive(Clone)]
 pub struct PeoplePorts {
-    /// Who there is.
+    /// People.
     pub people: Arc<dyn PersonRepository>,
-    /// Who is signed in.
+    /// Sessions.
     pub sessions: Arc<dyn SessionStore>,
     /// Hashes passwords.
     pub hasher: Arc<dyn PasswordHasher>,
-    /// What people have allowed.
+    /// Authorizations.
     pub authorizations: AuthorizationService,
-    /// Who did what.
+    /// The audit log.
     pub audit: Arc<dyn AuditLog>,
-    /// Tells the time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Makes ids.
+    /// The source of randomness.
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// Looks after people.
+/// Manages people.
 #[derive(Clone)]
 pub struct PeopleService {
     ports: PeoplePorts,
 }
 
-/// Why an operator's request about people was not carried out.
+/// Why managing people failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PeopleError {
     /// There is no such person.
@@ -45,7 +45,7 @@ pub enum PeopleError {
     /// The login is taken.
     #[error("a person with this login exists already")]
     Exists,
-    /// The person signs in elsewhere.
+    /// The person signs in with the identity provider.
     #[error("this person signs in with the identity provider and has no password here")]
     NoPassword,
     /// The password could not be hashed.
@@ -57,13 +57,13 @@ pub enum PeopleError {
 }
 
 impl PeopleService {
-    /// Puts the service together.
+    /// Assembles the service.
     #[must_use]
     pub fn new(ports: PeoplePorts) -> Self {
         Self { ports }
     }
 
-    /// Makes a local account.
+    /// Creates a local account.
     ///
     /// # Errors
     /// [`PeopleError::Exists`], [`PeopleError::Hasher`], [`PeopleError::Storage`].
@@ -103,7 +103,7 @@ impl PeopleService {
         self.ports.people.find_by_login(login).await?.ok_or(PeopleError::NotFound)
     }
 
-    /// At most `limit` people, from the one after `after`.
+    /// At most `limit` people, starting after `after`.
     ///
     /// # Errors
     /// [`PeopleError::Storage`].
@@ -111,7 +111,7 @@ impl PeopleService {
         Ok(self.ports.people.list(after, limit).await?)
     }
 
-    /// Lets a person sign in again. What was connected before has to be connected anew.
+    /// Enables a person. Applications that were connected before have to be connected again.
     ///
     /// # Errors
     /// [`PeopleError::NotFound`], [`PeopleError::Storage`].
@@ -121,7 +121,7 @@ impl PeopleService {
         self.get(id).await
     }
 
-    /// Shuts a person out: every session ends, and every application that acts on the person's behalf stops.
+    /// Disables a person: every session ends, and all authorizations are revoked.
     ///
     /// # Errors
     /// [`PeopleError::NotFound`], [`PeopleError::Storage`]. The call can be repeated.
@@ -132,7 +132,7 @@ impl PeopleService {
     }
 
     /// Replaces a password, and ends every session. Connected applications stay connected; codes that were not exchanged
-    /// yet yield nothing any more.
+    /// yet become invalid.
     ///
     /// # Errors
     /// [`PeopleError::NotFound`], [`PeopleError::NoPassword`], [`PeopleError::Hasher`], [`PeopleError::Storage`].
@@ -178,7 +178,7 @@ impl PeopleService {
         Ok(())
     }
 
-    /// First the account, so that nothing new begins; then what there is.
+    /// First the account, so that nothing new begins; then its data.
     async fn shut_out(&self, id: UserId) -> Result<(), PeopleError> {
         self.set_enabled(id, false).await?;
         self.ports.authorizations.disconnect_all(id).await?;

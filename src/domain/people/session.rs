@@ -1,8 +1,8 @@
-//! What a browser shows as proof: of a person who signed in, or of one who is about to.
+//! The secrets in a browser's cookies: of a signed-in person, and of a sign-in attempt.
 //!
-//! Both are 256 random bits that the browser keeps in a cookie. Everything else that has to be tied to that browser (the
-//! hidden token of a form; `state`, `nonce` and code verifier towards an identity provider) is derived from them, so it
-//! needs no storage, and nobody can make it who has not the cookie.
+//! Both are 256 random bits. Everything else that is bound to that browser (the hidden token of a form; `state`, `nonce` and
+//! code verifier for an identity provider) is derived from them, so it needs no storage, and nobody can compute it without
+//! the cookie.
 
 use std::fmt;
 
@@ -18,36 +18,36 @@ use crate::system::{Entropy, Timestamp};
 /// The length of 256 bits in URL-safe Base64.
 const LENGTH: usize = 43;
 
-/// A person who signed in with one browser.
+/// The session of a signed-in person in one browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Its name in the store.
+    /// Its ID in the store.
     pub id: SessionId,
-    /// Who signed in.
+    /// The person.
     pub person: UserId,
-    /// When.
+    /// When the person signed in.
     pub signed_in_at: Timestamp,
-    /// Until when it is good.
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
 impl Session {
-    /// How many sessions a person may have at a time, expired ones that were not swept yet included.
+    /// Maximum number of sessions per person, including expired ones that were not swept yet.
     pub const MAX_PER_PERSON: u32 = 100;
 }
 
-/// What is kept of a session's token: its digest, which opens nothing.
+/// The ID of a session: the digest of its token, which does not authenticate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionId([u8; 32]);
 
 impl SessionId {
-    /// Takes an id that was stored.
+    /// Accepts a stored ID.
     #[must_use]
     pub fn from_stored(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The id as it is stored.
+    /// The ID in stored form.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -66,7 +66,7 @@ macro_rules! kept_by_a_browser {
                 Self(SecretString::from(entropy.url_safe_token()))
             }
 
-            /// Reads what a browser kept; `None` if it is none.
+            /// Parses a cookie; `None` if it is malformed.
             #[must_use]
             pub fn parse(presented: &str) -> Option<Self> {
                 is_token(presented).then(|| Self(SecretString::from(presented.to_owned())))
@@ -78,7 +78,7 @@ macro_rules! kept_by_a_browser {
                 self.0.expose_secret()
             }
 
-            /// What forms of its pages must send back.
+            /// The CSRF token of its pages' forms.
             #[must_use]
             pub fn form_token(&self) -> FormToken {
                 FormToken(derived($form, self.expose()))
@@ -94,17 +94,17 @@ macro_rules! kept_by_a_browser {
 }
 
 kept_by_a_browser!(
-    /// The proof of a session. Only its browser has it.
+    /// The token of a session. Only its browser has it.
     SessionToken, generate, "session form"
 );
 kept_by_a_browser!(
-    /// An attempt to sign in, from the page that asks who it is to the proof. It ties all of that to one browser, so that
-    /// nobody is signed in as somebody else's account (login CSRF).
+    /// A sign-in attempt, from the sign-in page to the verification. It binds these to one browser, so that nobody can be signed
+    /// in to somebody else's account (login CSRF).
     SignInAttempt, begin, "sign-in form"
 );
 
 impl SessionToken {
-    /// The name of the session in the store.
+    /// The ID of the session in the store.
     #[must_use]
     pub fn id(&self) -> SessionId {
         SessionId(digest("session", self.expose()))
@@ -120,36 +120,36 @@ impl SessionToken {
 }
 
 impl SignInAttempt {
-    /// `state` towards the identity provider.
+    /// `state` for the identity provider.
     #[must_use]
     pub fn state(&self) -> FormToken {
         FormToken(derived("identity provider state", self.expose()))
     }
 
-    /// `nonce` towards the identity provider.
+    /// `nonce` for the identity provider.
     #[must_use]
     pub fn nonce(&self) -> SecretString {
         SecretString::from(derived("identity provider nonce", self.expose()))
     }
 
-    /// The code verifier towards the identity provider (RFC 7636).
+    /// The code verifier for the identity provider (RFC 7636).
     #[must_use]
     pub fn code_verifier(&self) -> SecretString {
         SecretString::from(derived("identity provider code verifier", self.expose()))
     }
 }
 
-/// What proves that a form, or an answer of the identity provider, belongs to this browser.
+/// Proves that a form, or a response of the identity provider, belongs to this browser.
 pub struct FormToken(String);
 
 impl FormToken {
-    /// The token as it stands in the form, or in the URL.
+    /// The token in the form, or in the URL.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether `presented` is this token. Takes the same time wherever they differ.
+    /// Whether `presented` is this token. Constant-time.
     #[must_use]
     pub fn matches(&self, presented: &str) -> bool {
         self.0.as_bytes().ct_eq(presented.as_bytes()).into()

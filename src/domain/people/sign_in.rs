@@ -1,4 +1,4 @@
-//! How a person signs in, stays signed in, and signs out.
+//! Signing in, staying signed in, and signing out.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,26 +20,26 @@ use crate::system::{BoxError, Clock, Entropy, StorageError};
 /// The ports behind [`SignInService`].
 #[derive(Clone)]
 pub struct SignInPorts {
-    /// Who there is.
+    /// People.
     pub people: Arc<dyn PersonRepository>,
-    /// Who is signed in.
+    /// Sessions.
     pub sessions: Arc<dyn SessionStore>,
     /// Verifies passwords.
     pub hasher: Arc<dyn PasswordHasher>,
-    /// Who signed in.
+    /// The audit log.
     pub audit: Arc<dyn AuditLog>,
-    /// Tells the time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Makes tokens.
+    /// The source of randomness.
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// The identity provider, and whom of its accounts we let in.
+/// The identity provider, and which of its accounts may sign in.
 #[derive(Clone)]
 pub struct ExternalSignIn {
     /// The provider.
     pub provider: Arc<dyn IdentityProvider>,
-    /// Who is let in.
+    /// The allow-list.
     pub admission: Admission,
 }
 
@@ -52,18 +52,18 @@ pub struct SignInService {
     session_ttl: Duration,
 }
 
-/// A person who is signed in, with the proof that their browser keeps.
+/// A signed-in person, with the token for the browser's cookie.
 #[derive(Clone, Debug)]
 pub struct SignedInUser {
-    /// The proof, for the cookie.
+    /// The token, for the cookie.
     pub token: SessionToken,
-    /// What is kept of it.
+    /// The stored session.
     pub session: Session,
-    /// Who it is.
+    /// The person.
     pub person: Person,
 }
 
-/// What an identity provider's redirect brought back (RFC 6749 §4.1.2).
+/// The response in an identity provider's redirect (RFC 6749 §4.1.2).
 #[derive(Clone, Default)]
 pub struct ProviderAnswer {
     /// The parameter `state`.
@@ -74,13 +74,13 @@ pub struct ProviderAnswer {
     pub error: Option<String>,
 }
 
-/// Why nobody was signed in.
+/// Why a sign-in failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
-    /// There is no such account, the password is another one, or the account is disabled: all the same.
+    /// Unknown account, wrong password, or disabled account: deliberately the same.
     #[error("the login or the password is not right")]
     WrongCredentials,
-    /// This login, or this address, failed too often.
+    /// Too many failed attempts for this login, or from this address.
     #[error("too many failed attempts to sign in; wait before the next")]
     TooManyFailures {
         /// How long to wait.
@@ -89,22 +89,22 @@ pub enum SignInError {
     /// No identity provider is configured.
     #[error("sign-in with an identity provider is not set up here")]
     NoProvider,
-    /// The answer belongs to no attempt of this browser.
+    /// The response belongs to no attempt of this browser.
     #[error("this answer of the identity provider does not belong to a sign-in that began in this browser")]
     ForeignAnswer,
-    /// The person, or the provider, did not want to.
+    /// The person, or the provider, declined.
     #[error("the identity provider did not sign you in")]
     Declined,
-    /// The provider told nothing.
+    /// The provider failed.
     #[error(transparent)]
     Provider(#[from] IdentityError),
-    /// The provider knows who it is, but we do not let that account in.
+    /// The provider verified the account, but it is not on the allow-list.
     #[error("this account may not sign in here")]
     NotAdmitted,
-    /// The database is away, or the verification of passwords has more to do than it can.
+    /// The database is unavailable, or the queue for verifying passwords is full.
     #[error("the service is busy or its database is away; try again shortly")]
     TemporarilyUnavailable(#[source] BoxError),
-    /// Something is broken.
+    /// An internal error.
     #[error("an internal error occurred")]
     Internal(#[source] BoxError),
 }
@@ -134,7 +134,7 @@ impl From<HasherError> for SignInError {
 }
 
 impl SignInService {
-    /// Puts the service together. Failures are counted by `throttle`; a session is good for `session_ttl`.
+    /// Assembles the service. Failures are counted by `throttle`; a session is valid for `session_ttl`.
     #[must_use]
     pub fn new(
         ports: SignInPorts,
@@ -151,9 +151,9 @@ impl SignInService {
         SignInAttempt::begin(&*self.ports.entropy)
     }
 
-    /// Signs in with a login and a password, which may be anything. An unknown login, a wrong password and a disabled
-    /// account are the same error and take the same time: one hash. A login or a password that no account can have is that
-    /// error too, but costs no hash and is not counted.
+    /// Signs in with a login and a password, both unverified. An unknown login, a wrong password and a disabled account result
+    /// in the same error in the same time: one hash. So does a login or a password with an impossible format, but that costs no
+    /// hash and is not counted.
     ///
     /// # Errors
     /// [`SignInError`].
@@ -192,24 +192,24 @@ impl SignInService {
             return Err(SignInError::WrongCredentials);
         };
         attempt.succeeded();
-        // The password was replaced, or the account disabled, while it was verified.
+        // The password was replaced, or the account disabled, during the verification.
         let user = self.open_session(person).await?.ok_or(SignInError::WrongCredentials)?;
         self.renew(user.person.id, &password, &hash).await;
         Ok(user)
     }
 
-    /// Hashes a password anew, since it is at hand, if its hash does not have the cost that is configured now.
+    /// Rehashes a password, which is available now, if its hash does not have the configured cost.
     async fn renew(&self, person: UserId, password: &Password, current: &SecretHash) {
         if !self.ports.hasher.is_outdated(current) {
             return;
         }
-        // If that cannot be done now, it will be at a later sign-in; this one has succeeded.
+        // If that is not possible now, a later sign-in will do it; this one has succeeded.
         if let Ok(renewed) = self.ports.hasher.hash(password).await {
             let _renewed = self.ports.people.renew_password_hash(person, current, &renewed).await;
         }
     }
 
-    /// Leaves an attempt counted, and says so if somebody has to wait from now on.
+    /// Leaves an attempt counted, and announces it if throttling begins now.
     async fn fail(&self, attempt: Attempt<'_>, person: Option<UserId>) {
         if attempt.failed() {
             let event = AuditEvent::new(AuditKind::SignInThrottled, self.ports.clock.now());
@@ -221,8 +221,8 @@ impl SignInService {
         }
     }
 
-    /// A hash from before passwords were normalized is of what was typed. How often is hashed depends on what is typed alone,
-    /// and not on whether the account exists.
+    /// A hash from before passwords were normalized is of the original input. The number of hashes depends on the input alone,
+    /// not on whether the account exists.
     async fn verify(&self, password: &Password, hash: &SecretHash) -> Result<bool, HasherError> {
         if self.ports.hasher.verify(password, hash).await? {
             return Ok(true);
@@ -233,13 +233,13 @@ impl SignInService {
         }
     }
 
-    /// What people call the identity provider; `None` if there is none.
+    /// The name of the identity provider; `None` if there is none.
     #[must_use]
     pub fn provider_name(&self) -> Option<&str> {
         self.external.as_ref().map(|external| external.provider.name())
     }
 
-    /// Where the browser of `attempt` is sent to sign in.
+    /// The URL that the browser of `attempt` is redirected to for signing in.
     ///
     /// # Errors
     /// [`SignInError::NoProvider`], [`SignInError::Provider`].
@@ -248,8 +248,8 @@ impl SignInService {
         Ok(external.provider.authorization_url(attempt).await?)
     }
 
-    /// Signs in with what the identity provider sent back to the browser of `attempt`, which is at `address`. Anybody can
-    /// make up a code, so the address is counted before the provider is asked.
+    /// Signs in with the identity provider's response to the browser of `attempt`, which is at `address`. Anybody can make up a
+    /// code, so the address is counted before the provider is called.
     ///
     /// # Errors
     /// [`SignInError`].
@@ -298,7 +298,7 @@ impl SignInService {
         self.open_session(person).await?.ok_or(SignInError::NotAdmitted)
     }
 
-    /// Who presents this cookie; `None` if its session is over, or its person is disabled or gone.
+    /// The user with this cookie; `None` if the session has ended, or its person is disabled or deleted.
     ///
     /// # Errors
     /// [`SignInError::TemporarilyUnavailable`], [`SignInError::Internal`].
@@ -311,7 +311,7 @@ impl SignInService {
         Ok(person.map(|person| SignedInUser { token, session, person }))
     }
 
-    /// Ends the session of this token.
+    /// Ends the session with this token.
     ///
     /// # Errors
     /// [`SignInError::TemporarilyUnavailable`], [`SignInError::Internal`].

@@ -1,4 +1,4 @@
-//! Valid values, of which a test changes what it is about: `Application { enabled: false, ..application() }`.
+//! Valid values, of which a test changes what it needs: `Application { enabled: false, ..application() }`.
 #![expect(clippy::missing_panics_doc, reason = "a builder that was given nonsense fails the test that gave it")]
 
 use std::collections::BTreeSet;
@@ -31,7 +31,7 @@ pub fn unique() -> Uuid {
     entropy.uuid()
 }
 
-/// An enabled, confidential application without secrets, which may do everything in a space of its own.
+/// An enabled, confidential application without secrets, with all permissions and a space of its own.
 #[must_use]
 pub fn application() -> Application {
     let id = ApplicationId::from_uuid(unique());
@@ -57,14 +57,14 @@ pub fn application() -> Application {
     }
 }
 
-/// An [`application`] with one secret, which the [`FakeSecretHasher`] knows.
+/// An [`application`] with one secret, which the [`FakeSecretHasher`] accepts.
 #[must_use]
 pub fn application_with_secret() -> (Application, ClientSecret) {
     let (stored, secret) = stored_secret();
     (Application { secrets: vec![stored], ..application() }, secret)
 }
 
-/// A secret that does not expire, and what is kept of it by the [`FakeSecretHasher`].
+/// A secret that does not expire, and its stored form by the [`FakeSecretHasher`].
 #[must_use]
 pub fn stored_secret() -> (StoredSecret, ClientSecret) {
     let secret = ClientSecret::generate(&SeededEntropy::new(unique().as_u64_pair().0));
@@ -79,7 +79,7 @@ pub fn stored_secret() -> (StoredSecret, ClientSecret) {
     (stored, secret)
 }
 
-/// Somebody with a token of `application` that carries all it holds.
+/// A caller with a token of `application` and all its permissions.
 #[must_use]
 pub fn caller(application: &Application) -> Caller {
     caller_for(application, Subject::Application)
@@ -97,20 +97,20 @@ pub fn caller_for(application: &Application, subject: Subject) -> Caller {
     }
 }
 
-/// The memories of an application's own, in a space that nobody else has.
+/// The scope of an application's own memories, in a unique space.
 #[must_use]
 pub fn scope() -> MemoryScope {
     MemoryScope::of(&caller(&application()))
 }
 
-/// The memories of one more person in the space of `scope`.
+/// The scope of another person in the space of `scope`.
 #[must_use]
 pub fn scope_of_person(scope: &MemoryScope) -> MemoryScope {
     let application = Application { space: scope.space().clone(), ..application() };
     MemoryScope::of(&caller_for(&application, Subject::Person(UserId::from_uuid(unique()))))
 }
 
-/// The same memories as those of `scope`, as an application sees them that may only see `names`.
+/// The same scope for an application that may only see `names`.
 #[must_use]
 pub fn scope_limited_to(scope: &MemoryScope, names: &[&str]) -> MemoryScope {
     let categories = CategoryAccess::Only(BTreeSet::from_iter(categories(names)));
@@ -150,7 +150,7 @@ pub fn metadata(object: Value) -> Metadata {
     Metadata::from_caller(object).expect("valid metadata")
 }
 
-/// A request of that GPT in that conversation.
+/// A request from this GPT in this conversation.
 #[must_use]
 pub fn context(custom_gpt_id: &str, conversation_id: &str) -> Context {
     Context {
@@ -201,8 +201,7 @@ pub fn consumption() -> Consumption {
     }
 }
 
-/// Somebody who signs in with a login that nobody else has and the password `correct horse`, of which the
-/// [`FakePasswordHasher`] made the hash.
+/// A person with a unique login and the password `correct horse`, hashed by the [`FakePasswordHasher`].
 #[must_use]
 pub fn person() -> Person {
     let id = UserId::from_uuid(unique());
@@ -218,7 +217,7 @@ pub fn person() -> Person {
     }
 }
 
-/// Somebody who signs in through the [`FakeIdentityProvider`], with a subject that nobody else has.
+/// A person who signs in through the [`FakeIdentityProvider`], with a unique subject.
 #[must_use]
 pub fn external_person() -> Person {
     let subject = unique().simple().to_string();
@@ -227,7 +226,7 @@ pub fn external_person() -> Person {
     Person { account: Account::External { identity, label }, ..person() }
 }
 
-/// A session of `person` that began now and is good for twelve hours, and its token.
+/// A session of `person` that began now and is valid for twelve hours, and its token.
 #[must_use]
 pub fn session(person: &Person) -> (Session, SessionToken) {
     let token = SessionToken::generate(&SeededEntropy::new(unique().as_u64_pair().0));
@@ -235,7 +234,7 @@ pub fn session(person: &Person) -> (Session, SessionToken) {
     (Session { id: token.id(), person: person.id, signed_in_at: now(), expires_at }, token)
 }
 
-/// What `person` allowed `application` now: all that it may do. The code was not exchanged yet, and has no challenge.
+/// An authorization of `application` by `person`, with all permissions. The code was not exchanged yet, and has no challenge.
 #[must_use]
 pub fn authorization(application: &Application, person: UserId) -> (Authorization, AuthorizationCode) {
     let code = AuthorizationCode::generate(&SeededEntropy::new(unique().as_u64_pair().0));
@@ -270,8 +269,8 @@ pub fn signing_key(purpose: KeyPurpose, generation: u32) -> SigningKey {
     }
 }
 
-/// What a store says whose database is away.
+/// The error of a store whose database is unavailable.
 #[must_use]
 pub fn database_is_away() -> StorageError {
-    StorageError::Unavailable("the database is away, for this test".into())
+    StorageError::Unavailable("the database is unavailable, for this test".into())
 }

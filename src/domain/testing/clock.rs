@@ -1,4 +1,4 @@
-//! A clock that stands still until it is told to move.
+//! A clock that only moves when told to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::system::{Clock, Timestamp};
 
-/// The present moment of tests, 2033-05-18T03:33:20.123Z: later than any real clock, so that an adapter that looks at one
-/// takes nothing of a test for expired. It has milliseconds, so that losing them is noticed.
+/// The current time of tests, 2033-05-18T03:33:20.123Z: later than any real clock, so that an adapter that reads one
+/// considers nothing of a test expired. It has milliseconds, so that losing them is noticed.
 #[must_use]
 pub fn now() -> Timestamp {
     Timestamp::from_unix_millis(2_000_000_000_123)

@@ -1,4 +1,4 @@
-//! The memories of which the rarest terms of a query say that they are worth a look.
+//! Selects candidates: the memories that contain the rarest terms of a query.
 
 use std::collections::HashMap;
 
@@ -17,10 +17,10 @@ use super::sql::{Entries, Sql, parse_numbers};
 
 const READ_AT_MOST: i64 = BUDGET.cast_signed();
 
-/// How many memories a search looks at one by one to see whether they pass the filter, in all.
+/// Maximum number of memories that a search checks individually against the filter.
 const EXAMINED_AT_MOST: u64 = 20_000;
 
-/// How many terms of a query are looked up in the counts.
+/// Maximum number of terms of a query that are looked up in the counts.
 const COUNT_AT_MOST: usize = 32 * MAX_TERMS;
 
 /// Which memories of a scope a search may return.
@@ -29,7 +29,7 @@ pub(super) struct Reach<'a> {
     pub(super) access: &'a CategoryAccess,
     pub(super) now: Timestamp,
     filter: &'a MemoryFilter,
-    /// The combinations of categories that may be seen; `None` for all memories.
+    /// The visible combinations of categories; `None` for all memories.
     sets: Option<VisibleSets>,
     /// The periods that the filter names, if they narrow the search.
     periods: Option<Vec<String>>,
@@ -50,17 +50,17 @@ impl<'a> Reach<'a> {
         Ok(Self { scope_id, access, now: query.now, filter: &query.filter, sets, periods })
     }
 
-    /// Whether nothing but expiry keeps a memory of the scope from being returned.
+    /// Whether only expiry can exclude a memory of the scope.
     pub(super) fn is_whole_scope(&self) -> bool {
         *self.access == CategoryAccess::All && *self.filter == MemoryFilter::default()
     }
 
-    /// Whether the index does not know of each memory whether it passes.
+    /// Whether the index alone cannot decide which memories pass.
     fn examines_memories(&self) -> bool {
         self.filter.created != DateRange::default() || self.sets.as_ref().is_some_and(|sets| sets.entries().is_none())
     }
 
-    /// Gathers candidates until there are `wanted` and the budget is used.
+    /// Gathers candidates until there are `wanted` and the budget is used up.
     pub(super) async fn gather(
         &self,
         connection: &impl ConnectionTrait,
@@ -81,7 +81,7 @@ impl<'a> Reach<'a> {
         for (frequency, term) in rarest_first {
             let entry = index::term(self.scope_id, term);
             let mut entries = self.entries().and_any(vec![entry.clone()]);
-            // What passes a filter may be little of what has the term, and then it would be a pity to stop here.
+            // The filter may leave few of the memories with the term, so this would be too early to stop.
             let brings_in = if whole { gathering.role_of(frequency) == TermRole::Selects } else { room > 0 };
             if brings_in {
                 brought_in.push(entry);
@@ -109,12 +109,12 @@ impl<'a> Reach<'a> {
         Ok(gathering)
     }
 
-    /// The combinations of categories that may be seen; `None` for all memories.
+    /// The visible combinations of categories; `None` for all memories.
     pub(super) fn sets(&self) -> Option<&VisibleSets> {
         self.sets.as_ref()
     }
 
-    /// How many memories have each of `terms` that any has.
+    /// Number of memories that contain each of `terms`.
     pub(super) async fn frequencies(
         &self,
         connection: &impl ConnectionTrait,
@@ -147,7 +147,7 @@ impl<'a> Reach<'a> {
         Ok(frequencies)
     }
 
-    /// What the filter asks of the index.
+    /// The filter in terms of the index.
     fn entries(&self) -> Entries {
         let mut entries = match (&self.sets, self.access) {
             (Some(sets), access) => match sets.entries() {
@@ -183,7 +183,7 @@ impl<'a> Reach<'a> {
             .map_err(MemoryStoreError::from)
     }
 
-    /// How many of the newest memories that match `entries` were looked at, `room` at most, and which of them pass.
+    /// How many of the newest memories that match `entries` were checked, at most `room`, and which of them pass.
     async fn examine(
         &self,
         connection: &impl ConnectionTrait,
@@ -217,7 +217,7 @@ impl<'a> Reach<'a> {
         Ok((unsigned(row.try_get_by_index(1)?), parse_numbers(found.as_deref())?))
     }
 
-    /// What has expired in the scope and is not swept away yet.
+    /// The expired memories of the scope that are not swept yet.
     async fn expired(&self, connection: &impl ConnectionTrait) -> Result<Vec<i64>, MemoryStoreError> {
         let sql = Sql::new(connection, "SELECT string_agg(CAST(seq AS text), ',') FROM memories WHERE scope_id = ")
             .value(self.scope_id)
@@ -232,13 +232,12 @@ pub(super) struct Statistics {
     memories: u64,
     total_length: u64,
     frequencies: HashMap<String, u64>,
-    /// What part of its weight a term has, unless it has all of it.
+    /// The share of its weight that a term has, unless it has all of it.
     shares: HashMap<String, f64>,
 }
 
 impl Statistics {
-    /// The counts of what may be seen: the scores of somebody who must not see some categories do not tell which words are
-    /// in them.
+    /// The counts of what is visible: scores must not reveal which words are in invisible categories.
     pub(super) async fn read(
         connection: &impl ConnectionTrait,
         row: &ScopeRow,
@@ -251,14 +250,14 @@ impl Statistics {
         };
         let mut frequencies = HashMap::with_capacity(terms.len());
         if reach.sets.as_ref().is_some_and(|sets| sets.entries().is_none()) {
-            // Memories of which the counts are not known may have it.
+            // Memories with unknown counts may have it.
             frequencies.extend(terms.iter().map(|term| (term.clone(), 1)));
         }
         frequencies.extend(reach.frequencies(connection, terms).await?);
         Ok(Self { memories: memories.max(1), total_length, frequencies, shares: HashMap::new() })
     }
 
-    /// Adds a term that stands in for another and counts `share` of what it would count by itself.
+    /// Adds a term that substitutes another, with `share` of its own weight.
     pub(super) fn add(&mut self, term: &str, memories: u64, share: f64) {
         self.frequencies.insert(term.to_owned(), memories);
         self.shares.insert(term.to_owned(), share);
@@ -269,7 +268,7 @@ impl Statistics {
         self.frequency(term) > 0
     }
 
-    /// The terms by which to search: all of a question, and of a long text the rarest of those that are there at all.
+    /// The terms to search by: all of a question, and of a long text the rarest that occur at all.
     pub(super) fn most_telling(&self, terms: Vec<String>) -> Vec<String> {
         if terms.len() <= MAX_TERMS {
             return terms;

@@ -1,11 +1,10 @@
-//! Changing memories, many in one transaction.
+//! Writes memories, many in one transaction.
 //!
-//! Beside the memory and its entries in the index each change keeps count: of the memories of its scope, of their length,
-//! and of the memories that have each term. Those counts are what makes rare words weigh more than common ones. Common
-//! words are in many memories, so their counts are written often. Therefore all writers of a scope take turns: each locks
-//! the rows of its scopes first, in the order of their numbers. So none waits for one that waits for it, and counts are
-//! exact. What makes up for the turns is that each carries everything that gathered while it waited (see
-//! [`writer`](super::writer)). `docs/adr` says what else was thought of.
+//! With each memory and its index entries, a write updates counts: of the memories of its scope, of their length, and of the
+//! memories that contain each term. These counts make rare words weigh more than common ones. Common words are in many
+//! memories, so their counts change often. Therefore all writers of a scope are serialized: each locks the rows of its scopes
+//! first, ordered by ID. This avoids deadlocks and keeps the counts exact. To make up for that, each transaction carries all
+//! operations that accumulated while it waited (see [`writer`](super::writer)). `docs/adr` has the alternatives.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -23,7 +22,7 @@ use super::row::{COLUMN_COUNT, COLUMNS, categories_json, is_visible, json_array,
 use super::sql::Sql;
 use crate::adapters::database::connections::{ConnectionPool, PooledTransaction};
 
-/// A change that somebody wants.
+/// An operation of a caller.
 #[derive(Debug)]
 pub(super) struct WriteOp {
     /// See [`MemoryScope::tenant`](memgate_domain::memories::MemoryScope::tenant).
@@ -43,18 +42,18 @@ pub(super) enum Change {
     Delete {
         id: MemoryId,
     },
-    /// Deletes the memory at this place if it has expired.
+    /// Deletes the memory with this row number if it has expired.
     Expire {
         seq: i64,
         now: Timestamp,
     },
-    /// Indexes the memory at this place again if its version is older.
+    /// Reindexes the memory with this row number if its version is older.
     Reindex {
         seq: i64,
     },
 }
 
-/// A memory that is to be created, and what takes time to find out about it.
+/// A memory to create, with its precomputed index entries.
 #[derive(Debug)]
 pub(super) struct Prepared {
     memory: NewMemory,
@@ -70,18 +69,18 @@ impl Prepared {
     }
 }
 
-/// What became of an operation.
+/// The outcome of an operation.
 #[derive(Clone, Debug)]
 pub(super) enum WriteOutcome {
-    /// The memory is like this now.
+    /// The stored memory.
     Stored(Box<Memory>),
-    /// The memory is gone.
+    /// The memory was deleted.
     Removed,
     /// There is no such memory.
     Missing,
 }
 
-/// Applies all operations, in their order and in one transaction. An operation whose row cannot be read fails alone.
+/// Applies all operations, in order and in one transaction. An operation whose row is invalid fails alone.
 pub(super) async fn apply_batch(
     connection: &ConnectionPool,
     ops: &[WriteOp],
@@ -106,7 +105,7 @@ pub(super) async fn apply_batch(
     Ok(outcomes)
 }
 
-/// The numbers of the scopes of all operations, by tenant. Scopes in which something is to be created are made if need be.
+/// The IDs of the scopes of all operations, by tenant. Scopes in which something is created are inserted if necessary.
 async fn scope_ids(connection: &ConnectionPool, ops: &[WriteOp]) -> Result<HashMap<String, i64>, MemoryStoreError> {
     let tenants: BTreeSet<String> = ops.iter().map(|op| op.tenant.clone()).collect();
     let mut known = known_scope_ids(connection, &tenants).await?;
@@ -136,7 +135,7 @@ async fn known_scope_ids(
 }
 
 async fn lock(transaction: &PooledTransaction, scopes: &HashMap<String, i64>) -> Result<(), DbErr> {
-    // On SQLite the transaction has the whole file.
+    // On SQLite the transaction locks the whole file.
     if transaction.get_database_backend() == DbBackend::Postgres {
         Sql::new(transaction, "SELECT id FROM memory_scopes WHERE id IN (SELECT value::bigint FROM ")
             .elements(json_array(scopes.values().copied()))
@@ -194,7 +193,7 @@ async fn find_stale(transaction: &PooledTransaction, seq: i64) -> Result<Option<
     row.as_ref().map(Found::of_row).transpose()
 }
 
-/// A memory that is there, where it is, and what it counts for.
+/// A stored memory, its row number, and its counts.
 struct Found {
     seq: i64,
     memory: Memory,
@@ -269,7 +268,7 @@ async fn create(
         .await?;
     let Some(row) = row else {
         let found = find(transaction, scope_id, &memory.id).await?.map(|found| found.memory);
-        // One that has been moved out of sight since is answered as it was when this write made it.
+        // If it is no longer visible, it is returned as this write created it.
         let seen = found.filter(|found| access.allows(&found.categories));
         return Ok(WriteOutcome::Stored(Box::new(seen.unwrap_or_else(|| memory.clone().into_memory()))));
     };
@@ -280,7 +279,7 @@ async fn create(
     Ok(WriteOutcome::Stored(Box::new(memory.clone().into_memory())))
 }
 
-/// Writes the changed memory of `found` over the one that is there.
+/// Updates the memory `found`.
 async fn replace(
     transaction: &PooledTransaction,
     scope_id: i64,
@@ -328,7 +327,7 @@ async fn replace(
     Ok(WriteOutcome::Stored(Box::new(memory)))
 }
 
-/// Puts a memory into the lists that it is in. It leaves them by being deleted.
+/// Inserts a memory into its listings. They are deleted with it.
 async fn list(
     transaction: &PooledTransaction,
     scope_id: i64,

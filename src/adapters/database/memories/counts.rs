@@ -1,4 +1,4 @@
-//! The counts by which the ranking knows what is rare.
+//! The counts that the ranking needs to know what is rare.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::adapters::database::connections::PooledTransaction;
 /// The columns of [`Words`], of the table `memories` under the name `m`.
 pub(super) const WORDS_COLUMNS: &str = "m.terms, m.attributes, m.categories, m.index_version";
 
-/// What a memory counts for, as it is kept beside it: terms with spaces between.
+/// The counted words of a memory, as stored with it: terms separated by spaces.
 #[derive(Debug)]
 pub(super) struct Words {
     terms: String,
@@ -35,7 +35,7 @@ impl Words {
     /// Reads [`WORDS_COLUMNS`], which begin with the column number `first`.
     pub(super) fn of_row(row: &QueryResult, first: usize) -> Result<Self, MemoryStoreError> {
         let version: i64 = row.try_get_by_index(first + 3)?;
-        // Older versions did not count combinations, nor a row that cannot be read.
+        // Older versions did not count combinations, nor rows that are invalid.
         let categories = if version < INDEX_VERSION {
             Vec::new()
         } else {
@@ -63,7 +63,7 @@ impl Words {
     }
 }
 
-/// By how much the counts of each scope change, and of each combination of categories in it.
+/// Changes of the counts of scopes, and of combinations of categories in them.
 #[derive(Debug, Default)]
 pub(super) struct CountChanges {
     scopes: BTreeMap<i64, Counts>,
@@ -78,12 +78,12 @@ struct Counts {
 }
 
 impl CountChanges {
-    /// A memory more.
+    /// Adds a memory.
     pub(super) fn add(&mut self, scope_id: i64, words: &Words) {
         self.change(scope_id, words, 1);
     }
 
-    /// A memory less.
+    /// Removes a memory.
     pub(super) fn remove(&mut self, scope_id: i64, words: &Words) {
         self.change(scope_id, words, -1);
     }

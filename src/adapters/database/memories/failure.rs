@@ -1,4 +1,4 @@
-//! What goes wrong in here, and what that means outside.
+//! Errors of the embedded bank, and their mapping to the port's.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use memgate_domain::memories::MemoryBankError;
 use memgate_domain::validation::InvalidValue;
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 
-/// After how long a caller may ask again when too many wait.
+/// Delay after which a caller may retry when the queue is full.
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Why something was not done. All who asked together get a clone of it.
+/// Why an operation failed. All callers of a batch get a clone of it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum MemoryStoreError {
     #[error("the database failed")]
@@ -25,17 +25,17 @@ pub(super) enum MemoryStoreError {
 }
 
 impl MemoryStoreError {
-    /// A row that no version of this program writes. `problem` repeats no value.
+    /// An invalid row. `problem` repeats no value.
     pub(super) fn row(key: &str, column: &'static str, problem: impl Into<String>) -> Self {
         Self::Row { key: key.to_owned(), column, problem: problem.into() }
     }
 
-    /// The same for a value that the domain refuses.
+    /// The same for a value that the domain rejects.
     pub(super) fn refused<'a>(key: &'a str, column: &'static str) -> impl Fn(InvalidValue) -> Self + 'a {
         move |error| Self::row(key, column, error.problem())
     }
 
-    /// Whether PostgreSQL refused a value: it does not index text without bound, as SQLite does.
+    /// Whether PostgreSQL rejected a value: it limits the size of indexed text, unlike SQLite.
     pub(super) fn is_refused_value(&self) -> bool {
         let Self::Database(DbErr::Query(RuntimeErr::SqlxError(error)) | DbErr::Exec(RuntimeErr::SqlxError(error))) =
             self
@@ -47,7 +47,7 @@ impl MemoryStoreError {
         code.is_some_and(|code| code.len() == 5 && (code.starts_with("22") || code.starts_with("54")))
     }
 
-    /// Whether a row holds what cannot be read. It is about that row alone, and the transaction can go on.
+    /// Whether a row is invalid. That affects this row alone, and the transaction can continue.
     pub(super) fn is_about_one_row(&self) -> bool {
         match self {
             Self::Database(DbErr::Type(_) | DbErr::TryIntoErr { .. }) | Self::Row { .. } => true,

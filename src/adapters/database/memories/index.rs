@@ -1,9 +1,9 @@
-//! The entries under which a memory is in the full-text index.
+//! The full-text index entries of a memory.
 //!
-//! Every entry begins with the number of the memory's scope, so a search reads no entry of anybody else's, and both
-//! databases see plain words: no parser, no stemmer, no stop list of theirs has a say. Beside its terms a memory has an
-//! entry for each category, for the combination of all of them, for each member of its metadata that a filter can name, and for
-//! the period in which it was made.
+//! Every entry begins with the ID of the memory's scope, so a search reads no entry of another scope, and both databases see
+//! plain words: their parsers, stemmers and stop lists have no effect. Besides its terms a memory has an entry for each
+//! category, for the combination of all of them, for each member of its metadata that a filter can name, and for the period of
+//! its creation.
 
 use memgate_domain::memories::{Category, DateRange, Metadata, Scalar};
 use memgate_domain::system::Timestamp;
@@ -12,16 +12,16 @@ use sha2::{Digest, Sha256};
 use super::ranking::Document;
 use super::row::categories_json;
 
-/// The version of the entries, and of the terms among them. A memory that has another is indexed again. A change of the
-/// number needs a migration with a partial index of the memories whose version is lower.
+/// The version of the entries, and of the terms among them. Memories with another version are reindexed. Changing the number
+/// requires a migration with a partial index of the memories with a lower version.
 pub(super) const INDEX_VERSION: i64 = 1;
 
-/// How long a period is, in bits of milliseconds: 25 days.
+/// The length of a period, in bits of milliseconds: 25 days.
 const PERIOD_BITS: u32 = 31;
-/// How many periods a search names to the index.
+/// Maximum number of periods in an index query.
 const MAX_PERIODS: i64 = 64;
 
-/// The entries of one memory, without the number of its scope.
+/// The entries of one memory, without the ID of its scope.
 #[derive(Debug)]
 pub(super) struct IndexEntries(Vec<String>);
 
@@ -51,13 +51,13 @@ pub(super) fn category(scope: i64, category: &Category) -> String {
     format!("{scope}{}", category_entry(category))
 }
 
-/// The lists that a memory with `categories` is in: that of each, and that of their combination.
+/// The listings of a memory with `categories`: one per category, and that of their combination.
 pub(super) fn listings(categories: &[Category]) -> Vec<String> {
     let set = (!categories.is_empty()).then(|| set_entry(&set_json(categories)));
     categories.iter().map(category_entry).chain(set).collect()
 }
 
-/// A combination of categories as text: the same for the same ones, in whatever order.
+/// A combination of categories as text, independent of their order.
 pub(super) fn set_json(categories: &[Category]) -> String {
     let mut sorted: Vec<&Category> = categories.iter().collect();
     sorted.sort_unstable();
@@ -69,8 +69,8 @@ pub(super) fn set_entry(set: &str) -> String {
     format!("s{}", digest(set, ""))
 }
 
-/// The entries of the periods of `range` in a scope whose memories were made from `oldest` to `newest`; `None` if there
-/// are so many that they would not narrow a search.
+/// The entries of the periods of `range` in a scope whose memories were created from `oldest` to `newest`; `None` if there
+/// are too many to narrow a search.
 pub(super) fn periods(scope: i64, range: DateRange, oldest: i64, newest: i64) -> Option<Vec<String>> {
     let start = range.start().map_or(oldest, |start| start.unix_millis().max(oldest)) >> PERIOD_BITS;
     let end = range.end().map_or(newest, |end| end.unix_millis().min(newest)) >> PERIOD_BITS;
@@ -99,14 +99,14 @@ pub(super) fn category_entry(category: &Category) -> String {
 fn member_entry(name: &str, value: &Scalar) -> String {
     let value = match value {
         Scalar::Text(text) => format!("text {text}"),
-        // Adding zero makes a negative zero a positive one, which it is equal to.
+        // Adding zero turns negative zero into the equal positive zero.
         Scalar::Number(number) => format!("number {:x}", (number + 0.0).to_bits()),
         Scalar::Bool(value) => format!("bool {value}"),
     };
     format!("m{}", digest(name, &value))
 }
 
-/// Any text as letters and digits, of a length that an index likes.
+/// Encodes any text as letters and digits, with a length suitable for an index.
 fn digest(first: &str, second: &str) -> String {
     let digest = Sha256::new().chain_update(first).chain_update("\0").chain_update(second).finalize();
     let half = u64::from_be_bytes(std::array::from_fn(|index| digest[index]));

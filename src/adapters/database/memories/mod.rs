@@ -1,7 +1,7 @@
-//! The embedded bank: memories in memgate's own database, SQLite or PostgreSQL.
+//! The embedded memory bank: memories in memgate's own database, SQLite or PostgreSQL.
 //!
-//! Both databases keep the same rows and a full-text index over the same entries (FTS5, `tsvector`), and leave the order
-//! to [`ranking`], so both find the same.
+//! Both databases store the same rows and a full-text index over the same entries (FTS5, `tsvector`), and leave the order
+//! to [`ranking`], so both return the same results.
 
 mod candidates;
 mod changes;
@@ -40,18 +40,18 @@ use writer::Writer;
 
 use super::connections::ConnectionPool;
 
-/// How many searches and lists run at a time; each has a connection. A space gets all but one of these places.
+/// Number of concurrent searches and lists; each has a connection. A space gets at most all but one of these slots.
 const SEARCHES: usize = 4;
-/// How long one may take, from the moment on at which it has its turn.
+/// Maximum duration of one, from when it gets its slot.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The terms by which a text is found, with repetitions, for whoever compares other ways to rank with this one.
+/// The terms by which a text is found, with repetitions, for comparing other rankings with this one.
 #[must_use]
 pub fn terms_of_text(text: &str) -> Vec<String> {
     ranking::terms_of_text(text)
 }
 
-/// Keeps memories in memgate's own database.
+/// Stores memories in memgate's own database.
 #[derive(Debug)]
 pub struct EmbeddedMemoryBank {
     reader: ConnectionPool,
@@ -61,16 +61,15 @@ pub struct EmbeddedMemoryBank {
 }
 
 impl EmbeddedMemoryBank {
-    /// A bank in the database of these connections, which has been migrated. Searches and lists use those of `searcher`
-    /// alone, so that nothing else waits for them. On SQLite there is to be one connection in `writer`, and it is to sync
-    /// each commit; on PostgreSQL `reader` and `writer` may be the same pool. Starts tasks on the runtime of the caller,
-    /// which end with the bank.
+    /// A bank on these connections, to a migrated database. Searches and lists only use those of `searcher`, so that nothing
+    /// else waits for them. On SQLite, `writer` must have one connection that syncs each commit; on PostgreSQL `reader` and
+    /// `writer` may be the same pool. Starts tasks on the current runtime, which end with the bank.
     #[must_use]
     pub fn new(reader: ConnectionPool, searcher: ConnectionPool, writer: &ConnectionPool) -> Self {
         Self { reader, searcher, slots: SearchSlots::new(SEARCHES), writer: Writer::start(writer) }
     }
 
-    /// Waits for a turn of the space, and then for `work`, which takes a bounded time.
+    /// Waits for a slot of the space, and then for `work`, whose duration is bounded.
     async fn in_turn<T>(
         &self,
         scope: &MemoryScope,
@@ -81,8 +80,8 @@ impl EmbeddedMemoryBank {
         Ok(in_time.unwrap_or(Err(MemoryStoreError::TooSlow(SEARCH_TIMEOUT)))?)
     }
 
-    /// Deletes at most `limit` memories that have expired at `now`. Returns how many. To be called now and then: expired
-    /// memories are hidden from the moment on, but they take room.
+    /// Deletes at most `limit` memories that have expired at `now`. Returns how many. Must be called periodically: expired
+    /// memories are hidden at once, but they take space.
     ///
     /// # Errors
     /// [`MemoryBankError`].
@@ -104,12 +103,12 @@ impl EmbeddedMemoryBank {
         Ok(outcomes.iter().filter(|outcome| matches!(outcome, WriteOutcome::Removed)).count() as u64)
     }
 
-    /// Indexes all memories again that an older version has indexed, a few at a time. Returns how many there were. To be
-    /// called now and then, because another instance may be of an older version. Until it is through, searches find what
-    /// is not indexed yet by what the older version knew of it.
+    /// Reindexes all memories that an older version has indexed, a few at a time. Returns how many there were. Must be called
+    /// periodically, because another instance may run an older version. Until it has finished, searches find the rest by the
+    /// older version's entries.
     ///
     /// # Errors
-    /// [`MemoryBankError`]; what is done stays done.
+    /// [`MemoryBankError`]; completed work is kept.
     pub async fn reindex(&self) -> Result<u64, MemoryBankError> {
         Ok(reindex::reindex(&self.reader, &self.writer).await?)
     }

@@ -1,4 +1,4 @@
-//! The memories that are scored: the candidates, and what was said around them.
+//! The memories that are scored: the candidates and their neighbours.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,14 +12,14 @@ use super::read::visible;
 use super::row::json_array;
 use super::sql::{Sql, parse_numbers};
 
-/// How far around a candidate memories join it.
+/// Maximum distance of neighbours that join a candidate.
 const REACH: usize = 2;
 
-/// How many terms are read of all memories together; those that are left then are not scored.
+/// Maximum number of terms read for all memories together; the rest is not scored.
 const READ_AT_MOST: u32 = 500_000;
-/// How many terms are read before others get a turn.
+/// Number of terms after which other tasks may run.
 const READ_AT_A_TIME: u32 = 20_000;
-/// How many memories are read with one statement, at least.
+/// Minimum number of memories read per statement.
 const LEAST_CHUNK: usize = 16;
 
 pub(super) struct Pool {
@@ -87,7 +87,7 @@ fn ratio(part: usize, whole: usize) -> f64 {
     part as f64 / whole as f64
 }
 
-/// How many memories of this length on average to read with one statement, so that it reads no more than is wanted.
+/// How many memories of this average length to read per statement, so that it reads no more than needed.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive and rounded down")]
 fn chunk_size(average_length: f64) -> usize {
     let memories = f64::from(READ_AT_MOST / 4) / average_length.max(1.0);
@@ -109,8 +109,7 @@ fn candidate_of(row: &QueryResult, numbers: &HashMap<&str, usize>) -> Result<(i6
     let candidate = Candidate {
         counts,
         attributes: attributes.fold(0, |bits, number| bits | 1 << number),
-        length: u32::try_from(length)
-            .map_err(|_| MemoryStoreError::row(&key, "length", "cannot be a number of terms"))?,
+        length: u32::try_from(length).map_err(|_| MemoryStoreError::row(&key, "length", "is not a number of terms"))?,
         question: row.try_get_by_index(2)?,
         priority: priority.parse::<Priority>().map_err(MemoryStoreError::refused(&key, "priority"))?,
         newness: 0.0,
@@ -119,7 +118,7 @@ fn candidate_of(row: &QueryResult, numbers: &HashMap<&str, usize>) -> Result<(i6
     Ok((seq, candidate))
 }
 
-/// What was said after what, as far as it matters.
+/// The order of the conversations, as far as it is needed.
 struct Conversations {
     joining: HashSet<i64>,
     after: HashMap<i64, i64>,
@@ -133,7 +132,7 @@ impl Conversations {
         candidates: &[i64],
     ) -> Result<Self, MemoryStoreError> {
         let mut sql = Sql::new(connection, "SELECT m.seq");
-        // Twice as far onward: two memories that join different candidates may be neighbours of each other.
+        // Twice as far: two memories that join different candidates may be neighbours of each other.
         for (side, order, count) in [("<", "DESC", REACH), (">", "ASC", 2 * REACH)] {
             sql = sql.then(", (SELECT string_agg(CAST(a.seq AS text), ',' ORDER BY a.created_at, a.seq) FROM ").then(
                 &format!(
@@ -172,7 +171,7 @@ impl Conversations {
         self.joining.extend(run.into_iter().take(own + REACH + 1));
     }
 
-    /// The memories two before, one before, one after and two after the one at `seq`.
+    /// The neighbours of the memory `seq` at the distances -2, -1, 1 and 2.
     fn neighbours(&self, seq: i64) -> [Option<i64>; 4] {
         let step = |map: &HashMap<i64, i64>, from: Option<i64>| map.get(&from?).copied();
         let (before, after) = (step(&self.before, Some(seq)), step(&self.after, Some(seq)));

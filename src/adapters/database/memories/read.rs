@@ -12,7 +12,7 @@ use super::row::{COLUMNS, categories_json, is_visible, json_array, memories_of, 
 use super::sets::{VisibleSets, is_stale};
 use super::sql::{Entries, Sql};
 
-/// What is known of the memories of one space and person.
+/// The statistics of the memories of one tenant.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ScopeRow {
     pub(super) id: i64,
@@ -20,7 +20,7 @@ pub(super) struct ScopeRow {
     pub(super) total_length: i64,
 }
 
-/// `None` if nothing was ever stored there.
+/// `None` if nothing was ever stored.
 pub(super) async fn scope_row(
     connection: &impl ConnectionTrait,
     scope: &MemoryScope,
@@ -60,7 +60,7 @@ pub(super) async fn list(
     let Some(ScopeRow { id: scope_id, .. }) = row else { return Ok(Page { memories: Vec::new(), next: None }) };
     let listed = Listed::of(connection, scope_id, scope.categories(), query.category.as_ref()).await?;
     let limit = query.limit.get() as usize;
-    // First the places and the sizes: a row is read only if it fits into an answer.
+    // First the row numbers and the sizes: a row is read only if it fits into the page.
     let places = "SELECT m.seq, CAST(octet_length(m.content) + octet_length(m.metadata) AS bigint) FROM ";
     let mut sql = Sql::new(connection, places);
     sql = match listed {
@@ -103,7 +103,7 @@ pub(super) async fn list(
     Ok(page)
 }
 
-/// The memories at these places, newest first.
+/// The memories with these row numbers, newest first.
 async fn at(connection: &impl ConnectionTrait, scope_id: i64, seqs: Vec<i64>) -> Result<Vec<Memory>, MemoryStoreError> {
     let rows = Sql::new(connection, &format!("SELECT {COLUMNS} FROM "))
         .elements(json_array(seqs))
@@ -119,7 +119,7 @@ fn limit_and_one(query: &ListQuery) -> i64 {
     i64::from(query.limit.get()) + 1
 }
 
-/// Goes on with the condition that what the table `name` lists comes after the page before.
+/// Appends the condition that rows of the table `name` come after the previous page.
 fn after(sql: Sql, name: &str, query: &ListQuery) -> Sql {
     let Some(Position { created_at, id }) = &query.after else { return sql };
     sql.then(&format!(" AND ({name}.created_at, {name}.id) < ("))
@@ -129,11 +129,11 @@ fn after(sql: Sql, name: &str, query: &ListQuery) -> Sql {
         .then(")")
 }
 
-/// How a page is found.
+/// How a page is read.
 enum Listed {
-    /// By going through these lists, so that it costs what is on the page.
+    /// From these listings, so that the cost depends on the page alone.
     Lists(Vec<String>),
-    /// By looking these up in the index, if there are any, and then at each memory.
+    /// By looking these entries up in the index, if there are any, and then each memory.
     Index(Entries),
 }
 
@@ -166,12 +166,12 @@ impl Listed {
     }
 }
 
-/// Whether `access` leaves nothing to be seen.
+/// Whether `access` allows nothing.
 pub(super) fn allows_nothing(access: &CategoryAccess) -> bool {
     matches!(access, CategoryAccess::Only(categories) if categories.is_empty())
 }
 
-/// What every memory has in the index that `access` allows: one of the allowed categories. It may have others too.
+/// The index entries of which every visible memory has one: the allowed categories. It may have others too.
 pub(super) fn allowed(scope_id: i64, access: &CategoryAccess) -> Entries {
     match access {
         CategoryAccess::All => Entries::default(),
@@ -181,13 +181,13 @@ pub(super) fn allowed(scope_id: i64, access: &CategoryAccess) -> Entries {
     }
 }
 
-/// Goes on with the conditions under which the memories of the table `name` can be seen.
+/// Appends the conditions under which memories of the table `name` are visible.
 pub(super) fn visible(sql: Sql, name: &str, access: &CategoryAccess, now: Timestamp) -> Sql {
     let sql = sql.then(&format!(" AND ({name}.expires_at IS NULL OR {name}.expires_at > ")).value(now.unix_millis());
     within(sql.then(")"), name, access)
 }
 
-/// Goes on with the condition that memories of the table `name` have categories, and none but allowed ones.
+/// Appends the condition that memories of the table `name` have categories, and only allowed ones.
 pub(super) fn within(sql: Sql, name: &str, access: &CategoryAccess) -> Sql {
     let CategoryAccess::Only(categories) = access else { return sql };
     sql.then(&format!(" AND {name}.categories <> '[]' AND NOT EXISTS (SELECT 1 FROM "))

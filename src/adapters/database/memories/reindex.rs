@@ -1,4 +1,4 @@
-//! Memories that an older version has indexed are indexed again, a few at a time, while everything else goes on.
+//! Reindexes memories of an older version, a few at a time, during normal operation.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,9 @@ use super::sql::Sql;
 use super::writer::Writer;
 use crate::adapters::database::connections::ConnectionPool;
 
-/// How many memories are handed to the writers at a time.
+/// Number of memories per batch.
 const BATCH: i64 = 64;
-/// How often the log says how far it is.
+/// Interval of progress reports in the log.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// Indexes all memories whose version is older, in the order of their scopes. Returns how many.
@@ -25,7 +25,7 @@ pub(super) async fn reindex(connection: &ConnectionPool, writer: &Writer) -> Res
     if stale == 0 {
         return Ok(0);
     }
-    tracing::info!(memories = stale, "indexing memories that an older version has stored");
+    tracing::info!(memories = stale, "reindexing memories of an older version");
     let (mut after, mut done, mut failed, mut reported) = ((0_i64, 0_i64), 0_u64, 0_u64, Instant::now());
     loop {
         let rows = Sql::new(connection, "SELECT s.tenant, m.scope_id, m.seq FROM memories m, memory_scopes s ")
@@ -56,12 +56,12 @@ pub(super) async fn reindex(connection: &ConnectionPool, writer: &Writer) -> Res
         }
         if reported.elapsed() >= REPORT_EVERY {
             reported = Instant::now();
-            tracing::info!(done, memories = stale, "indexing memories");
+            tracing::info!(done, memories = stale, "reindexing memories");
         }
     }
     if failed > 0 {
-        tracing::warn!(failed, "memories that cannot be read or are too long were not indexed");
+        tracing::warn!(failed, "some memories are invalid or too long and were not indexed");
     }
-    tracing::info!(done, "indexed all memories that an older version has stored");
+    tracing::info!(done, "reindexed all memories of an older version");
     Ok(done)
 }

@@ -1,4 +1,4 @@
-//! From a row to a memory: rows are suspects.
+//! Converts rows to memories: rows are not trusted.
 
 use std::str::FromStr as _;
 
@@ -14,13 +14,13 @@ use super::failure::MemoryStoreError;
 pub(super) const COLUMNS: &str =
     "m.seq, m.id, m.created_at, m.updated_at, m.expires_at, m.priority, m.categories, m.metadata, m.content";
 
-/// How many columns [`COLUMNS`] are; further ones follow.
+/// Number of [`COLUMNS`]; further ones follow.
 pub(super) const COLUMN_COUNT: usize = 9;
 
-/// How many memories are read before others get a turn.
+/// Number of memories after which other tasks may run.
 const ROWS_AT_A_TIME: usize = 32;
 
-/// Reads [`COLUMNS`]. Returns the place of the memory in its scope with it.
+/// Reads [`COLUMNS`]. Also returns the row number.
 pub(super) fn memory_of(row: &QueryResult) -> Result<(i64, Memory), MemoryStoreError> {
     let seq: i64 = row.try_get_by_index(0)?;
     let key = seq.to_string();
@@ -41,7 +41,7 @@ pub(super) fn memory_of(row: &QueryResult) -> Result<(i64, Memory), MemoryStoreE
     Ok((seq, memory))
 }
 
-/// Reads [`COLUMNS`] of many rows. Reading much text takes time, so others get a turn in between.
+/// Reads [`COLUMNS`] of many rows. Large texts take time, so it yields in between.
 pub(super) async fn memories_of(rows: &[QueryResult]) -> Result<Vec<(i64, Memory)>, MemoryStoreError> {
     let mut memories = Vec::with_capacity(rows.len());
     for chunk in rows.chunks(ROWS_AT_A_TIME) {
@@ -53,7 +53,7 @@ pub(super) async fn memories_of(rows: &[QueryResult]) -> Result<Vec<(i64, Memory
     Ok(memories)
 }
 
-/// Whether `memory` can be seen by somebody who has `access`.
+/// Whether `memory` is visible with `access`.
 pub(super) fn is_visible(access: &CategoryAccess, memory: &Memory, now: Timestamp) -> bool {
     access.allows(&memory.categories) && memory.expires_at.is_none_or(|expiry| expiry > now)
 }
@@ -63,12 +63,12 @@ pub(super) fn json_array<T: Into<serde_json::Value>>(items: impl IntoIterator<It
     items.into_iter().collect::<serde_json::Value>().to_string()
 }
 
-/// How [`categories`] are kept.
+/// The stored form of [`categories`].
 pub(super) fn categories_json<'a>(categories: impl IntoIterator<Item = &'a Category>) -> String {
     json_array(categories.into_iter().map(Category::as_str))
 }
 
-/// How [`metadata`] is kept.
+/// The stored form of [`metadata`].
 pub(super) fn metadata_json(metadata: &Metadata) -> String {
     serde_json::Value::Object(metadata.as_object().clone()).to_string()
 }
@@ -76,7 +76,7 @@ pub(super) fn metadata_json(metadata: &Metadata) -> String {
 /// Reads [`categories_json`].
 pub(super) fn categories(key: &str, json: &str) -> Result<Vec<Category>, MemoryStoreError> {
     let texts: Vec<String> = serde_json::from_str(json)
-        .map_err(|_| MemoryStoreError::row(key, "categories", "is not a JSON array of texts"))?;
+        .map_err(|_| MemoryStoreError::row(key, "categories", "is not a JSON array of strings"))?;
     Category::parse_list("categories", &texts).map_err(MemoryStoreError::refused(key, "categories"))
 }
 

@@ -1,8 +1,8 @@
-//! Searching: the databases give places and words, [`ranking`](super::ranking) makes an order of them.
+//! Searching: the databases return row numbers and words, [`ranking`](super::ranking) computes the order.
 //!
 //! 1. How common is each term of the query in the scope?
 //! 2. The memories that have the rarest ones become candidates, if they pass the filter ([`candidates`](super::candidates)).
-//! 3. What was said just before and after each candidate joins them ([`pool`](super::pool)).
+//! 3. The neighbours of each candidate in its conversation join them ([`pool`](super::pool)).
 //! 4. All of them are scored; the best are read and returned.
 
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ use super::spelling;
 use super::sql::Sql;
 use crate::adapters::database::connections::ConnectionPool;
 
-/// How many memories are read at a time: large ones fill an answer before there are as many as were asked for.
+/// Number of memories read at a time: large ones may fill a response early.
 const READ_AT_A_TIME: usize = 64;
 
 pub(super) async fn search(
@@ -106,7 +106,7 @@ impl Search<'_> {
         Ok(SearchResults { hits: hits.take(limit).collect(), total_found })
     }
 
-    /// The memories at these places that can be seen and pass the filter.
+    /// The visible memories with these row numbers that pass the filter.
     async fn memories(
         &self,
         connection: &impl ConnectionTrait,

@@ -1,4 +1,4 @@
-//! Searches take turns, one space after another, so that no application waits for all the searches of another.
+//! Schedules searches fairly by space, so that no application waits for all the searches of another.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,26 +8,25 @@ use tokio::sync::oneshot;
 
 use super::failure::MemoryStoreError;
 
-/// How many searches of one space may wait, and of all spaces together.
+/// Maximum number of waiting searches per space, and in total.
 const MAX_WAITING_PER_SPACE: usize = 64;
 const MAX_WAITING: usize = 1_024;
-/// For how long one waits at most.
+/// Maximum waiting time.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// Lets a bounded number of searches run at a time. A space never has all places, and of the spaces that wait each gets the
-/// next place in turn.
+/// Bounds the number of concurrent searches. A space never has all slots, and waiting spaces get free slots round-robin.
 #[derive(Clone, Debug)]
 pub(super) struct SearchSlots(Arc<Mutex<SlotState>>);
 
 #[derive(Debug)]
 struct SlotState {
-    /// How many may run, and how many of one space.
+    /// Maximum number of running searches, in total and per space.
     places: usize,
     places_per_space: usize,
     running: usize,
     waiting: usize,
     spaces: HashMap<String, Space>,
-    /// The spaces that have somebody waiting, next first.
+    /// The spaces with waiting searches, next first.
     order: VecDeque<String>,
 }
 
@@ -41,12 +40,12 @@ struct Space {
 #[derive(Debug)]
 pub(super) struct SearchSlot {
     space: String,
-    /// `None` in one that was never taken.
+    /// `None` if it was never taken.
     slots: Option<SearchSlots>,
 }
 
 impl SearchSlots {
-    /// Lets `places` searches run at a time.
+    /// Allows `places` concurrent searches.
     pub(super) fn new(places: usize) -> Self {
         Self(Arc::new(Mutex::new(SlotState {
             places: places.max(1),
@@ -58,10 +57,10 @@ impl SearchSlots {
         })))
     }
 
-    /// Waits for a turn.
+    /// Waits for a slot.
     ///
     /// # Errors
-    /// [`MemoryStoreError::Busy`] if too many wait already, or it takes too long.
+    /// [`MemoryStoreError::Busy`] if too many searches wait already, or the wait times out.
     pub(super) async fn take(&self, space: &str) -> Result<SearchSlot, MemoryStoreError> {
         let (sender, slot) = oneshot::channel();
         self.enqueue(space, sender)?;
@@ -89,7 +88,7 @@ impl SearchSlots {
         Ok(())
     }
 
-    /// Gives free places to those who wait.
+    /// Assigns free slots to waiting searches.
     fn start_next(&self, state: &mut SlotState) {
         for _ in 0..state.order.len() {
             if state.running >= state.places {
@@ -108,7 +107,7 @@ impl SearchSlots {
                         state.running += 1;
                         break;
                     }
-                    // Who does not wait any more takes no place.
+                    // A cancelled search takes no slot.
                     Err(mut slot) => slot.slots = None,
                 }
             }
@@ -164,7 +163,7 @@ mod tests {
         slots.take(space).await.unwrap()
     }
 
-    /// Asks for turns of `space`, which wait, and lets them get in line.
+    /// Requests slots of `space`, which wait, and lets them queue up.
     async fn wait(slots: &SearchSlots, space: &'static str, count: usize) -> Vec<tokio::task::JoinHandle<SearchSlot>> {
         let one = || {
             let slots = slots.clone();

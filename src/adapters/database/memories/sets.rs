@@ -1,5 +1,5 @@
-//! Who may see some categories only sees memories of some combinations of categories. The index and the counts are kept
-//! per combination, so that a restriction is looked up like any other entry.
+//! An application restricted to some categories sees only memories with certain combinations of categories. The index and the
+//! counts are kept per combination, so that a restriction is looked up like any other entry.
 
 use memgate_domain::applications::CategoryAccess;
 use memgate_domain::memories::Category;
@@ -8,9 +8,9 @@ use sea_orm::ConnectionTrait;
 use super::failure::MemoryStoreError;
 use super::sql::Sql;
 
-/// How many combinations of a scope are looked through. Of a scope that has more, searches look at each memory instead.
+/// Maximum number of combinations of a scope that are read. In a scope with more, searches check each memory instead.
 const MAX_KNOWN: usize = 1_024;
-/// How many combinations a search names to the index.
+/// Maximum number of combinations in an index query.
 const MAX_NAMED: usize = 64;
 
 /// The combinations of categories that an application may see.
@@ -58,7 +58,7 @@ impl VisibleSets {
         Ok(Self { sets, complete })
     }
 
-    /// Their entries, if no memory that is visible has another.
+    /// Their entries, if no visible memory has another.
     pub(super) fn entries(&self) -> Option<impl Iterator<Item = &str>> {
         self.complete.then(|| self.largest())
     }
@@ -74,7 +74,7 @@ impl VisibleSets {
     }
 }
 
-/// Whether a scope has memories whose entries in the index are of an older version.
+/// Whether a scope has memories with index entries of an older version.
 pub(super) async fn is_stale(connection: &impl ConnectionTrait, scope_id: i64) -> Result<bool, MemoryStoreError> {
     let row = Sql::new(connection, "SELECT seq FROM memories WHERE index_version < 1 AND scope_id = ")
         .value(scope_id)

@@ -1,4 +1,4 @@
-//! Words of a query that occur nowhere in the scope: other words may be what was meant.
+//! Substitutes for words of a query that do not occur in the scope.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
@@ -12,30 +12,30 @@ use super::read::visible;
 use super::row::json_array;
 use super::sql::Sql;
 
-/// For how many words of a query others are sought.
+/// Maximum number of words of a query that are substituted.
 const MAX_UNKNOWN: usize = 4;
-/// How many stand in for a word.
+/// Maximum number of substitutes for a word.
 const MAX_ALTERNATIVES: usize = 3;
-/// Shorter words are taken as they are.
+/// Shorter words are not substituted.
 const SHORTEST: usize = 4;
-/// Shorter words are not sought at the end of others.
+/// Shorter words are not searched as the end of others.
 const SHORTEST_ENDING: usize = 3;
-/// In how many of the newest memories words are sought that end with one of the query.
+/// Number of newest memories that are searched for words ending with one of the query.
 const NEWEST: i64 = 200;
-/// How many terms are looked at for a word.
+/// Maximum number of terms considered for a word.
 const LOOKED_AT: i64 = 20_000;
-/// What a term counts that stands in for another.
+/// The weight of a substitute.
 const SHARE: f64 = 0.5;
 
-/// The terms to search by: those of `queried` that occur, what stands in for those that do not, and those for which nothing
-/// does, because they tell how much of the query was found. Further terms are added to `statistics`.
+/// The terms to search by: those of `queried` that occur, the substitutes of those that do not, and those without a
+/// substitute, because they tell how much of the query was found. Substitutes are added to `statistics`.
 pub(super) async fn resolve(
     connection: &impl ConnectionTrait,
     reach: &Reach<'_>,
     statistics: &mut Statistics,
     queried: Vec<QueryTerm>,
 ) -> Result<Vec<String>, MemoryStoreError> {
-    // Terms are distinct, and one that is asked for by itself counts in full.
+    // Terms are distinct, and one that the query contains itself has its full weight.
     let mut taken: HashSet<String> = queried.iter().map(|term| term.text.clone()).collect();
     let mut terms = Vec::with_capacity(queried.len());
     let mut sought = 0;
@@ -98,8 +98,8 @@ async fn alternatives(
     Ok(similar.into_iter().map(|(_, Reverse(memories), other)| (other, memories)).collect())
 }
 
-/// The terms of words in the newest memories that end with `word`, in languages that write in plain letters: the others have
-/// other ways to join words.
+/// The terms of words in the newest memories that end with `word`, in languages written in plain letters: others join words
+/// differently.
 async fn compounds(
     connection: &impl ConnectionTrait,
     reach: &Reach<'_>,
@@ -129,7 +129,7 @@ async fn compounds(
     Ok(found)
 }
 
-/// The terms of the two words that `word` may be joined from, for each place at which it can be split.
+/// The pairs of terms that `word` may be a compound of, for each position at which it can be split.
 fn halves(word: &str) -> Vec<[String; 2]> {
     let characters: Vec<char> = word.chars().collect();
     let at_least = SHORTEST - 1;
@@ -142,7 +142,7 @@ fn halves(word: &str) -> Vec<[String; 2]> {
         .collect()
 }
 
-/// The terms within reach that begin with the same letter and go on with the whole of `term`, or are about as long.
+/// The terms that begin with the same letter and continue with the whole of `term`, or have a similar length.
 async fn similar(
     connection: &impl ConnectionTrait,
     reach: &Reach<'_>,

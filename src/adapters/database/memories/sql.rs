@@ -1,8 +1,8 @@
-//! Statements, and the little in which SQLite and PostgreSQL differ.
+//! Builds statements, and hides the few differences between SQLite and PostgreSQL.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, Value};
 
-/// A statement that is being written. Values only ever get into it as parameters.
+/// A statement under construction. Values are only ever passed as parameters.
 pub(super) struct Sql {
     backend: DbBackend,
     text: String,
@@ -14,20 +14,20 @@ impl Sql {
         Self { backend: connection.get_database_backend(), text: text.to_owned(), values: Vec::new() }
     }
 
-    /// Goes on with `text`.
+    /// Appends `text`.
     pub(super) fn then(mut self, text: &str) -> Self {
         self.text.push_str(text);
         self
     }
 
-    /// Goes on with a parameter.
+    /// Appends a parameter.
     pub(super) fn value(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
         let number = self.values.len();
         self.then(&format!("${number}"))
     }
 
-    /// Goes on with a row for each element of the JSON array `json`, in the column `value`, as text.
+    /// Appends a row for each element of the JSON array `json`, in the column `value`, as text.
     pub(super) fn elements(self, json: String) -> Self {
         match self.backend {
             DbBackend::Sqlite => self.then("json_each(").value(json).then(")"),
@@ -43,7 +43,7 @@ impl Sql {
         }
     }
 
-    /// Goes on with a row for each member of the JSON object `json`, in the columns `key` and `value`, as text.
+    /// Appends a row for each member of the JSON object `json`, in the columns `key` and `value`, as text.
     pub(super) fn members(self, json: String) -> Self {
         match self.backend {
             DbBackend::Sqlite => self.then("json_each(").value(json).then(")"),
@@ -51,15 +51,15 @@ impl Sql {
         }
     }
 
-    /// Goes on with a table `hit` of the places, as `seq`, of all that matches `entries` in the index.
+    /// Appends a table `hit` with the row numbers, as `seq`, of everything that matches `entries` in the index.
     pub(super) fn hits(self, entries: &Entries) -> Self {
         match self.backend {
             DbBackend::Sqlite => self
                 .then("(SELECT rowid AS seq FROM memory_index WHERE memory_index MATCH ")
                 .value(entries.render('"', " AND ", " OR "))
                 .then(") hit"),
-            // OFFSET 0 has PostgreSQL ask the index: it may think that it finds the newest memories fast by reading them
-            // all from the end.
+            // OFFSET 0 makes PostgreSQL use the index: it may estimate that reading all rows from the end finds the newest
+            // memories faster.
             _ => self
                 .then("(SELECT seq FROM memory_index WHERE terms @@ ")
                 .value(entries.render('\'', " & ", " | "))
@@ -104,7 +104,7 @@ impl Sql {
         connection.query_all_raw(self.statement()).await
     }
 
-    /// Reads the numbers of one column, which come as one text: a row each would take many times as long.
+    /// Reads the numbers of one column, returned as a single text: a row per number would take many times as long.
     pub(super) async fn numbers(self, connection: &impl ConnectionTrait) -> Result<Vec<i64>, DbErr> {
         let row = self.one(connection).await?;
         let text: Option<String> = row.map(|row| row.try_get_by_index(0)).transpose()?.flatten();
@@ -112,19 +112,19 @@ impl Sql {
     }
 }
 
-/// Reads what `string_agg` made of numbers.
+/// Parses what `string_agg` made of numbers.
 pub(super) fn parse_numbers(text: Option<&str>) -> Result<Vec<i64>, DbErr> {
     let numbers = text.into_iter().flat_map(|text| text.split(','));
     numbers.map(|number| number.parse().map_err(|_| DbErr::Type("not a list of numbers".to_owned()))).collect()
 }
 
-/// What to look up in the index: of each group at least one entry. An entry has only letters, digits and `_` in it (see
+/// An index query: at least one entry of each group. An entry contains only letters, digits and `_` (see
 /// [`index`](super::index)), so it is data in the query languages of both databases.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entries(Vec<Vec<String>>);
 
 impl Entries {
-    /// The same, and one of `group` besides.
+    /// The same, and one of `group` too.
     pub(super) fn and_any(mut self, group: Vec<String>) -> Self {
         self.0.push(group);
         self

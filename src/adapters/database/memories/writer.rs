@@ -1,8 +1,7 @@
-//! Many callers, one commit.
+//! Group commit for memories: operations of many callers in one transaction.
 //!
 //! A commit waits for the disk, and costs about the same for one memory as for many. So callers hand their operations to a
-//! task that takes all that are waiting and fulfils them together, while the next ones gather. A lone caller waits for
-//! nobody.
+//! task that applies all waiting ones together, while the next ones accumulate. A lone caller does not wait.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -13,11 +12,11 @@ use super::changes::{WriteOp, WriteOutcome, apply_batch};
 use super::failure::MemoryStoreError;
 use crate::adapters::database::connections::ConnectionPool;
 
-/// The most operations of one transaction. On SQLite everybody else who writes waits for it, tokens included.
+/// Maximum number of operations per transaction. On SQLite all other writers wait for it, including those of tokens.
 const MAX_BATCH: usize = 64;
-/// How many operations may wait for a task; further callers wait for a place.
+/// Maximum number of waiting operations per task; further callers wait for a free place.
 const MAX_WAITING: usize = 4 * MAX_BATCH;
-/// How many tasks write to PostgreSQL. A scope always has the same one, so that its writers do not wait in the database.
+/// Number of tasks that write to PostgreSQL. A scope always has the same one, so that its writers do not wait in the database.
 const POSTGRES_LANES: u64 = 4;
 
 pub(super) type OpResult = Result<WriteOutcome, MemoryStoreError>;
@@ -48,18 +47,18 @@ impl Writer {
         Self { lanes: (0..count).map(start_lane).collect() }
     }
 
-    /// Submits an operation and waits for its outcome. It is on disk when this returns. A caller that goes away before its transaction has begun has
-    /// not asked.
+    /// Submits an operation and waits for its outcome. It is durable when this returns. If the caller is cancelled before its
+    /// transaction has begun, the operation is skipped.
     pub(super) async fn submit(&self, op: WriteOp) -> OpResult {
         self.enqueue(op).await?.await.map_err(|_| MemoryStoreError::WriterEnded)?
     }
 
-    /// Submits many operations, in as few commits as may be.
+    /// Submits many operations, in as few commits as possible.
     pub(super) async fn submit_all(&self, ops: Vec<WriteOp>) -> Result<Vec<WriteOutcome>, MemoryStoreError> {
         self.submit_each(ops).await?.into_iter().collect()
     }
 
-    /// The same, with an answer to each.
+    /// The same, with the result of each.
     pub(super) async fn submit_each(&self, ops: Vec<WriteOp>) -> Result<Vec<OpResult>, MemoryStoreError> {
         let mut waiting = Vec::with_capacity(ops.len());
         for op in ops {
@@ -91,11 +90,11 @@ async fn serve(connection: ConnectionPool, mut waiting: mpsc::Receiver<QueuedOp>
             .filter(|caller| !caller.answer.is_closed())
             .map(|caller| (caller.op, caller.answer))
             .unzip();
-        // In a task of its own, so that a bug that panics costs one batch its answers, and not every later caller.
+        // In a task of its own, so that a panic costs one batch its results, and not every later caller.
         let connection = connection.clone();
         let answers = tokio::spawn(async move { apply_each(&connection, ops).await }).await;
         for (caller, answer) in callers.into_iter().zip(answers.unwrap_or_default()) {
-            // Who does not wait any more does not want to know.
+            // The caller may have been cancelled.
             caller.send(answer).ok();
         }
     }
@@ -104,7 +103,7 @@ async fn serve(connection: ConnectionPool, mut waiting: mpsc::Receiver<QueuedOp>
 async fn apply_each(connection: &ConnectionPool, ops: Vec<WriteOp>) -> Vec<OpResult> {
     match apply_batch(connection, &ops).await {
         Ok(answers) => answers,
-        // One that the database refuses must not take the others with it.
+        // One that the database rejects must not fail the others.
         Err(failure) if failure.is_refused_value() && ops.len() > 1 => {
             let mut answers = Vec::with_capacity(ops.len());
             for op in &ops {

@@ -1,5 +1,5 @@
-//! What the tools answer. These are our own types: how they become results of the protocol stands in one function,
-//! [`into_result`].
+//! The results of the tools. These are our own types: one function, [`into_result`], converts them to results of the
+//! protocol.
 
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde::Serialize;
@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 use crate::domain::memories::{Finding, Memory};
 
-/// How many bytes of JSON an answer has at most. It is sent twice, as a value and as text for clients that read only that,
-/// and both together stay below the 30 kB that clients hand to a model.
+/// Maximum number of bytes of JSON of a result. It is sent twice, as a value and as text for clients that read only that,
+/// and both together stay below the 30 kB that clients pass to a model.
 const MAX_BYTES: usize = 13_000;
-/// How many bytes of JSON the text of one result of several has at most.
+/// Maximum number of bytes of JSON of the text of one result among several.
 const SNIPPET_BYTES: usize = 1_500;
-/// How many bytes of JSON the application's own metadata have at most beside a text.
+/// Maximum number of bytes of JSON of the application's own metadata beside a text.
 const METADATA_BYTES: usize = 6_000;
-/// How many characters a title has at most.
+/// Maximum number of characters of a title.
 const TITLE: usize = 80;
-/// What stands at the end of a text that was cut.
+/// Appended to a truncated text.
 const CUT_MARK: &str = " […]";
 
 /// A memory among others.
@@ -64,7 +64,7 @@ impl Summary {
     }
 }
 
-/// The first of `summaries` that fit into one answer; at least one. Returns how many were left out.
+/// The first of `summaries` that fit into one result; at least one. Returns how many were left out.
 pub(super) fn fit(summaries: &mut Vec<Summary>) -> usize {
     let mut used = 0;
     let fitting = summaries.iter().take_while(|summary| {
@@ -107,12 +107,12 @@ pub(super) fn fetched(memory: &Memory, offset: usize, public_url: &str) -> Optio
     Some(answer)
 }
 
-/// A success as the protocol has it: the value, and the same as text for clients that read only that.
+/// A successful result: the value, and the same as text for clients that read only that.
 pub(super) fn into_result(answer: &Value) -> CallToolResult {
     CallToolResult::structured(answer.clone())
 }
 
-/// A failure in words that a model can act on.
+/// A failed result, in words that a model can act on.
 pub(super) fn failure(words: impl Into<String>) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(words.into())])
 }
@@ -141,7 +141,7 @@ fn url(memory: &Memory, public_url: &str) -> String {
     format!("{public_url}/account/memories/{}", memory.id)
 }
 
-/// How many bytes of `text` at its beginning become at most `room` bytes of JSON; a whole number of characters.
+/// Number of leading bytes of `text` that become at most `room` bytes of JSON; a whole number of characters.
 fn prefix(text: &str, room: usize) -> usize {
     let mut used = 0;
     for (at, c) in text.char_indices() {

@@ -1,37 +1,37 @@
-//! A JSON-RPC message, read as far as authorization needs it. The protocol itself is spoken by rmcp.
+//! A JSON-RPC message, parsed as far as authorization needs it. rmcp implements the protocol itself.
 
 use poem::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-/// What the endpoint must know of a message before it is handed on.
+/// What the endpoint must know about a message before it is passed on.
 #[derive(Debug, PartialEq)]
 pub(super) struct Message {
     /// The id of a request; `None` for a notification or for the client's own response.
     pub(super) id: Option<Value>,
     /// The method of a request or notification.
     pub(super) method: Option<String>,
-    /// The tool that `tools/call` names.
+    /// The tool of `tools/call`.
     pub(super) tool: Option<String>,
 }
 
-/// Why a body is no message (JSON-RPC 2.0 §5.1).
+/// Why a body is not a message (JSON-RPC 2.0 §5.1).
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub(super) enum InvalidMessage {
     /// It is not JSON.
     #[error("the body is not well-formed JSON")]
     Malformed,
-    /// It is JSON, and not a message.
+    /// It is JSON, but not a message.
     #[error("{problem}")]
     Invalid {
-        /// The id, where there is one that an answer can carry.
+        /// The ID, if there is a valid one.
         id: Option<Value>,
-        /// What is wrong.
+        /// The problem.
         problem: &'static str,
     },
 }
 
 impl InvalidMessage {
-    /// The JSON-RPC error that says it; its HTTP status is 400.
+    /// The JSON-RPC error; its HTTP status is 400.
     pub(super) fn to_json(&self) -> Value {
         let (code, id) = match self {
             Self::Malformed => (-32700, None),
@@ -40,7 +40,7 @@ impl InvalidMessage {
         error(id, code, &self.to_string())
     }
 
-    /// The status of the answer.
+    /// The HTTP status.
     pub(super) fn status() -> StatusCode {
         StatusCode::BAD_REQUEST
     }
@@ -52,7 +52,7 @@ pub(super) fn error(id: Option<Value>, code: i32, message: &str) -> Value {
 }
 
 impl Message {
-    /// Reads one message.
+    /// Parses one message.
     ///
     /// # Errors
     /// [`InvalidMessage`]: not JSON, a batch, no `jsonrpc`, an id that is `null` or of another type.

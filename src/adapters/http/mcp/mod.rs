@@ -1,8 +1,8 @@
 //! The Model Context Protocol: the same memories, for clients that speak MCP over Streamable HTTP.
 //!
-//! One stateless endpoint serves every protocol version, with and without `initialize`. rmcp speaks the protocol; what has
-//! to be decided before a message is looked at stands in [`Endpoint::call`], in this order: method, `Host` and `Origin`,
-//! body, message, access token, permission, rate limit.
+//! One stateless endpoint serves every protocol version, with and without `initialize`. rmcp implements the protocol; the
+//! checks before a message is processed are in [`Endpoint::call`], in this order: method, `Host` and `Origin`, body, message,
+//! access token, permission, rate limit.
 
 mod answer;
 mod message;
@@ -35,9 +35,9 @@ use origin::AllowedOrigins;
 use server::McpServer;
 use tools::Tool;
 
-/// Where the endpoint is. Some clients fail with any other path.
+/// The path of the endpoint. Some clients fail with any other path.
 pub(super) const PATH: &str = "/mcp";
-/// Where RFC 9728 puts the metadata of a resource at [`PATH`].
+/// The path of the metadata of the resource at [`PATH`] (RFC 9728).
 const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource/mcp";
 const JSON: &str = "application/json";
 const EVENT_STREAM: &str = "text/event-stream";
@@ -48,7 +48,7 @@ pub(super) fn add_to(route: Route, services: &Arc<Services>) -> Route {
     route.at(PATH, Arc::clone(&endpoint).boxed()).at("/mcp/", endpoint.boxed())
 }
 
-/// Who calls, and in which request, for the tools.
+/// The caller and the request, for the tools.
 #[derive(Clone)]
 pub(super) struct McpCall {
     pub(super) caller: Authorized<AnyToken>,
@@ -131,7 +131,7 @@ impl Endpoint for McpEndpoint {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        // Before the access token is looked at: 401 to a GET sends real clients into loops.
+        // Before the access token is checked: 401 to a GET makes some clients loop.
         if request.method() != Method::POST {
             return Err(ApiError::MethodNotAllowed { allow: HeaderValue::from_static("POST") }.into());
         }
@@ -145,12 +145,12 @@ impl Endpoint for McpEndpoint {
     }
 }
 
-/// A JSON-RPC error as an HTTP answer.
+/// A JSON-RPC error as an HTTP response.
 fn json_rpc(status: StatusCode, body: &Value) -> Response {
     json_response(status, JSON, body)
 }
 
-/// Whether a client takes event streams and nothing else.
+/// Whether a client accepts only event streams.
 fn only_event_streams(headers: &HeaderMap) -> bool {
     let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let mut types =
@@ -158,8 +158,8 @@ fn only_event_streams(headers: &HeaderMap) -> bool {
     !accept.is_empty() && types.all(|media_type| media_type.eq_ignore_ascii_case(EVENT_STREAM))
 }
 
-/// The request as rmcp takes it. It asks for both media types, while real clients name one, any or none; which of them is
-/// sent was decided before.
+/// The request for rmcp. It requires both media types, while real clients name one, any or none; which of them is sent was
+/// decided before.
 fn to_http(request: &Request, body: Bytes, call: McpCall) -> poem::http::Request<Full<Bytes>> {
     let (mut parts, ()) = poem::http::Request::new(()).into_parts();
     parts.method = request.method().clone();
@@ -167,19 +167,19 @@ fn to_http(request: &Request, body: Bytes, call: McpCall) -> poem::http::Request
     parts.headers = request.headers().clone();
     parts.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
-    // No token goes further than it has to.
+    // The token is not passed further than necessary.
     parts.headers.remove(header::AUTHORIZATION);
     parts.extensions.insert(call);
     poem::http::Request::from_parts(parts, Full::new(body))
 }
 
-/// How a client is told to get a token, or a better one (RFC 6750 §3, RFC 9728 §5.1).
+/// How a client is told to get a token, or one with more permissions (RFC 6750 §3, RFC 9728 §5.1).
 struct Challenge {
     resource_metadata: String,
 }
 
 impl Challenge {
-    /// Every scope that the tools need: clients that mishandle a later step-up get all at once, and a person unticks what
+    /// Every scope that the tools need: clients that mishandle a later step-up get all at once, and a person can deselect what
     /// they do not want.
     fn scope() -> Permissions {
         Permissions::all()
@@ -197,8 +197,8 @@ impl Challenge {
         response
     }
 
-    /// The refusal of a tool for which the token lacks the permission although the application holds it, so that asking
-    /// the person again can help.
+    /// The rejection of a tool for which the token lacks the permission although the application has it, so that asking the
+    /// person again can help.
     fn missing_scope(&self, caller: &Caller, needed: Permission, refused: Refused<'_>) -> Option<Response> {
         if caller.permissions.contains(needed) || !caller.application.permissions.contains(needed) {
             return None;

@@ -1,4 +1,4 @@
-//! Who may call the endpoint from where: the headers `Host` and `Origin` (DNS rebinding, foreign web pages).
+//! Validates the headers `Host` and `Origin` (DNS rebinding, foreign web pages).
 
 use poem::Request;
 use poem::http::header;
@@ -6,10 +6,10 @@ use url::Url;
 
 use crate::adapters::http::server::cors::CorsOrigins;
 
-/// The hosts and origins that the endpoint answers to.
+/// The accepted hosts and origins.
 #[derive(Clone, Debug)]
 pub(super) struct AllowedOrigins {
-    /// The authority of the public URL, without its port if that is the scheme's own.
+    /// The authority of the public URL, without its port if that is the scheme's default.
     authority: String,
     host: String,
     own: String,
@@ -17,7 +17,7 @@ pub(super) struct AllowedOrigins {
 }
 
 impl AllowedOrigins {
-    /// The public URL's own host and origin, and the configured origins beside it.
+    /// The public URL's own host and origin, and the configured origins.
     pub(super) fn new(public_url: &str, configured: CorsOrigins) -> Self {
         let url = Url::parse(public_url).ok();
         let own = url.as_ref().map(|url| url.origin().ascii_serialization()).unwrap_or_default();
@@ -29,8 +29,8 @@ impl AllowedOrigins {
         Self { authority, host, own, configured }
     }
 
-    /// Whether the request names this server and comes from no foreign web page. A request without an `Origin` comes from
-    /// a program, and passes.
+    /// Whether the request names this server and does not come from a foreign web page. A request without an `Origin` comes from
+    /// a program, and is accepted.
     pub(super) fn allow(&self, request: &Request) -> bool {
         self.allows_host(request) && self.allows_origin(request)
     }
@@ -39,7 +39,7 @@ impl AllowedOrigins {
         let named = request.uri().authority().map(poem::http::uri::Authority::as_str);
         let Some(named) = named.or_else(|| request.header(header::HOST)) else { return false };
         let named = named.to_ascii_lowercase();
-        // A proxy may name the host with or without the port by which the client came.
+        // A proxy may name the host with or without the client's port.
         named == self.authority || named == self.host || without_port(&named) == self.host || is_loopback(&named)
     }
 
@@ -60,7 +60,7 @@ fn without_port(authority: &str) -> &str {
     }
 }
 
-/// A name that no foreign DNS answer can stand for: programs on the same machine, health checks, a port forward.
+/// A name that foreign DNS cannot control: for programs on the same machine, health checks, port forwards.
 fn is_loopback(authority: &str) -> bool {
     matches!(without_port(authority), "localhost" | "127.0.0.1" | "[::1]")
 }

@@ -1,4 +1,4 @@
-//! The tools: what they are called, what they need, and what they say of themselves to a model.
+//! The tools: their names, their permissions, and their descriptions for a model.
 
 use std::sync::{Arc, LazyLock};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::domain::applications::{Permission, Permissions};
 use crate::domain::memories::{Category, Content};
 
-/// Something that a client can call.
+/// A tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tool {
     Search,
@@ -20,7 +20,7 @@ pub(super) enum Tool {
 }
 
 impl Tool {
-    /// Every tool, in the order in which they are listed: ChatGPT looks for the first two.
+    /// All tools, in the order in which they are listed: ChatGPT looks for the first two.
     pub(super) const ALL: [Self; 6] =
         [Self::Search, Self::Fetch, Self::AddMemory, Self::UpdateMemory, Self::DeleteMemory, Self::ListMemories];
 
@@ -47,7 +47,7 @@ impl Tool {
         }
     }
 
-    /// The tools that these permissions allow, as they are listed.
+    /// The tools that these permissions allow.
     pub(super) fn allowed(permissions: Permissions) -> Vec<ToolDefinition> {
         Self::ALL
             .into_iter()

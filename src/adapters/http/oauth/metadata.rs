@@ -11,10 +11,10 @@ use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::payload::Json;
 use crate::adapters::http::server::public_url::base_url;
 
-/// For how long a document may be kept. A new key is published much longer than this before it signs.
+/// How long a document may be cached. A new key is published much longer than this before it signs.
 const KEEP: &str = "public, max-age=300";
 
-/// A document that may be kept for a while.
+/// A document that may be cached.
 #[derive(ApiResponse)]
 pub(crate) enum CacheableJson<T: poem_openapi::types::Type + serde::Serialize> {
     /// The document.
@@ -32,7 +32,7 @@ pub(crate) struct MetadataApi;
 
 #[OpenApi(prefix_path = "/.well-known", tag = "Tag::Authorization")]
 impl MetadataApi {
-    /// Describe the authorization server
+    /// Get the authorization server metadata
     ///
     /// Its endpoints and what they support (RFC 8414).
     #[oai(path = "/oauth-authorization-server", method = "get", operation_id = "getAuthorizationServerMetadata")]
@@ -41,7 +41,7 @@ impl MetadataApi {
         CacheableJson::new(ServerMetadata::new(issuer, base_url(issuer)))
     }
 
-    /// Describe the authorization server, where MCP clients look
+    /// Get the authorization server metadata for MCP clients
     ///
     /// The same document at the address that clients derive from the path of the MCP endpoint (RFC 8414 §3.1).
     #[oai(
@@ -53,7 +53,7 @@ impl MetadataApi {
         self.authorization_server(exchange).await
     }
 
-    /// Describe the authorization server, where OpenID Connect clients look
+    /// Get the authorization server metadata for OpenID Connect clients
     ///
     /// The same document, for clients that probe this address. There are no ID tokens.
     #[oai(path = "/openid-configuration", method = "get", operation_id = "getOpenIdConfiguration")]
@@ -61,17 +61,17 @@ impl MetadataApi {
         self.authorization_server(exchange).await
     }
 
-    /// Describe the MCP endpoint as a protected resource
+    /// Get the metadata of the MCP endpoint as a protected resource
     ///
-    /// Who issues tokens for it, and which permissions there are (RFC 9728). Some clients ask only here.
+    /// Its authorization server and permissions (RFC 9728). Some clients request only this address.
     #[oai(path = "/oauth-protected-resource", method = "get", operation_id = "getProtectedResourceMetadata")]
     async fn protected_resource(&self, exchange: &Exchange) -> CacheableJson<ResourceMetadata> {
         self.mcp_resource(exchange).await
     }
 
-    /// Describe the MCP endpoint, by its path
+    /// Get the metadata of the MCP endpoint by its path
     ///
-    /// The same for the resource `/mcp` (RFC 9728 §3.1), to which the `WWW-Authenticate` of a refused message leads.
+    /// The same for the resource `/mcp` (RFC 9728 §3.1), which the `WWW-Authenticate` of a rejected message refers to.
     #[oai(path = "/oauth-protected-resource/mcp", method = "get", operation_id = "getMcpResourceMetadata")]
     async fn mcp_resource(&self, exchange: &Exchange) -> CacheableJson<ResourceMetadata> {
         let issuer = &exchange.services.policy.issuer;
@@ -79,9 +79,9 @@ impl MetadataApi {
         CacheableJson::new(ResourceMetadata::new(issuer, &format!("{base}{}", mcp::PATH), base))
     }
 
-    /// Describe the memory API, by its path
+    /// Get the metadata of the memory API by its path
     ///
-    /// The resource `/api` (RFC 9728 §3.1), to which the `WWW-Authenticate` of a refused request leads.
+    /// The resource `/api` (RFC 9728 §3.1), which the `WWW-Authenticate` of a rejected request refers to.
     #[oai(path = "/oauth-protected-resource/api", method = "get", operation_id = "getApiResourceMetadata")]
     async fn api_resource(&self, exchange: &Exchange) -> CacheableJson<ResourceMetadata> {
         let issuer = &exchange.services.policy.issuer;
@@ -89,9 +89,9 @@ impl MetadataApi {
         CacheableJson::new(ResourceMetadata::new(issuer, &format!("{base}/api"), base))
     }
 
-    /// Publish the keys of access tokens
+    /// Get the public keys of access tokens
     ///
-    /// The public keys by which anybody can verify an access token (RFC 7517).
+    /// The key set for verifying access tokens (RFC 7517).
     #[oai(path = "/jwks.json", method = "get", operation_id = "getPublicKeys")]
     async fn public_keys(&self, exchange: &Exchange) -> CacheableJson<KeySet> {
         CacheableJson::new(KeySet::from(exchange.services.tokens.published_keys()))

@@ -11,7 +11,7 @@ use crate::domain::oauth::{TokenInquiry, TokenRequest};
 
 #[derive(ApiResponse)]
 enum Revoked {
-    /// If there was such a token of this application, it cannot be used any more.
+    /// The token, if it existed and belongs to this application, is revoked.
     #[oai(status = 200)]
     Done(Json<Revocation>),
 }
@@ -22,8 +22,8 @@ pub(crate) struct TokenApi;
 impl TokenApi {
     /// Issue a token
     ///
-    /// Answers the grants `client_credentials`, `authorization_code` and `refresh_token` (RFC 6749). A code works once;
-    /// a refresh token is used up and answered with its successor. A JSON body with the same members does as well.
+    /// Supports the grants `client_credentials`, `authorization_code` and `refresh_token` (RFC 6749). A code works once; a
+    /// refresh token is consumed and replaced by its successor. A JSON body with the same members is accepted too.
     #[oai(path = "/token", method = "post", operation_id = "issueToken")]
     async fn issue(&self, body: ClientRequest<TokenRequestBody>) -> Result<Json<TokenAnswer>, RefusedGrant> {
         let token_request = TokenRequest::parse(body.authorization.as_deref(), &body.parameters)?;
@@ -33,7 +33,7 @@ impl TokenApi {
     /// Revoke a token
     ///
     /// Revokes a refresh token with its whole grant, or an access token alone (RFC 7009). A token that is unknown, or
-    /// of another application, is answered alike and left as it is.
+    /// belongs to another application, is ignored with the same response.
     #[oai(path = "/revoke", method = "post", operation_id = "revokeToken")]
     async fn revoke(&self, body: ClientRequest<TokenInquiryBody>) -> Result<Revoked, RefusedGrant> {
         let inquiry = TokenInquiry::parse(body.authorization.as_deref(), &body.parameters)?;
@@ -41,9 +41,9 @@ impl TokenApi {
         Ok(Revoked::Done(Json(Revocation {})))
     }
 
-    /// Ask what a token is worth
+    /// Introspect a token
     ///
-    /// Says whether a token of the asking application can be used now, and for what (RFC 7662).
+    /// Whether a token of the calling application is active, and its attributes (RFC 7662).
     #[oai(path = "/introspect", method = "post", operation_id = "introspectToken")]
     async fn introspect(
         &self,

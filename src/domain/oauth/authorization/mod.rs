@@ -1,5 +1,5 @@
-//! The authorization code grant, up to the code: what an application asks of a person, and what the person answers
-//! (RFC 6749 §4.1, with PKCE of RFC 7636 and the practice of RFC 9700).
+//! The authorization code grant up to the code: the application's request, and the person's decision (RFC 6749 §4.1, with
+//! PKCE of RFC 7636 and the best practice of RFC 9700).
 
 mod model;
 mod pkce;

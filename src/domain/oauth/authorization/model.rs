@@ -1,4 +1,4 @@
-//! An authorization: one person's consent, and the code that stands for it for a minute.
+//! An authorization: a person's consent, and the code that represents it for a minute.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::applications::Permissions;
 use crate::ids::{ApplicationId, GrantId, UserId};
 use crate::system::{Entropy, Timestamp};
 
-/// What a person has allowed an application to do. The tokens that descend from it carry its grant id.
+/// What a person has authorized an application to do. The tokens that descend from it carry its grant ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorization {
     /// The grant.
@@ -22,26 +22,26 @@ pub struct Authorization {
     pub person: UserId,
     /// What it may do.
     pub scope: Permissions,
-    /// Where the code was sent, to the letter.
+    /// The redirect URI that the code was sent to, exactly.
     pub redirect_uri: String,
-    /// What the code verifier must fit to, if there was a challenge.
+    /// The challenge that the code verifier must match, if there was one.
     pub challenge: Option<CodeChallenge>,
     /// The digest of the code.
     pub code: CodeDigest,
-    /// When the person agreed.
+    /// When the person consented.
     pub created_at: Timestamp,
-    /// From when on the code is refused.
+    /// When the code expires.
     pub code_expires_at: Timestamp,
     /// When the code was exchanged for tokens.
     pub redeemed_at: Option<Timestamp>,
-    /// Until when this has to be remembered: for as long as a token can descend from it, or, before the code is
-    /// exchanged, for as long as somebody may try.
+    /// How long the record must be kept: as long as a token can descend from it, or, before the code is exchanged, as long
+    /// as somebody may try.
     pub keep_until: Timestamp,
 }
 
 impl Authorization {
-    /// How many authorizations of one application a person may have at a time: codes that were not exchanged yet, and
-    /// connections that were neither ended nor have come to their end.
+    /// Maximum number of authorizations of one application per person: codes that were not exchanged yet, and connections that
+    /// have neither been ended nor expired.
     pub const MAX_PER_CONNECTION: u32 = 100;
 }
 
@@ -49,9 +49,9 @@ impl Authorization {
 pub struct AuthorizationCode(SecretString);
 
 impl AuthorizationCode {
-    /// How long a code lives.
+    /// Lifetime of a code.
     pub const LIFETIME: Duration = Duration::from_mins(1);
-    /// For how long a code that was never exchanged is remembered.
+    /// How long a code that was never exchanged is kept.
     pub const REMEMBERED: Duration = Duration::from_hours(24);
 
     /// A new code.
@@ -65,7 +65,7 @@ impl AuthorizationCode {
         self.0.expose_secret()
     }
 
-    /// What is kept of it.
+    /// Its digest, which is stored.
     #[must_use]
     pub fn digest(&self) -> CodeDigest {
         CodeDigest::of(self.expose())
@@ -78,24 +78,24 @@ impl fmt::Debug for AuthorizationCode {
     }
 }
 
-/// The digest of a code. It opens nothing.
+/// The digest of a code. It cannot be exchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CodeDigest([u8; 32]);
 
 impl CodeDigest {
-    /// The digest of what was presented as a code, which may be anything.
+    /// The digest of a presented code, which may be anything.
     #[must_use]
     pub fn of(presented: &str) -> Self {
         Self(Sha256::new().chain_update("memgate authorization code\0").chain_update(presented).finalize().into())
     }
 
-    /// Takes a digest that was stored.
+    /// Accepts a stored digest.
     #[must_use]
     pub fn from_stored(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The digest as it is stored.
+    /// The digest in stored form.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

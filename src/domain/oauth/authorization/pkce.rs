@@ -11,12 +11,12 @@ use subtle::ConstantTimeEq;
 
 use crate::validation::InvalidValue;
 
-/// The digest of a code verifier, as the client sent it ahead (RFC 7636 §4.2).
+/// The digest of a code verifier, which the client sent in advance (RFC 7636 §4.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeChallenge(String);
 
 impl CodeChallenge {
-    /// The only method there is. `plain` would show the verifier to whoever sees the request.
+    /// The only supported method. `plain` would reveal the verifier to whoever sees the request.
     pub const METHOD: &'static str = "S256";
     /// SHA-256 in URL-safe Base64.
     const LENGTH: usize = 43;
@@ -27,7 +27,7 @@ impl CodeChallenge {
         &self.0
     }
 
-    /// Whether `verifier` is the one that this was made of.
+    /// Whether it matches `verifier`.
     #[must_use]
     pub fn is_met_by(&self, verifier: &CodeVerifier) -> bool {
         let expected = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.0.expose_secret()));
@@ -50,7 +50,7 @@ impl FromStr for CodeChallenge {
     }
 }
 
-/// What the client made its challenge of: 43 to 128 unreserved characters (RFC 7636 §4.1).
+/// The code verifier: 43 to 128 unreserved characters (RFC 7636 §4.1).
 #[derive(Clone)]
 pub struct CodeVerifier(SecretString);
 

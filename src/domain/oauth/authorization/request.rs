@@ -1,5 +1,5 @@
-//! What an application asks for, parsed once (RFC 6749 §4.1.1). Until the client and its redirect URI are known to belong
-//! together nothing may be redirected; from then on every mistake of the client is told to the client.
+//! The authorization request, parsed once (RFC 6749 §4.1.1). Until the client and its redirect URI are verified, nothing is
+//! redirected; after that every error is reported to the client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::oauth::parameters::{Parameters, SIGNED_IN_AFTER};
 use crate::oauth::scope::RequestedScope;
 use crate::system::Timestamp;
 
-/// A valid authorization request: all that is left is for a person to answer it.
+/// A valid authorization request, which only needs a person's decision.
 #[derive(Clone, Debug)]
 pub struct AuthorizationRequest {
-    /// Who asks.
+    /// The application.
     pub application: Arc<Application>,
-    /// For what.
+    /// The requested permissions.
     pub scope: Permissions,
-    /// The parameters `resource`: where the tokens are to be used (RFC 8707).
+    /// The parameters `resource`: the APIs that the tokens are for (RFC 8707).
     pub resources: Vec<String>,
     pub(super) recency: Recency,
     pub(super) challenge: Option<CodeChallenge>,
@@ -27,25 +27,25 @@ pub struct AuthorizationRequest {
 }
 
 impl AuthorizationRequest {
-    /// Where the answer goes.
+    /// Where the response goes.
     #[must_use]
     pub fn redirect_uri(&self) -> &Url {
         &self.destination.url
     }
 
-    /// The parameters that say how recently the person must have signed in. In the request that goes on after a sign-in
-    /// they are replaced by [`SIGNED_IN_AFTER`](Self::SIGNED_IN_AFTER), or the person would have to sign in again and again.
+    /// The parameters about how recently the person must have signed in. In the request that continues after a sign-in
+    /// they are replaced by [`SIGNED_IN_AFTER`](Self::SIGNED_IN_AFTER), or the person would have to sign in forever.
     pub const RECENCY: [&str; 3] = ["prompt", "max_age", SIGNED_IN_AFTER];
     /// See [`RECENCY`](Self::RECENCY); in seconds since the epoch.
     pub const SIGNED_IN_AFTER: &str = SIGNED_IN_AFTER;
 
-    /// Whether the application asks how recently the person has signed in.
+    /// Whether the application requires a recent sign-in.
     #[must_use]
     pub fn asks_for_recent_sign_in(&self) -> bool {
         self.recency != Recency::default()
     }
 
-    /// Whether somebody who signed in at `signed_in_at` may answer the request at `now` without signing in again.
+    /// Whether a sign-in at `signed_in_at` is recent enough for the request at `now`.
     #[must_use]
     pub fn accepts_sign_in_at(&self, signed_in_at: Timestamp, now: Timestamp) -> bool {
         let Recency { anew, max_age, after } = self.recency;
@@ -63,7 +63,7 @@ pub(super) struct Recency {
     anew: bool,
     /// `max_age`: at most this long ago.
     max_age: Option<Duration>,
-    /// Our own parameter: not before this moment.
+    /// Our own parameter: not before this time.
     after: Option<Timestamp>,
 }
 
@@ -85,10 +85,10 @@ impl Recency {
     }
 }
 
-/// Why a request is answered with a page, and never with a redirect.
+/// Why a request results in an error page, and never in a redirect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UntrustedRequest {
-    /// The parameter `client_id` or `redirect_uri` is given twice or cannot be read, so it is not clear whose it is.
+    /// The parameter `client_id` or `redirect_uri` is given twice or unreadable, so the client is unclear.
     #[error("the request is not well-formed")]
     Malformed,
     /// There is no `client_id`.
@@ -105,10 +105,10 @@ pub enum UntrustedRequest {
     UnregisteredRedirectUri,
 }
 
-/// Where an answer goes, and what goes with every answer.
+/// Where a response goes, and what every response includes.
 #[derive(Clone, Debug)]
 pub(super) struct Destination {
-    /// The redirect URI as the client wrote it, which the token request must repeat to the letter.
+    /// The redirect URI as the client wrote it, which the token request must repeat exactly.
     pub(super) redirect_uri: String,
     url: Url,
     state: Option<String>,
@@ -134,7 +134,7 @@ impl Destination {
         })
     }
 
-    /// The redirect that carries `answer`, the state, and who answers (RFC 9207).
+    /// The redirect with `answer`, the state, and the issuer (RFC 9207).
     pub(super) fn with(&self, answer: &[(&str, &str)]) -> Url {
         let mut url = self.url.clone();
         let mut query = url.query_pairs_mut();
@@ -147,13 +147,13 @@ impl Destination {
         url
     }
 
-    /// The redirect that carries an error (RFC 6749 §4.1.2.1).
+    /// The redirect with an error (RFC 6749 §4.1.2.1).
     pub(super) fn refusing(&self, refusal: &Refusal) -> Url {
         self.with(&[("error", refusal.code()), ("error_description", &refusal.to_string())])
     }
 }
 
-/// Why a request is refused, in the words of RFC 6749 §4.1.2.1.
+/// Why a request is rejected, by the codes of RFC 6749 §4.1.2.1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("{0}")]
@@ -188,14 +188,14 @@ impl Refusal {
     }
 }
 
-/// What the application asks for, once it is known to be valid.
+/// The requested permissions and the challenge, once validated.
 pub(super) struct ValidRequest {
     pub(super) scope: Permissions,
     pub(super) challenge: Option<CodeChallenge>,
     pub(super) recency: Recency,
 }
 
-/// Validates what the application asks for.
+/// Validates the rest of the request.
 pub(super) fn validate(application: &Application, parameters: &Parameters) -> Result<ValidRequest, Refusal> {
     match parameters.get("response_type") {
         Some("code") => {}
@@ -220,7 +220,7 @@ fn challenge(application: &Application, parameters: &Parameters) -> Result<Optio
             .parse()
             .map(Some)
             .map_err(|error: crate::validation::InvalidValue| Refusal::InvalidRequest(error.to_string())),
-        // A challenge without a method means `plain` (RFC 7636 §4.3), which shows the verifier to whoever sees this.
+        // A challenge without a method means `plain` (RFC 7636 §4.3), which reveals the verifier to whoever sees the request.
         (Some(_), _) => Err(Refusal::invalid("the parameter `code_challenge_method` must be S256")),
         (None, Some(_)) => Err(Refusal::invalid("there is a `code_challenge_method` and no `code_challenge`")),
         (None, None) if application.pkce == PkceRule::Optional => Ok(None),

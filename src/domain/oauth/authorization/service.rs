@@ -1,4 +1,4 @@
-//! The authorization endpoint's rules, and what a person sees and takes back of what was allowed.
+//! The authorization endpoint, and a person's view of what is authorized.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,31 +21,31 @@ use crate::system::{BoxError, Clock, Entropy, StorageError, Timestamp};
 /// The ports behind [`AuthorizationService`].
 #[derive(Clone)]
 pub struct AuthorizationPorts {
-    /// Who may ask.
+    /// Applications.
     pub applications: Arc<dyn ApplicationRepository>,
-    /// What was allowed.
+    /// Authorizations.
     pub authorizations: Arc<dyn AuthorizationStore>,
-    /// What was taken back.
+    /// Revocations.
     pub grants: Arc<dyn GrantStore>,
-    /// Who did what.
+    /// The audit log.
     pub audit: Arc<dyn AuditLog>,
-    /// Tells the time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Makes codes.
+    /// The source of randomness.
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// Judges authorization requests, and keeps what people answer.
+/// Validates authorization requests, and records the decisions of people.
 #[derive(Clone)]
 pub struct AuthorizationService {
     ports: AuthorizationPorts,
     policy: Arc<TokenPolicy>,
 }
 
-/// Why an authorization request goes no further.
+/// Why an authorization request fails.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorizationError {
-    /// Nobody knows where it comes from or where an answer would go: the person sees a page.
+    /// The client or the redirect URI is not verified: the person sees a page.
     #[error(transparent)]
     Untrusted(#[from] UntrustedRequest),
     /// The application made a mistake, and is told so at `location`.
@@ -54,10 +54,10 @@ pub enum AuthorizationError {
         /// The redirect URI with the error in it.
         location: Url,
     },
-    /// The database is away for now.
+    /// The database is temporarily unavailable.
     #[error("the service is busy or its database is away; try again shortly")]
     TemporarilyUnavailable(#[source] StorageError),
-    /// Something is broken.
+    /// An internal error.
     #[error("an internal error occurred")]
     Internal(#[source] BoxError),
 }
@@ -71,29 +71,29 @@ impl From<StorageError> for AuthorizationError {
     }
 }
 
-/// An application that a person has connected, and everything it holds together.
+/// A connected application, with everything it was granted in total.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// The application.
     pub application_id: ApplicationId,
-    /// What it is called; `None` if it has been deleted since.
+    /// Its name; `None` if it has been deleted since.
     pub name: Option<ApplicationName>,
-    /// What it may do.
+    /// Its permissions.
     pub scope: Permissions,
     /// Since when.
     pub since: Timestamp,
-    /// Until when at the longest.
+    /// Until when at most.
     pub until: Timestamp,
 }
 
 impl AuthorizationService {
-    /// Puts the service together.
+    /// Assembles the service.
     #[must_use]
     pub fn new(ports: AuthorizationPorts, policy: Arc<TokenPolicy>) -> Self {
         Self { ports, policy }
     }
 
-    /// Judges the query (or the form) of an authorization request. Nothing is written.
+    /// Validates the query (or the form) of an authorization request. Nothing is written.
     ///
     /// # Errors
     /// [`AuthorizationError`].
@@ -123,10 +123,10 @@ impl AuthorizationService {
         }
     }
 
-    /// The person agrees, as `person` was when the proof was verified. Returns the redirect that carries the code.
+    /// Records the consent of `person`, as verified at sign-in. Returns the redirect with the code.
     ///
     /// # Errors
-    /// [`AuthorizationError::Refused`] if the person was disabled, got another password, or connected the application too
+    /// [`AuthorizationError::Refused`] if the person was disabled, changed the password, or connected the application too
     /// often; [`AuthorizationError::TemporarilyUnavailable`], [`AuthorizationError::Internal`].
     pub async fn approve(&self, request: &AuthorizationRequest, person: &Person) -> Result<Url, AuthorizationError> {
         let now = self.ports.clock.now();
@@ -156,7 +156,7 @@ impl AuthorizationService {
         Ok(request.destination.with(&[("code", code.expose())]))
     }
 
-    /// The person does not agree. Returns the redirect that says so.
+    /// The person declines. Returns the redirect with the error.
     #[must_use]
     pub fn deny(&self, request: &AuthorizationRequest) -> Url {
         request.destination.refusing(&Refusal::AccessDenied)
@@ -192,8 +192,8 @@ impl AuthorizationService {
         Ok(connections)
     }
 
-    /// Takes back all that a person has allowed an application: its tokens stop at once, and codes that are still on
-    /// their way yield none. Returns whether there was anything.
+    /// Revokes everything that a person has authorized an application to do: its tokens become invalid at once, and pending
+    /// codes can no longer be exchanged. Returns whether there was anything.
     ///
     /// # Errors
     /// [`StorageError`]. The call can be repeated.
@@ -201,7 +201,7 @@ impl AuthorizationService {
         self.revoke_where(person, |authorization| authorization.application_id == application).await
     }
 
-    /// Takes back all that a person has allowed anybody.
+    /// Revokes all authorizations of a person.
     ///
     /// # Errors
     /// As [`disconnect`](Self::disconnect).
@@ -209,7 +209,7 @@ impl AuthorizationService {
         self.revoke_where(person, |_| true).await
     }
 
-    /// Takes back the codes of a person that were not exchanged yet.
+    /// Revokes the codes of a person that were not exchanged yet.
     ///
     /// # Errors
     /// As [`disconnect`](Self::disconnect).
@@ -230,13 +230,13 @@ impl AuthorizationService {
         Ok(any)
     }
 
-    /// Kills every token that descends from an authorization. One whose code is being exchanged at this moment is
-    /// remembered for as long as a grant that begins now.
+    /// Revokes every token that descends from an authorization. One whose code is being exchanged at this moment is kept as
+    /// long as a grant that begins now.
     async fn revoke(&self, authorization: &Authorization, now: Timestamp) -> Result<(), StorageError> {
         self.ports.grants.revoke(&self.revocation_of(authorization, now)).await.map(drop)
     }
 
-    /// What kills every token that descends from an authorization.
+    /// The revocation of every token that descends from an authorization.
     pub(in crate::oauth) fn revocation_of(&self, authorization: &Authorization, now: Timestamp) -> Revocation {
         let begun_now = now.plus(self.policy.grant_ttl.min(LONGEST_REFRESH_TOKEN_LIFETIME));
         let last_refresh = authorization.keep_until.max(begun_now);

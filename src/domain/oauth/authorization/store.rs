@@ -1,4 +1,4 @@
-//! The port that keeps authorizations.
+//! The port that stores authorizations.
 
 use async_trait::async_trait;
 
@@ -14,72 +14,73 @@ pub struct Redemption {
     pub grant_id: GrantId,
     /// When the code was exchanged.
     pub at: Timestamp,
-    /// Until when the authorization has to be remembered from now on.
+    /// How long the authorization must be kept from now on.
     pub keep_until: Timestamp,
 }
 
-/// What became of a new authorization.
+/// The outcome of storing an authorization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consent {
     /// It is stored.
     Stored,
-    /// The person or the application is gone, disabled, or (the person) has proven who it is under an earlier
+    /// The person or the application is deleted or disabled, or (the person) was verified under an earlier
     /// [`SignInVersion`]. Nothing was stored.
     Outdated,
     /// The person has [`Authorization::MAX_PER_CONNECTION`] authorizations of this application. Nothing was stored.
     TooMany,
 }
 
-/// What became of a redemption.
+/// The outcome of a redemption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Redeemed {
     /// This was the first one.
     First,
     /// The code was exchanged before.
     Before,
-    /// The authorization was ended, or its person or application is gone or disabled. Nothing was written.
+    /// The authorization was ended, or its person or application is deleted or disabled. Nothing was written.
     Refused,
 }
 
-/// Stores authorizations. Concurrent callers, on any number of machines, see each method happen entirely or not at all.
+/// Stores authorizations. Every method is atomic, for concurrent callers on any number of machines.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait AuthorizationStore: Send + Sync {
-    /// Stores a new authorization if its application is there and enabled, and its person is there, enabled, and still has
-    /// the version under which the proof was `verified`. Of a person who is disabled at the same time, either nothing is
-    /// stored, or it is there when the disabling has returned. However many callers come at once, no person has more than
+    /// Stores a new authorization if its application exists and is enabled, and its person exists, is enabled, and still has
+    /// the version that was `verified`. If the person is disabled concurrently, either nothing is stored, or it is visible once
+    /// the disabling has returned. Even with concurrent callers, no person has more than
     /// [`Authorization::MAX_PER_CONNECTION`] of one application.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn create(&self, authorization: &Authorization, verified: SignInVersion) -> Result<Consent, StorageError>;
 
-    /// The authorization that a code stands for, whether or not it was exchanged or has expired.
+    /// The authorization of a code, whether or not the code was exchanged or has expired.
     ///
     /// # Errors
-    /// [`StorageError`]. A database that is away is never reported as `None`.
+    /// [`StorageError`]. An unavailable database is never reported as `None`.
     async fn find_by_code(&self, code: &CodeDigest) -> Result<Option<Authorization>, StorageError>;
 
-    /// Notes that the code of an authorization was exchanged, if its person and its application are there and enabled. Of
-    /// any number of concurrent callers exactly one gets [`Redeemed::First`], and none once [`delete`](Self::delete) has returned.
+    /// Records that the code of an authorization was exchanged, if its person and its application exist and are enabled. Of
+    /// any number of concurrent callers exactly one gets [`Redeemed::First`], and none once [`delete`](Self::delete) has
+    /// returned.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn redeem(&self, redemption: &Redemption) -> Result<Redeemed, StorageError>;
 
-    /// Everything that a person has allowed, newest first, codes that were not exchanged included.
+    /// All authorizations of a person, newest first, including those whose code was not exchanged.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn list_by_person(&self, person: UserId) -> Result<Vec<Authorization>, StorageError>;
 
-    /// Forgets an authorization. Returns whether there was one. Its tokens are revoked elsewhere, before.
+    /// Deletes an authorization. Returns whether it existed. Its tokens must be revoked before.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn delete(&self, grant: GrantId) -> Result<bool, StorageError>;
 
-    /// Forgets at most `limit` authorizations whose `keep_until` is before `now`. Returns how many.
+    /// Deletes at most `limit` authorizations whose `keep_until` is before `now`. Returns how many.
     ///
     /// # Errors
     /// [`StorageError`].

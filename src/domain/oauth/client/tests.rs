@@ -42,7 +42,7 @@ impl Harness {
     }
 }
 
-/// A well-formed secret that nobody has.
+/// A well-formed secret of nobody.
 fn wrong() -> ClientSecret {
     stored_secret().1
 }

@@ -1,5 +1,5 @@
-//! `authorization_code` (RFC 6749 §4.1.3): a code works once. A second use means that somebody else has it, so it costs
-//! the tokens that the first one got (§4.1.2, RFC 9700 §4.5).
+//! `authorization_code` (RFC 6749 §4.1.3): a code works once. Reuse means that somebody else has it, so the tokens of the
+//! first use are revoked (§4.1.2, RFC 9700 §4.5).
 
 use crate::applications::{Application, GrantType};
 use crate::audit::AuditKind;
@@ -12,8 +12,8 @@ use crate::system::Timestamp;
 
 /// Exchanges a code for tokens that act on behalf of the person who agreed.
 ///
-/// Everything is judged before the code is used up, so that a mistake costs the client nothing, and somebody who has only
-/// the code cannot use it up.
+/// Everything is validated before the code is consumed, so that a mistake costs the client nothing, and somebody who only
+/// has the code cannot consume it.
 pub(in crate::oauth) async fn grant(
     service: &TokenService,
     application: &Application,
@@ -27,7 +27,7 @@ pub(in crate::oauth) async fn grant(
     if authorization.application_id != application.id {
         return Err(OAuthError::InvalidGrant);
     }
-    // Before anything else: who could not have exchanged the code cannot end what came of it either.
+    // First, so that somebody who could not have exchanged the code cannot revoke its tokens either.
     if !fits(&authorization, exchange) {
         return Err(OAuthError::InvalidGrant);
     }
@@ -42,7 +42,7 @@ pub(in crate::oauth) async fn grant(
     if !person.is_some_and(|person| person.enabled) {
         return Err(OAuthError::InvalidGrant);
     }
-    // The application may have lost a permission since the person agreed.
+    // The application may have lost a permission since the consent.
     let scope = authorization.scope.intersection(application.permissions);
     if scope.is_empty() {
         return Err(OAuthError::InvalidGrant);
@@ -59,12 +59,12 @@ pub(in crate::oauth) async fn grant(
     service.begin_grant(application, Subject::Person(authorization.person), grant_id, scope)
 }
 
-/// Whether whoever exchanges the code is who asked for it.
+/// Whether the client that exchanges the code is the one that requested it.
 fn fits(authorization: &Authorization, exchange: &CodeExchange) -> bool {
     let verifier = exchange.code_verifier.as_ref().map(|verifier| verifier.as_str().parse::<CodeVerifier>());
     let is_asker = match (&authorization.challenge, verifier) {
         (Some(challenge), Some(Ok(verifier))) => challenge.is_met_by(&verifier),
-        // A verifier without a challenge: somebody took the challenge out of the request (RFC 9700 §4.8.2).
+        // A verifier without a challenge: somebody removed the challenge from the request (RFC 9700 §4.8.2).
         (None, Some(_)) | (Some(_), None | Some(Err(_))) => false,
         (None, None) => true,
     };
@@ -84,7 +84,7 @@ async fn reused(
 }
 
 impl TokenService {
-    /// When the last token of a grant that begins now will have expired, but for access tokens of its last minute.
+    /// When the last token of a grant that begins now will have expired, except for access tokens of its last minute.
     fn end_of_grant(&self, application: &Application, now: Timestamp) -> Timestamp {
         if application.grants.contains(&GrantType::RefreshToken) {
             return self.grant_expiry(now);

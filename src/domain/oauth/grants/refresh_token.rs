@@ -13,7 +13,7 @@ use crate::system::Timestamp;
 
 /// Exchanges a refresh token for an access token and its own successor.
 ///
-/// The scope is judged before the token is used up, so that a mistake in it costs nothing.
+/// The scope is validated before the token is consumed, so that a mistake in it costs nothing.
 pub(in crate::oauth) async fn grant(
     service: &TokenService,
     application: &Application,
@@ -25,7 +25,7 @@ pub(in crate::oauth) async fn grant(
     }
     let now = service.clock.now();
     let claims = service.verify_refresh_token(token, now).ok_or(OAuthError::InvalidGrant)?;
-    // What began the grant may have been taken away from the application since.
+    // The application may have lost the grant type since.
     if claims.client_id != application.client_id
         || !application.grants.contains(&claims.subject.grant_type())
         || !application.accepts_tokens_of(claims.issued_at)
@@ -37,7 +37,7 @@ pub(in crate::oauth) async fn grant(
     {
         return Err(OAuthError::InvalidGrant);
     }
-    // The application may have lost a permission since; it is not refused for that, but gets what is left.
+    // The application may have lost a permission since; it gets what is left.
     let held = claims.scope.intersection(application.permissions);
     let scope = scope.within(held).filter(|scope| !scope.is_empty()).ok_or(OAuthError::InvalidScope)?;
 
@@ -56,7 +56,7 @@ pub(in crate::oauth) async fn grant(
     Ok(TokenResponse { access_token, expires_in, scope, refresh_token: Some(refresh_token) })
 }
 
-/// Uses the token up. Returns the id of its successor and when that was made.
+/// Consumes the token. Returns the ID of its successor and when that was created.
 async fn rotate(
     service: &TokenService,
     application: &Application,
@@ -87,7 +87,7 @@ async fn rotate(
     }
 }
 
-/// A revocation of the whole grant, remembered until the last access token of it must have expired.
+/// A revocation of the whole grant, kept until its last access token must have expired.
 pub(in crate::oauth) fn revocation_of_grant(claims: &RefreshTokenClaims, now: Timestamp) -> Revocation {
     Revocation {
         what: Revoked::Grant(claims.grant_id),
@@ -97,7 +97,7 @@ pub(in crate::oauth) fn revocation_of_grant(claims: &RefreshTokenClaims, now: Ti
 }
 
 impl TokenService {
-    /// The claims of a refresh token that is genuine and not expired. Whether it was used or revoked is not judged here.
+    /// The claims of a refresh token that is genuine and not expired. Uses and revocations are not checked here.
     pub(in crate::oauth) fn verify_refresh_token(
         &self,
         token: &PresentedToken,

@@ -1,4 +1,4 @@
-//! Signing keys: when one is published, when it signs, and when it goes.
+//! Signing keys: publication, activation and retirement.
 
 mod model;
 mod ports;

@@ -12,12 +12,12 @@ use crate::oauth::token::{LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_L
 use crate::system::{Entropy, Timestamp};
 use crate::validation::InvalidValue;
 
-/// What a key signs.
+/// The purpose of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyPurpose {
-    /// Access tokens. Its public half is published.
+    /// Signs access tokens. Its public key is published.
     AccessToken,
-    /// Refresh tokens, which nobody but memgate verifies.
+    /// Signs refresh tokens, which only memgate verifies.
     RefreshToken,
 }
 
@@ -25,7 +25,7 @@ impl KeyPurpose {
     /// Both purposes.
     pub const ALL: [Self; 2] = [Self::AccessToken, Self::RefreshToken];
 
-    /// The name under which it is stored and shown.
+    /// The name in storage and output.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -60,14 +60,14 @@ pub enum KeyAlgorithm {
     EdDsa,
     /// ECDSA on P-256.
     Es256,
-    /// RSA with SHA-256 (PKCS #1 v1.5), for verifiers that know nothing else.
+    /// RSA with SHA-256 (PKCS #1 v1.5), for verifiers that support nothing else.
     Rs256,
     /// HMAC with SHA-256.
     Hs256,
 }
 
 impl KeyAlgorithm {
-    /// Whether access tokens can be signed with it: anybody must be able to verify them without being able to make them.
+    /// Whether access tokens can be signed with it: it must be asymmetric.
     #[must_use]
     pub fn is_asymmetric(self) -> bool {
         matches!(self, Self::EdDsa | Self::Es256 | Self::Rs256)
@@ -126,12 +126,12 @@ impl FromStr for KeyId {
     }
 }
 
-/// The private half of a key, encrypted with the master key.
+/// A private key, encrypted with the master key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedKey(Vec<u8>);
 
 impl SealedKey {
-    /// Takes what a vault sealed.
+    /// Accepts bytes sealed by a vault.
     #[must_use]
     pub fn from_stored(bytes: Vec<u8>) -> Self {
         Self(bytes)
@@ -150,7 +150,7 @@ impl fmt::Debug for SealedKey {
     }
 }
 
-/// A signing key that is to be made.
+/// A signing key to create.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewSigningKey {
     /// See [`SigningKey::purpose`].
@@ -170,39 +170,39 @@ pub struct NewSigningKey {
 pub struct SigningKey {
     /// Its `kid`.
     pub id: KeyId,
-    /// What it signs.
+    /// Its purpose.
     pub purpose: KeyPurpose,
-    /// How it signs.
+    /// Its algorithm.
     pub algorithm: KeyAlgorithm,
     /// 1 for the first key of its purpose, and one more for each that follows.
     pub generation: u32,
-    /// The key itself.
+    /// The sealed key.
     pub sealed: SealedKey,
-    /// When it was made; from then on it is published.
+    /// When it was created and published.
     pub created_at: Timestamp,
-    /// From when on it signs.
+    /// When it becomes active.
     pub activates_at: Timestamp,
-    /// When an operator took it out of use; from then on its tokens are refused.
+    /// When an operator retired it; its tokens are rejected.
     pub retired_at: Option<Timestamp>,
 }
 
-/// What a key is good for at some moment.
+/// The state of a key at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyState {
-    /// It is published, so that everybody knows it before it signs.
+    /// Published, but not active yet.
     Published,
     /// It signs and verifies.
     Signing,
-    /// A newer one signs; it still verifies what it has signed.
+    /// A newer key signs; it still verifies what it has signed.
     Verifying,
     /// Every token it signed has expired.
     Expired,
-    /// An operator took it out of use.
+    /// An operator retired it.
     Retired,
 }
 
 impl KeyState {
-    /// The name under which it is shown.
+    /// The name in output.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -214,7 +214,7 @@ impl KeyState {
         }
     }
 
-    /// Whether tokens that the key has signed are accepted.
+    /// Whether tokens signed with the key are accepted.
     #[must_use]
     pub fn verifies(self) -> bool {
         matches!(self, Self::Published | Self::Signing | Self::Verifying)
@@ -256,7 +256,7 @@ impl MasterKey {
         Self(entropy.bytes::<{ Self::LENGTH }>().to_vec().into())
     }
 
-    /// Reads 32 bytes in Base64, of either alphabet, with or without padding.
+    /// Parses 32 bytes in Base64, with either alphabet, with or without padding.
     ///
     /// # Errors
     /// [`InvalidValue`] that names `field` and repeats nothing of the text.
@@ -277,7 +277,7 @@ impl MasterKey {
         self.0.expose_secret()
     }
 
-    /// The key in Base64, to be stored in a file that only its owner can read.
+    /// The key in Base64, for a file that only its owner can read.
     #[must_use]
     pub fn to_base64(&self) -> SecretString {
         STANDARD.encode(self.expose()).into()

@@ -1,4 +1,4 @@
-//! The ports that keys need.
+//! The ports of keys.
 
 use async_trait::async_trait;
 
@@ -9,27 +9,27 @@ use crate::system::{BoxError, StorageError, Timestamp};
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait SigningKeyStore: Send + Sync {
-    /// Every key, in the order of purpose and generation.
+    /// All keys, ordered by purpose and generation.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn list(&self) -> Result<Vec<SigningKey>, StorageError>;
 
-    /// Adds a key, unless there is one of its purpose and generation: of concurrent callers exactly one succeeds. Returns
+    /// Adds a key, unless there is one with its purpose and generation: of concurrent callers exactly one succeeds. Returns
     /// whether it was added.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn add(&self, key: &SigningKey) -> Result<bool, StorageError>;
 
-    /// Takes a key out of use. Returns whether there is one that was in use.
+    /// Retires a key. Returns whether it existed and was not retired yet.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn retire(&self, id: &KeyId, at: Timestamp) -> Result<bool, StorageError>;
 
-    /// Replaces the sealed form of all these keys, or of none: it fails if one is not as it is given first.
-    /// Returns whether they were replaced.
+    /// Atomically replaces the sealed form of all these keys: it fails if one differs from its expected form. Returns whether
+    /// they were replaced.
     ///
     /// # Errors
     /// [`StorageError`].
@@ -42,29 +42,29 @@ pub trait SigningKeyStore: Send + Sync {
     async fn delete(&self, id: &KeyId) -> Result<(), StorageError>;
 }
 
-/// Makes keys and keeps them secret. The master key never leaves it.
+/// Creates keys and keeps them secret. It never reveals the master key.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait KeyVault: Send + Sync {
-    /// Makes a key and seals it together with what `new` says, none of which can be changed afterwards without the key being
-    /// refused. The id is derived from the key or random, and new. Other tasks go on meanwhile: an RSA key takes a second or
-    /// more.
+    /// Creates a key and seals it together with the attributes in `new`, which cannot be changed afterwards without
+    /// invalidating the key. The ID is derived from the key, or random. It does not block other tasks: an RSA key takes a
+    /// second or more.
     ///
     /// # Errors
     /// [`VaultError::Failed`].
     async fn generate(&self, new: &NewSigningKey) -> Result<SigningKey, VaultError>;
 
-    /// Seals a key anew, for `new_master`, as [`generate`](Self::generate) does.
+    /// Reseals a key for `new_master`, as [`generate`](Self::generate) does.
     ///
     /// # Errors
     /// [`VaultError`].
     fn reseal(&self, key: &SigningKey, new_master: &MasterKey) -> Result<SealedKey, VaultError>;
 }
 
-/// Why a vault could not do what it was asked.
+/// Why a vault failed.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    /// The master key is not the one with which the key was sealed, or the row was tampered with.
+    /// The master key is not the one that sealed the key, or the row was tampered with.
     #[error(
         "the signing key {0} cannot be opened with this master key; if the one that it was encrypted with is lost, see \
          \"Restore without the master key\" in docs/operations.md"

@@ -1,4 +1,4 @@
-//! Making, rotating and retiring keys.
+//! Creating, rotating and retiring keys.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,18 +8,18 @@ use super::ports::{KeyVault, SigningKeyStore, VaultError};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::system::{Clock, StorageError, Timestamp};
 
-/// When keys change.
+/// The rotation policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyPolicy {
-    /// What signs access tokens.
+    /// The algorithm of access tokens.
     pub access_token_algorithm: KeyAlgorithm,
-    /// A key that has signed for this long is followed by a new one.
+    /// Age at which a signing key is replaced by a new one.
     pub rotate_after: Duration,
-    /// For how long a new key is published before it signs, so that everybody who caches the key set has it in time.
+    /// How long a new key is published before it signs, so that everybody who caches the key set has it in time.
     pub publish_before: Duration,
 }
 
-/// Looks after the signing keys.
+/// Manages the signing keys.
 #[derive(Clone)]
 pub struct KeyService {
     store: Arc<dyn SigningKeyStore>,
@@ -29,16 +29,16 @@ pub struct KeyService {
     policy: KeyPolicy,
 }
 
-/// Why an operator's request about keys was not carried out.
+/// Why managing keys failed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// There is no such key, or it is retired already.
+    /// The key does not exist, or is retired already.
     #[error("there is no key of that id that is in use")]
     NotFound,
     /// Without this key nothing could be signed.
     #[error("this key signs at present, and no other could take its place; run `memgate keys rotate --now` first")]
     StillNeeded,
-    /// The keys were changed by somebody else at the same time.
+    /// The keys were changed concurrently.
     #[error("the keys have just been changed by another process; look at them and try again")]
     Conflict,
     /// The vault failed.
@@ -50,7 +50,7 @@ pub enum KeyError {
 }
 
 impl KeyService {
-    /// Puts the service together.
+    /// Assembles the service.
     pub fn new(
         store: Arc<dyn SigningKeyStore>,
         vault: Arc<dyn KeyVault>,
@@ -71,8 +71,8 @@ impl KeyService {
         Ok(keys.into_iter().zip(states).collect())
     }
 
-    /// Makes the first keys where there are none, the next ones where the present ones are due, and deletes those that
-    /// no token needs any more. Any number of instances may do this at the same time. Returns the keys as they are then.
+    /// Creates the first keys if there are none, and the next ones when the current ones are due, and deletes those that no token
+    /// needs any more. Safe to run on any number of instances concurrently. Returns the resulting keys.
     ///
     /// # Errors
     /// [`KeyError::Vault`], [`KeyError::Storage`].
@@ -100,11 +100,11 @@ impl KeyService {
             self.store.delete(&key.id).await?;
             changed = true;
         }
-        // Mostly there is nothing to do, and every instance asks each second.
+        // Usually there is nothing to do, and every instance checks each second.
         if changed { Ok(self.store.list().await?) } else { Ok(keys) }
     }
 
-    /// Makes a new key for each purpose, which signs after the stated time, or at once if `immediately`.
+    /// Creates a new key for each purpose, which signs after the publication time, or at once if `immediately`.
     ///
     /// # Errors
     /// [`KeyError::Conflict`] if another process does the same, and a port's errors.
@@ -120,7 +120,7 @@ impl KeyService {
         Ok(made)
     }
 
-    /// Takes a key out of use at once, because it may be known to somebody: the tokens that it signed are refused.
+    /// Retires a key at once, because it may be compromised: the tokens that it signed become invalid.
     ///
     /// # Errors
     /// [`KeyError::NotFound`], [`KeyError::StillNeeded`], [`KeyError::Storage`].
@@ -145,8 +145,8 @@ impl KeyService {
         Ok(())
     }
 
-    /// Seals every key that is in use for another master key. Returns how many there are. A retired key is never opened
-    /// again, and may be of a master key that is lost.
+    /// Reseals every key in use with another master key. Returns how many there are. A retired key is never opened again, and
+    /// its master key may be lost.
     ///
     /// # Errors
     /// [`KeyError::Conflict`] if a key was changed meanwhile (nothing is changed then), and a port's errors.
@@ -170,7 +170,7 @@ impl KeyService {
         }
     }
 
-    /// `None` if another process was faster, which is as good.
+    /// `None` if another process was faster, which is equivalent.
     async fn add(
         &self,
         purpose: KeyPurpose,
@@ -179,7 +179,7 @@ impl KeyService {
         activates_at: Timestamp,
     ) -> Result<Option<SigningKey>, KeyError> {
         let algorithm = self.algorithm(purpose);
-        // Tokens count in whole seconds: one that is issued within this second must find the key active.
+        // Token times are whole seconds: one issued within this second must find the key active.
         let activates_at = activates_at.truncated_to_seconds();
         let new = NewSigningKey { purpose, algorithm, generation, created_at: now, activates_at };
         let key = self.vault.generate(&new).await?;

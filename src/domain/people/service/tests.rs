@@ -64,7 +64,7 @@ impl Harness {
         Self { clock, people, sessions, grants, applications, authorizations, audit, hasher, service }
     }
 
-    /// Somebody who is signed in and has connected an application: the session and the grant.
+    /// A signed-in person with a connected application: the session and the grant.
     async fn connected(&self, person: &Person) -> (crate::people::SessionId, crate::ids::GrantId) {
         self.people.create(person).await.unwrap();
         let (session, _) = session(person);

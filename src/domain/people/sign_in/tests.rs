@@ -58,7 +58,7 @@ impl Harness {
         self.service.with_password(self.person.label(), password, HOME).await
     }
 
-    /// Comes back from the provider as `subject`.
+    /// Returns from the provider as `subject`.
     async fn return_as(&self, subject: &str) -> Result<SignedInUser, SignInError> {
         let attempt = self.service.begin();
         let state = Some(attempt.state().as_str().to_owned());
@@ -238,7 +238,7 @@ async fn whoever_fails_too_often_waits_and_nobody_else_does() {
     for _ in 0..6 {
         assert_wrong(&harness.sign_in("wrong horse").await);
     }
-    // Typed in another case it is still the same login.
+    // In upper case it is still the same login.
     let login = harness.person.label().to_uppercase();
     let hashes = harness.hasher.verified().len();
     match harness.service.with_password(&login, "correct horse", HOME).await {
@@ -281,7 +281,7 @@ async fn an_identity_that_is_let_in_is_a_person_of_its_own_and_the_same_next_tim
     harness.provider.know("248289", Some("marta.new@example.com"));
     let second = harness.return_as("248289").await.unwrap();
     assert_eq!((second.person.id, second.person.label()), (first.person.id, "marta.new@example.com"));
-    // Somebody else with the same address at the provider is somebody else here.
+    // Another account with the same address at the provider is another person.
     harness.provider.know("999", Some("marta@example.com"));
     assert_ne!(harness.return_as("999").await.unwrap().person.id, first.person.id);
     assert!(harness.service.recognize(second.token.expose()).await.unwrap().is_some());

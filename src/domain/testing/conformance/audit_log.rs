@@ -1,4 +1,4 @@
-//! What an [`AuditLog`] promises.
+//! The contract of [`AuditLog`].
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::ids::{ApplicationId, GrantId, RequestId, UserId};
 use crate::memories::Context;
 use crate::testing::{context, now, unique};
 
-/// Makes a test of each case of this suite.
+/// Generates a test per case of this suite.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! audit_log_cases {

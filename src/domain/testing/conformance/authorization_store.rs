@@ -1,4 +1,4 @@
-//! What an [`AuthorizationStore`] promises, together with the people and the applications that it is about.
+//! The contract of [`AuthorizationStore`], together with the people and applications that it refers to.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use crate::people::{Person, PersonRepository, SignInVersion};
 use crate::system::Timestamp;
 use crate::testing::{application, authorization, now, person, unique};
 
-/// What was allowed, and who allowed it to whom.
+/// Authorizations, and who granted them to whom.
 pub struct Consents {
     /// The people.
     pub people: Arc<dyn PersonRepository>,
     /// The applications.
     pub applications: Arc<dyn ApplicationRepository>,
-    /// What people allow applications.
+    /// The authorizations.
     pub authorizations: Arc<dyn AuthorizationStore>,
 }
 
-/// Makes a test of each case of this suite.
+/// Generates a test per case of this suite.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! authorization_store_cases {
@@ -88,7 +88,7 @@ fn redeemed(authorization: Authorization) -> Authorization {
     Authorization { redeemed_at: Some(at), keep_until, ..authorization }
 }
 
-/// Stores an authorization of somebody who has proven who it is a moment ago.
+/// Stores an authorization of a person who was verified a moment ago.
 async fn created(consents: &Consents, authorization: Authorization) -> Authorization {
     let stored = consents.authorizations.create(&authorization, SignInVersion::default()).await.unwrap();
     assert_eq!(stored, Consent::Stored);
@@ -268,7 +268,7 @@ pub async fn a_sweep_forgets_no_more_than_its_limit(fixture: Fixture<Consents>) 
     }
 }
 
-/// What comes of an authorization whose proof was verified under `person`'s version.
+/// The outcome of an authorization whose person was verified under `person`'s version.
 async fn consent(consents: &Consents, application: &Application, person: &Person) -> Consent {
     let authorization = authorization(application, person.id).0;
     let consent = consents.authorizations.create(&authorization, person.sign_in_version).await.unwrap();

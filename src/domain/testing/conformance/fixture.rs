@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 use std::task::Poll;
 
-/// Something to be done, possibly on another thread.
+/// Work, possibly on another thread.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Starts a task at once; the task that it returns ends when that one has ended.
@@ -20,7 +20,7 @@ pub struct Fixture<P: ?Sized> {
 }
 
 impl<P: ?Sized + 'static> Fixture<P> {
-    /// A fixture around an adapter that is empty.
+    /// A fixture around an empty adapter.
     #[must_use]
     pub fn new(port: Arc<P>) -> Self {
         Self { instances: vec![port], guards: Vec::new(), spawn: |task| task }
@@ -60,7 +60,7 @@ impl<P: ?Sized + 'static> Fixture<P> {
         &self.instances[self.instances.len() - 1]
     }
 
-    /// What so many concurrent callers get, in the order of their numbers.
+    /// The results of `count` concurrent callers, in order.
     ///
     /// # Panics
     /// When one of them does.

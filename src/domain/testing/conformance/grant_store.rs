@@ -1,4 +1,4 @@
-//! What a [`GrantStore`] promises.
+//! The contract of [`GrantStore`].
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::ids::{ApplicationId, GrantId, TokenId};
 use crate::oauth::{Consumed, Consumption, GrantStore, Revocation, Revoked};
 use crate::testing::{consumption, now, unique};
 
-/// Makes a test of each case of this suite.
+/// Generates a test per case of this suite.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! grant_store_cases {
@@ -302,7 +302,7 @@ pub async fn an_application_has_so_many_revocations_and_no_more(fixture: Fixture
     let other = ApplicationId::from_uuid(unique());
     assert_eq!(store.revoke_within(other, 3, &revocations[3]).await.unwrap(), Some(true));
     assert!(store.is_revoked(refused, token()).await.unwrap());
-    // What need not be remembered any more does not count.
+    // Expired records do not count.
     let later = Revocation { at: now().plus(Duration::from_hours(49)), ..revocation(Revoked::Token(token())) };
     assert_eq!(store.revoke_within(application, 3, &later).await.unwrap(), Some(true));
 }

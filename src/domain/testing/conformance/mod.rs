@@ -1,4 +1,4 @@
-//! One suite a port: what its documentation promises, as cases that run against every adapter.
+//! One suite per port: its documented contract, as cases that run against every adapter.
 //!
 //! ```ignore
 //! use memgate_domain::testing::conformance::Fixture;
@@ -13,9 +13,9 @@
 //! }
 //! ```
 //!
-//! makes a test of each case, named after it. The fixture is made anew for each, so that an adapter starts empty; an
-//! adapter that has a clock gets a [`FixedClock`](crate::testing::FixedClock), which shows the time that the cases take for
-//! the present. A factory may yield an `Option`: after `None`, for which it has given the reason itself, the case ends.
+//! generates a test per case, named after it. Each gets a new fixture, so that an adapter starts empty; an
+//! adapter that has a clock gets a [`FixedClock`](crate::testing::FixedClock), which shows the current time of the
+//! cases. A factory may return an `Option`: with `None`, for which it has reported the reason itself, the case ends.
 #![expect(missing_docs, reason = "the name of a case is what it says of the port")]
 #![expect(clippy::missing_panics_doc, reason = "to panic is how a case says that the port does not hold its promise")]
 
@@ -36,7 +36,7 @@ pub mod write_queue;
 
 pub use fixture::{Fixture, Spawn, Task};
 
-/// Makes a `#[tokio::test]` of every case of a suite: `conformance!(grant_store, factory().await)`.
+/// Generates a `#[tokio::test]` for every case of a suite: `conformance!(grant_store, factory().await)`.
 ///
 /// The calling crate needs tokio with `macros` and `rt-multi-thread`. Each use wants a module of its own.
 #[macro_export]
@@ -82,7 +82,7 @@ macro_rules! conformance {
     };
 }
 
-/// Makes a test of each of the named cases; see [`conformance!`].
+/// Generates a test for each of the named cases; see [`conformance!`].
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_cases {
@@ -109,7 +109,7 @@ macro_rules! conformance_cases {
 
 #[cfg(test)]
 mod tests {
-    /// A case that is written and not listed would never run.
+    /// A case that is not listed would never run.
     #[test]
     fn every_case_of_every_suite_is_listed() {
         for (suite, sources) in [

@@ -1,9 +1,9 @@
-//! What a [`PasswordHasher`] promises.
+//! The contract of [`PasswordHasher`].
 
 use super::Fixture;
 use crate::people::{Password, PasswordHasher};
 
-/// Makes a test of each case of this suite.
+/// Generates a test per case of this suite.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! password_hasher_cases {

@@ -1,4 +1,4 @@
-//! What a [`PersonRepository`] promises. That sessions go along with their person is in the suite of the
+//! The contract of [`PersonRepository`]. That sessions are deleted with their person is in the suite of the
 //! [`SessionStore`](super::session_store).
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::people::{
 use crate::system::Timestamp;
 use crate::testing::{external_person, now, person, unique};
 
-/// Makes a test of each case of this suite.
+/// Generates a test per case of this suite.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! person_repository_cases {

@@ -1,26 +1,26 @@
-//! Which memories are worth a look: those with the rarest terms of the query.
+//! Selects candidates: the memories with the rarest terms of the query.
 
 use std::collections::HashMap;
 
-/// How many entries of the index a search reads before further terms only rank what was found.
+/// Number of index entries that a search reads before further terms only rank what was found.
 pub(in super::super) const BUDGET: u64 = 10_000;
 
-/// How many memories are scored, at least; a larger limit raises it.
+/// Minimum number of memories that are scored; a larger limit raises it.
 pub(in super::super) const CANDIDATES: usize = 200;
 
-/// The weight of a term that `frequency` of `memories` memories have: the rarer, the heavier.
+/// The inverse document frequency of a term that `frequency` of `memories` memories contain.
 #[expect(clippy::cast_precision_loss, reason = "counts of memories are far below 2^52")]
 pub(in super::super) fn inverse_frequency(memories: u64, frequency: u64) -> f64 {
     let (memories, frequency) = (memories as f64, frequency as f64);
     (1.0 + (memories - frequency + 0.5) / (frequency + 0.5)).ln()
 }
 
-/// What is to be done with a term of the query.
+/// The role of a term of the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum TermRole {
-    /// The memories that have it become candidates.
+    /// Memories with the term become candidates.
     Selects,
-    /// It only adds to the weight of those that are.
+    /// It only adds to the weight of existing candidates.
     RanksOnly,
 }
 
@@ -35,12 +35,12 @@ pub(in super::super) struct Gathering {
 }
 
 impl Gathering {
-    /// Nothing yet. Terms bring in memories until that has taken `budget` entries of the index; the first one always does.
+    /// Starts empty. Terms select memories until that has used `budget` entries of the index; the first one always does.
     pub(in super::super) fn new(budget: u64) -> Self {
         Self { budget, weights: HashMap::new(), used: 0, started: false, full: false }
     }
 
-    /// What becomes of the next term, which `size` memories have.
+    /// The role of the next term, which `size` memories contain.
     pub(in super::super) fn role_of(&self, size: u64) -> TermRole {
         if self.full || (self.started && self.used + size > self.budget) {
             TermRole::RanksOnly
@@ -49,7 +49,7 @@ impl Gathering {
         }
     }
 
-    /// Adds a term of the weight `weight` that the memories `found` have; `size` as in [`role_of`](Self::role_of).
+    /// Adds a term with the weight `weight` that the memories `found` contain; `size` as in [`role_of`](Self::role_of).
     pub(in super::super) fn add(&mut self, weight: f64, size: u64, found: &[i64]) {
         if self.role_of(size) == TermRole::Selects {
             self.used += size;
@@ -61,14 +61,14 @@ impl Gathering {
         self.started = true;
     }
 
-    /// Adds a term of the weight `weight` that brings in the memories `found`.
+    /// Adds a term with the weight `weight` that selects the memories `found`.
     pub(in super::super) fn bring_in(&mut self, weight: f64, found: &[i64]) {
         for &memory in found {
             *self.weights.entry(memory).or_default() += weight;
         }
     }
 
-    /// Adds a term that those of the memories `found` have that are candidates already.
+    /// Adds a term to those of the memories `found` that are candidates already.
     pub(in super::super) fn rank(&mut self, weight: f64, found: &[i64]) {
         for memory in found {
             if let Some(sum) = self.weights.get_mut(memory) {
@@ -77,7 +77,7 @@ impl Gathering {
         }
     }
 
-    /// Leaves `memory` out.
+    /// Excludes `memory`.
     pub(in super::super) fn remove(&mut self, memory: i64) {
         self.weights.remove(&memory);
     }

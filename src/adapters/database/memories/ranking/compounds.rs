@@ -1,20 +1,20 @@
-//! What a text is found by beside its words: whole tokens with the signs in them and in their order, what is joined here and
-//! split there, numbers as they are written elsewhere.
+//! Additional terms of a text besides its words: whole tokens with their signs, compounds joined or split, numbers in other
+//! notations.
 
 use super::english::is_stop_word;
 use super::fold::fold;
 use super::words::{Token, is_date, is_unspaced};
 
-/// Longer tokens, in characters, are found by their parts alone.
+/// Longer tokens, in characters, are found only by their parts.
 const MAX_TOKEN: usize = 64;
-/// Of how many parts a token is at most that is split where its letters change.
+/// Maximum number of parts of a token that is split where its letters change.
 const MAX_PARTS: usize = 4;
-/// How many neighbouring groups of digits are read as one number.
+/// Maximum number of neighbouring groups of digits that are read as one number.
 const MAX_GROUPS: usize = 12;
-/// A number of fewer digits that is written in groups is one if they are groups of thousands.
+/// A number with fewer digits that is written in groups counts as one if they are groups of thousands.
 const LONG_NUMBER: usize = 7;
 
-/// What a sign beside a number is called.
+/// The names of signs beside a number.
 const SIGNS: [(char, &str); 6] = [
     ('$', "dollar"),
     ('\u{20ac}', "euro"),
@@ -53,7 +53,7 @@ pub(super) fn compounds(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// Without the punctuation around it. What means something stays: C++, O-, .NET, $10, 10%.
+/// Without surrounding punctuation. Significant signs are kept: C++, O-, .NET, $10, 10%.
 fn trim(raw: &str) -> &str {
     let core = raw.trim_matches(|c: char| !c.is_alphanumeric() && !is_sign(c) && !matches!(c, '+' | '#' | '-' | '.'));
     let core = core.trim_end_matches(|c: char| !c.is_alphanumeric() && !is_sign(c) && !matches!(c, '+' | '#' | '-'));
@@ -107,7 +107,7 @@ fn number(folded: &str, tokens: &mut Vec<Token>) {
     }
 }
 
-/// `12,500.00`, `12.500` or `12'500` as `12500`, `007` as `7`. `None` for what is not a number, or one with a fraction.
+/// `12,500.00`, `12.500` or `12'500` as `12500`, `007` as `7`. `None` if it is not a number, or has a fraction.
 fn plain_number(text: &str) -> Option<String> {
     let is_separator = |c: char| matches!(c, ',' | '.' | '\'');
     if text.is_empty() || !text.chars().all(|c| c.is_ascii_digit() || is_separator(c)) {
@@ -136,7 +136,7 @@ fn plain_number(text: &str) -> Option<String> {
     Some(if stripped.is_empty() { "0".to_owned() } else { stripped.to_owned() })
 }
 
-/// The token as one word, or with its signs where they matter.
+/// The token as one word, or with its signs where they are significant.
 fn joined(folded: &str, tokens: &mut Vec<Token>) {
     let parts: Vec<&str> =
         folded.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|p| !p.is_empty()).collect();

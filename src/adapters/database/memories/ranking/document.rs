@@ -1,4 +1,4 @@
-//! What the ranking knows of a memory.
+//! A memory as the ranking sees it.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use super::terms::terms;
 /// longer text is read as part of its content.
 const MAX_ATTRIBUTE: usize = 32;
 
-/// A memory with more terms is not taken for a mere question, though it ends as one: "I have to finish the report by Friday,
+/// A memory with more terms does not count as a mere question, even if it ends as one: "I have to finish the report by Friday,
 /// can you help me?" states a fact.
 const LONGEST_QUESTION: usize = 12;
 
-/// A memory of the longest content has fewer terms, unless it is made of characters that stand for whole phrases.
+/// A memory of the maximum length has fewer terms, unless it consists of characters that stand for whole phrases.
 const MAX_TERMS: usize = 65_536;
 
 /// A memory as the ranking sees it.
@@ -23,7 +23,7 @@ const MAX_TERMS: usize = 65_536;
 pub(in super::super) struct Document {
     /// The terms of its text, with repetitions.
     pub(in super::super) terms: Vec<String>,
-    /// The terms of what labels it: who said it, when, its categories.
+    /// The terms of its labels: who said it, when, its categories.
     pub(in super::super) attributes: BTreeSet<String>,
     /// Whether its text is a question.
     pub(in super::super) question: bool,
@@ -49,7 +49,7 @@ impl Document {
         let mut members: Vec<(&String, &Value)> = metadata.as_object().iter().collect();
         members.sort_by_key(|(name, _)| *name);
         for (name, value) in members {
-            // These name where a memory comes from; nobody asks for them.
+            // These name the origin of a memory; nobody searches for them.
             if name == Metadata::CUSTOM_GPT_ID || name == Metadata::CONVERSATION_ID {
                 continue;
             }
@@ -99,7 +99,7 @@ fn is_name(part: &str) -> bool {
     part.starts_with(char::is_uppercase) && part.chars().all(|c| c.is_alphanumeric() || "_'.-".contains(c))
 }
 
-/// Whether text ends as a question, notes in brackets behind it aside.
+/// Whether text ends as a question, ignoring trailing notes in brackets.
 pub(super) fn is_question(text: &str) -> bool {
     let mut text = text.trim_end();
     while let Some(before) = without_note(text) {

@@ -1,6 +1,6 @@
-//! How far apart two terms are.
+//! Edit distance.
 
-/// Whether one letter more, less or other, or two neighbours swapped, make one term of the other.
+/// Whether inserting, deleting or replacing one letter, or swapping two neighbours, turns one term into the other.
 pub(in super::super) fn is_one_edit_away(a: &str, b: &str) -> bool {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };

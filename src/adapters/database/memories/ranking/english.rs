@@ -1,11 +1,11 @@
-//! English: words that say nothing, and forms that mean the same.
+//! English stop words and stemming.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use rust_stemmers::{Algorithm, Stemmer};
 
-/// Words that are in any text. `may` is not among them because it is a month.
+/// Stop words. `may` is not among them because it is a month.
 const STOP_WORDS: &str = "
     a about above after again against all am an and any are arent as at be because been before being below between
     both but by can cannot cant could couldnt did didnt do does doesnt doing done dont down during each either else
@@ -17,8 +17,7 @@ const STOP_WORDS: &str = "
     whom whose why will with wont would wouldnt yet you your youre yours yourself yourselves youve
 ";
 
-/// A form that no rule leads back to its base, after each base. Forms that are words of their own too (`rose`, `wound`,
-/// `lives`) are left out.
+/// Irregular forms, after each base. Forms that are words of their own too (`rose`, `wound`, `lives`) are left out.
 const IRREGULAR: &str = "
     arise: arose arisen; awake: awoke awoken; become: became; begin: began begun; bend: bent; bleed: bled; blow:
     blew blown; break: broke broken; breed: bred; bring: brought; build: built; burn: burnt; buy: bought; catch:
@@ -49,16 +48,16 @@ static BASES: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
     entries.flat_map(|(base, forms)| forms.split_whitespace().map(move |form| (form, base.trim()))).collect()
 });
 
-/// Whether `word` is in so many texts that it says nothing of any.
+/// Whether `word` is a stop word.
 pub(super) fn is_stop_word(word: &str) -> bool {
     STOP.contains(word)
 }
 
-/// How many letters of a stem count. It is where the endings of many languages begin.
+/// Number of significant letters of a stem: where the endings of many languages begin.
 const STEM: usize = 6;
 
 /// The stem that the forms of a word share: the first letters of what is left without its English endings. A word with
-/// digits in it is left as it is.
+/// digits is left unchanged.
 pub(super) fn stem(word: &str) -> String {
     if word.contains(char::is_numeric) {
         return word.to_owned();

@@ -1,4 +1,4 @@
-//! Letters that are written in several ways, brought to one.
+//! Folds spelling variants of letters.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -6,13 +6,13 @@ use std::sync::LazyLock;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::canonical_combining_class;
 
-/// Each traditional Chinese character with the simplified one that stands for it, where that is another.
+/// Maps each traditional Chinese character to the simplified one, where they differ.
 static SIMPLIFIED: LazyLock<HashMap<char, char>> = LazyLock::new(|| {
     let pairs = include_str!("han.txt").split_whitespace().map(|pair| pair.chars());
     pairs.filter_map(|mut pair| pair.next().zip(pair.next())).collect()
 });
 
-/// Without what is not seen, and with straight apostrophes.
+/// Removes invisible characters, and straightens apostrophes.
 pub(super) fn clean(text: &str) -> String {
     // A soft hyphen says where a word may be broken, a tatweel makes it longer.
     let visible = text.chars().filter(|c| !matches!(c, '\u{ad}' | '\u{640}' | '\u{2060}' | '\u{feff}'));
@@ -25,7 +25,7 @@ pub(super) fn fold(text: &str) -> String {
         return text.to_ascii_lowercase();
     }
     let lower = with_one_nasal(&text.nfkd().collect::<String>().to_lowercase());
-    // Composing again puts the syllables of Hangul back together, which the decomposition took apart.
+    // Composing restores the syllables of Hangul, which the decomposition split.
     let unaccented = lower.chars().filter(|&c| canonical_combining_class(c) == 0 || is_thai_or_lao(c)).nfc();
     let mut folded = String::with_capacity(text.len());
     for c in unaccented {

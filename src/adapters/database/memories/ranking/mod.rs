@@ -1,8 +1,8 @@
-//! The ranking: from text to terms, from terms to candidates, from candidates to an order. It knows no database, so that
-//! every database finds the same. `docs/retrieval.md` says how well it finds.
+//! The ranking: from text to terms, from terms to candidates, from candidates to an order. It is independent of the
+//! database, so that every database returns the same results. `docs/retrieval.md` has its quality.
 //!
-//! Whoever changes how text becomes terms changes what is in the index of every memory: that needs a new
-//! [`INDEX_VERSION`](super::index::INDEX_VERSION), by which all of them are indexed again.
+//! A change of how text becomes terms changes the index entries of every memory: it needs a new
+//! [`INDEX_VERSION`](super::index::INDEX_VERSION), which causes all of them to be reindexed.
 
 mod candidates;
 mod compounds;

@@ -1,64 +1,63 @@
-//! How well memories fit a query: BM25F over a memory's own words, its labels, and what was said around it.
+//! The relevance of memories to a query: BM25F over a memory's own words, its labels, and its neighbours.
 
 use memgate_domain::memories::Priority;
 
-/// How fast repetitions of a term stop to count.
+/// BM25 k1: how fast repetitions of a term saturate.
 const SATURATION: f64 = 1.2;
-/// How much the length of a memory counts against it.
+/// BM25 b: how much the length of a memory counts against it.
 const LENGTH: f64 = 0.75;
-/// Of memories with fewer terms none is longer than another, so to speak: whether somebody says a thing in five words or in
-/// ten tells nothing.
+/// Minimum length used for normalization: whether somebody says a thing in five words or in ten is irrelevant.
 const SHORT: f64 = 15.0;
-/// The share of a neighbour's words that counts, next to a memory and one further.
+/// The weight of neighbours' words, at distance one and two.
 const NEAR: f64 = 0.3;
 const FAR: f64 = 0.1;
-/// A memory with more terms says by itself what it is about: the more, the less its neighbours count.
+/// In a memory with more terms the neighbours count less, in proportion.
 const NEEDS_CONTEXT: f64 = 30.0;
-/// How much more of a question's words counts for the answer to it.
+/// Additional weight of a question's words for the answer to it.
 const ANSWER: f64 = 0.3;
-/// What a memory that is a question loses: it does not state the fact that is looked for.
+/// Penalty of a memory that is a question: it does not state the fact that is searched.
 const QUESTION: f64 = 0.25;
-/// What a term counts that labels a memory, and how much a match of the labels lifts the whole.
+/// The weight of a term in the labels, and how much a match of the labels raises the whole score.
 const ATTRIBUTE: f64 = 1.0;
 const ATTRIBUTE_LIFT: f64 = 0.5;
-/// What priority adds or takes: enough to decide between memories that fit about equally well.
+/// The effect of priority: enough to decide between memories that match about equally well.
 const PRIORITY: f64 = 0.05;
-/// What the newest of the memories that are compared gains over the oldest: a fact that was corrected should be found as
-/// it is now, if both say it about equally well.
+/// The advantage of the newest over the oldest of the compared memories: of two that match about equally well, a corrected
+/// fact should win.
 const NEWNESS: f64 = 0.02;
 
-/// No query is scored by more terms: each has a bit in [`Candidate::attributes`].
+/// Maximum number of terms of a query: each has a bit in [`Candidate::attributes`].
 pub(in super::super) const MAX_TERMS: usize = 32;
 
-/// The terms of a query with what they weigh.
+/// The terms of a query with their weights.
 #[derive(Debug)]
 pub(in super::super) struct WeightedQuery {
     /// The weight of each term.
     pub(in super::super) weights: Vec<f64>,
-    /// How many terms a memory of the scope has on average.
+    /// Average number of terms of a memory of the scope.
     pub(in super::super) average_length: f64,
 }
 
-/// One of the memories that are compared.
+/// One of the compared memories.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Candidate {
-    /// How often each term of the query is in its text.
+    /// The frequency of each term of the query in its text.
     pub(in super::super) counts: Vec<u32>,
-    /// Which terms of the query are in its labels, a bit each.
+    /// The terms of the query in its labels, one bit each.
     pub(in super::super) attributes: u32,
-    /// How many terms its text has.
+    /// Number of terms of its text.
     pub(in super::super) length: u32,
     /// Whether it is a question.
     pub(in super::super) question: bool,
-    /// How much it matters.
+    /// Its priority.
     pub(in super::super) priority: Priority,
-    /// How new it is among those that are compared: 0 for the oldest, 1 for the newest.
+    /// How recent it is among the compared ones: 0 for the oldest, 1 for the newest.
     pub(in super::super) newness: f64,
-    /// Where in the pool the memories are that were said two before, one before, one after and two after it.
+    /// The positions in the pool of its neighbours at the distances -2, -1, 1 and 2.
     pub(in super::super) neighbours: [Option<usize>; 4],
 }
 
-/// How well each memory of `pool` fits: 0 for not at all; about 1 for one of average length with every term in it.
+/// The score of each memory of `pool`: 0 for no match; about 1 for one of average length that contains every term.
 pub(in super::super) fn scores(query: &WeightedQuery, pool: &[Candidate]) -> Vec<f64> {
     let total: f64 = query.weights.iter().sum();
     let labelled = pool.iter().fold(0, |bits, candidate| bits | candidate.attributes);
@@ -77,7 +76,7 @@ pub(in super::super) fn scores(query: &WeightedQuery, pool: &[Candidate]) -> Vec
         .collect()
 }
 
-/// The score as a number from 0 to 1, which grows with it: 0.5 for 0.5, 0.75 for 1.
+/// Maps the score monotonically to 0..1: 0.5 to 0.5, 1 to 0.75.
 pub(in super::super) fn relevance(score: f64) -> f64 {
     1.0 - 4_f64.powf(-score)
 }

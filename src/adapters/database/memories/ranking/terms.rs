@@ -1,4 +1,4 @@
-//! Text to terms: what is indexed, and what is looked up in the index.
+//! Text to terms, for indexing and for searching.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -7,7 +7,7 @@ use super::english::{is_stop_word, stem, uncut_stem};
 use super::fold::clean;
 use super::words::{Token, tokens};
 
-/// The terms of a text that is to be found, with repetitions.
+/// The terms of a text to be found, with repetitions.
 pub(in super::super) fn terms(text: &str) -> Vec<String> {
     let text = clean(text);
     tokens(&text).into_iter().chain(compounds(&text)).filter_map(term).collect()
@@ -18,13 +18,13 @@ pub(in super::super) fn terms(text: &str) -> Vec<String> {
 pub(in super::super) struct QueryTerm {
     /// The term, as it is in the index.
     pub(in super::super) text: String,
-    /// The word that it is of, if it is one.
+    /// The word it derives from, if any.
     pub(in super::super) word: Option<String>,
-    /// Whether it is another way to write what is there: one that does not occur is no loss.
+    /// Whether it is an alternative spelling: one that does not occur does not lower the score.
     pub(in super::super) derived: bool,
 }
 
-/// The distinct terms of a query, in the order in which they first occur; those that are derived come last.
+/// The distinct terms of a query, in the order in which they first occur; derived ones come last.
 pub(in super::super) fn query_terms(text: &str) -> Vec<QueryTerm> {
     let text = clean(text);
     let words: Vec<Token> = tokens(&text).into_iter().filter(|token| !matches!(token, Token::Single(_))).collect();
@@ -38,7 +38,7 @@ pub(in super::super) fn query_terms(text: &str) -> Vec<QueryTerm> {
     for token in &words {
         distinct.add(token.clone(), false);
     }
-    // Of a query of stop words alone each word counts.
+    // In a query of stop words alone each word counts.
     if distinct.terms.is_empty() {
         let whole = others.iter().filter(|token| matches!(token, Token::Whole(_))).cloned();
         let wholes: Vec<Token> = whole.collect();
@@ -50,7 +50,7 @@ pub(in super::super) fn query_terms(text: &str) -> Vec<QueryTerm> {
             distinct.add(token, false);
         }
     }
-    // As memories have it that an older version has indexed.
+    // As in memories indexed by an older version.
     let uncut = words.iter().filter_map(|token| match token {
         Token::Word(word) if !is_stop_word(word) => Some(Token::Whole(uncut_stem(word))),
         _ => None,

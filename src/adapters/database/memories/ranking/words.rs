@@ -2,7 +2,7 @@
 
 use super::fold::fold;
 
-/// No word is longer, in characters.
+/// Maximum length of a word, in characters.
 const MAX_WORD: usize = 64;
 
 const MONTHS: [&str; 12] = [
@@ -25,7 +25,7 @@ const MONTHS: [&str; 12] = [
 pub(super) enum Token {
     /// A word between spaces or punctuation, or an emoji.
     Word(String),
-    /// Two neighbouring characters of a script that does not separate words, or one that stands alone.
+    /// Two neighbouring characters of a script without word separators, or one that stands alone.
     Pair(String),
     /// One character of such a script that can be a word by itself. Texts are indexed by these too, so that a query of
     /// one character finds them.
@@ -34,7 +34,7 @@ pub(super) enum Token {
     Whole(String),
 }
 
-/// The words of `text`, which is clean, in its order.
+/// The words of `text`, which is clean, in order.
 pub(super) fn tokens(text: &str) -> Vec<Token> {
     let text = spell_out_dates(&fold(text));
     let mut tokens = Vec::new();
@@ -72,14 +72,14 @@ fn flush(tokens: &mut Vec<Token>, run: &mut String, script: Script) {
     run.clear();
 }
 
-/// What goes before an apostrophe in French and Italian and is no part of the word.
+/// Elided articles before an apostrophe in French and Italian, which are not part of the word.
 const ELIDED: [&str; 24] = [
     "c", "d", "j", "l", "m", "n", "qu", "s", "t", "jusqu", "lorsqu", "puisqu", "quoiqu", "all", "coll", "dall", "dell",
     "nell", "sull", "un", "quest", "quell", "sant", "gl",
 ];
 
-/// `run` without possession, contraction and ordinal endings, elided articles, and articles that are written together with
-/// the word. Several words where both readings are possible.
+/// `run` without possessive, contraction and ordinal endings, elided articles, and articles that are joined with the word.
+/// Several words where both readings are possible.
 fn words(run: &str) -> Vec<String> {
     const ENDINGS: [&str; 6] = ["'s", "'m", "'re", "'ve", "'ll", "'d"];
     let run = ENDINGS.iter().find_map(|ending| run.strip_suffix(ending)).unwrap_or(run);
@@ -145,8 +145,8 @@ fn pairs(run: &str, tokens: &mut Vec<Token>) {
     }
 }
 
-/// Writes dates such as 2031-04-09 and 9.4.2031 as people say them: 9 april 2031. Of 09/04/2031 nobody knows whether it is in
-/// April or in September, so it is both.
+/// Writes dates such as 2031-04-09 and 9.4.2031 in spoken form: 9 april 2031. 09/04/2031 is ambiguous between April and
+/// September, so it yields both.
 fn spell_out_dates(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut spelled = String::with_capacity(text.len());
@@ -222,9 +222,9 @@ fn number(digits: &[u8]) -> Option<u32> {
 enum Script {
     /// Not part of a word.
     None,
-    /// Words have spaces between them.
+    /// Words are separated by spaces.
     Spaced,
-    /// They have not; or, as in Korean, they carry endings that a search does not repeat.
+    /// They are not; or, as in Korean, they carry endings that a search does not repeat.
     Unspaced,
     Emoji,
 }
@@ -251,7 +251,7 @@ impl Script {
     }
 }
 
-/// Whether words of the script of `c` have no spaces between them.
+/// Whether words of the script of `c` are not separated by spaces.
 pub(super) fn is_unspaced(c: char) -> bool {
     Script::of(c) == Script::Unspaced
 }

@@ -1,4 +1,4 @@
-//! The documents by which clients find their way.
+//! The metadata documents.
 
 use poem_openapi::Object;
 use serde::Serialize;
@@ -12,35 +12,35 @@ use crate::domain::oauth::{CodeChallenge, OFFLINE_ACCESS};
 pub(in super::super) struct ServerMetadata {
     /// The public URL; `iss` of every token.
     issuer: String,
-    /// Where a person is asked.
+    /// The authorization endpoint.
     authorization_endpoint: String,
-    /// Where tokens are issued.
+    /// The token endpoint.
     token_endpoint: String,
-    /// Where tokens are revoked.
+    /// The revocation endpoint.
     revocation_endpoint: String,
-    /// Where tokens are judged.
+    /// The introspection endpoint.
     introspection_endpoint: String,
-    /// The public keys that tokens are signed with.
+    /// The public keys of access tokens.
     jwks_uri: String,
-    /// The permissions there are.
+    /// The permissions.
     scopes_supported: Vec<String>,
-    /// What the authorization endpoint answers with: a code.
+    /// The supported response types: a code.
     response_types_supported: Vec<String>,
-    /// How it answers: in the query of the redirect URI.
+    /// The supported response modes: the query of the redirect URI.
     response_modes_supported: Vec<String>,
-    /// How a code is tied to who asked for it (RFC 7636).
+    /// The supported PKCE methods (RFC 7636).
     code_challenge_methods_supported: Vec<String>,
-    /// Whether the answer says who gives it (RFC 9207).
+    /// Whether the authorization response names the issuer (RFC 9207).
     authorization_response_iss_parameter_supported: bool,
-    /// The grant types there are.
+    /// The grant types.
     grant_types_supported: Vec<String>,
     /// How clients may authenticate at the token endpoint.
     token_endpoint_auth_methods_supported: Vec<String>,
     /// How clients may authenticate to revoke a token.
     revocation_endpoint_auth_methods_supported: Vec<String>,
-    /// How clients may authenticate to have a token judged.
+    /// How clients may authenticate to introspect a token.
     introspection_endpoint_auth_methods_supported: Vec<String>,
-    /// Where people read about it.
+    /// The documentation.
     service_documentation: String,
 }
 
@@ -72,15 +72,15 @@ impl ServerMetadata {
 /// The protected resource (RFC 9728).
 #[derive(Object, Serialize)]
 pub(in super::super) struct ResourceMetadata {
-    /// The URL that names the resource.
+    /// The URL that identifies the resource.
     resource: String,
-    /// Who issues tokens for it.
+    /// The authorization servers.
     authorization_servers: Vec<String>,
-    /// The permissions there are.
+    /// The permissions.
     scopes_supported: Vec<String>,
     /// How a token is sent.
     bearer_methods_supported: Vec<String>,
-    /// Where people read about it.
+    /// The documentation.
     resource_documentation: String,
 }
 
@@ -107,7 +107,7 @@ fn texts<const N: usize>(texts: [&str; N]) -> Vec<String> {
 /// The public keys of access tokens (RFC 7517).
 #[derive(Object, Serialize)]
 pub(in super::super) struct KeySet {
-    /// The keys, those that will sign soon included.
+    /// The keys, including those that will sign soon.
     keys: Vec<FreeObject>,
 }
 

@@ -11,32 +11,32 @@ use crate::domain::oauth::{ActiveToken, Subject, TokenKind, TokenResponse};
 enum GrantTypeName {
     /// With the application's own credentials.
     ClientCredentials,
-    /// With the code that a person's agreement yielded.
+    /// With the code from a person's consent.
     AuthorizationCode,
     /// With a refresh token.
     RefreshToken,
 }
 
-// The domain reads the requests from the raw bodies; these are their documentation.
+// The domain parses the raw bodies; these types document them.
 
 /// A token request: a form, with `client_id` and `client_secret` unless they are in the Authorization header.
 #[derive(Object)]
 #[oai(rename = "TokenRequest")]
 pub(in super::super) struct TokenRequestBody {
     grant_type: GrantTypeName,
-    /// The id of the application, unless it is in the Authorization header.
+    /// The client ID of the application, unless it is in the Authorization header.
     client_id: Option<String>,
     /// A secret of the application, unless it is in the Authorization header.
     client_secret: Option<String>,
-    /// The permissions that are wanted, separated by spaces; all that the application holds if left out.
+    /// The requested permissions, separated by spaces; default: all permissions of the application.
     scope: Option<String>,
     /// The refresh token, with that grant type.
     refresh_token: Option<String>,
     /// The code, with the grant type `authorization_code`.
     code: Option<String>,
-    /// The redirect URI to which the code was sent, to the letter.
+    /// The redirect URI that the code was sent to, exactly.
     redirect_uri: Option<String>,
-    /// What the code challenge was made of, if there was one (RFC 7636).
+    /// The code verifier, if there was a challenge (RFC 7636).
     code_verifier: Option<String>,
 }
 
@@ -46,15 +46,15 @@ pub(in super::super) struct TokenRequestBody {
 pub(in super::super) struct TokenInquiryBody {
     /// The access token or refresh token.
     token: String,
-    /// `access_token` or `refresh_token`; never needed.
+    /// `access_token` or `refresh_token`; ignored.
     token_type_hint: Option<String>,
-    /// The id of the application, unless it is in the Authorization header.
+    /// The client ID of the application, unless it is in the Authorization header.
     client_id: Option<String>,
     /// A secret of the application, unless it is in the Authorization header.
     client_secret: Option<String>,
 }
 
-/// An empty object: there is nothing to say, and clients that parse every answer go on.
+/// An empty object, for clients that parse every response.
 #[derive(Object, Serialize)]
 pub(in super::super) struct Revocation {}
 
@@ -66,11 +66,11 @@ pub(in super::super) struct TokenAnswer {
     access_token: String,
     /// Always `Bearer`.
     token_type: String,
-    /// How long the access token lives, in seconds.
+    /// Lifetime of the access token, in seconds.
     expires_in: u64,
-    /// What the access token may be used for.
+    /// The permissions of the access token.
     scope: String,
-    /// Exchanged for the next tokens, once; only for applications that may use it.
+    /// Exchanged once for the next tokens; only for applications with the grant type `refresh_token`.
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
 }
@@ -87,15 +87,15 @@ impl From<TokenResponse> for TokenAnswer {
     }
 }
 
-/// What a token is worth (RFC 7662). Of a token that is not active nothing is said but that.
+/// The attributes of a token (RFC 7662). For an inactive token nothing else is returned.
 #[derive(Default, Object, Serialize)]
 pub(in super::super) struct IntrospectionAnswer {
-    /// Whether the token can be used now.
+    /// Whether the token is active.
     active: bool,
-    /// What it may be used for.
+    /// Its permissions.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
-    /// The application that it was issued to.
+    /// The client ID of its application.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
     /// `Bearer` for an access token; left out for a refresh token.
@@ -110,10 +110,10 @@ pub(in super::super) struct IntrospectionAnswer {
     /// Whose memories it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     sub: Option<String>,
-    /// What it is meant for.
+    /// Its audience.
     #[serde(skip_serializing_if = "Option::is_none")]
     aud: Option<String>,
-    /// Who issued it.
+    /// Its issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
     /// Its id.

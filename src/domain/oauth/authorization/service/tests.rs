@@ -21,7 +21,7 @@ use crate::testing::{authorization, now, person, unique};
 const REDIRECT_URI: &str = "https://app.example/callback?kept=1";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-/// An application that may be authorized, with or without PKCE.
+/// An application with the authorization code grant, with or without PKCE.
 fn harness(pkce: PkceRule) -> Harness {
     Harness::with_application(|application| {
         application.redirect_uris = vec![REDIRECT_URI.parse().unwrap(), "gpt-callback".parse().unwrap()];
@@ -29,7 +29,7 @@ fn harness(pkce: PkceRule) -> Harness {
     })
 }
 
-/// The query of a valid request, with these parameters changed; `""` takes one away.
+/// The query of a valid request, with these parameters changed; `""` removes one.
 fn query(harness: &Harness, changes: &[(&str, &str)]) -> String {
     let mut parameters = vec![
         ("response_type", "code"),
@@ -59,7 +59,7 @@ fn answer(url: &Url) -> HashMap<String, String> {
     url.query_pairs().into_owned().collect()
 }
 
-/// The error that the client is told, which must come with its state and our name.
+/// The error reported to the client, which must include its state and our issuer.
 #[track_caller]
 fn told(answer_to: Result<AuthorizationRequest, AuthorizationError>) -> String {
     let Err(AuthorizationError::Refused { location }) = answer_to else { panic!("not refused: {answer_to:?}") };
@@ -98,7 +98,7 @@ async fn what_may_come_from_anybody_is_never_redirected() {
         (vec![("redirect_uri", "https://app.example/callback")], UntrustedRequest::UnregisteredRedirectUri),
         (vec![("redirect_uri", "gpt-callback")], UntrustedRequest::UnregisteredRedirectUri),
         (vec![("redirect_uri", "javascript:alert(1)")], UntrustedRequest::UnregisteredRedirectUri),
-        // The worse mistake of two decides.
+        // The more severe of two mistakes decides.
         (vec![("redirect_uri", "https://evil.example"), ("scope", "x")], UntrustedRequest::UnregisteredRedirectUri),
     ] {
         match begin(&harness, &changes).await {
@@ -165,7 +165,7 @@ async fn a_parameter_that_is_given_twice_is_told_to_the_client_and_not_used() {
         }
         assert_eq!(told(refused), "invalid_request", "{fault}");
     }
-    // What nobody knows is ignored (RFC 6749 §3.1), repeated or badly escaped.
+    // Unknown parameters are ignored (RFC 6749 §3.1), even if repeated or badly escaped.
     for ignored in ["unknown=1&unknown=2", "x=%zz", "y=a%0Ab"] {
         for query in [format!("{}&{ignored}", query(&harness, &[])), format!("{ignored}&{}", query(&harness, &[]))] {
             assert!(harness.authorizing.validate(query.as_bytes()).await.is_ok(), "{query}");

@@ -25,7 +25,7 @@ async fn authorized(harness: &Harness, change: impl FnOnce(&mut Authorization)) 
     (authorization, code.expose().to_owned())
 }
 
-/// Exchanges a code with the right parameters but for these; `""` takes one away.
+/// Exchanges a code with valid parameters except for these; `""` removes one.
 async fn exchange(harness: &Harness, code: &str, changes: &[(&str, &str)]) -> Result<TokenResponse, OAuthError> {
     let redirect_uri = authorization(&harness.application, harness.person.id).0.redirect_uri;
     let mut members = vec![
@@ -147,7 +147,7 @@ async fn everything_of_a_person_stops_with_the_person_whatever_was_revoked() {
         let (_, code) = authorized(&harness, |_| {}).await;
         let tokens = exchange(&harness, &code, &[]).await.unwrap();
         let (access, refresh) = (tokens.access_token.expose(), refresh_token_of(&tokens));
-        // No grant is revoked here, as if its authorization had been forgotten before.
+        // No grant is revoked here, as if its authorization had been swept before.
         if change == 0 {
             harness.people.set_enabled(harness.person.id, false, now()).await.unwrap();
         } else {

@@ -33,7 +33,7 @@ impl Harness {
         self.token(&[("grant_type", "refresh_token"), ("refresh_token", token), ("scope", scope)]).await
     }
 
-    /// Whether an access token still opens anything.
+    /// Whether an access token is still valid.
     async fn opens(&self, answer: &TokenResponse) -> bool {
         self.guard.authenticate(answer.access_token.expose()).await.is_ok()
     }

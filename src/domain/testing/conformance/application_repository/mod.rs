@@ -1,4 +1,4 @@
-//! What an [`ApplicationRepository`] promises.
+//! The contract of [`ApplicationRepository`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ mod secrets;
 
 pub use secrets::*;
 
-/// Makes a test of each case of this suite.
+/// Generates a test per case of this suite.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! application_repository_cases {
@@ -78,7 +78,7 @@ fn secret_made_at(created_at: Timestamp) -> StoredSecret {
     StoredSecret { created_at, ..stored_secret().0 }
 }
 
-/// An application in which every member has a value that is not usual.
+/// An application with unusual values in every member.
 fn full_application() -> Application {
     Application {
         name: "Reise-Planer „Zürich“ 🦊 ' \" \\ %".parse().unwrap(),

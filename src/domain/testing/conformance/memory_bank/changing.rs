@@ -1,4 +1,4 @@
-//! Changing and deleting memories.
+//! Updating and deleting memories.
 
 use serde_json::json;
 
@@ -149,7 +149,7 @@ pub async fn what_is_not_there_cannot_be_changed(fixture: Fixture<dyn MemoryBank
 
 pub async fn concurrent_changes_of_different_members_are_all_kept(fixture: Fixture<dyn MemoryBank>) {
     let (bank, owner) = (fixture.port(), scope());
-    // A bank behind a network may know no way to change one member alone.
+    // A remote bank may not support updating a single member.
     if !updates(bank).await || !bank.capabilities().local {
         return;
     }
@@ -194,7 +194,7 @@ pub async fn of_many_concurrent_callers_exactly_one_deletes(fixture: Fixture<dyn
         })
         .await;
     let deleted = answers.iter().filter(|deleted| **deleted).count();
-    // Behind a network two may be told so, since there is no asking and deleting in one.
+    // With a remote bank two callers may be told so, since checking and deleting is not atomic.
     if fixture.port().capabilities().local {
         assert_eq!(deleted, 1);
     } else {

@@ -1,5 +1,4 @@
-//! What a [`MemoryBank`] promises. Cases about what not every bank can do look at its capabilities, and check that it says
-//! so where it cannot.
+//! The contract of [`MemoryBank`]. Cases for optional capabilities check that the bank reports an unsupported one.
 
 mod changing;
 mod creating;
@@ -24,7 +23,7 @@ use crate::memories::{
 use crate::system::Timestamp;
 use crate::testing::{new_memory, now};
 
-/// Makes a test of each case of this suite.
+/// Generates a test per case of this suite.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! memory_bank_cases {
