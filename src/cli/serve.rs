@@ -1,7 +1,7 @@
 //! `memgate serve`: the service itself.
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::CliError;
 use crate::app::{Gate, GateOptions};
@@ -19,18 +19,20 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self, config: Config) -> Result<(), CliError> {
         telemetry::log_panics();
+        // Before the start, so that a signal right after it does not kill the process.
+        let mut signals = StopSignals::listen()?;
         let options = GateOptions { migrate: !self.no_migrate, ..GateOptions::default() };
         let gate = Gate::start(&config, options).await.map_err(CliError::failed)?;
         let admin = gate.admin_address().map_or("off".to_owned(), |address| address.to_string());
         let database = gate.backend().location();
         tracing::info!(address = %gate.address(), public_url = %gate.public_url(), admin, database, "listening");
-        if until_told_to_stop().await? == StopSignal::Terminate && !config.drain.is_zero() {
+        if signals.next().await == StopSignal::Terminate && !config.drain.is_zero() {
             let drain = humantime::format_duration(config.drain).to_string();
             tracing::info!(drain, "draining: readiness returns 503, and requests are still served");
             gate.drain();
             tokio::select! {
                 () = tokio::time::sleep(config.drain) => {}
-                again = until_told_to_stop() => drop(again?),
+                _again = signals.next() => {}
             }
         }
         tracing::info!("shutting down: requests in flight finish, new ones are not accepted");
@@ -48,14 +50,24 @@ pub(super) enum StopSignal {
     Terminate,
 }
 
-/// Returns when the process is asked to stop.
-pub(super) async fn until_told_to_stop() -> Result<StopSignal, CliError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(CliError::failed)?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted.map_err(CliError::failed)?;
-            Ok(StopSignal::Interrupt)
+/// The signals that stop the process, caught from the creation of this on.
+pub(super) struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    pub(super) fn listen() -> Result<Self, CliError> {
+        let interrupt = signal(SignalKind::interrupt()).map_err(CliError::failed)?;
+        let terminate = signal(SignalKind::terminate()).map_err(CliError::failed)?;
+        Ok(Self { interrupt, terminate })
+    }
+
+    /// Returns when the process is asked to stop.
+    pub(super) async fn next(&mut self) -> StopSignal {
+        tokio::select! {
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
+            _ = self.terminate.recv() => StopSignal::Terminate,
         }
-        _ = terminate.recv() => Ok(StopSignal::Terminate),
     }
 }

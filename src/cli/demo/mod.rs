@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use self::http::Client;
-use super::serve::until_told_to_stop;
+use super::serve::StopSignals;
 use super::{CliError, output};
 use crate::app::{Backend, Gate, GateOptions, StartError};
 use crate::config::Config;
@@ -54,7 +54,7 @@ impl Demo {
             let url = gate.public_url();
             output::line(format!("\n# Swagger UI: {url}/docs (Authorize with the client_id and client_secret above)"))?;
             output::line("# Serving until you press Ctrl-C; the database is temporary and goes with it.")?;
-            until_told_to_stop().await?;
+            StopSignals::listen()?.next().await;
         }
         gate.stop().await;
         shown
