@@ -129,7 +129,7 @@ fn a_public_url_that_chatgpt_would_not_accept_is_refused_before_anything_is_regi
         assert!(said.contains("https on port 443"), "{said}");
     }
     let nobody = fail(folder, &[&gpt[..], &["--public-url", "https://memgate.invalid"]].concat(), 1);
-    assert!(nobody.contains("does not answer"), "{nobody}");
+    assert!(nobody.contains("does not reach"), "{nobody}");
     assert_eq!(succeed_json(folder, &["app", "list"]), json!([]));
 }
 

@@ -40,7 +40,7 @@ looks('throttled', async (page) => {
   const fail = () => here.internet.send(here.gate, `${here.gate.url}/auth/sign-in`, { method: 'POST', headers, body });
   await Promise.all(Array.from({ length: 8 }, fail));
   // The first wait is short: whoever goes on waits longer.
-  const told = page.getByText(/That was wrong too often\. Wait \d+ seconds?, then try again\./);
+  const told = page.getByText(/Too many failed attempts\. Wait \d+ seconds?, then try again\./);
   for (let attempt = 0; attempt < 8 && !(await told.isVisible()); attempt += 1) {
     await fail();
     await signIn(page, 'throttled', 'wrong horse battery');
@@ -105,7 +105,7 @@ looks('page out of date', async (page) => {
 
 looks('nothing here', async (page) => {
   assert.equal((await page.goto(`${here.gate.url}/account/nowhere`)).status(), 404);
-  await headingOf(page, 'There is nothing here');
+  await headingOf(page, 'Page not found');
 });
 
 looks('privacy', async (page) => {

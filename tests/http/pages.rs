@@ -139,7 +139,7 @@ async fn a_provider_that_is_away_is_a_page_that_says_to_try_again() {
     let face = Face::new();
     face.provider.set_away(true);
     let answer = get(&face, START, "").await;
-    assert!(answer.page(503).says("does not answer"));
+    assert!(answer.page(503).says("does not respond"));
     assert_eq!(answer.header("retry-after"), Some("2"));
 }
 
@@ -201,7 +201,7 @@ async fn a_database_that_is_away_is_a_page_that_says_to_try_again() {
     ];
     for answer in answers {
         let page = answer.page(503);
-        assert!(page.says("Back in a moment") && page.says(answer.header("x-request-id").unwrap()));
+        assert!(page.says("Temporarily unavailable") && page.says(answer.header("x-request-id").unwrap()));
         assert_eq!(answer.header("retry-after"), Some("2"));
         assert_eq!(answer.cookies(), "");
     }
@@ -213,9 +213,9 @@ async fn a_database_that_is_away_is_a_page_that_says_to_try_again() {
 async fn what_is_wrong_with_a_request_is_a_page_too() {
     let face = Face::new();
     for (request, status, says) in [
-        (request(Method::GET, "/account/x").finish(), 404, "There is nothing here"),
-        (request(Method::GET, "/account/nowhere").finish(), 404, "There is nothing here"),
-        (request(Method::GET, "/auth/sign-in/nowhere").finish(), 404, "There is nothing here"),
+        (request(Method::GET, "/account/x").finish(), 404, "Page not found"),
+        (request(Method::GET, "/account/nowhere").finish(), 404, "Page not found"),
+        (request(Method::GET, "/auth/sign-in/nowhere").finish(), 404, "Page not found"),
         (request(Method::GET, "/auth/consent").finish(), 405, "It belongs to a form."),
         (request(Method::DELETE, CONNECTIONS).finish(), 405, "It belongs to a form."),
         (request(Method::GET, "/auth/authorize?client_secret=x").finish(), 400, "could not be read"),

@@ -245,7 +245,7 @@ async fn an_application_hears_of_a_refusal_that_comes_up_while_somebody_signs_in
     let page = answer.assert_page(200);
     let target = format!("{REDIRECT_URI}?error=invalid_scope&#38;");
     assert!(page.0.contains(&format!(r#"http-equiv="refresh" content="0;url={target}"#)), "{}", page.0);
-    assert!(page.0.contains(&format!(r#"href="{target}"#)) && page.says("Going on to chatgpt.com"), "{}", page.0);
+    assert!(page.0.contains(&format!(r#"href="{target}"#)) && page.says("Continuing to chatgpt.com"), "{}", page.0);
     assert!(browser.cookies.contains_key(&browser.cookie("session")), "the person is signed in all the same");
 }
 

@@ -68,31 +68,33 @@ impl From<Failure> for IdentityError {
 /// Causes of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Problem {
-    #[error("too many people come back from it at the same time, so it was not asked")]
+    #[error("too many sign-ins are in progress, so no request was sent")]
     Busy,
-    #[error("it could not be connected to")]
+    #[error("could not connect")]
     NotConnected,
-    #[error("it broke off before the whole answer was there")]
+    #[error("the connection was lost before the response was complete")]
     ConnectionLost,
-    #[error("it did not answer in time")]
+    #[error("the request timed out")]
     Slow,
-    #[error("it gave an answer that is far too large")]
+    #[error("the response is too large")]
     TooLarge,
-    #[error("it answered with status {0}")]
+    #[error("the response has status {0}")]
     Status(u16),
-    #[error("it answered with what is no metadata, or no key set")]
+    #[error("the response is not valid metadata or not a valid key set")]
     Unreadable,
-    #[error("it named no token endpoint")]
+    #[error("its metadata names no token endpoint")]
     NoEndpoint,
-    #[error("it named a URL that is not https")]
+    #[error("its metadata names a URL that is not https")]
     Insecure,
-    #[error("it called itself by another issuer than the configured one; both must be the same, to the last slash")]
+    #[error(
+        "its metadata names another issuer than the configured one; both must be identical, including a trailing slash"
+    )]
     OtherIssuer,
     #[error("it refused: {0}")]
     Refused(&'static str),
-    #[error("it gave an answer that cannot be understood")]
+    #[error("the response could not be parsed")]
     NotUnderstood,
-    #[error("it gave an answer that cannot be trusted: {0}")]
+    #[error("the response is not trustworthy: {0}")]
     Untrusted(&'static str),
 }
 
@@ -119,7 +121,7 @@ impl From<RequestTokenError<Problem, StandardErrorResponse<CoreErrorResponseType
                 }
                 CoreErrorResponseType::InvalidRequest => "invalid_request",
                 CoreErrorResponseType::UnsupportedGrantType => "unsupported_grant_type",
-                _ => "with an undefined error code",
+                _ => "the error code is not defined",
             }),
             RequestTokenError::Parse(..) | RequestTokenError::Other(_) => Self::NotUnderstood,
         }

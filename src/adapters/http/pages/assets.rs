@@ -1,5 +1,5 @@
-//! The files that the pages load: a stylesheet and an icon. Their names change with what is in them, so browsers may keep
-//! them for ever.
+//! The static files of the pages: a stylesheet and an icon. Their names change with their content, so browsers may cache
+//! them forever.
 
 use std::sync::LazyLock;
 
@@ -11,19 +11,19 @@ use sha2::{Digest, Sha256};
 
 use crate::adapters::http::server::table::Document;
 
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
+const FOREVER: &str = "public, max-age=31536000, immutable";
 
 static STYLESHEET: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("style", "css", "text/css; charset=utf-8", include_str!("assets/style.css")));
 static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_str!("assets/icon.svg")));
 
-/// Where the stylesheet is.
+/// The path of the stylesheet.
 pub(crate) fn stylesheet_path() -> &'static str {
     &STYLESHEET.path
 }
 
-/// Where the icon is.
+/// The path of the icon.
 pub(crate) fn icon_path() -> &'static str {
     &ICON.path
 }
@@ -49,7 +49,7 @@ impl Asset {
     fn response(&self) -> Response {
         Response::builder()
             .header(header::CONTENT_TYPE, self.content_type)
-            .header(header::CACHE_CONTROL, FOR_EVER)
+            .header(header::CACHE_CONTROL, FOREVER)
             .header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; sandbox")
             .header("cross-origin-resource-policy", "same-origin")
             .body(self.content)

@@ -1,4 +1,4 @@
-//! The browser that sent a request, and what it keeps.
+//! The browser that sent a request, and its cookies.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -33,17 +33,17 @@ impl Browser<'_> {
         self.request.uri().query().unwrap_or_default()
     }
 
-    /// The address of the person.
+    /// The address of the client.
     pub(crate) fn address(&self) -> IpAddr {
         self.services.trusted_proxies.address_of(self.request)
     }
 
-    /// The session that the browser claims to have.
+    /// The session token from the browser's cookie.
     pub(crate) fn session(&self) -> Option<SessionToken> {
         SessionToken::parse(&self.cookies.read(self.request, CookieKind::Session)?)
     }
 
-    /// Who has signed in with this browser.
+    /// The person signed in with this browser.
     ///
     /// # Errors
     /// [`PageError::Unavailable`], [`PageError::Internal`].
@@ -54,12 +54,12 @@ impl Browser<'_> {
         }
     }
 
-    /// The attempt to sign in that the browser keeps.
+    /// The sign-in attempt from the browser's cookie.
     pub(crate) fn attempt(&self, kind: CookieKind) -> Option<SignInAttempt> {
         SignInAttempt::parse(&self.cookies.read(self.request, kind)?)
     }
 
-    /// Lets in who has just signed in, and sends the browser on. What it kept from before counts no more.
+    /// Starts the session of a person who has just signed in, and redirects. An earlier session ends.
     ///
     /// # Errors
     /// [`PageError::Unavailable`], [`PageError::Internal`].
@@ -74,7 +74,7 @@ impl Browser<'_> {
         Ok(response)
     }
 
-    /// Lets the browser forget that somebody was about to sign in.
+    /// Clears the cookies of sign-in attempts.
     pub(crate) fn forget_attempts(&self, response: &mut Response) {
         for kind in [CookieKind::SignIn, CookieKind::Provider] {
             self.cookies.clear(response, kind);

@@ -1,4 +1,4 @@
-//! `/account/connections`: what a person has allowed, and how it is taken back.
+//! `/account/connections`: the connected applications, and disconnecting them.
 
 use askama::Template;
 use poem::http::StatusCode;
@@ -15,9 +15,9 @@ use super::words::{self, Day, PermissionInWords};
 use crate::domain::ids::ApplicationId;
 use crate::domain::oauth::Connection;
 
-/// The query string by which the page knows that something has just been disconnected.
+/// The query string after something was disconnected.
 const DISCONNECTED: &str = "disconnected";
-/// What stands for the name of an application that has been deleted.
+/// The placeholder for the name of a deleted application.
 const DELETED: &str = "An application that is no longer here";
 
 #[derive(Template)]

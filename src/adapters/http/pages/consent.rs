@@ -1,4 +1,4 @@
-//! `/auth/authorize` and `/auth/consent`: an application asks, and a person answers.
+//! `/auth/authorize` and `/auth/consent`: an application's request, and the person's decision.
 
 use askama::Template;
 use poem::http::StatusCode;
@@ -54,8 +54,8 @@ pub(crate) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
     view::show(StatusCode::OK, PageContext::BeforeRedirect, &page)
 }
 
-/// The same request as a form (RFC 6749 §3.1). It is sent on to come again with GET, since browsers leave the session's
-/// cookie out of a form of another site.
+/// The same request as a form (RFC 6749 §3.1). It is redirected to a GET, since browsers do not send the session cookie with
+/// another site's form.
 #[handler]
 #[expect(clippy::needless_pass_by_value, reason = "poem hands extractors over by value")]
 pub(crate) fn ask_by_form(form: RawForm) -> Result<Response, PageError> {
@@ -90,8 +90,8 @@ pub(crate) async fn answer(browser: Browser<'_>, form: Form) -> Result<Response,
     }
 }
 
-/// Goes on to `return_to` after a form. A request that is refused by now leads to the application, and such a redirect would
-/// be held against the `form-action` of the form's page: then a page of our own goes on.
+/// Continues to `return_to` after a form. A request that is rejected by now redirects to the application, which the
+/// `form-action` of the form's page would block: then an intermediate page continues.
 ///
 /// # Errors
 /// [`PageError::Internal`].
@@ -105,7 +105,7 @@ pub(crate) async fn go_on_to(browser: &Browser<'_>, return_to: &ReturnTo) -> Res
     view::see_other(&return_to.to_string())
 }
 
-/// Tells the application of its mistake, if it is known who that is, and else the person.
+/// Reports the error to the application, if it is verified, or else to the person.
 fn refuse(error: AuthorizationError) -> Result<Response, PageError> {
     match error {
         AuthorizationError::Refused { location } => view::see_other(location.as_str()),

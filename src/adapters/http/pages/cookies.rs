@@ -1,5 +1,5 @@
-//! The cookies of a browser. On https their names begin with `__Host-`: no other host, and no page without encryption,
-//! can set them. Browsers do not tell the ports of a host apart, so a port in the public URL is part of the names.
+//! The cookies. On https their names begin with `__Host-`, so that no other host and no unencrypted page can set them.
+//! Browsers do not separate the ports of a host, so a port in the public URL is part of the names.
 
 use std::time::Duration;
 
@@ -8,30 +8,30 @@ use poem::http::{HeaderValue, header};
 use poem::{Request, Response};
 use url::Url;
 
-/// For how long somebody may be about to sign in.
+/// Maximum duration of a sign-in.
 pub(crate) const ATTEMPT_LIFETIME: Duration = Duration::from_mins(10);
 
-/// Each cookie there is.
+/// The cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CookieKind {
-    /// The session of somebody who has signed in.
+    /// The session of a signed-in person.
     Session,
-    /// The attempt that the form of the sign-in page belongs to.
+    /// The sign-in attempt of the form on the sign-in page.
     SignIn,
-    /// The attempt that has gone to the identity provider.
+    /// The sign-in attempt at the identity provider.
     Provider,
-    /// Where to go on to when it comes back: one of several parts.
+    /// Where to continue after the identity provider: one of several parts.
     ReturnTo(u8),
 }
 
-/// In how many parts a long value is kept.
+/// Number of parts of a long value.
 const PARTS: u8 = 3;
-/// How long each may be: browsers let a cookie have 4096 bytes, its name and attributes included.
+/// Maximum length of each part: browsers allow 4096 bytes per cookie, including its name and attributes.
 const PART: usize = 3_800;
-/// How long a value may be that is kept in parts.
+/// Maximum length of a value stored in parts.
 pub(crate) const LONGEST_IN_PARTS: usize = PARTS as usize * PART;
 
-/// How cookies are set and read at one public URL.
+/// Sets and reads cookies for one public URL.
 #[derive(Clone, Copy)]
 pub(crate) struct Cookies {
     secure: bool,
@@ -60,7 +60,7 @@ impl Cookies {
         format!("{prefix}memgate-{what}{of_port}{further}")
     }
 
-    /// What `request` brings. Cookies of other programs on the same host may hold any bytes, so each is read by itself.
+    /// Reads a cookie of `request`. Cookies of other programs on the same host may contain any bytes, so each is parsed separately.
     pub(crate) fn read(self, request: &Request, kind: CookieKind) -> Option<String> {
         let name = self.name(kind);
         let headers = request.headers().get_all(header::COOKIE).iter();
@@ -69,13 +69,13 @@ impl Cookies {
         String::from_utf8(value.trim_ascii().to_vec()).ok()
     }
 
-    /// What `request` brings of where to go on to.
+    /// Reads where to continue.
     pub(crate) fn read_return_to(self, request: &Request) -> Option<String> {
         let parts = (0..PARTS).map_while(|part| self.read(request, CookieKind::ReturnTo(part)));
         Some(parts.collect::<String>()).filter(|value| !value.is_empty())
     }
 
-    /// Lets the browser keep where to go on to: visible ASCII of at most [`LONGEST_IN_PARTS`] bytes.
+    /// Stores where to continue: visible ASCII of at most [`LONGEST_IN_PARTS`] bytes.
     pub(crate) fn set_return_to(self, response: &mut Response, value: &str, lifetime: Duration) {
         for part in 0..PARTS {
             let start = usize::from(part) * PART;
@@ -86,12 +86,12 @@ impl Cookies {
         }
     }
 
-    /// Lets the browser forget where to go on to.
+    /// Clears where to continue.
     pub(crate) fn clear_return_to(self, response: &mut Response) {
         self.set_return_to(response, "", Duration::ZERO);
     }
 
-    /// Lets the browser keep `value` for `lifetime`.
+    /// Sets a cookie for `lifetime`.
     pub(crate) fn set(self, response: &mut Response, kind: CookieKind, value: &str, lifetime: Duration) {
         let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
         let cookie = Cookie::build((self.name(kind), value))
@@ -105,7 +105,7 @@ impl Cookies {
         }
     }
 
-    /// Lets the browser forget.
+    /// Clears a cookie.
     pub(crate) fn clear(self, response: &mut Response, kind: CookieKind) {
         self.set(response, kind, "", Duration::ZERO);
     }

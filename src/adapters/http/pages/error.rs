@@ -1,4 +1,4 @@
-//! What a person reads when something went wrong, and what that is in HTTP.
+//! The error pages for people, and their HTTP statuses.
 
 use askama::Template;
 use poem::error::{NotFoundError, ResponseError};
@@ -17,43 +17,43 @@ use crate::domain::oauth::UntrustedRequest;
 use crate::domain::people::{PeopleError, SignInError};
 use crate::domain::system::{BoxError, StorageError};
 
-/// Why a page was not shown, or a form not acted upon.
+/// Why a page could not be shown, or a form not be processed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PageError {
-    /// An application's request that cannot be trusted, so that nobody is sent anywhere.
+    /// An application's request that cannot be trusted, so that there is no redirect.
     #[error(transparent)]
     Untrusted(#[from] UntrustedRequest),
-    /// An application's request that is too long to be kept.
+    /// An application's request that is too long.
     #[error("the request is too long")]
     TooLong,
     /// There is no such page.
     #[error("there is nothing at this path")]
     NotFound,
-    /// A form that is too old, or was not sent from the page that it belongs to.
+    /// A form that is outdated, or was not sent from its own page.
     #[error("the form does not belong to this browser")]
     ForeignForm {
-        /// Where to begin again.
+        /// Where to start again.
         again: Option<ReturnTo>,
     },
-    /// A form from an address that is neither the public URL nor the one that it was sent to.
+    /// A form from an origin other than the public URL or the address that it was sent to.
     #[error(
         "the header Origin of a form is neither the public URL nor the address that the form was sent to; set \
          MEMGATE_PUBLIC_URL to the URL that browsers use"
     )]
     ForeignOrigin,
-    /// A sign-in form without the cookie that came with its page.
+    /// A sign-in form without the cookie of its page.
     #[error("a sign-in form came without the cookie of its page")]
     NoCookie {
-        /// Where to begin again.
+        /// Where to start again.
         again: ReturnTo,
     },
     /// A form that cannot be read.
     #[error("the form could not be read")]
     InvalidForm,
-    /// The same may succeed later.
+    /// A retry may succeed.
     #[error("the page cannot be shown now")]
     Unavailable(#[source] BoxError),
-    /// Something is broken.
+    /// An internal error.
     #[error("the page cannot be shown")]
     Internal(#[source] BoxError),
 }
@@ -107,10 +107,10 @@ struct ErrorPage {
     request_id: RequestId,
 }
 
-/// An error as a person sees it.
+/// An error as shown to a person.
 struct ErrorKind {
     status: StatusCode,
-    /// As the log calls it.
+    /// Its name in the log.
     slug: &'static str,
     title: &'static str,
     text: &'static str,
@@ -119,29 +119,29 @@ struct ErrorKind {
 const NOT_FOUND: ErrorKind = ErrorKind {
     status: StatusCode::NOT_FOUND,
     slug: "no-such-page",
-    title: "There is nothing here",
+    title: "Page not found",
     text: "The address may be mistyped, or the page may have moved.",
 };
 
 const INVALID_FORM: ErrorKind = ErrorKind {
     status: StatusCode::BAD_REQUEST,
     slug: "unreadable-form",
-    title: "That could not be read",
+    title: "The request could not be read",
     text: "What your browser sent is not what this page expects. Nothing was done. Go back and try again.",
 };
 
 const INTERNAL_ERROR: ErrorKind = ErrorKind {
     status: StatusCode::INTERNAL_SERVER_ERROR,
     slug: "internal",
-    title: "Something is broken here",
-    text: "This is not your fault, and trying again will hardly help. Whoever runs this service finds the reason in its log.",
+    title: "Something went wrong",
+    text: "This is not your fault, and retrying is unlikely to help. The person who runs this service can find the reason in the log.",
 };
 
 const UNAVAILABLE: ErrorKind = ErrorKind {
     status: StatusCode::SERVICE_UNAVAILABLE,
     slug: "unavailable",
-    title: "Back in a moment",
-    text: "The service is busy or being looked after. Nothing is lost: wait a little, then load this page again.",
+    title: "Temporarily unavailable",
+    text: "The service is busy or under maintenance. Nothing is lost: wait a moment, then reload this page.",
 };
 
 impl From<&PageError> for ErrorKind {
@@ -197,7 +197,7 @@ impl From<&ApiError> for ErrorKind {
             ApiError::MethodNotAllowed { .. } => Self {
                 status: StatusCode::METHOD_NOT_ALLOWED,
                 slug: "method-not-allowed",
-                title: "This page is not opened like that",
+                title: "This page cannot be opened directly",
                 text: "It belongs to a form. Go back and use the button there.",
             },
             ApiError::TooLarge => Self { status: StatusCode::PAYLOAD_TOO_LARGE, ..INVALID_FORM },
@@ -210,7 +210,7 @@ impl From<&ApiError> for ErrorKind {
     }
 }
 
-/// Turns whatever a page returned as an error into a page, and logs it, once.
+/// Converts any error of a page into an error page, and logs it once.
 pub(crate) fn render(error: &poem::Error, request_id: RequestId) -> Response {
     if let Some(error) = error.downcast_ref::<PageError>() {
         return answer(&ErrorKind::from(error), error, details(error), request_id);
@@ -235,7 +235,7 @@ pub(crate) fn render_api(error: &ApiError, request_id: RequestId) -> Response {
     response
 }
 
-/// What an error page says beyond the kind of its error.
+/// The variable parts of an error page.
 #[derive(Default)]
 struct Details {
     detail: Option<String>,

@@ -1,4 +1,4 @@
-//! Forms that a browser sends back.
+//! Forms sent by a browser.
 
 use poem::http::{HeaderName, HeaderValue, header};
 use poem::{FromRequest, Request, RequestBody, Result};
@@ -14,16 +14,16 @@ use crate::domain::people::FormToken;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A form that was not sent by another site, as far as the browser says. Whoever acts on it looks at its token too.
+/// A form that was not sent by another site, according to the browser. Its CSRF token must be checked too.
 pub(crate) struct Form(Parameters);
 
 impl Form {
-    /// The value of a field; empty if there is none.
+    /// The value of a field; empty if it is missing.
     pub(crate) fn get(&self, name: &str) -> &str {
         self.0.get(name).unwrap_or_default()
     }
 
-    /// Whether the form is of the page that `token` was put into.
+    /// Whether the form has this CSRF token.
     pub(crate) fn belongs_to(&self, token: &FormToken) -> bool {
         token.matches(self.get("form_token"))
     }
@@ -73,7 +73,7 @@ impl<'a> FromRequest<'a> for ListForm {
     }
 }
 
-/// A form as it was written, from wherever.
+/// A form from any origin.
 pub(crate) struct RawForm(pub(crate) String);
 
 impl<'a> FromRequest<'a> for RawForm {
@@ -86,12 +86,12 @@ impl<'a> FromRequest<'a> for RawForm {
     }
 }
 
-/// Refuses what the browser says that another site sent: newer browsers say so in `Sec-Fetch-Site`, all in `Origin`. Since
-/// these pages send no referrer, some say `null` there, which is no answer.
+/// Rejects what another site sent, according to the browser: newer browsers send `Sec-Fetch-Site`, all send `Origin`. Since
+/// these pages send no referrer, some send `null` there, which is inconclusive.
 ///
 /// # Errors
-/// [`PageError::ForeignForm`], from where it can be tried `again`; [`PageError::ForeignOrigin`] if the origin alone speaks
-/// against it, which may as well be our own address that nobody has told us.
+/// [`PageError::ForeignForm`], with where to try `again`; [`PageError::ForeignOrigin`] if only the origin differs, which may
+/// also be our own address that is not configured.
 pub(crate) fn refuse_other_sites(
     request: &Request,
     public_url: &str,
@@ -108,8 +108,8 @@ pub(crate) fn refuse_other_sites(
     }
 }
 
-/// Whether `origin` is the public URL, or the address that the browser itself used to get here. The scheme has to be that
-/// of the public URL either way: an http page of the same host may be the work of somebody on the network.
+/// Whether `origin` is the public URL, or the address that the browser used for this request. In either case the scheme must
+/// be that of the public URL: an http page of the same host may come from an attacker on the network.
 fn is_ours(origin: &[u8], public_url: &str, host: Option<&[u8]>) -> bool {
     let Ok(public_url) = Url::parse(public_url) else { return false };
     if public_url.origin().ascii_serialization().as_bytes() == origin {

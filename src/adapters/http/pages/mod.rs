@@ -1,8 +1,7 @@
 //! The pages that a person sees: sign-in, consent, connected applications, privacy, and what went wrong.
 //!
-//! They are made here, need no script, load nothing from elsewhere, and let nobody frame them. A form is acted upon only
-//! if it carries the token that was put into it for this browser, and if the browser does not say that another site sent
-//! it.
+//! They are rendered here, need no script, load nothing from elsewhere, and cannot be framed. A form is processed only if it
+//! has the CSRF token that was issued to this browser, and if the browser does not report that another site sent it.
 
 pub(crate) mod account;
 pub(crate) mod assets;
@@ -31,7 +30,7 @@ pub(crate) use error::{render, render_api};
 
 use super::server::table::Methods;
 
-/// Whether a person looks at what is at `path`, rather than a program.
+/// Whether `path` is a page for people, rather than for programs.
 pub(crate) fn is_page(path: &str) -> bool {
     let mut parts = path.trim_start_matches('/').split('/');
     match parts.next() {

@@ -1,4 +1,4 @@
-//! `/privacy`: what is done with what people entrust to the service. Whoever runs it can put their own text here.
+//! `/privacy`: the privacy policy. The operator can provide the text.
 
 use askama::Template;
 use poem::http::StatusCode;

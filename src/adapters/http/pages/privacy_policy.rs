@@ -1,7 +1,6 @@
 //! The text of the privacy policy.
 
-/// What the page says: plain text, whose paragraphs are separated by empty lines; one that is a single line and begins
-/// with `# ` is a heading.
+/// The policy: plain text, whose paragraphs are separated by empty lines; a single line that begins with `# ` is a heading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrivacyPolicy(pub(super) Vec<PolicyBlock>);
 
@@ -12,7 +11,7 @@ pub(super) enum PolicyBlock {
 }
 
 impl PrivacyPolicy {
-    /// Reads the text; `None` if it says nothing.
+    /// Parses the text; `None` if it is empty.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
@@ -23,7 +22,7 @@ impl PrivacyPolicy {
     }
 }
 
-/// What can be said of every memgate.
+/// The built-in policy, which is true for every memgate.
 impl Default for PrivacyPolicy {
     fn default() -> Self {
         Self::parse(include_str!("assets/privacy.txt")).unwrap_or(Self(Vec::new()))

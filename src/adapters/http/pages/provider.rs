@@ -1,7 +1,7 @@
 //! `/auth/sign-in/provider` and `/auth/callback`: to the identity provider and back.
 //!
-//! The way there is a link and not a form: providers send browsers on to others, which `form-action` would have to name.
-//! It begins an attempt of its own, so that the form of the sign-in page stays good.
+//! The way there is a link rather than a form: providers redirect to other sites, which `form-action` would have to list. It
+//! starts its own attempt, so that the form of the sign-in page stays valid.
 
 use poem::{Response, handler};
 
@@ -24,7 +24,7 @@ pub(crate) async fn start(browser: Browser<'_>) -> Result<Response, PageError> {
         Err(error) => return sign_in::ask_again(&browser, &return_to, error, "").await,
     };
     if asks_for_recent_sign_in(&browser, &return_to).await {
-        // Or the provider would only confirm who is signed in there (OpenID Connect Core §3.1.2.1).
+        // Otherwise the provider would only confirm who is signed in there (OpenID Connect Core §3.1.2.1).
         url.query_pairs_mut().append_pair("prompt", "login");
     }
     let mut response = view::see_other(url.as_str())?;

@@ -1,5 +1,4 @@
-//! Where a browser goes on to after signing in or out. Never to another site: only to pages of this one that are named
-//! here.
+//! Where a browser continues after signing in or out: only the pages listed here, never another site.
 
 use std::fmt;
 
@@ -10,10 +9,10 @@ use crate::domain::ids::MemoryId;
 use crate::domain::oauth::AuthorizationRequest;
 use crate::domain::system::Timestamp;
 
-/// The page to go on to.
+/// The page to continue with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ReturnTo {
-    /// An application's request, with its query string as it came.
+    /// An application's request, with its original query string.
     Authorization(String),
     /// The list of connected applications.
     Connections,
@@ -31,10 +30,10 @@ pub(crate) enum ReturnTo {
 }
 
 impl ReturnTo {
-    /// How long an application's request may be, in bytes, however the person signs in: what browsers and proxies let
-    /// through as a URL, and what the cookie holds that waits for the identity provider. As documented.
+    /// Maximum length of an application's request in bytes, however the person signs in: what browsers and proxies accept as a
+    /// URL, and what fits into the cookie during the visit to the identity provider. As documented.
     pub(crate) const MAX: usize = 8000;
-    /// What we may add to it.
+    /// Maximum length of what we add to it.
     const OWN: usize = 64;
     const AUTHORIZATION: &str = "/auth/authorize?";
     const CONNECTIONS: &str = "/account/connections";
@@ -43,8 +42,8 @@ impl ReturnTo {
     const SECURITY: &str = "/account/security";
     const EXPORT: &str = "/account/export";
 
-    /// The request with this query string; `None` if it is too long. Whatever may stand neither in a header nor in a cookie
-    /// is percent-encoded, which means the same.
+    /// The request with this query string; `None` if it is too long. Bytes that are not allowed in a header or a cookie are
+    /// percent-encoded, which is equivalent.
     pub(crate) fn authorization(query: &str) -> Option<Self> {
         if query.len() > Self::MAX + Self::OWN {
             return None;
@@ -55,7 +54,7 @@ impl ReturnTo {
         (length <= Self::MAX && query.len() <= Self::MAX + Self::OWN).then_some(Self::Authorization(query))
     }
 
-    /// Reads what a form or a cookie brings back; `None` if that is no page to go on to.
+    /// Parses a form field or a cookie; `None` if it is not a known page.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if let Some(query) = text.strip_prefix(Self::AUTHORIZATION) {
             return query.bytes().all(|b| b.is_ascii_graphic() && b != b'#').then(|| Self::authorization(query))?;
@@ -70,8 +69,8 @@ impl ReturnTo {
         }
     }
 
-    /// The same request for somebody who is about to sign in, at `now` or later: it no longer asks them to sign in again, but
-    /// whether they have.
+    /// The same request for a person who is about to sign in, at `now` or later: instead of asking for another sign-in, it
+    /// checks that it took place.
     pub(crate) fn after_sign_in(self, now: Timestamp) -> Self {
         let Self::Authorization(query) = self else { return self };
         let asks = |pair: &&str| {
@@ -85,7 +84,7 @@ impl ReturnTo {
     }
 }
 
-/// A byte of a query as it may stand in a header and in the value of a cookie (RFC 6265 §4.1.1).
+/// Escapes a byte of a query that is not allowed in a header or in the value of a cookie (RFC 6265 §4.1.1).
 fn escaped(byte: u8) -> String {
     if byte.is_ascii_graphic() && !b"\",;\\#".contains(&byte) {
         char::from(byte).to_string()

@@ -1,4 +1,4 @@
-//! `/auth/sign-in`: who is it?
+//! `/auth/sign-in`: the sign-in page.
 
 use askama::Template;
 use poem::http::{HeaderValue, StatusCode, header};
@@ -17,7 +17,7 @@ use crate::adapters::http::server::error::{SHORT_WAIT, whole_seconds};
 use crate::domain::oauth::AuthorizationRequest;
 use crate::domain::people::{IdentityError, SignInError};
 
-/// The query string by which the page knows that somebody has just signed out.
+/// The query string after signing out.
 pub(crate) const SIGNED_OUT: &str = "signed-out";
 
 #[derive(Default, Template)]
@@ -27,7 +27,7 @@ struct SignInPage<'a> {
     provider: Option<Provider<'a>>,
     notice: Option<&'static str>,
     problem: Option<&'a str>,
-    /// Whether the problem is what was typed.
+    /// Whether the input caused the problem.
     wrong: bool,
     login: &'a str,
     form_token: &'a str,
@@ -39,7 +39,7 @@ struct Provider<'a> {
     href: String,
 }
 
-/// What the page says beside its question.
+/// The notice on the page.
 #[derive(Default)]
 pub(crate) enum Notice<'a> {
     #[default]
@@ -48,11 +48,11 @@ pub(crate) enum Notice<'a> {
     Refused(&'a SignInRefusal, &'a str),
 }
 
-/// Why somebody was not signed in, as it is put to them.
+/// Why the sign-in failed, as shown to the person.
 pub(crate) struct SignInRefusal {
     status: StatusCode,
     problem: String,
-    /// Whether it is what was typed.
+    /// Whether the input caused it.
     wrong: bool,
     retry_after: Option<u64>,
 }
@@ -68,7 +68,7 @@ impl SignInRefusal {
     }
 
     /// # Errors
-    /// The [`PageError`] that `error` is if trying again with the same page makes no sense.
+    /// [`PageError`] for an error for which a retry on the same page makes no sense.
     pub(crate) fn of(error: SignInError) -> Result<Self, PageError> {
         Ok(match error {
             SignInError::WrongCredentials => {
@@ -76,32 +76,30 @@ impl SignInRefusal {
                 Self { wrong: true, ..Self::new(StatusCode::FORBIDDEN, problem) }
             }
             SignInError::TooManyFailures { retry_after } => {
-                let problem = format!("That was wrong too often. Wait {}, then try again.", words::wait(retry_after));
+                let problem = format!("Too many failed attempts. Wait {}, then try again.", words::wait(retry_after));
                 let retry_after = Some(whole_seconds(retry_after));
                 Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, problem) }
             }
             SignInError::ForeignAnswer => Self::new(
                 StatusCode::FORBIDDEN,
-                "That sign-in was begun too long ago, or not in this browser. Nobody was signed in. Try again.",
+                "That sign-in was started too long ago, or in another browser. Nobody was signed in. Try again.",
             ),
-            SignInError::Declined => {
-                Self::new(StatusCode::FORBIDDEN, "You were not signed in. Try again when you like.")
-            }
+            SignInError::Declined => Self::new(StatusCode::FORBIDDEN, "You were not signed in. You can try again."),
             SignInError::NotAdmitted => Self::new(
                 StatusCode::FORBIDDEN,
-                "This account may not be used here. Sign in with another one, or ask whoever runs this service.",
+                "This account may not be used here. Sign in with another one, or contact the person who runs this service.",
             ),
             SignInError::Provider(IdentityError::Unavailable(_)) => Self {
                 retry_after: Some(SHORT_WAIT.as_secs()),
                 ..Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "The service that knows your account does not answer. Try again in a moment.",
+                    "Your identity provider does not respond. Try again in a moment.",
                 )
             },
             SignInError::Provider(IdentityError::Rejected(_)) => Self::new(
                 StatusCode::BAD_GATEWAY,
-                "The service that knows your account did not confirm who you are. Try again; if that does not help, ask \
-                 whoever runs this service.",
+                "Your identity provider did not confirm who you are. Try again; if that does not help, contact \
+                 the person who runs this service.",
             ),
             SignInError::NoProvider => return Err(PageError::NotFound),
             error @ (SignInError::TemporarilyUnavailable(_) | SignInError::Internal(_)) => return Err(error.into()),
@@ -109,7 +107,7 @@ impl SignInRefusal {
     }
 }
 
-/// Asks who it is. `asking` is the request that somebody has to sign in for.
+/// Shows the sign-in page. `asking` is the request that needs the sign-in.
 ///
 /// # Errors
 /// [`PageError::Internal`].
@@ -154,7 +152,7 @@ fn provider_href(return_to: &str) -> String {
     format!("/auth/sign-in/provider?{query}")
 }
 
-/// Asks again, after `error`.
+/// Shows the page again, after `error`.
 ///
 /// # Errors
 /// [`PageError`].
@@ -186,7 +184,7 @@ pub(crate) async fn with_password(browser: Browser<'_>, form: Form) -> Result<Re
     let return_to = ReturnTo::parse(form.get("return_to")).unwrap_or_default();
     let attempt = browser.attempt(CookieKind::SignIn);
     if !attempt.as_ref().is_some_and(|attempt| form.belongs_to(&attempt.form_token())) {
-        // Who has signed in by another tab meanwhile goes on; nothing of this form is used.
+        // A person who has signed in in another tab meanwhile continues; nothing of this form is used.
         if browser.signed_in_user().await?.is_some() {
             return consent::go_on_to(&browser, &return_to).await;
         }

@@ -20,7 +20,7 @@ pub(crate) async fn sign_out(browser: Browser<'_>, form: Form) -> Result<Respons
     };
     browser.services.sign_in.sign_out(&session).await?;
     let mut response = match return_to {
-        // Somebody else may want to answer the application's request.
+        // Somebody else may want to decide on the application's request.
         Some(request @ ReturnTo::Authorization(_)) => consent::go_on_to(&browser, &request).await?,
         _ => view::see_other(&format!("/auth/sign-in?{SIGNED_OUT}"))?,
     };

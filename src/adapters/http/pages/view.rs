@@ -1,4 +1,4 @@
-//! How a page becomes an answer, with the headers by which a browser keeps it to itself.
+//! Renders a page, with the headers that protect it.
 
 use askama::Template;
 use poem::Response;
@@ -8,20 +8,20 @@ use url::Url;
 use super::error::PageError;
 use super::{assets, words};
 
-/// Which page a browser shows.
+/// The context in which a page is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PageContext {
-    /// On the way from an application and back to it.
+    /// Within an authorization flow.
     AuthorizationFlow,
-    /// Where the answer to the form redirects to the application. Chromium holds that redirect, and all that follow it at
-    /// the application's site and elsewhere, against `form-action`, so such a page cannot have one (ADR 11).
+    /// The response to its form redirects to the application. Chromium applies `form-action` to that redirect and all that
+    /// follow it, at the application's site and elsewhere, so such a page cannot have one (ADR 11).
     BeforeRedirect,
-    /// A page of its own.
+    /// A page on its own.
     Standalone,
 }
 
 impl PageContext {
-    /// The policy lets a page load its stylesheet and its icon, send its forms here, and nothing else.
+    /// The policy allows a page to load its stylesheet and its icon, to send its forms here, and nothing else.
     fn content_security_policy(self) -> String {
         let form_action = match self {
             Self::BeforeRedirect => "",
@@ -33,7 +33,7 @@ impl PageContext {
         )
     }
 
-    /// An application may have opened the way in a window of its own, which has to stay tied to it to report back.
+    /// An application may have opened the flow in a separate window, which must keep its opener to report back.
     fn opener_policy(self) -> &'static str {
         match self {
             Self::AuthorizationFlow | Self::BeforeRedirect => "unsafe-none",
@@ -42,10 +42,10 @@ impl PageContext {
     }
 }
 
-/// The answer that shows `template`.
+/// The response that shows `template`.
 ///
 /// # Errors
-/// [`PageError::Internal`] if the template cannot be filled in.
+/// [`PageError::Internal`] if the template cannot be rendered.
 pub(crate) fn show(status: StatusCode, context: PageContext, template: &impl Template) -> Result<Response, PageError> {
     let html = template.render().map_err(|error| PageError::Internal(error.into()))?;
     Ok(Response::builder()
@@ -61,10 +61,10 @@ pub(crate) fn show(status: StatusCode, context: PageContext, template: &impl Tem
         .body(html))
 }
 
-/// The answer that sends a browser on, with GET whatever it came with (RFC 9110 §15.4.4).
+/// A redirect with GET, whatever the method of the request (RFC 9110 §15.4.4).
 ///
 /// # Errors
-/// [`PageError::Internal`] if there can be no such header.
+/// [`PageError::Internal`] if the location is not a valid header value.
 pub(crate) fn see_other(location: &str) -> Result<Response, PageError> {
     let location = HeaderValue::from_str(location).map_err(|error| PageError::Internal(error.into()))?;
     Ok(Response::builder()
@@ -82,11 +82,11 @@ struct ContinuePage<'a> {
     destination: &'a str,
 }
 
-/// The page that goes on to an application by itself, and by its link: in the place of a redirect after a form, which a
-/// browser would hold against the `form-action` of the form's page.
+/// The page that continues to an application automatically, or by its link. It replaces a redirect after a form, which the
+/// `form-action` of the form's page would block.
 ///
 /// # Errors
-/// [`PageError::Internal`] if the template cannot be filled in.
+/// [`PageError::Internal`] if the template cannot be rendered.
 pub(crate) fn hand_over_to(location: &Url) -> Result<Response, PageError> {
     let page = ContinuePage { location: location.as_str(), destination: &words::destination(location) };
     show(StatusCode::OK, PageContext::AuthorizationFlow, &page)

@@ -1,4 +1,4 @@
-//! What people read instead of identifiers.
+//! Texts for people instead of identifiers.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::domain::audit::AuditKind;
 use crate::domain::memories::{Capability, MemoryBankError, MemoryError};
 use crate::domain::system::Timestamp;
 
-/// A permission, as it is put to a person.
+/// A permission as described to a person.
 pub(crate) struct PermissionInWords {
     pub(crate) permission: Permission,
     pub(crate) title: &'static str,
@@ -23,14 +23,14 @@ pub(crate) struct PermissionInWords {
 impl PermissionInWords {
     fn of(permission: Permission) -> Self {
         let (title, detail) = match permission {
-            Permission::MemoryRead => ("Read your memories", "Find and look at what is kept for you."),
-            Permission::MemoryWrite => ("Store memories", "Keep new ones for you, and correct old ones."),
-            Permission::MemoryDelete => ("Delete memories", "Remove what is kept for you, for good."),
+            Permission::MemoryRead => ("Read your memories", "Search and read what is stored for you."),
+            Permission::MemoryWrite => ("Store memories", "Store new ones for you, and correct old ones."),
+            Permission::MemoryDelete => ("Delete memories", "Permanently delete what is stored for you."),
         };
         Self { permission, title, detail }
     }
 
-    /// All of a scope.
+    /// All permissions of a scope.
     pub(crate) fn all(scope: Permissions) -> Vec<Self> {
         scope.iter().map(Self::of).collect()
     }
@@ -38,9 +38,9 @@ impl PermissionInWords {
 
 /// A day, in UTC.
 pub(crate) struct Day {
-    /// As programs read it.
+    /// In machine-readable form.
     pub(crate) machine: String,
-    /// As people do.
+    /// In readable form.
     pub(crate) words: String,
 }
 
@@ -124,12 +124,12 @@ pub(crate) fn sentence(text: &str) -> String {
     rest.next().into_iter().flat_map(char::to_uppercase).chain(rest).chain(['.']).collect()
 }
 
-/// The letter that stands for a name.
+/// The letter that represents a name.
 pub(crate) fn initial(name: &str) -> String {
     name.chars().find(|c| c.is_alphanumeric()).map_or_else(|| "·".to_owned(), |c| c.to_uppercase().collect())
 }
 
-/// Where a redirect leads, as a person would say it.
+/// The target of a redirect, in plain language.
 pub(crate) fn destination(redirect_uri: &Url) -> String {
     let loopback = match redirect_uri.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
@@ -145,7 +145,7 @@ pub(crate) fn destination(redirect_uri: &Url) -> String {
     }
 }
 
-/// A wait, rounded up, so that who waits that long is let through.
+/// A duration, rounded up, so that waiting that long is sufficient.
 pub(crate) fn wait(wait: Duration) -> String {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     match seconds.max(1) {
