@@ -35,7 +35,7 @@ async fn the_page_says_who_asks_for_what_for_whom_and_where_it_goes_on() {
         "Delete memories",
         "Signed in as marta",
         "Not you? Sign out",
-        "Afterwards you go to chatgpt.com.",
+        "Afterwards you return to chatgpt.com.",
     ] {
         assert!(page.says(text), "{text}: {}", page.text());
     }
