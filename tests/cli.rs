@@ -662,7 +662,7 @@ fn a_key_id_may_begin_with_a_hyphen() {
     let folder = installation();
     for id in ["-Yp8AT", "--Yp8AT", "-hYp8AT"] {
         let error = fail(folder.path(), &["keys", "retire", id], 1);
-        assert!(error.contains("there is no key of that id"), "{error}");
+        assert!(error.contains("there is no such key"), "{error}");
     }
 }
 

@@ -55,7 +55,7 @@ impl Default for Bank {
 impl Bank {
     /// The answer of a bank that is not well.
     fn failure() -> Response {
-        let body = json!({"detail": "the store is away", "code": "datastore_unavailable", "request_id": "r"});
+        let body = json!({"detail": "the store is unavailable", "code": "datastore_unavailable", "request_id": "r"});
         (StatusCode::BAD_GATEWAY, Json(body)).into_response()
     }
 

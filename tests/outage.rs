@@ -1,4 +1,4 @@
-//! A database that is gone, and a disk that is full, over HTTP: what cannot be done is away for now, and nobody is refused
+//! A database that is gone, and a disk that is full, over HTTP: what cannot be done is unavailable for now, and nobody is refused
 //! who is right.
 #![cfg(target_os = "linux")]
 

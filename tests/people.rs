@@ -1,4 +1,4 @@
-//! People on the command line, what stops when they are shut out, and what is left when they are deleted.
+//! People on the command line, what stops when they are disabled, and what is left when they are deleted.
 
 mod support;
 

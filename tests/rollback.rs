@@ -76,7 +76,7 @@ async fn a_memory_that_waited_for_its_bank_through_a_rollback_is_delivered_after
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let folder = installation();
-    // An address of a bank that is away: nobody listens there any more.
+    // An address of a bank that is unavailable: nobody listens there any more.
     let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let start = |bank: &str| {
         let mut command = memgate(folder.path());

@@ -44,7 +44,7 @@ impl Cluster {
     fn run(&self, program: &str, arguments: &[&str]) -> Result<(), String> {
         let mut command = Command::new(self.binaries.join(program));
         command.args(arguments).env("PGDATA", self.dir.path().join("data")).current_dir(self.dir.path());
-        // A server that inherits a pipe would keep it open for ever.
+        // A server that inherits a pipe would keep it open forever.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         if let Some((user, group)) = self.owner {
             command.uid(user).gid(group);

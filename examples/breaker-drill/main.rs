@@ -25,7 +25,7 @@ use self::stage::Stage;
 
 /// Breaks a memory bank, watches memgate's circuit breaker open, heals the bank, and watches the breaker close.
 ///
-/// Everything runs on free ports of this machine, in a temporary folder: a double of mem0, a proxy that breaks it, and the
+/// Everything runs on free ports of this machine, in a temporary folder: a fake of mem0, a proxy that breaks it, and the
 /// memgate that lies beside this program. The transcript is printed; the exit code says whether all went as it should.
 #[derive(Parser)]
 struct Arguments {

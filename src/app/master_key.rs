@@ -33,8 +33,8 @@ pub enum MasterKeyError {
     /// The file holds something else.
     #[error("the master key file {0} does not hold a key: it {1}")]
     Malformed(String, String),
-    /// The file can be neither read nor made.
-    #[error("the master key file {0} can be neither read nor made")]
+    /// The file can be neither read nor created.
+    #[error("the master key file {0} can be neither read nor created")]
     Io(String, #[source] io::Error),
 }
 

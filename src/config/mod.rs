@@ -132,7 +132,7 @@ pub enum ConfigError {
         problem: String,
     },
     /// A variable is not valid UTF-8.
-    #[error("{name} must be UTF-8 text; it holds other bytes")]
+    #[error("{name} must be UTF-8 text")]
     NotText {
         /// The variable.
         name: String,

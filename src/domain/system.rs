@@ -153,10 +153,10 @@ impl dyn Entropy + '_ {
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// The database is unavailable, full or too busy; the same call may succeed later. Nothing was changed.
-    #[error("the database did not answer")]
+    #[error("the database did not respond")]
     Unavailable(#[source] BoxError),
     /// A row holds a value that no version of this program writes. An operator has to look at it.
-    #[error("row `{key}` of `{table}` holds what cannot be: {detail}")]
+    #[error("invalid row `{key}` in `{table}`: {detail}")]
     InconsistentRow {
         /// The table of the row.
         table: &'static str,

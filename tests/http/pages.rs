@@ -1,4 +1,4 @@
-//! Pages for people: the identity provider, a database that is away, and what is wrong with a request. What people do on
+//! Pages for people: the identity provider, a database that is unavailable, and what is wrong with a request. What people do on
 //! them is in `tests/pages`.
 
 use memgate::domain::people::PersonRepository as _;

@@ -1,4 +1,4 @@
-//! A database that is away, full or locked is `Unavailable`, never a "no" and never a panic.
+//! A database that is unavailable, full or locked is `Unavailable`, never a "no" and never a panic.
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -22,17 +22,17 @@ use sea_orm::{ConnectionTrait, DbBackend};
 use super::{Place, on_both_databases};
 
 on_both_databases!(
-    an_application_that_cannot_be_is_an_error,
-    a_secret_that_cannot_be_is_an_error,
-    a_revocation_that_cannot_be_is_an_error,
-    a_use_that_cannot_be_is_an_error,
-    a_signing_key_that_cannot_be_is_an_error,
-    a_local_person_that_cannot_be_is_an_error,
-    an_external_person_that_cannot_be_is_an_error,
-    a_session_that_cannot_be_is_an_error,
-    an_authorization_that_cannot_be_is_an_error,
-    an_audit_event_that_cannot_be_is_an_error,
-    a_queued_write_that_cannot_be_is_an_error,
+    an_invalid_application_is_an_error,
+    an_invalid_secret_is_an_error,
+    an_invalid_revocation_is_an_error,
+    an_invalid_use_is_an_error,
+    an_invalid_signing_key_is_an_error,
+    an_invalid_local_person_is_an_error,
+    an_invalid_external_person_is_an_error,
+    an_invalid_session_is_an_error,
+    an_invalid_authorization_is_an_error,
+    an_invalid_audit_event_is_an_error,
+    an_invalid_queued_write_is_an_error,
     one_broken_row_does_not_hide_the_others,
 );
 
@@ -61,7 +61,7 @@ where
     run("DROP TABLE sound".to_owned()).await;
 }
 
-async fn an_application_that_cannot_be_is_an_error(place: Place) {
+async fn an_invalid_application_is_an_error(place: Place) {
     let database = place.migrated().await;
     let repository = SeaOrmApplicationRepository::new(database.clone());
     let application = Application { secrets: Vec::new(), ..application_with_secret().0 };
@@ -101,7 +101,7 @@ async fn an_application_that_cannot_be_is_an_error(place: Place) {
     assert_eq!(*repository.find(application.id).await.unwrap().unwrap(), application);
 }
 
-async fn a_secret_that_cannot_be_is_an_error(place: Place) {
+async fn an_invalid_secret_is_an_error(place: Place) {
     let database = place.migrated().await;
     let repository = SeaOrmApplicationRepository::new(database.clone());
     let (application, _) = application_with_secret();
@@ -116,7 +116,7 @@ async fn a_secret_that_cannot_be_is_an_error(place: Place) {
     .await;
 }
 
-async fn a_revocation_that_cannot_be_is_an_error(place: Place) {
+async fn an_invalid_revocation_is_an_error(place: Place) {
     let database = place.migrated().await;
     let store = SeaOrmGrantStore::new(database.clone());
     let id = unique();
@@ -144,7 +144,7 @@ async fn a_revocation_that_cannot_be_is_an_error(place: Place) {
     }
 }
 
-async fn a_use_that_cannot_be_is_an_error(place: Place) {
+async fn an_invalid_use_is_an_error(place: Place) {
     let database = place.migrated().await;
     let store = SeaOrmGrantStore::new(database.clone());
     let first = consumption();
@@ -159,7 +159,7 @@ async fn a_use_that_cannot_be_is_an_error(place: Place) {
     .await;
 }
 
-async fn a_signing_key_that_cannot_be_is_an_error(place: Place) {
+async fn an_invalid_signing_key_is_an_error(place: Place) {
     let database = place.migrated().await;
     let store = SeaOrmSigningKeyStore::new(database.clone());
     let key = signing_key(KeyPurpose::AccessToken, 1);
@@ -179,7 +179,7 @@ async fn a_signing_key_that_cannot_be_is_an_error(place: Place) {
     .await;
 }
 
-async fn a_local_person_that_cannot_be_is_an_error(place: Place) {
+async fn an_invalid_local_person_is_an_error(place: Place) {
     let database = place.migrated().await;
     let people = SeaOrmPersonRepository::new(database.clone());
     let somebody = person();
@@ -208,7 +208,7 @@ async fn a_local_person_that_cannot_be_is_an_error(place: Place) {
     assert_eq!(people.find(somebody.id).await.unwrap(), Some(somebody));
 }
 
-async fn an_external_person_that_cannot_be_is_an_error(place: Place) {
+async fn an_invalid_external_person_is_an_error(place: Place) {
     let database = place.migrated().await;
     let people = SeaOrmPersonRepository::new(database.clone());
     let somebody = external_person();
@@ -239,7 +239,7 @@ async fn an_external_person_that_cannot_be_is_an_error(place: Place) {
     .await;
 }
 
-async fn a_session_that_cannot_be_is_an_error(place: Place) {
+async fn an_invalid_session_is_an_error(place: Place) {
     let database = place.migrated().await;
     let somebody = person();
     SeaOrmPersonRepository::new(database.clone()).create(&somebody).await.unwrap();
@@ -255,7 +255,7 @@ async fn a_session_that_cannot_be_is_an_error(place: Place) {
     .await;
 }
 
-async fn an_authorization_that_cannot_be_is_an_error(place: Place) {
+async fn an_invalid_authorization_is_an_error(place: Place) {
     let database = place.migrated().await;
     let store = SeaOrmAuthorizationStore::new(database.clone());
     let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".parse().unwrap();
@@ -283,7 +283,7 @@ async fn an_authorization_that_cannot_be_is_an_error(place: Place) {
     assert_eq!(store.find_by_code(&authorization.code).await.unwrap(), Some(authorization));
 }
 
-async fn an_audit_event_that_cannot_be_is_an_error(place: Place) {
+async fn an_invalid_audit_event_is_an_error(place: Place) {
     let database = place.migrated().await;
     let log = SeaOrmAuditLog::new(database.clone());
     log.record(&AuditEvent::new(AuditKind::SecretAdded, now())).await;
@@ -294,7 +294,7 @@ async fn an_audit_event_that_cannot_be_is_an_error(place: Place) {
     .await;
 }
 
-async fn a_queued_write_that_cannot_be_is_an_error(place: Place) {
+async fn an_invalid_queued_write_is_an_error(place: Place) {
     let database = place.migrated().await;
     let queue = SeaOrmWriteQueue::new(database.clone());
     let key = IdempotencyKey::try_from("key".to_owned()).unwrap();

@@ -20,7 +20,7 @@ use super::support::{client, config, query};
 
 const ID: &str = "01937a5e-0000-7000-8000-000000000001";
 
-/// A bank that answers with these, one after the other, and with the last one for ever.
+/// A bank that answers with these, one after the other, and with the last one forever.
 async fn bank(kind: BankKind, answers: impl IntoIterator<Item = ResponseTemplate>) -> (MockServer, RemoteMemoryBank) {
     let server = MockServer::start().await;
     let answers: Vec<ResponseTemplate> = answers.into_iter().collect();

@@ -148,7 +148,7 @@ pub fn played(transport: &Arc<Played>, change: impl FnOnce(&mut RemoteBankConfig
 pub fn unavailable<T: std::fmt::Debug>(answer: Result<T, MemoryBankError>) -> Option<Duration> {
     match answer {
         Err(MemoryBankError::Unavailable { retry_after, .. }) => retry_after,
-        answer => panic!("the bank is away, and not {answer:?}"),
+        answer => panic!("the bank is unavailable, and not {answer:?}"),
     }
 }
 

@@ -74,7 +74,7 @@ pub enum DatabaseError {
     },
     /// A newer version of memgate migrated the database.
     #[error(
-        "the database was migrated by a newer version of memgate; use that version, also to undo its migrations ({0})"
+        "the database was migrated by a newer version of memgate; use that version, also to revert its migrations ({0})"
     )]
     Newer(String),
     /// A statement failed.

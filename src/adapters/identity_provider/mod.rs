@@ -60,7 +60,7 @@ pub enum OpenIdError {
     #[error("the public URL cannot be sent to the identity provider")]
     PublicUrl(#[source] url::ParseError),
     /// The HTTP client could not be built, for example because the system's certificates are missing.
-    #[error("the HTTP client for the identity provider could not be made")]
+    #[error("the HTTP client for the identity provider could not be created")]
     Client(#[source] reqwest::Error),
 }
 

@@ -32,7 +32,7 @@ pub enum RemoteBankError {
     #[error(transparent)]
     Invalid(#[from] InvalidValue),
     /// The HTTP client could not be built, for example because the system's certificates are missing.
-    #[error("the HTTP client for the memory bank could not be made")]
+    #[error("the HTTP client for the memory bank could not be created")]
     Client(#[source] reqwest::Error),
 }
 

@@ -184,10 +184,10 @@ pub enum MemoryBankError {
     #[error("the memory bank does not support `{}`", .0.as_str())]
     Unsupported(Capability),
     /// It rejects memgate's credentials, or does not match the configuration.
-    #[error("the memory bank is not set up correctly")]
+    #[error("the memory bank is misconfigured")]
     Misconfigured(#[source] BoxError),
     /// Its response is invalid, such as a row that no version of this program writes.
-    #[error("the memory bank answered with something that cannot be")]
+    #[error("the memory bank returned an invalid response")]
     Inconsistent(#[source] BoxError),
 }
 

@@ -56,10 +56,10 @@ pub struct ErasedApplication {
 #[derive(Debug, thiserror::Error)]
 pub enum ErasureError {
     /// The bank reports memories as deleted, and still lists them.
-    #[error("the memory bank still lists memories that it was told to delete")]
+    #[error("the memory bank still lists memories that it reported as deleted")]
     StillListed,
     /// Other applications use the space too: their memories would be deleted.
-    #[error("{0} other applications have the space {1}, and their memories are in it too")]
+    #[error("{0} other applications use the space {1}, and their memories are in it too")]
     SharedSpace(usize, SpaceName),
     /// The bank failed, or cannot list its memories.
     #[error(transparent)]

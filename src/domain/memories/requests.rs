@@ -141,7 +141,7 @@ pub enum MemoryError {
     NotFound,
     /// There is no such request of this application.
     #[error(
-        "there is no request with this id among those of this application that are on their way or were stored lately; it is the \
+        "no pending or recently stored request of this application has this id; it is the \
          `request_id` that the answer to a create has"
     )]
     RequestNotFound,

@@ -43,7 +43,7 @@ pub enum OAuthError {
     #[error(transparent)]
     RateLimited(#[from] RateLimited),
     /// A dependency is temporarily unavailable.
-    #[error("the service is busy or its database is away; try again shortly")]
+    #[error("the service is busy or its database is unavailable; try again shortly")]
     TemporarilyUnavailable(#[source] Unavailable),
     /// An internal error.
     #[error("an internal error occurred")]

@@ -202,7 +202,7 @@ pub trait IdentityProvider: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// It is unreachable, or fails. A retry may succeed.
-    #[error("the identity provider did not answer")]
+    #[error("the identity provider did not respond")]
     Unavailable(#[source] BoxError),
     /// It rejected the code, or its response cannot be trusted.
     #[error("the identity provider did not confirm who this is")]

@@ -102,7 +102,7 @@ pub enum SignInError {
     #[error("this account may not sign in here")]
     NotAdmitted,
     /// The database is unavailable, or the queue for verifying passwords is full.
-    #[error("the service is busy or its database is away; try again shortly")]
+    #[error("the service is busy or its database is unavailable; try again shortly")]
     TemporarilyUnavailable(#[source] BoxError),
     /// An internal error.
     #[error("an internal error occurred")]

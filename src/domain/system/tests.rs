@@ -133,7 +133,7 @@ fn random_values_have_their_form() {
 #[test]
 fn errors_of_storage_say_where_to_look() {
     let row = StorageError::InconsistentRow { table: "t", key: "k".to_owned(), detail: "d".to_owned() };
-    assert_eq!(row.to_string(), "row `k` of `t` holds what cannot be: d");
+    assert_eq!(row.to_string(), "invalid row `k` in `t`: d");
 }
 
 proptest! {

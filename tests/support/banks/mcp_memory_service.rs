@@ -20,7 +20,7 @@ pub struct Row {
 #[derive(Default)]
 pub struct McpMemoryService {
     pub rows: Vec<Row>,
-    /// Its embedding service is away: it answers 200, and says that it could not.
+    /// Its embedding service is unavailable: it answers 200, and says that it could not.
     pub cannot_embed: bool,
 }
 

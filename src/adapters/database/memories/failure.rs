@@ -14,7 +14,7 @@ const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(super) enum MemoryStoreError {
     #[error("the database failed")]
     Database(#[from] DbErr),
-    #[error("row `{key}` of `memories` holds what cannot be: column {column} {problem}")]
+    #[error("invalid row `{key}` in `memories`: column {column} {problem}")]
     Row { key: String, column: &'static str, problem: String },
     #[error("the task that writes memories has ended")]
     WriterEnded,

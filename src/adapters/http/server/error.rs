@@ -95,7 +95,7 @@ pub(crate) enum ApiError {
     #[error("an internal error occurred; the operator finds it in the log under the request id")]
     Panicked,
     /// A route was assembled without its envelope.
-    #[error("the route stands outside its envelope")]
+    #[error("the route has no envelope")]
     OutsideEnvelope,
 }
 

@@ -55,7 +55,7 @@ pub enum AuthorizationError {
         location: Url,
     },
     /// The database is temporarily unavailable.
-    #[error("the service is busy or its database is away; try again shortly")]
+    #[error("the service is busy or its database is unavailable; try again shortly")]
     TemporarilyUnavailable(#[source] StorageError),
     /// An internal error.
     #[error("an internal error occurred")]

@@ -71,6 +71,6 @@ pub enum VaultError {
     )]
     WrongMasterKey(KeyId),
     /// The cryptography failed.
-    #[error("a signing key could not be made or sealed")]
+    #[error("a signing key could not be created or sealed")]
     Failed(#[source] BoxError),
 }

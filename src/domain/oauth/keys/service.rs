@@ -33,10 +33,10 @@ pub struct KeyService {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The key does not exist, or is retired already.
-    #[error("there is no key of that id that is in use")]
+    #[error("there is no such key, or it is retired already")]
     NotFound,
     /// Without this key nothing could be signed.
-    #[error("this key signs at present, and no other could take its place; run `memgate keys rotate --now` first")]
+    #[error("this key is the only active one; run `memgate keys rotate --now` first")]
     StillNeeded,
     /// The keys were changed concurrently.
     #[error("the keys have just been changed by another process; look at them and try again")]

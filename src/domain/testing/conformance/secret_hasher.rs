@@ -1,10 +1,10 @@
-//! What a [`SecretHasher`] promises.
+//! The contract of [`SecretHasher`].
 
 use super::Fixture;
 use crate::applications::{ClientSecret, SecretHasher};
 use crate::testing::stored_secret;
 
-/// Makes a test of each case of this suite.
+/// Generates a test per case of this suite.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! secret_hasher_cases {

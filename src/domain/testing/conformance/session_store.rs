@@ -1,4 +1,4 @@
-//! What a [`SessionStore`] promises, together with the [`PersonRepository`] whose people have the sessions.
+//! The contract of [`SessionStore`], together with the [`PersonRepository`] whose people have the sessions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct Accounts {
     pub sessions: Arc<dyn SessionStore>,
 }
 
-/// Makes a test of each case of this suite.
+/// Generates a test per case of this suite.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! session_store_cases {

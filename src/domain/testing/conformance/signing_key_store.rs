@@ -1,4 +1,4 @@
-//! What a [`SigningKeyStore`] promises.
+//! The contract of [`SigningKeyStore`].
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::Fixture;
 use crate::oauth::{KeyAlgorithm, KeyPurpose, SealedKey, SigningKey, SigningKeyStore};
 use crate::testing::{now, signing_key};
 
-/// Makes a test of each case of this suite.
+/// Generates a test per case of this suite.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! signing_key_store_cases {

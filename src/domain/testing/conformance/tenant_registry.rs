@@ -1,4 +1,4 @@
-//! What a [`TenantRegistry`] promises, together with the people and the applications that own the tenants.
+//! The contract of [`TenantRegistry`], together with the people and the applications that own the tenants.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct Owners {
     pub tenants: Arc<dyn TenantRegistry>,
 }
 
-/// Makes a test of each case of this suite.
+/// Generates a test per case of this suite.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! tenant_registry_cases {

@@ -1,4 +1,4 @@
-//! What a [`TokenIssuer`] promises.
+//! The contract of [`TokenIssuer`].
 #![cfg_attr(
     not(test),
     expect(clippy::unused_async, reason = "the cases of all suites have one shape, so that one macro runs them")
@@ -12,7 +12,7 @@ use crate::ids::{GrantId, TokenId, UserId};
 use crate::oauth::{AccessTokenClaims, RefreshTokenClaims, Subject, TokenIssuer, TokenRejected};
 use crate::testing::{now, unique};
 
-/// Makes a test of each case of this suite.
+/// Generates a test per case of this suite.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! token_issuer_cases {

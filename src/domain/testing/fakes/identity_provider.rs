@@ -49,7 +49,7 @@ impl FakeIdentityProvider {
 
     fn reach(&self) -> Result<(), IdentityError> {
         if self.away.load(Ordering::SeqCst) {
-            return Err(IdentityError::Unavailable("the provider is away, for this test".into()));
+            return Err(IdentityError::Unavailable("the provider is unavailable, for this test".into()));
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ pub use write_queue::InMemoryWriteQueue;
 use super::builders::database_is_away;
 use crate::system::StorageError;
 
-/// A switch that makes in-memory adapters fail as if their database were away. Its clones are the same switch.
+/// A switch that makes in-memory adapters fail as if their database were unavailable. Its clones are the same switch.
 #[derive(Clone, Debug, Default)]
 pub struct Outage(Arc<AtomicBool>);
 
@@ -56,7 +56,7 @@ pub(in crate::testing) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many of `limit` there can be at the most.
+/// How many of `limit` there can be at most.
 fn at_most(limit: u32) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
 }

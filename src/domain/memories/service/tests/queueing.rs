@@ -80,7 +80,7 @@ fn waits_are_spread_over_the_whole_range() {
     assert_eq!([1, 2, 3, 6, u32::MAX].map(longest).map(|wait| wait.as_secs()), [1, 2, 4, 30, 30]);
     assert_eq!(policy.wait_after(9, None, &Constant(0)), Duration::ZERO);
     let patient = policy.wait_after(1, Some(Duration::from_hours(24 * 365)), &Constant(0));
-    assert_eq!(patient, Duration::from_hours(1), "a bank that is away for a year is asked before");
+    assert_eq!(patient, Duration::from_hours(1), "a bank that is unavailable for a year is asked before");
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn a_bank_that_is_not_set_up_correctly_costs_no_memory() {
     harness.replace_bank(Arc::new(HookedBank { inner: harness.bank.clone(), after_create }));
     let request = harness.accepted(create("x")).await;
     let tracked = harness.queue.find(harness.caller.application.id, request).await.unwrap().unwrap();
-    assert_eq!(tracked.last_error.as_deref(), Some("the memory bank is not set up correctly: the key is wrong"));
+    assert_eq!(tracked.last_error.as_deref(), Some("the memory bank is misconfigured: the key is wrong"));
     harness.replace_bank(harness.bank.clone());
     harness.clock.advance(Duration::from_mins(2));
     harness.worker.work().await;

@@ -1,4 +1,4 @@
-//! What a [`WriteQueue`] promises.
+//! The contract of [`WriteQueue`].
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::testing::{
     categories, content, context, metadata, now, queued_write, scope, scope_limited_to, scope_of_person, unique,
 };
 
-/// Makes a test of each case of this suite.
+/// Generates a test per case of this suite.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! write_queue_cases {
