@@ -30,9 +30,9 @@ impl ConfigCommand {
         if let Ok(config) = &config {
             problems.extend(problems_at_start(config).into_iter().map(|(variable, text)| (variable.to_owned(), text)));
         }
-        let rows: Vec<Row<'_>> = values
+        let rows: Vec<SettingRow<'_>> = values
             .iter()
-            .map(|(setting, value, source)| Row {
+            .map(|(setting, value, source)| SettingRow {
                 setting,
                 value: if setting.secret { redact(value) } else { without_credentials(value) },
                 source: source.to_string(),
@@ -50,7 +50,7 @@ impl ConfigCommand {
 }
 
 /// A setting as displayed.
-struct Row<'a> {
+struct SettingRow<'a> {
     setting: &'static Setting,
     value: String,
     source: String,
@@ -58,10 +58,10 @@ struct Row<'a> {
     problem: Option<&'a str>,
 }
 
-fn print_json(rows: &[Row<'_>]) -> Result<(), CliError> {
+fn print_json(rows: &[SettingRow<'_>]) -> Result<(), CliError> {
     let members: Map<_, _> = rows
         .iter()
-        .map(|Row { setting, value, source, problem }| {
+        .map(|SettingRow { setting, value, source, problem }| {
             let mut member = json!({ "value": value, "source": source });
             if let Some(problem) = problem {
                 member["problem"] = (*problem).into();
@@ -72,10 +72,10 @@ fn print_json(rows: &[Row<'_>]) -> Result<(), CliError> {
     output::json(&members)
 }
 
-fn print(rows: &[Row<'_>]) -> Result<(), CliError> {
+fn print(rows: &[SettingRow<'_>]) -> Result<(), CliError> {
     let cells: Vec<_> = rows
         .iter()
-        .map(|Row { setting, value, source, problem }| {
+        .map(|SettingRow { setting, value, source, problem }| {
             let meaning = problem.map_or_else(|| setting.help.to_owned(), |problem| format!("REFUSED: {problem}"));
             vec![setting.variable(), value.clone(), source.clone(), meaning]
         })

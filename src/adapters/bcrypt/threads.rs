@@ -41,10 +41,10 @@ const TURNS: [Work; 5] = [Work::Secret, Work::Password, Work::Secret, Work::Pass
 pub struct BcryptThreads {
     cost: u32,
     threads: usize,
-    queue: Arc<Mutex<Queue>>,
+    queue: Arc<Mutex<WorkQueue>>,
 }
 
-struct Queue {
+struct WorkQueue {
     free: usize,
     turn: usize,
     waiting: [VecDeque<oneshot::Sender<Thread>>; Work::ALL.len()],
@@ -55,7 +55,7 @@ impl BcryptThreads {
     #[must_use]
     pub fn new(cost: u32, threads: usize) -> Self {
         let threads = threads.max(1);
-        let queue = Queue { free: threads, turn: 0, waiting: Default::default() };
+        let queue = WorkQueue { free: threads, turn: 0, waiting: Default::default() };
         Self { cost, threads, queue: Arc::new(Mutex::new(queue)) }
     }
 
@@ -107,12 +107,12 @@ impl BcryptThreads {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, WorkQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Queue {
+impl WorkQueue {
     /// Picks the next caller; if nobody waits, the thread becomes free.
     fn next_caller(&mut self) -> Option<oneshot::Sender<Thread>> {
         for _ in TURNS {

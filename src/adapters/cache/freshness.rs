@@ -63,13 +63,13 @@ impl Drop for ForgetAfterwards<'_> {
 
 /// A value that is looked up by one caller at a time and cached for [`MAX_AGE`].
 pub(super) struct Fresh<T> {
-    known: RwLock<Option<Known<T>>>,
+    known: RwLock<Option<CacheEntry<T>>>,
     failures: AtomicU64,
     /// Held by the caller that looks the value up, while the others wait. Contains the latest failure.
     look_up: Mutex<Option<SharedStorageError>>,
 }
 
-struct Known<T> {
+struct CacheEntry<T> {
     value: T,
     at: Timestamp,
     era: u64,
@@ -107,7 +107,7 @@ impl<T: Clone> Fresh<T> {
         let number = era.number();
         match look_up(at).await {
             Ok(value) => {
-                let known = Known { value: value.clone(), at, era: number };
+                let known = CacheEntry { value: value.clone(), at, era: number };
                 *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(known);
                 Ok(value)
             }

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::freshness::{Era, Fresh};
 use crate::domain::ids::{ApplicationId, MemoryId, RequestId};
 use crate::domain::memories::{
-    Acceptance, Claim, DeliveryOrder, Failures, Lease, Memory, MemoryScope, QueueStatistics, QueuedWrite, TenantGroup,
-    TrackedWrite, Undelivered, WriteQueue,
+    Acceptance, Claim, DeliveryFailures, DeliveryOrder, Lease, Memory, MemoryScope, QueueStatistics, QueuedWrite,
+    TenantGroup, TrackedWrite, Undelivered, WriteQueue,
 };
 use crate::domain::system::{Clock, StorageError, Timestamp};
 
@@ -70,7 +70,12 @@ impl WriteQueue for CachedWriteQueue {
         self.inner.mark_failed(request, reason, keep_until).await
     }
 
-    async fn note_failure(&self, request: RequestId, lease: Uuid, now: Timestamp) -> Result<Failures, StorageError> {
+    async fn note_failure(
+        &self,
+        request: RequestId,
+        lease: Uuid,
+        now: Timestamp,
+    ) -> Result<DeliveryFailures, StorageError> {
         self.inner.note_failure(request, lease, now).await
     }
 

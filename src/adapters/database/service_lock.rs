@@ -37,9 +37,9 @@ impl LockPlace {
 }
 
 /// Held by a service while it serves, or by a command that excludes services. Dropping it releases it.
-pub struct ServiceLock(Held);
+pub struct ServiceLock(LockHolder);
 
-enum Held {
+enum LockHolder {
     File(#[expect(dead_code, reason = "the lock is on the open file")] File),
     Connection(#[expect(dead_code, reason = "held to be dropped")] KeepAlive),
 }
@@ -66,7 +66,7 @@ impl ServiceLock {
     /// Whether nobody else can serve while this is held, as on SQLite.
     #[must_use]
     pub fn is_exclusive(&self) -> bool {
-        matches!(self.0, Held::File(_))
+        matches!(self.0, LockHolder::File(_))
     }
 
     /// Takes the lock, or fails if it is taken.
@@ -79,7 +79,7 @@ impl ServiceLock {
                 let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
                 let file = open.map_err(|error| failed(error.to_string()))?;
                 match file.try_lock() {
-                    Ok(()) => Ok(Self(Held::File(file))),
+                    Ok(()) => Ok(Self(LockHolder::File(file))),
                     Err(TryLockError::WouldBlock) => Err(in_use()),
                     Err(TryLockError::Error(error)) => Err(failed(error.to_string())),
                 }
@@ -87,7 +87,7 @@ impl ServiceLock {
             LockPlace::Server(options) => {
                 let connection = lock(options, sharing).await.map_err(failed)?.ok_or_else(in_use)?;
                 let task = tokio::spawn(keep_alive(connection, (**options).clone(), sharing));
-                Ok(Self(Held::Connection(KeepAlive(task))))
+                Ok(Self(LockHolder::Connection(KeepAlive(task))))
             }
         }
     }

@@ -20,7 +20,7 @@ use super::oauth::token::TokenApi;
 use super::openapi::complete;
 use super::openapi::gpt_actions::{self, ConfirmWrites};
 use super::openapi::placeholders::{AUTHORIZATION_URL, TOKEN_URL};
-use super::openapi::swagger::{self, Page};
+use super::openapi::swagger::{self, ScriptPage};
 use super::server::caching::StaticDocument;
 use super::server::envelope::Envelope;
 use super::server::public_url::base_url;
@@ -91,9 +91,9 @@ pub(super) fn add_documents_to(route: Route, public_url: &str, confirm: ConfirmW
     // The page has more than a megabyte, so it is built on demand.
     let page = LazyLock::new(move || {
         let base = base_url(&public_url);
-        Page::documentation(&service(base).swagger_ui_html(), &document(base), base)
+        ScriptPage::documentation(&service(base).swagger_ui_html(), &document(base), base)
     });
-    let receiver = Page::receiver();
+    let receiver = ScriptPage::receiver();
     route
         .at("/openapi.json", json_document(own))
         .at("/openapi/gpt-actions.json", json_document(gpt))

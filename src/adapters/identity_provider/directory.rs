@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::config::Issuer;
-use super::failure::{Failure, Problem, Question};
+use super::failure::{Problem, ProviderFailure, ProviderRequest};
 use super::http::HttpClient;
 use crate::domain::system::{Clock, Timestamp};
 
@@ -24,13 +24,13 @@ pub(super) struct Directory {
     timeout: Duration,
     http: Arc<HttpClient>,
     clock: Arc<dyn Clock>,
-    state: Mutex<State>,
+    state: Mutex<ProviderState>,
 }
 
 #[derive(Default)]
-struct State {
+struct ProviderState {
     known: Option<(Arc<CoreProviderMetadata>, Timestamp)>,
-    failed: Option<(Failure, Timestamp)>,
+    failed: Option<(ProviderFailure, Timestamp)>,
 }
 
 impl Directory {
@@ -39,7 +39,7 @@ impl Directory {
     }
 
     /// The provider's metadata. A stale copy is used while the provider is unavailable.
-    pub(super) async fn current(&self) -> Result<Arc<CoreProviderMetadata>, Failure> {
+    pub(super) async fn current(&self) -> Result<Arc<CoreProviderMetadata>, ProviderFailure> {
         let mut state = self.state.lock().await;
         let now = self.clock.now();
         // A clock that jumped back must not extend any lifetime.
@@ -62,7 +62,7 @@ impl Directory {
     pub(super) async fn newer_than(
         &self,
         seen: &Arc<CoreProviderMetadata>,
-    ) -> Result<Arc<CoreProviderMetadata>, Failure> {
+    ) -> Result<Arc<CoreProviderMetadata>, ProviderFailure> {
         let mut state = self.state.lock().await;
         match &state.known {
             Some((known, _)) if !Arc::ptr_eq(known, seen) => Ok(Arc::clone(known)),
@@ -70,7 +70,7 @@ impl Directory {
         }
     }
 
-    async fn fetch(&self, state: &mut State) -> Result<Arc<CoreProviderMetadata>, Failure> {
+    async fn fetch(&self, state: &mut ProviderState) -> Result<Arc<CoreProviderMetadata>, ProviderFailure> {
         let discovery = CoreProviderMetadata::discover_async(self.issuer.url().clone(), &*self.http);
         let fetched = match timeout(self.timeout, discovery).await {
             Ok(Ok(metadata)) => self.http.check(metadata.authorization_endpoint().url()).map(|()| metadata),
@@ -80,11 +80,11 @@ impl Directory {
         match fetched {
             Ok(metadata) => {
                 let known = Arc::new(metadata);
-                *state = State { known: Some((Arc::clone(&known), self.clock.now())), failed: None };
+                *state = ProviderState { known: Some((Arc::clone(&known), self.clock.now())), failed: None };
                 Ok(known)
             }
             Err(problem) => {
-                let failure = Failure::new(Question::Discovery, problem);
+                let failure = ProviderFailure::new(ProviderRequest::Discovery, problem);
                 state.failed = Some((failure, self.clock.now()));
                 Err(failure)
             }

@@ -12,7 +12,7 @@ use crate::domain::people::IdentityError;
 
 /// Which request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Question {
+pub(super) enum ProviderRequest {
     /// Metadata and keys.
     Discovery,
     /// The ID token for a code.
@@ -21,7 +21,7 @@ pub(super) enum Question {
     UserInfo,
 }
 
-impl fmt::Display for Question {
+impl fmt::Display for ProviderRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Discovery => "asked for its metadata and keys",
@@ -34,19 +34,19 @@ impl fmt::Display for Question {
 /// A failed request and its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{question}, {problem}")]
-pub(super) struct Failure {
-    question: Question,
+pub(super) struct ProviderFailure {
+    question: ProviderRequest,
     problem: Problem,
 }
 
-impl Failure {
-    pub(super) fn new(question: Question, problem: Problem) -> Self {
+impl ProviderFailure {
+    pub(super) fn new(question: ProviderRequest, problem: Problem) -> Self {
         Self { question, problem }
     }
 }
 
-impl From<Failure> for IdentityError {
-    fn from(failure: Failure) -> Self {
+impl From<ProviderFailure> for IdentityError {
+    fn from(failure: ProviderFailure) -> Self {
         match failure.problem {
             Problem::Busy
             | Problem::NotConnected

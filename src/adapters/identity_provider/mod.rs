@@ -27,7 +27,7 @@ use url::Url;
 
 pub use self::config::{Issuer, OpenIdConfig};
 use self::directory::Directory;
-use self::failure::{Failure, Problem, Question};
+use self::failure::{Problem, ProviderFailure, ProviderRequest};
 use self::http::HttpClient;
 use crate::domain::limits::Allowance;
 use crate::domain::people::{ExternalIdentity, IdentityError, IdentityProvider, ProvenIdentity, SignInAttempt};
@@ -112,15 +112,15 @@ impl OpenIdProvider {
             })
     }
 
-    fn log(&self, failure: Failure) {
+    fn log(&self, failure: ProviderFailure) {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if LOGGED_FAILURES.take(&mut logged, self.clock.now()).is_ok() {
             warn!(error = %failure, "sign-in with the identity provider failed");
         }
     }
 
-    async fn redeem(&self, attempt: &SignInAttempt, code: &str) -> Result<ProvenIdentity, Failure> {
-        let failure = |problem| Failure::new(Question::Token, problem);
+    async fn redeem(&self, attempt: &SignInAttempt, code: &str) -> Result<ProvenIdentity, ProviderFailure> {
+        let failure = |problem| ProviderFailure::new(ProviderRequest::Token, problem);
         let metadata = self.directory.current().await?;
         let client = self.client(&metadata);
         let request = client
@@ -154,8 +154,8 @@ impl OpenIdProvider {
         client: &Client,
         token: &AccessToken,
         subject: &SubjectIdentifier,
-    ) -> Result<Option<String>, Failure> {
-        let failure = |problem| Failure::new(Question::UserInfo, problem);
+    ) -> Result<Option<String>, ProviderFailure> {
+        let failure = |problem| ProviderFailure::new(ProviderRequest::UserInfo, problem);
         if token.secret().is_empty() || !token.secret().bytes().all(|b| b.is_ascii_graphic()) {
             return Err(failure(Problem::Untrusted("its access token is not a valid header value")));
         }
@@ -186,7 +186,7 @@ impl IdentityProvider for OpenIdProvider {
     }
 
     async fn identify(&self, attempt: &SignInAttempt, code: &str) -> Result<ProvenIdentity, IdentityError> {
-        let failed = |problem| Err(Failure::new(Question::Token, problem));
+        let failed = |problem| Err(ProviderFailure::new(ProviderRequest::Token, problem));
         let identified = match self.concurrency.try_acquire() {
             Ok(_permit) => timeout(self.config.timeout, self.redeem(attempt, code)).await,
             Err(_) => Ok(failed(Problem::Busy)),

@@ -36,13 +36,13 @@ const REMEMBERED_TOKENS: usize = 20_000;
 /// keys change.
 pub struct JwtTokenIssuer {
     vault: Arc<SealingKeyVault>,
-    loaded: RwLock<Loaded>,
+    loaded: RwLock<LoadedKeys>,
     /// Whether the latest keys could be opened.
     up_to_date: AtomicBool,
 }
 
 #[derive(Clone)]
-struct Loaded {
+struct LoadedKeys {
     keys: Arc<Vec<SigningKey>>,
     ring: Arc<KeyRing>,
     verified: Arc<Cache<[u8; 32], Arc<AccessTokenClaims>>>,
@@ -54,7 +54,7 @@ impl JwtTokenIssuer {
     /// # Errors
     /// [`VaultError::WrongMasterKey`] if a key cannot be opened.
     pub fn new(vault: Arc<SealingKeyVault>, keys: Vec<SigningKey>) -> Result<Self, VaultError> {
-        let loaded = RwLock::new(Loaded::open(&vault, keys)?);
+        let loaded = RwLock::new(LoadedKeys::open(&vault, keys)?);
         Ok(Self { vault, loaded, up_to_date: AtomicBool::new(true) })
     }
 
@@ -64,7 +64,7 @@ impl JwtTokenIssuer {
     /// [`VaultError::WrongMasterKey`] if a key cannot be opened; the old keys stay in use.
     pub fn load(&self, keys: Vec<SigningKey>) -> Result<(), VaultError> {
         if *self.loaded().keys != keys {
-            let loaded = Loaded::open(&self.vault, keys);
+            let loaded = LoadedKeys::open(&self.vault, keys);
             self.up_to_date.store(loaded.is_ok(), Ordering::Release);
             *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = loaded?;
         }
@@ -85,12 +85,12 @@ impl JwtTokenIssuer {
         self.loaded().ring.active_from()
     }
 
-    fn loaded(&self) -> Loaded {
+    fn loaded(&self) -> LoadedKeys {
         self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Loaded {
+impl LoadedKeys {
     fn open(vault: &SealingKeyVault, keys: Vec<SigningKey>) -> Result<Self, VaultError> {
         let ring = Arc::new(KeyRing::open(vault, &keys)?);
         Ok(Self { keys: Arc::new(keys), ring, verified: Arc::new(Cache::new(REMEMBERED_TOKENS)) })

@@ -26,17 +26,17 @@ pub(super) enum App {
     /// List applications
     List(ListArguments),
     /// Show one application
-    Show(Named),
+    Show(ByClientId),
     /// Change an application; options that are not given leave it unchanged
     Update(UpdateArguments),
     /// Disable an application: it gets no token, and its tokens become invalid at once
-    Disable(Named),
+    Disable(ByClientId),
     /// Enable a disabled application
-    Enable(Named),
+    Enable(ByClientId),
     /// Delete an application; its tokens become invalid at once, its memories are kept unless --with-memories is given
     Delete {
         #[command(flatten)]
-        named: Named,
+        named: ByClientId,
         /// Delete everything in its space too: its own memories and those of people. Also works for an application deleted
         /// earlier, if it had a space of its own
         #[arg(long)]
@@ -50,7 +50,7 @@ pub(super) enum App {
 
 /// An application, by ID.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Named {
+pub(in crate::cli) struct ByClientId {
     /// Application ID (its client_id)
     #[arg(value_name = "CLIENT_ID")]
     id: ApplicationId,
@@ -142,7 +142,7 @@ async fn list(applications: &ApplicationService, arguments: &ListArguments) -> R
     view.end()
 }
 
-async fn set_enabled(applications: &ApplicationService, named: Named, enabled: bool) -> Result<(), CliError> {
+async fn set_enabled(applications: &ApplicationService, named: ByClientId, enabled: bool) -> Result<(), CliError> {
     let application = applications.set_enabled(named.id, enabled).await.map_err(explain)?;
     view::application(&application, named.json)
 }

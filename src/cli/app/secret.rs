@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::arguments::lifetime;
-use super::{Named, explain, view};
+use super::{ByClientId, explain, view};
 use crate::cli::confirm::Confirmation;
 use crate::cli::{CliError, output};
 use crate::domain::applications::{ApplicationError, ApplicationService};
@@ -18,13 +18,13 @@ pub(in crate::cli) enum Secret {
     /// Add a secret and print it; it is shown only this once, and the existing ones stay valid
     Add(Add),
     /// List the secrets, without the secrets themselves
-    List(Named),
+    List(ByClientId),
     /// Remove a secret; it is rejected from now on
     Remove(Remove),
     /// Add a secret, print it, and remove all others at once
     Rotate {
         #[command(flatten)]
-        named: Named,
+        named: ByClientId,
         #[command(flatten)]
         confirmation: Confirmation,
     },

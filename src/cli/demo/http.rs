@@ -5,13 +5,13 @@ use serde_json::Value;
 use crate::cli::{CliError, output};
 
 /// A client that prints what it does.
-pub(super) struct Client {
+pub(super) struct DemoClient {
     http: reqwest::Client,
     base: String,
     token: String,
 }
 
-impl Client {
+impl DemoClient {
     pub(super) fn new(base: &str) -> Result<Self, CliError> {
         let http = reqwest::Client::builder().no_proxy().build().map_err(CliError::failed)?;
         Ok(Self { http, base: base.to_owned(), token: String::new() })

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use self::http::Client;
+use self::http::DemoClient;
 use super::serve::StopSignals;
 use super::{CliError, output};
 use crate::app::{Backend, Gate, GateOptions, StartError};
@@ -40,7 +40,7 @@ pub(super) struct Demo {
 }
 
 #[derive(Deserialize)]
-struct Question {
+struct SampleQuestion {
     question: String,
 }
 
@@ -94,7 +94,7 @@ async fn show(config: &Config, gate: &Gate) -> Result<(), CliError> {
     let count = load(&backend, &registration.application).await?;
     output::line(format!("{count} memories"))?;
 
-    let mut client = Client::new(gate.public_url())?;
+    let mut client = DemoClient::new(gate.public_url())?;
     output::line("\n# 3. Get a token.")?;
     client.fetch_token(&client_id, secret.expose()).await?;
 
@@ -107,7 +107,7 @@ async fn show(config: &Config, gate: &Gate) -> Result<(), CliError> {
     client.post("/api/v1/memories", &memory).await?;
 
     output::line("\n# 5. Find memories again.")?;
-    let questions: Vec<Question> = serde_json::from_str(QUESTIONS).map_err(CliError::failed)?;
+    let questions: Vec<SampleQuestion> = serde_json::from_str(QUESTIONS).map_err(CliError::failed)?;
     let asked = questions.into_iter().take(ASKED).map(|question| question.question);
     for question in asked.chain(["What is the next step after the demo?".to_owned()]) {
         client.post("/api/v1/search", &json!({ "query": question, "limit": 1 })).await?;

@@ -41,17 +41,17 @@ pub(super) enum User {
         json: bool,
     },
     /// Show one person
-    Show(Named),
+    Show(ByLoginOrId),
     /// Disable a person: every session ends, and all connected applications are disconnected
-    Disable(Named),
+    Disable(ByLoginOrId),
     /// Enable a person; applications have to be connected again
-    Enable(Named),
+    Enable(ByLoginOrId),
     /// Replace a password, read from standard input; every session ends, applications stay connected
-    SetPassword(Named),
+    SetPassword(ByLoginOrId),
     /// Delete an account, with everything that any application stored for the person
     Delete {
         #[command(flatten)]
-        named: Named,
+        named: ByLoginOrId,
         /// Keep the memories in the bank, where they are inaccessible; the same command with the person's ID and without this
         /// option deletes them later
         #[arg(long)]
@@ -63,7 +63,7 @@ pub(super) enum User {
 
 /// A person, by login or ID.
 #[derive(Debug, Args)]
-pub(super) struct Named {
+pub(super) struct ByLoginOrId {
     /// The login, or the ID shown by `user list`
     #[arg(value_name = "PERSON")]
     person: String,
@@ -106,7 +106,7 @@ impl User {
 }
 
 /// The person with that login or ID. A login that looks like an ID is only matched if nobody has that ID.
-async fn find(people: &PeopleService, named: &Named) -> Result<Person, CliError> {
+async fn find(people: &PeopleService, named: &ByLoginOrId) -> Result<Person, CliError> {
     if let Ok(id) = named.person.parse::<UserId>() {
         match people.get(id).await {
             Err(PeopleError::NotFound) => {}
@@ -133,7 +133,7 @@ async fn everybody(people: &PeopleService) -> Result<Vec<Person>, CliError> {
 async fn delete(
     backend: &Backend,
     people: &PeopleService,
-    named: &Named,
+    named: &ByLoginOrId,
     memories: MemoriesOfDeleted,
     confirmation: &Confirmation,
 ) -> Result<(), CliError> {

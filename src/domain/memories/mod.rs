@@ -37,7 +37,7 @@ pub use query::{
 #[cfg(feature = "testing")]
 pub use queue::MockWriteQueue;
 pub use queue::{
-    Acceptance, Claim, DeliveryOrder, Dispatch, Failures, Fingerprint, IdempotencyKey, Lease, MAX_SET_ASIDE,
+    Acceptance, Claim, DeliveryFailures, DeliveryOrder, Dispatch, Fingerprint, IdempotencyKey, Lease, MAX_SET_ASIDE,
     QueueStatistics, QueuedWrite, TrackedWrite, Undelivered, WriteQueue, WriteState,
 };
 pub use record::MemoryRecord;

@@ -155,7 +155,7 @@ pub struct TrackedWrite {
 
 /// Number of failures of a write although the bank was reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Failures {
+pub struct DeliveryFailures {
     /// Total number.
     pub total: u32,
     /// Number of those before which it had stored another write since the previous failure, or since this write was accepted.
@@ -249,7 +249,12 @@ pub trait WriteQueue: Send + Sync {
     ///
     /// # Errors
     /// [`StorageError`].
-    async fn note_failure(&self, request: RequestId, lease: Uuid, now: Timestamp) -> Result<Failures, StorageError>;
+    async fn note_failure(
+        &self,
+        request: RequestId,
+        lease: Uuid,
+        now: Timestamp,
+    ) -> Result<DeliveryFailures, StorageError>;
 
     /// Releases the lease of a pending write, to be retried at `next_attempt_at`, because of `reason`. With `set_aside` the
     /// later writes of its scope do not wait for it any more, unless [`MAX_SET_ASIDE`] others of the scope are set aside

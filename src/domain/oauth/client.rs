@@ -32,7 +32,7 @@ pub struct ClientAuthenticator {
 }
 
 /// A presented secret, and what it is verified against.
-struct Candidate<'a> {
+struct PresentedSecret<'a> {
     client_id: &'a ClientId,
     secret: &'a ClientSecret,
     /// The application, and the only one of its secrets that can match; so one hash is enough, however many it has.
@@ -87,7 +87,7 @@ impl ClientAuthenticator {
             }
             return enabled(application);
         }
-        let candidate = Candidate { client_id: &client_id, secret: &secret, stored };
+        let candidate = PresentedSecret { client_id: &client_id, secret: &secret, stored };
         if self.verify(&candidate, address).await?
             && let Some((application, _)) = stored
         {
@@ -96,7 +96,7 @@ impl ClientAuthenticator {
         Err(OAuthError::InvalidClient)
     }
 
-    async fn verify(&self, candidate: &Candidate<'_>, address: IpAddr) -> Result<bool, OAuthError> {
+    async fn verify(&self, candidate: &PresentedSecret<'_>, address: IpAddr) -> Result<bool, OAuthError> {
         let hash = candidate.stored.map_or_else(|| self.hasher.decoy(), |(_, stored)| stored.hash.clone());
         let mut attempt = None;
         let verification = self.running.join_or_begin(candidate.digest(&hash), || {
@@ -114,7 +114,7 @@ impl ClientAuthenticator {
     }
 
     /// Records the outcome of an attempt; `None` if it could not be verified.
-    async fn conclude(&self, attempt: Attempt<'_>, candidate: &Candidate<'_>, verified: Option<bool>) {
+    async fn conclude(&self, attempt: Attempt<'_>, candidate: &PresentedSecret<'_>, verified: Option<bool>) {
         match (verified, candidate.stored) {
             (None, _) => attempt.unavailable(),
             (Some(true), Some((application, stored))) => {
@@ -147,7 +147,7 @@ impl ClientAuthenticator {
     }
 }
 
-impl Candidate<'_> {
+impl PresentedSecret<'_> {
     /// Identifies identical attempts.
     fn digest(&self, hash: &SecretHash) -> [u8; 32] {
         let digest = Sha256::new().chain_update(self.client_id.as_str()).chain_update("\0").chain_update(hash.as_str());

@@ -19,7 +19,7 @@ use super::row::Row;
 use super::sweep::sweep;
 use crate::domain::ids::{ApplicationId, MemoryId, RequestId};
 use crate::domain::memories::{
-    Acceptance, Claim, DeliveryOrder, Failures, Lease, MAX_SET_ASIDE, Memory, MemoryScope, QueueStatistics,
+    Acceptance, Claim, DeliveryFailures, DeliveryOrder, Lease, MAX_SET_ASIDE, Memory, MemoryScope, QueueStatistics,
     QueuedWrite, TenantGroup, TrackedWrite, Undelivered, WriteQueue, WriteState,
 };
 use crate::domain::system::{StorageError, Timestamp};
@@ -261,10 +261,15 @@ impl WriteQueue for SeaOrmWriteQueue {
             .map_err(storage_error(WRITES))
     }
 
-    async fn note_failure(&self, request: RequestId, lease: Uuid, now: Timestamp) -> Result<Failures, StorageError> {
+    async fn note_failure(
+        &self,
+        request: RequestId,
+        lease: Uuid,
+        now: Timestamp,
+    ) -> Result<DeliveryFailures, StorageError> {
         let counted = self.try_note_failure(request, lease, now).await.map_err(storage_error(WRITES))?;
         let number = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
-        Ok(counted.map_or_else(Failures::default, |(total, outvoted)| Failures {
+        Ok(counted.map_or_else(DeliveryFailures::default, |(total, outvoted)| DeliveryFailures {
             total: number(total),
             outvoted: number(outvoted),
         }))

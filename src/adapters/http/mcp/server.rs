@@ -168,7 +168,7 @@ impl McpServer {
     }
 
     async fn update(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, ApiError> {
-        let UpdateArguments { id, content, categories } = read(arguments)?;
+        let UpdateMemoryArguments { id, content, categories } = read(arguments)?;
         let changes = MemoryChanges {
             content: content.map(Content::try_from).transpose()?,
             categories: categories.map(|texts| Category::parse_list("categories", &texts)).transpose()?,
@@ -194,7 +194,7 @@ impl McpServer {
     }
 
     async fn list(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, ApiError> {
-        let ListArguments { cursor, limit, category } = read(arguments)?;
+        let ListMemoriesArguments { cursor, limit, category } = read(arguments)?;
         let (limit, category) = (page_size(limit, 20, MAX_MEMORIES)?, one_category(category.as_deref())?);
         let (page, next) =
             self.memories.list(&call.caller.also()?, call.request_id, limit, cursor.as_deref(), category).await?;
@@ -373,7 +373,7 @@ struct AddArguments {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct UpdateArguments {
+struct UpdateMemoryArguments {
     id: String,
     content: Option<String>,
     categories: Option<Vec<String>>,
@@ -387,7 +387,7 @@ struct DeleteArguments {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ListArguments {
+struct ListMemoriesArguments {
     cursor: Option<String>,
     limit: Option<u32>,
     category: Option<String>,

@@ -10,7 +10,7 @@ use crate::adapters::http::server::payload::Json;
 use crate::domain::oauth::{TokenInquiry, TokenRequest};
 
 #[derive(ApiResponse)]
-enum Revoked {
+enum RevokeResponse {
     /// The token, if it existed and belongs to this application, is revoked.
     #[oai(status = 200)]
     Done(Json<Revocation>),
@@ -35,10 +35,10 @@ impl TokenApi {
     /// Revokes a refresh token with its whole grant, or an access token alone (RFC 7009). A token that is unknown, or
     /// belongs to another application, is ignored with the same response.
     #[oai(path = "/revoke", method = "post", operation_id = "revokeToken")]
-    async fn revoke(&self, body: ClientRequest<TokenInquiryBody>) -> Result<Revoked, RefusedGrant> {
+    async fn revoke(&self, body: ClientRequest<TokenInquiryBody>) -> Result<RevokeResponse, RefusedGrant> {
         let inquiry = TokenInquiry::parse(body.authorization.as_deref(), &body.parameters)?;
         body.services.tokens.revoke(&inquiry, body.address).await?;
-        Ok(Revoked::Done(Json(Revocation {})))
+        Ok(RevokeResponse::Done(Json(Revocation {})))
     }
 
     /// Introspect a token

@@ -53,12 +53,12 @@ if (!flow) {
 "#;
 
 /// A page with inline scripts, and a policy that allows only these.
-pub(crate) struct Page {
+pub(crate) struct ScriptPage {
     html: StaticDocument,
     content_security_policy: String,
 }
 
-impl Page {
+impl ScriptPage {
     /// Swagger UI: poem-openapi's `html`, showing `document`.
     pub(crate) fn documentation(html: &str, document: &Value, base: &str) -> Self {
         let start = html.rfind("<script>").map_or(html.len(), |tag| tag + "<script>".len());

@@ -66,9 +66,9 @@ pub(crate) async fn add_tag(response: &mut Response) {
 }
 
 /// The values of `If-None-Match`: what the client has already.
-pub(crate) struct Known(Vec<HeaderValue>);
+pub(crate) struct IfNoneMatch(Vec<HeaderValue>);
 
-impl Known {
+impl IfNoneMatch {
     pub(crate) fn of(request: &HeaderMap) -> Self {
         Self(request.get_all(header::IF_NONE_MATCH).iter().cloned().collect())
     }

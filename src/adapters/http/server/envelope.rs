@@ -8,7 +8,7 @@ use poem::middleware::{CatchPanic, CatchPanicEndpoint, PanicHandler};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result, Route};
 use poem_openapi::OperationId;
 
-use super::caching::{self, Known};
+use super::caching::{self, IfNoneMatch};
 use super::cors::CrossOrigin;
 use super::error::{self, ApiError, Refused};
 use super::exchange::Exchange;
@@ -80,7 +80,7 @@ impl Endpoint for Envelope {
         let area = Area::of(request.uri().path());
         let method = request.method().clone();
         let is_well_known = request.uri().path().starts_with("/.well-known/");
-        let known = Known::of(request.headers());
+        let known = IfNoneMatch::of(request.headers());
         let cross_origin = CrossOrigin::of(&request, &services.cors_origins);
         let (operation, mut response) = match cross_origin.preflight() {
             Some(answer) => (None, answer),

@@ -52,11 +52,11 @@ pub enum TlsError {
 /// The certificate in use. When its files change, new connections get the new one.
 pub struct Tls {
     files: TlsFiles,
-    current: Mutex<Loaded>,
+    current: Mutex<LoadedCertificate>,
 }
 
 #[derive(Clone)]
-struct Loaded {
+struct LoadedCertificate {
     digest: [u8; 32],
     config: Arc<ServerConfig>,
 }
@@ -68,7 +68,8 @@ impl Tls {
     /// [`TlsError`].
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let (certificate, key) = read(&files)?;
-        let loaded = Loaded { digest: digest(&certificate, &key), config: parse(&files, &certificate, &key)? };
+        let loaded =
+            LoadedCertificate { digest: digest(&certificate, &key), config: parse(&files, &certificate, &key)? };
         Ok(Self { files, current: Mutex::new(loaded) })
     }
 
@@ -97,7 +98,7 @@ impl Tls {
             return Ok(false);
         }
         let config = parse(&self.files, &certificate, &key)?;
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Loaded { digest, config };
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = LoadedCertificate { digest, config };
         Ok(true)
     }
 }

@@ -18,7 +18,7 @@ use crate::adapters::remote_bank::exchange::Request;
 use crate::adapters::remote_bank::failure::BankFailure;
 use crate::adapters::remote_bank::metrics::BankMetrics;
 
-type Work = BoxFuture<'static, Result<Exchanged, BankFailure>>;
+type SharedSearch = BoxFuture<'static, Result<Exchanged, BankFailure>>;
 
 /// The searches in flight.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ struct RequestKey {
 
 #[derive(Debug)]
 struct Flight {
-    work: WeakShared<Work>,
+    work: WeakShared<SharedSearch>,
     began: Instant,
 }
 
@@ -61,14 +61,18 @@ impl SearchCoalescing {
     ///
     /// # Errors
     /// Those of the work.
-    pub async fn share(&self, request: &Request, work: impl FnOnce() -> Work) -> Result<Exchanged, BankFailure> {
+    pub async fn share(
+        &self,
+        request: &Request,
+        work: impl FnOnce() -> SharedSearch,
+    ) -> Result<Exchanged, BankFailure> {
         if !request.shareable {
             return work().await;
         }
         self.join(request, work).await
     }
 
-    fn join(&self, request: &Request, work: impl FnOnce() -> Work) -> Shared<Work> {
+    fn join(&self, request: &Request, work: impl FnOnce() -> SharedSearch) -> Shared<SharedSearch> {
         let key = Arc::new(RequestKey {
             writes: self.writes.load(Ordering::SeqCst),
             path: request.path.clone(),

@@ -14,12 +14,12 @@ use crate::system::{StorageError, Timestamp};
 /// Keeps uses and revocations in memory.
 #[derive(Debug, Default)]
 pub struct InMemoryGrantStore {
-    state: Mutex<State>,
+    state: Mutex<LedgerState>,
     outage: Outage,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LedgerState {
     uses: HashMap<TokenId, Consumption>,
     revocations: HashMap<Revoked, Revocation>,
     owners: HashMap<Revoked, ApplicationId>,

@@ -17,13 +17,13 @@ use crate::system::{StorageError, Timestamp};
 /// Keeps people in memory. Their sessions are in an [`InMemorySessionStore`](super::InMemorySessionStore) of it.
 #[derive(Debug, Default)]
 pub struct InMemoryPersonRepository {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<PeopleState>>,
     outage: Outage,
 }
 
 /// People and their sessions, which go along with them.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct PeopleState {
     pub(super) people: BTreeMap<UserId, Person>,
     pub(super) sessions: HashMap<SessionId, Session>,
 }
@@ -33,7 +33,7 @@ impl InMemoryPersonRepository {
     #[must_use]
     pub fn holding(people: impl IntoIterator<Item = Person>) -> Self {
         let people = people.into_iter().map(|person| (person.id, person)).collect();
-        let state = State { people, sessions: HashMap::new() };
+        let state = PeopleState { people, sessions: HashMap::new() };
         Self { state: Arc::new(Mutex::new(state)), outage: Outage::default() }
     }
 
@@ -43,7 +43,7 @@ impl InMemoryPersonRepository {
         self.outage.clone()
     }
 
-    pub(super) fn state(&self) -> Arc<Mutex<State>> {
+    pub(super) fn state(&self) -> Arc<Mutex<PeopleState>> {
         Arc::clone(&self.state)
     }
 

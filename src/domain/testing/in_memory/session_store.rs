@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
-use super::person_repository::State;
+use super::person_repository::PeopleState;
 use super::{InMemoryPersonRepository, Outage, at_most, lock};
 use crate::ids::UserId;
 use crate::people::{Session, SessionId, SessionStore, SignInVersion};
@@ -14,7 +14,7 @@ use crate::system::{StorageError, Timestamp};
 /// Keeps sessions in memory.
 #[derive(Debug)]
 pub struct InMemorySessionStore {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<PeopleState>>,
     outage: Outage,
 }
 

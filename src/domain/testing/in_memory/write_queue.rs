@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Outage, at_most, lock};
 use crate::ids::{ApplicationId, MemoryId, RequestId};
 use crate::memories::{
-    Acceptance, Claim, DeliveryOrder, Dispatch, Failures, Lease, MAX_SET_ASIDE, Memory, MemoryScope, NewMemory,
+    Acceptance, Claim, DeliveryFailures, DeliveryOrder, Dispatch, Lease, MAX_SET_ASIDE, Memory, MemoryScope, NewMemory,
     QueueStatistics, QueuedWrite, Tenant, TenantGroup, TrackedWrite, Undelivered, WriteQueue, WriteState,
 };
 use crate::system::{StorageError, Timestamp};
@@ -25,7 +25,7 @@ pub struct InMemoryWriteQueue {
 struct Entry {
     tracked: TrackedWrite,
     lease: Option<Lease>,
-    failures: Failures,
+    failures: DeliveryFailures,
     /// When the last failure was, or since when it is pending.
     failed_at: Timestamp,
     stored_at: Option<Timestamp>,
@@ -125,7 +125,7 @@ impl WriteQueue for InMemoryWriteQueue {
         writes.push(Entry {
             tracked,
             lease,
-            failures: Failures::default(),
+            failures: DeliveryFailures::default(),
             failed_at: next_attempt_at,
             stored_at: None,
         });
@@ -195,7 +195,12 @@ impl WriteQueue for InMemoryWriteQueue {
         Ok(())
     }
 
-    async fn note_failure(&self, request: RequestId, lease: Uuid, now: Timestamp) -> Result<Failures, StorageError> {
+    async fn note_failure(
+        &self,
+        request: RequestId,
+        lease: Uuid,
+        now: Timestamp,
+    ) -> Result<DeliveryFailures, StorageError> {
         self.outage.check()?;
         let mut writes = lock(&self.writes);
         let stored: Vec<Timestamp> = writes.iter().filter_map(|entry| entry.stored_at).collect();
@@ -204,7 +209,7 @@ impl WriteQueue for InMemoryWriteQueue {
                 && entry.is_pending()
                 && entry.lease.is_some_and(|held| held.id == lease)
         }) else {
-            return Ok(Failures::default());
+            return Ok(DeliveryFailures::default());
         };
         entry.failures.total += 1;
         entry.failures.outvoted += u32::from(stored.iter().any(|at| *at >= entry.failed_at));
@@ -328,7 +333,7 @@ impl WriteQueue for InMemoryWriteQueue {
             return Ok(false);
         };
         let entry = &mut writes[index];
-        (entry.failures, entry.failed_at) = (Failures::default(), now);
+        (entry.failures, entry.failed_at) = (DeliveryFailures::default(), now);
         entry.tracked.next_attempt_at = now;
         if !entry.is_pending() {
             let mut entry = writes.remove(index);

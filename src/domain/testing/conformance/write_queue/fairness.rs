@@ -5,12 +5,12 @@ use super::delivering::{ROOM, claim, ids, in_scope, in_seconds, line_up, store};
 use super::lease;
 use crate::ids::ApplicationId;
 use crate::memories::{
-    Acceptance, DeliveryOrder, Dispatch, Failures, Lease, MAX_SET_ASIDE, QueuedWrite, Undelivered, WriteQueue,
+    Acceptance, DeliveryFailures, DeliveryOrder, Dispatch, Lease, MAX_SET_ASIDE, QueuedWrite, Undelivered, WriteQueue,
 };
 use crate::testing::{now, queued_write, scope_of_person, unique};
 
-fn counted(total: u32, outvoted: u32) -> Failures {
-    Failures { total, outvoted }
+fn counted(total: u32, outvoted: u32) -> DeliveryFailures {
+    DeliveryFailures { total, outvoted }
 }
 
 pub async fn failures_are_counted_and_those_while_others_were_stored(fixture: Fixture<dyn WriteQueue>) {
