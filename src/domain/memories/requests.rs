@@ -55,13 +55,13 @@ impl CreateMemory {
 /// A search request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SearchMemories {
-    /// See [`MemoryQuery::text`].
+    /// See [`MemoryQuery::text`](super::query::MemoryQuery::text).
     pub text: QueryText,
-    /// See [`MemoryQuery::limit`].
+    /// See [`MemoryQuery::limit`](super::query::MemoryQuery::limit).
     pub limit: Limit,
-    /// See [`MemoryQuery::threshold`].
+    /// See [`MemoryQuery::threshold`](super::query::MemoryQuery::threshold).
     pub threshold: Option<Relevance>,
-    /// See [`MemoryQuery::filter`].
+    /// See [`MemoryQuery::filter`](super::query::MemoryQuery::filter).
     pub filter: MemoryFilter,
     /// Where the request comes from.
     pub context: Context,
