@@ -25,6 +25,7 @@ mod m20261126_000022_bound_revocations;
 mod m20261126_000030_find_queued_writes_by_memory;
 mod m20261126_000040_index_categories;
 mod m20261126_000050_name_throttled_callers_in_the_audit_log;
+mod m20261126_000060_add_audiences_to_authorizations;
 mod m20261126_000070_find_audit_events_by_person;
 
 use std::collections::BTreeMap;
@@ -63,6 +64,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000030_find_queued_writes_by_memory::Migration),
             Box::new(m20261126_000040_index_categories::Migration),
             Box::new(m20261126_000050_name_throttled_callers_in_the_audit_log::Migration),
+            Box::new(m20261126_000060_add_audiences_to_authorizations::Migration),
             Box::new(m20261126_000070_find_audit_events_by_person::Migration),
         ]
     }

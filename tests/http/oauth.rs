@@ -6,7 +6,7 @@ use memgate_domain::testing::application_with_secret;
 use poem::http::Method;
 use serde_json::json;
 
-use super::face::{FORM, Face, request};
+use super::face::{FORM, Face, PUBLIC_URL, request};
 
 const GRANT: (&str, &str) = ("grant_type", "client_credentials");
 
@@ -121,7 +121,8 @@ async fn a_resource_may_be_repeated_at_every_endpoint_of_clients() {
     let face = Face::new();
     for path in ["/auth/token", "/auth/revoke", "/auth/introspect"] {
         let request = request(Method::POST, path).header("Authorization", basic(&face)).content_type(FORM);
-        let body = "grant_type=client_credentials&token=x&resource=https://a.example&resource=https://b.example&audience=a&audience=b";
+        let ours = format!("resource={PUBLIC_URL}&resource={PUBLIC_URL}/mcp");
+        let body = format!("grant_type=client_credentials&token=x&{ours}&audience=a&audience=b");
         assert_eq!(face.send(request.body(body)).await.status, 200, "{path}");
     }
 }

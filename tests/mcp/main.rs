@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audience;
 mod messages;
 mod protocol;
 mod tools;
@@ -30,7 +31,7 @@ impl Client {
     async fn with_scope(scope: &str) -> Self {
         let gate = TestGate::on(TestDatabase::sqlite()).await;
         let application = gate.application().await;
-        let token = gate.scoped_token(&application, scope).await;
+        let token = gate.mcp_token(&application, scope).await;
         Self { gate, token }
     }
 

@@ -47,7 +47,7 @@ async fn calls_are_counted_towards_the_applications_rate_limit() {
     let client = Client::new().await;
     let new = NewApplication { rate_limit: Some(RequestsPerMinute::try_from(2).unwrap()), ..new_application() };
     let application = client.gate.register(new).await;
-    let token = client.gate.access_token(&application).await;
+    let token = client.gate.mcp_token(&application, "memory:read").await;
     let client = Client { gate: client.gate, token };
     let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
     assert_eq!(client.raw(list).await.status(), 200);

@@ -132,7 +132,7 @@ async fn another_applications_memories_are_out_of_reach() {
     let client = Client::new().await;
     let id = client.gate.remember(&client.token, "a secret of the first application").await["memory_id"].clone();
     let other = client.gate.application().await;
-    let token = client.gate.access_token(&other).await;
+    let token = client.gate.mcp_token(&other, "memory:read memory:write memory:delete").await;
     let other = Client { gate: client.gate, token };
     assert_eq!(other.call("search", json!({"query": "secret"})).await, json!({"results": []}));
     assert_eq!(other.call("list_memories", json!({})).await, json!({"memories": []}));
@@ -153,7 +153,7 @@ async fn who_may_only_write_or_delete_gets_no_content() {
     let application = writer.gate.application().await;
     let all = writer.gate.access_token(&application).await;
     let id = writer.gate.remember(&all, "private text").await["memory_id"].clone();
-    let token = writer.gate.scoped_token(&application, "memory:write memory:delete").await;
+    let token = writer.gate.mcp_token(&application, "memory:write memory:delete").await;
     let writer = Client { gate: writer.gate, token };
     assert_eq!(writer.call("update_memory", json!({"id": id, "content": "new"})).await, json!({"status": "updated"}));
     assert_eq!(writer.call("delete_memory", json!({"id": id})).await, json!({"status": "deleted", "id": id}));

@@ -173,8 +173,10 @@ async fn an_application_cannot_put_markup_into_the_pages_by_its_name() {
 async fn parameters_that_may_repeat_and_those_that_are_unknown_do_not_stand_in_the_way() {
     let place = Place::new().await;
     let long = format!("x={}", "y".repeat(3000));
+    let base = place.gate.gate().public_url();
+    let resources = format!("resource={base}&resource={base}/mcp");
     for more in [
-        "resource=https://a.example&resource=https://b.example/api",
+        &*resources,
         "audience=a&audience=b",
         "unknown=1&unknown=2",
         "unknown=%zz&%ff=1",
@@ -263,4 +265,14 @@ async fn a_name_stands_apart_from_the_text_around_it() {
         assert_eq!(named, isolated, "{}", page.0);
     }
     assert!(consent.0.contains("<bdi>marta</bdi>") && connections.0.contains("<bdi>marta</bdi>"));
+}
+
+#[tokio::test]
+async fn a_resource_that_is_not_here_is_told_to_the_application() {
+    let place = Place::new().await;
+    let mut browser = Browser::of(&place.gate);
+    let request = format!("{}&resource=https://evil.example/mcp", place.request(&[]));
+    let location = browser.get(&request).await.location();
+    assert_eq!(parameter(&location, "error").as_deref(), Some("invalid_target"), "{location}");
+    assert_eq!(parameter(&location, "state").as_deref(), Some("a b&c"));
 }

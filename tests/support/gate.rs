@@ -184,13 +184,25 @@ impl TestGate {
         self.tokens(application).await["access_token"].as_str().unwrap().to_owned()
     }
 
-    /// An access token for this scope.
-    pub async fn scoped_token(&self, application: &TestApplication, scope: &str) -> String {
-        let parameters = [("grant_type", "client_credentials"), ("scope", scope)];
+    /// An access token with this scope for MCP and for the REST API.
+    pub async fn mcp_token(&self, application: &TestApplication, scope: &str) -> String {
+        let rest = self.gate.public_url();
+        let mcp = format!("{rest}/mcp");
+        self.token_for(application, &[("scope", scope), ("resource", rest), ("resource", &mcp)]).await
+    }
+
+    /// An access token of the application itself, with these parameters.
+    pub async fn token_for(&self, application: &TestApplication, parameters: &[(&str, &str)]) -> String {
+        let parameters = [&[("grant_type", "client_credentials")], parameters].concat();
         let answer = self.token_request(application, &parameters).await;
         assert_eq!(answer.status(), 200);
         let answer: Value = answer.json().await.unwrap();
         answer["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// An access token for this scope.
+    pub async fn scoped_token(&self, application: &TestApplication, scope: &str) -> String {
+        self.token_for(application, &[("scope", scope)]).await
     }
 
     /// Creates a memory and returns it.

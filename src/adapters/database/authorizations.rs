@@ -13,7 +13,7 @@ use super::sweep::sweep;
 use crate::domain::applications::Permission;
 use crate::domain::ids::{ApplicationId, GrantId, UserId};
 use crate::domain::oauth::{
-    Authorization, AuthorizationStore, CodeChallenge, CodeDigest, Consent, Redeemed, Redemption,
+    Audience, Authorization, AuthorizationStore, CodeChallenge, CodeDigest, Consent, Redeemed, Redemption,
 };
 use crate::domain::people::SignInVersion;
 use crate::domain::system::{StorageError, Timestamp};
@@ -86,6 +86,7 @@ fn authorization_row(authorization: &Authorization) -> authorization::ActiveMode
         application_id: ActiveValue::Set(authorization.application_id.as_uuid()),
         person_id: ActiveValue::Set(authorization.person.as_uuid()),
         scope: ActiveValue::Set(json_list(authorization.scope.iter().map(Permission::as_str))),
+        audience: ActiveValue::Set(authorization.audience.as_str().to_owned()),
         redirect_uri: ActiveValue::Set(authorization.redirect_uri.clone()),
         code_challenge: ActiveValue::Set(
             authorization.challenge.as_ref().map(|challenge| challenge.as_str().to_owned()),
@@ -162,6 +163,8 @@ fn read_authorization(model: authorization::Model) -> Result<Authorization, Stor
         application_id: ApplicationId::from_uuid(model.application_id),
         person: UserId::from_uuid(model.person_id),
         scope: row.parse_list("scope", &model.scope, Row::parse::<Permission>)?,
+        audience: Audience::from_name(&model.audience)
+            .ok_or_else(|| row.inconsistent("column audience is not an audience"))?,
         challenge: challenge.map(|text| row.parse::<CodeChallenge>("code_challenge", text)).transpose()?,
         code: CodeDigest::from_stored(row.digest("code_digest", &model.code_digest)?),
         created_at: row.timestamp("created_at", model.created_at)?,

@@ -28,7 +28,7 @@ impl AccessClaims {
         };
         let subject = subject_to_text(&claims.subject, &claims.client_id);
         let times = (claims.issued_at, claims.expires_at);
-        registered(own, &claims.issuer, &claims.audience, subject, claims.token_id, times)
+        registered(own, &claims.issuer, audiences(&claims.audience), subject, claims.token_id, times)
     }
 
     /// `None` for claims that memgate never writes.
@@ -36,7 +36,7 @@ impl AccessClaims {
         let client_id: ClientId = parse(&jwt.custom.client_id)?;
         Some(AccessTokenClaims {
             subject: subject_from_text(jwt.subject.as_deref()?, &client_id)?,
-            audience: single_audience(jwt.audiences)?,
+            audience: read_audiences(jwt.audiences)?,
             issuer: jwt.issuer?,
             grant_id: parse(&jwt.custom.gid)?,
             token_id: parse(jwt.jwt_id.as_deref()?)?,
@@ -68,7 +68,9 @@ impl RefreshClaims {
         };
         let subject = subject_to_text(&claims.subject, &claims.client_id);
         let times = (claims.issued_at, claims.expires_at);
-        registered(own, &claims.issuer, &claims.audience, subject, claims.token_id, times)
+        // One text, whatever it says: the members of a set have no order, and the same claims yield the same token.
+        let audiences = Audiences::AsString(claims.audience.join(" "));
+        registered(own, &claims.issuer, audiences, subject, claims.token_id, times)
     }
 
     /// `None` for claims that memgate never writes.
@@ -76,7 +78,10 @@ impl RefreshClaims {
         let client_id: ClientId = parse(&jwt.custom.client_id)?;
         Some(RefreshTokenClaims {
             subject: subject_from_text(jwt.subject.as_deref()?, &client_id)?,
-            audience: single_audience(jwt.audiences)?,
+            audience: match jwt.audiences? {
+                Audiences::AsString(audiences) => audiences.split(' ').map(str::to_owned).collect(),
+                Audiences::AsSet(_) => return None,
+            },
             issuer: jwt.issuer?,
             grant_id: parse(&jwt.custom.gid)?,
             token_id: parse(jwt.jwt_id.as_deref()?)?,
@@ -92,7 +97,7 @@ impl RefreshClaims {
 fn registered<T: Serialize + for<'a> Deserialize<'a>>(
     own: T,
     issuer: &str,
-    audience: &str,
+    audiences: Audiences,
     subject: String,
     token_id: TokenId,
     (issued_at, expires_at): (Timestamp, Timestamp),
@@ -105,7 +110,7 @@ fn registered<T: Serialize + for<'a> Deserialize<'a>>(
     jwt.issued_at = Some(to_jwt_time(issued_at));
     jwt.expires_at = Some(to_jwt_time(expires_at));
     jwt.invalid_before = None;
-    jwt.audiences = Some(Audiences::AsString(audience.to_owned()));
+    jwt.audiences = Some(audiences);
     jwt
 }
 
@@ -120,10 +125,23 @@ fn subject_from_text(text: &str, client_id: &ClientId) -> Option<Subject> {
     if text == client_id.as_str() { Some(Subject::Application) } else { parse(text).map(Subject::Person) }
 }
 
-fn single_audience(audiences: Option<Audiences>) -> Option<String> {
+/// One audience is a text, several are an array (RFC 7519 §4.1.3).
+fn audiences(audience: &[String]) -> Audiences {
+    match audience {
+        [one] => Audiences::AsString(one.clone()),
+        several => Audiences::AsSet(several.iter().cloned().collect()),
+    }
+}
+
+/// The audiences, sorted.
+fn read_audiences(audiences: Option<Audiences>) -> Option<Vec<String>> {
     match audiences? {
-        Audiences::AsString(audience) => Some(audience),
-        Audiences::AsSet(_) => None,
+        Audiences::AsString(audience) => Some(vec![audience]),
+        Audiences::AsSet(audiences) => {
+            let mut audiences: Vec<String> = audiences.into_iter().collect();
+            audiences.sort_unstable();
+            (audiences.len() > 1).then_some(audiences)
+        }
     }
 }
 

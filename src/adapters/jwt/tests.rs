@@ -52,7 +52,7 @@ fn access_claims() -> AccessTokenClaims {
     let issued_at = Timestamp::from_unix_seconds(START + 10);
     AccessTokenClaims {
         issuer: "https://memory.example.com".to_owned(),
-        audience: "https://memory.example.com".to_owned(),
+        audience: vec!["https://memory.example.com".to_owned()],
         subject: Subject::Application,
         client_id: "client".parse().unwrap(),
         grant_id: GrantId::from_uuid(Uuid::from_u128(1)),

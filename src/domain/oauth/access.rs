@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::audience::Resource;
 use super::grant_store::GrantStore;
 use super::service::TokenPolicy;
 use super::token::{AccessTokenClaims, Subject, TokenIssuer};
@@ -62,6 +63,16 @@ pub enum AccessError {
     /// It is invalid: not ours, expired, revoked, or its application or person is deleted or disabled.
     #[error("the access token is invalid, expired or revoked; get a new one from the token endpoint")]
     InvalidToken,
+    /// It is valid, but for another resource of this service.
+    #[error(
+        "the access token is for {actual} and not for {expected}; request one with the parameter resource={expected}"
+    )]
+    WrongAudience {
+        /// The URI of the resource that was called.
+        expected: String,
+        /// What the token is for.
+        actual: String,
+    },
     /// It cannot be validated at the moment.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -195,7 +206,7 @@ impl AccessGuard {
     /// # Errors
     /// [`AdmissionError`].
     pub async fn admit<N: Need>(&self, token: &str) -> Result<Authorized<N>, AdmissionError> {
-        self.authorize(self.authenticate(token).await?)
+        self.authorize(self.authenticate(token, Resource::Api).await?)
     }
 
     /// As [`admit`](Self::admit), for a caller authenticated before.
@@ -219,10 +230,14 @@ impl AccessGuard {
     ///
     /// # Errors
     /// [`AccessError`].
-    pub async fn authenticate(&self, token: &str) -> Result<Caller, AccessError> {
+    pub async fn authenticate(&self, token: &str, resource: Resource) -> Result<Caller, AccessError> {
         let claims = self.issuer.verify_access_token(token).map_err(|_| AccessError::InvalidToken)?;
         if !self.is_for_us_now(&claims) {
             return Err(AccessError::InvalidToken);
+        }
+        if !self.policy.audience_of(&claims.audience).is_some_and(|audience| audience.opens(resource)) {
+            let actual = claims.audience.join(" ");
+            return Err(AccessError::WrongAudience { expected: self.policy.uri(resource), actual });
         }
         let application = self.applications.find_by_client_id(&claims.client_id).await?;
         let application = application
@@ -249,7 +264,7 @@ impl AccessGuard {
     fn is_for_us_now(&self, claims: &AccessTokenClaims) -> bool {
         let now = self.clock.now();
         claims.issuer == self.policy.issuer
-            && claims.audience == self.policy.audience
+            && self.policy.audience_of(&claims.audience).is_some()
             && now < claims.expires_at
             && claims.issued_at <= now.plus(self.policy.leeway)
     }

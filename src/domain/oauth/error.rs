@@ -33,6 +33,11 @@ pub enum OAuthError {
     /// The scope is unknown, or exceeds what was granted.
     #[error("the scope is unknown or goes beyond what was granted to this application")]
     InvalidScope,
+    /// The parameter `resource` names what is not here, or what was not granted (RFC 8707 §2).
+    #[error(
+        "the resource is not one of this service, or the grant is not for it; see /.well-known/oauth-protected-resource"
+    )]
+    InvalidTarget,
     /// Too many failed attempts to authenticate as this client from this address.
     #[error("too many failed attempts to authenticate as this client from this address; wait before the next")]
     TooManyFailures {

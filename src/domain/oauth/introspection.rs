@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::access::{AccessError, AccessGuard};
+use super::audience::Resource;
 use super::error::OAuthError;
 use super::revocation::TokenInquiry;
 use super::service::TokenService;
@@ -27,7 +28,7 @@ pub struct ActiveToken {
     /// `iss`.
     pub issuer: String,
     /// `aud`.
-    pub audience: String,
+    pub audience: Vec<String>,
     /// `iat`.
     pub issued_at: Timestamp,
     /// `exp`.
@@ -62,9 +63,11 @@ impl TokenService {
             return Err(OAuthError::InvalidClient);
         }
         if let Ok(claims) = self.issuer.verify_access_token(inquiry.token.as_str()) {
-            let caller = match guard.authenticate(inquiry.token.as_str()).await {
+            let Some(audience) = self.policy.audience_of(&claims.audience) else { return Ok(None) };
+            let resource = if audience.opens(Resource::Api) { Resource::Api } else { Resource::Mcp };
+            let caller = match guard.authenticate(inquiry.token.as_str(), resource).await {
                 Ok(caller) if caller.application.id == application.id => caller,
-                Ok(_) | Err(AccessError::InvalidToken) => return Ok(None),
+                Ok(_) | Err(AccessError::InvalidToken | AccessError::WrongAudience { .. }) => return Ok(None),
                 Err(AccessError::Storage(error)) => return Err(error.into()),
             };
             return Ok(Some(ActiveToken {

@@ -1,6 +1,7 @@
 //! The OAuth 2.0 server: RFC 6749 with the security best practice of RFC 9700, and JWT access tokens (RFC 9068).
 
 mod access;
+mod audience;
 mod authorization;
 mod client;
 mod error;
@@ -21,6 +22,7 @@ pub use access::{
     AccessError, AccessGuard, AdmissionError, AnyToken, Authorized, Caller, Delete, MissingPermission, Need, Read,
     Write, bearer_token,
 };
+pub use audience::{Audience, InvalidTarget, Resource};
 #[cfg(feature = "testing")]
 pub use authorization::MockAuthorizationStore;
 pub use authorization::{

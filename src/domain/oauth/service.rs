@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::audience::{Audience, InvalidTarget, Resource};
 use super::authorization::AuthorizationService;
 use super::client::ClientAuthenticator;
 use super::error::OAuthError;
@@ -41,6 +42,34 @@ pub struct TokenPolicy {
     pub leeway: Duration,
 }
 
+impl TokenPolicy {
+    /// The audience that the parameters `resource` ask for; `None` if there are none.
+    ///
+    /// # Errors
+    /// [`InvalidTarget`].
+    pub fn requested_audience(&self, resources: &[String]) -> Result<Option<Audience>, InvalidTarget> {
+        Audience::requested(resources, &self.issuer, &self.audience)
+    }
+
+    /// The values of `aud` of a token for `audience`.
+    #[must_use]
+    pub fn uris(&self, audience: Audience) -> Vec<String> {
+        audience.uris(&self.issuer, &self.audience)
+    }
+
+    /// The audience of a token with these values of `aud`; `None` if it is not for this service.
+    #[must_use]
+    pub fn audience_of(&self, uris: &[String]) -> Option<Audience> {
+        Audience::of_uris(uris, &self.issuer, &self.audience)
+    }
+
+    /// The URI of a resource.
+    #[must_use]
+    pub fn uri(&self, resource: Resource) -> String {
+        resource.uri(&self.issuer, &self.audience)
+    }
+}
+
 /// A successful response of the token endpoint (RFC 6749 §5.1).
 #[derive(Debug)]
 pub struct TokenResponse {
@@ -60,8 +89,18 @@ pub(super) struct AccessGrant {
     pub(super) subject: Subject,
     /// Its id.
     pub(super) grant_id: GrantId,
+    pub(super) audience: Audience,
     /// When it ends; no token outlives it.
     pub(super) ends_at: Timestamp,
+}
+
+/// Where the tokens of a grant open something.
+#[derive(Clone, Copy)]
+pub(super) struct GrantedAudience {
+    /// What was granted, which refresh tokens carry on.
+    pub(super) whole: Audience,
+    /// What the access token is asked for now.
+    pub(super) now: Audience,
 }
 
 /// The ports behind [`TokenService`].
@@ -117,13 +156,16 @@ impl TokenService {
     /// [`OAuthError`].
     pub async fn token(&self, request: &TokenRequest, address: IpAddr) -> Result<TokenResponse, OAuthError> {
         let application = self.authenticate(&request.credentials, address).await?;
+        let audience = self.policy.requested_audience(&request.resources)?;
         match &request.grant {
-            GrantRequest::ClientCredentials { scope } => grants::client_credentials::grant(self, &application, *scope),
+            GrantRequest::ClientCredentials { scope } => {
+                grants::client_credentials::grant(self, &application, *scope, audience)
+            }
             GrantRequest::AuthorizationCode(exchange) => {
-                grants::authorization_code::grant(self, &application, exchange).await
+                grants::authorization_code::grant(self, &application, exchange, audience).await
             }
             GrantRequest::RefreshToken { token, scope } => {
-                grants::refresh_token::grant(self, &application, token, *scope).await
+                grants::refresh_token::grant(self, &application, token, *scope, audience).await
             }
         }
     }
@@ -166,10 +208,12 @@ impl TokenService {
         subject: Subject,
         grant_id: GrantId,
         scope: Permissions,
+        audience: GrantedAudience,
     ) -> Result<TokenResponse, OAuthError> {
         let issued_at = self.clock.now().truncated_to_seconds();
-        let grant = AccessGrant { subject, grant_id, ends_at: self.grant_expiry(issued_at) };
-        let refresh_token = self.first_refresh_token(application, &grant, issued_at, scope)?;
+        let ends_at = self.grant_expiry(issued_at);
+        let grant = AccessGrant { subject, grant_id, audience: audience.now, ends_at };
+        let refresh_token = self.first_refresh_token(application, &grant, issued_at, scope, audience.whole)?;
         let (access_token, expires_in) = self.access_token(application, grant, scope)?;
         Ok(TokenResponse { access_token, expires_in, scope, refresh_token })
     }
@@ -185,7 +229,7 @@ impl TokenService {
         let expires_at = issued_at.plus(self.access_token_ttl(application)).min(grant.ends_at);
         let claims = AccessTokenClaims {
             issuer: self.policy.issuer.clone(),
-            audience: self.policy.audience.clone(),
+            audience: self.policy.uris(grant.audience),
             subject: grant.subject,
             client_id: application.client_id.clone(),
             grant_id: grant.grant_id,
@@ -203,13 +247,14 @@ impl TokenService {
         grant: &AccessGrant,
         issued_at: Timestamp,
         scope: Permissions,
+        audience: Audience,
     ) -> Result<Option<RefreshToken>, OAuthError> {
         if !application.grants.contains(&GrantType::RefreshToken) {
             return Ok(None);
         }
         let claims = RefreshTokenClaims {
             issuer: self.policy.issuer.clone(),
-            audience: self.policy.audience.clone(),
+            audience: self.policy.uris(audience),
             subject: grant.subject.clone(),
             client_id: application.client_id.clone(),
             grant_id: grant.grant_id,
@@ -242,6 +287,12 @@ impl TokenService {
     ) -> Timestamp {
         let ttl = application.refresh_token_ttl.map_or(self.policy.refresh_token_ttl, TokenLifetime::as_duration);
         issued_at.plus(ttl).min(grant_expires_at)
+    }
+}
+
+impl From<InvalidTarget> for OAuthError {
+    fn from(InvalidTarget: InvalidTarget) -> Self {
+        Self::InvalidTarget
     }
 }
 

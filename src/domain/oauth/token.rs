@@ -44,7 +44,7 @@ pub struct AccessTokenClaims {
     /// `iss`.
     pub issuer: String,
     /// `aud`.
-    pub audience: String,
+    pub audience: Vec<String>,
     /// `sub`.
     pub subject: Subject,
     /// `client_id`.
@@ -67,7 +67,7 @@ pub struct RefreshTokenClaims {
     /// `iss`.
     pub issuer: String,
     /// `aud`: the audience of the access tokens that it yields.
-    pub audience: String,
+    pub audience: Vec<String>,
     /// `sub`.
     pub subject: Subject,
     /// `client_id`.

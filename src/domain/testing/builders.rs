@@ -18,7 +18,8 @@ use crate::applications::{
 use crate::ids::{ApplicationId, ClientId, GrantId, MemoryId, RequestId, SecretId, TokenId, UserId};
 use crate::memories::{Category, Content, Context, ContextId, MemoryScope, Metadata, NewMemory, Priority, QueuedWrite};
 use crate::oauth::{
-    Authorization, AuthorizationCode, Caller, Consumption, KeyAlgorithm, KeyPurpose, SealedKey, SigningKey, Subject,
+    Audience, Authorization, AuthorizationCode, Caller, Consumption, KeyAlgorithm, KeyPurpose, SealedKey, SigningKey,
+    Subject,
 };
 use crate::people::{Account, ExternalIdentity, Password, Person, Session, SessionToken, SignInVersion};
 use crate::system::{Entropy, StorageError};
@@ -243,6 +244,7 @@ pub fn authorization(application: &Application, person: UserId) -> (Authorizatio
         application_id: application.id,
         person,
         scope: application.permissions,
+        audience: Audience::Both,
         redirect_uri: "https://chatgpt.com/aip/g-1/oauth/callback".to_owned(),
         challenge: None,
         code: code.digest(),

@@ -8,6 +8,7 @@ pub struct Model {
     pub application_id: Uuid,
     pub person_id: Uuid,
     pub scope: String,
+    pub audience: String,
     pub redirect_uri: String,
     pub code_challenge: Option<String>,
     pub code_digest: Vec<u8>,

@@ -29,7 +29,7 @@ use crate::adapters::http::server::public_url::base_url;
 use crate::adapters::http::server::services::Services;
 use crate::domain::applications::{Permission, Permissions};
 use crate::domain::ids::RequestId;
-use crate::domain::oauth::{AccessError, AnyToken, Authorized, Caller, MissingPermission};
+use crate::domain::oauth::{AccessError, AnyToken, Authorized, Caller, MissingPermission, Resource};
 use message::{InvalidMessage, Message};
 use origin::AllowedOrigins;
 use server::McpServer;
@@ -101,7 +101,7 @@ impl McpEndpoint {
             Ok(message) => message,
             Err(invalid) => return Ok(json_rpc(InvalidMessage::status(), &invalid.to_json())),
         };
-        let caller = match bearer::authenticate(&request, &services.guard).await {
+        let caller = match bearer::authenticate(&request, &services.guard, Resource::Mcp).await {
             Ok(caller) => caller,
             Err(error) => return Ok(self.challenge.unauthorized(&error, self.refused(request_id))),
         };
@@ -189,7 +189,7 @@ impl Challenge {
         let mut response = super::server::error::render_api(error, refused);
         match error {
             ApiError::Unauthenticated => self.insert(&mut response, "Bearer ", Self::scope()),
-            ApiError::Access(AccessError::InvalidToken) => {
+            ApiError::Access(AccessError::InvalidToken | AccessError::WrongAudience { .. }) => {
                 self.insert(&mut response, "Bearer error=\"invalid_token\", ", Self::scope());
             }
             _ => {}

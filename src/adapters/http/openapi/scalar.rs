@@ -133,6 +133,35 @@ documented_as!(
     }
 );
 
+/// The audiences of a token: a text if there is one, else a list (RFC 7519 §4.1.3).
+#[derive(Deserialize, Serialize)]
+#[serde(transparent)]
+pub(in super::super) struct Audiences(pub(in super::super) Value);
+
+impl From<Vec<String>> for Audiences {
+    fn from(audiences: Vec<String>) -> Self {
+        Self(match &audiences[..] {
+            [one] => Value::from(one.as_str()),
+            several => Value::from(several),
+        })
+    }
+}
+
+documented_as!(
+    Audiences,
+    "audiences",
+    MetaSchema {
+        one_of: vec![
+            MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
+            MetaSchemaRef::Inline(Box::new(MetaSchema {
+                items: Some(Box::new(MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))))),
+                ..MetaSchema::new("array")
+            })),
+        ],
+        ..MetaSchema::ANY
+    }
+);
+
 /// The metadata of a memory in a request.
 #[derive(Deserialize)]
 #[serde(transparent)]

@@ -11,7 +11,7 @@ use super::error::ApiError;
 use super::exchange::Exchange;
 use super::payload;
 use crate::adapters::http::openapi::security;
-use crate::domain::oauth::{AccessGuard, Authorized, Caller, Need, Parameters, bearer_token};
+use crate::domain::oauth::{AccessGuard, Authorized, Caller, Need, Parameters, Resource, bearer_token};
 
 /// The caller, who has the permission that the operation needs.
 pub(crate) struct Bearer<N>(Authorized<N>);
@@ -51,8 +51,12 @@ impl<'a, N: Need> ApiExtractor<'a> for Bearer<N> {
 }
 
 /// The caller that the token in the `Authorization` header identifies.
-pub(crate) async fn authenticate(request: &Request, guard: &AccessGuard) -> Result<Caller, ApiError> {
-    Ok(guard.authenticate(token(request)?).await?)
+pub(crate) async fn authenticate(
+    request: &Request,
+    guard: &AccessGuard,
+    resource: Resource,
+) -> Result<Caller, ApiError> {
+    Ok(guard.authenticate(token(request)?, resource).await?)
 }
 
 /// The token as sent.

@@ -177,6 +177,10 @@ impl From<&ApiError> for ErrorResponse {
                 Self::new(StatusCode::UNAUTHORIZED, "invalid-token", "The access token is not valid")
                     .bearer(r#"error="invalid_token", error_description="the token is invalid, expired or revoked""#)
             }
+            ApiError::Access(AccessError::WrongAudience { .. }) => {
+                Self::new(StatusCode::UNAUTHORIZED, "invalid-token", "The access token is for another resource")
+                    .bearer(r#"error="invalid_token", error_description="the token is for another resource""#)
+            }
             ApiError::Access(AccessError::Storage(error)) => of_storage(error),
             ApiError::Memory(error) => of_memory(error),
             ApiError::Forbidden(MissingPermission(permission)) => {
@@ -289,6 +293,7 @@ fn of_oauth(error: &OAuthError) -> ErrorResponse {
         OAuthError::UnauthorizedClient(_) => bad_request("unauthorized_client"),
         OAuthError::UnsupportedGrantType => bad_request("unsupported_grant_type"),
         OAuthError::InvalidScope => bad_request("invalid_scope"),
+        OAuthError::InvalidTarget => bad_request("invalid_target"),
         OAuthError::TooManyFailures { retry_after } | OAuthError::RateLimited(RateLimited { retry_after }) => {
             ErrorResponse::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", "").retry_after(*retry_after)
         }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::applications::ApplicationChanges;
 use crate::ids::GrantId;
+use crate::oauth::Audience;
 use crate::oauth::harness::Harness;
 use crate::oauth::{Revocation, Revoked};
 use crate::testing::{FakeRateLimiter, FakeTokenIssuer, now, unique};
@@ -50,7 +51,7 @@ fn claims(harness: &Harness) -> AccessTokenClaims {
     let issued_at = now().truncated_to_seconds();
     AccessTokenClaims {
         issuer: harness.policy.issuer.clone(),
-        audience: harness.policy.audience.clone(),
+        audience: vec![harness.policy.audience.clone()],
         subject: Subject::Application,
         client_id: harness.application.client_id.clone(),
         grant_id: GrantId::from_uuid(unique()),
@@ -62,7 +63,7 @@ fn claims(harness: &Harness) -> AccessTokenClaims {
 }
 
 async fn present(harness: &Harness, claims: &AccessTokenClaims) -> Result<Caller, AccessError> {
-    harness.guard.authenticate(harness.issuer.issue_access_token(claims).unwrap().expose()).await
+    harness.guard.authenticate(harness.issuer.issue_access_token(claims).unwrap().expose(), Resource::Api).await
 }
 
 #[track_caller]
@@ -166,17 +167,38 @@ async fn tokens_that_are_not_for_us_open_nothing() {
     let harness = Harness::new();
     let valid = claims(&harness);
     assert_invalid_token(&present(&harness, &AccessTokenClaims { issuer: "x".to_owned(), ..valid.clone() }).await);
-    assert_invalid_token(&present(&harness, &AccessTokenClaims { audience: "x".to_owned(), ..valid.clone() }).await);
+    assert_invalid_token(
+        &present(&harness, &AccessTokenClaims { audience: vec!["x".to_owned()], ..valid.clone() }).await,
+    );
     assert_invalid_token(
         &present(&harness, &AccessTokenClaims { client_id: "x".parse().unwrap(), ..valid.clone() }).await,
     );
     let foreign = FakeTokenIssuer::new("another key").issue_access_token(&valid).unwrap();
-    assert_invalid_token(&harness.guard.authenticate(foreign.expose()).await);
-    assert_invalid_token(&harness.guard.authenticate(&harness.refresh_token().await).await);
+    assert_invalid_token(&harness.guard.authenticate(foreign.expose(), Resource::Api).await);
+    assert_invalid_token(&harness.guard.authenticate(&harness.refresh_token().await, Resource::Api).await);
     for garbage in ["", ".", "..", "at..", &"a".repeat(1 << 20), &".".repeat(10_000), "\0"] {
-        assert_invalid_token(&harness.guard.authenticate(garbage).await);
+        assert_invalid_token(&harness.guard.authenticate(garbage, Resource::Api).await);
     }
     present(&harness, &valid).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_opens_the_resources_that_it_is_for_and_no_other() {
+    let harness = Harness::new();
+    for audience in [Audience::Api, Audience::Mcp, Audience::Both] {
+        let claims = AccessTokenClaims { audience: harness.policy.uris(audience), ..claims(&harness) };
+        let token = harness.issuer.issue_access_token(&claims).unwrap();
+        for resource in [Resource::Api, Resource::Mcp] {
+            match harness.guard.authenticate(token.expose(), resource).await {
+                Ok(_) => assert!(audience.opens(resource), "{audience:?} {resource:?}"),
+                Err(AccessError::WrongAudience { expected, actual }) => {
+                    assert!(!audience.opens(resource), "{audience:?} {resource:?}");
+                    assert_eq!((expected, actual), (harness.policy.uri(resource), claims.audience.join(" ")));
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::pkce::CodeChallenge;
 use crate::applications::Permissions;
 use crate::ids::{ApplicationId, GrantId, UserId};
+use crate::oauth::audience::Audience;
 use crate::system::{Entropy, Timestamp};
 
 /// What a person has authorized an application to do. The tokens that descend from it carry its grant ID.
@@ -22,6 +23,8 @@ pub struct Authorization {
     pub person: UserId,
     /// What it may do.
     pub scope: Permissions,
+    /// Where its tokens open something.
+    pub audience: Audience,
     /// The redirect URI that the code was sent to, exactly.
     pub redirect_uri: String,
     /// The challenge that the code verifier must match, if there was one.

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::pkce::CodeChallenge;
 use crate::applications::{Application, GrantType, Permissions, PkceRule};
+use crate::oauth::audience::Audience;
 use crate::oauth::parameters::{Parameters, SIGNED_IN_AFTER};
 use crate::oauth::scope::RequestedScope;
 use crate::system::Timestamp;
@@ -19,8 +20,8 @@ pub struct AuthorizationRequest {
     pub application: Arc<Application>,
     /// The requested permissions.
     pub scope: Permissions,
-    /// The parameters `resource`: the APIs that the tokens are for (RFC 8707).
-    pub resources: Vec<String>,
+    /// The resources that the tokens are for (RFC 8707).
+    pub audience: Audience,
     pub(super) recency: Recency,
     pub(super) challenge: Option<CodeChallenge>,
     pub(super) destination: Destination,
@@ -164,6 +165,8 @@ pub(super) enum Refusal {
     UnsupportedResponseType,
     #[error("the scope is unknown or goes beyond what was granted to this application")]
     InvalidScope,
+    #[error("the resource is not one of this service")]
+    InvalidTarget,
     #[error("the person did not allow it")]
     AccessDenied,
     /// Of OpenID Connect Core §3.1.2.6.
@@ -178,6 +181,7 @@ impl Refusal {
             Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
             Self::AccessDenied => "access_denied",
             Self::InteractionRequired => "interaction_required",
         }

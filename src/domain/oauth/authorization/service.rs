@@ -11,6 +11,7 @@ use super::store::{AuthorizationStore, Consent};
 use crate::applications::{ApplicationName, ApplicationRepository, Permissions};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::{ApplicationId, ClientId, GrantId, UserId};
+use crate::oauth::audience::Audience;
 use crate::oauth::grant_store::{GrantStore, Revocation, Revoked};
 use crate::oauth::parameters::Parameters;
 use crate::oauth::service::TokenPolicy;
@@ -116,8 +117,14 @@ impl AuthorizationService {
         };
         match validated {
             Ok(ValidRequest { scope, challenge, recency }) => {
-                let resources = parameters.all("resource").map(str::to_owned).collect();
-                Ok(AuthorizationRequest { application, scope, resources, recency, challenge, destination })
+                let resources: Vec<String> = parameters.all("resource").map(str::to_owned).collect();
+                let Ok(audience) = self.policy.requested_audience(&resources) else {
+                    return Err(AuthorizationError::Refused {
+                        location: destination.refusing(&Refusal::InvalidTarget),
+                    });
+                };
+                let audience = audience.unwrap_or(Audience::Api);
+                Ok(AuthorizationRequest { application, scope, audience, recency, challenge, destination })
             }
             Err(refusal) => Err(AuthorizationError::Refused { location: destination.refusing(&refusal) }),
         }
@@ -137,6 +144,7 @@ impl AuthorizationService {
             application_id: request.application.id,
             person: person.id,
             scope: request.scope,
+            audience: request.audience,
             redirect_uri: request.destination.redirect_uri.clone(),
             challenge: request.challenge.clone(),
             code: code.digest(),

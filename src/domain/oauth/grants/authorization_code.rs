@@ -3,10 +3,11 @@
 
 use crate::applications::{Application, GrantType};
 use crate::audit::AuditKind;
+use crate::oauth::audience::Audience;
 use crate::oauth::authorization::{Authorization, CodeDigest, CodeVerifier, Redeemed, Redemption};
 use crate::oauth::error::OAuthError;
 use crate::oauth::request::CodeExchange;
-use crate::oauth::service::{TokenResponse, TokenService};
+use crate::oauth::service::{GrantedAudience, TokenResponse, TokenService};
 use crate::oauth::token::Subject;
 use crate::system::Timestamp;
 
@@ -18,6 +19,7 @@ pub(in crate::oauth) async fn grant(
     service: &TokenService,
     application: &Application,
     exchange: &CodeExchange,
+    audience: Option<Audience>,
 ) -> Result<TokenResponse, OAuthError> {
     if !application.grants.contains(&GrantType::AuthorizationCode) {
         return Err(OAuthError::UnauthorizedClient(GrantType::AuthorizationCode));
@@ -48,6 +50,9 @@ pub(in crate::oauth) async fn grant(
         return Err(OAuthError::InvalidGrant);
     }
 
+    let audience =
+        GrantedAudience { whole: authorization.audience, now: authorization.audience.narrowed_to(audience)? };
+
     service.admit_public(application)?;
     let grant_id = authorization.grant_id;
     let keep_until = service.end_of_grant(application, now);
@@ -56,7 +61,7 @@ pub(in crate::oauth) async fn grant(
         Redeemed::Before => return reused(service, application, &authorization, now).await,
         Redeemed::Refused => return Err(OAuthError::InvalidGrant),
     }
-    service.begin_grant(application, Subject::Person(authorization.person), grant_id, scope)
+    service.begin_grant(application, Subject::Person(authorization.person), grant_id, scope, audience)
 }
 
 /// Whether the client that exchanges the code is the one that requested it.

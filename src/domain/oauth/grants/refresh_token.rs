@@ -3,6 +3,7 @@
 use crate::applications::{Application, GrantType};
 use crate::audit::{AuditEvent, AuditKind};
 use crate::ids::TokenId;
+use crate::oauth::audience::Audience;
 use crate::oauth::error::OAuthError;
 use crate::oauth::grant_store::{Consumed, Consumption, Revocation, Revoked};
 use crate::oauth::request::PresentedToken;
@@ -19,6 +20,7 @@ pub(in crate::oauth) async fn grant(
     application: &Application,
     token: &PresentedToken,
     scope: RequestedScope,
+    audience: Option<Audience>,
 ) -> Result<TokenResponse, OAuthError> {
     if !application.grants.contains(&GrantType::RefreshToken) {
         return Err(OAuthError::UnauthorizedClient(GrantType::RefreshToken));
@@ -41,6 +43,9 @@ pub(in crate::oauth) async fn grant(
     let held = claims.scope.intersection(application.permissions);
     let scope = scope.within(held).filter(|scope| !scope.is_empty()).ok_or(OAuthError::InvalidScope)?;
 
+    let granted = service.policy.audience_of(&claims.audience).ok_or(OAuthError::InvalidGrant)?;
+    let audience = granted.narrowed_to(audience)?;
+
     service.admit_public(application)?;
     let (successor_id, rotated_at) = rotate(service, application, &claims, now).await?;
     let issued_at = rotated_at.truncated_to_seconds();
@@ -51,7 +56,8 @@ pub(in crate::oauth) async fn grant(
         ..claims.clone()
     };
     let refresh_token = service.issuer.issue_refresh_token(&successor)?;
-    let grant = AccessGrant { subject: claims.subject, grant_id: claims.grant_id, ends_at: claims.grant_expires_at };
+    let grant =
+        AccessGrant { subject: claims.subject, grant_id: claims.grant_id, audience, ends_at: claims.grant_expires_at };
     let (access_token, expires_in) = service.access_token(application, grant, scope)?;
     Ok(TokenResponse { access_token, expires_in, scope, refresh_token: Some(refresh_token) })
 }
@@ -104,7 +110,7 @@ impl TokenService {
         now: Timestamp,
     ) -> Option<RefreshTokenClaims> {
         let claims = self.issuer.verify_refresh_token(token.as_str()).ok()?;
-        let ours = claims.issuer == self.policy.issuer && claims.audience == self.policy.audience;
+        let ours = claims.issuer == self.policy.issuer && self.policy.audience_of(&claims.audience).is_some();
         let in_time = now < claims.expires_at && claims.issued_at <= now.plus(self.policy.leeway);
         (ours && in_time).then_some(claims)
     }

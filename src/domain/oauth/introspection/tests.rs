@@ -32,7 +32,7 @@ async fn a_live_access_token_is_described() {
         scope: Permissions::all(),
         token_id: claims.token_id,
         issuer: harness.policy.issuer.clone(),
-        audience: harness.policy.audience.clone(),
+        audience: vec![harness.policy.audience.clone()],
         issued_at: claims.issued_at,
         expires_at: claims.expires_at,
     };
@@ -51,7 +51,7 @@ async fn a_live_refresh_token_is_described() {
         scope: Permissions::all(),
         token_id: claims.token_id,
         issuer: harness.policy.issuer.clone(),
-        audience: harness.policy.audience.clone(),
+        audience: vec![harness.policy.audience.clone()],
         issued_at: claims.issued_at,
         expires_at: claims.expires_at,
     };

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::applications::{ApplicationRepository, ClientKind};
 use crate::oauth::GrantStore as _;
+use crate::oauth::Resource;
 use crate::oauth::harness::{HOME, Harness, parameters, parameters_of, refresh_token_of, token};
 use crate::oauth::{AccessError, TokenIssuer, TokenResponse};
 use crate::system::{Clock as _, Timestamp};
@@ -14,7 +15,7 @@ impl Harness {
     }
 
     async fn is_alive(&self, answer: &TokenResponse) -> bool {
-        match self.guard.authenticate(answer.access_token.expose()).await {
+        match self.guard.authenticate(answer.access_token.expose(), Resource::Api).await {
             Ok(_) => true,
             Err(AccessError::InvalidToken) => false,
             Err(error) => panic!("{error:?}"),

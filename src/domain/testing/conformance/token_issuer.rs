@@ -44,7 +44,7 @@ fn access_claims() -> AccessTokenClaims {
     let issued_at = now().truncated_to_seconds();
     AccessTokenClaims {
         issuer: "https://memory.example/é".to_owned(),
-        audience: "https://memory.example/api?a=\"b\"".to_owned(),
+        audience: vec!["https://memory.example/api?a=\"b\"".to_owned(), "https://memory.example/mcp".to_owned()],
         subject: Subject::Application,
         client_id: "https://client.example/metadata.json?a=%27".parse().unwrap(),
         grant_id: GrantId::from_uuid(unique()),

@@ -92,6 +92,10 @@ impl Claims {
         self.0[name].as_str().map(str::to_owned)
     }
 
+    fn texts(&self, name: &str) -> Option<Vec<String>> {
+        self.0[name].as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
+    }
+
     fn parsed<T: FromStr>(&self, name: &str) -> Option<T> {
         self.0[name].as_str()?.parse().ok()
     }
@@ -110,7 +114,7 @@ impl Claims {
     fn access(&self) -> Option<AccessTokenClaims> {
         Some(AccessTokenClaims {
             issuer: self.text("iss")?,
-            audience: self.text("aud")?,
+            audience: self.texts("aud")?,
             subject: self.subject()?,
             client_id: self.parsed("client_id")?,
             grant_id: self.parsed("gid")?,

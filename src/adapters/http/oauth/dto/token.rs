@@ -3,6 +3,7 @@
 use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
+use crate::adapters::http::openapi::scalar::Audiences;
 use crate::domain::oauth::{ActiveToken, Subject, TokenKind, TokenResponse};
 
 /// `client_credentials`, `authorization_code` to exchange a code, or `refresh_token` to exchange a refresh token.
@@ -112,7 +113,7 @@ pub(in super::super) struct IntrospectionAnswer {
     sub: Option<String>,
     /// Its audience.
     #[serde(skip_serializing_if = "Option::is_none")]
-    aud: Option<String>,
+    aud: Option<Audiences>,
     /// Its issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
@@ -138,7 +139,7 @@ impl From<Option<ActiveToken>> for IntrospectionAnswer {
                 Subject::Person(user) => user.to_string(),
             }),
             client_id: Some(token.client_id.to_string()),
-            aud: Some(token.audience),
+            aud: Some(token.audience.into()),
             iss: Some(token.issuer),
             jti: Some(token.token_id.to_string()),
         }

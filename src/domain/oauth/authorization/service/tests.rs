@@ -11,8 +11,8 @@ use crate::audit::AuditKind;
 use crate::ids::TokenId;
 use crate::oauth::harness::Harness;
 use crate::oauth::{
-    Authorization, AuthorizationCode, AuthorizationRequest, AuthorizationStore, CodeDigest, Consent, GrantStore,
-    Redeemed, Redemption,
+    Audience, Authorization, AuthorizationCode, AuthorizationRequest, AuthorizationStore, CodeDigest, Consent,
+    GrantStore, Redeemed, Redemption,
 };
 use crate::people::PersonRepository as _;
 use crate::system::StorageError;
@@ -214,6 +214,7 @@ async fn agreeing_stores_the_authorization_and_sends_a_code_that_is_not_stored()
         application_id: harness.application.id,
         person: harness.person.id,
         scope: [Permission::MemoryRead].into_iter().collect(),
+        audience: Audience::Api,
         redirect_uri: REDIRECT_URI.to_owned(),
         challenge: Some(CHALLENGE.parse().unwrap()),
         code: CodeDigest::of(&sent["code"]),

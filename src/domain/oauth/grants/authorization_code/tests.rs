@@ -5,8 +5,8 @@ use crate::audit::AuditKind;
 use crate::ids::TokenId;
 use crate::oauth::harness::{HOME, Harness, parameters_of, policy, refresh_token_of, token};
 use crate::oauth::{
-    AccessError, Authorization, AuthorizationStore, Consent, GrantStore, OAuthError, Subject, TokenIssuer, TokenPolicy,
-    TokenResponse, Unavailable,
+    AccessError, Authorization, AuthorizationStore, Consent, GrantStore, OAuthError, Resource, Subject, TokenIssuer,
+    TokenPolicy, TokenResponse, Unavailable,
 };
 use crate::people::PersonRepository;
 use crate::testing::{authorization, now, unique};
@@ -57,7 +57,7 @@ async fn a_code_yields_tokens_that_act_for_the_person() {
     let (authorization, code) = authorized(&harness, |a| a.scope = read).await;
     let answer = exchange(&harness, &code, &[]).await.unwrap();
     assert_eq!((answer.scope, answer.expires_in), (read, 3600));
-    let caller = harness.guard.authenticate(answer.access_token.expose()).await.unwrap();
+    let caller = harness.guard.authenticate(answer.access_token.expose(), Resource::Api).await.unwrap();
     assert_eq!((caller.subject, caller.permissions), (Subject::Person(harness.person.id), read));
     let refresh = harness.issuer.verify_refresh_token(answer.refresh_token.unwrap().expose()).unwrap();
     assert_eq!((refresh.subject, refresh.grant_id), (Subject::Person(harness.person.id), authorization.grant_id));
@@ -74,7 +74,7 @@ async fn the_tokens_of_a_person_can_be_refreshed() {
     let (_, code) = authorized(&harness, |_| {}).await;
     let first = exchange(&harness, &code, &[]).await.unwrap();
     let second = harness.refresh(first.refresh_token.unwrap().expose()).await.unwrap();
-    let caller = harness.guard.authenticate(second.access_token.expose()).await.unwrap();
+    let caller = harness.guard.authenticate(second.access_token.expose(), Resource::Api).await.unwrap();
     assert_eq!(caller.subject, Subject::Person(harness.person.id));
 }
 
@@ -99,7 +99,7 @@ async fn a_second_use_of_a_code_kills_what_the_first_one_got() {
     harness.clock.advance(Duration::from_hours(1));
     assert_invalid_grant(&exchange(&harness, &code, &[]).await);
     assert!(is_revoked(&harness, &authorization).await);
-    assert!(harness.guard.authenticate(first.access_token.expose()).await.is_err());
+    assert!(harness.guard.authenticate(first.access_token.expose(), Resource::Api).await.is_err());
     assert_invalid_grant(&harness.refresh(first.refresh_token.unwrap().expose()).await);
     assert_eq!(harness.audit.kinds(), [AuditKind::AuthorizationCodeReused]);
     assert_invalid_grant(&exchange(&harness, &code, &[]).await);
@@ -118,7 +118,7 @@ async fn whoever_could_not_have_exchanged_a_code_does_not_end_what_came_of_it() 
         assert_invalid_grant(&exchange(&harness, &code, &changes).await);
     }
     assert!(!is_revoked(&harness, &authorization).await);
-    assert!(harness.guard.authenticate(first.access_token.expose()).await.is_ok());
+    assert!(harness.guard.authenticate(first.access_token.expose(), Resource::Api).await.is_ok());
     assert_eq!(harness.audit.kinds(), []);
 }
 
@@ -133,7 +133,7 @@ async fn an_access_token_does_not_outlive_its_grant() {
     let second = harness.refresh(first.refresh_token.unwrap().expose()).await.unwrap();
     assert_eq!(second.expires_in, 2400, "what is left of the grant");
     harness.clock.advance(Duration::from_mins(40));
-    assert!(harness.guard.authenticate(second.access_token.expose()).await.is_err());
+    assert!(harness.guard.authenticate(second.access_token.expose(), Resource::Api).await.is_err());
     assert_invalid_grant(&harness.refresh(second.refresh_token.unwrap().expose()).await);
 
     let short = Harness::with_policy(TokenPolicy { grant_ttl: Duration::from_mins(10), ..policy() });
@@ -153,14 +153,14 @@ async fn everything_of_a_person_stops_with_the_person_whatever_was_revoked() {
         } else {
             harness.people.delete(harness.person.id).await.unwrap();
         }
-        assert!(matches!(harness.guard.authenticate(access).await, Err(AccessError::InvalidToken)));
+        assert!(matches!(harness.guard.authenticate(access, Resource::Api).await, Err(AccessError::InvalidToken)));
         for token in [access, &refresh] {
             let inquiry = harness.inquiry(token);
             assert_eq!(harness.service.introspect(&harness.guard, &inquiry, HOME).await.unwrap(), None);
         }
         assert_invalid_grant(&harness.refresh(&refresh).await);
         harness.people.outage().begin();
-        assert!(matches!(harness.guard.authenticate(access).await, Err(AccessError::Storage(_))));
+        assert!(matches!(harness.guard.authenticate(access, Resource::Api).await, Err(AccessError::Storage(_))));
     }
 }
 
@@ -172,10 +172,10 @@ async fn what_began_with_a_grant_type_stops_when_the_application_loses_it() {
     let of_application = harness.client_credentials().await;
     for (tokens, lost) in [(of_person, GrantType::AuthorizationCode), (of_application, GrantType::ClientCredentials)] {
         let (access, refresh) = (tokens.access_token.expose(), refresh_token_of(&tokens));
-        assert!(harness.guard.authenticate(access).await.is_ok());
+        assert!(harness.guard.authenticate(access, Resource::Api).await.is_ok());
         let grants = GrantType::ALL.into_iter().filter(|grant| *grant != lost).collect();
         harness.change(ApplicationChanges { grants: Some(grants), ..ApplicationChanges::default() }).await;
-        assert!(harness.guard.authenticate(access).await.is_err(), "{lost}");
+        assert!(harness.guard.authenticate(access, Resource::Api).await.is_err(), "{lost}");
         let inquiry = harness.inquiry(&refresh);
         assert_eq!(harness.service.introspect(&harness.guard, &inquiry, HOME).await.unwrap(), None, "{lost}");
         assert_invalid_grant(&harness.refresh(&refresh).await);

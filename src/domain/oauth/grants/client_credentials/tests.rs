@@ -3,7 +3,8 @@ use std::time::Duration;
 use crate::applications::{ApplicationChanges, ClientKind, GrantType, GrantTypes, Permission, Permissions};
 use crate::oauth::harness::{Harness, policy, refresh_token_of};
 use crate::oauth::{
-    LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, OAuthError, Subject, TokenIssuer, TokenPolicy,
+    Audience, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, OAuthError, Subject, TokenIssuer,
+    TokenPolicy,
 };
 use crate::system::Timestamp;
 use crate::testing::now;
@@ -26,7 +27,7 @@ async fn the_access_token_says_what_the_request_was_answered() {
     assert_eq!((answer.expires_in, answer.scope), (3600, Permissions::all()));
     let claims = harness.issuer.verify_access_token(answer.access_token.expose()).unwrap();
     assert_eq!(claims.issuer, harness.policy.issuer);
-    assert_eq!(claims.audience, harness.policy.audience);
+    assert_eq!(claims.audience, harness.policy.uris(Audience::Api));
     assert_eq!(claims.subject, Subject::Application);
     assert_eq!(claims.client_id, harness.application.client_id);
     assert_eq!(claims.scope, Permissions::all());
@@ -40,7 +41,7 @@ async fn the_refresh_token_belongs_to_the_same_grant() {
     let access = harness.issuer.verify_access_token(answer.access_token.expose()).unwrap();
     let refresh = harness.issuer.verify_refresh_token(&refresh_token_of(&answer)).unwrap();
     assert_eq!(refresh.issuer, harness.policy.issuer);
-    assert_eq!(refresh.audience, harness.policy.audience);
+    assert_eq!(refresh.audience, harness.policy.uris(Audience::Api));
     assert_eq!(refresh.subject, Subject::Application);
     assert_eq!(refresh.client_id, harness.application.client_id);
     assert_eq!(refresh.grant_id, access.grant_id);

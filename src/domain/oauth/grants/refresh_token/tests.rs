@@ -5,7 +5,7 @@ use crate::audit::AuditKind;
 use crate::ids::TokenId;
 use crate::oauth::harness::{Harness, parameters_of, policy, refresh_token_of, token};
 use crate::oauth::{
-    GrantStore, OAuthError, RefreshTokenClaims, Revocation, Revoked, TokenIssuer, TokenPolicy, TokenResponse,
+    GrantStore, OAuthError, RefreshTokenClaims, Resource, Revocation, Revoked, TokenIssuer, TokenPolicy, TokenResponse,
     Unavailable,
 };
 use crate::system::Clock;
@@ -35,14 +35,14 @@ impl Harness {
 
     /// Whether an access token is still valid.
     async fn opens(&self, answer: &TokenResponse) -> bool {
-        self.guard.authenticate(answer.access_token.expose()).await.is_ok()
+        self.guard.authenticate(answer.access_token.expose(), Resource::Api).await.is_ok()
     }
 
     /// A token with other claims than the service would issue.
     fn forged(&self, change: impl FnOnce(&mut RefreshTokenClaims)) -> String {
         let mut claims = RefreshTokenClaims {
             issuer: self.policy.issuer.clone(),
-            audience: self.policy.audience.clone(),
+            audience: vec![self.policy.audience.clone()],
             subject: crate::oauth::Subject::Application,
             client_id: self.application.client_id.clone(),
             grant_id: crate::ids::GrantId::from_uuid(unique()),
@@ -295,7 +295,7 @@ async fn what_is_not_a_live_refresh_token_of_ours_is_refused() {
         ("tampered with", format!("{valid}x")),
         ("signed by somebody else", foreign.expose().to_owned()),
         ("of another issuer", harness.forged(|claims| claims.issuer.push('x'))),
-        ("for another audience", harness.forged(|claims| claims.audience.push('x'))),
+        ("for another audience", harness.forged(|claims| claims.audience[0].push('x'))),
         ("expired", harness.forged(|claims| claims.expires_at = now().truncated_to_seconds())),
         ("from the future", harness.forged(|claims| claims.issued_at = now().plus(seconds(61)))),
     ] {
@@ -343,4 +343,33 @@ async fn a_store_that_is_away_is_reported_as_such_and_nothing_is_lost() {
     assert!(matches!(error, OAuthError::TemporarilyUnavailable(Unavailable::Storage(_))), "{error:?}");
     harness.grants.outage().end();
     harness.refresh(&first).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refresh_keeps_the_audience_of_the_grant_narrows_it_and_never_widens_it() {
+    let harness = Harness::new();
+    let (api, mcp) = (harness.policy.uri(Resource::Api), harness.policy.uri(Resource::Mcp));
+    let begin = [("grant_type", "client_credentials"), ("resource", &*api), ("resource", &*mcp)];
+    let mut token = refresh_token_of(&harness.token(&begin).await.unwrap());
+    for (asked, expected) in [(None, vec![&api, &mcp]), (Some(&mcp), vec![&mcp]), (Some(&api), vec![&api])] {
+        let mut members = vec![("grant_type", "refresh_token"), ("refresh_token", &*token)];
+        members.extend(asked.map(|asked| ("resource", asked.as_str())));
+        let answer = harness.token(&members).await.unwrap();
+        let claims = harness.issuer.verify_access_token(answer.access_token.expose()).unwrap();
+        assert_eq!(claims.audience.iter().collect::<Vec<_>>(), expected);
+        token = refresh_token_of(&answer);
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_resource_costs_no_refresh_token() {
+    let harness = Harness::new();
+    let token = harness.refresh_token().await;
+    let mcp = harness.policy.uri(Resource::Mcp);
+    for resource in ["https://evil.example", "x", mcp.as_str()] {
+        let members = [("grant_type", "refresh_token"), ("refresh_token", &*token), ("resource", resource)];
+        let answer = harness.token(&members).await;
+        assert!(matches!(answer, Err(OAuthError::InvalidTarget)), "{resource}: {answer:?}");
+    }
+    harness.refresh(&token).await.unwrap();
 }
