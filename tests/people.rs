@@ -119,6 +119,48 @@ fn a_gpt_is_registered_with_everything_that_its_editor_asks_for() {
 }
 
 #[test]
+fn an_mcp_client_is_registered_with_what_its_settings_ask_for() {
+    let folder = installation();
+    let folder = folder.path();
+    let gpt =
+        ["connect", "gpt", "--name", "Trip planner", "--skip-check", "--public-url", "https://memory.example.com"];
+    let gpt = succeed_json(folder, &gpt);
+    let space = succeed_json(folder, &["app", "show", gpt["client_id"].as_str().unwrap()])["space"].clone();
+    for (client, redirect_uri, file) in [
+        ("claude", "claude", None),
+        ("chatgpt", "chatgpt-connector", None),
+        ("vscode", "http://127.0.0.1/", Some("mcp.json")),
+        ("cursor", "cursor://anysphere.cursor-mcp/oauth/callback", Some("mcp.json")),
+        ("codex", "http://127.0.0.1/callback", Some("config.toml")),
+        ("gemini", "http://localhost/oauth/callback", Some("settings.json")),
+    ] {
+        let public_url = ["--skip-check", "--public-url", "https://memory.example.com"];
+        let shared = ["--same-memories-as", gpt["client_id"].as_str().unwrap()];
+        let arguments = [&["connect", "mcp", "--client", client][..], &public_url, &shared].concat();
+        let fields = succeed_json(folder, &arguments);
+        let id = fields["client_id"].as_str().unwrap();
+        assert_eq!((&fields["url"], &fields["space"]), (&json!("https://memory.example.com/mcp"), &space), "{client}");
+        let said = format!("{}{}", fields["instructions"], fields["content"]);
+        assert!(said.contains(id) && said.contains("https://memory.example.com/mcp"), "{client}: {said}");
+        assert_eq!(fields["file"].is_string(), file.is_some(), "{client}");
+        if let Some(file) = file {
+            assert!(fields["file"].as_str().unwrap().ends_with(file), "{client}");
+        }
+        let application = succeed_json(folder, &["app", "show", id]);
+        assert_eq!((&application["kind"], &application["pkce"]), (&json!("public"), &json!("required")), "{client}");
+        assert_eq!(application["redirect_uris"][0], redirect_uri, "{client}");
+        assert_eq!(application["grants"], json!(["authorization_code", "refresh_token"]), "{client}");
+        let printed = succeed(folder, &arguments);
+        assert!(printed.contains("https://memory.example.com/mcp"), "{client}: {printed}");
+    }
+    assert!(fail(folder, &["connect", "mcp"], 2).contains("MEMGATE_PUBLIC_URL"));
+    let plain = ["connect", "mcp", "--skip-check", "--public-url", "http://memory.example.com"];
+    assert!(fail(folder, &plain, 2).contains("must be https"));
+    succeed_json(folder, &[&plain[..], &["--client", "vscode"]].concat());
+    assert!(fail(folder, &[&plain[..], &["--client", "notepad"]].concat(), 2).contains("possible values"));
+}
+
+#[test]
 fn a_public_url_that_chatgpt_would_not_accept_is_refused_before_anything_is_registered() {
     let folder = installation();
     let folder = folder.path();

@@ -2,6 +2,7 @@
 
 mod check;
 mod gpt;
+mod mcp;
 
 use clap::Subcommand;
 
@@ -12,12 +13,14 @@ use crate::config::Config;
 #[derive(Debug, Subcommand)]
 pub(super) enum Connect {
     Gpt(gpt::Gpt),
+    Mcp(mcp::Mcp),
 }
 
 impl Connect {
     pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
         match self {
             Self::Gpt(gpt) => gpt.run(config).await,
+            Self::Mcp(mcp) => mcp.run(config).await,
         }
     }
 }
