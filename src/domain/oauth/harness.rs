@@ -203,9 +203,8 @@ pub(in crate::oauth) fn parameters_of(
 
 /// Parameters as a client would send them.
 pub(in crate::oauth) fn parameters(members: &[(&str, &str)]) -> Parameters {
-    let object: serde_json::Map<String, serde_json::Value> =
-        members.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
-    Parameters::from_json(&serde_json::to_vec(&object).unwrap()).unwrap()
+    let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(members).finish();
+    Parameters::from_form(form.as_bytes()).unwrap()
 }
 
 pub(in crate::oauth) async fn token(
