@@ -71,6 +71,7 @@ fn token(Data(key): Data<&Arc<Ed25519KeyPair>>, Form(request): Form<TokenRequest
     Ok(Json(TokenAnswer { access_token, token_type: "Bearer", expires_in: LIFETIME_SECONDS, scope }))
 }
 
+#[expect(clippy::disallowed_methods, reason = "the floor has no ports")]
 fn random_id() -> poem::Result<Uuid> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(InternalServerError)?;

@@ -6,6 +6,7 @@ use memgate_domain::system::Entropy;
 pub struct Random;
 
 impl Entropy for Random {
+    #[expect(clippy::disallowed_methods, reason = "this is the source of randomness")]
     fn fill(&self, bytes: &mut [u8]) {
         assert!(getrandom::fill(bytes).is_ok(), "the machine has no randomness to give");
     }

@@ -9,6 +9,7 @@ use crate::domain::system::{Clock, Entropy, Timestamp};
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn now(&self) -> Timestamp {
         let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         Timestamp::from_unix_millis(i64::try_from(millis).unwrap_or(i64::MAX))
@@ -20,6 +21,7 @@ impl Clock for SystemClock {
 pub struct OsEntropy;
 
 impl Entropy for OsEntropy {
+    #[expect(clippy::disallowed_methods, reason = "this is the source of randomness")]
     fn fill(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("the operating system provides randomness");
     }

@@ -68,7 +68,7 @@ pub(crate) fn line(field: &str, value: String, max: usize) -> Result<String, Inv
     text(field, value, max)
 }
 
-/// As [`line`], for a display name: it does not change the text direction, and has visible characters.
+/// As [`line()`], for a display name: it does not change the text direction, and has visible characters.
 pub(crate) fn name(field: &str, value: String, max: usize) -> Result<String, InvalidValue> {
     if value.chars().any(is_bidi_control) {
         return Err(InvalidValue::new(field, "must not contain characters that change the direction of text"));

@@ -231,8 +231,8 @@ test('open redirect: nobody leaves the gate by signing in or out', () =>
         }, elsewhere);
         if (button === 'Sign in') {
           await signIn(page, 'marta');
-          await headingOf(page, 'Connected applications');
-          assert.equal(page.url(), connections());
+          await headingOf(page, 'Your account');
+          assert.equal(page.url(), `${here.gate.url}/account`);
         } else {
           await page.getByRole('button', { name: button }).click();
           await page.getByText('You are signed out.').waitFor();

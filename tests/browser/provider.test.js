@@ -84,7 +84,7 @@ test('login CSRF: the answer to somebody elses sign-in signs nobody in', async (
     await visit(async (page) => {
       await begin(page);
       await page.goto(url);
-      await page.getByText(/not in this browser\. Nobody was signed in\./).waitFor();
+      await page.getByText(/in another browser\. Nobody was signed in\./).waitFor();
       await page.goto(connections());
       await headingOf(page, 'Sign in');
     });
@@ -110,6 +110,6 @@ test('a link to the provider from another site begins nothing', () =>
     await headingOf(page, 'This page is out of date');
     await page.goto(`${url}?return_to=https://evil.example/`);
     await (await signInAtProvider(page, 'berta')).click();
-    await headingOf(page, 'Connected applications');
-    assert.equal(page.url(), connections());
+    await headingOf(page, 'Your account');
+    assert.equal(page.url(), `${here.gate.url}/account`);
   }));

@@ -114,7 +114,9 @@ fn create_private_file(path: &Path) -> io::Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
 
     let mut unnamed = path.as_os_str().to_owned();
-    unnamed.push(format!(".{:016x}.new", getrandom::u64()?));
+    #[expect(clippy::disallowed_methods, reason = "the name of a temporary file, which nothing depends on")]
+    let random = getrandom::u64()?;
+    unnamed.push(format!(".{random:016x}.new"));
     let unnamed = PathBuf::from(unnamed);
     drop(options.open(&unnamed)?);
     let linked = fs::hard_link(&unnamed, path);

@@ -30,6 +30,7 @@ impl Backoff {
 
     /// The delay after `attempts` failures; `None` if no attempt is left. The bank's `Retry-After` is added to it.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the policy of reqwest-retry computes with the system clock")]
     pub fn wait(&self, attempts: u32, retry_after: Option<Duration>) -> Option<Duration> {
         let now = SystemTime::now();
         let RetryDecision::Retry { execute_after } = self.bound.should_retry(now, attempts.saturating_sub(1)) else {
