@@ -112,3 +112,82 @@ looks('privacy', async (page) => {
   await page.goto(`${here.gate.url}/privacy`);
   await headingOf(page, 'Privacy');
 });
+
+const account = (path = '') => `${here.gate.url}/account${path}`;
+
+/// Marta, with a few memories by way of the GPT.
+async function withMemories(page) {
+  const chatgpt = new ChatGpt(here.internet, here.gate, here.gpt);
+  await chatgpt.comeBack(await allow(page, chatgpt.signInUrl(), 'marta'));
+  for (const [content, categories] of [
+    ['Marta is allergic to hazelnuts and all other tree nuts.', ['health', 'food']],
+    ['The summer house at the lake is booked for the first two weeks of July.', ['travel']],
+    [`A long note: ${'everything that has to be packed for the summer house. '.repeat(20)}`, []],
+    ['מרתה אוהבת תה ירוק', ['drinks']],
+  ]) {
+    const { status } = await chatgpt.call('createMemory', { body: { content, categories } });
+    assert.equal(status, 201);
+  }
+}
+
+looks('home', async (page) => {
+  await page.goto(`${here.gate.url}/`);
+  await headingOf(page, 'Memory for your assistants');
+});
+
+looks('account', (page) => openAs(page, account(), 'nils', 'Your account'));
+
+looks('memories empty', async (page) => {
+  await openAs(page, account('/memories'), 'nils', 'Your memories');
+  await page.getByRole('heading', { name: 'Nothing is stored yet' }).waitFor();
+});
+
+looks('memories', async (page) => {
+  await withMemories(page);
+  await page.goto(account('/memories'));
+  assert.ok((await page.getByRole('checkbox').count()) >= 4);
+});
+
+looks('a memory', async (page) => {
+  await withMemories(page);
+  await page.goto(account('/memories?q=hazelnuts'));
+  await page.getByRole('link', { name: /Open and correct/ }).first().click();
+  await headingOf(page, 'A memory');
+});
+
+looks('memories deleted', async (page) => {
+  await withMemories(page);
+  await page.goto(account('/memories'));
+  await page.getByRole('checkbox').first().check();
+  await page.getByRole('button', { name: 'Delete selected' }).click();
+  await headingOf(page, '1 memory is deleted');
+});
+
+looks('delete all memories', (page) => openAs(page, account('/delete-memories'), 'nils', 'Delete all memories?'));
+
+looks('security', (page) => openAs(page, account('/security'), 'nils', 'Security'));
+
+looks('export', (page) => openAs(page, account('/export'), 'nils', 'Export'));
+
+test('a person finds, corrects, deletes and takes back a memory with the keyboard alone', () =>
+  here.browser.visit(async (page) => {
+    await withMemories(page);
+    await page.goto(account('/memories'));
+    await page.getByLabel('Search').focus();
+    await page.keyboard.type('hazelnuts');
+    await page.keyboard.press('Enter');
+    await page.getByRole('link', { name: /Open and correct/ }).first().focus();
+    await page.keyboard.press('Enter');
+    await page.getByLabel('What is remembered').focus();
+    await page.keyboard.press('Control+A');
+    await page.keyboard.type('Marta is allergic to hazelnuts alone.');
+    await page.getByRole('button', { name: 'Save' }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByText(/^Saved\./).waitFor();
+    await page.getByRole('button', { name: 'Delete this memory' }).focus();
+    await page.keyboard.press('Enter');
+    await headingOf(page, '1 memory is deleted');
+    await page.getByRole('button', { name: 'Undo' }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByText('Marta is allergic to hazelnuts alone.').first().waitFor();
+  }));
