@@ -163,7 +163,11 @@ looks('memories deleted', async (page) => {
   await headingOf(page, '1 memory is deleted');
 });
 
-looks('delete all memories', (page) => openAs(page, account('/delete-memories'), 'nils', 'Delete all memories?'));
+looks('delete all memories', async (page) => {
+  await openAs(page, account('/memories'), 'nils', 'Your memories');
+  await page.goto(account('/delete-memories'));
+  await headingOf(page, 'Delete all memories?');
+});
 
 looks('security', (page) => openAs(page, account('/security'), 'nils', 'Security'));
 
