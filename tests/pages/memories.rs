@@ -228,7 +228,7 @@ async fn everything_about_a_person_is_downloaded_and_nothing_of_others() {
     }
     assert!(browser.get("/account/export").await.assert_page(200).0.contains("/account/export/memories.jsonl"));
     let memories = browser.get("/account/export/memories.jsonl").await;
-    assert_eq!(memories.header("content-type"), Some("application/x-ndjson"));
+    assert_eq!(memories.header("content-type"), Some("application/octet-stream"));
     assert!(memories.header("content-disposition").unwrap().starts_with("attachment"));
     let lines: Vec<Value> = memories.page.0.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let ids: Vec<&str> = lines.iter().map(|line| line["memory_id"].as_str().unwrap()).collect();

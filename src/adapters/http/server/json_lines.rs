@@ -7,8 +7,7 @@ use poem::http::{StatusCode, header};
 use poem::{Body, IntoResponse, Response};
 use poem_openapi::ApiResponse;
 use poem_openapi::payload::Payload;
-use poem_openapi::registry::{MetaResponse, MetaResponses, MetaSchemaRef, Registry};
-use poem_openapi::types::Type;
+use poem_openapi::registry::{MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
 use serde::Serialize;
 
 use super::payload::media_type;
@@ -53,10 +52,11 @@ fn lines(records: impl Iterator<Item = impl Serialize>) -> Result<Vec<u8>, io::E
 }
 
 impl Payload for JsonLines {
-    const CONTENT_TYPE: &'static str = "application/x-ndjson";
+    /// Client generators know no media type of JSON lines, and stream this one.
+    const CONTENT_TYPE: &'static str = "application/octet-stream";
 
     fn schema_ref() -> MetaSchemaRef {
-        String::schema_ref()
+        MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "binary")))
     }
 }
 
