@@ -222,7 +222,9 @@ async fn invariant_10_every_201_and_202_is_in_the_bank_exactly_once_whatever_die
 
     let mut confirmed = Vec::new();
     let mut kills = 0;
-    while let Some(confirmation) = confirmations.recv().await {
+    let mut next =
+        async || tokio::time::timeout(DELIVERY_TIMEOUT, confirmations.recv()).await.expect("a write is answered");
+    while let Some(confirmation) = next().await {
         confirmed.push(confirmation);
         if kills < KILLS && confirmed.len() >= (kills + 1) * CREATES / (KILLS + 1) {
             kills += 1;

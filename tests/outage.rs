@@ -6,6 +6,7 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use reqwest::{Client, Response};
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
@@ -186,12 +187,15 @@ async fn while_the_database_is_gone_every_answer_is_away_for_now_and_none_blames
 
     drop((database, server));
     // What is younger than a second is still known.
-    let away = loop {
-        match place.token(&known).await {
-            (200, _) => {}
-            answer => break answer,
+    let first_refusal = async {
+        loop {
+            match place.token(&known).await {
+                (200, _) => {}
+                answer => break answer,
+            }
         }
     };
+    let away = tokio::time::timeout(Duration::from_mins(1), first_refusal).await.expect("the outage is noticed");
     is_away_for_now(away);
     is_away_for_now(place.token(&cold).await);
     is_away_for_now(place.refresh(&known, refresh).await);
