@@ -232,10 +232,11 @@ impl AccessGuard {
     /// [`AccessError`].
     pub async fn authenticate(&self, token: &str, resource: Resource) -> Result<Caller, AccessError> {
         let claims = self.issuer.verify_access_token(token).map_err(|_| AccessError::InvalidToken)?;
-        if !self.is_for_us_now(&claims) {
+        let audience = self.policy.audience_of(&claims.audience).ok_or(AccessError::InvalidToken)?;
+        if !self.is_ours_and_current(&claims) {
             return Err(AccessError::InvalidToken);
         }
-        if !self.policy.audience_of(&claims.audience).is_some_and(|audience| audience.opens(resource)) {
+        if !audience.opens(resource) {
             let actual = claims.audience.join(" ");
             return Err(AccessError::WrongAudience { expected: self.policy.uri(resource), actual });
         }
@@ -261,10 +262,9 @@ impl AccessGuard {
         })
     }
 
-    fn is_for_us_now(&self, claims: &AccessTokenClaims) -> bool {
+    fn is_ours_and_current(&self, claims: &AccessTokenClaims) -> bool {
         let now = self.clock.now();
         claims.issuer == self.policy.issuer
-            && self.policy.audience_of(&claims.audience).is_some()
             && now < claims.expires_at
             && claims.issued_at <= now.plus(self.policy.leeway)
     }

@@ -77,7 +77,14 @@ impl Audience {
     /// Reads the values of `aud`; `None` if they are not of this service.
     #[must_use]
     pub fn of_uris(uris: &[String], issuer: &str, api: &str) -> Option<Self> {
-        [Self::Api, Self::Mcp, Self::Both].into_iter().find(|audience| audience.uris(issuer, api) == uris)
+        // Every request comes through here, so nothing is allocated.
+        let is_mcp = |uri: &str| uri.strip_suffix("/mcp").is_some_and(|base| base == issuer.trim_end_matches('/'));
+        match uris {
+            [one] if one == api => Some(Self::Api),
+            [one] if is_mcp(one) => Some(Self::Mcp),
+            [one, other] if one == api && is_mcp(other) => Some(Self::Both),
+            _ => None,
+        }
     }
 
     /// Whether a token for this audience opens `resource`.
