@@ -4,11 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::bank::{Capability, MemoryBank, MemoryBankError};
-use super::model::MemoryScope;
-use super::personal::OwnMemory;
+use super::model::{MemoryScope, OwnMemory};
 use super::query::{Limit, ListQuery, Position};
 use crate::system::Timestamp;
-use crate::validation::InvalidValue;
 
 /// An export under way. It holds one page at a time.
 ///
@@ -17,14 +15,10 @@ pub struct Export {
     bank: Arc<dyn MemoryBank>,
     scopes: VecDeque<MemoryScope>,
     after: Option<Position>,
-    page_size: Limit,
     now: Timestamp,
 }
 
 impl Export {
-    /// How many memories a page has at most.
-    pub const PAGE_SIZE: u32 = 200;
-
     /// Begins at `now`.
     ///
     /// # Errors
@@ -37,9 +31,7 @@ impl Export {
         if !bank.capabilities().list {
             return Err(MemoryBankError::Unsupported(Capability::List));
         }
-        let page_size = Limit::try_from(i64::from(Self::PAGE_SIZE))
-            .map_err(|error: InvalidValue| MemoryBankError::Inconsistent(error.into()))?;
-        Ok(Self { bank, scopes: scopes.into_iter().collect(), after: None, page_size, now })
+        Ok(Self { bank, scopes: scopes.into_iter().collect(), after: None, now })
     }
 
     /// The next memories; `None` after the last.
@@ -48,7 +40,7 @@ impl Export {
     /// [`MemoryBankError`].
     pub async fn next(&mut self) -> Result<Option<Vec<OwnMemory>>, MemoryBankError> {
         while let Some(scope) = self.scopes.front() {
-            let query = ListQuery { limit: self.page_size, after: self.after.take(), category: None, now: self.now };
+            let query = ListQuery { limit: Limit::PAGE, after: self.after.take(), category: None, now: self.now };
             let page = self.bank.list(scope, &query).await?;
             let space = scope.space().clone();
             let memories: Vec<OwnMemory> = page
@@ -80,7 +72,7 @@ mod tests {
     async fn all(mut export: Export) -> Vec<Memory> {
         let mut memories = Vec::new();
         while let Some(page) = export.next().await.unwrap() {
-            assert!(page.len() <= Export::PAGE_SIZE as usize);
+            assert!(page.len() <= Limit::PAGE.get() as usize);
             memories.extend(page.into_iter().map(|own| own.memory));
         }
         memories

@@ -27,9 +27,9 @@ pub use erasure::{ApplicationExtent, ErasedApplication, Erasure, ErasureError, M
 pub use export::Export;
 pub use import::{ImportReader, ImportRow, RowError};
 pub use metadata::{Context, ContextId, Metadata};
-pub use model::{Category, Content, Memory, MemoryChanges, MemoryScope, NewMemory, Priority};
+pub use model::{Category, Content, Memory, MemoryChanges, MemoryScope, NewMemory, OwnMemory, Priority};
 pub use operations::{Dropped, QueueOperations};
-pub use personal::{OwnMemory, OwnPage, OwnQuery, PersonalMemories, Source};
+pub use personal::{OwnPage, OwnQuery, PersonalMemories, Source};
 pub use query::{
     DateRange, Hit, Limit, ListQuery, MemoryFilter, MemoryQuery, Page, Position, QueryText, Relevance, Scalar,
     SearchResults,

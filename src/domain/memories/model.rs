@@ -40,6 +40,15 @@ impl Memory {
     }
 }
 
+/// A memory of a person, and where it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnMemory {
+    /// The memory.
+    pub memory: Memory,
+    /// Its space.
+    pub space: SpaceName,
+}
+
 /// A memory to create.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewMemory {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::bank::{Capability, MemoryBankError};
 use super::erasure::{Erasure, ErasureError};
 use super::export::Export;
-use super::model::{Category, Memory, MemoryChanges, NewMemory};
+use super::model::{Category, Memory, MemoryChanges, NewMemory, OwnMemory};
 use super::query::{DateRange, Limit, ListQuery, MemoryFilter, MemoryQuery, Position, QueryText};
 use super::requests::MemoryError;
 use super::search::{Findings, PENDING_SEARCHED};
@@ -25,15 +25,6 @@ pub struct Source {
     pub space: SpaceName,
     /// The application whose own space it is, if there is one and it is still registered.
     pub application: Option<ApplicationName>,
-}
-
-/// A memory of a person, and where it is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OwnMemory {
-    /// The memory.
-    pub memory: Memory,
-    /// Its space.
-    pub space: SpaceName,
 }
 
 /// Which of their memories a person wants to see.
@@ -262,11 +253,20 @@ impl PersonalMemories {
     /// # Errors
     /// [`MemoryError`].
     pub async fn delete(&self, person: UserId, id: &MemoryId) -> Result<OwnMemory, MemoryError> {
-        let deleted = self.get(person, id).await?;
-        let tenant = Tenant { space: deleted.space.clone(), person: Some(person) };
-        self.memories.delete_in(&tenant.scope(), id).await?;
+        let found = self.get(person, id).await?;
+        self.remove(person, &found).await?;
+        Ok(found)
+    }
+
+    /// As [`delete`](Self::delete), for a memory that was [read](Self::get) before.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub async fn remove(&self, person: UserId, found: &OwnMemory) -> Result<(), MemoryError> {
+        let tenant = Tenant { space: found.space.clone(), person: Some(person) };
+        self.memories.delete_in(&tenant.scope(), &found.memory.id).await?;
         self.record(AuditKind::MemoryDeleted, person).await;
-        Ok(deleted)
+        Ok(())
     }
 
     /// Stores a memory again that was deleted, under its old id where the bank lets memories have ids of ours.

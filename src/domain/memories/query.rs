@@ -66,6 +66,9 @@ impl Limit {
     /// The largest limit, for internal use.
     pub const LARGEST: Self = Self(Self::MAX);
 
+    /// A page for what reads everything, however much there is.
+    pub const PAGE: Self = Self(200);
+
     /// The limit as a number.
     #[must_use]
     pub fn get(self) -> u32 {

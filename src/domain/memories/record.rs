@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::metadata::{Context, ContextId, Metadata};
-use super::model::{Category, Content, Memory};
-use super::personal::OwnMemory;
+use super::model::{Category, Content, Memory, OwnMemory};
 use crate::system::Timestamp;
 use crate::validation::InvalidValue;
 

@@ -7,7 +7,7 @@ use crate::adapters::http::server::bearer::Bearer;
 use crate::adapters::http::server::error::ListFailure;
 use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::json_lines::JsonLines;
-use crate::domain::memories::Export;
+use crate::domain::memories::{Limit, MemoryError};
 use crate::domain::oauth::Read;
 
 pub(crate) struct ExportApi;
@@ -21,8 +21,8 @@ impl ExportApi {
     #[oai(path = "/export", method = "get", operation_id = "exportMemories")]
     async fn export(&self, exchange: &Exchange, caller: Bearer<Read>) -> Result<JsonLines, ListFailure> {
         let Exchange { services, request_id, .. } = exchange;
-        exchange.reserve(&caller, Export::PAGE_SIZE).await?;
+        exchange.reserve(&caller, Limit::PAGE.get()).await?;
         let export = services.memories.export(&caller, *request_id).await?;
-        Ok(JsonLines::of(export).await.map_err(crate::domain::memories::MemoryError::from)?)
+        Ok(JsonLines::of(export).await.map_err(MemoryError::from)?)
     }
 }

@@ -2,16 +2,15 @@
 
 use std::io;
 
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use poem::http::{StatusCode, header};
 use poem::{Body, IntoResponse, Response};
 use poem_openapi::ApiResponse;
 use poem_openapi::payload::Payload;
 use poem_openapi::registry::{MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
-use serde::Serialize;
 
 use super::payload::media_type;
-use crate::domain::memories::{Export, MemoryBankError, MemoryRecord};
+use crate::domain::memories::{Export, MemoryBankError, MemoryRecord, OwnMemory};
 
 /// A response of one JSON object per line.
 pub(crate) struct JsonLines(Body);
@@ -24,28 +23,22 @@ impl JsonLines {
     /// [`MemoryBankError`].
     pub(crate) async fn of(mut export: Export) -> Result<Self, MemoryBankError> {
         let first = export.next().await?;
-        let pages = stream::unfold((export, Some(first)), |(mut export, first)| async move {
-            let page = match first {
-                Some(first) => Ok(first),
-                None => export.next().await,
-            };
-            match page {
-                Ok(None) => None,
-                Ok(Some(page)) => Some((lines(page.iter().map(MemoryRecord::from)), (export, None))),
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "an export was broken off");
-                    Some((Err(io::Error::other(error)), (export, None)))
-                }
-            }
+        let rest = stream::try_unfold(export, |mut export| async move {
+            let page = export.next().await.map_err(|error| {
+                tracing::warn!(error = &error as &dyn std::error::Error, "an export was broken off");
+                io::Error::other(error)
+            })?;
+            page.map(|page| Ok((lines(&page)?, export))).transpose()
         });
+        let pages = stream::iter(first.as_deref().map(lines)).chain(rest);
         Ok(Self(Body::from_bytes_stream(pages)))
     }
 }
 
-fn lines(records: impl Iterator<Item = impl Serialize>) -> Result<Vec<u8>, io::Error> {
+fn lines(page: &[OwnMemory]) -> Result<Vec<u8>, io::Error> {
     let mut bytes = Vec::new();
-    for record in records {
-        serde_json::to_writer(&mut bytes, &record)?;
+    for memory in page {
+        serde_json::to_writer(&mut bytes, &MemoryRecord::from(memory))?;
         bytes.push(b'\n');
     }
     Ok(bytes)
