@@ -45,6 +45,19 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
     view::show(StatusCode::OK, PageContext::Standalone, &page)
 }
 
+/// Who has sent a form that carries `form_token`.
+///
+/// # Errors
+/// [`PageError::ForeignForm`] if it is not a form of their session; it can be opened `again`.
+pub(crate) async fn sender(
+    browser: &Browser<'_>,
+    form_token: &str,
+    again: ReturnTo,
+) -> Result<SignedInUser, PageError> {
+    let user = browser.signed_in_user().await?.filter(|user| user.token.form_token().matches(form_token));
+    user.ok_or(PageError::ForeignForm { again: Some(again) })
+}
+
 /// Who is signed in, or the page that asks for it and goes on to `return_to`.
 ///
 /// # Errors

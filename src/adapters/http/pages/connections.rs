@@ -4,12 +4,12 @@ use askama::Template;
 use poem::http::StatusCode;
 use poem::{Response, handler};
 
+use super::account::{sender, signed_in};
 use super::assets;
 use super::browser::Browser;
 use super::error::PageError;
 use super::forms::Form;
 use super::return_to::ReturnTo;
-use super::sign_in::{self, Notice};
 use super::view::{self, PageContext};
 use super::words::{self, Day, PermissionInWords};
 use crate::domain::ids::ApplicationId;
@@ -54,8 +54,9 @@ impl From<Connection> for ConnectionInWords {
 
 #[handler]
 pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
-    let Some(user) = browser.signed_in_user().await? else {
-        return sign_in::ask(&browser, &ReturnTo::Connections, None, &Notice::Nothing);
+    let user = match signed_in(&browser, ReturnTo::Connections).await? {
+        Ok(user) => user,
+        Err(sign_in) => return Ok(sign_in),
     };
     let connections = browser.services.authorizations.connections(user.person.id).await?;
     let form_token = user.token.form_token();
@@ -70,8 +71,7 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
 
 #[handler]
 pub(crate) async fn revoke(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
-    let user = browser.signed_in_user().await?.filter(|user| form.belongs_to(&user.token.form_token()));
-    let user = user.ok_or(PageError::ForeignForm { again: Some(ReturnTo::Connections) })?;
+    let user = sender(&browser, form.get("form_token"), ReturnTo::Connections).await?;
     let application = form.get("application").parse().map_err(|_| PageError::InvalidForm)?;
     browser.services.authorizations.disconnect(user.person.id, application).await?;
     view::see_other(&format!("{}?{DISCONNECTED}", ReturnTo::Connections))

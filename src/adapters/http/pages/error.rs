@@ -20,7 +20,7 @@ use crate::domain::system::{BoxError, StorageError};
 /// Why a page could not be shown, or a form not be processed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PageError {
-    /// An application's request that cannot be trusted, so that there is no redirect.
+    /// An untrusted authorization request, which is answered without a redirect.
     #[error(transparent)]
     Untrusted(#[from] UntrustedRequest),
     /// An application's request that is too long.

@@ -9,9 +9,9 @@ use super::account::signed_in;
 use super::assets;
 use super::browser::Browser;
 use super::error::PageError;
+use super::memory_error::page_error;
 use super::return_to::ReturnTo;
 use super::view::{self, PageContext};
-use super::words::page_error;
 use crate::adapters::http::server::json_lines::JsonLines;
 use crate::domain::people::SignedInUser;
 

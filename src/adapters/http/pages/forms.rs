@@ -54,11 +54,6 @@ impl ListForm {
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
-
-    /// Whether the form is of the page that `token` was put into.
-    pub(crate) fn belongs_to(&self, token: &FormToken) -> bool {
-        token.matches(self.get("form_token"))
-    }
 }
 
 impl<'a> FromRequest<'a> for ListForm {

@@ -7,14 +7,15 @@ use poem::http::StatusCode;
 use poem::{Response, handler};
 use url::form_urlencoded;
 
-use super::account::signed_in;
+use super::account::{sender, signed_in};
 use super::assets;
 use super::browser::Browser;
 use super::error::PageError;
 use super::forms::ListForm;
+use super::memory_error::{memory_problem, page_error};
 use super::return_to::ReturnTo;
 use super::view::{self, PageContext};
-use super::words::{Day, memory_problem, page_error};
+use super::words::Day;
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{
     Category, Content, DateRange, Limit, MemoryChanges, MemoryError, MemoryRecord, OwnMemory, OwnPage, OwnQuery,
@@ -288,19 +289,19 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
 pub(crate) async fn save(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
     let id = named(&browser)?;
     let return_to = ReturnTo::Memory(id.clone());
-    let user = sender(&browser, &form, return_to.clone()).await?;
+    let user = sender(&browser, form.get("form_token"), return_to.clone()).await?;
     let own = &browser.services.own_memories;
-    let before = own.get(user.person.id, &id).await.map_err(not_found)?;
-    let changes = read_changes(&form);
-    let saved = match changes {
+    let saved = match read_changes(&form) {
         Ok(changes) => own.update(user.person.id, &id, &changes).await,
         Err(error) => Err(error.into()),
     };
     match saved {
         Ok(_) => view::see_other(&format!("{return_to}?saved")),
+        Err(MemoryError::NotFound) => Err(PageError::NotFound),
         Err(error) => {
             // What was typed is not lost.
             let problem = memory_problem(error)?;
+            let before = own.get(user.person.id, &id).await.map_err(not_found)?;
             let sources = own.sources(user.person.id).await?;
             let mut memory = MemoryInWords::whole(&before, &sources);
             form.get("content").clone_into(&mut memory.content);
@@ -352,7 +353,7 @@ struct ConfirmPage<'a> {
 /// be undone and nothing of it stays here.
 #[handler]
 pub(crate) async fn delete(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
-    let user = sender(&browser, &form, ReturnTo::Memories).await?;
+    let user = sender(&browser, form.get("form_token"), ReturnTo::Memories).await?;
     let own = &browser.services.own_memories;
     let ids: Vec<MemoryId> = form.all("id").filter_map(|id| id.parse().ok()).collect();
     if ids.is_empty() {
@@ -361,7 +362,7 @@ pub(crate) async fn delete(browser: Browser<'_>, form: ListForm) -> Result<Respo
     let (mut found, mut missing) = (Vec::new(), 0);
     for id in &ids {
         match own.get(user.person.id, id).await {
-            Ok(memory) => found.push(MemoryRecord::from(&memory)),
+            Ok(memory) => found.push(memory),
             Err(MemoryError::NotFound) => missing += 1,
             Err(error) => return Err(page_error(error)),
         }
@@ -373,10 +374,9 @@ pub(crate) async fn delete(browser: Browser<'_>, form: ListForm) -> Result<Respo
         return view::show(StatusCode::OK, PageContext::Standalone, &page);
     }
     let (mut deleted, mut problem) = (Vec::new(), None);
-    for record in found {
-        let Ok(id) = record.memory_id.parse() else { continue };
-        match own.delete(user.person.id, &id).await {
-            Ok(_) => deleted.push(record),
+    for memory in found {
+        match own.remove(user.person.id, &memory).await {
+            Ok(()) => deleted.push(memory),
             Err(MemoryError::NotFound) => missing += 1,
             Err(error) => {
                 problem = Some(memory_problem(error)?.1);
@@ -403,14 +403,15 @@ pub(crate) async fn delete(browser: Browser<'_>, form: ListForm) -> Result<Respo
     view::show(StatusCode::OK, PageContext::Standalone, &page)
 }
 
-fn written(records: &[MemoryRecord]) -> Result<String, PageError> {
-    serde_json::to_string(records).map_err(|error| PageError::Internal(error.into()))
+fn written(memories: &[OwnMemory]) -> Result<String, PageError> {
+    let records: Vec<MemoryRecord> = memories.iter().map(MemoryRecord::from).collect();
+    serde_json::to_string(&records).map_err(|error| PageError::Internal(error.into()))
 }
 
 /// `POST /account/undo`.
 #[handler]
 pub(crate) async fn restore(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
-    let user = sender(&browser, &form, ReturnTo::Memories).await?;
+    let user = sender(&browser, form.get("form_token"), ReturnTo::Memories).await?;
     let (memories, deadline) = (form.get("memories"), form.get("deadline"));
     if !user.token.seal(&format!("{deadline} {memories}")).matches(form.get("seal")) {
         return Err(PageError::ForeignForm { again: Some(ReturnTo::Memories) });
@@ -455,21 +456,12 @@ fn show_delete_all(user: &SignedInUser, problem: Option<&'static str>) -> Result
 /// `POST /account/delete-memories`.
 #[handler]
 pub(crate) async fn delete_all(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
-    let user = sender(&browser, &form, ReturnTo::Memories).await?;
+    let user = sender(&browser, form.get("form_token"), ReturnTo::Memories).await?;
     if form.get("confirmed") != "yes" {
         return show_delete_all(&user, Some("Tick the box to confirm. Nothing was deleted."));
     }
     browser.services.own_memories.delete_all(user.person.id).await?;
     show_list(&browser, &user, Some("All your memories are deleted.")).await
-}
-
-/// Who has sent a form of one of these pages.
-///
-/// # Errors
-/// [`PageError::ForeignForm`] if that cannot be told, from where it can be tried `again`.
-pub(crate) async fn sender(browser: &Browser<'_>, form: &ListForm, again: ReturnTo) -> Result<SignedInUser, PageError> {
-    let user = browser.signed_in_user().await?.filter(|user| form.belongs_to(&user.token.form_token()));
-    user.ok_or(PageError::ForeignForm { again: Some(again) })
 }
 
 fn not_found(error: MemoryError) -> PageError {

@@ -13,6 +13,7 @@ pub(crate) mod error;
 pub(crate) mod export;
 pub(crate) mod forms;
 pub(crate) mod memories;
+pub(crate) mod memory_error;
 pub(crate) mod privacy;
 pub(crate) mod privacy_policy;
 pub(crate) mod provider;

@@ -22,7 +22,7 @@ impl PrivacyPolicy {
     }
 }
 
-/// The built-in policy, which is true for every memgate.
+/// The built-in policy, which applies to every installation.
 impl Default for PrivacyPolicy {
     fn default() -> Self {
         Self::parse(include_str!("assets/privacy.txt")).unwrap_or(Self(Vec::new()))

@@ -6,13 +6,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use poem::http::StatusCode;
 use poem::{Response, handler};
 
-use super::account::signed_in;
+use super::account::{sender, signed_in};
 use super::assets;
 use super::browser::Browser;
 use super::cookies::CookieKind;
 use super::error::PageError;
 use super::forms::ListForm;
-use super::memories::sender;
 use super::return_to::ReturnTo;
 use super::sign_in::SignInRefusal;
 use super::view::{self, PageContext};
@@ -117,7 +116,7 @@ async fn confirm(browser: &Browser<'_>, user: &SignedInUser, password: &str) -> 
 /// `POST /account/security/password`.
 #[handler]
 pub(crate) async fn change_password(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
-    let user = sender(&browser, &form, ReturnTo::Security).await?;
+    let user = sender(&browser, form.get("form_token"), ReturnTo::Security).await?;
     let refuse = |problem: String| render(&browser, &user, StatusCode::BAD_REQUEST, Some(problem), None);
     if form.get("new") != form.get("again") {
         return refuse("The two new passwords are different. Nothing was changed.".to_owned()).await;
@@ -139,7 +138,7 @@ pub(crate) async fn change_password(browser: Browser<'_>, form: ListForm) -> Res
 /// `POST /account/security/end-session`.
 #[handler]
 pub(crate) async fn end_session(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
-    let user = sender(&browser, &form, ReturnTo::Security).await?;
+    let user = sender(&browser, form.get("form_token"), ReturnTo::Security).await?;
     let bytes = URL_SAFE_NO_PAD.decode(form.get("session")).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     let id = SessionId::from_stored(bytes.ok_or(PageError::InvalidForm)?);
     browser.services.sign_in.end_session(user.person.id, &id).await?;
@@ -149,7 +148,7 @@ pub(crate) async fn end_session(browser: Browser<'_>, form: ListForm) -> Result<
 /// `POST /account/security/sign-out-everywhere`.
 #[handler]
 pub(crate) async fn sign_out_everywhere(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
-    let user = sender(&browser, &form, ReturnTo::Security).await?;
+    let user = sender(&browser, form.get("form_token"), ReturnTo::Security).await?;
     browser.services.sign_in.sign_out_everywhere(user.person.id).await?;
     leave(&browser)
 }
@@ -157,7 +156,7 @@ pub(crate) async fn sign_out_everywhere(browser: Browser<'_>, form: ListForm) ->
 /// `POST /account/security/delete`: deletes the account and everything in it.
 #[handler]
 pub(crate) async fn delete_account(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
-    let user = sender(&browser, &form, ReturnTo::Security).await?;
+    let user = sender(&browser, form.get("form_token"), ReturnTo::Security).await?;
     if form.get("confirmed") != "yes" {
         let problem = "Tick the box to confirm. Nothing was deleted.".to_owned();
         return render(&browser, &user, StatusCode::BAD_REQUEST, Some(problem), None).await;

@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use poem::http::StatusCode;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use url::Url;
 
-use super::error::PageError;
 use crate::domain::applications::{Permission, Permissions};
 use crate::domain::audit::AuditKind;
-use crate::domain::memories::{Capability, MemoryBankError, MemoryError};
 use crate::domain::system::Timestamp;
 
 /// A permission as described to a person.
@@ -85,37 +82,6 @@ pub(crate) fn event(kind: AuditKind) -> Option<&'static str> {
         }
         _ => return None,
     })
-}
-
-/// Why something was not done with memories, as it is put to a person.
-///
-/// # Errors
-/// The [`PageError`] that `error` is where the page can do nothing about it.
-pub(crate) fn memory_problem(error: MemoryError) -> Result<(StatusCode, String), PageError> {
-    Ok(match error {
-        MemoryError::Invalid(error) => (StatusCode::BAD_REQUEST, sentence(&error.to_string())),
-        MemoryError::NotFound => (StatusCode::NOT_FOUND, "This memory is no longer here.".to_owned()),
-        MemoryError::Bank(MemoryBankError::Rejected(reason)) => {
-            (StatusCode::UNPROCESSABLE_ENTITY, format!("This was refused: {reason}."))
-        }
-        MemoryError::Bank(MemoryBankError::Unsupported(Capability::List)) => {
-            (StatusCode::NOT_IMPLEMENTED, "This service cannot list memories. Search for something instead.".to_owned())
-        }
-        MemoryError::Bank(MemoryBankError::Unsupported(_)) => {
-            (StatusCode::NOT_IMPLEMENTED, "This service cannot do that.".to_owned())
-        }
-        MemoryError::Storage(error) => return Err(error.into()),
-        MemoryError::Bank(error) if error.is_retryable() => return Err(PageError::Unavailable(error.into())),
-        error => return Err(PageError::Internal(error.into())),
-    })
-}
-
-/// An error for which there is no page of its own.
-pub(crate) fn page_error(error: MemoryError) -> PageError {
-    match memory_problem(error) {
-        Ok((_, problem)) => PageError::Unavailable(problem.into()),
-        Err(error) => error,
-    }
 }
 
 /// An error's text as a sentence of its own.
