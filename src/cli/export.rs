@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write as _};
 
 use clap::Args;
 
-use super::{CliError, open};
+use super::{CliError, find, open};
 use crate::config::Config;
 use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{Export as Pages, MemoryRecord, MemoryScope, Tenant, TenantGroup};
@@ -30,22 +30,12 @@ impl Export {
     pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
         let backend = open(config).await?;
         let application = match self.application {
-            Some(id) => Some(
-                backend
-                    .applications()
-                    .get(id)
-                    .await
-                    .map_err(|error| CliError::failed(format!("the application {id} cannot be used: {error}")))?,
-            ),
+            Some(id) => Some(find::application(&backend, id).await?),
             None => None,
         };
         let scopes = match &self.user {
             Some(login) => {
-                let person = backend
-                    .people()
-                    .get_by_login(login)
-                    .await
-                    .map_err(|error| CliError::failed(format!("the user {login} cannot be used: {error}")))?;
+                let person = find::person(&backend, login).await?;
                 let tenants =
                     backend.tenants().list(&TenantGroup::OfPerson(person.id)).await.map_err(CliError::failed)?;
                 let space = application.as_ref().map(|application| &application.space);

@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use tokio::task::JoinSet;
 
 use super::input::without_byte_order_mark;
-use super::{CliError, open, output};
+use super::{CliError, find, open, output};
 use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::ids::ApplicationId;
@@ -49,16 +49,10 @@ pub(super) struct Import {
 impl Import {
     pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
         let backend = open(config).await?;
-        let application = backend.applications().get(self.application).await.map_err(|error| {
-            CliError::failed(format!("the application {} cannot be used: {error}", self.application))
-        })?;
+        let application = find::application(&backend, self.application).await?;
         let scope = match &self.user {
             Some(login) => {
-                let person = backend
-                    .people()
-                    .get_by_login(login)
-                    .await
-                    .map_err(|error| CliError::failed(format!("the user {login} cannot be used: {error}")))?;
+                let person = find::person(&backend, login).await?;
                 MemoryScope::from_stored(application.space.clone(), Some(person.id))
             }
             None => MemoryScope::of_application(&application),

@@ -8,6 +8,7 @@ mod confirm;
 mod connect;
 mod demo;
 mod export;
+mod find;
 mod import;
 mod input;
 mod keys;

@@ -4,12 +4,12 @@ use clap::Args;
 use serde_json::json;
 use url::Url;
 
-use super::check;
+use super::{check, for_people};
 use crate::cli::{CliError, open, output};
 use crate::config::Config;
 use crate::domain::applications::{
-    ApplicationName, CategoryAccess, ClientKind, GrantType, NewApplication, Permission, Permissions, PkceRule,
-    RedirectUri, Registration, SpaceName,
+    ApplicationName, ClientKind, NewApplication, Permission, Permissions, PkceRule, RedirectUri, Registration,
+    SpaceName,
 };
 
 /// Register a Custom GPT and print what to paste into which field of the GPT editor.
@@ -105,28 +105,14 @@ impl Gpt {
     }
 
     fn into_new(self) -> Result<NewApplication, CliError> {
-        let permissions: Permissions = match self.permissions.as_slice() {
-            [] => Permissions::all(),
-            given => given.iter().copied().collect(),
-        };
         let redirect_uris = match self.redirect_uris.as_slice() {
             [] => vec![RedirectUri::GPT_CALLBACK.parse().map_err(CliError::failed)?],
             given => given.to_vec(),
         };
-        Ok(NewApplication {
-            name: self.name,
-            kind: ClientKind::Confidential,
-            permissions,
-            grants: [GrantType::AuthorizationCode, GrantType::RefreshToken].into(),
-            redirect_uris,
-            // ChatGPT's actions send no code challenge.
-            pkce: PkceRule::Optional,
-            space: self.space,
-            categories: CategoryAccess::All,
-            rate_limit: None,
-            access_token_ttl: None,
-            refresh_token_ttl: None,
-        })
+        // ChatGPT's actions send no code challenge.
+        let (pkce, space) = (PkceRule::Optional, self.space);
+        let usual = for_people(self.name, ClientKind::Confidential, &self.permissions);
+        Ok(NewApplication { redirect_uris, pkce, space, ..usual })
     }
 }
 

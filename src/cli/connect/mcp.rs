@@ -4,13 +4,10 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::check;
-use crate::cli::{CliError, open, output};
+use super::{check, for_people};
+use crate::cli::{CliError, find, open, output};
 use crate::config::Config;
-use crate::domain::applications::{
-    ApplicationName, CategoryAccess, ClientKind, GrantType, NewApplication, Permission, Permissions, PkceRule,
-    RedirectUri, SpaceName,
-};
+use crate::domain::applications::{ApplicationName, ClientKind, NewApplication, Permission, RedirectUri, SpaceName};
 use crate::domain::ids::ApplicationId;
 
 /// Register an MCP client and print what to enter, or the text of its configuration file.
@@ -165,14 +162,7 @@ impl Mcp {
         }
         let backend = open(config).await?;
         let space = match self.same_memories_as {
-            Some(id) => {
-                let shared = backend
-                    .applications()
-                    .get(id)
-                    .await
-                    .map_err(|error| CliError::failed(format!("the application {id} cannot be used: {error}")))?;
-                Some(shared.space.clone())
-            }
+            Some(id) => Some(find::application(&backend, id).await?.space.clone()),
             None => None,
         };
         let (client, json) = (self.client, self.json);
@@ -207,24 +197,9 @@ impl Mcp {
     fn into_new(self, space: Option<SpaceName>) -> Result<NewApplication, CliError> {
         let name = self.name.map_or_else(|| self.client.title().parse(), Ok).map_err(CliError::failed)?;
         let uris = self.client.redirect_uris().iter().map(|uri| uri.parse());
-        let permissions: Permissions = match self.permissions.as_slice() {
-            [] => Permissions::all(),
-            given => given.iter().copied().collect(),
-        };
-        Ok(NewApplication {
-            name,
-            // Whoever has the program has what is in it, so there is no secret.
-            kind: ClientKind::Public,
-            permissions,
-            grants: [GrantType::AuthorizationCode, GrantType::RefreshToken].into(),
-            redirect_uris: uris.collect::<Result<_, _>>().map_err(CliError::failed)?,
-            pkce: PkceRule::Required,
-            space,
-            categories: CategoryAccess::All,
-            rate_limit: None,
-            access_token_ttl: None,
-            refresh_token_ttl: None,
-        })
+        let redirect_uris = uris.collect::<Result<_, _>>().map_err(CliError::failed)?;
+        // Whoever has the program has what is in it, so there is no secret.
+        Ok(NewApplication { redirect_uris, space, ..for_people(name, ClientKind::Public, &self.permissions) })
     }
 
     /// The public URL, which vendors reach only over https; a client on this computer takes http as well.

@@ -15,9 +15,7 @@ use super::serve::StopSignals;
 use super::{CliError, output};
 use crate::app::{Backend, Gate, GateOptions, StartError};
 use crate::config::Config;
-use crate::domain::applications::{
-    ApplicationName, CategoryAccess, ClientKind, GrantType, NewApplication, Permissions, PkceRule,
-};
+use crate::domain::applications::{ApplicationName, ClientKind, GrantType, NewApplication};
 use crate::domain::memories::{ImportReader, ImportRow, MemoryScope};
 
 const MEMORIES: &str = include_str!("../../../samples/memories.jsonl");
@@ -117,19 +115,9 @@ async fn show(config: &Config, gate: &Gate) -> Result<(), CliError> {
 }
 
 fn demo_application() -> Result<NewApplication, CliError> {
-    Ok(NewApplication {
-        name: "Demo GPT".parse::<ApplicationName>().map_err(CliError::failed)?,
-        kind: ClientKind::Confidential,
-        permissions: Permissions::all(),
-        grants: [GrantType::ClientCredentials, GrantType::RefreshToken].into(),
-        redirect_uris: Vec::new(),
-        pkce: PkceRule::Required,
-        space: None,
-        categories: CategoryAccess::All,
-        rate_limit: None,
-        access_token_ttl: None,
-        refresh_token_ttl: None,
-    })
+    let name = "Demo GPT".parse::<ApplicationName>().map_err(CliError::failed)?;
+    let grants = [GrantType::ClientCredentials, GrantType::RefreshToken].into();
+    Ok(NewApplication::new(name, ClientKind::Confidential, grants))
 }
 
 async fn load(backend: &Backend, application: &crate::domain::applications::Application) -> Result<usize, CliError> {

@@ -326,6 +326,27 @@ pub struct NewApplication {
     pub refresh_token_ttl: Option<TokenLifetime>,
 }
 
+impl NewApplication {
+    /// An application with these grants and with what is usual for the rest: all permissions in a space of its own, PKCE,
+    /// and the configured limits.
+    #[must_use]
+    pub fn new(name: ApplicationName, kind: ClientKind, grants: GrantTypes) -> Self {
+        Self {
+            name,
+            kind,
+            permissions: Permissions::all(),
+            grants,
+            redirect_uris: Vec::new(),
+            pkce: PkceRule::Required,
+            space: None,
+            categories: CategoryAccess::All,
+            rate_limit: None,
+            access_token_ttl: None,
+            refresh_token_ttl: None,
+        }
+    }
+}
+
 /// Changes to an application. `None` leaves a member unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApplicationChanges {
