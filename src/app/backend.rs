@@ -130,11 +130,21 @@ impl Backend {
         let public_url = self.config.public_url.as_ref().map_or("", |url| url.as_str());
         let grants = Arc::new(SeaOrmGrantStore::new(self.database.clone()));
         let policy = Arc::new(token_policy(&self.config, public_url.trim_end_matches('/')));
+        let authorizations = self.authorizing(Arc::clone(&self.repository), grants, policy);
+        self.accounts(Arc::clone(&self.people), authorizations)
+    }
+
+    /// Manages people through these ports, which may have caches in front.
+    pub(super) fn accounts(
+        &self,
+        people: Arc<dyn PersonRepository>,
+        authorizations: AuthorizationService,
+    ) -> PeopleService {
         PeopleService::new(PeoplePorts {
-            people: Arc::clone(&self.people),
+            people,
             sessions: Arc::clone(&self.sessions),
             hasher: Arc::clone(&self.passwords),
-            authorizations: self.authorizing(Arc::clone(&self.repository), grants, policy),
+            authorizations,
             audit: Arc::clone(&self.audit),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),

@@ -3,38 +3,24 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::backend::{Backend, token_policy};
+use super::backend::Backend;
 use super::background::Background;
 use super::error::{OpenError, StartError};
-use super::privacy;
+use super::services::{Made, Throttles, services};
 use super::signing_clock::SigningClock;
-use crate::adapters::cache::{CachedApplicationRepository, CachedGrantStore, CachedPersonRepository, CachedWriteQueue};
+use crate::adapters::cache::{CachedGrantStore, CachedWriteQueue};
 use crate::adapters::database::{Database, SeaOrmGrantStore, ServiceLock};
 use crate::adapters::delivery_worker::{DeliveryWorkerOptions, TokioDeliveryWorker};
-use crate::adapters::http::{
-    self, AdminServices, AnswerBudget, ConfirmWrites, CorsOrigins, DatabaseCheck, HttpMetrics, Listener, Services,
-    Shutdown, Tls, TrustedProxies,
-};
-use crate::adapters::identity_provider::{OpenIdError, OpenIdProvider};
+use crate::adapters::http::{self, AdminServices, Listener, Shutdown, Tls};
 use crate::adapters::jwt::JwtTokenIssuer;
-use crate::adapters::rate_limiter::InMemoryRateLimiter;
 use crate::adapters::system::{OsEntropy, SystemClock};
-use crate::config::{Config, IdentityProviderConfig};
-use crate::domain::applications::ApplicationRepository;
-use crate::domain::limits::{FailurePolicy, FailureThrottle, RateLimits};
-use crate::domain::memories::{
-    Delivery, DeliveryPolicy, Erasure, MemoryBank, MemoryService, OwnerEraser, PersonalMemories, StaleSearches,
-    WriteQueue,
-};
-use crate::domain::oauth::{
-    AccessGuard, AuthorizationService, ClientAuthenticator, GrantStore, TokenIssuer, TokenPorts, TokenService,
-};
-use crate::domain::people::{ExternalSignIn, PeoplePorts, PeopleService, PersonRepository, SignInPorts, SignInService};
-use crate::domain::system::{Clock, Entropy, StorageError};
+use crate::config::Config;
+use crate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService, StaleSearches, WriteQueue};
+use crate::domain::oauth::{AuthorizationService, GrantStore};
+use crate::domain::system::{Clock, Entropy};
 
 /// Options that tests override.
 pub struct GateOptions {
@@ -277,47 +263,6 @@ async fn bind(config: &Config) -> Result<(Listener, Option<Listener>), StartErro
     Ok((listener, Some(admin)))
 }
 
-/// Connects the readiness check to the database, and to the keys last read from it.
-struct Ping {
-    database: Database,
-    issuer: Arc<JwtTokenIssuer>,
-}
-
-#[async_trait]
-impl DatabaseCheck for Ping {
-    async fn check(&self) -> Result<(), StorageError> {
-        self.database.ping().await?;
-        if self.issuer.is_up_to_date() {
-            return Ok(());
-        }
-        // The keys that were opened before continue to sign, but the next start would fail.
-        Err(StorageError::InconsistentRow {
-            table: "signing_keys",
-            key: "any".to_owned(),
-            detail: "the keys cannot be opened with the master key of this instance".to_owned(),
-        })
-    }
-}
-
-/// The throttles. Clients and people are counted separately, so that neither can lock out the other.
-struct Throttles {
-    clients: Arc<FailureThrottle>,
-    sign_in: Arc<FailureThrottle>,
-}
-
-impl Default for Throttles {
-    fn default() -> Self {
-        let throttle = || Arc::new(FailureThrottle::new(FailurePolicy::default()));
-        Self { clients: throttle(), sign_in: throttle() }
-    }
-}
-
-impl Throttles {
-    fn render(&self) -> String {
-        http::render_attempts(&[("client", self.clients.as_ref()), ("sign_in", self.sign_in.as_ref())])
-    }
-}
-
 fn warn_of_one_throttle_for_all(config: &Config, public_url: &str) {
     if all_share_one_throttle(config, public_url) {
         tracing::warn!(
@@ -348,130 +293,6 @@ fn delivery_policy(config: &Config) -> DeliveryPolicy {
         lease: config.queue_lease,
         ..DeliveryPolicy::default()
     }
-}
-
-/// How people sign in.
-fn sign_in(
-    config: &Config,
-    backend: &Backend,
-    public_url: &str,
-    throttle: Arc<FailureThrottle>,
-) -> Result<SignInService, OpenIdError> {
-    let ports = SignInPorts {
-        people: Arc::clone(&backend.people),
-        sessions: Arc::clone(&backend.sessions),
-        hasher: Arc::clone(&backend.passwords),
-        audit: Arc::clone(&backend.audit),
-        clock: Arc::clone(&backend.clock),
-        entropy: Arc::clone(&backend.entropy),
-    };
-    let external = match &config.identity_provider {
-        Some(IdentityProviderConfig { provider, admission }) => {
-            let provider = OpenIdProvider::new(provider.clone(), public_url, Arc::clone(&backend.clock))?;
-            Some(ExternalSignIn { provider: Arc::new(provider), admission: admission.clone() })
-        }
-        None => None,
-    };
-    Ok(SignInService::new(ports, throttle, external, config.session_ttl))
-}
-
-/// What the services need beside the backend.
-struct Made {
-    issuer: Arc<JwtTokenIssuer>,
-    grants: Arc<dyn GrantStore>,
-    memories: MemoryService,
-    erasure: Erasure,
-    draining: watch::Receiver<bool>,
-}
-
-/// Limits that are counted separately from all others.
-fn rate_limits(config: &Config) -> RateLimits {
-    RateLimits::new(Arc::new(InMemoryRateLimiter::default()), config.rate_limit)
-}
-
-/// Assembles the domain's services.
-fn services(
-    config: &Config,
-    backend: &Backend,
-    public_url: &str,
-    made: Made,
-    throttles: &Throttles,
-) -> Result<Services, StartError> {
-    let Made { issuer, grants, memories, erasure, draining } = made;
-    let (clock, entropy) = (Arc::clone(&backend.clock), Arc::clone(&backend.entropy));
-    let ping = Ping { database: backend.database.clone(), issuer: Arc::clone(&issuer) };
-    let signing_clock = Arc::new(SigningClock::new(Arc::clone(&issuer), Arc::clone(&clock)));
-    let issuer: Arc<dyn TokenIssuer> = issuer;
-    let applications: Arc<dyn ApplicationRepository> =
-        Arc::new(CachedApplicationRepository::new(Arc::clone(&backend.repository), Arc::clone(&clock)));
-    let people: Arc<dyn PersonRepository> =
-        Arc::new(CachedPersonRepository::new(Arc::clone(&backend.people), Arc::clone(&clock)));
-    let policy = Arc::new(token_policy(config, public_url));
-    let clients = ClientAuthenticator::new(
-        Arc::clone(&applications),
-        Arc::clone(&backend.hasher),
-        Arc::clone(&throttles.clients),
-        Arc::clone(&backend.audit),
-        Arc::clone(&clock),
-    );
-    let guard = AccessGuard::new(
-        Arc::clone(&issuer),
-        Arc::clone(&grants),
-        Arc::clone(&applications),
-        Arc::clone(&people),
-        rate_limits(config),
-        Arc::clone(&clock),
-        Arc::clone(&policy),
-    );
-    let authorizations = backend.authorizing(Arc::clone(&applications), Arc::clone(&grants), Arc::clone(&policy));
-    let accounts = PeopleService::new(PeoplePorts {
-        people: Arc::clone(&people),
-        sessions: Arc::clone(&backend.sessions),
-        hasher: Arc::clone(&backend.passwords),
-        authorizations: authorizations.clone(),
-        audit: Arc::clone(&backend.audit),
-        clock: Arc::clone(&clock),
-        entropy: Arc::clone(&entropy),
-    });
-    let ports = TokenPorts {
-        issuer,
-        grants,
-        authorizations: authorizations.clone(),
-        applications,
-        people,
-        audit: Arc::clone(&backend.audit),
-        clock: Arc::clone(&clock),
-        entropy: Arc::clone(&entropy),
-        limits: rate_limits(config),
-    };
-    let tokens = TokenService::new(clients, ports, Arc::clone(&policy));
-    Ok(Services {
-        tokens,
-        sign_in: sign_in(config, backend, public_url, Arc::clone(&throttles.sign_in))?,
-        authorizations,
-        guard,
-        own_memories: PersonalMemories::new(
-            memories.clone(),
-            Arc::clone(&backend.tenants),
-            Arc::clone(&backend.repository),
-            erasure.clone(),
-        ),
-        eraser: OwnerEraser::new(accounts.clone(), backend.applications(), erasure),
-        people: accounts,
-        memories,
-        privacy: privacy::load(config.privacy_file.as_deref())?,
-        policy,
-        database: Arc::new(ping),
-        signing_clock,
-        clock,
-        entropy,
-        trusted_proxies: TrustedProxies::new(config.trusted_proxies.clone()),
-        cors_origins: CorsOrigins::new(config.cors_origins.iter().cloned()),
-        answers: AnswerBudget::default(),
-        draining,
-        metrics: Arc::new(HttpMetrics::default()),
-        confirm_writes: if config.gpt_confirm_writes { ConfirmWrites::Always } else { ConfirmWrites::Optional },
-    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod error;
 mod gate;
 mod master_key;
 mod privacy;
+mod services;
 mod signing_clock;
 
 pub use backend::Backend;
