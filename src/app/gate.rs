@@ -92,10 +92,7 @@ impl Gate {
             Arc::clone(&backend.entropy),
             delivery_policy(config),
         ));
-        let worker = TokioDeliveryWorker::new(
-            Arc::clone(&delivery),
-            DeliveryWorkerOptions { wait: config.queue_wait, concurrency: config.queue_concurrency },
-        );
+        let worker = TokioDeliveryWorker::new(Arc::clone(&delivery), worker_options(config));
         let background = Arc::new(Background {
             keys,
             issuer: Arc::clone(&issuer),
@@ -220,7 +217,7 @@ impl Gate {
 
 /// The configured public URL, or one by which this machine reaches `address`, without a trailing slash. The unspecified
 /// address (`0.0.0.0`, `[::]`) is replaced by loopback.
-fn public_url(config: &Config, address: SocketAddr) -> String {
+pub(super) fn public_url(config: &Config, address: SocketAddr) -> String {
     if let Some(url) = &config.public_url {
         return url.as_str().trim_end_matches('/').to_owned();
     }
@@ -285,7 +282,7 @@ fn remembering_queue(config: &Config, backend: &Backend) -> Arc<dyn WriteQueue> 
     if config.uses_postgres() { queue } else { Arc::new(CachedWriteQueue::new(queue, Arc::clone(&backend.clock))) }
 }
 
-fn delivery_policy(config: &Config) -> DeliveryPolicy {
+pub(super) fn delivery_policy(config: &Config) -> DeliveryPolicy {
     DeliveryPolicy {
         capacity: config.queue_capacity,
         retention: config.queue_retention,
@@ -293,6 +290,10 @@ fn delivery_policy(config: &Config) -> DeliveryPolicy {
         lease: config.queue_lease,
         ..DeliveryPolicy::default()
     }
+}
+
+pub(super) fn worker_options(config: &Config) -> DeliveryWorkerOptions {
+    DeliveryWorkerOptions { wait: config.queue_wait, concurrency: config.queue_concurrency }
 }
 
 #[cfg(test)]

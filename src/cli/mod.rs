@@ -12,6 +12,7 @@ mod find;
 mod import;
 mod input;
 mod keys;
+mod mcp;
 mod migrate;
 mod openapi;
 mod output;
@@ -62,6 +63,7 @@ enum Command {
     User(user::User),
     #[command(subcommand)]
     Connect(connect::Connect),
+    Mcp(mcp::Mcp),
     #[command(subcommand)]
     Keys(keys::Keys),
     #[command(subcommand)]
@@ -140,13 +142,14 @@ fn execute(command: Command, file: Option<&Path>) -> Result<(), CliError> {
     let log = if matches!(command, Command::Serve(_)) { telemetry::WHILE_SERVING } else { telemetry::OTHERWISE };
     telemetry::init(&config, log);
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::failed)?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         match command {
             Command::Serve(command) => command.run(config).await,
             Command::Demo(command) => command.run(config).await,
             Command::App(command) => command.run(&config).await,
             Command::User(command) => command.run(&config).await,
             Command::Connect(command) => command.run(&config).await,
+            Command::Mcp(command) => command.run(&config).await,
             Command::Keys(command) => command.run(&config).await,
             Command::Queue(command) => command.run(&config).await,
             Command::Audit(command) => command.run(&config).await,
@@ -155,5 +158,8 @@ fn execute(command: Command, file: Option<&Path>) -> Result<(), CliError> {
             Command::Migrate(command) => command.run(&config).await,
             Command::Openapi(_) | Command::Config(_) => Ok(()),
         }
-    })
+    });
+    // A read of standard input cannot be cancelled, and would be waited for.
+    runtime.shutdown_background();
+    outcome
 }

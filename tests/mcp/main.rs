@@ -1,4 +1,4 @@
-//! The second door: MCP over HTTP, before a served gate.
+//! MCP: over HTTP, before a served gate, and over standard input and output.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -6,6 +6,7 @@ mod support;
 mod audience;
 mod messages;
 mod protocol;
+mod stdio;
 mod tools;
 
 use reqwest::{RequestBuilder, Response};

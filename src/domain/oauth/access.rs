@@ -1,5 +1,7 @@
 //! Validation of bearer tokens (RFC 6750, RFC 9068 §4).
 
+mod local;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -14,6 +16,8 @@ use crate::ids::TokenId;
 use crate::limits::{RateLimited, RateLimits};
 use crate::people::PersonRepository;
 use crate::system::{Clock, StorageError, Timestamp};
+
+pub use local::{LocalAccess, LocalAccessError};
 
 /// The caller behind a valid access token.
 #[derive(Clone, Debug)]
@@ -108,8 +112,8 @@ needs! {
 }
 
 /// The proof that a caller may perform an operation: the token is valid, it carries the permission, and the request
-/// was counted towards the application's rate limit. Only [`AccessGuard`] creates one, and services require it, so that no
-/// operation can omit any of these checks.
+/// was counted towards the application's rate limit. Only [`AccessGuard`] and [`LocalAccess`] create one, and services require
+/// it, so that no operation can omit any of these checks.
 pub struct Authorized<N> {
     caller: Caller,
     need: PhantomData<fn() -> N>,

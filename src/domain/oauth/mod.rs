@@ -19,8 +19,8 @@ mod service;
 mod token;
 
 pub use access::{
-    AccessError, AccessGuard, AdmissionError, AnyToken, Authorized, Caller, Delete, MissingPermission, Need, Read,
-    Write, bearer_token,
+    AccessError, AccessGuard, AdmissionError, AnyToken, Authorized, Caller, Delete, LocalAccess, LocalAccessError,
+    MissingPermission, Need, Read, Write, bearer_token,
 };
 pub use audience::{Audience, InvalidTarget, Resource};
 #[cfg(feature = "testing")]

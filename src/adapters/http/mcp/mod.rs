@@ -1,4 +1,5 @@
-//! The Model Context Protocol: the same memories, for clients that speak MCP over Streamable HTTP.
+//! The Model Context Protocol: the same memories, for clients that speak MCP over Streamable HTTP, or over standard input and
+//! output ([`stdio`]).
 //!
 //! One stateless endpoint serves every protocol version, with and without `initialize`. rmcp implements the protocol; the
 //! checks before a message is processed are in [`Endpoint::call`], in this order: method, `Host` and `Origin`, body, message,
@@ -8,6 +9,7 @@ mod answer;
 mod message;
 mod origin;
 mod server;
+mod stdio;
 mod tools;
 
 use std::sync::Arc;
@@ -34,6 +36,8 @@ use message::{InvalidMessage, Message};
 use origin::AllowedOrigins;
 use server::McpServer;
 use tools::Tool;
+
+pub use stdio::{LocalServices, StdioError, serve_stdio};
 
 /// The path of the endpoint. Some clients fail with any other path.
 pub(super) const PATH: &str = "/mcp";

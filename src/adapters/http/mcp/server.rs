@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::McpCall;
 use super::answer::{self, Summary};
+use super::stdio::LocalServices;
 use super::tools::Tool;
 use crate::adapters::http::server::error::{self, ApiError};
 use crate::adapters::http::server::payload;
@@ -29,7 +30,7 @@ use crate::domain::memories::{
     Category, Content, Context, CreateMemory, Created, Limit, Memory, MemoryChanges, MemoryError, MemoryFilter,
     MemoryScope, MemoryService, Metadata, Position, Priority, QueryText, SearchMemories,
 };
-use crate::domain::oauth::{AnyToken, Authorized};
+use crate::domain::oauth::LocalAccess;
 use crate::domain::system::{Clock, Entropy};
 use crate::domain::validation::InvalidValue;
 
@@ -64,8 +65,8 @@ pub(crate) struct McpServer {
     public_url: String,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    /// The caller, if no request identifies it: over standard input and output.
-    caller: Option<Authorized<AnyToken>>,
+    /// How a call is admitted that no HTTP request carries: over standard input and output.
+    local: Option<LocalAccess>,
 }
 
 impl McpServer {
@@ -75,17 +76,24 @@ impl McpServer {
             public_url: base_url(&services.policy.issuer).to_owned(),
             clock: Arc::clone(&services.clock),
             entropy: Arc::clone(&services.entropy),
-            caller: None,
+            local: None,
         }
     }
 
+    /// A server for a single local client.
+    pub(super) fn local(services: LocalServices) -> Self {
+        let LocalServices { memories, access, public_url, clock, entropy } = services;
+        Self { memories, public_url, clock, entropy, local: Some(access) }
+    }
+
     /// The caller and the request.
-    fn call_of(&self, context: &RequestContext<RoleServer>) -> Result<McpCall, ErrorData> {
+    async fn call_of(&self, context: &RequestContext<RoleServer>) -> Result<McpCall, ErrorData> {
         let from_http = context.extensions.get::<poem::http::request::Parts>().and_then(|parts| parts.extensions.get());
         if let Some(call) = from_http {
             return Ok(McpCall::clone(call));
         }
-        let caller = self.caller.clone().ok_or_else(|| ErrorData::internal_error("nobody is authenticated", None))?;
+        let access = self.local.as_ref().ok_or_else(|| ErrorData::internal_error("nobody is authenticated", None))?;
+        let caller = access.admit().await.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
         Ok(McpCall { caller, request_id: RequestId::generate_at(&*self.entropy, self.clock.now()) })
     }
 
@@ -265,7 +273,7 @@ impl ServerHandler for McpServer {
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let call = self.call_of(&context)?;
+        let call = self.call_of(&context).await?;
         let mut result = ListToolsResult::with_all_items(Tool::allowed(call.caller.permissions));
         result.ttl_ms = Some(LIST_TTL_MS);
         result.cache_scope = Some(CacheScope::Private);
@@ -277,7 +285,7 @@ impl ServerHandler for McpServer {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let call = self.call_of(&context)?;
+        let call = self.call_of(&context).await?;
         let Some(tool) = Tool::find(&request.name) else {
             let names = Tool::ALL.map(Tool::name).join(", ");
             return Err(ErrorData::invalid_params(format!("there is no tool of this name; there are: {names}"), None));
@@ -295,7 +303,7 @@ impl ServerHandler for McpServer {
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        let call = self.call_of(&context)?;
+        let call = self.call_of(&context).await?;
         let mut prompts = Vec::new();
         if call.caller.require(Permission::MemoryRead).is_ok() {
             let description = "What is stored about you, to put at the beginning of a conversation.";
@@ -312,7 +320,7 @@ impl ServerHandler for McpServer {
         request: GetPromptRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
-        let call = self.call_of(&context)?;
+        let call = self.call_of(&context).await?;
         if request.name != PROMPT {
             return Err(ErrorData::invalid_params(
                 format!("there is no prompt of this name; there is: {PROMPT}"),
@@ -329,7 +337,7 @@ impl ServerHandler for McpServer {
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        self.call_of(&context)?;
+        self.call_of(&context).await?;
         let mut result = ListResourcesResult::with_all_items(Vec::new());
         result.ttl_ms = Some(LIST_TTL_MS);
         result.cache_scope = Some(CacheScope::Private);
@@ -341,7 +349,7 @@ impl ServerHandler for McpServer {
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        self.call_of(&context)?;
+        self.call_of(&context).await?;
         let mut result = ListResourceTemplatesResult::with_all_items(Vec::new());
         result.ttl_ms = Some(LIST_TTL_MS);
         result.cache_scope = Some(CacheScope::Private);
