@@ -14,7 +14,8 @@ use memgate::adapters::cache::{
 use memgate::adapters::database::memories::EmbeddedMemoryBank;
 use memgate::adapters::database::{
     Database, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore, SeaOrmGrantStore,
-    SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmTenantRegistry, SeaOrmWriteQueue,
+    SeaOrmPasswordLinkStore, SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmTenantRegistry,
+    SeaOrmWriteQueue,
 };
 use memgate::domain::applications::ApplicationRepository;
 use memgate::domain::audit::AuditLog;
@@ -26,6 +27,7 @@ use memgate_domain::conformance;
 use memgate_domain::testing::FixedClock;
 use memgate_domain::testing::conformance::Fixture;
 use memgate_domain::testing::conformance::authorization_store::Consents;
+use memgate_domain::testing::conformance::password_link_store::Links;
 use memgate_domain::testing::conformance::session_store::Accounts;
 use memgate_domain::testing::conformance::tenant_registry::Owners;
 use postgres::PostgresDatabase;
@@ -76,6 +78,11 @@ fn people(database: Database) -> Arc<dyn PersonRepository> {
 fn accounts(database: Database) -> Arc<Accounts> {
     let sessions = Arc::new(SeaOrmSessionStore::new(database.clone()));
     Arc::new(Accounts { people: people(database), sessions })
+}
+
+fn links(database: Database) -> Arc<Links> {
+    let links = Arc::new(SeaOrmPasswordLinkStore::new(database.clone()));
+    Arc::new(Links { people: people(database), links })
 }
 
 fn cached_people(database: Database) -> Arc<dyn PersonRepository> {
@@ -160,6 +167,10 @@ mod on_sqlite {
         super::conformance!(session_store, super::on_sqlite(super::accounts).await);
     }
 
+    mod password_link_store {
+        super::conformance!(password_link_store, super::on_sqlite(super::links).await);
+    }
+
     mod authorization_store {
         super::conformance!(authorization_store, super::on_sqlite(super::consents).await);
     }
@@ -218,6 +229,10 @@ mod on_postgres {
 
     mod session_store {
         super::conformance!(session_store, super::on_postgres(super::accounts).await);
+    }
+
+    mod password_link_store {
+        super::conformance!(password_link_store, super::on_postgres(super::links).await);
     }
 
     mod authorization_store {

@@ -80,6 +80,40 @@ fn a_password_is_read_from_standard_input_and_never_shown_or_stored() {
 }
 
 #[test]
+fn an_invitation_and_a_reset_print_a_link_that_nobody_else_can_make() {
+    let folder = installation();
+    let folder = folder.path();
+    let base = ["--public-url", "https://memory.example.com/"];
+    let invite = |login| [&["user", "invite", login][..], &base].concat();
+    let invited = succeed_json(folder, &invite("Marta@Example.com"));
+    assert_eq!((&invited["login"], &invited["purpose"]), (&json!("marta@example.com"), &json!("invitation")));
+    let url = invited["url"].as_str().unwrap();
+    let (start, secret) = url.split_once("?link=").unwrap();
+    assert_eq!((start, secret.len()), ("https://memory.example.com/account/set-password", 65));
+    assert!(invited["expires_at"].as_str().unwrap().ends_with('Z'));
+    assert!(fail(folder, &invite("marta@example.com"), 1).contains("memgate user reset-link"));
+    let reset = [&["user", "reset-link", "marta@example.com", "--expires-in", "90m"][..], &base].concat();
+    let again = succeed_json(folder, &reset);
+    assert_eq!((&again["id"], &again["purpose"]), (&invited["id"], &json!("reset")));
+    assert_ne!(again["url"], invited["url"]);
+    let printed = succeed(folder, &reset);
+    assert!(printed.contains("works once, until") && printed.contains("/account/set-password?link="), "{printed}");
+    for bad in ["30s", "31d", "tomorrow"] {
+        let said =
+            fail(folder, &[&["user", "reset-link", "marta@example.com", "--expires-in", bad][..], &base].concat(), 2);
+        assert!(said.contains("from 1m to 30d"), "{said}");
+    }
+    assert!(fail(folder, &["user", "invite", "anna"], 2).contains("MEMGATE_PUBLIC_URL"), "the port is not known");
+    assert!(fail(folder, &[&["user", "reset-link", "nobody"][..], &base].concat(), 1).contains("memgate user list"));
+    assert_eq!(succeed_json(folder, &["user", "list"]).as_array().unwrap().len(), 1, "nobody else was created");
+    let stored: Vec<u8> = ["memgate.db", "memgate.db-wal"]
+        .iter()
+        .flat_map(|name| std::fs::read(folder.join(name)).unwrap_or_default())
+        .collect();
+    assert!(!stored.windows(43).any(|window| window == &secret.as_bytes()[22..]), "only a digest is stored");
+}
+
+#[test]
 fn a_gpt_is_registered_with_everything_that_its_editor_asks_for() {
     let folder = installation();
     let folder = folder.path();

@@ -12,8 +12,8 @@ use crate::adapters::bcrypt::{BcryptPasswordHasher, BcryptSecretHasher, BcryptTh
 use crate::adapters::cache::CachedTenantRegistry;
 use crate::adapters::database::{
     Database, DatabaseError, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore,
-    SeaOrmGrantStore, SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmTenantRegistry,
-    SeaOrmWriteQueue, ServiceLock,
+    SeaOrmGrantStore, SeaOrmPasswordLinkStore, SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore,
+    SeaOrmTenantRegistry, SeaOrmWriteQueue, ServiceLock,
 };
 use crate::adapters::jwt::SealingKeyVault;
 use crate::adapters::system::{OsEntropy, SystemClock};
@@ -27,7 +27,9 @@ use crate::domain::oauth::{
     AuthorizationPorts, AuthorizationService, AuthorizationStore, GrantStore, KeyPolicy, KeyService, SigningKeyStore,
     TokenPolicy,
 };
-use crate::domain::people::{PasswordHasher, PeoplePorts, PeopleService, PersonRepository, SessionStore};
+use crate::domain::people::{
+    PasswordHasher, PasswordLinkStore, PeoplePorts, PeopleService, PersonRepository, SessionStore,
+};
 use crate::domain::system::{Clock, Entropy, Timestamp};
 
 /// Maximum clock skew between instances.
@@ -44,6 +46,7 @@ pub struct Backend {
     pub(super) hasher: Arc<dyn SecretHasher>,
     pub(super) people: Arc<dyn PersonRepository>,
     pub(super) sessions: Arc<dyn SessionStore>,
+    pub(super) links: Arc<dyn PasswordLinkStore>,
     pub(super) authorizations: Arc<dyn AuthorizationStore>,
     pub(super) passwords: Arc<dyn PasswordHasher>,
     pub(super) audit: Arc<dyn AuditLog>,
@@ -98,6 +101,7 @@ impl Backend {
             audit: Arc::new(SeaOrmAuditLog::new(database.clone())),
             people: Arc::new(SeaOrmPersonRepository::new(database.clone())),
             sessions: Arc::new(SeaOrmSessionStore::new(database.clone())),
+            links: Arc::new(SeaOrmPasswordLinkStore::new(database.clone())),
             authorizations: Arc::new(SeaOrmAuthorizationStore::new(database.clone())),
             passwords: Arc::new(passwords),
             hasher: Arc::new(hasher),
@@ -143,6 +147,7 @@ impl Backend {
         PeopleService::new(PeoplePorts {
             people,
             sessions: Arc::clone(&self.sessions),
+            links: Arc::clone(&self.links),
             hasher: Arc::clone(&self.passwords),
             authorizations,
             audit: Arc::clone(&self.audit),

@@ -13,7 +13,7 @@ use crate::adapters::jwt::JwtTokenIssuer;
 use crate::domain::audit::AuditLog;
 use crate::domain::memories::{Erasure, WriteQueue};
 use crate::domain::oauth::{AuthorizationStore, GrantStore, KeyService};
-use crate::domain::people::SessionStore;
+use crate::domain::people::{PasswordLinkStore, SessionStore};
 use crate::domain::system::{Clock, Timestamp};
 
 /// How soon a key rotated or retired by another process is noticed.
@@ -32,6 +32,7 @@ pub(super) struct Background {
     pub(super) grants: Arc<dyn GrantStore>,
     pub(super) authorizations: Arc<dyn AuthorizationStore>,
     pub(super) sessions: Arc<dyn SessionStore>,
+    pub(super) links: Arc<dyn PasswordLinkStore>,
     pub(super) queue: Arc<dyn WriteQueue>,
     pub(super) erasure: Erasure,
     pub(super) audit: Arc<dyn AuditLog>,
@@ -146,14 +147,24 @@ impl Background {
                 async { self.grants.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 async { self.authorizations.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 async { self.sessions.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
+                async { self.links.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 async { self.queue.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 async { self.audit.sweep(audited_since, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 self.sweep_memories(now),
             );
             match swept {
-                Ok((0, 0, 0, 0, 0, 0)) => return,
-                Ok((grants, authorizations, sessions, writes, events, memories)) => {
-                    tracing::debug!(grants, authorizations, sessions, writes, events, memories, "deleted expired rows");
+                Ok((0, 0, 0, 0, 0, 0, 0)) => return,
+                Ok((grants, authorizations, sessions, links, writes, events, memories)) => {
+                    tracing::debug!(
+                        grants,
+                        authorizations,
+                        sessions,
+                        links,
+                        writes,
+                        events,
+                        memories,
+                        "deleted expired rows"
+                    );
                     tokio::task::yield_now().await;
                 }
                 Err(error) => {

@@ -99,6 +99,7 @@ impl Gate {
             grants: Arc::clone(&grants),
             authorizations: Arc::clone(&backend.authorizations),
             sessions: Arc::clone(&backend.sessions),
+            links: Arc::clone(&backend.links),
             queue: Arc::clone(&queue),
             erasure: erasure.clone(),
             audit: Arc::clone(&backend.audit),
@@ -217,7 +218,8 @@ impl Gate {
 
 /// The configured public URL, or one by which this machine reaches `address`, without a trailing slash. The unspecified
 /// address (`0.0.0.0`, `[::]`) is replaced by loopback.
-pub(super) fn public_url(config: &Config, address: SocketAddr) -> String {
+#[must_use]
+pub fn public_url(config: &Config, address: SocketAddr) -> String {
     if let Some(url) = &config.public_url {
         return url.as_str().trim_end_matches('/').to_owned();
     }

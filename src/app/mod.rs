@@ -15,6 +15,6 @@ mod signing_clock;
 pub use backend::Backend;
 pub use check::problems_at_start;
 pub use error::{OpenError, StartError};
-pub use gate::{Gate, GateOptions};
+pub use gate::{Gate, GateOptions, public_url};
 pub use local::LocalSessionError;
 pub use master_key::MasterKeyError;

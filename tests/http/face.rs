@@ -21,8 +21,9 @@ use memgate::domain::system::{Clock, StorageError};
 use memgate_domain::testing::{
     FakeIdentityProvider, FakePasswordHasher, FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer, FixedClock,
     InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore, InMemoryGrantStore,
-    InMemoryMemoryBank, InMemoryPersonRepository, InMemorySessionStore, InMemoryTenantRegistry, InMemoryWriteQueue,
-    InlineDeliveryWorker, Outage, SeededEntropy, application_with_secret, database_is_away,
+    InMemoryMemoryBank, InMemoryPasswordLinkStore, InMemoryPersonRepository, InMemorySessionStore,
+    InMemoryTenantRegistry, InMemoryWriteQueue, InlineDeliveryWorker, Outage, SeededEntropy, application_with_secret,
+    database_is_away,
 };
 use poem::endpoint::BoxEndpoint;
 use poem::http::{HeaderMap, Method, StatusCode};
@@ -183,6 +184,7 @@ impl Face {
         let accounts = PeopleService::new(PeoplePorts {
             people: Arc::clone(&people) as _,
             sessions: Arc::clone(&sign_in_ports.sessions),
+            links: Arc::new(InMemoryPasswordLinkStore::of(&people)),
             hasher: Arc::clone(&sign_in_ports.hasher),
             authorizations: authorizations.clone(),
             audit: Arc::clone(&audit) as _,

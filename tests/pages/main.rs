@@ -11,6 +11,7 @@ mod browser;
 mod connections;
 mod consent;
 mod memories;
+mod password_links;
 mod security;
 mod signing_in;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use memgate::adapters::cache::{CachedApplicationRepository, CachedGrantStore};
 use memgate::adapters::database::{
     Database, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore, SeaOrmGrantStore,
-    SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
+    SeaOrmPasswordLinkStore, SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
 };
 use memgate::domain::applications::{
     ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError,
@@ -17,11 +17,13 @@ use memgate::domain::memories::{Acceptance, DeliveryOrder, Dispatch, Lease, Unde
 use memgate::domain::oauth::{
     AuthorizationStore, Consumed, GrantStore, KeyPurpose, Redemption, Revocation, Revoked, SigningKeyStore,
 };
-use memgate::domain::people::{Account, CreatePersonError, ExternalUser, PersonRepository, SessionStore};
+use memgate::domain::people::{
+    Account, CreatePersonError, ExternalUser, PasswordLinkStore, PersonRepository, SessionStore,
+};
 use memgate::domain::system::StorageError;
 use memgate_domain::testing::{
     FixedClock, application, application_with_secret, authorization, consumption, external_person, new_memory, now,
-    person, queued_write, session, signing_key, unique,
+    password_link, person, queued_write, session, signing_key, unique,
 };
 use sea_orm::ConnectionTrait;
 
@@ -135,6 +137,13 @@ async fn assert_the_ports_of_people_are_unavailable(database: &Database) {
     assert_unavailable(sessions.delete(&session.id).await);
     assert_unavailable(sessions.delete_by_person(local.id).await);
     assert_unavailable(sessions.sweep(now(), 1).await);
+
+    let links = SeaOrmPasswordLinkStore::new(database.clone());
+    let (link, _) = password_link(&local);
+    assert_unavailable(links.put(&link).await);
+    assert_unavailable(links.find(local.id, now()).await);
+    assert_unavailable(links.delete(&link).await);
+    assert_unavailable(links.sweep(now(), 1).await);
 
     let authorizations = SeaOrmAuthorizationStore::new(database.clone());
     let (authorization, _) = authorization(&application(), local.id);

@@ -2,7 +2,7 @@
 
 use memgate::adapters::database::{
     Database, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore, SeaOrmGrantStore,
-    SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
+    SeaOrmPasswordLinkStore, SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
 };
 use memgate::domain::applications::{Application, ApplicationRepository};
 use memgate::domain::audit::{AuditEvent, AuditKind, AuditLog};
@@ -11,11 +11,11 @@ use memgate::domain::memories::{DeliveryOrder, IdempotencyKey, Lease, QueuedWrit
 use memgate::domain::oauth::{
     Authorization, AuthorizationStore, Consent, GrantStore, KeyPurpose, Revocation, Revoked, SigningKeyStore,
 };
-use memgate::domain::people::{Account, ExternalUser, PersonRepository, SessionStore};
+use memgate::domain::people::{Account, ExternalUser, PasswordLinkStore, PersonRepository, SessionStore};
 use memgate::domain::system::StorageError;
 use memgate_domain::testing::{
-    application, application_with_secret, authorization, consumption, external_person, now, person, queued_write,
-    session, signing_key, unique,
+    application, application_with_secret, authorization, consumption, external_person, now, password_link, person,
+    queued_write, session, signing_key, unique,
 };
 use sea_orm::{ConnectionTrait, DbBackend};
 
@@ -30,6 +30,7 @@ on_both_databases!(
     an_invalid_local_person_is_an_error,
     an_invalid_external_person_is_an_error,
     an_invalid_session_is_an_error,
+    an_invalid_password_link_is_an_error,
     an_invalid_authorization_is_an_error,
     an_invalid_audit_event_is_an_error,
     an_invalid_queued_write_is_an_error,
@@ -251,6 +252,27 @@ async fn an_invalid_session_is_an_error(place: Place) {
     with_each_change(&database, "sessions", &changes, |change| {
         let (sessions, key, id) = (sessions.clone(), key.clone(), session.id);
         async move { assert_refused(sessions.find(&id, now()).await, "sessions", &key, &change) }
+    })
+    .await;
+}
+
+async fn an_invalid_password_link_is_an_error(place: Place) {
+    let database = place.migrated().await;
+    let somebody = person();
+    SeaOrmPersonRepository::new(database.clone()).create(&somebody).await.unwrap();
+    let links = SeaOrmPasswordLinkStore::new(database.clone());
+    assert!(links.put(&password_link(&somebody).0).await.unwrap());
+    let changes = [
+        if database.backend() == DbBackend::Sqlite { "digest = x'00'" } else { "digest = '\\x00'" },
+        "purpose = 's3cret'",
+        "sign_in_version = -1",
+        "sign_in_version = 4294967296",
+        "created_at = 9223372036854775807",
+        "expires_at = 9223372036854775807",
+    ];
+    with_each_change(&database, "password_links", &changes, |change| {
+        let (links, key) = (links.clone(), somebody.id.to_string());
+        async move { assert_refused(links.find(somebody.id, now()).await, "password_links", &key, &change) }
     })
     .await;
 }

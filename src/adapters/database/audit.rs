@@ -125,6 +125,7 @@ fn log(event: &AuditEvent) {
         AuditKind::PersonDisabled => at_level!(info, "a person was disabled"),
         AuditKind::PersonDeleted => at_level!(info, "a person was deleted"),
         AuditKind::PasswordChanged => at_level!(info, "a password was changed"),
+        AuditKind::PasswordLinkCreated => at_level!(info, "a link for choosing a password was made"),
         AuditKind::PersonSignedIn => at_level!(info, "a person signed in"),
         AuditKind::AuthorizationGranted => at_level!(info, "a person authorized an application"),
         AuditKind::AuthorizationEnded => at_level!(info, "an authorization was ended"),

@@ -1,5 +1,6 @@
 //! `memgate user`: the people who sign in.
 
+mod link;
 mod password;
 mod view;
 
@@ -20,6 +21,8 @@ use crate::domain::people::{Login, PeopleError, PeopleService, Person};
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
+  memgate user invite marta                     prints a link with which she chooses her password
+  memgate user reset-link marta                 prints one with which she chooses a new password
   memgate user create marta                     asks for a password, twice
   printf '%s' \"$PASSWORD\" | memgate user create marta@example.com --json
   memgate user disable marta                    signs her out everywhere and stops her applications
@@ -34,6 +37,8 @@ pub(super) enum User {
         #[arg(long)]
         json: bool,
     },
+    Invite(link::Invite),
+    ResetLink(link::ResetLink),
     /// List all people, including those of the identity provider
     List {
         /// Print one JSON array
@@ -82,6 +87,8 @@ impl User {
                 let person = people.create(login, &password).await.map_err(explain)?;
                 view::person(&person, json)
             }
+            Self::Invite(invite) => invite.run(config, &people).await,
+            Self::ResetLink(reset) => reset.run(config, &people).await,
             Self::List { json } => view::list(&everybody(&people).await?, json),
             Self::Show(named) => view::person(&find(&people, &named).await?, named.json),
             Self::Disable(named) => {

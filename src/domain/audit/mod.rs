@@ -45,6 +45,8 @@ pub enum AuditKind {
     PersonDeleted,
     /// The password of a person was replaced.
     PasswordChanged,
+    /// A link with which a person chooses a password was made.
+    PasswordLinkCreated,
     /// A person signed in.
     PersonSignedIn,
     /// A person authorized an application to act on their behalf.
@@ -75,7 +77,7 @@ pub enum AuditKind {
 
 impl AuditKind {
     /// Every kind.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::ApplicationCreated,
         Self::ApplicationUpdated,
         Self::ApplicationEnabled,
@@ -94,6 +96,7 @@ impl AuditKind {
         Self::PersonDisabled,
         Self::PersonDeleted,
         Self::PasswordChanged,
+        Self::PasswordLinkCreated,
         Self::PersonSignedIn,
         Self::AuthorizationGranted,
         Self::AuthorizationEnded,
@@ -131,6 +134,7 @@ impl AuditKind {
             Self::PersonDisabled => "person_disabled",
             Self::PersonDeleted => "person_deleted",
             Self::PasswordChanged => "password_changed",
+            Self::PasswordLinkCreated => "password_link_created",
             Self::PersonSignedIn => "person_signed_in",
             Self::AuthorizationGranted => "authorization_granted",
             Self::AuthorizationEnded => "authorization_ended",

@@ -3,6 +3,7 @@
 mod admission;
 mod model;
 mod password;
+mod password_link;
 mod ports;
 mod service;
 mod session;
@@ -11,9 +12,15 @@ mod sign_in;
 pub use admission::{Admission, EmailDomain, label_of};
 pub use model::{Account, AccountLabel, ExternalIdentity, ExternalUser, Login, Person, ProvenIdentity, SignInVersion};
 pub use password::Password;
-pub use ports::{CreatePersonError, IdentityError, IdentityProvider, PasswordHasher, PersonRepository, SessionStore};
+pub use password_link::{LinkDigest, LinkLifetime, LinkPurpose, LinkToken, PasswordLink};
+pub use ports::{
+    CreatePersonError, IdentityError, IdentityProvider, PasswordHasher, PasswordLinkStore, PersonRepository,
+    SessionStore,
+};
 #[cfg(feature = "testing")]
-pub use ports::{MockIdentityProvider, MockPasswordHasher, MockPersonRepository, MockSessionStore};
-pub use service::{PeopleError, PeoplePorts, PeopleService};
+pub use ports::{
+    MockIdentityProvider, MockPasswordHasher, MockPasswordLinkStore, MockPersonRepository, MockSessionStore,
+};
+pub use service::{LinkError, NewLink, PeopleError, PeoplePorts, PeopleService};
 pub use session::{FormToken, Session, SessionId, SessionToken, SignInAttempt};
 pub use sign_in::{ExternalSignIn, ProviderAnswer, SignInError, SignInPorts, SignInService, SignedInUser};

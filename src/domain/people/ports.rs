@@ -5,6 +5,7 @@ use url::Url;
 
 use super::model::{ExternalUser, Login, Person, ProvenIdentity, SignInVersion};
 use super::password::Password;
+use super::password_link::PasswordLink;
 use super::session::{Session, SessionId, SignInAttempt};
 use crate::applications::{HasherError, SecretHash};
 use crate::ids::UserId;
@@ -146,6 +147,35 @@ pub trait SessionStore: Send + Sync {
     async fn delete_by_person(&self, person: UserId) -> Result<u64, StorageError>;
 
     /// Deletes at most `limit` sessions that expired before `now`. Returns how many.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError>;
+}
+
+/// Stores the links with which people choose a password, one a person.
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait PasswordLinkStore: Send + Sync {
+    /// Stores a link in the place of the one that its person has. Returns whether there is such a person.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn put(&self, link: &PasswordLink) -> Result<bool, StorageError>;
+
+    /// The link of a person, if it works at `now`.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn find(&self, person: UserId, now: Timestamp) -> Result<Option<PasswordLink>, StorageError>;
+
+    /// Deletes a link, unless another one has taken its place. Returns whether there was one.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn delete(&self, link: &PasswordLink) -> Result<bool, StorageError>;
+
+    /// Deletes at most `limit` links that expired before `now`. Returns how many.
     ///
     /// # Errors
     /// [`StorageError`].

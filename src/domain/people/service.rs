@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::model::{Account, Login, Person, SignInVersion};
 use super::password::Password;
-use super::ports::{CreatePersonError, PasswordHasher, PersonRepository, SessionStore};
-use crate::applications::HasherError;
+use super::password_link::{LinkLifetime, LinkPurpose, LinkToken, PasswordLink};
+use super::ports::{CreatePersonError, PasswordHasher, PasswordLinkStore, PersonRepository, SessionStore};
+use crate::applications::{HasherError, SecretHash};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::UserId;
 use crate::oauth::AuthorizationService;
-use crate::system::{Clock, Entropy, StorageError};
+use crate::system::{Clock, Entropy, StorageError, Timestamp};
 
 /// The ports behind [`PeopleService`].
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub struct PeoplePorts {
     pub people: Arc<dyn PersonRepository>,
     /// Sessions.
     pub sessions: Arc<dyn SessionStore>,
+    /// Links with which people choose a password.
+    pub links: Arc<dyn PasswordLinkStore>,
     /// Hashes passwords.
     pub hasher: Arc<dyn PasswordHasher>,
     /// Authorizations.
@@ -48,6 +51,36 @@ pub enum PeopleError {
     /// The person signs in with the identity provider.
     #[error("this person signs in with the identity provider and has no password here")]
     NoPassword,
+    /// The person is disabled.
+    #[error("this person is disabled; enable the account first")]
+    Disabled,
+    /// The password could not be hashed.
+    #[error(transparent)]
+    Hasher(#[from] HasherError),
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// A link that was just made.
+#[derive(Clone, Debug)]
+pub struct NewLink {
+    /// Whose password it sets.
+    pub person: Person,
+    /// Why it was made.
+    pub purpose: LinkPurpose,
+    /// What it carries; this is the only time that it is known.
+    pub token: LinkToken,
+    /// When it stops working.
+    pub expires_at: Timestamp,
+}
+
+/// Why a link did not set a password.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// It was never made, was used, has expired, or was replaced: deliberately the same.
+    #[error("this link does not work, or no longer")]
+    Invalid,
     /// The password could not be hashed.
     #[error(transparent)]
     Hasher(#[from] HasherError),
@@ -69,6 +102,89 @@ impl PeopleService {
     /// [`PeopleError::Exists`], [`PeopleError::Hasher`], [`PeopleError::Storage`].
     pub async fn create(&self, login: Login, password: &Password) -> Result<Person, PeopleError> {
         let password = self.ports.hasher.hash(password).await?;
+        self.create_with(login, password).await
+    }
+
+    /// Creates a local account without a password, and a link with which the person chooses one.
+    ///
+    /// # Errors
+    /// [`PeopleError::Exists`], [`PeopleError::Storage`].
+    pub async fn invite(&self, login: Login, lifetime: LinkLifetime) -> Result<NewLink, PeopleError> {
+        let person = self.create_with(login, self.ports.hasher.decoy()).await?;
+        self.make_link(person, LinkPurpose::Invitation, lifetime).await
+    }
+
+    /// Makes a link with which a person chooses a new password. Until then the old one works.
+    ///
+    /// # Errors
+    /// [`PeopleError::NotFound`], [`PeopleError::NoPassword`], [`PeopleError::Disabled`], [`PeopleError::Storage`].
+    pub async fn make_reset_link(&self, id: UserId, lifetime: LinkLifetime) -> Result<NewLink, PeopleError> {
+        let person = self.get(id).await?;
+        if let Account::External { .. } = person.account {
+            return Err(PeopleError::NoPassword);
+        }
+        if !person.enabled {
+            return Err(PeopleError::Disabled);
+        }
+        self.make_link(person, LinkPurpose::Reset, lifetime).await
+    }
+
+    async fn make_link(
+        &self,
+        person: Person,
+        purpose: LinkPurpose,
+        lifetime: LinkLifetime,
+    ) -> Result<NewLink, PeopleError> {
+        let token = LinkToken::generate(person.id, &*self.ports.entropy);
+        let created_at = self.ports.clock.now();
+        let link = PasswordLink {
+            person: person.id,
+            digest: token.digest(),
+            purpose,
+            sign_in_version: person.sign_in_version,
+            created_at,
+            expires_at: created_at.plus(lifetime.get()),
+        };
+        if !self.ports.links.put(&link).await? {
+            return Err(PeopleError::NotFound);
+        }
+        self.record(AuditKind::PasswordLinkCreated, person.id).await;
+        Ok(NewLink { person, purpose, token, expires_at: link.expires_at })
+    }
+
+    /// The link with this token and its person. To look at it does not use it up.
+    ///
+    /// # Errors
+    /// [`LinkError::Invalid`], [`LinkError::Storage`].
+    pub async fn open_link(&self, token: &LinkToken) -> Result<(PasswordLink, Person), LinkError> {
+        let link = self.ports.links.find(token.person(), self.ports.clock.now()).await?;
+        let link = link.filter(|link| link.digest == token.digest()).ok_or(LinkError::Invalid)?;
+        let person = self.ports.people.find(link.person).await?;
+        let good = |person: &Person| person.enabled && person.sign_in_version == link.sign_in_version;
+        let person = person.filter(good).ok_or(LinkError::Invalid)?;
+        Ok((link, person))
+    }
+
+    /// Sets the password of the person whose link has this token, as [`change_password`](Self::change_password) does. Of any
+    /// number of attempts with a link at the same time, one succeeds. Returns the person as verified by it.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub async fn use_link(&self, token: &LinkToken, password: &Password) -> Result<Person, LinkError> {
+        let (link, person) = self.open_link(token).await?;
+        let hash = self.ports.hasher.hash(password).await?;
+        let now = self.ports.clock.now();
+        if !self.ports.people.change_password(person.id, link.sign_in_version, &hash, now).await? {
+            return Err(LinkError::Invalid);
+        }
+        self.ports.authorizations.withdraw_codes(person.id).await?;
+        self.record(AuditKind::PasswordChanged, person.id).await;
+        // It has ended with its version; if it cannot be deleted now, a sweep does it.
+        let _deleted = self.ports.links.delete(&link).await;
+        Ok(Person { sign_in_version: link.sign_in_version.next(), updated_at: now, ..person })
+    }
+
+    async fn create_with(&self, login: Login, password: SecretHash) -> Result<Person, PeopleError> {
         let now = self.ports.clock.now();
         let person = Person {
             id: UserId::generate(&*self.ports.entropy),

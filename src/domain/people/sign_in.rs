@@ -233,6 +233,14 @@ impl SignInService {
         }
     }
 
+    /// Signs in somebody who was just verified in another way, such as by a link; `None` if that is true no longer.
+    ///
+    /// # Errors
+    /// [`SignInError::TemporarilyUnavailable`], [`SignInError::Internal`].
+    pub async fn after_verification(&self, person: Person) -> Result<Option<SignedInUser>, SignInError> {
+        self.open_session(person).await
+    }
+
     /// The name of the identity provider; `None` if there is none.
     #[must_use]
     pub fn provider_name(&self) -> Option<&str> {

@@ -21,7 +21,10 @@ use crate::oauth::{
     Audience, Authorization, AuthorizationCode, Caller, Consumption, KeyAlgorithm, KeyPurpose, SealedKey, SigningKey,
     Subject,
 };
-use crate::people::{Account, ExternalIdentity, Password, Person, Session, SessionToken, SignInVersion};
+use crate::people::{
+    Account, ExternalIdentity, LinkPurpose, LinkToken, Password, PasswordLink, Person, Session, SessionToken,
+    SignInVersion,
+};
 use crate::system::{Entropy, StorageError};
 
 /// A UUID that no other call in this process returns.
@@ -233,6 +236,21 @@ pub fn session(person: &Person) -> (Session, SessionToken) {
     let token = SessionToken::generate(&SeededEntropy::new(unique().as_u64_pair().0));
     let expires_at = now().plus(Duration::from_hours(12));
     (Session { id: token.id(), person: person.id, signed_in_at: now(), expires_at }, token)
+}
+
+/// A reset link of `person` that was made now and works for an hour, and its token.
+#[must_use]
+pub fn password_link(person: &Person) -> (PasswordLink, LinkToken) {
+    let token = LinkToken::generate(person.id, &SeededEntropy::new(unique().as_u64_pair().0));
+    let link = PasswordLink {
+        person: person.id,
+        digest: token.digest(),
+        purpose: LinkPurpose::Reset,
+        sign_in_version: person.sign_in_version,
+        created_at: now(),
+        expires_at: now().plus(Duration::from_hours(1)),
+    };
+    (link, token)
 }
 
 /// An authorization of `application` by `person`, with all permissions. The code was not exchanged yet, and has no challenge.

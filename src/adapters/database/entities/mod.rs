@@ -6,6 +6,7 @@ pub(super) mod audit_event;
 pub(super) mod authorization;
 pub(super) mod consumed_refresh_token;
 pub(super) mod memory_tenant;
+pub(super) mod password_link;
 pub(super) mod person;
 pub(super) mod queued_write;
 pub(super) mod revocation;

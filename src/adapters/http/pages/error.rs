@@ -14,7 +14,7 @@ use crate::domain::applications::HasherError;
 use crate::domain::ids::RequestId;
 use crate::domain::memories::ErasureError;
 use crate::domain::oauth::UntrustedRequest;
-use crate::domain::people::{PeopleError, SignInError};
+use crate::domain::people::{LinkError, PeopleError, SignInError};
 use crate::domain::system::{BoxError, StorageError};
 
 /// Why a page could not be shown, or a form not be processed.
@@ -82,6 +82,16 @@ impl From<ErasureError> for PageError {
             ErasureError::Storage(error) => error.into(),
             ErasureError::Person(error) => error.into(),
             ErasureError::Bank(ref bank) if bank.is_retryable() => Self::Unavailable(error.into()),
+            error => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<LinkError> for PageError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Storage(error) => error.into(),
+            LinkError::Hasher(HasherError::Overloaded) => Self::Unavailable(error.into()),
             error => Self::Internal(error.into()),
         }
     }

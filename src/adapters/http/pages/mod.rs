@@ -19,6 +19,7 @@ pub(crate) mod privacy_policy;
 pub(crate) mod provider;
 pub(crate) mod return_to;
 pub(crate) mod security;
+pub(crate) mod set_password;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
 pub(crate) mod view;
@@ -79,6 +80,10 @@ pub(crate) fn add_to(route: Route) -> Route {
         .at("/account/export", Methods::new([(get.clone(), export::show.boxed())]))
         .at("/account/export/memories.jsonl", Methods::new([(get.clone(), export::memories.boxed())]))
         .at("/account/export/account.json", Methods::new([(get.clone(), export::account.boxed())]))
+        .at(
+            "/account/set-password",
+            Methods::new([(get.clone(), set_password::show.boxed()), (post.clone(), set_password::set.boxed())]),
+        )
         .at("/account/security", Methods::new([(get.clone(), security::show.boxed())]))
         .at("/account/security/password", Methods::new([(post.clone(), security::change_password.boxed())]))
         .at("/account/security/end-session", Methods::new([(post.clone(), security::end_session.boxed())]))

@@ -73,6 +73,7 @@ pub(crate) fn event(kind: AuditKind) -> Option<&'static str> {
         AuditKind::PersonEnabled => "Your account was enabled.",
         AuditKind::PersonDisabled => "Your account was disabled.",
         AuditKind::PasswordChanged => "Your password was changed.",
+        AuditKind::PasswordLinkCreated => "A link for choosing your password was made.",
         AuditKind::PersonSignedIn => "You signed in.",
         AuditKind::SignInThrottled => "Sign-in was paused after too many wrong passwords.",
         AuditKind::AuthorizationGranted => "You allowed an application to use your memories.",

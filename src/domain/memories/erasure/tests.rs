@@ -8,9 +8,9 @@ use crate::people::{PeoplePorts, Person, PersonRepository as _};
 use crate::system::Timestamp;
 use crate::testing::{
     FakePasswordHasher, FakeSecretHasher, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog,
-    InMemoryAuthorizationStore, InMemoryGrantStore, InMemoryMemoryBank, InMemoryPersonRepository, InMemorySessionStore,
-    InMemoryTenantRegistry, InMemoryWriteQueue, SeededEntropy, application, new_memory, now, person, queued_write,
-    space, unique,
+    InMemoryAuthorizationStore, InMemoryGrantStore, InMemoryMemoryBank, InMemoryPasswordLinkStore,
+    InMemoryPersonRepository, InMemorySessionStore, InMemoryTenantRegistry, InMemoryWriteQueue, SeededEntropy,
+    application, new_memory, now, person, queued_write, space, unique,
 };
 
 struct Harness {
@@ -56,6 +56,7 @@ impl Harness {
         };
         let people_service = PeopleService::new(PeoplePorts {
             people: people.clone(),
+            links: Arc::new(InMemoryPasswordLinkStore::of(&people)),
             sessions: Arc::new(InMemorySessionStore::of(&people)),
             hasher: Arc::new(FakePasswordHasher::default()),
             authorizations: AuthorizationService::new(authorization_ports, Arc::new(policy)),

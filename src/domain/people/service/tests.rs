@@ -6,8 +6,8 @@ use crate::ids::TokenId;
 use crate::oauth::{AuthorizationPorts, AuthorizationStore, Consent, GrantStore, Redeemed, Redemption, TokenPolicy};
 use crate::testing::{
     FakePasswordHasher, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore,
-    InMemoryGrantStore, InMemoryPersonRepository, InMemorySessionStore, SeededEntropy, application, authorization,
-    external_person, now, person, session, unique,
+    InMemoryGrantStore, InMemoryPasswordLinkStore, InMemoryPersonRepository, InMemorySessionStore, SeededEntropy,
+    application, authorization, external_person, now, person, session, unique,
 };
 
 struct Harness {
@@ -55,6 +55,7 @@ impl Harness {
         let service = PeopleService::new(PeoplePorts {
             people: people.clone(),
             sessions: sessions.clone(),
+            links: Arc::new(InMemoryPasswordLinkStore::of(&people)),
             hasher: hasher.clone(),
             authorizations: AuthorizationService::new(authorization_ports, Arc::new(policy)),
             audit: audit.clone(),
@@ -212,4 +213,91 @@ async fn what_is_away_is_an_error_and_can_be_repeated() {
     harness.hasher.set_overloaded(false);
     let answer = harness.service.create("anna".parse().unwrap(), &password("correct horse")).await;
     assert!(matches!(answer, Err(PeopleError::Storage(_))), "{answer:?}");
+}
+
+fn lifetime(minutes: u64) -> LinkLifetime {
+    Duration::from_mins(minutes).try_into().unwrap()
+}
+
+#[tokio::test]
+async fn somebody_who_is_invited_has_no_password_until_the_link_sets_one_and_it_works_once() {
+    let harness = Harness::new();
+    let service = &harness.service;
+    let link = service.invite("marta".parse().unwrap(), lifetime(60)).await.unwrap();
+    assert_eq!((link.purpose, link.expires_at), (LinkPurpose::Invitation, now().plus(Duration::from_hours(1))));
+    let Account::Local { password: before, .. } = &link.person.account else { panic!("it is a local account") };
+    assert_eq!(*before, harness.hasher.decoy(), "no password matches it");
+    for _ in 0..2 {
+        let (opened, person) = service.open_link(&link.token).await.unwrap();
+        assert_eq!((opened.purpose, person), (LinkPurpose::Invitation, link.person.clone()), "to look uses nothing up");
+    }
+    let person = service.use_link(&link.token, &password("correct horse")).await.unwrap();
+    let stored = service.get(link.person.id).await.unwrap();
+    let hash = FakePasswordHasher::hash_of(&password("correct horse"));
+    assert!(matches!(&stored.account, Account::Local { password, .. } if *password == hash));
+    assert_eq!(person.sign_in_version, stored.sign_in_version);
+    let (session, _) = session(&person);
+    assert!(harness.sessions.create(&session, person.sign_in_version).await.unwrap(), "it signs in");
+    let again = service.use_link(&link.token, &password("another horse")).await;
+    assert!(matches!(again, Err(LinkError::Invalid)), "{again:?}");
+    let kinds = [AuditKind::PersonCreated, AuditKind::PasswordLinkCreated, AuditKind::PasswordChanged];
+    assert_eq!(harness.audit.kinds(), kinds);
+    let taken = service.invite("marta".parse().unwrap(), lifetime(60)).await;
+    assert!(matches!(taken, Err(PeopleError::Exists)), "{taken:?}");
+}
+
+#[tokio::test]
+async fn a_reset_ends_sessions_and_codes_as_a_new_password_does() {
+    let harness = Harness::new();
+    let person = person();
+    let (session, grant) = harness.connected(&person).await;
+    let on_its_way = harness.approved(&person).await;
+    let link = harness.service.make_reset_link(person.id, lifetime(60)).await.unwrap();
+    assert!(harness.is_signed_in(&session).await, "until it is used nothing ends");
+    harness.service.use_link(&link.token, &password("a new password")).await.unwrap();
+    assert!(!harness.is_signed_in(&session).await);
+    assert!(!harness.is_revoked(grant).await);
+    assert!(harness.is_revoked(on_its_way).await);
+}
+
+#[tokio::test]
+async fn a_link_ends_with_its_time_and_with_whatever_else_sets_a_password_or_disables() {
+    let harness = Harness::new();
+    let service = &harness.service;
+    let person = person();
+    harness.people.create(&person).await.unwrap();
+    let invalid = async |link: &NewLink| {
+        assert!(matches!(service.open_link(&link.token).await, Err(LinkError::Invalid)));
+        let used = service.use_link(&link.token, &password("a new password")).await;
+        assert!(matches!(used, Err(LinkError::Invalid)), "{used:?}");
+    };
+    let make = async || service.make_reset_link(person.id, lifetime(1)).await.unwrap();
+    let first = make().await;
+    let second = make().await;
+    invalid(&first).await;
+    service.set_password(person.id, &password("another horse")).await.unwrap();
+    invalid(&second).await;
+    let third = make().await;
+    service.disable(person.id).await.unwrap();
+    invalid(&third).await;
+    let refused = service.make_reset_link(person.id, lifetime(1)).await;
+    assert!(matches!(refused, Err(PeopleError::Disabled)), "{refused:?}");
+    service.enable(person.id).await.unwrap();
+    invalid(&third).await;
+    let fourth = make().await;
+    harness.clock.advance(Duration::from_mins(1));
+    invalid(&fourth).await;
+    let forged = NewLink { token: LinkToken::generate(person.id, &SeededEntropy::new(7)), ..make().await };
+    invalid(&forged).await;
+}
+
+#[tokio::test]
+async fn somebody_of_the_identity_provider_gets_no_link() {
+    let harness = Harness::new();
+    let person = external_person();
+    harness.people.create(&person).await.unwrap();
+    let refused = harness.service.make_reset_link(person.id, lifetime(1)).await;
+    assert!(matches!(refused, Err(PeopleError::NoPassword)), "{refused:?}");
+    let nobody = harness.service.make_reset_link(UserId::from_uuid(unique()), lifetime(1)).await;
+    assert!(matches!(nobody, Err(PeopleError::NotFound)), "{nobody:?}");
 }

@@ -26,6 +26,7 @@ mod fixture;
 pub mod grant_store;
 pub mod memory_bank;
 pub mod password_hasher;
+pub mod password_link_store;
 pub mod person_repository;
 pub mod secret_hasher;
 pub mod session_store;
@@ -58,6 +59,9 @@ macro_rules! conformance {
     };
     (password_hasher, $fixture:expr) => {
         $crate::password_hasher_cases!($fixture);
+    };
+    (password_link_store, $fixture:expr) => {
+        $crate::password_link_store_cases!($fixture);
     };
     (person_repository, $fixture:expr) => {
         $crate::person_repository_cases!($fixture);
@@ -121,6 +125,7 @@ mod tests {
             ("authorization_store", &[include_str!("authorization_store.rs")]),
             ("grant_store", &[include_str!("grant_store.rs")]),
             ("password_hasher", &[include_str!("password_hasher.rs")]),
+            ("password_link_store", &[include_str!("password_link_store.rs")]),
             ("person_repository", &[include_str!("person_repository.rs")]),
             ("secret_hasher", &[include_str!("secret_hasher.rs")]),
             ("session_store", &[include_str!("session_store.rs")]),

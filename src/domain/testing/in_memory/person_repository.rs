@@ -10,7 +10,8 @@ use super::{Outage, at_most, lock};
 use crate::applications::SecretHash;
 use crate::ids::UserId;
 use crate::people::{
-    Account, CreatePersonError, ExternalUser, Login, Person, PersonRepository, Session, SessionId, SignInVersion,
+    Account, CreatePersonError, ExternalUser, Login, PasswordLink, Person, PersonRepository, Session, SessionId,
+    SignInVersion,
 };
 use crate::system::{StorageError, Timestamp};
 
@@ -21,11 +22,12 @@ pub struct InMemoryPersonRepository {
     outage: Outage,
 }
 
-/// People and their sessions, which go along with them.
+/// People, and their sessions and links, which go along with them.
 #[derive(Debug, Default)]
 pub(super) struct PeopleState {
     pub(super) people: BTreeMap<UserId, Person>,
     pub(super) sessions: HashMap<SessionId, Session>,
+    pub(super) links: HashMap<UserId, PasswordLink>,
 }
 
 impl InMemoryPersonRepository {
@@ -33,7 +35,7 @@ impl InMemoryPersonRepository {
     #[must_use]
     pub fn holding(people: impl IntoIterator<Item = Person>) -> Self {
         let people = people.into_iter().map(|person| (person.id, person)).collect();
-        let state = PeopleState { people, sessions: HashMap::new() };
+        let state = PeopleState { people, ..PeopleState::default() };
         Self { state: Arc::new(Mutex::new(state)), outage: Outage::default() }
     }
 
@@ -184,6 +186,7 @@ impl PersonRepository for InMemoryPersonRepository {
         self.outage.check()?;
         let mut state = lock(&self.state);
         state.sessions.retain(|_, session| session.person != id);
+        state.links.remove(&id);
         Ok(state.people.remove(&id).is_some())
     }
 }

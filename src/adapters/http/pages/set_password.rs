@@ -1,0 +1,111 @@
+//! `/account/set-password`: where a one-time link leads, and somebody chooses a password.
+
+use askama::Template;
+use poem::http::StatusCode;
+use poem::{Response, handler};
+use url::form_urlencoded;
+
+use super::assets;
+use super::browser::Browser;
+use super::cookies::{ATTEMPT_LIFETIME, CookieKind};
+use super::error::PageError;
+use super::forms::Form;
+use super::return_to::ReturnTo;
+use super::view::{self, PageContext};
+use super::words::Moment;
+use crate::domain::people::{LinkError, LinkPurpose, LinkToken, Password, PasswordLink, Person};
+
+#[derive(Template)]
+#[template(path = "set_password.html")]
+struct SetPasswordPage<'a> {
+    login: &'a str,
+    is_invitation: bool,
+    shortest: usize,
+    until: Moment,
+    problem: Option<String>,
+    link: &'a str,
+    form_token: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "dead_link.html")]
+struct DeadLinkPage;
+
+/// `GET /account/set-password?link=…`. To open it uses nothing up: programs open links in messages, too.
+#[handler]
+pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
+    let mut pairs = form_urlencoded::parse(browser.query().as_bytes());
+    let presented = pairs.find(|(name, _)| name == "link").map(|(_, value)| value.into_owned()).unwrap_or_default();
+    match open(&browser, &presented).await? {
+        Some((link, person)) => ask(&browser, &presented, &link, &person, None),
+        None => dead_link(),
+    }
+}
+
+/// `POST /account/set-password`.
+#[handler]
+pub(crate) async fn set(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
+    let presented = form.get("link");
+    let Some((link, person)) = open(&browser, presented).await? else { return dead_link() };
+    let refuse = |status, problem: &str| ask(&browser, presented, &link, &person, Some((status, problem.to_owned())));
+    let attempt = browser.attempt(CookieKind::SignIn);
+    if !attempt.is_some_and(|attempt| form.belongs_to(&attempt.form_token())) {
+        let problem = "This page was open for too long, or your browser sent no cookie. Nothing was done. Try again.";
+        return refuse(StatusCode::FORBIDDEN, problem);
+    }
+    if form.get("new") != form.get("again") {
+        return refuse(StatusCode::BAD_REQUEST, "The two passwords are different. Nothing was done.");
+    }
+    let password = match Password::choose(form.get("new")) {
+        Ok(password) => password,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &format!("The password {}.", error.problem())),
+    };
+    let Some(token) = LinkToken::parse(presented) else { return dead_link() };
+    let person = match browser.services.people.use_link(&token, &password).await {
+        Ok(person) => person,
+        Err(LinkError::Invalid) => return dead_link(),
+        Err(error) => return Err(error.into()),
+    };
+    match browser.services.sign_in.after_verification(person).await? {
+        Some(user) => browser.start_session(&user, &ReturnTo::Account).await,
+        // Somebody has changed the account since.
+        None => view::see_other("/auth/sign-in"),
+    }
+}
+
+async fn open(browser: &Browser<'_>, presented: &str) -> Result<Option<(PasswordLink, Person)>, PageError> {
+    let Some(token) = LinkToken::parse(presented) else { return Ok(None) };
+    match browser.services.people.open_link(&token).await {
+        Ok(opened) => Ok(Some(opened)),
+        Err(LinkError::Invalid) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn ask(
+    browser: &Browser<'_>,
+    presented: &str,
+    link: &PasswordLink,
+    person: &Person,
+    problem: Option<(StatusCode, String)>,
+) -> Result<Response, PageError> {
+    let attempt = browser.attempt(CookieKind::SignIn).unwrap_or_else(|| browser.services.sign_in.begin());
+    let form_token = attempt.form_token();
+    let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, problem)| (status, Some(problem)));
+    let page = SetPasswordPage {
+        login: person.label(),
+        is_invitation: link.purpose == LinkPurpose::Invitation,
+        shortest: Password::MIN,
+        until: link.expires_at.into(),
+        problem,
+        link: presented,
+        form_token: form_token.as_str(),
+    };
+    let mut response = view::show(status, PageContext::Standalone, &page)?;
+    browser.cookies.set(&mut response, CookieKind::SignIn, attempt.expose(), ATTEMPT_LIFETIME);
+    Ok(response)
+}
+
+fn dead_link() -> Result<Response, PageError> {
+    view::show(StatusCode::NOT_FOUND, PageContext::Standalone, &DeadLinkPage)
+}
