@@ -51,6 +51,11 @@ independent-clients:
     cargo build --bin memgate
     .ci/independent-clients
 
+# hold MCP against the official clients, the conformance suite and the Inspector, which this installs
+mcp-judges:
+    cargo build --bin memgate
+    .ci/mcp-judges
+
 # the tests with a browser, headless Chromium and what drives it, which this installs; screenshots are in target/browser
 browser:
     cargo build --bin memgate

@@ -170,4 +170,6 @@ async fn the_prompt_holds_what_is_known_of_the_person() {
     client.gate.remember(&client.token, "Marta lives in Porto.").await;
     assert!(text(prompt().await).contains("- Marta lives in Porto."));
     assert_eq!(client.legacy("resources/list", json!({})).await["result"]["resources"], json!([]));
+    let unknown = client.legacy("resources/read", json!({"uri": "memory://1"})).await;
+    assert_eq!((&unknown["error"]["code"], &unknown["error"]["data"]["uri"]), (&json!(-32002), &json!("memory://1")));
 }
