@@ -7,8 +7,8 @@ use std::time::Duration;
 use memgate::adapters::database::memories::EmbeddedMemoryBank;
 use memgate::adapters::database::{Database, DatabaseOptions};
 use memgate::domain::memories::{
-    DateRange, Limit, ListQuery, MemoryBank, MemoryBankError, MemoryChanges, MemoryFilter, MemoryQuery, MemoryScope,
-    NewMemory, SearchResults,
+    Category, DateRange, Limit, ListQuery, MemoryBank, MemoryBankError, MemoryChanges, MemoryFilter, MemoryQuery,
+    MemoryScope, NewMemory, SearchResults,
 };
 use memgate_domain::testing::{
     categories, content, context, metadata, new_memory, now, scope, scope_limited_to, scope_of_person,
@@ -271,7 +271,7 @@ async fn counts_stay_right_while_many_change_the_same_memories() {
         }
         assert_counts_are_right(&store).await;
         for scope in &scopes {
-            let list = ListQuery { limit: Limit::try_from(1000).unwrap(), after: None, category: None, now: now() };
+            let list = ListQuery::new(Limit::try_from(1000).unwrap(), now());
             for memory in banks[0].list(scope, &list).await.unwrap().memories {
                 assert!(banks[0].delete(scope, &memory.id).await.unwrap());
             }
@@ -434,7 +434,7 @@ async fn a_row_that_cannot_be_is_reported_as_such() {
             let memory = bank.create(&scope, &new_memory("The spare key is under the fern.")).await.unwrap();
             let intact = bank.create(&scope, &new_memory("The shed is never locked.")).await.unwrap();
             store.execute(&format!("UPDATE memories SET {damage} WHERE id = '{}'", memory.id)).await;
-            let list = ListQuery { limit: Limit::default(), after: None, category: None, now: now() };
+            let list = ListQuery::new(Limit::default(), now());
             let inconsistent =
                 |answer: Result<_, MemoryBankError>| matches!(answer, Err(MemoryBankError::Inconsistent(_)));
             assert!(inconsistent(bank.get(&scope, &memory.id, now()).await.map(drop)), "get, {damage}");
@@ -532,7 +532,7 @@ async fn a_long_search_under_a_restriction_or_a_date_range_takes_as_few_statemen
         }
         let long = query(&text);
         let mut dated = query(&text);
-        dated.filter.created = DateRange::new(Some(now().plus(Duration::from_hours(1))), None).unwrap();
+        dated.filter.created = DateRange::new("date_range", Some(now().plus(Duration::from_hours(1))), None).unwrap();
         let restricted = scope_limited_to(&scope, &["work", "home"]);
         for (what, scope, query, expected) in [
             ("all", &scope, &long, 5),
@@ -585,7 +585,7 @@ async fn a_date_range_finds_what_is_in_it_however_much_is_not() {
             let at = |day: Option<u32>| day.map(|day| now().plus(DAY * 10 * day));
             let mut query = query("parcel");
             query.limit = Limit::try_from(1000).unwrap();
-            query.filter.created = DateRange::new(at(start), at(end)).unwrap();
+            query.filter.created = DateRange::new("date_range", at(start), at(end)).unwrap();
             let found = bank.search(&scope, &query).await.unwrap();
             let expected = u64::from(end.unwrap_or(299) - start.unwrap_or(0) + 1);
             assert_eq!((found.hits.len() as u64, found.total_found), (expected, expected), "{start:?} to {end:?}");
@@ -593,10 +593,14 @@ async fn a_date_range_finds_what_is_in_it_however_much_is_not() {
     }
 }
 
+fn in_category(category: Option<Category>) -> MemoryFilter {
+    MemoryFilter { categories: category.into_iter().collect(), ..MemoryFilter::default() }
+}
+
 /// The texts of a list, page by page.
 async fn listed(bank: &EmbeddedMemoryBank, scope: &MemoryScope, category: Option<&str>) -> Vec<String> {
     let category = category.map(|category| categories(&[category]).remove(0));
-    let mut list = ListQuery { limit: Limit::try_from(3).unwrap(), after: None, category, now: now() };
+    let mut list = ListQuery { filter: in_category(category), ..ListQuery::new(Limit::try_from(3).unwrap(), now()) };
     let mut texts = Vec::new();
     loop {
         let page = bank.list(scope, &list).await.unwrap();
@@ -690,7 +694,8 @@ async fn a_page_of_a_large_category_costs_what_one_of_a_small_category_costs() {
         let limited = scope_limited_to(&scope, &["large", "small"]);
         let fastest = async |scope: &MemoryScope, name: &str| {
             let category = Some(categories(&[name]).remove(0));
-            let list = ListQuery { limit: Limit::try_from(20).unwrap(), after: None, category, now: now() };
+            let list =
+                ListQuery { filter: in_category(category), ..ListQuery::new(Limit::try_from(20).unwrap(), now()) };
             let mut fastest = Duration::MAX;
             for _ in 0..15 {
                 let started = std::time::Instant::now();

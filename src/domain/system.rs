@@ -89,6 +89,17 @@ impl Timestamp {
             .map_err(|_| InvalidValue::new(field, "must be a date and time in RFC 3339, such as 2026-05-08T13:56:00Z"))
     }
 
+    /// As [`parse`](Self::parse), for the end of a range: a date alone stands for the last moment of that day, since a range
+    /// "until Friday" includes Friday.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] for `field`.
+    pub fn parse_end(field: &str, text: &str) -> Result<Self, InvalidValue> {
+        const ALL_BUT_ITS_FIRST_MILLISECOND: Duration = Duration::from_millis(24 * 3600 * 1000 - 1);
+        let at = Self::parse(field, text)?;
+        Ok(if text.len() == "2026-05-08".len() { at.plus(ALL_BUT_ITS_FIRST_MILLISECOND) } else { at })
+    }
+
     /// The UTC calendar fields.
     #[must_use]
     pub fn to_utc(self) -> OffsetDateTime {

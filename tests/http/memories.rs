@@ -17,7 +17,7 @@ async fn a_memory_is_stored_found_read_changed_and_deleted() {
             json!({
                 "content": "Ada is allergic to peanuts.", "categories": ["Health", "health"], "metadata": {"sure": true},
                 "context": {"custom_gpt_id": "g-1", "conversation_id": "c-1"}, "priority": "high",
-                "expires_at": "2040-01-01T00:00:00+01:00",
+                "occurred_at": "1999-12-31", "expires_at": "2040-01-01T00:00:00+01:00",
             }),
         )
         .await;
@@ -30,7 +30,7 @@ async fn a_memory_is_stored_found_read_changed_and_deleted() {
         "memory_id": memory["memory_id"], "content": "Ada is allergic to peanuts.", "categories": ["health"],
         "metadata": {"sure": true, "custom_gpt_id": "g-1", "conversation_id": "c-1"}, "priority": "high",
         "created_at": "2033-05-18T03:33:20.123Z", "updated_at": "2033-05-18T03:33:20.123Z",
-        "expires_at": "2039-12-31T23:00:00Z",
+        "occurred_at": "1999-12-31T00:00:00Z", "expires_at": "2039-12-31T23:00:00Z",
     });
     assert_eq!(*memory, expected);
 
@@ -39,7 +39,7 @@ async fn a_memory_is_stored_found_read_changed_and_deleted() {
     assert_eq!(found["total_found"], 1);
     assert!(found["processing_time_ms"].is_f64() && found["request_id"].is_string());
     let result = &found["results"][0];
-    for member in ["memory_id", "content", "categories", "metadata", "created_at"] {
+    for member in ["memory_id", "content", "categories", "metadata", "created_at", "occurred_at"] {
         assert_eq!(result[member], memory[member]);
     }
     assert!((0.0..=1.0).contains(&result["relevance_score"].as_f64().unwrap()));
@@ -58,6 +58,12 @@ async fn a_memory_is_stored_found_read_changed_and_deleted() {
     for (expires_at, kept) in [(json!("2040-01-01"), true), (json!("never"), false)] {
         let changed = face.call(Method::PATCH, &path, Some(json!({ "expires_at": expires_at }))).await.json();
         assert_eq!(changed["memory"].get("expires_at").is_some(), kept, "{changed}");
+    }
+    for (occurred_at, kept) in
+        [(json!("2000-01-01T12:00:00+01:00"), Some("2000-01-01T11:00:00Z")), (json!("unknown"), None)]
+    {
+        let changed = face.call(Method::PATCH, &path, Some(json!({ "occurred_at": occurred_at }))).await.json();
+        assert_eq!(changed["memory"].get("occurred_at").and_then(Value::as_str), kept, "{changed}");
     }
     let created = face.post("/api/v1/memories", json!({"content": "a", "expires_at": "never"})).await;
     assert_eq!((created.status.as_u16(), created.json()["memory"].get("expires_at")), (201, None));
@@ -90,6 +96,47 @@ async fn a_list_is_read_page_by_page_until_there_is_no_cursor() {
     assert_eq!(seen, ["memory 4", "memory 3", "memory 2", "memory 1", "memory 0"]);
     let none = face.call(Method::GET, "/api/v1/memories?category=work", None).await.json();
     assert_eq!(none["memories"], json!([]));
+}
+
+#[tokio::test]
+async fn a_list_and_a_search_follow_when_things_were_said() {
+    let face = Face::new();
+    for (text, occurred_at) in [("tea b", Some("2020-05-08")), ("tea c", Some("2010-05-08T10:00:00Z")), ("tea a", None)]
+    {
+        let created = face.post("/api/v1/memories", json!({"content": text, "occurred_at": occurred_at})).await;
+        assert_eq!(created.status, 201, "{}", created.json());
+    }
+    let contents = |answer: &Value, member: &str| {
+        let memories = answer[member].as_array().unwrap();
+        memories.iter().map(|memory| memory["content"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let page = face.call(Method::GET, "/api/v1/memories?order=occurred_at&limit=2", None).await.json();
+    assert_eq!(contents(&page, "memories"), ["tea a", "tea b"]);
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let next = format!("/api/v1/memories?order=occurred_at&limit=2&cursor={cursor}");
+    assert_eq!(contents(&face.call(Method::GET, &next, None).await.json(), "memories"), ["tea c"]);
+    face.call(Method::GET, &format!("/api/v1/memories?cursor={cursor}"), None).await.problem(400, "invalid-value");
+    for (query, expected) in [
+        ("occurred_from=2020-05-08", &["tea a", "tea b"][..]),
+        ("occurred_from=2020-05-08&occurred_until=2020-05-08", &["tea b"]),
+        ("occurred_until=2010-05-08T09:59:59Z", &[]),
+    ] {
+        let page = face.call(Method::GET, &format!("/api/v1/memories?{query}"), None).await.json();
+        assert_eq!(contents(&page, "memories"), expected, "{query}");
+    }
+    for (query, field) in [
+        ("order=oldest", "order"),
+        ("occurred_from=yesterday", "occurred_from"),
+        ("occurred_from=2021-01-01&occurred_until=2020-01-01", "occurred_until"),
+    ] {
+        let answer = face.call(Method::GET, &format!("/api/v1/memories?{query}"), None).await;
+        assert_eq!(answer.problem(400, "invalid-value")["field"], field);
+    }
+    let search = json!({"query": "tea", "order": "occurred_at", "filters": {"occurred": {"end": "2020-05-08"}}});
+    assert_eq!(contents(&face.post("/api/v1/search", search).await.json(), "results"), ["tea b", "tea c"]);
+    let turned = json!({"query": "tea", "filters": {"occurred": {"start": "2021-01-01", "end": "2020-01-01"}}});
+    let problem = face.post("/api/v1/search", turned).await.problem(400, "invalid-value");
+    assert_eq!(problem["field"], "filters.occurred.end");
 }
 
 #[tokio::test]

@@ -98,8 +98,7 @@ async fn everything(client: &RemoteMemoryBank) -> Vec<(&'static str, Duration)> 
     }
     let (scope, id) = (scope(), "01937a5e-0000-7000-8000-000000000001".parse().unwrap());
     let (new, changes) = (new_memory("x"), MemoryChanges { content: Some(content("y")), ..MemoryChanges::default() });
-    let page =
-        memgate::domain::memories::ListQuery { limit: 10.try_into().unwrap(), after: None, category: None, now: now() };
+    let page = memgate::domain::memories::ListQuery::new(10.try_into().unwrap(), now());
     vec![
         timed("create", client.create(&scope, &new)).await,
         timed("search", client.search(&scope, &query("x"))).await,

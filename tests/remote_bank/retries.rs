@@ -49,7 +49,7 @@ async fn no_call_outlives_its_deadline_by_more_than_50_ms() {
         let client = unbroken(&bank, |config| config.resilience.backoff_max = Duration::from_mins(1));
         let (scope, id) = (scope(), "01937a5e-0000-7000-8000-000000000001".parse().unwrap());
         let changes = MemoryChanges { content: Some(content("y")), ..MemoryChanges::default() };
-        let page = ListQuery { limit: 10.try_into().unwrap(), after: None, category: None, now: now() };
+        let page = ListQuery::new(10.try_into().unwrap(), now());
         for call in 0..8 {
             let began = Instant::now();
             let answer = match call {

@@ -143,12 +143,9 @@ struct Newest {
 
 impl Newest {
     fn add(&mut self, memory: Memory, query: &ListQuery) {
-        let is_asked_for = query.category.as_ref().is_none_or(|category| memory.categories.contains(category))
-            && query.after.as_ref().is_none_or(|after| place(&memory) < (after.created_at, after.id.clone()));
-        if !is_asked_for {
-            return;
+        if query.lists(&memory) {
+            self.by_place.insert(Reverse((query.order.date_of(&memory), memory.id.clone())), memory);
         }
-        self.by_place.insert(Reverse(place(&memory)), memory);
     }
 
     /// Drops what is not on the page.
@@ -162,17 +159,13 @@ impl Newest {
     }
 
     fn into_page(self, query: &ListQuery) -> Page {
-        Page::of(self.by_place.into_values(), query.limit)
+        Page::of(self.by_place.into_values(), query.limit, query.order)
     }
 }
 
-fn place(memory: &Memory) -> (Timestamp, MemoryId) {
-    (memory.created_at, memory.id.clone())
-}
-
-/// By relevance, then by priority, then newest first.
+/// By relevance, then by priority, then what was said last first.
 fn best_of(mut hits: Vec<Hit>, limit: usize) -> SearchResults {
-    let key = |hit: &Hit| (hit.memory.priority, hit.memory.created_at);
+    let key = |hit: &Hit| (hit.memory.priority, hit.memory.occurred());
     hits.sort_by(|a, b| b.relevance.get().total_cmp(&a.relevance.get()).then_with(|| key(b).cmp(&key(a))));
     let total_found = u64::try_from(hits.len()).unwrap_or(u64::MAX);
     hits.truncate(limit);

@@ -15,6 +15,7 @@ const CATEGORIES: &str = "memgate_categories";
 const METADATA: &str = "memgate_metadata";
 const PRIORITY: &str = "memgate_priority";
 const CREATED_AT: &str = "memgate_created_at";
+const OCCURRED_AT: &str = "memgate_occurred_at";
 const UPDATED_AT: &str = "memgate_updated_at";
 const EXPIRES_AT: &str = "memgate_expires_at";
 
@@ -120,6 +121,7 @@ impl Item {
             },
             created_at,
             updated_at: self.moment(UPDATED_AT)?.or(self.updated_at).unwrap_or(created_at),
+            occurred_at: self.occurred_at()?,
             // Zero means never: banks that merge metadata would keep a key that is left out.
             expires_at: self.moment(EXPIRES_AT)?.filter(|at| at.unix_millis() != 0),
         })
@@ -131,6 +133,16 @@ impl Item {
         let millis = value.as_i64().or_else(|| value.as_f64().map(|number| number as i64));
         let millis = millis.ok_or(NotAMemory::Unreadable("one of its dates is invalid"))?;
         Ok(Some(Timestamp::from_unix_millis(millis)))
+    }
+
+    /// As text, so that an empty one can take the place of an earlier date in banks that merge metadata.
+    fn occurred_at(&self) -> Result<Option<Timestamp>, NotAMemory> {
+        match self.metadata.get(OCCURRED_AT).map(|value| value.as_str().unwrap_or("?")) {
+            None | Some("") => Ok(None),
+            Some(text) => Timestamp::parse(OCCURRED_AT, text)
+                .map(Some)
+                .map_err(|_| NotAMemory::Unreadable("one of its dates is invalid")),
+        }
     }
 
     fn categories(&self) -> Result<Vec<Category>, NotAMemory> {
@@ -158,6 +170,9 @@ impl Item {
     #[must_use]
     pub fn metadata_for(&self, tenant: &BankTenant, memory: &Memory) -> Map<String, Value> {
         let mut members = self.metadata.clone();
+        if let Some(earlier) = members.get_mut(OCCURRED_AT) {
+            *earlier = json!("");
+        }
         members.extend(metadata_of(tenant, memory));
         members
     }
@@ -183,6 +198,7 @@ fn metadata_of(tenant: &BankTenant, memory: &Memory) -> Map<String, Value> {
         (EXPIRES_AT, json!(memory.expires_at.map_or(0, Timestamp::unix_millis))),
     ]
     .into_iter()
+    .chain(memory.occurred_at.map(|at| (OCCURRED_AT, json!(at.to_string()))))
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
 }

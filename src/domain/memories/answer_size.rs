@@ -66,7 +66,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::memories::{Content, Limit, Metadata, Page, Position};
+    use crate::memories::{Content, Limit, ListOrder, Metadata, Page, Position};
     use crate::testing::{categories, new_memory};
 
     fn memory(content: &str) -> Memory {
@@ -107,16 +107,17 @@ mod tests {
 
     #[test]
     fn a_page_ends_with_its_limit_or_its_size_and_says_where_the_next_begins() {
+        const ORDER: ListOrder = ListOrder::Created;
         let limit = |number: i64| Limit::try_from(number).unwrap();
         let small: Vec<Memory> = (0..4).map(|_| memory("x")).collect();
-        assert_eq!(Page::of(small.clone(), limit(4)), Page { memories: small.clone(), next: None });
-        let page = Page::of(small.clone(), limit(3));
-        assert_eq!((page.memories.len(), page.next), (3, Some(Position::after(&small[2]))));
+        assert_eq!(Page::of(small.clone(), limit(4), ORDER), Page { memories: small.clone(), next: None });
+        let page = Page::of(small.clone(), limit(3), ORDER);
+        assert_eq!((page.memories.len(), page.next), (3, Some(Position::after(&small[2], ORDER))));
 
         let large: Vec<Memory> = (0..100).map(|_| memory(&"x".repeat(Content::MAX))).collect();
-        let page = Page::of(large.clone(), limit(100));
+        let page = Page::of(large.clone(), limit(100), ORDER);
         let bytes: usize = page.memories.iter().map(bytes_of).sum();
         assert!((AnswerSize::MAX..AnswerSize::MAX + AnswerSize::MAX_MEMORY).contains(&bytes), "{bytes}");
-        assert_eq!(page.next, page.memories.last().map(Position::after));
+        assert_eq!(page.next, page.memories.last().map(|memory| Position::after(memory, ORDER)));
     }
 }

@@ -79,7 +79,7 @@ pub trait MemoryBank: Send + Sync {
     async fn sample(&self, scope: &MemoryScope, limit: Limit) -> Result<Vec<MemoryId>, MemoryBankError> {
         // At the beginning of time nothing has expired yet.
         let now = Timestamp::from_unix_millis(i64::MIN);
-        let page = self.list(scope, &ListQuery { limit, after: None, category: None, now }).await?;
+        let page = self.list(scope, &ListQuery::new(limit, now)).await?;
         Ok(page.memories.into_iter().map(|memory| memory.id).collect())
     }
 

@@ -40,7 +40,7 @@ impl Export {
     /// [`MemoryBankError`].
     pub async fn next(&mut self) -> Result<Option<Vec<OwnMemory>>, MemoryBankError> {
         while let Some(scope) = self.scopes.front() {
-            let query = ListQuery { limit: Limit::PAGE, after: self.after.take(), category: None, now: self.now };
+            let query = ListQuery { after: self.after.take(), ..ListQuery::new(Limit::PAGE, self.now) };
             let page = self.bank.list(scope, &query).await?;
             let space = scope.space().clone();
             let memories: Vec<OwnMemory> = page

@@ -63,6 +63,7 @@ struct Row {
     context: Option<Object<RowContext>>,
     priority: Option<String>,
     created_at: Option<String>,
+    occurred_at: Option<String>,
     expires_at: Option<String>,
     /// What an export names besides. The memory keeps its id; when it was last changed and where it was say nothing of
     /// where it goes.
@@ -165,6 +166,7 @@ impl ImportReader {
             metadata: Metadata::from_caller(row.metadata.unwrap_or_default())?.with_context(&context),
             priority: row.priority.map_or(Ok(Priority::default()), |text| text.parse())?,
             created_at: moment("created_at", row.created_at.as_deref())?.unwrap_or(self.next),
+            occurred_at: moment("occurred_at", row.occurred_at.as_deref())?,
             expires_at: moment("expires_at", row.expires_at.as_deref())?,
         };
         let has_expired = memory.expires_at.is_some_and(|expiry| expiry <= self.now);
@@ -236,7 +238,7 @@ mod tests {
     #[test]
     fn a_member_that_is_null_is_left_out_as_in_the_api() {
         let row = r#"{"content": "tea", "categories": null, "metadata": null, "context": null, "priority": null,
-            "created_at": null, "expires_at": null}"#;
+            "created_at": null, "occurred_at": null, "expires_at": null}"#;
         let bare = memory(r#"{"content": "tea"}"#);
         assert_eq!(NewMemory { id: bare.id.clone(), ..memory(row) }, bare);
         let row = r#"{"content": "tea", "context": {"custom_gpt_id": null, "conversation_id": "c"}}"#;

@@ -31,8 +31,8 @@ pub use model::{Category, Content, Memory, MemoryChanges, MemoryScope, NewMemory
 pub use operations::{Dropped, QueueOperations};
 pub use personal::{OwnPage, OwnQuery, PersonalMemories, Source};
 pub use query::{
-    DateRange, Hit, Limit, ListQuery, MemoryFilter, MemoryQuery, Page, Position, QueryText, Relevance, Scalar,
-    SearchResults,
+    DateRange, Hit, Limit, ListOrder, ListQuery, MemoryFilter, MemoryQuery, Page, Position, QueryText, Relevance,
+    Scalar, SearchResults,
 };
 #[cfg(feature = "testing")]
 pub use queue::MockWriteQueue;
@@ -42,8 +42,8 @@ pub use queue::{
 };
 pub use record::MemoryRecord;
 pub use requests::{
-    CreateMemory, Created, IDEMPOTENCY_WINDOW, MemoryError, RequestOutcome, RequestState, SearchMemories, StoredMemory,
-    UpdatedMemory,
+    CreateMemory, Created, IDEMPOTENCY_WINDOW, ListMemories, MemoryError, RequestOutcome, RequestState, ResultOrder,
+    SearchMemories, StoredMemory, UpdatedMemory,
 };
 pub use search::{Finding, Findings, StaleSearches};
 pub use service::MemoryService;

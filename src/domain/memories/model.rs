@@ -26,6 +26,8 @@ pub struct Memory {
     pub priority: Priority,
     /// When it was created.
     pub created_at: Timestamp,
+    /// When it was said or happened, if that is known.
+    pub occurred_at: Option<Timestamp>,
     /// When it was last updated.
     pub updated_at: Timestamp,
     /// When it expires.
@@ -37,6 +39,12 @@ impl Memory {
     #[must_use]
     pub fn has_expired_at(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|expiry| expiry <= now)
+    }
+
+    /// When it was said or happened; when it was created, unless that is known.
+    #[must_use]
+    pub fn occurred(&self) -> Timestamp {
+        self.occurred_at.unwrap_or(self.created_at)
     }
 }
 
@@ -65,6 +73,8 @@ pub struct NewMemory {
     pub priority: Priority,
     /// See [`Memory::created_at`].
     pub created_at: Timestamp,
+    /// See [`Memory::occurred_at`].
+    pub occurred_at: Option<Timestamp>,
     /// See [`Memory::expires_at`].
     pub expires_at: Option<Timestamp>,
 }
@@ -80,6 +90,7 @@ impl NewMemory {
             metadata: self.metadata,
             priority: self.priority,
             created_at: self.created_at,
+            occurred_at: self.occurred_at,
             updated_at: self.created_at,
             expires_at: self.expires_at,
         }
@@ -97,6 +108,8 @@ pub struct MemoryChanges {
     pub metadata: Option<Metadata>,
     /// See [`Memory::priority`].
     pub priority: Option<Priority>,
+    /// See [`Memory::occurred_at`].
+    pub occurred_at: Option<Option<Timestamp>>,
     /// See [`Memory::expires_at`].
     pub expires_at: Option<Option<Timestamp>>,
 }
@@ -121,6 +134,9 @@ impl MemoryChanges {
         }
         if let Some(priority) = self.priority {
             memory.priority = priority;
+        }
+        if let Some(occurred_at) = self.occurred_at {
+            memory.occurred_at = occurred_at;
         }
         if let Some(expires_at) = self.expires_at {
             memory.expires_at = expires_at;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::bank::{Capability, MemoryBankError};
 use super::erasure::{Erasure, ErasureError};
@@ -16,7 +15,7 @@ use super::tenants::{Tenant, TenantGroup, TenantRegistry};
 use crate::applications::{ApplicationName, ApplicationRepository, SpaceName};
 use crate::audit::{AuditEvent, AuditKind};
 use crate::ids::{MemoryId, UserId};
-use crate::system::{StorageError, Timestamp};
+use crate::system::StorageError;
 
 /// One of the spaces in which a person has memories.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +41,16 @@ pub struct OwnQuery {
     pub after: Option<Position>,
     /// How many at most.
     pub limit: Limit,
+}
+
+impl OwnQuery {
+    fn filter(&self) -> MemoryFilter {
+        MemoryFilter {
+            categories: self.category.iter().cloned().collect(),
+            created: self.created,
+            ..MemoryFilter::default()
+        }
+    }
 }
 
 /// Some memories of a person.
@@ -108,11 +117,7 @@ impl PersonalMemories {
             text: text.clone(),
             limit: own.limit,
             threshold: None,
-            filter: MemoryFilter {
-                categories: own.category.iter().cloned().collect(),
-                created: own.created,
-                metadata: Vec::new(),
-            },
+            filter: own.filter(),
             now: self.memories.clock.now(),
         };
         let capabilities = self.memories.bank().capabilities();
@@ -147,10 +152,9 @@ impl PersonalMemories {
             return Err(MemoryBankError::Unsupported(Capability::List).into());
         }
         let query = ListQuery {
-            limit: own.limit,
-            after: own.after.clone().or_else(|| own.created.end().and_then(before_everything_after)),
-            category: own.category.clone(),
-            now: self.memories.clock.now(),
+            after: own.after.clone(),
+            filter: own.filter(),
+            ..ListQuery::new(own.limit, self.memories.clock.now())
         };
         let mut listed = Vec::new();
         // What is older than the end of a page that is not the last is not known yet.
@@ -158,7 +162,7 @@ impl PersonalMemories {
         for tenant in tenants {
             let page = self.memories.bank().list(&tenant.scope(), &query).await?;
             if let Some(next) = page.next
-                && known_until.as_ref().is_none_or(|known| is_newer(&next, known))
+                && known_until.as_ref().is_none_or(|known| next.is_newer_than(known))
             {
                 known_until = Some(next);
             }
@@ -168,20 +172,15 @@ impl PersonalMemories {
         let mut next = known_until;
         if let Some(end) = &next {
             listed.retain(|own| {
-                let position = Position::after(&own.memory);
-                position == *end || is_newer(&position, end)
+                let position = Position::after(&own.memory, query.order);
+                position == *end || position.is_newer_than(end)
             });
         }
         let limit = own.limit.get() as usize;
         if listed.len() > limit {
             listed.truncate(limit);
-            next = listed.last().map(|own| Position::after(&own.memory));
+            next = listed.last().map(|own| Position::after(&own.memory, query.order));
         }
-        // Newest first, so nothing of the range follows what is older than its start.
-        if own.created.start().is_some_and(|start| listed.last().is_some_and(|last| last.memory.created_at < start)) {
-            next = None;
-        }
-        listed.retain(|listed| own.created.contains(listed.memory.created_at));
         Ok(OwnPage { memories: listed, next })
     }
 
@@ -276,8 +275,9 @@ impl PersonalMemories {
     pub async fn restore(&self, person: UserId, own: OwnMemory) -> Result<OwnMemory, MemoryError> {
         let tenants = self.tenants.list(&TenantGroup::OfPerson(person)).await?;
         let tenant = tenants.into_iter().find(|tenant| tenant.space == own.space).ok_or(MemoryError::NotFound)?;
-        let Memory { id, content, categories, metadata, priority, created_at, expires_at, .. } = own.memory;
-        let memory = NewMemory { id, content, categories, metadata, priority, created_at, expires_at };
+        let Memory { id, content, categories, metadata, priority, created_at, occurred_at, expires_at, .. } =
+            own.memory;
+        let memory = NewMemory { id, content, categories, metadata, priority, created_at, occurred_at, expires_at };
         let stored = self.memories.bank().create(&tenant.scope(), &memory).await?;
         self.memories.forget_searches(&tenant.scope());
         self.record(AuditKind::MemoryCreated, person).await;
@@ -300,16 +300,6 @@ impl PersonalMemories {
     async fn record(&self, kind: AuditKind, person: UserId) {
         self.memories.audit.record(&AuditEvent::new(kind, self.memories.clock.now()).person(person)).await;
     }
-}
-
-/// The position right before what was created at `end` or earlier: no id is smaller than this one.
-fn before_everything_after(end: Timestamp) -> Option<Position> {
-    Some(Position { created_at: end.plus(Duration::from_millis(1)), id: "-".parse().ok()? })
-}
-
-/// Whether `a` comes before `b` in a list.
-fn is_newer(a: &Position, b: &Position) -> bool {
-    (a.created_at, &a.id) > (b.created_at, &b.id)
 }
 
 #[cfg(test)]

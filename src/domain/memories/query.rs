@@ -131,6 +131,8 @@ pub struct MemoryFilter {
     pub categories: Vec<Category>,
     /// It was created in this range.
     pub created: DateRange,
+    /// It was said or happened in this range; see [`Memory::occurred`].
+    pub occurred: DateRange,
     /// Its metadata has all of these members with exactly these values.
     pub metadata: Vec<(String, Scalar)>,
 }
@@ -160,11 +162,24 @@ impl MemoryFilter {
             .collect()
     }
 
+    /// Whether it has no condition.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether it has a range of dates.
+    #[must_use]
+    pub fn has_dates(&self) -> bool {
+        [self.created, self.occurred].iter().any(|range| *range != DateRange::default())
+    }
+
     /// Whether `memory` passes, for banks without filters of their own.
     #[must_use]
     pub fn passes(&self, memory: &Memory) -> bool {
         (self.categories.is_empty() || self.categories.iter().any(|c| memory.categories.contains(c)))
             && self.created.contains(memory.created_at)
+            && self.occurred.contains(memory.occurred())
             && self.metadata.iter().all(|(name, wanted)| {
                 memory.metadata.as_object().get(name).and_then(Scalar::from_json).as_ref() == Some(wanted)
             })
@@ -206,12 +221,12 @@ impl DateRange {
     /// A range.
     ///
     /// # Errors
-    /// [`InvalidValue`] if the end is before the start.
-    pub fn new(start: Option<Timestamp>, end: Option<Timestamp>) -> Result<Self, InvalidValue> {
+    /// [`InvalidValue`] for a member of `field` if the end is before the start.
+    pub fn new(field: &str, start: Option<Timestamp>, end: Option<Timestamp>) -> Result<Self, InvalidValue> {
         if let (Some(start), Some(end)) = (start, end)
             && end < start
         {
-            return Err(InvalidValue::new("date_range.end", "must not be before `date_range.start`"));
+            return Err(InvalidValue::new(format!("{field}.end"), format!("must not be before `{field}.start`")));
         }
         Ok(Self { start, end })
     }
@@ -256,14 +271,52 @@ pub struct SearchResults {
 /// A list, newest first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListQuery {
-    /// Maximum number; fewer where memories are large ([`AnswerSize`]).
+    /// Maximum number; fewer where memories are large ([`AnswerSize`]), or where few of many pass the filter.
     pub limit: Limit,
-    /// Where the previous page ended.
+    /// Where the previous page ended, in the same order.
     pub after: Option<Position>,
-    /// Only memories in this category.
-    pub category: Option<Category>,
+    /// What newest means.
+    pub order: ListOrder,
+    /// The filter that memories must pass.
+    pub filter: MemoryFilter,
     /// The current time: what has expired by then is not listed.
     pub now: Timestamp,
+}
+
+impl ListQuery {
+    /// The first page of all memories.
+    #[must_use]
+    pub fn new(limit: Limit, now: Timestamp) -> Self {
+        Self { limit, after: None, order: ListOrder::default(), filter: MemoryFilter::default(), now }
+    }
+
+    /// Whether `memory` is on this page or a later one, if it is visible.
+    #[must_use]
+    pub fn lists(&self, memory: &Memory) -> bool {
+        self.filter.passes(memory)
+            && self.after.as_ref().is_none_or(|after| after.is_newer_than(&Position::after(memory, self.order)))
+    }
+}
+
+/// The date by which a list is sorted, newest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListOrder {
+    /// [`Memory::created_at`].
+    #[default]
+    Created,
+    /// [`Memory::occurred`].
+    Occurred,
+}
+
+impl ListOrder {
+    /// The date of `memory`.
+    #[must_use]
+    pub fn date_of(self, memory: &Memory) -> Timestamp {
+        match self {
+            Self::Created => memory.created_at,
+            Self::Occurred => memory.occurred(),
+        }
+    }
 }
 
 /// One page of a list.
@@ -279,11 +332,11 @@ impl Page {
     /// The page that starts with the first of `memories`, which are sorted newest first and, if there are more than `limit`,
     /// contain at least one more. It ends early if its memories are large.
     #[must_use]
-    pub fn of(memories: impl IntoIterator<Item = Memory>, limit: Limit) -> Self {
+    pub fn of(memories: impl IntoIterator<Item = Memory>, limit: Limit, order: ListOrder) -> Self {
         let (mut page, mut size) = (Self { memories: Vec::new(), next: None }, AnswerSize::default());
         for memory in memories {
             if page.memories.len() >= usize::try_from(limit.get()).unwrap_or(usize::MAX) || !size.take(&memory) {
-                page.next = page.memories.last().map(Position::after);
+                page.next = page.memories.last().map(|memory| Position::after(memory, order));
                 break;
             }
             page.memories.push(memory);
@@ -295,23 +348,35 @@ impl Page {
 /// A position in a list: right after the memory with this date and ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// When that memory was created.
-    pub created_at: Timestamp,
+    /// The order of the list.
+    pub order: ListOrder,
+    /// The date of that memory by which the list is sorted.
+    pub at: Timestamp,
     /// Its id.
     pub id: MemoryId,
 }
 
 impl Position {
-    /// The position right after `memory`.
+    /// The position right after `memory` in a list of that order.
     #[must_use]
-    pub fn after(memory: &Memory) -> Self {
-        Self { created_at: memory.created_at, id: memory.id.clone() }
+    pub fn after(memory: &Memory, order: ListOrder) -> Self {
+        Self { order, at: order.date_of(memory), id: memory.id.clone() }
+    }
+
+    /// Whether it comes before `other` in the same list.
+    #[must_use]
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        (self.at, &self.id) > (other.at, &other.id)
     }
 
     /// The cursor for this position. It is bound to the scope, and tampering is detected.
     #[must_use]
     pub fn to_cursor(&self, scope: &MemoryScope) -> String {
-        let place = format!("{}:{}", self.created_at.unix_millis(), self.id);
+        let order = match self.order {
+            ListOrder::Created => "",
+            ListOrder::Occurred => OCCURRED,
+        };
+        let place = format!("{order}{}:{}", self.at.unix_millis(), self.id);
         let sum = URL_SAFE_NO_PAD.encode(cursor_sum(scope, &place));
         URL_SAFE_NO_PAD.encode(format!("{sum}:{place}"))
     }
@@ -319,9 +384,9 @@ impl Position {
     /// Parses a cursor.
     ///
     /// # Errors
-    /// [`InvalidValue`] if it was not made by [`to_cursor`](Self::to_cursor) for this scope.
-    pub fn from_cursor(cursor: &str, scope: &MemoryScope) -> Result<Self, InvalidValue> {
-        Self::decode(cursor, scope).ok_or_else(|| {
+    /// [`InvalidValue`] if it was not made by [`to_cursor`](Self::to_cursor) for this scope, in a list of this order.
+    pub fn from_cursor(cursor: &str, scope: &MemoryScope, order: ListOrder) -> Result<Self, InvalidValue> {
+        Self::decode(cursor, scope).filter(|position| position.order == order).ok_or_else(|| {
             InvalidValue::new("cursor", "is not one that a list has returned; leave it out to begin at the start")
         })
     }
@@ -332,10 +397,17 @@ impl Position {
         if URL_SAFE_NO_PAD.decode(sum).ok()? != cursor_sum(scope, place) {
             return None;
         }
+        let (order, place) = match place.strip_prefix(OCCURRED) {
+            Some(place) => (ListOrder::Occurred, place),
+            None => (ListOrder::Created, place),
+        };
         let (millis, id) = place.split_once(':')?;
-        Some(Self { created_at: Timestamp::from_unix_millis(millis.parse().ok()?), id: id.parse().ok()? })
+        Some(Self { order, at: Timestamp::from_unix_millis(millis.parse().ok()?), id: id.parse().ok()? })
     }
 }
+
+/// The beginning of a place in a list by when things were said.
+const OCCURRED: &str = "o";
 
 /// Not a signature: a forged cursor reaches nothing that its forger could not list anyway. It detects mistakes.
 fn cursor_sum(scope: &MemoryScope, place: &str) -> [u8; 9] {

@@ -29,6 +29,9 @@ pub struct MemoryRecord {
     pub priority: String,
     /// See [`Memory::created_at`].
     pub created_at: String,
+    /// See [`Memory::occurred_at`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred_at: Option<String>,
     /// See [`Memory::updated_at`].
     pub updated_at: String,
     /// See [`Memory::expires_at`].
@@ -76,6 +79,7 @@ impl From<&OwnMemory> for MemoryRecord {
             context,
             priority: memory.priority.as_str().to_owned(),
             created_at: memory.created_at.to_string(),
+            occurred_at: memory.occurred_at.map(|at| at.to_string()),
             updated_at: memory.updated_at.to_string(),
             expires_at: memory.expires_at.map(|at| at.to_string()),
             space: own.space.to_string(),
@@ -99,6 +103,7 @@ impl TryFrom<MemoryRecord> for OwnMemory {
             metadata: Metadata::from_caller(record.metadata)?.with_context(&context),
             priority: record.priority.parse()?,
             created_at: Timestamp::parse("created_at", &record.created_at)?,
+            occurred_at: record.occurred_at.as_deref().map(|at| Timestamp::parse("occurred_at", at)).transpose()?,
             updated_at: Timestamp::parse("updated_at", &record.updated_at)?,
             expires_at: record.expires_at.as_deref().map(|at| Timestamp::parse("expires_at", at)).transpose()?,
         };
@@ -121,6 +126,7 @@ mod tests {
             metadata: metadata(json!({"n": 1.5, "deep": {"x": [1, null]}})).with_context(&context("g-1", "c-1")),
             priority: crate::memories::Priority::High,
             content: content("Marta's \"nuts\"\nand 日本"),
+            occurred_at: Some(Timestamp::from_unix_millis(-86_400_000)),
             updated_at: Timestamp::from_unix_millis(now().unix_millis() + 1),
             expires_at: Some(now().plus(std::time::Duration::from_hours(1))),
             ..new_memory("x").into_memory()

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::bank::MemoryBankError;
 use super::metadata::{Context, Metadata};
 use super::model::{Category, Content, Memory, Priority};
-use super::query::{Limit, MemoryFilter, QueryText, Relevance};
+use super::query::{Limit, ListOrder, MemoryFilter, QueryText, Relevance};
 use super::queue::{Fingerprint, IdempotencyKey};
 use crate::ids::{MemoryId, RequestId};
 use crate::system::{StorageError, Timestamp};
@@ -29,6 +29,8 @@ pub struct CreateMemory {
     pub context: Context,
     /// See [`Memory::priority`].
     pub priority: Priority,
+    /// See [`Memory::occurred_at`].
+    pub occurred_at: Option<Timestamp>,
     /// The caller's ID for this write.
     pub idempotency_key: Option<IdempotencyKey>,
     /// See [`Memory::expires_at`].
@@ -40,7 +42,7 @@ impl CreateMemory {
     pub(super) fn fingerprint(&self) -> Fingerprint {
         let categories: Vec<&str> = self.categories.iter().map(Category::as_str).collect();
         let ids = [&self.context.custom_gpt_id, &self.context.conversation_id];
-        let said = serde_json::json!([
+        let mut said = serde_json::json!([
             self.content.as_str(),
             categories,
             self.metadata.as_object(),
@@ -48,6 +50,10 @@ impl CreateMemory {
             self.priority.as_str(),
             self.expires_at.map(Timestamp::unix_millis),
         ]);
+        // Appended only where it is given, so that earlier fingerprints stay what they were.
+        if let (Some(at), Some(members)) = (self.occurred_at, said.as_array_mut()) {
+            members.push(at.unix_millis().into());
+        }
         Sha256::digest(said.to_string()).into()
     }
 }
@@ -63,8 +69,33 @@ pub struct SearchMemories {
     pub threshold: Option<Relevance>,
     /// See [`MemoryQuery::filter`](super::query::MemoryQuery::filter).
     pub filter: MemoryFilter,
+    /// The order of the results.
+    pub order: ResultOrder,
     /// Where the request comes from.
     pub context: Context,
+}
+
+/// The order of the results of a search. It does not change which memories are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResultOrder {
+    /// Best first.
+    #[default]
+    Relevance,
+    /// By [`Memory::occurred`], newest first.
+    Occurred,
+}
+
+/// A request for a page of a list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ListMemories {
+    /// See [`ListQuery::limit`](super::query::ListQuery::limit).
+    pub limit: Limit,
+    /// The cursor of the previous page.
+    pub cursor: Option<String>,
+    /// See [`ListQuery::order`](super::query::ListQuery::order).
+    pub order: ListOrder,
+    /// See [`ListQuery::filter`](super::query::ListQuery::filter).
+    pub filter: MemoryFilter,
 }
 
 /// A memory that was stored.

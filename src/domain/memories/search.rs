@@ -1,6 +1,7 @@
 //! Search results beside those of the bank: pending writes, and stale results.
 
 use std::cell::LazyCell;
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use super::answer_size::AnswerSize;
 use super::model::{Memory, MemoryScope};
 use super::query::{Hit, MemoryQuery, Relevance, SearchResults};
 use super::queue::QueuedWrite;
+use super::requests::ResultOrder;
 use crate::applications::CategoryAccess;
 use crate::ids::ApplicationId;
 use crate::system::Timestamp;
@@ -75,6 +77,15 @@ impl Findings {
         let left_out = fitting < hits.len();
         hits.truncate(fitting);
         Self { hits, total_found, left_out, stale_for: None }
+    }
+
+    /// The same results in another order.
+    pub(super) fn in_order(mut self, order: ResultOrder) -> Self {
+        match order {
+            ResultOrder::Relevance => {}
+            ResultOrder::Occurred => self.hits.sort_by_key(|finding| Reverse(finding.hit.memory.occurred())),
+        }
+        self
     }
 }
 
@@ -275,6 +286,8 @@ fn key_of(application: ApplicationId, scope: &MemoryScope, query: &MemoryQuery) 
         wanted,
         filter.created.start().map(Timestamp::unix_millis),
         filter.created.end().map(Timestamp::unix_millis),
+        filter.occurred.start().map(Timestamp::unix_millis),
+        filter.occurred.end().map(Timestamp::unix_millis),
         metadata,
     ]);
     Sha256::digest(asked.to_string()).into()

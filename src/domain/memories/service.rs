@@ -8,10 +8,11 @@ use super::delivery::{Delivery, DeliveryWorker};
 use super::export::Export;
 use super::metadata::Context;
 use super::model::{Category, Memory, MemoryChanges, MemoryScope, NewMemory};
-use super::query::{DateRange, Limit, ListQuery, MemoryQuery, Page, Position};
+use super::query::{ListQuery, MemoryFilter, MemoryQuery, Page, Position};
 use super::queue::{Acceptance, Claim, Dispatch, QueuedWrite, WriteState};
 use super::requests::{
-    CreateMemory, Created, IDEMPOTENCY_WINDOW, MemoryError, RequestOutcome, RequestState, SearchMemories, UpdatedMemory,
+    CreateMemory, Created, IDEMPOTENCY_WINDOW, ListMemories, MemoryError, RequestOutcome, RequestState, SearchMemories,
+    UpdatedMemory,
 };
 use super::search::{Findings, PENDING_SEARCHED, StaleSearches};
 use crate::applications::{Permission, SpaceName};
@@ -82,8 +83,7 @@ impl MemoryService {
     ) -> Result<Findings, MemoryError> {
         let capabilities = self.bank().capabilities();
         let filter = &search.filter;
-        require(capabilities.date_filter || filter.created == DateRange::default(), Capability::DateFilter)?;
-        require(capabilities.metadata_filter || filter.metadata.is_empty(), Capability::MetadataFilter)?;
+        require_filter(capabilities, filter)?;
         let query = MemoryQuery {
             text: search.text,
             limit: search.limit,
@@ -116,7 +116,8 @@ impl MemoryService {
             (Err(error), _) => return Err(error.into()),
         };
         self.record(AuditKind::MemoriesSearched, caller, request, search.context).await;
-        Ok(Findings { stale_for, ..Findings::merge(found, &pending, &scope, &query) })
+        let findings = Findings::merge(found, &pending, &scope, &query).in_order(search.order);
+        Ok(Findings { stale_for, ..findings })
     }
 
     /// Stores a memory. Needs `memory:write`. When it returns, the memory is stored, or durably queued.
@@ -158,6 +159,7 @@ impl MemoryService {
             metadata: create.metadata.with_context(&create.context),
             priority: create.priority,
             created_at: now,
+            occurred_at: create.occurred_at,
             expires_at: create.expires_at,
         };
         if create.idempotency_key.is_none() && self.writes_without_queue(caller) {
@@ -258,14 +260,14 @@ impl MemoryService {
         &self,
         caller: &Authorized<Read>,
         request: RequestId,
-        limit: Limit,
-        cursor: Option<&str>,
-        category: Option<Category>,
+        list: ListMemories,
     ) -> Result<(Page, Option<String>), MemoryError> {
+        let ListMemories { limit, cursor, order, filter } = list;
         require(self.bank().capabilities().list, Capability::List)?;
+        require_filter(self.bank().capabilities(), &filter)?;
         let scope = MemoryScope::of(caller);
-        let after = cursor.map(|cursor| Position::from_cursor(cursor, &scope)).transpose()?;
-        let query = ListQuery { limit, after, category, now: self.clock.now() };
+        let after = cursor.map(|cursor| Position::from_cursor(&cursor, &scope, order)).transpose()?;
+        let query = ListQuery { limit, after, order, filter, now: self.clock.now() };
         let page = self.bank().list(&scope, &query).await?;
         let next = page.next.as_ref().map(|position| position.to_cursor(&scope));
         self.record(AuditKind::MemoryRead, caller, request, Context::default()).await;
@@ -445,6 +447,12 @@ fn answer(request_id: RequestId, state: WriteState) -> Result<Created, MemoryErr
 
 fn require(supported: bool, capability: Capability) -> Result<(), MemoryBankError> {
     if supported { Ok(()) } else { Err(MemoryBankError::Unsupported(capability)) }
+}
+
+/// What the filter asks for must be supported.
+fn require_filter(capabilities: Capabilities, filter: &MemoryFilter) -> Result<(), MemoryBankError> {
+    require(capabilities.date_filter || !filter.has_dates(), Capability::DateFilter)?;
+    require(capabilities.metadata_filter || filter.metadata.is_empty(), Capability::MetadataFilter)
 }
 
 fn check_categories(scope: &MemoryScope, categories: &[Category]) -> Result<(), MemoryError> {

@@ -173,6 +173,7 @@ pub fn new_memory(text: &str) -> NewMemory {
         metadata: Metadata::default(),
         priority: Priority::Normal,
         created_at: now(),
+        occurred_at: None,
         expires_at: None,
     }
 }

@@ -54,7 +54,8 @@ async fn a_search_carries_the_scope_alone_and_no_filter_of_the_caller() {
     let scope = scope();
     let filter = MemoryFilter {
         categories: categories(&["*"]),
-        created: DateRange::new(Some(now()), None).unwrap(),
+        created: DateRange::new("date_range", Some(now()), None).unwrap(),
+        occurred: DateRange::default(),
         metadata: vec![("user_id".to_owned(), Scalar::Text("*".to_owned())), ("OR".to_owned(), Scalar::Bool(true))],
     };
     client.search(&scope, &MemoryQuery { filter, ..query("{\"user_id\": \"*\"}") }).await.unwrap();
@@ -252,8 +253,7 @@ async fn a_scope_too_large_to_list_is_refused_and_not_listed_with_gaps() {
     let (server, _) = bank(KIND, [ok(&list)]).await;
     let mut config = super::config(KIND, &server.uri().parse().unwrap());
     config.list_limit = 2;
-    let page =
-        memgate::domain::memories::ListQuery { limit: 10.try_into().unwrap(), after: None, category: None, now: now() };
+    let page = memgate::domain::memories::ListQuery::new(10.try_into().unwrap(), now());
     let answer = super::client(config).list(&scope, &page).await;
     assert!(matches!(&answer, Err(MemoryBankError::Rejected(why)) if why.contains("more than 2")), "{answer:?}");
     let tenant = scope.tenant().replace('/', "%2F");
@@ -268,7 +268,7 @@ async fn health_is_a_list_of_a_tenant_that_nobody_is() {
 }
 
 fn first_page() -> memgate::domain::memories::ListQuery {
-    memgate::domain::memories::ListQuery { limit: 10.try_into().unwrap(), after: None, category: None, now: now() }
+    memgate::domain::memories::ListQuery::new(10.try_into().unwrap(), now())
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ async fn a_list_goes_through_all_pages() {
     // A memory that was written meanwhile has moved one to the next page.
     let (server, client) =
         bank(KIND, [ok(&page(vec![item(1), item(3)], next)), ok(&page(vec![item(3), item(2)], Value::Null))]).await;
-    let query = ListQuery { limit: 10.try_into().unwrap(), after: None, category: None, now: now() };
+    let query = ListQuery::new(10.try_into().unwrap(), now());
     let listed = client.list(&scope, &query).await.unwrap();
     let texts: Vec<&str> = listed.memories.iter().map(|memory| memory.content.as_str()).collect();
     assert_eq!((texts, listed.next), (vec!["note 3", "note 2", "note 1"], None));

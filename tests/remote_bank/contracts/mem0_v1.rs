@@ -79,7 +79,7 @@ async fn a_search_has_its_identity_at_the_top_and_reads_bare_arrays_and_results(
 async fn it_says_that_it_does_not_list() {
     let (server, client) = bank(KIND, [ok(&json!([]))]).await;
     assert!(!client.capabilities().list);
-    let query = ListQuery { limit: 10.try_into().unwrap(), after: None, category: None, now: now() };
+    let query = ListQuery::new(10.try_into().unwrap(), now());
     let answer = client.list(&scope(), &query).await;
     assert!(matches!(answer, Err(MemoryBankError::Unsupported(Capability::List))), "{answer:?}");
     client.check_health().await.unwrap();

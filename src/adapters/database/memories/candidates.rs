@@ -10,7 +10,7 @@ use sea_orm::ConnectionTrait;
 use super::failure::MemoryStoreError;
 use super::index;
 use super::ranking::{BUDGET, Gathering, MAX_TERMS, TermRole, inverse_frequency};
-use super::read::{ScopeRow, allowed, within};
+use super::read::{ScopeRow, allowed, within, within_dates};
 use super::row::json_array;
 use super::sets::{VisibleSets, is_stale, unsigned};
 use super::sql::{Entries, Sql, parse_numbers};
@@ -57,7 +57,7 @@ impl<'a> Reach<'a> {
 
     /// Whether the index alone cannot decide which memories pass.
     fn examines_memories(&self) -> bool {
-        self.filter.created != DateRange::default() || self.sets.as_ref().is_some_and(|sets| sets.entries().is_none())
+        self.filter.has_dates() || self.sets.as_ref().is_some_and(|sets| sets.entries().is_none())
     }
 
     /// Gathers candidates until there are `wanted` and the budget is used up.
@@ -158,13 +158,7 @@ impl<'a> Reach<'a> {
             },
             (None, _) => Entries::default(),
         };
-        if !self.filter.categories.is_empty() {
-            let wanted = self.filter.categories.iter().map(|category| index::category(self.scope_id, category));
-            entries = entries.and_any(wanted.collect());
-        }
-        for (name, value) in &self.filter.metadata {
-            entries = entries.and_any(vec![index::member(self.scope_id, name, value)]);
-        }
+        entries = entries.and(index::entries(self.scope_id, self.filter));
         if let Some(periods) = &self.periods {
             entries = entries.and_any(periods.clone());
         }
@@ -195,12 +189,7 @@ impl<'a> Reach<'a> {
             return Ok((found.len() as u64, found));
         }
         let mut sql = Sql::new(connection, "SELECT string_agg(CAST(CASE WHEN true");
-        if let Some(start) = self.filter.created.start() {
-            sql = sql.then(" AND m.created_at >= ").value(start.unix_millis());
-        }
-        if let Some(end) = self.filter.created.end() {
-            sql = sql.then(" AND m.created_at <= ").value(end.unix_millis());
-        }
+        sql = within_dates(sql, "m.created_at", self.filter);
         if self.sets.as_ref().is_some_and(|sets| sets.entries().is_none()) {
             sql = within(sql, "m", self.access);
         }

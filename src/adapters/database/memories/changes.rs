@@ -231,7 +231,8 @@ async fn create(
     let created_at = memory.created_at.unix_millis();
     let row = Sql::new(transaction, "INSERT INTO memories (scope_id, id, conversation_id, created_at, updated_at, ")
         .then(
-            "expires_at, priority, categories, length, question, attributes, terms, metadata, content, index_version) ",
+            "expires_at, priority, categories, length, question, attributes, terms, metadata, content, index_version, \
+             occurred_at) ",
         )
         .then("VALUES (")
         .value(scope_id)
@@ -263,6 +264,8 @@ async fn create(
         .value(memory.content.as_str())
         .then(", ")
         .value(INDEX_VERSION)
+        .then(", ")
+        .value(memory.occurred_at.map(Timestamp::unix_millis))
         .then(") ON CONFLICT (scope_id, id) DO NOTHING RETURNING seq")
         .one(transaction)
         .await?;
@@ -314,6 +317,8 @@ async fn replace(
         .value(memory.content.as_str())
         .then(", index_version = ")
         .value(INDEX_VERSION)
+        .then(", occurred_at = ")
+        .value(memory.occurred_at.map(Timestamp::unix_millis))
         .then(" WHERE seq = ")
         .value(seq)
         .run(transaction)

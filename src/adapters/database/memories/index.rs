@@ -5,12 +5,13 @@
 //! category, for the combination of all of them, for each member of its metadata that a filter can name, and for the period of
 //! its creation.
 
-use memgate_domain::memories::{Category, DateRange, Metadata, Scalar};
+use memgate_domain::memories::{Category, DateRange, MemoryFilter, Metadata, Scalar};
 use memgate_domain::system::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::ranking::Document;
 use super::row::categories_json;
+use super::sql::Entries;
 
 /// The version of the entries, and of the terms among them. Memories with another version are reindexed. Changing the number
 /// requires a migration with a partial index of the memories with a lower version.
@@ -76,6 +77,18 @@ pub(super) fn periods(scope: i64, range: DateRange, oldest: i64, newest: i64) ->
     let end = range.end().map_or(newest, |end| end.unix_millis().min(newest)) >> PERIOD_BITS;
     let few = end - start < MAX_PERIODS;
     few.then(|| (start..=end.max(start)).map(|period| format!("{scope}{}", period_entry(period))).collect())
+}
+
+/// The entries that every memory of a scope that passes `filter` has. Others may have them too.
+pub(super) fn entries(scope: i64, filter: &MemoryFilter) -> Entries {
+    let mut entries = Entries::default();
+    if !filter.categories.is_empty() {
+        entries = entries.and_any(filter.categories.iter().map(|name| category(scope, name)).collect());
+    }
+    for (name, value) in &filter.metadata {
+        entries = entries.and_any(vec![member(scope, name, value)]);
+    }
+    entries
 }
 
 /// The entry of a member of the metadata in a scope.

@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, QueryResult};
 use super::candidates::Reach;
 use super::failure::MemoryStoreError;
 use super::ranking::Candidate;
-use super::read::visible;
+use super::read::{OCCURRED, visible};
 use super::row::json_array;
 use super::sql::{Sql, parse_numbers};
 
@@ -45,23 +45,25 @@ impl Pool {
         wanted.retain(|seq| known.insert(*seq));
         let numbers: HashMap<&str, usize> = terms.iter().enumerate().map(|(n, term)| (term.as_str(), n)).collect();
         let (mut seqs, mut candidates): (Vec<i64>, Vec<Candidate>) = (Vec::new(), Vec::new());
+        let mut occurred: Vec<i64> = Vec::new();
         let (mut read, mut since_yield) = (0_u32, 0_u32);
         for chunk in wanted.chunks(chunk_size(average_length)) {
             if read >= READ_AT_MOST {
                 break;
             }
-            let rows =
-                Sql::new(connection, "SELECT m.seq, m.length, m.question, m.priority, m.attributes, m.terms FROM ")
-                    .elements(json_array(chunk.iter().copied()))
-                    .then(" e CROSS JOIN memories m WHERE m.seq = CAST(e.value AS bigint) AND m.scope_id = ")
-                    .value(reach.scope_id)
-                    .all(connection)
-                    .await?;
+            let columns = "m.seq, m.length, m.question, m.priority, m.attributes, m.terms";
+            let rows = Sql::new(connection, &format!("SELECT {columns}, {OCCURRED} FROM "))
+                .elements(json_array(chunk.iter().copied()))
+                .then(" e CROSS JOIN memories m WHERE m.seq = CAST(e.value AS bigint) AND m.scope_id = ")
+                .value(reach.scope_id)
+                .all(connection)
+                .await?;
             for row in &rows {
                 let (seq, candidate) = candidate_of(row, &numbers)?;
                 let length = candidate.length;
                 (read, since_yield) = (read.saturating_add(length), since_yield.saturating_add(length));
                 seqs.push(seq);
+                occurred.push(row.try_get_by_index(6)?);
                 candidates.push(candidate);
                 if since_yield > READ_AT_A_TIME {
                     since_yield = 0;
@@ -70,7 +72,7 @@ impl Pool {
             }
         }
         let mut oldest_first: Vec<usize> = (0..seqs.len()).collect();
-        oldest_first.sort_unstable_by_key(|&place| seqs[place]);
+        oldest_first.sort_unstable_by_key(|&place| (occurred[place], seqs[place]));
         for (age, place) in oldest_first.into_iter().enumerate() {
             candidates[place].newness = ratio(age + 1, seqs.len());
         }

@@ -2,9 +2,9 @@
 
 use memgate_domain::applications::CategoryAccess;
 use memgate_domain::ids::MemoryId;
-use memgate_domain::memories::{AnswerSize, Category, ListQuery, Memory, MemoryScope, Page, Position};
+use memgate_domain::memories::{AnswerSize, ListOrder, ListQuery, Memory, MemoryFilter, MemoryScope, Page, Position};
 use memgate_domain::system::Timestamp;
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, QueryResult};
 
 use super::failure::MemoryStoreError;
 use super::index;
@@ -51,6 +51,13 @@ pub(super) async fn get(
     Ok(memory.filter(|memory| is_visible(scope.categories(), memory, now)))
 }
 
+/// Number of memories of a filtered list that are read at a time.
+const READ_AT_A_TIME: i64 = 500;
+/// Maximum number of memories that a page checks individually against the filter. It ends early after that many.
+const EXAMINED_AT_MOST: usize = 10_000;
+/// Up to how many memories are looked up in the index before they are sorted, rather than read in order and checked.
+const LOOKED_UP_AT_MOST: i64 = 2_000;
+
 pub(super) async fn list(
     connection: &impl ConnectionTrait,
     scope: &MemoryScope,
@@ -58,58 +65,144 @@ pub(super) async fn list(
 ) -> Result<Page, MemoryStoreError> {
     let row = if allows_nothing(scope.categories()) { None } else { scope_row(connection, scope).await? };
     let Some(ScopeRow { id: scope_id, .. }) = row else { return Ok(Page { memories: Vec::new(), next: None }) };
-    let listed = Listed::of(connection, scope_id, scope.categories(), query.category.as_ref()).await?;
+    let listed = Listed::of(connection, scope_id, scope.categories(), query).await?;
+    // Whether the statement alone decides which memories are on the page.
+    let is_exact =
+        matches!(listed, Listed::Lists(_)) || (query.filter.categories.is_empty() && query.filter.metadata.is_empty());
+    let rows_at_a_time = if is_exact { limit_and_one(query) } else { limit_and_one(query).max(READ_AT_A_TIME) };
     let limit = query.limit.get() as usize;
-    // First the row numbers and the sizes: a row is read only if it fits into the page.
-    let places = "SELECT m.seq, CAST(octet_length(m.content) + octet_length(m.metadata) AS bigint) FROM ";
-    let mut sql = Sql::new(connection, places);
+    let (mut memories, mut bytes, mut examined) = (Vec::new(), 0, 0);
+    let mut reached = query.after.clone();
+    loop {
+        let places =
+            places(connection, scope_id, scope.categories(), query, &listed, reached.as_ref(), rows_at_a_time).await?;
+        let mut seqs = Vec::new();
+        for place in &places {
+            let is_full = is_exact && seqs.len() >= limit;
+            if is_full || bytes >= AnswerSize::MAX {
+                break;
+            }
+            seqs.push(place.seq);
+            bytes += place.bytes;
+        }
+        examined += seqs.len();
+        let is_last =
+            seqs.len() == places.len() && i64::try_from(seqs.len()).is_ok_and(|number| number < rows_at_a_time);
+        reached = places.into_iter().take(seqs.len()).next_back().map(|place| place.position);
+        let read = at(connection, scope_id, seqs, query.order).await?;
+        memories.extend(read.into_iter().filter(|memory| {
+            is_visible(scope.categories(), memory, query.now) && (is_exact || query.filter.passes(memory))
+        }));
+        // The room of the page is for what passes.
+        bytes = memories.iter().map(|memory| memory.content.as_str().len()).sum();
+        let is_full = memories.len() > limit || bytes >= AnswerSize::MAX || examined >= EXAMINED_AT_MOST;
+        if is_last || is_exact || is_full {
+            let mut page = Page::of(memories, query.limit, query.order);
+            if !is_last && page.next.is_none() {
+                // What was read and did not pass need not be read again.
+                page.next = reached;
+            }
+            return Ok(page);
+        }
+    }
+}
+
+/// A memory of a list, before it is read.
+struct Place {
+    seq: i64,
+    /// Its approximate size.
+    bytes: usize,
+    position: Position,
+}
+
+impl Place {
+    fn of(row: &QueryResult, order: ListOrder) -> Result<Self, MemoryStoreError> {
+        let (seq, id): (i64, String) = (row.try_get_by_index(0)?, row.try_get_by_index(3)?);
+        let id = id.parse().map_err(MemoryStoreError::refused(&seq.to_string(), "id"))?;
+        let at = Timestamp::from_unix_millis(row.try_get_by_index(2)?);
+        let bytes = usize::try_from(row.try_get_by_index::<i64>(1)?).unwrap_or(0);
+        Ok(Self { seq, bytes, position: Position { order, at, id } })
+    }
+}
+
+/// What is listed after a position, without its content: a row is read only if it fits into the page.
+async fn places(
+    connection: &impl ConnectionTrait,
+    scope_id: i64,
+    access: &CategoryAccess,
+    query: &ListQuery,
+    listed: &Listed,
+    position: Option<&Position>,
+    rows_at_most: i64,
+) -> Result<Vec<Place>, MemoryStoreError> {
+    let key = sort_key(query.order);
+    let size = "CAST(octet_length(m.content) + octet_length(m.metadata) AS bigint)";
+    let mut sql = Sql::new(connection, &format!("SELECT m.seq, {size}, {key}, m.id FROM "));
     sql = match listed {
-        Listed::Lists(lists) if lists.is_empty() => return Ok(Page { memories: Vec::new(), next: None }),
+        Listed::Lists(lists) if lists.is_empty() => return Ok(Vec::new()),
         Listed::Lists(lists) => {
             for (number, list) in lists.iter().enumerate() {
                 sql = sql.then(if number == 0 { "(" } else { " UNION ALL " });
                 sql = sql.then("SELECT p.seq FROM (SELECT l.seq FROM memory_listings l CROSS JOIN memories m ");
                 sql = sql.then("WHERE m.seq = l.seq AND l.scope_id = ").value(scope_id).then(" AND l.entry = ");
-                sql = visible(after(sql.value(list.as_str()), "l", query), "m", &CategoryAccess::All, query.now);
-                sql = sql.then(" ORDER BY l.created_at DESC, l.id DESC LIMIT ").value(limit_and_one(query)).then(") p");
+                sql = within_dates(
+                    after(sql.value(list.as_str()), "l.created_at", "l.id", position),
+                    "l.created_at",
+                    &query.filter,
+                );
+                sql = visible(sql, "m", &CategoryAccess::All, query.now);
+                sql = sql.then(" ORDER BY l.created_at DESC, l.id DESC LIMIT ").value(rows_at_most).then(") p");
             }
             sql.then(") page CROSS JOIN memories m WHERE m.seq = page.seq")
         }
         Listed::Index(entries) => {
             sql = sql.then("memories m WHERE m.scope_id = ").value(scope_id);
             if !entries.is_empty() {
-                sql = sql.then(" AND m.seq IN (SELECT hit.seq FROM ").hits(&entries).then(")");
+                sql = sql.then(" AND m.seq IN (SELECT hit.seq FROM ").hits(entries).then(")");
             }
-            visible(after(sql, "m", query), "m", scope.categories(), query.now)
+            sql = within_dates(after(sql, key, "m.id", position), "m.created_at", &query.filter);
+            visible(sql, "m", access, query.now)
         }
     };
-    let rows =
-        sql.then(" ORDER BY m.created_at DESC, m.id DESC LIMIT ").value(limit_and_one(query)).all(connection).await?;
-    let (mut seqs, mut bytes) = (Vec::new(), 0);
-    for row in rows.iter().take(limit) {
-        if bytes >= AnswerSize::MAX {
-            break;
+    let rows = sql.then(&format!(" ORDER BY {key} DESC, m.id DESC LIMIT ")).value(rows_at_most).all(connection).await?;
+    rows.iter().map(|row| Place::of(row, query.order)).collect()
+}
+
+/// What a list is sorted by, of the table `memories` under the name `m`. An index has the same expression.
+fn sort_key(order: ListOrder) -> &'static str {
+    match order {
+        ListOrder::Created => "m.created_at",
+        ListOrder::Occurred => OCCURRED,
+    }
+}
+
+/// When a memory was said or happened, of the table `memories` under the name `m`.
+pub(super) const OCCURRED: &str = "COALESCE(m.occurred_at, m.created_at)";
+
+/// Appends the ranges of dates of a filter on the table `memories` under the name `m`. `created_at` is its column, or a copy.
+pub(super) fn within_dates(mut sql: Sql, created_at: &str, filter: &MemoryFilter) -> Sql {
+    for (column, range) in [(created_at, filter.created), (OCCURRED, filter.occurred)] {
+        for (comparison, end) in [(">=", range.start()), ("<=", range.end())] {
+            if let Some(end) = end {
+                sql = sql.then(&format!(" AND {column} {comparison} ")).value(end.unix_millis());
+            }
         }
-        seqs.push(row.try_get_by_index::<i64>(0)?);
-        bytes += usize::try_from(row.try_get_by_index::<i64>(1)?).unwrap_or(0);
     }
-    let is_cut = seqs.len() < rows.len();
-    let memories = at(connection, scope_id, seqs).await?;
-    let visible = memories.into_iter().filter(|memory| is_visible(scope.categories(), memory, query.now));
-    let mut page = Page::of(visible, query.limit);
-    if is_cut && page.next.is_none() {
-        page.next = page.memories.last().map(Position::after);
-    }
-    Ok(page)
+    sql
 }
 
 /// The memories with these row numbers, newest first.
-async fn at(connection: &impl ConnectionTrait, scope_id: i64, seqs: Vec<i64>) -> Result<Vec<Memory>, MemoryStoreError> {
+async fn at(
+    connection: &impl ConnectionTrait,
+    scope_id: i64,
+    seqs: Vec<i64>,
+    order: ListOrder,
+) -> Result<Vec<Memory>, MemoryStoreError> {
     let rows = Sql::new(connection, &format!("SELECT {COLUMNS} FROM "))
         .elements(json_array(seqs))
         .then(" e CROSS JOIN memories m WHERE m.seq = CAST(e.value AS bigint) AND m.scope_id = ")
         .value(scope_id)
-        .then(" ORDER BY m.created_at DESC, m.id DESC")
+        .then(&format!(" ORDER BY {} DESC, m.id DESC", sort_key(order)))
         .all(connection)
         .await?;
     Ok(memories_of(&rows).await?.into_iter().map(|(_, memory)| memory).collect())
@@ -119,13 +212,16 @@ fn limit_and_one(query: &ListQuery) -> i64 {
     i64::from(query.limit.get()) + 1
 }
 
-/// Appends the condition that rows of the table `name` come after the previous page.
-fn after(sql: Sql, name: &str, query: &ListQuery) -> Sql {
-    let Some(Position { created_at, id }) = &query.after else { return sql };
-    sql.then(&format!(" AND ({name}.created_at, {name}.id) < ("))
-        .value(created_at.unix_millis())
+/// Appends the condition that rows come after the position, by a date and an ID.
+fn after(sql: Sql, date: &str, id: &str, position: Option<&Position>) -> Sql {
+    let Some(Position { at, id: last, .. }) = position else { return sql };
+    // SQLite looks up the first comparison in an index on an expression, but not the second.
+    sql.then(&format!(" AND {date} <= "))
+        .value(at.unix_millis())
+        .then(&format!(" AND ({date}, {id}) < ("))
+        .value(at.unix_millis())
         .then(", ")
-        .value(id.as_str())
+        .value(last.as_str())
         .then(")")
 }
 
@@ -142,27 +238,41 @@ impl Listed {
         connection: &impl ConnectionTrait,
         scope_id: i64,
         access: &CategoryAccess,
-        category: Option<&Category>,
+        query: &ListQuery,
     ) -> Result<Self, MemoryStoreError> {
-        match (access, category) {
-            (CategoryAccess::All, None) => return Ok(Self::Index(Entries::default())),
-            (CategoryAccess::All, Some(category)) => {
-                if !is_stale(connection, scope_id).await? {
-                    return Ok(Self::Lists(vec![index::category_entry(category)]));
-                }
+        let filter = &query.filter;
+        let entries = index::entries(scope_id, filter);
+        if query.order == ListOrder::Created && filter.metadata.is_empty() {
+            let category = match filter.categories.as_slice() {
+                [] => Some(None),
+                [category] => Some(Some(category)),
+                _ => None,
+            };
+            if let (CategoryAccess::All, Some(Some(category))) = (access, category)
+                && !is_stale(connection, scope_id).await?
+            {
+                return Ok(Self::Lists(vec![index::category_entry(category)]));
             }
-            (CategoryAccess::Only(_), _) => {
+            if let (CategoryAccess::Only(_), Some(category)) = (access, category) {
                 let sets = VisibleSets::read(connection, scope_id, access, category).await?;
                 if let Some(entries) = sets.entries() {
                     return Ok(Self::Lists(entries.map(ToOwned::to_owned).collect()));
                 }
             }
         }
-        let entries = allowed(scope_id, access);
-        Ok(Self::Index(match category {
-            Some(category) => entries.and_any(vec![index::category(scope_id, category)]),
-            None => entries,
-        }))
+        if entries.is_empty() {
+            return Ok(Self::Index(allowed(scope_id, access)));
+        }
+        let row = Sql::new(connection, "SELECT count(*) FROM (SELECT hit.seq FROM ")
+            .hits(&entries)
+            .then(" LIMIT ")
+            .value(LOOKED_UP_AT_MOST + 1)
+            .then(") found")
+            .one(connection)
+            .await?;
+        let found: i64 = row.map(|row| row.try_get_by_index(0)).transpose()?.unwrap_or_default();
+        // Of many that pass, a few are soon found in the order of the list.
+        Ok(Self::Index(if found <= LOOKED_UP_AT_MOST { entries } else { Entries::default() }))
     }
 }
 

@@ -11,11 +11,10 @@ use sea_orm::QueryResult;
 use super::failure::MemoryStoreError;
 
 /// The columns of a memory, for [`memory_of`], of the table `memories` under the name `m`.
-pub(super) const COLUMNS: &str =
-    "m.seq, m.id, m.created_at, m.updated_at, m.expires_at, m.priority, m.categories, m.metadata, m.content";
+pub(super) const COLUMNS: &str = "m.seq, m.id, m.created_at, m.updated_at, m.expires_at, m.priority, m.categories, m.metadata, m.content, m.occurred_at";
 
 /// Number of [`COLUMNS`]; further ones follow.
-pub(super) const COLUMN_COUNT: usize = 9;
+pub(super) const COLUMN_COUNT: usize = 10;
 
 /// Number of memories after which other tasks may run.
 const ROWS_AT_A_TIME: usize = 32;
@@ -26,11 +25,13 @@ pub(super) fn memory_of(row: &QueryResult) -> Result<(i64, Memory), MemoryStoreE
     let key = seq.to_string();
     let id: String = row.try_get_by_index(1)?;
     let expires_at: Option<i64> = row.try_get_by_index(4)?;
+    let occurred_at: Option<i64> = row.try_get_by_index(9)?;
     let priority: String = row.try_get_by_index(5)?;
     let memory = Memory {
         id: id.parse::<MemoryId>().map_err(MemoryStoreError::refused(&key, "id"))?,
         created_at: timestamp(&key, "created_at", row.try_get_by_index(2)?)?,
         updated_at: timestamp(&key, "updated_at", row.try_get_by_index(3)?)?,
+        occurred_at: occurred_at.map(|millis| timestamp(&key, "occurred_at", millis)).transpose()?,
         expires_at: expires_at.map(|millis| timestamp(&key, "expires_at", millis)).transpose()?,
         priority: Priority::from_str(&priority).map_err(MemoryStoreError::refused(&key, "priority"))?,
         categories: categories(&key, &row.try_get_by_index::<String>(6)?)?,

@@ -134,6 +134,12 @@ impl Entries {
         self.0.is_empty()
     }
 
+    /// The same, and those of `other` too.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
     fn render(&self, quote: char, and: &str, or: &str) -> String {
         let groups = self.0.iter().map(|group| {
             let entries: Vec<String> = group.iter().map(|entry| format!("{quote}{entry}{quote}")).collect();

@@ -18,6 +18,9 @@ pub(super) struct MemoryDocument {
     metadata: Map<String, Value>,
     priority: String,
     created_at: i64,
+    /// Left out where it is not known, so that an older version reads all other memories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    occurred_at: Option<i64>,
     updated_at: Option<i64>,
     expires_at: Option<i64>,
 }
@@ -42,6 +45,7 @@ impl MemoryDocument {
             metadata: Metadata::from_stored(self.metadata).map_err(invalid)?,
             priority: self.priority.parse().map_err(invalid)?,
             created_at: row.timestamp("created_at of the memory", self.created_at)?,
+            occurred_at: row.optional_timestamp("occurred_at of the memory", self.occurred_at)?,
             expires_at: row.optional_timestamp("expires_at of the memory", self.expires_at)?,
         })
     }
@@ -67,6 +71,7 @@ impl From<&NewMemory> for MemoryDocument {
             priority: memory.priority.as_str().to_owned(),
             created_at: memory.created_at.unix_millis(),
             updated_at: None,
+            occurred_at: memory.occurred_at.map(Timestamp::unix_millis),
             expires_at: memory.expires_at.map(Timestamp::unix_millis),
         }
     }
@@ -82,6 +87,7 @@ impl From<&Memory> for MemoryDocument {
             priority: memory.priority.as_str().to_owned(),
             created_at: memory.created_at.unix_millis(),
             updated_at: Some(memory.updated_at.unix_millis()),
+            occurred_at: memory.occurred_at.map(Timestamp::unix_millis),
             expires_at: memory.expires_at.map(Timestamp::unix_millis),
         }
     }

@@ -1,5 +1,7 @@
 //! `/api/v1/memories`: storing, listing, reading, changing and deleting.
 
+#![expect(clippy::too_many_arguments, reason = "poem-openapi takes each parameter of a request as an argument")]
+
 use poem::Request;
 use poem_openapi::param::Path;
 use poem_openapi::{ApiResponse, OpenApi};
@@ -8,7 +10,7 @@ use super::assistant;
 use super::dto::memory::{
     CreateBody, CreatedMemory, DeletedAnswer, MemoryListAnswer, OneMemoryAnswer, UpdateBody, UpdatedAnswer,
 };
-use crate::adapters::http::openapi::scalar::{CategoryText, CursorText, MemoryIdText, PageSize};
+use crate::adapters::http::openapi::scalar::{CategoryText, CursorText, ListOrderText, MemoryIdText, Moment, PageSize};
 use crate::adapters::http::openapi::tag::Tag;
 use crate::adapters::http::server::bearer::Bearer;
 use crate::adapters::http::server::error::{CreateFailure, DeleteFailure, GetFailure, ListFailure, UpdateFailure};
@@ -17,8 +19,11 @@ use crate::adapters::http::server::payload::Json;
 use crate::adapters::http::server::query;
 use crate::adapters::http::server::query::Parameter;
 use crate::domain::ids::MemoryId;
-use crate::domain::memories::{Category, Created, Limit, MemoryScope, Position};
+use crate::domain::memories::{
+    Category, Created, DateRange, Limit, ListMemories, ListOrder, Memory, MemoryFilter, MemoryScope, Position,
+};
 use crate::domain::oauth::{Delete, Read, Write};
+use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
 
 #[derive(ApiResponse)]
@@ -74,17 +79,37 @@ impl MemoriesApi {
         cursor: Parameter<CursorText>,
         /// Only memories in this category.
         category: Parameter<CategoryText>,
+        /// The date by which the list is sorted, newest first: `created_at` (default) or `occurred_at`, when it was said.
+        order: Parameter<ListOrderText>,
+        /// Only what was said or happened at or after this time, or the beginning of this day in UTC.
+        occurred_from: Parameter<Moment>,
+        /// Only what was said or happened at or before this time, or the end of this day in UTC.
+        occurred_until: Parameter<Moment>,
     ) -> Result<Json<MemoryListAnswer>, ListFailure> {
         let Exchange { services, request_id, .. } = exchange;
-        query::refuse_unknown(request, &["limit", "cursor", "category"])?;
-        let limit = limit.text.as_deref().map(page_size).transpose()?.unwrap_or_default();
-        let category = category.text.as_deref().map(str::parse::<Category>).transpose()?;
-        let cursor = cursor.text.as_deref();
-        exchange.reserve(&caller, limit.get()).await?;
-        let (page, next) = services.memories.list(&caller, *request_id, limit, cursor, category).await?;
+        query::refuse_unknown(request, &["limit", "cursor", "category", "order", "occurred_from", "occurred_until"])?;
+        let start = occurred_from.text.as_deref().map(|text| Timestamp::parse("occurred_from", text)).transpose()?;
+        let end =
+            occurred_until.text.as_deref().map(|text| Timestamp::parse_end("occurred_until", text)).transpose()?;
+        if start.zip(end).is_some_and(|(start, end)| end < start) {
+            return Err(InvalidValue::new("occurred_until", "must not be before `occurred_from`").into());
+        }
+        let list = ListMemories {
+            limit: limit.text.as_deref().map(page_size).transpose()?.unwrap_or_default(),
+            cursor: cursor.text,
+            order: order.text.as_deref().map(list_order).transpose()?.unwrap_or_default(),
+            filter: MemoryFilter {
+                categories: category.text.as_deref().map(str::parse::<Category>).transpose()?.into_iter().collect(),
+                occurred: DateRange::new("occurred", start, end)?,
+                ..MemoryFilter::default()
+            },
+        };
+        let order = list.order;
+        exchange.reserve(&caller, list.limit.get()).await?;
+        let (page, next) = services.memories.list(&caller, *request_id, list).await?;
         if assistant::asks(request) {
             let scope = MemoryScope::of(&caller);
-            let cursor = |position: &Position| position.to_cursor(&scope);
+            let cursor = |last: &Memory| Position::after(last, order).to_cursor(&scope);
             return Ok(Json(MemoryListAnswer::for_assistant(*request_id, page.memories, next, cursor)));
         }
         Ok(Json(MemoryListAnswer::new(*request_id, page.memories, next)))
@@ -148,6 +173,14 @@ impl MemoriesApi {
             request_id: request_id.to_string(),
             memory_id: memory_id.0.0,
         }))
+    }
+}
+
+fn list_order(text: &str) -> Result<ListOrder, InvalidValue> {
+    match text {
+        "created_at" => Ok(ListOrder::Created),
+        "occurred_at" => Ok(ListOrder::Occurred),
+        _ => Err(InvalidValue::new("order", "must be created_at or occurred_at")),
     }
 }
 

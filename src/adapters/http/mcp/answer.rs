@@ -30,6 +30,8 @@ pub(super) struct Summary {
     categories: Vec<String>,
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    occurred_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     relevance_score: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<bool>,
@@ -47,6 +49,7 @@ impl Summary {
             text,
             categories: memory.categories.iter().map(ToString::to_string).collect(),
             created_at: memory.created_at.to_string(),
+            occurred_at: memory.occurred_at.map(|at| at.to_string()),
             relevance_score: None,
             pending: None,
         }
@@ -87,6 +90,7 @@ pub(super) fn fetched(memory: &Memory, offset: usize, public_url: &str) -> Optio
         "categories": memory.categories.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "priority": memory.priority.as_str(),
         "created_at": memory.created_at.to_string(),
+        "occurred_at": memory.occurred_at.map(|at| at.to_string()),
         "updated_at": memory.updated_at.to_string(),
         "expires_at": memory.expires_at.map(|at| at.to_string()),
         "own": own,

@@ -27,11 +27,12 @@ use crate::adapters::http::server::services::Services;
 use crate::domain::applications::Permission;
 use crate::domain::ids::{MemoryId, RequestId};
 use crate::domain::memories::{
-    Category, Content, Context, CreateMemory, Created, Limit, Memory, MemoryChanges, MemoryError, MemoryFilter,
-    MemoryScope, MemoryService, Metadata, Position, Priority, QueryText, SearchMemories,
+    Category, Content, Context, CreateMemory, Created, DateRange, Limit, ListMemories, ListOrder, Memory,
+    MemoryChanges, MemoryError, MemoryFilter, MemoryScope, MemoryService, Metadata, Position, Priority, QueryText,
+    ResultOrder, SearchMemories,
 };
 use crate::domain::oauth::LocalAccess;
-use crate::domain::system::{Clock, Entropy};
+use crate::domain::system::{Clock, Entropy, Timestamp};
 use crate::domain::validation::InvalidValue;
 
 /// The instructions for the client's model. Some clients truncate them, so the first 512 characters must suffice.
@@ -113,14 +114,19 @@ impl McpServer {
     }
 
     async fn search(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, ApiError> {
-        let SearchArguments { query, limit, category } = read(arguments)?;
+        let SearchArguments { query, limit, category, occurred_from, occurred_until, order } = read(arguments)?;
         let search = SearchMemories {
             text: QueryText::try_from(query)?,
             limit: page_size(limit, 10, 50)?,
             threshold: None,
             filter: MemoryFilter {
                 categories: one_category(category.as_deref())?.into_iter().collect(),
+                occurred: occurred(occurred_from.as_deref(), occurred_until.as_deref())?,
                 ..MemoryFilter::default()
+            },
+            order: match order.unwrap_or_default() {
+                OrderArgument::Relevance => ResultOrder::Relevance,
+                OrderArgument::OccurredAt => ResultOrder::Occurred,
             },
             context: Context::default(),
         };
@@ -152,13 +158,14 @@ impl McpServer {
     }
 
     async fn add(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, ApiError> {
-        let AddArguments { content, categories } = read(arguments)?;
+        let AddArguments { content, categories, occurred_at } = read(arguments)?;
         let create = CreateMemory {
             content: Content::try_from(content)?,
             categories: Category::parse_list("categories", &categories.unwrap_or_default())?,
             metadata: Metadata::default(),
             context: Context::default(),
             priority: Priority::default(),
+            occurred_at: moment("occurred_at", occurred_at.as_deref())?,
             idempotency_key: None,
             expires_at: None,
         };
@@ -176,10 +183,11 @@ impl McpServer {
     }
 
     async fn update(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, ApiError> {
-        let UpdateMemoryArguments { id, content, categories } = read(arguments)?;
+        let UpdateMemoryArguments { id, content, categories, occurred_at } = read(arguments)?;
         let changes = MemoryChanges {
             content: content.map(Content::try_from).transpose()?,
             categories: categories.map(|texts| Category::parse_list("categories", &texts)).transpose()?,
+            occurred_at: moment("occurred_at", occurred_at.as_deref())?.map(Some),
             ..MemoryChanges::default()
         };
         let updated = self.memories.update(&call.caller.also()?, call.request_id, &memory_id(&id)?, &changes).await?;
@@ -203,14 +211,23 @@ impl McpServer {
 
     async fn list(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, ApiError> {
         let ListMemoriesArguments { cursor, limit, category } = read(arguments)?;
-        let (limit, category) = (page_size(limit, 20, MAX_MEMORIES)?, one_category(category.as_deref())?);
-        let (page, next) =
-            self.memories.list(&call.caller.also()?, call.request_id, limit, cursor.as_deref(), category).await?;
+        let asked = ListMemories {
+            limit: page_size(limit, 20, MAX_MEMORIES)?,
+            cursor,
+            filter: MemoryFilter {
+                categories: one_category(category.as_deref())?.into_iter().collect(),
+                ..MemoryFilter::default()
+            },
+            ..ListMemories::default()
+        };
+        let (page, next) = self.memories.list(&call.caller.also()?, call.request_id, asked).await?;
         let mut summaries: Vec<Summary> =
             page.memories.iter().map(|memory| Summary::new(memory, &self.public_url)).collect();
         let left_out = answer::fit(&mut summaries);
         let next = match page.memories.get(summaries.len().wrapping_sub(1)) {
-            Some(last) if left_out > 0 => Some(Position::after(last).to_cursor(&MemoryScope::of(&call.caller))),
+            Some(last) if left_out > 0 => {
+                Some(Position::after(last, ListOrder::Created).to_cursor(&MemoryScope::of(&call.caller)))
+            }
             _ => next,
         };
         let mut answer = json!({ "memories": summaries });
@@ -231,7 +248,8 @@ impl McpServer {
     /// What is stored about the person, for a client that puts it at the beginning of a conversation.
     async fn personal_context(&self, call: &McpCall) -> Result<String, ApiError> {
         let limit = Limit::try_from(i64::from(PROMPT_MEMORIES))?;
-        let (page, _) = self.memories.list(&call.caller.also()?, call.request_id, limit, None, None).await?;
+        let list = ListMemories { limit, ..ListMemories::default() };
+        let (page, _) = self.memories.list(&call.caller.also()?, call.request_id, list).await?;
         let mut summaries: Vec<Summary> =
             page.memories.iter().map(|memory| Summary::new(memory, &self.public_url)).collect();
         answer::fit(&mut summaries);
@@ -373,6 +391,17 @@ struct SearchArguments {
     query: String,
     limit: Option<u32>,
     category: Option<String>,
+    occurred_from: Option<String>,
+    occurred_until: Option<String>,
+    order: Option<OrderArgument>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OrderArgument {
+    #[default]
+    Relevance,
+    OccurredAt,
 }
 
 #[derive(Deserialize)]
@@ -387,6 +416,7 @@ struct FetchArguments {
 struct AddArguments {
     content: String,
     categories: Option<Vec<String>>,
+    occurred_at: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -395,6 +425,7 @@ struct UpdateMemoryArguments {
     id: String,
     content: Option<String>,
     categories: Option<Vec<String>>,
+    occurred_at: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -419,6 +450,15 @@ fn read<T: DeserializeOwned>(arguments: JsonObject) -> Result<T, InvalidValue> {
 /// An impossible ID is treated like any unknown one.
 fn memory_id(text: &str) -> Result<MemoryId, MemoryError> {
     text.parse().map_err(|_| MemoryError::NotFound)
+}
+
+fn moment(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, InvalidValue> {
+    text.map(|text| Timestamp::parse(field, text)).transpose()
+}
+
+fn occurred(from: Option<&str>, until: Option<&str>) -> Result<DateRange, InvalidValue> {
+    let end = until.map(|text| Timestamp::parse_end("occurred_until", text)).transpose()?;
+    DateRange::new("occurred", moment("occurred_from", from)?, end)
 }
 
 fn one_category(name: Option<&str>) -> Result<Option<Category>, InvalidValue> {

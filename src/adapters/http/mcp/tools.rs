@@ -123,12 +123,19 @@ impl Tool {
             "type": "array", "maxItems": Category::MAX_PER_MEMORY, "items": {"type": "string", "minLength": 1, "maxLength": 64},
             "description": "What it is about, such as work, family or health. Reuse categories that exist.",
         });
+        let occurred_at = json!({
+            "type": "string", "minLength": 10, "maxLength": 40,
+            "description": "When it was said or happened, if that is not now, as 2026-05-08 or in RFC 3339.",
+        });
         let (properties, required) = match self {
             Self::Search => (
                 json!({
                     "query": {"type": "string", "minLength": 1, "maxLength": 4096, "description": "What to look for, as a question or in key words."},
                     "limit": {"type": "integer", "minimum": 1, "maximum": 50, "default": 10, "description": "How many results at most."},
                     "category": {"type": "string", "minLength": 1, "maxLength": 64, "description": "Only memories of this category."},
+                    "occurred_from": {"type": "string", "minLength": 10, "maxLength": 40, "description": "Only what was said or happened on this day or later, as 2026-05-08 or in RFC 3339."},
+                    "occurred_until": {"type": "string", "minLength": 10, "maxLength": 40, "description": "Only what was said or happened on this day or earlier."},
+                    "order": {"type": "string", "enum": ["relevance", "occurred_at"], "default": "relevance", "description": "Best first, or what was said last first. It does not change what is found."},
                 }),
                 json!(["query"]),
             ),
@@ -139,8 +146,13 @@ impl Tool {
                 }),
                 json!(["id"]),
             ),
-            Self::AddMemory => (json!({"content": content, "categories": categories}), json!(["content"])),
-            Self::UpdateMemory => (json!({"id": id, "content": content, "categories": categories}), json!(["id"])),
+            Self::AddMemory => {
+                (json!({"content": content, "categories": categories, "occurred_at": occurred_at}), json!(["content"]))
+            }
+            Self::UpdateMemory => (
+                json!({"id": id, "content": content, "categories": categories, "occurred_at": occurred_at}),
+                json!(["id"]),
+            ),
             Self::DeleteMemory => (json!({"id": id}), json!(["id"])),
             Self::ListMemories => (
                 json!({
@@ -164,6 +176,7 @@ impl Tool {
                 "text": {"type": "string", "description": "The text; one that ends with […] goes on, see fetch."},
                 "categories": {"type": "array", "items": {"type": "string"}, "description": "What it is about."},
                 "created_at": {"type": "string", "description": "When it was stored, in RFC 3339."},
+                "occurred_at": {"type": "string", "description": "When it was said or happened, in RFC 3339; left out if that is not known."},
                 "relevance_score": {"type": "number", "description": "How well it fits the query, from 0 to 1."},
                 "pending": {"type": "boolean", "description": "true if it is still on its way to the memory bank and cannot be fetched, changed or deleted yet."},
             },

@@ -86,6 +86,8 @@ text! {
     Moment, "moment", pattern(concat!("^", moment!(), "$"));
     /// A timestamp in a request, or `never`, because importers reject nullable members.
     MomentOrNever, "moment", pattern(concat!("^(never|", moment!(), ")$"));
+    /// A timestamp in a request, or `unknown`.
+    MomentOrUnknown, "moment", pattern(concat!("^(unknown|", moment!(), ")$"));
     /// A category: a single line.
     CategoryText, "category", MetaSchema {
         min_length: Some(1),
@@ -102,6 +104,12 @@ text! {
     RequestIdText, "request_id", pattern(
         "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$"
     );
+    /// The date by which a list is sorted.
+    ListOrderText, "order", MetaSchema {
+        enum_items: vec!["created_at".into(), "occurred_at".into()],
+        default: Some("created_at".into()),
+        ..MetaSchema::new("string")
+    };
     /// A cursor of a list.
     CursorText, "cursor", pattern("^[A-Za-z0-9_-]+$");
 }

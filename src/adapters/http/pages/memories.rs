@@ -18,8 +18,8 @@ use super::view::{self, PageContext};
 use super::words::Day;
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{
-    Category, Content, DateRange, Limit, MemoryChanges, MemoryError, MemoryRecord, OwnMemory, OwnPage, OwnQuery,
-    Position, QueryText, Source,
+    Category, Content, DateRange, Limit, ListOrder, MemoryChanges, MemoryError, MemoryRecord, OwnMemory, OwnPage,
+    OwnQuery, Position, QueryText, Source,
 };
 use crate::domain::people::SignedInUser;
 use crate::domain::system::Timestamp;
@@ -43,6 +43,7 @@ struct MemoryInWords {
     categories: Vec<String>,
     source: String,
     created: Day,
+    occurred: Option<Day>,
     updated: Option<Day>,
     expires: Option<Day>,
     conversation: Option<String>,
@@ -58,6 +59,7 @@ impl MemoryInWords {
             categories: memory.categories.iter().map(ToString::to_string).collect(),
             source: source_name(sources.iter().find(|source| source.space == own.space), own.space.as_str()),
             created: memory.created_at.into(),
+            occurred: memory.occurred_at.map(Into::into),
             updated: (memory.updated_at != memory.created_at).then(|| memory.updated_at.into()),
             expires: memory.expires_at.map(Into::into),
             conversation: memory.metadata.conversation_id().map(str::to_owned),
@@ -129,7 +131,7 @@ impl Asked {
             text: given(&self.q).map(|text| QueryText::try_from(text.to_owned())).transpose()?,
             space: given(&self.application).map(str::parse).transpose()?,
             category: given(&self.category).map(str::parse::<Category>).transpose()?,
-            created: DateRange::new(moment("from", &self.from)?, end)?,
+            created: DateRange::new("date_range", moment("from", &self.from)?, end)?,
             after: given(&self.after).map(read_position).transpose()?,
             limit: Limit::try_from(PAGE_SIZE)?,
         })
@@ -149,7 +151,7 @@ impl Asked {
                 query.append_pair(name, value);
             }
         }
-        query.append_pair("after", &format!("{}:{}", position.created_at.unix_millis(), position.id));
+        query.append_pair("after", &format!("{}:{}", position.at.unix_millis(), position.id));
         format!("{}?{}", ReturnTo::Memories, query.finish())
     }
 }
@@ -159,7 +161,8 @@ fn read_position(text: &str) -> Result<Position, InvalidValue> {
     let invalid = || InvalidValue::new("after", "is not a place in this list; begin at its start");
     let (millis, id) = text.split_once(':').ok_or_else(invalid)?;
     Ok(Position {
-        created_at: Timestamp::from_unix_millis(millis.parse().map_err(|_| invalid())?),
+        order: ListOrder::Created,
+        at: Timestamp::from_unix_millis(millis.parse().map_err(|_| invalid())?),
         id: id.parse().map_err(|_| invalid())?,
     })
 }

@@ -101,7 +101,7 @@ impl Harness {
 
     async fn count(&self, scope: &MemoryScope) -> usize {
         let now = Timestamp::from_unix_millis(i64::MIN);
-        let query = ListQuery { limit: Limit::LARGEST, after: None, category: None, now };
+        let query = ListQuery::new(Limit::LARGEST, now);
         self.bank.list(scope, &query).await.unwrap().memories.len()
     }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::applications::Application;
 use crate::memories::{AdmittingMemoryBank, Delivery, DeliveryPolicy, MemoryBank as _, MemoryScope};
@@ -103,7 +105,7 @@ async fn memories_are_narrowed_to_an_application_a_category_and_a_time() {
     assert_eq!(harness.texts(&OwnQuery { category, ..OwnQuery::default() }).await, ["tea"]);
     let ago = |minutes| Some(now().minus(Duration::from_mins(minutes)));
     for limited in [1, 20] {
-        let created = DateRange::new(ago(2), ago(1)).unwrap();
+        let created = DateRange::new("date_range", ago(2), ago(1)).unwrap();
         let mut query = OwnQuery { created, limit: limit(limited), ..OwnQuery::default() };
         let mut found = harness.texts(&query).await;
         while let Some(next) = harness.own.find(harness.person.id, &query).await.unwrap().next {

@@ -91,6 +91,7 @@ fn a_memory_passes_a_filter_if_all_of_it_holds() {
     let memory = NewMemory {
         categories: categories(&["food", "guests"]),
         metadata: metadata(json!({"n": 1, "t": "1", "b": true, "z": null})),
+        occurred_at: Some(after(5)),
         ..new_memory("x")
     }
     .into_memory();
@@ -99,8 +100,14 @@ fn a_memory_passes_a_filter_if_all_of_it_holds() {
         ..MemoryFilter::default()
     };
     let by_categories = |names| MemoryFilter { categories: categories(names), ..MemoryFilter::default() };
-    let by_dates =
-        |start, end| MemoryFilter { created: DateRange::new(start, end).unwrap(), ..MemoryFilter::default() };
+    let by_dates = |start, end| MemoryFilter {
+        created: DateRange::new("date_range", start, end).unwrap(),
+        ..MemoryFilter::default()
+    };
+    let by_occurred = |start, end| MemoryFilter {
+        occurred: DateRange::new("occurred", start, end).unwrap(),
+        ..MemoryFilter::default()
+    };
     for (filter, expected) in [
         (MemoryFilter::default(), true),
         (by_categories(&["food"]), true),
@@ -109,6 +116,8 @@ fn a_memory_passes_a_filter_if_all_of_it_holds() {
         (by_dates(Some(now()), Some(now())), true),
         (by_dates(Some(after(1)), None), false),
         (by_dates(None, Some(now().minus(Duration::from_millis(1)))), false),
+        (by_occurred(Some(after(5)), Some(after(5))), true),
+        (by_occurred(Some(now()), Some(after(4))), false),
         (by_metadata(json!({"n": 1})), true),
         (by_metadata(json!({"n": 1.0, "t": "1", "b": true})), true),
         (by_metadata(json!({"n": "1"})), false),
@@ -125,16 +134,16 @@ fn a_memory_passes_a_filter_if_all_of_it_holds() {
 
 #[test]
 fn a_range_of_dates_may_be_a_moment_or_open_but_not_turned_round() {
-    let range = DateRange::new(Some(after(5)), Some(after(5))).unwrap();
+    let range = DateRange::new("date_range", Some(after(5)), Some(after(5))).unwrap();
     assert_eq!((range.start(), range.end()), (Some(after(5)), Some(after(5))));
     assert!(range.contains(after(5)) && !range.contains(after(4)) && !range.contains(after(6)));
     assert!(DateRange::default().contains(after(0)));
-    let error = DateRange::new(Some(after(6)), Some(after(5))).unwrap_err();
+    let error = DateRange::new("date_range", Some(after(6)), Some(after(5))).unwrap_err();
     assert_eq!(error.to_string(), "`date_range.end` must not be before `date_range.start`");
 }
 
 fn position(id: &str) -> Position {
-    Position { created_at: after(7), id: id.parse().unwrap() }
+    Position { order: ListOrder::Created, at: after(7), id: id.parse().unwrap() }
 }
 
 #[test]
@@ -142,10 +151,13 @@ fn a_cursor_leads_back_to_its_place_in_its_scope_only() {
     let scope = scope();
     for id in ["a", "mem0:1:2", &"x".repeat(128)] {
         let cursor = position(id).to_cursor(&scope);
-        assert_eq!(Position::from_cursor(&cursor, &scope), Ok(position(id)));
-        assert_eq!(Position::from_cursor(&cursor, &scope_limited_to(&scope, &["food"])), Ok(position(id)));
+        assert_eq!(Position::from_cursor(&cursor, &scope, ListOrder::Created), Ok(position(id)));
+        assert_eq!(
+            Position::from_cursor(&cursor, &scope_limited_to(&scope, &["food"]), ListOrder::Created),
+            Ok(position(id))
+        );
         for other in [crate::testing::scope(), scope_of_person(&scope), MemoryScope::from_stored(space("x"), None)] {
-            let error = Position::from_cursor(&cursor, &other).unwrap_err();
+            let error = Position::from_cursor(&cursor, &other, ListOrder::Created).unwrap_err();
             assert_eq!(
                 error.to_string(),
                 "`cursor` is not one that a list has returned; leave it out to begin at the start"
@@ -153,7 +165,15 @@ fn a_cursor_leads_back_to_its_place_in_its_scope_only() {
         }
     }
     let memory = new_memory("x").into_memory();
-    assert_eq!(Position::after(&memory), Position { created_at: memory.created_at, id: memory.id });
+    let occurred = Memory { occurred_at: Some(after(3)), ..memory.clone() };
+    for (order, at) in [(ListOrder::Created, memory.created_at), (ListOrder::Occurred, after(3))] {
+        let position = Position::after(&occurred, order);
+        assert_eq!(position, Position { order, at, id: memory.id.clone() });
+        for other in [ListOrder::Created, ListOrder::Occurred] {
+            let read = Position::from_cursor(&position.to_cursor(&scope), &scope, other);
+            assert_eq!(read.ok(), (other == order).then(|| position.clone()), "a cursor is for its own order");
+        }
+    }
 }
 
 #[test]
@@ -163,7 +183,7 @@ fn a_cursor_that_was_tampered_with_is_refused() {
     for place in 0..cursor.len() {
         let replacement = if cursor.as_bytes()[place] == b'A' { 'B' } else { 'A' };
         let tampered = format!("{}{replacement}{}", &cursor[..place], &cursor[place + 1..]);
-        assert!(Position::from_cursor(&tampered, &scope).is_err(), "at {place}");
+        assert!(Position::from_cursor(&tampered, &scope, ListOrder::Created).is_err(), "at {place}");
     }
     let forged = |place: &str| {
         let sum = URL_SAFE_NO_PAD.encode(cursor_sum(&scope, place));
@@ -180,26 +200,28 @@ fn a_cursor_that_was_tampered_with_is_refused() {
         &format!("{cursor}="),
         &format!(" {cursor}"),
     ] {
-        assert!(Position::from_cursor(odd, &scope).is_err(), "{odd:?}");
+        assert!(Position::from_cursor(odd, &scope, ListOrder::Created).is_err(), "{odd:?}");
     }
     for place in ["", "7", "7:", ":a", "x:a", "7:a b", "99999999999999999999:a"] {
-        assert!(Position::from_cursor(&forged(place), &scope).is_err(), "{place:?}");
+        assert!(Position::from_cursor(&forged(place), &scope, ListOrder::Created).is_err(), "{place:?}");
     }
-    assert!(Position::from_cursor(&forged("7:a"), &scope).is_ok());
+    assert!(Position::from_cursor(&forged("7:a"), &scope, ListOrder::Created).is_ok());
 }
 
 proptest! {
     #[test]
     fn cursors_round_trip(millis in -62_135_596_800_000_i64..=253_402_300_799_000, id in "[A-Za-z0-9_.:-]{1,128}") {
         let scope = MemoryScope::from_stored(space("team"), None);
-        let position = Position { created_at: Timestamp::from_unix_millis(millis), id: id.parse().unwrap() };
-        prop_assert_eq!(Position::from_cursor(&position.to_cursor(&scope), &scope), Ok(position));
+        for order in [ListOrder::Created, ListOrder::Occurred] {
+            let position = Position { order, at: Timestamp::from_unix_millis(millis), id: id.parse().unwrap() };
+            prop_assert_eq!(Position::from_cursor(&position.to_cursor(&scope), &scope, order), Ok(position));
+        }
     }
 
     #[test]
     fn no_text_makes_the_parser_of_cursors_panic(text in any::<String>(), inner in "[A-Za-z0-9_-]{0,14}:?-?[0-9]{0,22}:?\\PC{0,9}") {
         let scope = MemoryScope::from_stored(space("team"), None);
-        prop_assert!(Position::from_cursor(&text, &scope).is_err());
-        prop_assert!(Position::from_cursor(&URL_SAFE_NO_PAD.encode(inner), &scope).is_err());
+        prop_assert!(Position::from_cursor(&text, &scope, ListOrder::Created).is_err());
+        prop_assert!(Position::from_cursor(&URL_SAFE_NO_PAD.encode(inner), &scope, ListOrder::Created).is_err());
     }
 }

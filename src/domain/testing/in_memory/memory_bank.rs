@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use super::{Outage, at_most, lock};
 use crate::ids::MemoryId;
 use crate::memories::{
-    Capabilities, Capability, DateRange, Hit, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges,
-    MemoryQuery, MemoryScope, NewMemory, Page, Relevance, SearchResults,
+    Capabilities, Capability, Hit, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges, MemoryQuery,
+    MemoryScope, NewMemory, Page, Relevance, SearchResults,
 };
 use crate::system::Timestamp;
 use crate::testing::builders::database_is_away;
@@ -95,7 +95,7 @@ impl MemoryBank for InMemoryMemoryBank {
     async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {
         self.check()?;
         let filter = &query.filter;
-        require(self.capabilities.date_filter || filter.created == DateRange::default(), Capability::DateFilter)?;
+        require(self.capabilities.date_filter || !filter.has_dates(), Capability::DateFilter)?;
         require(self.capabilities.metadata_filter || filter.metadata.is_empty(), Capability::MetadataFilter)?;
         let wanted = terms(query.text.as_str());
         let mut hits: Vec<Hit> = self
@@ -106,7 +106,7 @@ impl MemoryBank for InMemoryMemoryBank {
             .filter(|hit| query.threshold.is_none_or(|threshold| hit.relevance >= threshold))
             .collect();
         hits.sort_by(|a, b| {
-            let key = |hit: &Hit| (hit.memory.priority, hit.memory.created_at, hit.memory.id.clone());
+            let key = |hit: &Hit| (hit.memory.priority, hit.memory.occurred(), hit.memory.id.clone());
             b.relevance.get().total_cmp(&a.relevance.get()).then_with(|| key(b).cmp(&key(a)))
         });
         let total_found = u64::try_from(hits.len()).unwrap_or(u64::MAX);
@@ -117,14 +117,10 @@ impl MemoryBank for InMemoryMemoryBank {
     async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {
         self.check()?;
         require(self.capabilities.list, Capability::List)?;
-        let place = |memory: &Memory| (memory.created_at, memory.id.clone());
         let mut memories = self.visible(scope, query.now);
-        memories.retain(|memory| {
-            query.category.as_ref().is_none_or(|category| memory.categories.contains(category))
-                && query.after.as_ref().is_none_or(|after| place(memory) < (after.created_at, after.id.clone()))
-        });
-        memories.sort_by_key(|memory| std::cmp::Reverse(place(memory)));
-        Ok(Page::of(memories, query.limit))
+        memories.retain(|memory| query.lists(memory));
+        memories.sort_by_key(|memory| std::cmp::Reverse((query.order.date_of(memory), memory.id.clone())));
+        Ok(Page::of(memories, query.limit, query.order))
     }
 
     async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError> {

@@ -403,6 +403,7 @@ fn as_new(memory: &Memory) -> NewMemory {
         metadata: memory.metadata.clone(),
         priority: memory.priority,
         created_at: memory.created_at,
+        occurred_at: memory.occurred_at,
         expires_at: memory.expires_at,
     }
 }

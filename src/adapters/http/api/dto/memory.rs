@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::fit::{self, Fitted, Shorten};
 use crate::adapters::http::openapi::object::read_from_objects;
-use crate::adapters::http::openapi::scalar::{CategoryText, DateTime, FreeObject, MetadataObject, MomentOrNever};
+use crate::adapters::http::openapi::scalar::{
+    CategoryText, DateTime, FreeObject, MetadataObject, Moment, MomentOrNever, MomentOrUnknown,
+};
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{
-    Category, Content, Context, ContextId, CreateMemory, IdempotencyKey, Memory, MemoryChanges, Metadata, Position,
-    Priority, RequestOutcome, RequestState, StoredMemory, UpdatedMemory,
+    Category, Content, Context, ContextId, CreateMemory, IdempotencyKey, Memory, MemoryChanges, Metadata, Priority,
+    RequestOutcome, RequestState, StoredMemory, UpdatedMemory,
 };
 use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
@@ -98,6 +100,8 @@ pub(in super::super) struct CreateBody {
     metadata: Option<MetadataObject>,
     context: Option<ContextBody>,
     priority: Option<PriorityName>,
+    /// When it was said or happened, if that is not now, such as `2026-05-08T13:56:00Z` or `2026-05-08`.
+    occurred_at: Option<Moment>,
     /// Your own ID for this write. Sending the same body again with it changes nothing and returns the same response.
     #[oai(validator(
         min_length = 1,
@@ -137,6 +141,7 @@ impl CreateBody {
             context: ContextBody::or(self.context, context)?,
             priority: self.priority.map(Priority::from).unwrap_or_default(),
             idempotency_key: key.map(IdempotencyKey::try_from).transpose()?,
+            occurred_at: self.occurred_at.map(|Moment(text)| Timestamp::parse("occurred_at", &text)).transpose()?,
             expires_at: self.expires_at.map(parse_expiry).transpose()?.flatten(),
         })
     }
@@ -156,6 +161,9 @@ pub(in super::super) struct UpdateBody {
     /// The new metadata, replacing all existing metadata. The IDs of the GPT and the conversation that wrote it stay.
     metadata: Option<MetadataObject>,
     priority: Option<PriorityName>,
+    /// When it was said or happened, such as `2026-05-08T13:56:00Z` or `2026-05-08`, or `unknown`.
+    #[serde(default)]
+    occurred_at: MaybeUndefined<MomentOrUnknown>,
     /// When the memory expires, such as `2030-05-08T13:56:00Z` (a date alone means its beginning in UTC), or `never`.
     #[serde(default)]
     expires_at: MaybeUndefined<MomentOrNever>,
@@ -172,6 +180,12 @@ impl UpdateBody {
             categories: self.categories.map(parse_categories).transpose()?,
             metadata: self.metadata.map(|MetadataObject(object)| Metadata::from_caller(object)).transpose()?,
             priority: self.priority.map(Priority::from),
+            occurred_at: match self.occurred_at {
+                MaybeUndefined::Undefined => None,
+                MaybeUndefined::Null => Some(None),
+                MaybeUndefined::Value(MomentOrUnknown(text)) if text == "unknown" => Some(None),
+                MaybeUndefined::Value(MomentOrUnknown(text)) => Some(Some(Timestamp::parse("occurred_at", &text)?)),
+            },
             expires_at: match self.expires_at {
                 MaybeUndefined::Undefined => None,
                 // The form of `never` for clients that predate it.
@@ -208,6 +222,9 @@ pub(in super::super) struct MemoryAnswer {
     priority: PriorityName,
     /// When it was created.
     created_at: DateTime,
+    /// When it was said or happened; left out if that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    occurred_at: Option<DateTime>,
     /// When it was last changed.
     updated_at: DateTime,
     /// When it expires; left out if never.
@@ -224,6 +241,7 @@ impl From<Memory> for MemoryAnswer {
             metadata: FreeObject(memory.metadata.into_object()),
             priority: memory.priority.into(),
             created_at: memory.created_at.into(),
+            occurred_at: memory.occurred_at.map(DateTime::from),
             updated_at: memory.updated_at.into(),
             expires_at: memory.expires_at.map(DateTime::from),
         }
@@ -425,13 +443,13 @@ impl MemoryListAnswer {
         request_id: RequestId,
         memories: Vec<Memory>,
         next_cursor: Option<String>,
-        cursor_after: impl Fn(&Position) -> String,
+        cursor_after: impl Fn(&Memory) -> String,
     ) -> Self {
-        let positions: Vec<Position> = memories.iter().map(Position::after).collect();
+        let listed = memories.clone();
         let mut answer = Self::new(request_id, memories, next_cursor);
         let fitted = fit::fit(&mut answer.memories);
         if fitted.left_out > 0
-            && let Some(last) = answer.memories.len().checked_sub(1).and_then(|last| positions.get(last))
+            && let Some(last) = answer.memories.len().checked_sub(1).and_then(|last| listed.get(last))
         {
             answer.next_cursor = Some(cursor_after(last));
         }

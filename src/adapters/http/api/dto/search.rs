@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poem_openapi::Object;
+use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use super::fit::{self, Shorten};
@@ -11,12 +11,12 @@ use crate::adapters::http::openapi::object::read_from_objects;
 use crate::adapters::http::openapi::scalar::{CategoryText, DateTime, FreeObject, MetadataFilter, Moment, PageSize};
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{
-    Context, DateRange, Finding, Findings, Limit, MemoryFilter, QueryText, Relevance, SearchMemories,
+    Context, DateRange, Finding, Findings, Limit, MemoryFilter, QueryText, Relevance, ResultOrder, SearchMemories,
 };
 use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
 
-read_from_objects!(SearchBody, FiltersBody, DateRangeBody);
+read_from_objects!(SearchBody, FiltersBody, DateRangeBody, OccurredBody);
 
 /// A search.
 #[derive(Deserialize, Object)]
@@ -32,6 +32,7 @@ pub(in super::super) struct SearchBody {
     #[oai(validator(minimum(value = "0"), maximum(value = "1")))]
     threshold: Option<f64>,
     filters: Option<FiltersBody>,
+    order: Option<ResultOrderName>,
     context: Option<ContextBody>,
 }
 
@@ -44,6 +45,7 @@ struct FiltersBody {
     #[oai(validator(max_items = 16))]
     categories: Option<Vec<CategoryText>>,
     date_range: Option<DateRangeBody>,
+    occurred: Option<OccurredBody>,
     /// Its metadata has these members with exactly these values, each a string, a number, true or false.
     metadata: Option<MetadataFilter>,
 }
@@ -57,6 +59,37 @@ struct DateRangeBody {
     start: Option<Moment>,
     /// At or before this time; a date alone stands for the end of that day in UTC.
     end: Option<Moment>,
+}
+
+/// When it was said or happened (`occurred_at`, or `created_at` of a memory without it). Either end may be left out.
+#[derive(Deserialize, Object)]
+#[oai(rename = "OccurredRange")]
+#[serde(deny_unknown_fields, remote = "Self")]
+struct OccurredBody {
+    /// At or after this time, or the beginning of this day in UTC.
+    start: Option<Moment>,
+    /// At or before this time, or the end of this day in UTC.
+    end: Option<Moment>,
+}
+
+/// The order of the results, which does not change what is found: best first, or what was said last first.
+#[derive(Clone, Copy, Deserialize, Enum, Serialize)]
+#[oai(rename = "ResultOrder", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+enum ResultOrderName {
+    /// Best first.
+    Relevance,
+    /// By `occurred_at`, or `created_at` of a memory without it, newest first.
+    OccurredAt,
+}
+
+impl From<ResultOrderName> for ResultOrder {
+    fn from(name: ResultOrderName) -> Self {
+        match name {
+            ResultOrderName::Relevance => Self::Relevance,
+            ResultOrderName::OccurredAt => Self::Occurred,
+        }
+    }
 }
 
 impl SearchBody {
@@ -74,6 +107,7 @@ impl SearchBody {
                 .map(|filters| filters.read().map_err(|error| error.within("filters")))
                 .transpose()?
                 .unwrap_or_default(),
+            order: self.order.map(ResultOrder::from).unwrap_or_default(),
             context: ContextBody::or(self.context, context)?,
         })
     }
@@ -83,7 +117,16 @@ impl FiltersBody {
     fn read(self) -> Result<MemoryFilter, InvalidValue> {
         Ok(MemoryFilter {
             categories: parse_categories(self.categories.unwrap_or_default())?,
-            created: self.date_range.map(DateRangeBody::read).transpose()?.unwrap_or_default(),
+            created: self
+                .date_range
+                .map(|range| range_of("date_range", range.start, range.end))
+                .transpose()?
+                .unwrap_or_default(),
+            occurred: self
+                .occurred
+                .map(|range| range_of("occurred", range.start, range.end))
+                .transpose()?
+                .unwrap_or_default(),
             metadata: match self.metadata {
                 Some(MetadataFilter(object)) => MemoryFilter::parse_metadata(object)?,
                 None => Vec::new(),
@@ -92,19 +135,10 @@ impl FiltersBody {
     }
 }
 
-impl DateRangeBody {
-    fn read(self) -> Result<DateRange, InvalidValue> {
-        let start = self.start.map(|Moment(text)| Timestamp::parse("date_range.start", &text)).transpose()?;
-        let end = self.end.map(|Moment(text)| end_of("date_range.end", &text)).transpose()?;
-        DateRange::new(start, end)
-    }
-}
-
-/// The last moment of `text`: of the day, if it is a date alone, since a range "until Friday" includes Friday.
-fn end_of(field: &str, text: &str) -> Result<Timestamp, InvalidValue> {
-    const ALL_BUT_ITS_FIRST_MILLISECOND: Duration = Duration::from_millis(24 * 3600 * 1000 - 1);
-    let at = Timestamp::parse(field, text)?;
-    Ok(if text.len() == "2026-05-08".len() { at.plus(ALL_BUT_ITS_FIRST_MILLISECOND) } else { at })
+fn range_of(field: &str, start: Option<Moment>, end: Option<Moment>) -> Result<DateRange, InvalidValue> {
+    let start = start.map(|Moment(text)| Timestamp::parse(&format!("{field}.start"), &text)).transpose()?;
+    let end = end.map(|Moment(text)| Timestamp::parse_end(&format!("{field}.end"), &text)).transpose()?;
+    DateRange::new(field, start, end)
 }
 
 /// How to get what a response has no room for.
@@ -146,6 +180,9 @@ struct SearchResult {
     metadata: FreeObject,
     /// When it was created.
     created_at: DateTime,
+    /// When it was said or happened; left out if that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    occurred_at: Option<DateTime>,
     /// `true` if its delivery to the memory bank is pending: it can be used and deleted, but not yet be read or updated by its
     /// ID. Left out otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,6 +225,7 @@ impl From<Finding> for SearchResult {
             categories: names(&hit.memory.categories),
             metadata: FreeObject(hit.memory.metadata.into_object()),
             created_at: hit.memory.created_at.into(),
+            occurred_at: hit.memory.occurred_at.map(DateTime::from),
             pending: pending.then_some(true),
         }
     }

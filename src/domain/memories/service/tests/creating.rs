@@ -25,6 +25,7 @@ async fn a_memory_is_stored_with_all_it_was_given_and_where_it_came_from() {
             metadata: metadata(json!({"n": 1})),
             context: context("g-1", "c-1"),
             priority: Priority::High,
+            occurred_at: Some(after(7)),
             expires_at: Some(after(1)),
             ..create("Tom is allergic to peanuts.")
         };
@@ -36,6 +37,7 @@ async fn a_memory_is_stored_with_all_it_was_given_and_where_it_came_from() {
             metadata: metadata(json!({"n": 1, "custom_gpt_id": "g-1", "conversation_id": "c-1"})),
             priority: Priority::High,
             created_at: now(),
+            occurred_at: Some(after(7)),
             updated_at: now(),
             expires_at: Some(after(1)),
         };
@@ -117,6 +119,7 @@ async fn the_same_key_with_another_body_is_a_conflict_whichever_member_differs()
         categories: categories(&["a", "b"]),
         metadata: metadata(json!({"n": 1, "m": {"x": [1, 2]}})),
         context: context("g-1", "c-1"),
+        occurred_at: Some(after(5)),
         expires_at: Some(after(60)),
         ..keyed("x", "k")
     };
@@ -133,6 +136,8 @@ async fn the_same_key_with_another_body_is_a_conflict_whichever_member_differs()
         CreateMemory { context: context("c-1", "g-1"), ..full() },
         CreateMemory { context: Context::default(), ..full() },
         CreateMemory { priority: Priority::High, ..full() },
+        CreateMemory { occurred_at: Some(after(6)), ..full() },
+        CreateMemory { occurred_at: None, ..full() },
         CreateMemory { expires_at: Some(after(61)), ..full() },
         CreateMemory { expires_at: None, ..full() },
     ];

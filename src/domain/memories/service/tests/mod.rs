@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use super::*;
 use crate::applications::Application;
 use crate::memories::{
-    DeliveryPolicy, Fingerprint, MemoryFilter, Metadata, Priority, Relevance, SearchResults, StoredMemory,
+    DeliveryPolicy, Fingerprint, Limit, MemoryFilter, Metadata, Priority, Relevance, ResultOrder, SearchResults,
+    StoredMemory,
 };
 use crate::testing::{
     FixedClock, InMemoryAuditLog, InMemoryMemoryBank, InMemoryWriteQueue, InlineDeliveryWorker, SeededEntropy,
@@ -111,6 +112,7 @@ fn create(text: &str) -> CreateMemory {
         metadata: Metadata::default(),
         context: Context::default(),
         priority: Priority::Normal,
+        occurred_at: None,
         idempotency_key: None,
         expires_at: None,
     }
@@ -118,6 +120,8 @@ fn create(text: &str) -> CreateMemory {
 
 fn search(text: &str) -> SearchMemories {
     SearchMemories {
+        order: ResultOrder::Relevance,
+
         text: text.to_owned().try_into().unwrap(),
         limit: Limit::default(),
         threshold: None,

@@ -2,8 +2,8 @@ use serde_json::json;
 
 use super::*;
 use crate::applications::CategoryAccess;
-use crate::memories::{DateRange, Scalar};
-use crate::testing::{categories, category, context, metadata, new_memory, now, space};
+use crate::memories::{DateRange, ListOrder, ResultOrder, Scalar};
+use crate::testing::{categories, context, metadata, new_memory, now, space};
 
 #[track_caller]
 fn assert_unsupported<T: std::fmt::Debug>(answer: Result<T, MemoryError>, expected: Capability) {
@@ -65,7 +65,7 @@ async fn what_has_expired_is_not_found_listed_got_or_changed() {
     );
     assert!(
         service
-            .list(&Authorized::unguarded(caller), request(), Limit::default(), None, None)
+            .list(&Authorized::unguarded(caller), request(), ListMemories::default())
             .await
             .unwrap()
             .0
@@ -92,7 +92,7 @@ async fn what_a_bank_cannot_do_is_not_asked_of_it() {
     let memory = harness.created("x").await;
     let (service, caller) = (&harness.service, &harness.caller);
     let none = MemoryFilter::default;
-    let dates = MemoryFilter { created: DateRange::new(Some(now()), None).unwrap(), ..none() };
+    let dates = MemoryFilter { created: DateRange::new("date_range", Some(now()), None).unwrap(), ..none() };
     let members = MemoryFilter { metadata: vec![("n".to_owned(), Scalar::Bool(true))], ..none() };
     let with = |filter| SearchMemories { filter, ..search("x") };
     assert_unsupported(
@@ -105,7 +105,7 @@ async fn what_a_bank_cannot_do_is_not_asked_of_it() {
     );
     service.search(&Authorized::unguarded(caller), request(), search("x")).await.unwrap();
     assert_unsupported(
-        service.list(&Authorized::unguarded(caller), request(), Limit::default(), None, None).await,
+        service.list(&Authorized::unguarded(caller), request(), ListMemories::default()).await,
         Capability::List,
     );
     assert_unsupported(
@@ -139,19 +139,23 @@ async fn a_list_goes_from_page_to_page_by_cursors_bound_to_the_scope() {
         harness.created(&format!("note {number}")).await;
     }
     let (service, caller) = (&harness.service, &harness.caller);
-    let two: Limit = 2.try_into().unwrap();
+    let two = |cursor: Option<&str>| ListMemories {
+        limit: 2.try_into().unwrap(),
+        cursor: cursor.map(str::to_owned),
+        ..ListMemories::default()
+    };
     let request = request();
-    let (page, next) = service.list(&Authorized::unguarded(caller), request, two, None, None).await.unwrap();
+    let (page, next) = service.list(&Authorized::unguarded(caller), request, two(None)).await.unwrap();
     let cursor = next.expect("there is another page");
     assert_eq!(page.memories.len(), 2);
-    let (page, next) = service.list(&Authorized::unguarded(caller), request, two, Some(&cursor), None).await.unwrap();
+    let (page, next) = service.list(&Authorized::unguarded(caller), request, two(Some(&cursor))).await.unwrap();
     assert_eq!((page.memories.len(), page.memories[0].content.as_str(), next), (1, "note 0", None));
     let event =
         AuditEvent::new(AuditKind::MemoryRead, harness.clock.now()).application(caller.application.id).request(request);
     assert_eq!(harness.audit.recorded()[3..], [event.clone(), event]);
     let stranger = crate::testing::caller(&application());
     for (caller, cursor) in [(&stranger, cursor.as_str()), (caller, "x"), (caller, &cursor[1..])] {
-        let refused = service.list(&Authorized::unguarded(caller), request, two, Some(cursor), None).await;
+        let refused = service.list(&Authorized::unguarded(caller), request, two(Some(cursor))).await;
         assert!(matches!(&refused, Err(MemoryError::Invalid(error)) if error.field() == "cursor"), "{refused:?}");
     }
 }
@@ -162,12 +166,35 @@ async fn a_list_can_be_narrowed_to_a_category() {
     harness.created("x").await;
     let create = CreateMemory { categories: categories(&["food"]), ..create("y") };
     let memory = harness.create(create).await.unwrap().memory;
-    let listed = harness
-        .service
-        .list(&Authorized::unguarded(&harness.caller), request(), Limit::default(), None, Some(category("food")))
-        .await
-        .unwrap();
+    let filter = MemoryFilter { categories: categories(&["food"]), ..MemoryFilter::default() };
+    let in_food = ListMemories { filter, ..ListMemories::default() };
+    let listed = harness.service.list(&Authorized::unguarded(&harness.caller), request(), in_food).await.unwrap();
     assert_eq!(listed.0.memories, [memory]);
+}
+
+#[tokio::test]
+async fn a_list_and_the_results_of_a_search_can_be_sorted_by_when_things_were_said() {
+    let harness = Harness::new();
+    let ago = |hours| Some(now().minus(Duration::from_hours(hours)));
+    for (text, occurred_at) in
+        [("peanuts b", ago(2)), ("peanuts a", None), ("peanuts d", ago(9)), ("peanuts c", ago(3))]
+    {
+        harness.create(CreateMemory { occurred_at, ..create(text) }).await.unwrap();
+    }
+    let caller = Authorized::unguarded(&harness.caller);
+    let asked = SearchMemories { order: ResultOrder::Occurred, ..search("peanuts") };
+    let found = harness.service.search(&caller, request(), asked).await.unwrap();
+    let texts: Vec<&str> = found.hits.iter().map(|finding| finding.hit.memory.content.as_str()).collect();
+    assert_eq!(texts, ["peanuts a", "peanuts b", "peanuts c", "peanuts d"]);
+    let by_order =
+        |order, cursor| ListMemories { order, cursor, limit: 3.try_into().unwrap(), ..ListMemories::default() };
+    let (page, next) = harness.service.list(&caller, request(), by_order(ListOrder::Occurred, None)).await.unwrap();
+    let texts: Vec<&str> = page.memories.iter().map(|memory| memory.content.as_str()).collect();
+    assert_eq!(texts, ["peanuts a", "peanuts b", "peanuts c"]);
+    let refused = harness.service.list(&caller, request(), by_order(ListOrder::Created, next.clone())).await;
+    assert!(matches!(&refused, Err(MemoryError::Invalid(error)) if error.field() == "cursor"), "{refused:?}");
+    let (page, next) = harness.service.list(&caller, request(), by_order(ListOrder::Occurred, next)).await.unwrap();
+    assert_eq!((page.memories.len(), next), (1, None));
 }
 
 #[tokio::test]
@@ -320,7 +347,7 @@ async fn a_bank_that_is_away_is_reported_by_everything() {
     for answer in [
         service.check_health().await.map_err(MemoryError::from),
         service.search(&Authorized::unguarded(caller), request(), search("x")).await.map(drop),
-        service.list(&Authorized::unguarded(caller), request(), Limit::default(), None, None).await.map(drop),
+        service.list(&Authorized::unguarded(caller), request(), ListMemories::default()).await.map(drop),
         service.get(&Authorized::unguarded(caller), request(), &memory.id).await.map(drop),
         service.update(&Authorized::unguarded(caller), request(), &memory.id, &new_content("y")).await.map(drop),
         service.delete(&Authorized::unguarded(caller), request(), &memory.id).await,

@@ -12,13 +12,14 @@ use crate::testing::conformance::Fixture;
 use crate::testing::{categories, content, context, metadata, new_memory, scope};
 
 /// A change of each member by itself, but of the expiry.
-fn single_changes() -> [MemoryChanges; 4] {
+fn single_changes() -> [MemoryChanges; 5] {
     let none = MemoryChanges::default;
     [
         MemoryChanges { content: Some(content("Another text, „ähnlich“ 🦊")), ..none() },
         MemoryChanges { categories: Some(categories(&["another", "one"])), ..none() },
         MemoryChanges { metadata: Some(metadata(json!({"another": [1, {"a": null}]}))), ..none() },
         MemoryChanges { priority: Some(Priority::Low), ..none() },
+        MemoryChanges { occurred_at: Some(Some(after(3))), ..none() },
     ]
 }
 
@@ -51,8 +52,12 @@ pub async fn each_change_alone_leaves_everything_else_as_it_was(fixture: Fixture
         change(bank, &scope, &mut expected, &changes, number).await;
         assert_eq!(get(fixture.other_instance(), &scope, &expected).await.as_ref(), Some(&expected), "{changes:?}");
     }
-    let emptied =
-        MemoryChanges { categories: Some(Vec::new()), metadata: Some(Metadata::default()), ..MemoryChanges::default() };
+    let emptied = MemoryChanges {
+        categories: Some(Vec::new()),
+        metadata: Some(Metadata::default()),
+        occurred_at: Some(None),
+        ..MemoryChanges::default()
+    };
     change(bank, &scope, &mut expected, &emptied, 20).await;
     assert_eq!(get(bank, &scope, &expected).await, Some(expected));
     assert_eq!(get(bank, &scope, &other).await, Some(other), "another memory is not concerned");

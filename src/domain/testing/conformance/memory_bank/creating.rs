@@ -20,6 +20,7 @@ pub(super) fn full_memory() -> NewMemory {
         .with_context(&context("g-42", "conv 1/é")),
         priority: Priority::High,
         created_at: after(7),
+        occurred_at: Some(now().minus(std::time::Duration::from_millis(86_400_000_001))),
         ..new_memory("x")
     }
 }

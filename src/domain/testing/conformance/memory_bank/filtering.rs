@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{after, assert_unsupported, create, memory_at, query, search, sorted, texts};
 use crate::memories::{Capability, DateRange, MemoryBank, MemoryFilter, MemoryQuery, MemoryScope, NewMemory};
 use crate::testing::conformance::Fixture;
-use crate::testing::{categories, content, metadata, new_memory, scope};
+use crate::testing::{categories, content, metadata, new_memory, now, scope};
 
 fn narrowed(filter: MemoryFilter) -> MemoryQuery {
     MemoryQuery { filter, ..query("marzipan") }
@@ -54,7 +54,7 @@ pub async fn a_search_can_be_narrowed_to_dates_both_included(fixture: Fixture<dy
         create(bank, &scope, memory_at(text, milliseconds)).await;
     }
     let by_dates = |start: Option<u64>, end: Option<u64>| MemoryFilter {
-        created: DateRange::new(start.map(after), end.map(after)).unwrap(),
+        created: DateRange::new("date_range", start.map(after), end.map(after)).unwrap(),
         ..MemoryFilter::default()
     };
     if !bank.capabilities().date_filter {
@@ -75,6 +75,43 @@ pub async fn a_search_can_be_narrowed_to_dates_both_included(fixture: Fixture<dy
     ] {
         assert_eq!(found(bank, &scope, by_dates(start, end)).await, expected, "{start:?} to {end:?}");
     }
+}
+
+pub async fn a_search_can_be_narrowed_to_when_things_were_said(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    let said = |text: &str, occurred_at| NewMemory { occurred_at, ..memory_at(text, 5_000) };
+    let old = now().minus(std::time::Duration::from_hours(24 * 365 * 70));
+    for memory in [
+        said("marzipan a", Some(old)),
+        said("marzipan b", Some(after(1_000))),
+        said("marzipan c", None),
+        said("marzipan d", Some(after(9_000))),
+    ] {
+        create(bank, &scope, memory).await;
+    }
+    let by_dates = |start, end| MemoryFilter {
+        occurred: DateRange::new("occurred", start, end).unwrap(),
+        ..MemoryFilter::default()
+    };
+    if !bank.capabilities().date_filter {
+        let answer = bank.search(&scope, &narrowed(by_dates(Some(old), None))).await;
+        assert_unsupported(answer, Capability::DateFilter);
+        return;
+    }
+    for (start, end, expected) in [
+        (Some(old), Some(old), &["marzipan a"][..]),
+        (None, Some(after(1_000)), &["marzipan a", "marzipan b"]),
+        (Some(after(1_001)), Some(after(5_000)), &["marzipan c"]),
+        (Some(after(5_000)), None, &["marzipan c", "marzipan d"]),
+        (Some(after(5_001)), Some(after(8_999)), &[]),
+    ] {
+        assert_eq!(found(bank, &scope, by_dates(start, end)).await, expected, "{start:?} to {end:?}");
+    }
+    let both = MemoryFilter {
+        created: DateRange::new("created", None, Some(after(5_000))).unwrap(),
+        ..by_dates(Some(old), None)
+    };
+    assert_eq!(found(bank, &scope, both).await.len(), 4);
 }
 
 pub async fn a_search_can_be_narrowed_by_metadata_compared_by_type(fixture: Fixture<dyn MemoryBank>) {
@@ -161,7 +198,7 @@ pub async fn all_filters_hold_at_once(fixture: Fixture<dyn MemoryBank>) {
     }
     let wanted = create(bank, &scope, wanted).await;
     let filter = MemoryFilter {
-        created: DateRange::new(Some(after(0)), Some(after(1_500))).unwrap(),
+        created: DateRange::new("date_range", Some(after(0)), Some(after(1_500))).unwrap(),
         categories: categories(&["food"]),
         ..by_metadata(json!({"n": 1}))
     };

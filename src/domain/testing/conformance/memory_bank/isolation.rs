@@ -8,7 +8,7 @@ use crate::memories::{
 };
 use crate::testing::conformance::Fixture;
 use crate::testing::{
-    application, caller, categories, category, content, new_memory, scope, scope_limited_to, scope_of_person, space,
+    application, caller, categories, content, new_memory, scope, scope_limited_to, scope_of_person, space,
 };
 
 fn in_space(name: &str) -> MemoryScope {
@@ -140,7 +140,8 @@ pub async fn filters_do_not_reach_beyond_the_allowed_categories(fixture: Fixture
     assert!(search(bank, &limited, &MemoryQuery { filter, ..query("marzipan") }).await.is_empty());
     if bank.capabilities().list {
         for name in ["secret", "guests", "foo"] {
-            let query = ListQuery { category: Some(category(name)), ..first_page(100) };
+            let filter = MemoryFilter { categories: categories(&[name]), ..MemoryFilter::default() };
+            let query = ListQuery { filter, ..first_page(100) };
             assert_eq!(bank.list(&limited, &query).await.unwrap().memories, [], "{name}");
         }
     }

@@ -1,9 +1,16 @@
 //! Listing.
 
+use std::time::Duration;
+
+use serde_json::json;
+
 use super::{after, all_pages, assert_unsupported, create, first_page, limit, lists, memory_at};
-use crate::memories::{AnswerSize, Capability, Content, ListQuery, Memory, MemoryBank, NewMemory, Position};
+use crate::memories::{
+    AnswerSize, Capability, Content, DateRange, ListOrder, ListQuery, Memory, MemoryBank, MemoryFilter, MemoryScope,
+    NewMemory, Position, Scalar,
+};
 use crate::testing::conformance::Fixture;
-use crate::testing::{categories, category, new_memory, scope};
+use crate::testing::{categories, metadata, new_memory, now, scope, scope_limited_to};
 
 const LARGE_MEMORIES: u64 = 16;
 
@@ -83,7 +90,7 @@ pub async fn a_list_goes_on_where_a_memory_was_deleted(fixture: Fixture<dyn Memo
     }
     let page = bank.list(&scope, &first_page(2)).await.unwrap();
     let last = page.memories.last().expect("a full page");
-    assert_eq!(page.next, Some(Position::after(last)));
+    assert_eq!(page.next, Some(Position::after(last, ListOrder::Created)));
     assert!(bank.delete(&scope, &last.id).await.unwrap());
     create(bank, &scope, memory_at("a newer one", 100)).await;
     let rest = bank.list(&scope, &ListQuery { after: page.next, ..first_page(10) }).await.unwrap();
@@ -104,11 +111,89 @@ pub async fn a_list_can_be_narrowed_to_a_category(fixture: Fixture<dyn MemoryBan
     }
     for (name, expected) in [("even", &[6, 3, 0][..]), ("odd", &[7, 4, 1]), ("x", &[7, 4, 1]), ("od", &[]), ("%", &[])]
     {
-        let query = ListQuery { category: Some(category(name)), ..first_page(2) };
+        let filter = MemoryFilter { categories: categories(&[name]), ..MemoryFilter::default() };
+        let query = ListQuery { filter, ..first_page(2) };
         let memories = all_pages(bank, &scope, query).await.concat();
         let texts: Vec<&str> = memories.iter().map(|memory| memory.content.as_str()).collect();
         let expected: Vec<String> = expected.iter().map(|number| format!("note {number}")).collect();
         assert_eq!(texts, expected, "{name}");
+    }
+}
+
+/// Memories that were created and said in different orders, with everything that a filter can name.
+async fn dated(bank: &dyn MemoryBank, scope: &MemoryScope) {
+    let names = [&["even"][..], &["odd", "x"], &[]].into_iter().cycle();
+    for (number, names) in (0..12_u64).zip(names) {
+        let new = NewMemory {
+            categories: categories(names),
+            metadata: metadata(json!({"half": number / 2, "word": "w"})),
+            created_at: after(number),
+            // Two of three were said the other way round, long before.
+            occurred_at: (number % 3 != 0).then(|| now().minus(Duration::from_secs(1 + number))),
+            ..new_memory(&format!("note {number}"))
+        };
+        create(bank, scope, new).await;
+    }
+}
+
+async fn numbers(bank: &dyn MemoryBank, scope: &MemoryScope, query: ListQuery) -> Vec<u64> {
+    let memories = all_pages(bank, scope, query).await.concat();
+    memories.iter().map(|memory| memory.content.as_str()["note ".len()..].parse().unwrap()).collect()
+}
+
+pub async fn a_list_can_be_sorted_by_when_things_were_said(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    if !lists(bank, &scope).await {
+        return;
+    }
+    dated(bank, &scope).await;
+    for size in [1, 2, 5, 100] {
+        let query = ListQuery { order: ListOrder::Occurred, ..first_page(size) };
+        let expected = [9, 6, 3, 0, 1, 2, 4, 5, 7, 8, 10, 11];
+        assert_eq!(numbers(bank, &scope, query).await, expected, "in pages of {size}");
+    }
+    let filter = MemoryFilter { categories: categories(&["x", "odd"]), ..MemoryFilter::default() };
+    let query = ListQuery { order: ListOrder::Occurred, filter, ..first_page(3) };
+    assert_eq!(numbers(bank, &scope, query).await, [1, 4, 7, 10]);
+    let limited = scope_limited_to(&scope, &["odd", "x"]);
+    let query = ListQuery { order: ListOrder::Occurred, ..first_page(3) };
+    assert_eq!(numbers(bank, &limited, query).await, [1, 4, 7, 10]);
+}
+
+pub async fn a_list_can_be_narrowed_by_every_filter(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    if !lists(bank, &scope).await {
+        return;
+    }
+    dated(bank, &scope).await;
+    let none = MemoryFilter::default;
+    let range = |start, end| DateRange::new("range", start, end).unwrap();
+    let ago = |seconds| Some(now().minus(Duration::from_secs(seconds)));
+    let half = |number: f64| vec![("half".to_owned(), Scalar::Number(number))];
+    let several = MemoryFilter { categories: categories(&["even", "x"]), ..none() };
+    let all_at_once =
+        MemoryFilter { created: range(Some(after(2)), Some(after(9))), metadata: half(2.0), ..several.clone() };
+    let mut cases = vec![(several, vec![10, 9, 7, 6, 4, 3, 1, 0])];
+    if bank.capabilities().date_filter {
+        cases.push((MemoryFilter { created: range(Some(after(3)), Some(after(5))), ..none() }, vec![5, 4, 3]));
+        cases.push((MemoryFilter { occurred: range(ago(6), ago(3)), ..none() }, vec![5, 4, 2]));
+        cases.push((MemoryFilter { occurred: range(Some(now()), None), ..none() }, vec![9, 6, 3, 0]));
+        if bank.capabilities().metadata_filter {
+            cases.push((all_at_once, vec![4]));
+        }
+    }
+    if bank.capabilities().metadata_filter {
+        cases.push((MemoryFilter { metadata: half(3.0), ..none() }, vec![7, 6]));
+        let word = vec![("word".to_owned(), Scalar::Text("w".to_owned()))];
+        cases.push((MemoryFilter { metadata: word, ..none() }, (0..12).rev().collect()));
+        let word = vec![("word".to_owned(), Scalar::Text("v".to_owned()))];
+        cases.push((MemoryFilter { metadata: word, ..none() }, Vec::new()));
+    }
+    for (filter, expected) in cases {
+        for size in [1, 3, 100] {
+            let query = ListQuery { filter: filter.clone(), ..first_page(size) };
+            assert_eq!(numbers(bank, &scope, query).await, expected, "{filter:?} in pages of {size}");
+        }
     }
 }
 

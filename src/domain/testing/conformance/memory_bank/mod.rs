@@ -63,6 +63,7 @@ macro_rules! memory_bank_cases {
                 // filtering
                 a_search_can_be_narrowed_to_categories,
                 a_search_can_be_narrowed_to_dates_both_included,
+                a_search_can_be_narrowed_to_when_things_were_said,
                 a_search_can_be_narrowed_by_metadata_compared_by_type,
                 a_search_can_be_narrowed_by_members_with_odd_names,
                 all_filters_hold_at_once,
@@ -73,6 +74,8 @@ macro_rules! memory_bank_cases {
                 a_page_of_large_memories_ends_early_and_the_list_has_no_gap,
                 a_list_goes_on_where_a_memory_was_deleted,
                 a_list_can_be_narrowed_to_a_category,
+                a_list_can_be_sorted_by_when_things_were_said,
+                a_list_can_be_narrowed_by_every_filter,
                 a_list_of_an_empty_scope_is_empty,
                 whoever_deletes_samples_gets_through_the_whole_scope,
                 // changing
@@ -155,7 +158,7 @@ async fn get(bank: &dyn MemoryBank, scope: &MemoryScope, memory: &Memory) -> Opt
 }
 
 fn first_page(number: i64) -> ListQuery {
-    ListQuery { limit: limit(number), after: None, category: None, now: after(60_000) }
+    ListQuery::new(limit(number), after(60_000))
 }
 
 /// Whether the bank lists; checks that it says so if it does not.

@@ -115,6 +115,7 @@ fn full_memory() -> Memory {
         .with_context(&context("g-42", "conv-1")),
         priority: Priority::High,
         created_at: now(),
+        occurred_at: Some(now().minus(Duration::from_millis(5_000_000_001))),
         updated_at: now().plus(Duration::from_millis(1)),
         expires_at: Some(now().plus(Duration::from_millis(86_400_001))),
     }
@@ -131,12 +132,12 @@ pub async fn a_write_is_accepted_once_and_then_known(fixture: Fixture<dyn WriteQ
 }
 
 pub async fn writes_come_back_with_every_member(fixture: Fixture<dyn WriteQueue>) {
-    let Memory { id, content, categories, metadata, priority, created_at, expires_at, .. } = full_memory();
+    let Memory { id, content, categories, metadata, priority, created_at, occurred_at, expires_at, .. } = full_memory();
     let write = QueuedWrite {
         scope: scope_of_person(&scope()),
         idempotency_key: Some(key(&"schlüssel ' \" % 🦊 ".repeat(14))),
         fingerprint: std::array::from_fn(|index| u8::try_from(255 - index).unwrap()),
-        memory: NewMemory { id, content, categories, metadata, priority, created_at, expires_at },
+        memory: NewMemory { id, content, categories, metadata, priority, created_at, occurred_at, expires_at },
         accepted_at: now().plus(Duration::from_millis(5)),
         keep_until: now().plus(Duration::from_millis(86_400_005)),
         ..queued_write()
