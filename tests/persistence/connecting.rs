@@ -199,6 +199,83 @@ async fn commits_to_postgres_are_on_disk_also_where_the_server_would_not_wait_fo
     }
 }
 
+/// A role of the database's own with so many connections, and a URL for it.
+async fn with_connection_limit(place: &Place, limit: u32) -> (String, String) {
+    let database_url = url::Url::parse(&place.url).unwrap();
+    // Roles are the server's, and databases have unique names.
+    let role = format!("of_{}", database_url.path().trim_start_matches('/'));
+    let database = Database::connect(&place.url, IMPATIENT).await.unwrap();
+    let sql = format!("CREATE ROLE {role} LOGIN PASSWORD 'pa55word' CONNECTION LIMIT {limit}");
+    database.writer().execute_unprepared(&sql).await.unwrap();
+    database.close().await;
+    let mut url = database_url;
+    url.set_username(&role).unwrap();
+    url.set_password(Some("pa55word")).unwrap();
+    (role, url.into())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_role_has_fewer_connections_than_are_wanted_searches_and_the_rest_each_get_one() {
+    let Some(place) = Place::postgres().await else { return };
+    let (role, url) = with_connection_limit(&place, 3).await;
+    let options = DatabaseOptions { connections: 8, search_connections: 4, timeout: Duration::from_secs(20) };
+    let database = Database::connect(&url, options).await.unwrap();
+    // All that the role may have is taken, and returned.
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(database.begin().await.unwrap());
+    }
+    for transaction in held.drain(..) {
+        transaction.commit().await.unwrap();
+    }
+    let search = || database.searcher().execute_unprepared("SELECT 1");
+    search().await.unwrap();
+    // All is in use: the first that is returned goes to the search.
+    let (one, two) = (database.begin().await.unwrap(), database.begin().await.unwrap());
+    tokio::join!(
+        async {
+            one.commit().await.unwrap();
+            two.commit().await.unwrap();
+        },
+        async { search().await.unwrap() }
+    );
+    let mut both = JoinSet::new();
+    for number in 0..200 {
+        let database = database.clone();
+        both.spawn(async move {
+            let pool = if number % 2 == 0 { database.searcher() } else { database.reader() };
+            pool.execute_unprepared("SELECT pg_sleep(0.001)").await.map(drop)
+        });
+    }
+    while let Some(outcome) = both.join_next().await {
+        outcome.unwrap().unwrap();
+    }
+    database.close().await;
+    let admin = place.connect().await;
+    admin.writer().execute_unprepared(&format!("DROP ROLE {role}")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_that_finds_every_connection_of_the_role_in_use_gets_the_next() {
+    let Some(place) = Place::postgres().await else { return };
+    let (role, url) = with_connection_limit(&place, 2).await;
+    let options = DatabaseOptions { connections: 8, search_connections: 4, timeout: Duration::from_secs(20) };
+    let database = Database::connect(&url, options).await.unwrap();
+    let (one, two) = (database.begin().await.unwrap(), database.begin().await.unwrap());
+    let searching = {
+        let database = database.clone();
+        tokio::spawn(async move { database.searcher().execute_unprepared("SELECT 1").await.map(drop) })
+    };
+    // It may already have asked for one, or not: it gets one in both cases.
+    one.commit().await.unwrap();
+    two.commit().await.unwrap();
+    searching.await.unwrap().unwrap();
+    database.reader().execute_unprepared("SELECT 1").await.unwrap();
+    database.close().await;
+    let admin = place.connect().await;
+    admin.writer().execute_unprepared(&format!("DROP ROLE {role}")).await.unwrap();
+}
+
 async fn a_write_waits_for_the_transaction_of_another_process(place: Place) {
     let (one, other) = (place.migrated().await, place.connect().await);
     one.writer().execute_unprepared("CREATE TABLE counter (number BIGINT)").await.unwrap();

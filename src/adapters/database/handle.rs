@@ -41,7 +41,8 @@ impl Database {
                 let (pool, target, location) = postgres::open(url, options).await?;
                 let lock = LockPlace::Server(Box::new(postgres::parse(url)?));
                 let (size, timeout) = (options.search_connections, options.timeout);
-                let searcher = ConnectionPool::new(target.clone(), Purpose::Read, PoolOptions { size, timeout });
+                let searcher = ConnectionPool::new(target.clone(), Purpose::Read, PoolOptions { size, timeout })
+                    .sharing_with(&pool);
                 Ok(Self { reader: pool.for_purpose(Purpose::Read), searcher, writer: pool, target, location, lock })
             }
             _ => Err(DatabaseError::UnknownScheme),

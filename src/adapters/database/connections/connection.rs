@@ -218,6 +218,11 @@ pub(super) fn is_transient_refusal(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether the server, or the role, has as many connections as it may have (`too_many_connections`).
+pub(super) fn server_is_full(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some("53300"))
+}
+
 /// Insufficient resources, operator intervention, system error, internal error:
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn is_failure_of_server(code: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Runtim
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
-use super::connection::{ConnectionTarget, DriverConnection, is_transient_refusal};
+use super::connection::{ConnectionTarget, DriverConnection, is_transient_refusal, server_is_full};
 use super::lease::{ConnectionLease, within};
 use super::transaction::PooledTransaction;
 use super::writes::WriteHealth;
@@ -63,6 +63,10 @@ pub(super) struct PoolState {
     closed: AtomicBool,
     writes: Arc<WriteHealth>,
     statements: AtomicU64,
+    /// Another pool on the same server, which shares what the server allows.
+    neighbor: OnceLock<Weak<PoolState>>,
+    /// Whether the neighbor waits for one of our connections to be closed.
+    neighbor_waits: AtomicBool,
 }
 
 #[derive(Default)]
@@ -162,6 +166,10 @@ impl PoolState {
     /// Takes back a clean connection.
     pub(super) fn put_back(&self, mut connection: PooledConnection) {
         connection.idle_since = Instant::now();
+        if self.open.load(Ordering::Acquire) > 1 && self.neighbor_waits.swap(false, Ordering::AcqRel) {
+            self.retire(connection);
+            return;
+        }
         let mut kept = self.shelved();
         if self.closed.load(Ordering::Acquire) {
             return;
@@ -179,6 +187,22 @@ impl PoolState {
         for connection in stale {
             self.retire(connection);
         }
+    }
+
+    /// Closes a connection, so that the neighbor can open its first one: an idle one now, or the next that is returned. The
+    /// last one is kept.
+    fn give_way(&self) {
+        if self.open.load(Ordering::Acquire) <= 1 {
+            return;
+        }
+        let mut kept = self.shelved();
+        if kept.idle.is_empty() {
+            self.neighbor_waits.store(true, Ordering::Release);
+            return;
+        }
+        let longest_idle = kept.idle.remove(0);
+        drop(kept);
+        self.retire(longest_idle);
     }
 
     fn retire(&self, connection: PooledConnection) {
@@ -295,6 +319,12 @@ impl PoolState {
                 Ok(PooledConnection { driver, opened: now, idle_since: now, counted })
             }
             Err(error) => {
+                if server_is_full(&error)
+                    && self.open.load(Ordering::Acquire) == 0
+                    && let Some(neighbor) = self.neighbor.get().and_then(Weak::upgrade)
+                {
+                    neighbor.give_way();
+                }
                 let since = kept.failure.as_ref().map_or(now, |failure| failure.since);
                 let (next_attempt, reason) = (now + RETRY_INTERVAL, error.to_string());
                 kept.failure = Some(ConnectFailure { since, next_attempt, reason });
@@ -364,8 +394,20 @@ impl ConnectionPool {
             closed: AtomicBool::new(false),
             writes: Arc::default(),
             statements: AtomicU64::new(0),
+            neighbor: OnceLock::new(),
+            neighbor_waits: AtomicBool::new(false),
         };
         Self { state: Arc::new(state), purpose }
+    }
+
+    /// Shares what the server allows with another pool: if it accepts no more connections, a pool without any gets one of the
+    /// other's, so that neither can take them all.
+    #[must_use]
+    pub fn sharing_with(self, other: &Self) -> Self {
+        for (pool, neighbor) in [(&self, other), (other, &self)] {
+            let _already_shared = pool.state.neighbor.set(Arc::downgrade(&neighbor.state));
+        }
+        self
     }
 
     /// The same connections, for another purpose.
