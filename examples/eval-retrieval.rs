@@ -146,19 +146,8 @@ struct Client {
 impl Client {
     /// Registers an application, whose space is empty, and fetches a token for it.
     async fn new(gate: &Gate, name: &str) -> Result<Self, Box<dyn Error>> {
-        let application = NewApplication {
-            name: format!("Conversation {name}").parse()?,
-            kind: ClientKind::Confidential,
-            permissions: Permissions::all(),
-            grants: [GrantType::ClientCredentials].into(),
-            redirect_uris: Vec::new(),
-            pkce: PkceRule::Required,
-            space: None,
-            categories: CategoryAccess::All,
-            rate_limit: None,
-            access_token_ttl: None,
-            refresh_token_ttl: None,
-        };
+        let name = format!("Conversation {name}").parse()?;
+        let application = NewApplication::new(name, ClientKind::Confidential, [GrantType::ClientCredentials].into());
         let registration = gate.backend().applications().register(application).await?;
         let secret = registration.secret.ok_or("the application has no secret")?;
         let mut client = Self {

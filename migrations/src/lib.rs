@@ -26,6 +26,7 @@ mod m20261126_000030_find_queued_writes_by_memory;
 mod m20261126_000040_index_categories;
 mod m20261126_000050_name_throttled_callers_in_the_audit_log;
 mod m20261126_000060_add_audiences_to_authorizations;
+mod m20261126_000061_say_who_registered_applications;
 mod m20261126_000070_find_audit_events_by_person;
 mod m20261126_000071_say_when_memories_occurred;
 mod m20261126_000080_create_password_links;
@@ -67,6 +68,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000040_index_categories::Migration),
             Box::new(m20261126_000050_name_throttled_callers_in_the_audit_log::Migration),
             Box::new(m20261126_000060_add_audiences_to_authorizations::Migration),
+            Box::new(m20261126_000061_say_who_registered_applications::Migration),
             Box::new(m20261126_000070_find_audit_events_by_person::Migration),
             Box::new(m20261126_000071_say_when_memories_occurred::Migration),
             Box::new(m20261126_000080_create_password_links::Migration),

@@ -2,6 +2,7 @@
 
 pub mod bcrypt;
 pub mod cache;
+pub mod client_documents;
 pub mod database;
 pub mod delivery_worker;
 pub mod http;

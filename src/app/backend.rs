@@ -24,8 +24,8 @@ use crate::domain::memories::{
     AdmittingMemoryBank, Erasure, MemoryBank, OwnerEraser, QueueOperations, TenantRegistry, WriteQueue,
 };
 use crate::domain::oauth::{
-    AuthorizationPorts, AuthorizationService, AuthorizationStore, GrantStore, KeyPolicy, KeyService, SigningKeyStore,
-    TokenPolicy,
+    AuthorizationPorts, AuthorizationService, AuthorizationStore, DocumentClients, GrantStore, KeyPolicy, KeyService,
+    SigningKeyStore, TokenPolicy,
 };
 use crate::domain::people::{
     PasswordHasher, PasswordLinkStore, PeoplePorts, PeopleService, PersonRepository, SessionStore,
@@ -134,7 +134,7 @@ impl Backend {
         let public_url = self.config.public_url.as_ref().map_or("", |url| url.as_str());
         let grants = Arc::new(SeaOrmGrantStore::new(self.database.clone()));
         let policy = Arc::new(token_policy(&self.config, public_url.trim_end_matches('/')));
-        let authorizations = self.authorizing(Arc::clone(&self.repository), grants, policy);
+        let authorizations = self.authorizing(Arc::clone(&self.repository), None, grants, policy);
         self.accounts(Arc::clone(&self.people), authorizations)
     }
 
@@ -160,11 +160,13 @@ impl Backend {
     pub(super) fn authorizing(
         &self,
         applications: Arc<dyn ApplicationRepository>,
+        documents: Option<DocumentClients>,
         grants: Arc<dyn GrantStore>,
         policy: Arc<TokenPolicy>,
     ) -> AuthorizationService {
         let ports = AuthorizationPorts {
             applications,
+            documents,
             authorizations: Arc::clone(&self.authorizations),
             grants,
             audit: Arc::clone(&self.audit),

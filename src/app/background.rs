@@ -14,7 +14,7 @@ use crate::domain::audit::AuditLog;
 use crate::domain::memories::{Erasure, WriteQueue};
 use crate::domain::oauth::{AuthorizationStore, GrantStore, KeyService};
 use crate::domain::people::{PasswordLinkStore, SessionStore};
-use crate::domain::system::{Clock, Timestamp};
+use crate::domain::system::{Clock, StorageError, Timestamp};
 
 /// How soon a key rotated or retired by another process is noticed.
 const WATCH_KEYS_EVERY: Duration = Duration::from_secs(1);
@@ -22,6 +22,9 @@ const WATCH_KEYS_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// Maximum number of rows deleted per statement, so that nobody waits long for the database.
 const SWEEP_BATCH: u32 = 500;
+
+/// How long an application that came by itself is kept while nobody has authorized it.
+const UNUSED_APPLICATION: Duration = Duration::from_hours(1);
 
 /// Maximum number of erasures checked per round, each with one call to the bank.
 const ERASURES_CHECKED: u32 = 50;
@@ -82,6 +85,16 @@ impl Background {
         if let Some(tls) = &self.tls {
             tls.refresh();
         }
+    }
+
+    /// Deletes expired authorizations, and then the applications that nobody uses any more.
+    async fn sweep_authorizations(&self, now: Timestamp) -> Result<u64, String> {
+        let unused = now.minus(UNUSED_APPLICATION);
+        let swept = async {
+            let authorizations = self.authorizations.sweep(now, SWEEP_BATCH).await?;
+            Ok(authorizations + self.authorizations.sweep_unused_applications(unused, SWEEP_BATCH).await?)
+        };
+        swept.await.map_err(|error: StorageError| error.to_string())
     }
 
     /// Deletes expired memories. A remote bank does so itself.
@@ -145,7 +158,7 @@ impl Background {
         loop {
             let swept = tokio::try_join!(
                 async { self.grants.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
-                async { self.authorizations.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
+                self.sweep_authorizations(now),
                 async { self.sessions.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 async { self.links.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 async { self.queue.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },

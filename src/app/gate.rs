@@ -12,6 +12,7 @@ use super::error::{OpenError, StartError};
 use super::services::{Made, Throttles, services};
 use super::signing_clock::SigningClock;
 use crate::adapters::cache::{CachedGrantStore, CachedWriteQueue};
+use crate::adapters::client_documents::HttpDocumentSource;
 use crate::adapters::database::{Database, SeaOrmGrantStore, ServiceLock};
 use crate::adapters::delivery_worker::{DeliveryWorkerOptions, TokioDeliveryWorker};
 use crate::adapters::http::{self, AdminServices, Listener, Shutdown, Tls};
@@ -19,7 +20,7 @@ use crate::adapters::jwt::JwtTokenIssuer;
 use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::Config;
 use crate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService, StaleSearches, WriteQueue};
-use crate::domain::oauth::{AuthorizationService, GrantStore};
+use crate::domain::oauth::{AuthorizationService, ClientDocumentSource, GrantStore};
 use crate::domain::system::{Clock, Entropy};
 
 /// Options that tests override.
@@ -34,11 +35,20 @@ pub struct GateOptions {
     pub entropy: Arc<dyn Entropy>,
     /// Replaces the configured memory bank.
     pub bank: Option<Arc<dyn MemoryBank>>,
+    /// Fetches the documents of clients.
+    pub client_documents: Arc<dyn ClientDocumentSource>,
 }
 
 impl Default for GateOptions {
     fn default() -> Self {
-        Self { migrate: true, alone: true, clock: Arc::new(SystemClock), entropy: Arc::new(OsEntropy), bank: None }
+        Self {
+            migrate: true,
+            alone: true,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+            bank: None,
+            client_documents: Arc::new(HttpDocumentSource::default()),
+        }
     }
 }
 
@@ -123,7 +133,8 @@ impl Gate {
         let (draining, drained) = watch::channel(false);
         let (stop, stopped) = watch::channel(false);
         let shutdown = Shutdown { draining: drained.clone(), stopped: stopped.clone() };
-        let made = Made { issuer, grants, memories, erasure, draining: drained };
+        let client_documents = options.client_documents;
+        let made = Made { issuer, grants, memories, erasure, client_documents, draining: drained };
         let services = services(config, &backend, &public_url, made, &throttles)?;
         warn_of_one_throttle_for_all(config, &public_url);
 

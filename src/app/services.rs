@@ -21,7 +21,10 @@ use crate::config::{Config, IdentityProviderConfig};
 use crate::domain::applications::ApplicationRepository;
 use crate::domain::limits::{FailurePolicy, FailureThrottle, RateLimits};
 use crate::domain::memories::{Erasure, MemoryService, OwnerEraser, PersonalMemories};
-use crate::domain::oauth::{AccessGuard, ClientAuthenticator, GrantStore, TokenIssuer, TokenPorts, TokenService};
+use crate::domain::oauth::{
+    AccessGuard, ClientAuthenticator, ClientDocumentSource, DocumentClients, GrantStore, TokenIssuer, TokenPorts,
+    TokenService,
+};
 use crate::domain::people::{ExternalSignIn, PersonRepository, SignInPorts, SignInService};
 use crate::domain::system::StorageError;
 
@@ -97,6 +100,7 @@ pub(super) struct Made {
     pub(super) grants: Arc<dyn GrantStore>,
     pub(super) memories: MemoryService,
     pub(super) erasure: Erasure,
+    pub(super) client_documents: Arc<dyn ClientDocumentSource>,
     pub(super) draining: watch::Receiver<bool>,
 }
 
@@ -113,7 +117,7 @@ pub(super) fn services(
     made: Made,
     throttles: &Throttles,
 ) -> Result<Services, StartError> {
-    let Made { issuer, grants, memories, erasure, draining } = made;
+    let Made { issuer, grants, memories, erasure, client_documents, draining } = made;
     let (clock, entropy) = (Arc::clone(&backend.clock), Arc::clone(&backend.entropy));
     let ping = Ping { database: backend.database.clone(), issuer: Arc::clone(&issuer) };
     let signing_clock = Arc::new(SigningClock::new(Arc::clone(&issuer), Arc::clone(&clock)));
@@ -139,7 +143,18 @@ pub(super) fn services(
         Arc::clone(&clock),
         Arc::clone(&policy),
     );
-    let authorizations = backend.authorizing(Arc::clone(&applications), Arc::clone(&grants), Arc::clone(&policy));
+    let documents = config.client_id_documents.then(|| {
+        DocumentClients::new(
+            client_documents,
+            Arc::clone(&applications),
+            Arc::clone(&backend.audit),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+            config.self_registered_space.clone(),
+        )
+    });
+    let authorizations =
+        backend.authorizing(Arc::clone(&applications), documents, Arc::clone(&grants), Arc::clone(&policy));
     let accounts = backend.accounts(Arc::clone(&people), authorizations.clone());
     let ports = TokenPorts {
         issuer,
@@ -178,6 +193,7 @@ pub(super) fn services(
         answers: AnswerBudget::default(),
         draining,
         metrics: Arc::new(HttpMetrics::default()),
+        client_id_documents: config.client_id_documents,
         confirm_writes: if config.gpt_confirm_writes { ConfirmWrites::Always } else { ConfirmWrites::Optional },
     })
 }

@@ -20,7 +20,7 @@ pub use self::memory_bank::MemoryBankConfig;
 pub use self::settings::{SETTINGS, Setting};
 pub use self::source::{Source, Values};
 use crate::adapters::http::TlsFiles;
-use crate::domain::applications::RequestsPerMinute;
+use crate::domain::applications::{RequestsPerMinute, SpaceName};
 use crate::domain::memories::DeliveryPolicy;
 use crate::domain::oauth::{KeyAlgorithm, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, MasterKey};
 use crate::domain::validation::InvalidValue;
@@ -95,6 +95,10 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// `cors_origins`, each as a browser writes it, or `*`.
     pub cors_origins: Vec<String>,
+    /// `client_id_documents`.
+    pub client_id_documents: bool,
+    /// `self_registered_space`.
+    pub self_registered_space: SpaceName,
     /// `gpt_confirm_writes`.
     pub gpt_confirm_writes: bool,
     /// `log`, where it was given.
@@ -236,6 +240,10 @@ impl Config {
             })?,
             trusted_proxies: v.required("trusted_proxies", parse_networks)?,
             cors_origins: v.required("cors_origins", parse_origins)?,
+            client_id_documents: v.parse("client_id_documents", "must be true or false")?,
+            self_registered_space: v.required("self_registered_space", |text| {
+                text.parse().map_err(|error: InvalidValue| error.problem().to_owned())
+            })?,
             gpt_confirm_writes: v.parse("gpt_confirm_writes", "must be true or false")?,
             log: v.optional("log", |text| {
                 let problem = "must be a level (error, warn, info, debug, trace or off), or a filter such as \

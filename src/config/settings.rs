@@ -219,6 +219,16 @@ pub const SETTINGS: &[Setting] = &[
         "Origins, separated by commas, whose web pages may call the memory API, such as https://app.example.com; * for all, by default none.",
     ),
     setting(
+        "client_id_documents",
+        "true",
+        "Whether an MCP client that is not registered may describe itself by a document at the https URL that is its client ID.",
+    ),
+    setting(
+        "self_registered_space",
+        "people",
+        "The memory space of clients that were not registered by the operator, from their first connection on; app-CLIENT_ID for that of an application.",
+    ),
+    setting(
         "gpt_confirm_writes",
         "true",
         "Whether ChatGPT asks the person each time before it stores or changes a memory; false lets people say \"always allow\".",

@@ -148,6 +148,7 @@ impl Face {
         let people = Arc::new(InMemoryPersonRepository::default());
         let authorization_ports = AuthorizationPorts {
             applications: Arc::clone(&applications) as _,
+            documents: None,
             authorizations: Arc::new(InMemoryAuthorizationStore::of(Arc::clone(&people), Arc::clone(&applications))),
             grants: Arc::clone(&grants) as _,
             audit: Arc::clone(&audit) as _,
@@ -240,6 +241,7 @@ impl Face {
             answers,
             draining,
             metrics: Arc::default(),
+            client_id_documents: true,
             confirm_writes: ConfirmWrites::Always,
         };
         let applications_outage = applications.outage();

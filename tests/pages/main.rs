@@ -14,6 +14,7 @@ mod memories;
 mod password_links;
 mod security;
 mod signing_in;
+mod unverified;
 
 use memgate::domain::applications::{GrantType, NewApplication, PkceRule};
 use memgate::domain::people::Password;

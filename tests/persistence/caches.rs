@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use memgate::adapters::cache::{CachedApplicationRepository, CachedGrantStore};
 use memgate::domain::applications::{
-    Application, ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError, SecretHash,
-    StoredSecret,
+    Application, ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError,
+    RegisteredBy, SecretHash, StoredSecret,
 };
 use memgate::domain::ids::{ApplicationId, ClientId, GrantId, SecretId, TokenId};
 use memgate::domain::oauth::{GrantStore, Revocation, Revoked};
@@ -73,6 +73,10 @@ impl ApplicationRepository for Watched {
 
     async fn list(&self, after: Option<ApplicationId>, limit: u32) -> Result<Vec<Arc<Application>>, StorageError> {
         self.inner.list(after, limit).await
+    }
+
+    async fn count_registered_by(&self, by: RegisteredBy) -> Result<u64, StorageError> {
+        self.inner.count_registered_by(by).await
     }
 
     async fn update(

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use memgate::app::{Gate, GateOptions};
 use memgate::config::{Config, Values};
-use memgate::domain::applications::{
-    ApplicationService, CategoryAccess, ClientKind, GrantType, NewApplication, Permissions, PkceRule,
-};
+use memgate::domain::applications::{ApplicationService, ClientKind, GrantType, NewApplication};
 use memgate::domain::ids::ApplicationId;
 use memgate::domain::memories::MemoryBank;
 use memgate::domain::system::Clock as _;
-use memgate_domain::testing::FixedClock;
+use memgate_domain::testing::{FakeDocumentSource, FixedClock};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 
@@ -27,6 +25,8 @@ pub struct TestGate {
     config: Config,
     database: TestDatabase,
     bank: Option<Arc<dyn MemoryBank>>,
+    /// The documents of clients that the gate can fetch.
+    pub documents: Arc<FakeDocumentSource>,
 }
 
 /// An application of a test, with its credentials.
@@ -39,19 +39,11 @@ pub struct TestApplication {
 
 /// The parts of a new application: everything allowed, unless a test says otherwise.
 pub fn new_application() -> NewApplication {
-    NewApplication {
-        name: "Test GPT".parse().unwrap(),
-        kind: ClientKind::Confidential,
-        permissions: Permissions::all(),
-        grants: [GrantType::ClientCredentials, GrantType::RefreshToken].into(),
-        redirect_uris: Vec::new(),
-        pkce: PkceRule::Required,
-        space: None,
-        categories: CategoryAccess::All,
-        rate_limit: None,
-        access_token_ttl: None,
-        refresh_token_ttl: None,
-    }
+    NewApplication::new(
+        "Test GPT".parse().unwrap(),
+        ClientKind::Confidential,
+        [GrantType::ClientCredentials, GrantType::RefreshToken].into(),
+    )
 }
 
 impl TestGate {
@@ -82,8 +74,9 @@ impl TestGate {
         bank: Option<Arc<dyn MemoryBank>>,
     ) -> Self {
         let config = config(&database, variables);
-        let gate = start(&config, &clock, bank.clone(), true).await;
-        Self { clock, http: client(), gate, config, database, bank }
+        let documents = Arc::default();
+        let gate = start(&config, &clock, bank.clone(), &documents, true).await;
+        Self { clock, http: client(), gate, config, database, bank, documents }
     }
 
     /// Another gate on the same database, as a second instance would be. Its clock is the same.
@@ -92,16 +85,19 @@ impl TestGate {
         config.public_url = Some(self.url("").parse().unwrap());
         let bank = self.bank.clone();
         // In one process: on SQLite, that is for tests alone.
-        let gate = start(&config, &self.clock, bank.clone(), false).await;
-        Self { clock: self.clock.clone(), http: client(), gate, config, database: self.database.clone(), bank }
+        let documents = Arc::clone(&self.documents);
+        let gate = start(&config, &self.clock, bank.clone(), &documents, false).await;
+        let (clock, database) = (self.clock.clone(), self.database.clone());
+        Self { clock, http: client(), gate, config, database, bank, documents }
     }
 
     /// Another gate on the same database and clock, with these variables, as somebody else would run it.
     pub async fn beside(&self, variables: &[(&str, &str)]) -> Self {
         let config = config(&self.database, variables);
-        let gate = start(&config, &self.clock, self.bank.clone(), false).await;
+        let documents = Arc::clone(&self.documents);
+        let gate = start(&config, &self.clock, self.bank.clone(), &documents, false).await;
         let (clock, database, bank) = (self.clock.clone(), self.database.clone(), self.bank.clone());
-        Self { clock, http: client(), gate, config, database, bank }
+        Self { clock, http: client(), gate, config, database, bank, documents }
     }
 
     /// Stops the gate and starts it again on the same database, at the same public URL.
@@ -109,10 +105,10 @@ impl TestGate {
         let mut config = self.config.clone();
         config.public_url = Some(self.url("").parse().unwrap());
         let (clock, database, http) = (self.clock.clone(), self.database.clone(), self.http.clone());
-        let bank = self.bank.clone();
+        let (bank, documents) = (self.bank.clone(), Arc::clone(&self.documents));
         self.gate.stop().await;
-        let gate = start(&config, &clock, bank.clone(), true).await;
-        Self { clock, http, gate, config, database, bank }
+        let gate = start(&config, &clock, bank.clone(), &documents, true).await;
+        Self { clock, http, gate, config, database, bank, documents }
     }
 
     /// The database, for tests that look into it or take it away.
@@ -235,8 +231,16 @@ pub fn config(database: &TestDatabase, variables: &[(&str, &str)]) -> Config {
     Config::from_values(&Values::gather(None, all).unwrap()).unwrap()
 }
 
-async fn start(config: &Config, clock: &FixedClock, bank: Option<Arc<dyn MemoryBank>>, alone: bool) -> Gate {
-    let options = GateOptions { clock: Arc::new(clock.clone()), bank, alone, ..GateOptions::default() };
+async fn start(
+    config: &Config,
+    clock: &FixedClock,
+    bank: Option<Arc<dyn MemoryBank>>,
+    documents: &Arc<FakeDocumentSource>,
+    alone: bool,
+) -> Gate {
+    let client_documents = Arc::clone(documents) as _;
+    let clock = Arc::new(clock.clone());
+    let options = GateOptions { clock, bank, alone, client_documents, ..GateOptions::default() };
     Gate::start(config, options).await.unwrap()
 }
 

@@ -8,8 +8,8 @@ use quick_cache::sync::Cache;
 
 use super::freshness::{Era, Fresh};
 use crate::domain::applications::{
-    Application, ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError, SecretHash,
-    StoredSecret,
+    Application, ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError,
+    RegisteredBy, SecretHash, StoredSecret,
 };
 use crate::domain::ids::{ApplicationId, ClientId, SecretId};
 use crate::domain::system::{Clock, StorageError, Timestamp};
@@ -55,6 +55,10 @@ impl ApplicationRepository for CachedApplicationRepository {
 
     async fn list(&self, after: Option<ApplicationId>, limit: u32) -> Result<Vec<Arc<Application>>, StorageError> {
         self.inner.list(after, limit).await
+    }
+
+    async fn count_registered_by(&self, by: RegisteredBy) -> Result<u64, StorageError> {
+        self.inner.count_registered_by(by).await
     }
 
     async fn update(

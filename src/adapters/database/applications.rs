@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::domain::applications::{
     Application, ApplicationChanges, ApplicationName, ApplicationRepository, CategoryAccess, ChangeApplicationError,
-    CreateApplicationError, GrantType, Permission, RedirectUri, RequestsPerMinute, SecretHash, SecretHint,
-    StoredSecret, TokenLifetime,
+    CreateApplicationError, GrantType, Permission, RedirectUri, RegisteredBy, RequestsPerMinute, SecretHash,
+    SecretHint, StoredSecret, TokenLifetime,
 };
 use crate::domain::ids::{ApplicationId, ClientId, SecretId};
 use crate::domain::memories::Category;
@@ -64,6 +64,14 @@ impl ApplicationRepository for SeaOrmApplicationRepository {
         page.order_by(application::Column::Id, sea_orm::Order::Asc).limit(u64::from(limit));
         let in_page = application::Column::Id.in_subquery(page);
         load(self.database.reader(), in_page).await
+    }
+
+    async fn count_registered_by(&self, by: RegisteredBy) -> Result<u64, StorageError> {
+        application::Entity::find()
+            .filter(application::Column::RegisteredBy.eq(by.as_str()))
+            .count(self.database.reader())
+            .await
+            .map_err(storage_error(APPLICATIONS))
     }
 
     async fn update(
@@ -287,6 +295,7 @@ async fn load<C: ConnectionTrait>(
 
 fn application_row(application: &Application) -> application::ActiveModel {
     let everything = ApplicationChanges {
+        registered_by: Some(application.registered_by),
         name: Some(application.name.clone()),
         permissions: Some(application.permissions),
         grants: Some(application.grants.clone()),
@@ -319,6 +328,11 @@ fn changed_columns(changes: &ApplicationChanges, now: Timestamp) -> application:
     }
     let seconds = |lifetime: TokenLifetime| i64::from(lifetime.as_seconds());
     application::ActiveModel {
+        registered_by: set(changes.registered_by.as_ref(), |by| by.as_str().to_owned()),
+        document_confirmed_at: set(changes.registered_by.as_ref(), |by| match by {
+            RegisteredBy::Document { confirmed_at } => Some(confirmed_at.unix_millis()),
+            RegisteredBy::Operator | RegisteredBy::Itself => None,
+        }),
         name: set(changes.name.as_ref(), ToString::to_string),
         permissions: set(changes.permissions.as_ref(), |set| json_list(set.iter().map(Permission::as_str))),
         grants: set(changes.grants.as_ref(), |set| json_list(set.iter().map(|grant| grant.as_str()))),
@@ -378,6 +392,7 @@ fn read_application(
         id: ApplicationId::from_uuid(model.id),
         client_id: row.parse("client_id", &model.client_id)?,
         name: read_name(&row, &model.name)?,
+        registered_by: read_registered_by(&row, model)?,
         kind: row.parse("kind", &model.kind)?,
         permissions: row.parse_list("permissions", &model.permissions, Row::parse::<Permission>)?,
         grants: row.parse_list("grants", &model.grants, Row::parse::<GrantType>)?,
@@ -394,6 +409,12 @@ fn read_application(
         created_at: row.timestamp("created_at", model.created_at)?,
         updated_at: row.timestamp("updated_at", model.updated_at)?,
     })
+}
+
+fn read_registered_by(row: &Row, model: &application::Model) -> Result<RegisteredBy, StorageError> {
+    let confirmed_at = row.optional_timestamp("document_confirmed_at", model.document_confirmed_at)?;
+    RegisteredBy::from_stored(&model.registered_by, confirmed_at)
+        .ok_or_else(|| row.inconsistent("column registered_by is not who registers applications"))
 }
 
 fn read_name(row: &Row, text: &str) -> Result<ApplicationName, StorageError> {

@@ -1,7 +1,7 @@
 //! Authorizations: what people consented to.
 
 use async_trait::async_trait;
-use sea_orm::sea_query::{Expr, ExprTrait, LockType, Query, SelectStatement};
+use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, Query, SelectStatement};
 use sea_orm::{ActiveValue, ColumnTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::entities::authorization::{self, Column};
@@ -10,7 +10,7 @@ use super::error::storage_error;
 use super::handle::Database;
 use super::row::{Row, json_list};
 use super::sweep::sweep;
-use crate::domain::applications::Permission;
+use crate::domain::applications::{Permission, RegisteredBy};
 use crate::domain::ids::{ApplicationId, GrantId, UserId};
 use crate::domain::oauth::{
     Audience, Authorization, AuthorizationStore, CodeChallenge, CodeDigest, Consent, Redeemed, Redemption,
@@ -62,6 +62,40 @@ impl SeaOrmAuthorizationStore {
         authorization::Entity::insert(authorization_row(new)).exec_without_returning(&transaction).await?;
         transaction.commit().await?;
         Ok(Consent::Stored)
+    }
+}
+
+impl SeaOrmAuthorizationStore {
+    /// The rows are locked before it is decided whether they are used: then no authorization of them is being inserted, and every
+    /// one that was is visible to the second statement.
+    async fn delete_unused_applications(&self, before: Timestamp, limit: u32) -> Result<u64, DbErr> {
+        let is_used = || {
+            let of_application = Expr::col((authorization::Entity, Column::ApplicationId))
+                .equals((application::Entity, application::Column::Id));
+            Expr::exists(
+                Query::select().expr(Expr::value(1)).from(authorization::Entity).and_where(of_application).take(),
+            )
+        };
+        let transaction = self.database.begin().await?;
+        let candidates = application::Entity::find()
+            .filter(application::Column::RegisteredBy.ne(RegisteredBy::Operator.as_str()))
+            .filter(application::Column::Enabled.eq(true))
+            .filter(application::Column::UpdatedAt.lt(before.unix_millis()))
+            .filter(is_used().not())
+            .limit(u64::from(limit))
+            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+            .all(&transaction)
+            .await?;
+        if candidates.is_empty() {
+            return Ok(0);
+        }
+        let deleted = application::Entity::delete_many()
+            .filter(application::Column::Id.is_in(candidates.iter().map(|candidate| candidate.id)))
+            .filter(is_used().not())
+            .exec(&transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(deleted.rows_affected)
     }
 }
 
@@ -145,6 +179,10 @@ impl AuthorizationStore for SeaOrmAuthorizationStore {
     async fn delete(&self, grant: GrantId) -> Result<bool, StorageError> {
         let deleted = authorization::Entity::delete_by_id(grant.as_uuid()).exec(self.database.writer()).await;
         Ok(deleted.map_err(storage_error(AUTHORIZATIONS))?.rows_affected > 0)
+    }
+
+    async fn sweep_unused_applications(&self, before: Timestamp, limit: u32) -> Result<u64, StorageError> {
+        self.delete_unused_applications(before, limit).await.map_err(storage_error("applications"))
     }
 
     async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {

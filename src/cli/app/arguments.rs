@@ -74,10 +74,7 @@ impl CreateArguments {
             given => given.iter().copied().collect(),
         };
         NewApplication {
-            name: self.name,
-            kind,
             permissions: or(self.permissions),
-            grants,
             redirect_uris: self.redirect_uris,
             pkce: self.pkce,
             space: self.space,
@@ -85,6 +82,7 @@ impl CreateArguments {
             rate_limit: self.rate_limit,
             access_token_ttl: self.access_token_ttl,
             refresh_token_ttl: self.refresh_token_ttl,
+            ..NewApplication::new(self.name, kind, grants)
         }
     }
 }
@@ -141,6 +139,7 @@ impl UpdateArguments {
             (!values.is_empty()).then(|| values.into_iter().collect())
         }
         let changes = ApplicationChanges {
+            registered_by: None,
             name: self.name,
             permissions: given(self.permissions),
             grants: given(self.grants),

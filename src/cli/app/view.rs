@@ -40,7 +40,7 @@ impl List {
         if json {
             Self::Json(output::JsonArray::default())
         } else {
-            Self::Table(output::Table::new(&["client_id", "name", "state", "permissions", "space"]))
+            Self::Table(output::Table::new(&["client_id", "name", "registered_by", "state", "permissions", "space"]))
         }
     }
 
@@ -61,8 +61,9 @@ impl List {
 
 fn list_row(application: &Application) -> Vec<String> {
     vec![
-        application.client_id.to_string(),
+        application.id.to_string(),
         application.name.to_string(),
+        application.document_host().unwrap_or_else(|| application.registered_by.as_str().to_owned()),
         if application.enabled { "enabled" } else { "disabled" }.to_owned(),
         application.permissions.to_string(),
         application.space.to_string(),
@@ -121,7 +122,9 @@ pub(super) fn secrets(application: &Application, json: bool) -> Result<(), CliEr
 fn application_json(application: &Application) -> Value {
     let seconds = |ttl: Option<TokenLifetime>| ttl.map(TokenLifetime::as_seconds);
     json!({
+        "id": application.id.to_string(),
         "client_id": application.client_id.to_string(),
+        "registered_by": application.registered_by.as_str(),
         "name": application.name.as_str(),
         "kind": application.kind.as_str(),
         "enabled": application.enabled,

@@ -9,7 +9,7 @@ mod service;
 
 pub use model::{
     Application, ApplicationChanges, ApplicationName, CategoryAccess, ClientKind, NewApplication, PkceRule,
-    RequestsPerMinute, SpaceName, TokenLifetime,
+    RegisteredBy, RequestsPerMinute, SpaceName, TokenLifetime,
 };
 pub use permissions::{GrantType, GrantTypes, Permission, Permissions};
 pub use ports::{ApplicationRepository, ChangeApplicationError, CreateApplicationError, HasherError, SecretHasher};

@@ -6,6 +6,8 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
+use url::Url;
+
 use super::permissions::{GrantTypes, Permissions};
 use super::redirect_uri::RedirectUri;
 use super::secret::StoredSecret;
@@ -23,6 +25,8 @@ pub struct Application {
     pub client_id: ClientId,
     /// Its name, for operators and people.
     pub name: ApplicationName,
+    /// Who registered it.
+    pub registered_by: RegisteredBy,
     /// Whether it can keep a secret.
     pub kind: ClientKind,
     /// The maximum permissions of its tokens.
@@ -63,10 +67,91 @@ impl Application {
     /// Maximum number of redirect URIs.
     pub const MAX_REDIRECT_URIS: usize = 20;
 
+    /// A new application without secrets.
+    #[must_use]
+    pub fn new(new: NewApplication, id: ApplicationId, now: Timestamp) -> Self {
+        // A client ID that was chosen may have belonged to an application that was deleted, whose tokens stay invalid. The
+        // clock of another instance, which issues the first tokens, may be slow.
+        let tokens_ended_at = new.client_id.as_ref().map(|_| now.minus(Duration::from_mins(1)));
+        Self {
+            id,
+            client_id: new.client_id.unwrap_or_else(|| ClientId::from(id)),
+            name: new.name,
+            registered_by: new.registered_by,
+            kind: new.kind,
+            permissions: new.permissions,
+            grants: new.grants,
+            redirect_uris: new.redirect_uris,
+            pkce: new.pkce,
+            space: new.space.unwrap_or_else(|| SpaceName::own(id)),
+            categories: new.categories,
+            rate_limit: new.rate_limit,
+            access_token_ttl: new.access_token_ttl,
+            refresh_token_ttl: new.refresh_token_ttl,
+            enabled: true,
+            tokens_ended_at,
+            secrets: Vec::new(),
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// The host that publishes its document, if one describes it.
+    #[must_use]
+    pub fn document_host(&self) -> Option<String> {
+        let described = matches!(self.registered_by, RegisteredBy::Document { .. });
+        let url = Url::parse(self.client_id.as_str()).ok().filter(|_| described)?;
+        url.host_str().map(str::to_owned)
+    }
+
     /// Whether tokens issued at `issued_at` are still accepted.
     #[must_use]
     pub fn accepts_tokens_of(&self, issued_at: Timestamp) -> bool {
         self.tokens_ended_at.is_none_or(|ended| ended < issued_at)
+    }
+}
+
+/// Who registered an application. What anybody but the operator says of itself is not verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RegisteredBy {
+    /// The operator.
+    #[default]
+    Operator,
+    /// Nobody: its client ID is the URL of a document that describes it, which its publisher may change.
+    Document {
+        /// When the document was last fetched and said this.
+        confirmed_at: Timestamp,
+    },
+    /// The application itself, by dynamic registration (RFC 7591).
+    Itself,
+}
+
+impl RegisteredBy {
+    /// The name in storage.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Document { .. } => "document",
+            Self::Itself => "itself",
+        }
+    }
+
+    /// The origin of that name; a document's needs the time of its confirmation. `None` for anything else.
+    #[must_use]
+    pub fn from_stored(name: &str, confirmed_at: Option<Timestamp>) -> Option<Self> {
+        match (name, confirmed_at) {
+            ("operator", _) => Some(Self::Operator),
+            ("document", Some(confirmed_at)) => Some(Self::Document { confirmed_at }),
+            ("itself", _) => Some(Self::Itself),
+            _ => None,
+        }
+    }
+
+    /// Whether it came by itself, so that nobody has verified what it says.
+    #[must_use]
+    pub fn is_unverified(self) -> bool {
+        self != Self::Operator
     }
 }
 
@@ -302,6 +387,10 @@ impl TryFrom<Duration> for TokenLifetime {
 /// The data to register an application.
 #[derive(Clone, Debug)]
 pub struct NewApplication {
+    /// See [`Application::client_id`]; `None` for its [`ApplicationId`].
+    pub client_id: Option<ClientId>,
+    /// See [`Application::registered_by`].
+    pub registered_by: RegisteredBy,
     /// See [`Application::name`].
     pub name: ApplicationName,
     /// See [`Application::kind`].
@@ -332,6 +421,8 @@ impl NewApplication {
     #[must_use]
     pub fn new(name: ApplicationName, kind: ClientKind, grants: GrantTypes) -> Self {
         Self {
+            client_id: None,
+            registered_by: RegisteredBy::Operator,
             name,
             kind,
             permissions: Permissions::all(),
@@ -350,6 +441,8 @@ impl NewApplication {
 /// Changes to an application. `None` leaves a member unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApplicationChanges {
+    /// See [`Application::registered_by`].
+    pub registered_by: Option<RegisteredBy>,
     /// See [`Application::name`].
     pub name: Option<ApplicationName>,
     /// See [`Application::permissions`].
@@ -388,6 +481,7 @@ impl ApplicationChanges {
                 *target = value.clone();
             }
         }
+        set(&mut application.registered_by, self.registered_by.as_ref());
         set(&mut application.name, self.name.as_ref());
         set(&mut application.permissions, self.permissions.as_ref());
         set(&mut application.grants, self.grants.as_ref());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::model::{Application, ApplicationChanges};
+use super::model::{Application, ApplicationChanges, RegisteredBy};
 use super::secret::{ClientSecret, SecretHash, StoredSecret};
 use crate::ids::{ApplicationId, ClientId, SecretId};
 use crate::system::{BoxError, StorageError, Timestamp};
@@ -37,6 +37,12 @@ pub trait ApplicationRepository: Send + Sync {
     /// # Errors
     /// [`StorageError`].
     async fn list(&self, after: Option<ApplicationId>, limit: u32) -> Result<Vec<Arc<Application>>, StorageError>;
+
+    /// The number of applications that were registered by the same kind of originator.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn count_registered_by(&self, by: RegisteredBy) -> Result<u64, StorageError>;
 
     /// Applies `changes` and returns the updated application. Concurrent changes of different members are all kept.
     ///

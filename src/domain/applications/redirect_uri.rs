@@ -118,13 +118,22 @@ impl FromStr for RedirectUri {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let refuse = |problem: &str| Err(InvalidValue::new("redirect_uri", problem));
         match text {
-            Self::GPT_CALLBACK => return Ok(Self(Kind::GptCallback)),
-            Self::CHATGPT_CONNECTOR => return Ok(Self(Kind::ChatGptConnector)),
-            Self::CLAUDE => return Ok(Self(Kind::Claude)),
-            _ => {}
+            Self::GPT_CALLBACK => Ok(Self(Kind::GptCallback)),
+            Self::CHATGPT_CONNECTOR => Ok(Self(Kind::ChatGptConnector)),
+            Self::CLAUDE => Ok(Self(Kind::Claude)),
+            _ => Self::exact(text),
         }
+    }
+}
+
+impl RedirectUri {
+    /// Accepts an exact URI, and no keyword for the callbacks of an assistant, which only an operator may allow.
+    ///
+    /// # Errors
+    /// [`InvalidValue`].
+    pub fn exact(text: &str) -> Result<Self, InvalidValue> {
+        let refuse = |problem: &str| Err(InvalidValue::new("redirect_uri", problem));
         if text.len() > Self::MAX || !text.bytes().all(|b| b.is_ascii_graphic()) {
             return refuse("must be at most 2048 visible ASCII characters");
         }
@@ -165,6 +174,14 @@ mod tests {
     fn plain_http_is_refused_with_what_it_is_for() {
         let refused = "http://app.example/callback".parse::<RedirectUri>().unwrap_err();
         assert!(refused.problem().contains("loopback addresses only"), "{refused}");
+    }
+
+    #[test]
+    fn a_keyword_is_no_exact_uri() {
+        for keyword in [RedirectUri::GPT_CALLBACK, RedirectUri::CHATGPT_CONNECTOR, RedirectUri::CLAUDE] {
+            assert!(RedirectUri::exact(keyword).is_err(), "{keyword}");
+        }
+        assert!(RedirectUri::exact("https://claude.ai/api/mcp/auth_callback").is_ok());
     }
 
     #[test]

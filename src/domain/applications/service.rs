@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{Application, ApplicationChanges, ClientKind, NewApplication, PkceRule, SpaceName};
+use super::model::{Application, ApplicationChanges, ClientKind, NewApplication, PkceRule};
 use super::permissions::GrantType;
 use super::ports::{ApplicationRepository, ChangeApplicationError, CreateApplicationError, HasherError, SecretHasher};
 use super::redirect_uri::RedirectUri;
 use super::secret::{ClientSecret, StoredSecret};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
-use crate::ids::{ApplicationId, ClientId, SecretId};
+use crate::ids::{ApplicationId, SecretId};
 use crate::oauth::{LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME};
 use crate::system::{Clock, Entropy, StorageError, Timestamp};
 use crate::validation::InvalidValue;
@@ -94,26 +94,7 @@ impl ApplicationService {
     pub async fn register(&self, new: NewApplication) -> Result<Registration, ApplicationError> {
         let now = self.clock.now();
         let id = ApplicationId::generate(&*self.entropy);
-        let mut application = Application {
-            id,
-            client_id: ClientId::from(id),
-            name: new.name,
-            kind: new.kind,
-            permissions: new.permissions,
-            grants: new.grants,
-            redirect_uris: new.redirect_uris,
-            pkce: new.pkce,
-            space: new.space.unwrap_or_else(|| SpaceName::own(id)),
-            categories: new.categories,
-            rate_limit: new.rate_limit,
-            access_token_ttl: new.access_token_ttl,
-            refresh_token_ttl: new.refresh_token_ttl,
-            enabled: true,
-            tokens_ended_at: None,
-            secrets: Vec::new(),
-            created_at: now,
-            updated_at: now,
-        };
+        let mut application = Application::new(new, id, now);
         check_consistency(&application)?;
         let mut secret = None;
         if application.kind == ClientKind::Confidential {

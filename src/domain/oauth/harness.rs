@@ -102,6 +102,7 @@ impl Harness {
         let entropy = Arc::new(SeededEntropy::new(1));
         let authorization_ports = AuthorizationPorts {
             applications: applications.clone(),
+            documents: None,
             authorizations: authorizations.clone(),
             grants: grants.clone(),
             audit: audit.clone(),

@@ -12,6 +12,7 @@ mod harness;
 mod introspection;
 mod keys;
 mod parameters;
+mod registration;
 mod request;
 mod revocation;
 mod scope;
@@ -43,6 +44,11 @@ pub use keys::{
 #[cfg(feature = "testing")]
 pub use keys::{MockKeyVault, MockSigningKeyStore};
 pub use parameters::{Parameters, QueryFault, parse_basic};
+#[cfg(feature = "testing")]
+pub use registration::MockClientDocumentSource;
+pub use registration::{
+    ClientDocumentSource, DocumentClients, DocumentProblem, DocumentUrl, FetchedDocument, SaveError,
+};
 pub use request::{CodeExchange, GrantRequest, PresentedCredentials, PresentedToken, TokenRequest};
 pub use revocation::TokenInquiry;
 pub use scope::{OFFLINE_ACCESS, RequestedScope};

@@ -13,7 +13,8 @@ use super::clock::now;
 use super::entropy::SeededEntropy;
 use super::fakes::{FakeIdentityProvider, FakePasswordHasher, FakeSecretHasher};
 use crate::applications::{
-    Application, CategoryAccess, ClientKind, ClientSecret, GrantType, Permissions, PkceRule, SpaceName, StoredSecret,
+    Application, CategoryAccess, ClientKind, ClientSecret, GrantType, Permissions, PkceRule, RegisteredBy, SpaceName,
+    StoredSecret,
 };
 use crate::ids::{ApplicationId, ClientId, GrantId, MemoryId, RequestId, SecretId, TokenId, UserId};
 use crate::memories::{Category, Content, Context, ContextId, MemoryScope, Metadata, NewMemory, Priority, QueuedWrite};
@@ -43,6 +44,7 @@ pub fn application() -> Application {
         id,
         client_id: ClientId::from(id),
         name: "Trip planner".parse().expect("a valid name"),
+        registered_by: RegisteredBy::Operator,
         kind: ClientKind::Confidential,
         permissions: Permissions::all(),
         grants: GrantType::ALL.into(),

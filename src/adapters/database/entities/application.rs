@@ -7,6 +7,8 @@ pub struct Model {
     pub id: Uuid,
     pub client_id: String,
     pub name: String,
+    pub registered_by: String,
+    pub document_confirmed_at: Option<i64>,
     pub kind: String,
     pub permissions: String,
     pub grants: String,

@@ -37,8 +37,9 @@ impl MetadataApi {
     /// Its endpoints and what they support (RFC 8414).
     #[oai(path = "/oauth-authorization-server", method = "get", operation_id = "getAuthorizationServerMetadata")]
     async fn authorization_server(&self, exchange: &Exchange) -> CacheableJson<ServerMetadata> {
-        let issuer = &exchange.services.policy.issuer;
-        CacheableJson::new(ServerMetadata::new(issuer, base_url(issuer)))
+        let services = &exchange.services;
+        let issuer = &services.policy.issuer;
+        CacheableJson::new(ServerMetadata::new(issuer, base_url(issuer), services.client_id_documents))
     }
 
     /// Get the authorization server metadata for MCP clients

@@ -32,6 +32,7 @@ struct ConnectionsPage<'a> {
 struct ConnectionInWords {
     id: ApplicationId,
     name: String,
+    unverified: Option<words::Unverified>,
     initial: String,
     permissions: Vec<PermissionInWords>,
     since: Day,
@@ -40,11 +41,13 @@ struct ConnectionInWords {
 
 impl From<Connection> for ConnectionInWords {
     fn from(connection: Connection) -> Self {
-        let name = connection.name.as_ref().map_or(DELETED, |name| name.as_str());
+        let application = connection.application.as_deref();
+        let name = application.map_or(DELETED, |application| application.name.as_str());
         Self {
             id: connection.application_id,
             initial: words::initial(name),
             name: name.to_owned(),
+            unverified: application.and_then(words::Unverified::of),
             permissions: PermissionInWords::all(connection.scope),
             since: connection.since.into(),
             until: connection.until.into(),

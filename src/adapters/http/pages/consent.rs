@@ -11,7 +11,7 @@ use super::forms::{Form, RawForm};
 use super::return_to::ReturnTo;
 use super::sign_in::{self, Notice};
 use super::view::{self, PageContext};
-use super::words::{self, PermissionInWords};
+use super::words::{self, PermissionInWords, Unverified};
 use crate::domain::applications::Permission;
 use crate::domain::oauth::AuthorizationError;
 
@@ -19,6 +19,9 @@ use crate::domain::oauth::AuthorizationError;
 #[template(path = "consent.html")]
 struct ConsentPage<'a> {
     application: &'a str,
+    unverified: Option<Unverified>,
+    /// Whether the answer goes to a program on this device, which any other program may pose as.
+    stays_on_device: bool,
     initial: String,
     permissions: Vec<PermissionInWords>,
     account: &'a str,
@@ -42,9 +45,12 @@ pub(crate) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
         return sign_in::ask(&browser, &return_to, Some(&request), &Notice::Nothing);
     };
     let (application, form_token) = (request.application.name.as_str(), user.token.form_token());
+    let unverified = Unverified::of(&request.application);
     let page = ConsentPage {
         application,
-        initial: words::initial(application),
+        initial: words::initial(unverified.as_ref().map_or(application, |unverified| &unverified.origin)),
+        unverified,
+        stays_on_device: words::stays_on_device(request.redirect_uri()),
         permissions: PermissionInWords::all(request.scope),
         account: user.person.label(),
         destination: words::destination(request.redirect_uri()),

@@ -74,7 +74,7 @@ async fn document(browser: &Browser<'_>, user: &SignedInUser) -> Result<Value, P
         .map(|connection| {
             json!({
                 "client_id": connection.application_id.to_string(),
-                "name": connection.name.map(|name| name.to_string()),
+                "name": connection.application.map(|application| application.name.to_string()),
                 "scope": connection.scope.to_string(),
                 "since": connection.since.to_string(),
                 "until": connection.until.to_string(),

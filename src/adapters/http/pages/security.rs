@@ -77,7 +77,9 @@ async fn render(
     let connections = services.authorizations.connections(user.person.id).await?;
     let name_of = |id| {
         let connection = connections.iter().find(|connection| connection.application_id == id);
-        connection.and_then(|connection| connection.name.as_ref()).map(ToString::to_string)
+        connection
+            .and_then(|connection| connection.application.as_ref())
+            .map(|application| application.name.to_string())
     };
     let events = services.sign_in.history(user.person.id, HISTORY).await?;
     let events = events.into_iter().filter_map(|event| {

@@ -12,6 +12,7 @@ use super::error::PageError;
 use super::forms::Form;
 use super::return_to::ReturnTo;
 use super::view::{self, PageContext};
+use super::words::Unverified;
 use super::{assets, words};
 use crate::adapters::http::server::error::{SHORT_WAIT, whole_seconds};
 use crate::domain::oauth::AuthorizationRequest;
@@ -121,8 +122,11 @@ pub(crate) fn ask(
     let attempt = browser.attempt(CookieKind::SignIn).unwrap_or_else(|| services.sign_in.begin());
     let (return_to, form_token) = (return_to.to_string(), attempt.form_token());
     let provider = services.sign_in.provider_name().map(|name| Provider { name, href: provider_href(&return_to) });
+    // What an application that nobody verified calls itself proves nothing.
+    let origin = asking.and_then(|request| Unverified::of(&request.application)).map(|unverified| unverified.origin);
+    let application = origin.as_deref().or_else(|| asking.map(|request| request.application.name.as_str()));
     let page = SignInPage {
-        application: asking.map(|request| request.application.name.as_str()),
+        application,
         provider,
         form_token: form_token.as_str(),
         return_to: &return_to,

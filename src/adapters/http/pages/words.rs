@@ -6,7 +6,7 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use url::Url;
 
-use crate::domain::applications::{Permission, Permissions};
+use crate::domain::applications::{Application, Permission, Permissions};
 use crate::domain::audit::AuditKind;
 use crate::domain::system::Timestamp;
 
@@ -96,14 +96,40 @@ pub(crate) fn initial(name: &str) -> String {
     name.chars().find(|c| c.is_alphanumeric()).map_or_else(|| "·".to_owned(), |c| c.to_uppercase().collect())
 }
 
-/// The target of a redirect, in plain language.
-pub(crate) fn destination(redirect_uri: &Url) -> String {
-    let loopback = match redirect_uri.host() {
+/// What there is to say of an application that nobody verified.
+pub(crate) struct Unverified {
+    /// Who describes it.
+    pub(crate) origin: String,
+}
+
+impl Unverified {
+    /// `None` for an application that the operator registered.
+    pub(crate) fn of(application: &Application) -> Option<Self> {
+        let origin = || match application.document_host() {
+            Some(host) => host,
+            None => "an application that registered itself".to_owned(),
+        };
+        application.registered_by.is_unverified().then(|| Self { origin: origin() })
+    }
+}
+
+/// Whether a redirect stays on the device of the person: on loopback, or with an app's own scheme.
+pub(crate) fn stays_on_device(redirect_uri: &Url) -> bool {
+    is_loopback(redirect_uri) || !matches!(redirect_uri.scheme(), "https" | "http")
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         Some(url::Host::Domain(name)) => name == "localhost",
         None => false,
-    };
+    }
+}
+
+/// The target of a redirect, in plain language.
+pub(crate) fn destination(redirect_uri: &Url) -> String {
+    let loopback = is_loopback(redirect_uri);
     match (redirect_uri.scheme(), redirect_uri.host_str(), redirect_uri.port()) {
         _ if loopback => "a program on this device".to_owned(),
         ("https" | "http", Some(host), None) => host.to_owned(),

@@ -56,6 +56,8 @@ pub struct Services {
     pub draining: watch::Receiver<bool>,
     /// Counts requests.
     pub metrics: Arc<HttpMetrics>,
+    /// Whether a client ID may be the URL of a document.
+    pub client_id_documents: bool,
     /// Whether ChatGPT asks before each write, for the document that it imports.
     pub confirm_writes: ConfirmWrites,
 }

@@ -1,7 +1,10 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::applications::{CategoryAccess, GrantTypes, Permission, Permissions, TokenLifetime};
+use crate::applications::{
+    CategoryAccess, GrantTypes, Permission, Permissions, RegisteredBy, SpaceName, TokenLifetime,
+};
+use crate::ids::ClientId;
 use crate::testing::{
     FakeSecretHasher, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, SeededEntropy, now, space, unique,
 };
@@ -45,19 +48,11 @@ impl Harness {
 }
 
 fn new_application() -> NewApplication {
-    NewApplication {
-        name: "Trip planner".parse().unwrap(),
-        kind: ClientKind::Confidential,
-        permissions: Permissions::all(),
-        grants: [GrantType::ClientCredentials, GrantType::RefreshToken].into(),
-        redirect_uris: Vec::new(),
-        pkce: PkceRule::Required,
-        space: None,
-        categories: CategoryAccess::All,
-        rate_limit: None,
-        access_token_ttl: None,
-        refresh_token_ttl: None,
-    }
+    NewApplication::new(
+        "Trip planner".parse().unwrap(),
+        ClientKind::Confidential,
+        [GrantType::ClientCredentials, GrantType::RefreshToken].into(),
+    )
 }
 
 fn new_public_application() -> NewApplication {
@@ -96,6 +91,7 @@ async fn a_registered_application_has_all_it_was_given_and_a_first_secret() {
         id: application.id,
         client_id: ClientId::from(application.id),
         name: new.name,
+        registered_by: RegisteredBy::Operator,
         kind: new.kind,
         permissions: new.permissions,
         grants: new.grants,

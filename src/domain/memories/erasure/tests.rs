@@ -47,6 +47,7 @@ impl Harness {
             leeway: Duration::ZERO,
         };
         let authorization_ports = AuthorizationPorts {
+            documents: None,
             applications: applications.clone(),
             authorizations: Arc::new(InMemoryAuthorizationStore::of(people.clone(), applications.clone())),
             grants: Arc::new(InMemoryGrantStore::default()),

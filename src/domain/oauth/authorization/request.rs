@@ -10,6 +10,7 @@ use super::pkce::CodeChallenge;
 use crate::applications::{Application, GrantType, Permissions, PkceRule};
 use crate::oauth::audience::Audience;
 use crate::oauth::parameters::{Parameters, SIGNED_IN_AFTER};
+use crate::oauth::registration::DocumentProblem;
 use crate::oauth::scope::RequestedScope;
 use crate::system::Timestamp;
 
@@ -87,7 +88,7 @@ impl Recency {
 }
 
 /// Why a request results in an error page, and never in a redirect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UntrustedRequest {
     /// The parameter `client_id` or `redirect_uri` is given twice or unreadable, so the client is unclear.
     #[error("the request is not well-formed")]
@@ -98,6 +99,17 @@ pub enum UntrustedRequest {
     /// No enabled application has this client id.
     #[error("no application with this client_id is registered here, or it was disabled")]
     UnknownClient,
+    /// The client ID is the URL of a document that cannot be used.
+    #[error("the document that describes this application, at {host}, {problem}")]
+    UnusableDocument {
+        /// The host that publishes it.
+        host: String,
+        /// Why it cannot be used.
+        problem: DocumentProblem,
+    },
+    /// There is no room for another application that a document describes.
+    #[error("too many applications are connected here; an operator can remove some of them")]
+    TooManyApplications,
     /// There is no `redirect_uri`.
     #[error("the request does not say where to go afterwards (the parameter redirect_uri is missing)")]
     NoRedirectUri,

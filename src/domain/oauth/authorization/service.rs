@@ -8,12 +8,13 @@ use url::Url;
 use super::model::{Authorization, AuthorizationCode};
 use super::request::{AuthorizationRequest, Destination, Refusal, UntrustedRequest, ValidRequest, validate};
 use super::store::{AuthorizationStore, Consent};
-use crate::applications::{ApplicationName, ApplicationRepository, Permissions};
+use crate::applications::{Application, ApplicationRepository, Permissions, RegisteredBy};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::{ApplicationId, ClientId, GrantId, UserId};
 use crate::oauth::audience::Audience;
 use crate::oauth::grant_store::{GrantStore, Revocation, Revoked};
 use crate::oauth::parameters::Parameters;
+use crate::oauth::registration::{DocumentClients, DocumentUrl, SaveError};
 use crate::oauth::service::TokenPolicy;
 use crate::oauth::token::{LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME};
 use crate::people::Person;
@@ -24,6 +25,8 @@ use crate::system::{BoxError, Clock, Entropy, StorageError, Timestamp};
 pub struct AuthorizationPorts {
     /// Applications.
     pub applications: Arc<dyn ApplicationRepository>,
+    /// Applications that a document describes; `None` if there shall be none.
+    pub documents: Option<DocumentClients>,
     /// Authorizations.
     pub authorizations: Arc<dyn AuthorizationStore>,
     /// Revocations.
@@ -77,8 +80,8 @@ impl From<StorageError> for AuthorizationError {
 pub struct Connection {
     /// The application.
     pub application_id: ApplicationId,
-    /// Its name; `None` if it has been deleted since.
-    pub name: Option<ApplicationName>,
+    /// The application itself; `None` if it has been deleted since.
+    pub application: Option<Arc<Application>>,
     /// Its permissions.
     pub scope: Permissions,
     /// Since when.
@@ -104,12 +107,7 @@ impl AuthorizationService {
             return Err(UntrustedRequest::Malformed.into());
         }
         let client_id = parameters.get("client_id").ok_or(UntrustedRequest::NoClient)?;
-        let application = match client_id.parse::<ClientId>() {
-            Ok(client_id) => self.ports.applications.find_by_client_id(&client_id).await?,
-            Err(_) => None,
-        };
-        let application =
-            application.filter(|application| application.enabled).ok_or(UntrustedRequest::UnknownClient)?;
+        let application = self.application(client_id).await?;
         let destination = Destination::of(&application, &parameters, &self.policy.issuer)?;
         let validated = match fault {
             Some(fault) => Err(Refusal::InvalidRequest(fault.to_string())),
@@ -123,10 +121,45 @@ impl AuthorizationService {
                         location: destination.refusing(&Refusal::InvalidTarget),
                     });
                 };
-                let audience = audience.unwrap_or(Audience::Api);
+                // A client that came by itself came for MCP.
+                let by_default = if application.registered_by.is_unverified() { Audience::Mcp } else { Audience::Api };
+                let audience = audience.unwrap_or(by_default);
                 Ok(AuthorizationRequest { application, scope, audience, recency, challenge, destination })
             }
             Err(refusal) => Err(AuthorizationError::Refused { location: destination.refusing(&refusal) }),
+        }
+    }
+
+    /// The enabled application with this client ID, as its document describes it now if it has one.
+    async fn application(&self, client_id: &str) -> Result<Arc<Application>, AuthorizationError> {
+        let client_id: ClientId = client_id.parse().map_err(|_| UntrustedRequest::UnknownClient)?;
+        let stored = self.ports.applications.find_by_client_id(&client_id).await?;
+        let is_of_document = |stored: &Application| matches!(stored.registered_by, RegisteredBy::Document { .. });
+        if stored.as_ref().is_some_and(|stored| !stored.enabled) {
+            return Err(UntrustedRequest::UnknownClient.into());
+        }
+        match (&self.ports.documents, DocumentUrl::of(&client_id), stored) {
+            (_, _, Some(stored)) if !is_of_document(&stored) => Ok(stored),
+            (Some(documents), Some(url), stored) => {
+                let described = documents.application(&url, stored).await;
+                described.map_err(|problem| {
+                    UntrustedRequest::UnusableDocument { host: url.host().to_owned(), problem }.into()
+                })
+            }
+            _ => Err(UntrustedRequest::UnknownClient.into()),
+        }
+    }
+
+    /// The application as it is stored, so that it can be authorized.
+    async fn stored(&self, application: &Arc<Application>) -> Result<Arc<Application>, AuthorizationError> {
+        match &self.ports.documents {
+            Some(documents) if matches!(application.registered_by, RegisteredBy::Document { .. }) => {
+                documents.save(application).await.map_err(|error| match error {
+                    SaveError::TooMany => UntrustedRequest::TooManyApplications.into(),
+                    SaveError::Storage(error) => error.into(),
+                })
+            }
+            _ => Ok(Arc::clone(application)),
         }
     }
 
@@ -137,11 +170,12 @@ impl AuthorizationService {
     /// often; [`AuthorizationError::TemporarilyUnavailable`], [`AuthorizationError::Internal`].
     pub async fn approve(&self, request: &AuthorizationRequest, person: &Person) -> Result<Url, AuthorizationError> {
         let now = self.ports.clock.now();
+        let application = self.stored(&request.application).await?;
         let code = AuthorizationCode::generate(&*self.ports.entropy);
         let code_expires_at = now.plus(AuthorizationCode::LIFETIME);
         let authorization = Authorization {
             grant_id: GrantId::generate(&*self.ports.entropy),
-            application_id: request.application.id,
+            application_id: application.id,
             person: person.id,
             scope: request.scope,
             audience: request.audience,
@@ -191,7 +225,7 @@ impl AuthorizationService {
             places.insert(authorization.application_id, connections.len());
             connections.push(Connection {
                 application_id: authorization.application_id,
-                name: application.map(|application| application.name.clone()),
+                application,
                 scope: authorization.scope,
                 since: authorization.created_at,
                 until: authorization.keep_until,

@@ -3,6 +3,8 @@
 use async_trait::async_trait;
 
 use super::model::{Authorization, CodeDigest};
+#[cfg(doc)]
+use crate::applications::RegisteredBy;
 use crate::ids::{GrantId, UserId};
 use crate::people::SignInVersion;
 use crate::system::{StorageError, Timestamp};
@@ -79,6 +81,13 @@ pub trait AuthorizationStore: Send + Sync {
     /// # Errors
     /// [`StorageError`].
     async fn delete(&self, grant: GrantId) -> Result<bool, StorageError>;
+
+    /// Deletes at most `limit` applications that came by themselves ([`RegisteredBy::is_unverified`]), are enabled, were last changed before
+    /// `before`, and have no authorization. None of them has one afterwards, even with concurrent callers. Returns how many.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn sweep_unused_applications(&self, before: Timestamp, limit: u32) -> Result<u64, StorageError>;
 
     /// Deletes at most `limit` authorizations whose `keep_until` is before `now`. Returns how many.
     ///

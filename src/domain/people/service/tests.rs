@@ -35,6 +35,7 @@ impl Harness {
         let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
         let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::default());
         let authorization_ports = AuthorizationPorts {
+            documents: None,
             applications: applications.clone(),
             authorizations: authorizations.clone(),
             grants: grants.clone(),

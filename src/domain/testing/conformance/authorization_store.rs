@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Fixture;
 use crate::applications::{
-    Application, ApplicationChanges, ApplicationRepository, Permission, Permissions, SecretHash,
+    Application, ApplicationChanges, ApplicationRepository, Permission, Permissions, RegisteredBy, SecretHash,
 };
 use crate::ids::{GrantId, UserId};
 use crate::oauth::{Authorization, AuthorizationStore, CodeDigest, Consent, Redeemed, Redemption};
@@ -54,6 +54,7 @@ macro_rules! authorization_store_cases {
                 a_sweep_forgets_what_is_over_and_keeps_the_rest,
                 a_sweep_spares_what_a_redemption_prolonged,
                 a_sweep_forgets_no_more_than_its_limit,
+                an_application_that_came_by_itself_goes_when_nobody_uses_it,
             ]
         );
     };
@@ -119,6 +120,35 @@ pub async fn a_plain_authorization_comes_back_as_plain_as_it_was(fixture: Fixtur
     let plain =
         created(fixture.port(), Authorization { scope: Permissions::default(), ..new(fixture.port()).await }).await;
     assert_eq!(found(fixture.port(), &plain.code).await, Some(plain));
+}
+
+pub async fn an_application_that_came_by_itself_goes_when_nobody_uses_it(fixture: Fixture<Consents>) {
+    let store = fixture.port();
+    let with = async |change: fn(&mut Application)| {
+        let mut application = Application { registered_by: RegisteredBy::Itself, ..application() };
+        change(&mut application);
+        store.applications.create(&application).await.unwrap();
+        application.id
+    };
+    let unused = with(|_| {}).await;
+    let of_document = with(|one| one.registered_by = RegisteredBy::Document { confirmed_at: now() }).await;
+    let operators = with(|one| one.registered_by = RegisteredBy::Operator).await;
+    // What an operator has disabled must not come back enabled.
+    let disabled = with(|one| one.enabled = false).await;
+    let recent = with(|one| one.updated_at = later(10)).await;
+    let used = with(|_| {}).await;
+    let consent = Authorization { application_id: used, ..new(store).await };
+    let consent = created(store, consent).await;
+
+    assert_eq!(store.authorizations.sweep_unused_applications(later(10), 1).await.unwrap(), 1);
+    assert_eq!(store.authorizations.sweep_unused_applications(later(10), 100).await.unwrap(), 1);
+    for (id, is_left) in
+        [(unused, false), (of_document, false), (operators, true), (disabled, true), (recent, true), (used, true)]
+    {
+        assert_eq!(fixture.other_instance().applications.find(id).await.unwrap().is_some(), is_left);
+    }
+    store.authorizations.delete(consent.grant_id).await.unwrap();
+    assert_eq!(store.authorizations.sweep_unused_applications(later(10), 100).await.unwrap(), 1);
 }
 
 pub async fn an_unknown_code_is_none(fixture: Fixture<Consents>) {

@@ -1,6 +1,7 @@
 //! Fakes of the ports that keep nothing.
 
 mod delivery_worker;
+mod document_source;
 mod identity_provider;
 mod key_vault;
 mod password_hasher;
@@ -9,6 +10,7 @@ mod secret_hasher;
 mod token_issuer;
 
 pub use delivery_worker::InlineDeliveryWorker;
+pub use document_source::FakeDocumentSource;
 pub use identity_provider::FakeIdentityProvider;
 pub use key_vault::FakeKeyVault;
 pub use password_hasher::FakePasswordHasher;

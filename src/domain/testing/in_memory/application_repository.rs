@@ -8,8 +8,8 @@ use async_trait::async_trait;
 
 use super::{Outage, at_most, lock};
 use crate::applications::{
-    Application, ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError, SecretHash,
-    StoredSecret,
+    Application, ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError,
+    RegisteredBy, SecretHash, StoredSecret,
 };
 use crate::ids::{ApplicationId, ClientId, SecretId};
 use crate::system::{StorageError, Timestamp};
@@ -33,6 +33,17 @@ impl InMemoryApplicationRepository {
     #[must_use]
     pub fn outage(&self) -> Outage {
         self.outage.clone()
+    }
+
+    /// Deletes, of at most `limit` applications, those that were not registered by the operator, are enabled, were last changed before
+    /// `before`, and are not `used`.
+    pub(super) fn sweep(&self, before: Timestamp, limit: u32, used: impl Fn(ApplicationId) -> bool) -> u64 {
+        let mut applications = lock(&self.applications);
+        let over = applications
+            .values()
+            .filter(|one| one.registered_by.is_unverified() && one.enabled && one.updated_at < before && !used(one.id));
+        let over: Vec<ApplicationId> = over.map(|application| application.id).take(at_most(limit)).collect();
+        over.iter().filter(|id| applications.remove(id).is_some()).map(|_| 1).sum()
     }
 
     /// Changes the application of that id; `None` if there is none.
@@ -70,6 +81,12 @@ impl ApplicationRepository for InMemoryApplicationRepository {
         let applications = lock(&self.applications);
         let page = applications.range((from, Bound::Unbounded)).take(at_most(limit));
         Ok(page.map(|(_, application)| Arc::clone(application)).collect())
+    }
+
+    async fn count_registered_by(&self, by: RegisteredBy) -> Result<u64, StorageError> {
+        self.outage.check()?;
+        let applications = lock(&self.applications);
+        Ok(applications.values().filter(|known| known.registered_by.as_str() == by.as_str()).map(|_| 1).sum())
     }
 
     async fn update(

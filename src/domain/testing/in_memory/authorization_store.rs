@@ -97,6 +97,13 @@ impl AuthorizationStore for InMemoryAuthorizationStore {
         Ok(lock(&self.authorizations).remove(&grant).is_some())
     }
 
+    async fn sweep_unused_applications(&self, before: Timestamp, limit: u32) -> Result<u64, StorageError> {
+        self.outage.check()?;
+        let authorizations = lock(&self.authorizations);
+        let used = |id| authorizations.values().any(|authorization| authorization.application_id == id);
+        Ok(self.applications.sweep(before, limit, used))
+    }
+
     async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
         self.outage.check()?;
         let mut authorizations = lock(&self.authorizations);

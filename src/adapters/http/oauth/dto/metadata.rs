@@ -40,12 +40,14 @@ pub(in super::super) struct ServerMetadata {
     revocation_endpoint_auth_methods_supported: Vec<String>,
     /// How clients may authenticate to introspect a token.
     introspection_endpoint_auth_methods_supported: Vec<String>,
+    /// Whether a client ID may be the URL of a document that describes the client.
+    client_id_metadata_document_supported: bool,
     /// The documentation.
     service_documentation: String,
 }
 
 impl ServerMetadata {
-    pub(in super::super) fn new(issuer: &str, base: &str) -> Self {
+    pub(in super::super) fn new(issuer: &str, base: &str, client_id_documents: bool) -> Self {
         let auth_methods = || texts(["client_secret_basic", "client_secret_post", "none"]);
         Self {
             issuer: issuer.to_owned(),
@@ -64,6 +66,7 @@ impl ServerMetadata {
             token_endpoint_auth_methods_supported: auth_methods(),
             revocation_endpoint_auth_methods_supported: auth_methods(),
             introspection_endpoint_auth_methods_supported: texts(["client_secret_basic", "client_secret_post"]),
+            client_id_metadata_document_supported: client_id_documents,
             service_documentation: format!("{base}/docs"),
         }
     }

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -288,14 +289,14 @@ async fn a_person_sees_each_connected_application_once_with_all_it_holds() {
 
     let own = Connection {
         application_id: harness.application.id,
-        name: Some(harness.application.name.clone()),
+        application: Some(Arc::new(harness.application.clone())),
         scope: [Permission::MemoryRead, Permission::MemoryWrite].into_iter().collect(),
         since: now().minus(hour),
         until: now().plus(Duration::from_hours(48)),
     };
     let newer = Connection {
         application_id: other.id,
-        name: Some(other.name),
+        application: Some(Arc::new(other)),
         scope: Permissions::all(),
         since: now().plus(hour),
         until: now().plus(Duration::from_hours(48)),
@@ -304,12 +305,12 @@ async fn a_person_sees_each_connected_application_once_with_all_it_holds() {
 }
 
 #[tokio::test]
-async fn a_connection_outlives_the_name_of_its_application() {
+async fn a_connection_outlives_its_application() {
     let harness = harness(PkceRule::Required);
     exchanged(&harness, |_| {}).await;
     harness.applications.delete(harness.application.id).await.unwrap();
     let [connection] = harness.authorizing.connections(harness.person.id).await.unwrap().try_into().unwrap();
-    assert_eq!(connection.name, None);
+    assert_eq!(connection.application, None);
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::Fixture;
 use crate::applications::{
     Application, ApplicationChanges, ApplicationRepository, CategoryAccess, ChangeApplicationError, ClientKind,
-    CreateApplicationError, GrantType, GrantTypes, Permission, Permissions, PkceRule, RequestsPerMinute, StoredSecret,
-    TokenLifetime,
+    CreateApplicationError, GrantType, GrantTypes, Permission, Permissions, PkceRule, RegisteredBy, RequestsPerMinute,
+    StoredSecret, TokenLifetime,
 };
 use crate::ids::{ApplicationId, SecretId};
 use crate::system::Timestamp;
@@ -35,6 +35,7 @@ macro_rules! application_repository_cases {
                 an_id_is_taken_once,
                 a_client_id_is_taken_once,
                 of_a_hundred_concurrent_callers_exactly_one_creates_an_application,
+                applications_are_counted_by_who_registered_them,
                 applications_are_listed_in_pages_in_the_order_of_their_ids,
                 each_change_alone_leaves_everything_else_as_it_was,
                 what_was_set_can_be_taken_away_again,
@@ -81,6 +82,7 @@ fn secret_made_at(created_at: Timestamp) -> StoredSecret {
 /// An application with unusual values in every member.
 fn full_application() -> Application {
     Application {
+        registered_by: RegisteredBy::Document { confirmed_at: now().minus(Duration::from_millis(77)) },
         name: "Reise-Planer „Zürich“ 🦊 ' \" \\ %".parse().unwrap(),
         permissions: [Permission::MemoryRead, Permission::MemoryDelete].into_iter().collect(),
         grants: GrantTypes::from([GrantType::AuthorizationCode, GrantType::RefreshToken]),
@@ -158,6 +160,16 @@ pub async fn an_unknown_application_is_none(fixture: Fixture<dyn ApplicationRepo
     created(fixture.port(), similar).await;
     for other in ["client", "Client%", "Clien_"] {
         assert_eq!(fixture.port().find_by_client_id(&other.parse().unwrap()).await.unwrap(), None, "{other}");
+    }
+}
+
+pub async fn applications_are_counted_by_who_registered_them(fixture: Fixture<dyn ApplicationRepository>) {
+    let at = |millis| RegisteredBy::Document { confirmed_at: now().plus(Duration::from_millis(millis)) };
+    for by in [RegisteredBy::Operator, RegisteredBy::Itself, RegisteredBy::Itself, at(1), at(2), at(3)] {
+        created(fixture.port(), Application { registered_by: by, ..application() }).await;
+    }
+    for (by, expected) in [(RegisteredBy::Operator, 1), (RegisteredBy::Itself, 2), (at(9), 3)] {
+        assert_eq!(fixture.other_instance().count_registered_by(by).await.unwrap(), expected, "{by:?}");
     }
 }
 
