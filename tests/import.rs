@@ -1,11 +1,16 @@
-//! `memgate import`, as somebody who brings memories along uses it.
+//! `memgate import` and `POST /api/v1/import`, as somebody who brings memories along uses them.
 
 mod support;
 
 use std::fs;
 use std::path::Path;
 
+use bytes::Bytes;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use serde_json::{Value, json};
+use support::database::TestDatabase;
+use support::gate::TestGate;
 use support::process::{fail, installation, run_with_input, succeed, succeed_json};
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/memories.jsonl");
@@ -169,4 +174,20 @@ fn rows_come_from_standard_input_and_become_a_persons() {
     let both = succeed(folder.path(), &["export", "--application", &application, "--user", "marta"]);
     assert_eq!(both, exported);
     assert!(fail(folder.path(), &["export", "--user", "nobody"], 1).contains("nobody"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_larger_than_all_bodies_in_memory_may_be_is_imported_as_it_arrives() {
+    let gate = TestGate::on(TestDatabase::sqlite()).await;
+    let token = gate.access_token(&gate.application().await).await;
+    // The service holds at most 64 MiB of bodies.
+    let line = |number: usize| format!("{{\"content\": \"memory {}\"{}}}\n", number % 7, " ".repeat(1_000_000));
+    let frame = move |number| Ok::<_, std::io::Error>(Frame::data(Bytes::from(line(number))));
+    let lines = StreamBody::new(futures_util::stream::iter((0..100).map(frame)));
+    let request = gate.http.post(gate.url("/api/v1/import")).bearer_auth(&token);
+    let request = request.header("content-type", "application/x-ndjson").body(reqwest::Body::wrap(lines));
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let report: Value = answer.json().await.unwrap();
+    assert_eq!((&report["rows"], &report["created"], &report["duplicates"]), (&json!(100), &json!(7), &json!(93)));
 }

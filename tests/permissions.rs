@@ -60,6 +60,9 @@ impl Operation {
         match &*self.id {
             "searchMemories" => request.json(&json!({"query": "anything"})),
             "createMemory" | "updateMemory" => request.json(&json!({"content": "anything"})),
+            "importMemories" => {
+                request.header("content-type", "application/x-ndjson").body("{\"content\": \"anything\"}")
+            }
             _ => request,
         }
     }

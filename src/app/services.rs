@@ -192,6 +192,7 @@ pub(super) fn services(
         cors_origins: CorsOrigins::new(config.cors_origins.iter().cloned()),
         answers: AnswerBudget::default(),
         draining,
+        imports: Arc::default(),
         metrics: Arc::new(HttpMetrics::default()),
         client_id_documents: config.client_id_documents,
         confirm_writes: if config.gpt_confirm_writes { ConfirmWrites::Always } else { ConfirmWrites::Optional },

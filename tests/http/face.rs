@@ -240,6 +240,7 @@ impl Face {
             cors_origins: CorsOrigins::new(["https://app.example".to_owned()]),
             answers,
             draining,
+            imports: Arc::default(),
             metrics: Arc::default(),
             client_id_documents: true,
             confirm_writes: ConfirmWrites::Always,

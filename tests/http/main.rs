@@ -7,6 +7,7 @@ mod documents;
 mod envelope;
 mod face;
 mod failures;
+mod importing;
 mod limits;
 mod memories;
 mod oauth;

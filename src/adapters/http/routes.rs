@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::api::capabilities::CapabilitiesApi;
 use super::api::export::ExportApi;
 use super::api::health::HealthApi;
+use super::api::import::ImportApi;
 use super::api::me::MeApi;
 use super::api::memories::MemoriesApi;
 use super::api::requests::RequestsApi;
@@ -45,6 +46,7 @@ pub(super) fn api() -> impl OpenApi {
         SearchApi,
         MemoriesApi,
         ExportApi,
+        ImportApi,
         RequestsApi,
         MeApi,
         CapabilitiesApi,

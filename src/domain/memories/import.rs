@@ -27,7 +27,8 @@ pub struct ImportReader {
     now: Timestamp,
     /// The creation time of the next row that has none.
     next: Timestamp,
-    seen: HashMap<[u8; 32], u64>,
+    /// How often each row came before; `None` if equal rows are one memory.
+    seen: Option<HashMap<[u8; 32], u64>>,
 }
 
 /// The content of a row.
@@ -108,7 +109,13 @@ impl ImportReader {
     /// A parser of rows for `scope`. `now` decides what has expired.
     #[must_use]
     pub fn new(scope: MemoryScope, now: Timestamp) -> Self {
-        Self { scope, now, next: now, seen: HashMap::new() }
+        Self { scope, now, next: now, seen: Some(HashMap::new()) }
+    }
+
+    /// Takes equal rows for one memory, and remembers nothing of the rows.
+    #[must_use]
+    pub fn merging_equal_rows(self) -> Self {
+        Self { seen: None, ..self }
     }
 
     /// Sets the number of rows, so that those without a creation time get times up to the present in their order: they are
@@ -176,8 +183,14 @@ impl ImportReader {
     fn next_id(&mut self, text: &str) -> MemoryId {
         let digest = Sha256::new().chain_update("memgate import\0").chain_update(self.scope.tenant());
         let row: [u8; 32] = digest.chain_update("\0").chain_update(text).finalize().into();
-        let occurrence = self.seen.entry(row).or_default();
-        *occurrence += 1;
+        let occurrence = match &mut self.seen {
+            Some(seen) => {
+                let occurrence = seen.entry(row).or_default();
+                *occurrence += 1;
+                *occurrence
+            }
+            None => 1_u64,
+        };
         let digest = Sha256::new().chain_update(row).chain_update(occurrence.to_be_bytes()).finalize();
         // A UUID of version 8 (RFC 9562 §5.8), which is for custom derivations.
         let mut bytes = [0; 16];

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::bank::{Capabilities, Capability, MemoryBank, MemoryBankError};
 use super::delivery::{Delivery, DeliveryWorker};
 use super::export::Export;
+use super::loading::{Import, ImportReport, ImportStopped, merging_reader};
 use super::metadata::Context;
 use super::model::{Category, Memory, MemoryChanges, MemoryScope, NewMemory};
 use super::query::{ListQuery, MemoryFilter, MemoryQuery, Page, Position};
@@ -282,6 +283,32 @@ impl MemoryService {
         let export = Export::begin(self.delivery.shared_bank(), [MemoryScope::of(caller)], self.clock.now())?;
         self.record(AuditKind::MemoryRead, caller, request, Context::default()).await;
         Ok(export)
+    }
+
+    /// Begins an import into the caller's scope, which [`end_import`](Self::end_import) ends. Needs `memory:write`.
+    #[must_use]
+    pub fn begin_import(&self, caller: &Authorized<Write>) -> Import {
+        self.import_into(MemoryScope::of(caller))
+    }
+
+    pub(super) fn import_into(&self, scope: MemoryScope) -> Import {
+        Import::new(self.delivery.shared_bank(), merging_reader(scope, self.clock.now()))
+    }
+
+    /// Stores what is left of an import, and says what became of all of it.
+    ///
+    /// # Errors
+    /// [`ImportStopped`].
+    pub async fn end_import(
+        &self,
+        caller: &Authorized<Write>,
+        request: RequestId,
+        import: Import,
+    ) -> Result<ImportReport, ImportStopped> {
+        let finished = import.finish().await;
+        self.forget_searches(&MemoryScope::of(caller));
+        self.record(AuditKind::MemoryCreated, caller, request, Context::default()).await;
+        finished
     }
 
     /// One memory. Needs `memory:read`.

@@ -5,6 +5,7 @@ pub(crate) mod capabilities;
 pub(crate) mod dto;
 pub(crate) mod export;
 pub(crate) mod health;
+pub(crate) mod import;
 pub(crate) mod me;
 pub(crate) mod memories;
 pub(crate) mod requests;

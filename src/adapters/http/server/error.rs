@@ -6,7 +6,8 @@
 mod documentation;
 
 pub(crate) use documentation::{
-    AccountFailure, CreateFailure, DeleteFailure, GetFailure, ListFailure, RequestFailure, SearchFailure, UpdateFailure,
+    AccountFailure, CreateFailure, DeleteFailure, GetFailure, ImportFailure, ListFailure, RequestFailure,
+    SearchFailure, UpdateFailure,
 };
 
 use std::error::Error;
@@ -19,10 +20,11 @@ use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 use super::failure::{OAuthFailure, Problem};
 use super::json::json_response;
 use crate::adapters::http::server::limits::{BODY_TIMEOUT, MAX_BODY_BYTES};
+use crate::adapters::http::server::streamed::MAX_STREAM_BYTES;
 use crate::domain::applications::HasherError;
 use crate::domain::ids::RequestId;
 use crate::domain::limits::RateLimited;
-use crate::domain::memories::{MemoryBankError, MemoryError};
+use crate::domain::memories::{ImportReport, MemoryBankError, MemoryError};
 use crate::domain::oauth::{AccessError, AdmissionError, MissingPermission, OAuthError, Unavailable};
 use crate::domain::system::StorageError;
 use crate::domain::validation::InvalidValue;
@@ -61,6 +63,24 @@ pub(crate) enum ApiError {
     /// The operation does not accept this media type.
     #[error("the body must be JSON, sent with the header `Content-Type: application/json`")]
     MediaType,
+    /// The operation takes lines of JSON.
+    #[error("the body must be one JSON object per line, sent with the header `Content-Type: application/x-ndjson`")]
+    LinesMediaType,
+    /// A streamed body is too large.
+    #[error("the body is larger than {} GiB; send it in parts", MAX_STREAM_BYTES >> 30)]
+    StreamTooLarge,
+    /// The same tenant imports already, or too many others do.
+    #[error("another import is under way; wait until it has ended, then send the request again")]
+    ImportUnderWay,
+    /// An import ended early. What it had created stays.
+    #[error("{}", stopped(.reason, .report))]
+    ImportStopped {
+        /// Why.
+        #[source]
+        reason: Box<ApiError>,
+        /// What had become of the lines until then.
+        report: Box<ImportReport>,
+    },
     /// The body has a content encoding.
     #[error("the body must be sent as it is, without the header `Content-Encoding`")]
     ContentEncoding,
@@ -193,6 +213,17 @@ impl From<&ApiError> for ErrorResponse {
             ApiError::MediaType => {
                 Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is not JSON")
             }
+            ApiError::LinesMediaType => {
+                Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is not lines of JSON")
+            }
+            ApiError::StreamTooLarge => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large")
+            }
+            ApiError::ImportUnderWay => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "import-under-way", "Another import is under way")
+                    .retry_after(LONG_WAIT)
+            }
+            ApiError::ImportStopped { reason, .. } => Self::from(&**reason),
             ApiError::ContentEncoding => {
                 // RFC 9110 §12.5.3: which codings there are, where one was refused.
                 Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is encoded")
@@ -390,6 +421,16 @@ fn detail(error: &ApiError) -> String {
     };
     let seconds = whole_seconds(retry_after.unwrap_or(SHORT_WAIT));
     format!("the memory bank is temporarily unavailable; the request is valid, so send it again in {seconds} s")
+}
+
+/// Why an import ended early, and what of it was done.
+fn stopped(reason: &ApiError, report: &ImportReport) -> String {
+    let ImportReport { rows, created, duplicates, expired, left_out, .. } = report;
+    format!(
+        "{}. The import stopped after {rows} rows: {created} were stored, {duplicates} were there already, {expired} had \
+         expired, {left_out} were left out. Send all of it again: what is stored is not stored twice",
+        detail(reason)
+    )
 }
 
 /// Rounded up: who waits that long is let through.

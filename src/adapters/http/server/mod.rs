@@ -22,5 +22,6 @@ pub(crate) mod public_url;
 pub(crate) mod query;
 pub(crate) mod services;
 pub(crate) mod shutdown;
+pub(crate) mod streamed;
 pub(crate) mod table;
 pub(crate) mod tls;

@@ -9,6 +9,7 @@ use super::answers::AnswerBudget;
 use super::checks::{ClockCheck, DatabaseCheck};
 use super::cors::CorsOrigins;
 use super::metrics::HttpMetrics;
+use super::streamed::ImportSlots;
 use crate::adapters::http::openapi::gpt_actions::ConfirmWrites;
 use crate::adapters::http::pages::privacy_policy::PrivacyPolicy;
 use crate::domain::memories::{MemoryService, OwnerEraser, PersonalMemories};
@@ -52,6 +53,8 @@ pub struct Services {
     pub cors_origins: CorsOrigins,
     /// Bounds unread responses.
     pub answers: AnswerBudget,
+    /// Bounds concurrent imports.
+    pub imports: Arc<ImportSlots>,
     /// Whether the service is shutting down, so that readiness fails.
     pub draining: watch::Receiver<bool>,
     /// Counts requests.

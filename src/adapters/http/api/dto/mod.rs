@@ -6,5 +6,6 @@
 pub(crate) mod account;
 mod fit;
 pub(crate) mod health;
+pub(super) mod import;
 pub(crate) mod memory;
 pub(crate) mod search;

@@ -48,6 +48,8 @@ failures! {
     SearchFailure: [400, 401, 403, 413, 415, 422, 429, 500, 501, 502, 503];
     /// Of a create.
     CreateFailure: [400, 401, 403, 409, 413, 415, 422, 429, 500, 501, 502, 503];
+    /// Of an import.
+    ImportFailure: [400, 401, 403, 413, 415, 422, 429, 500, 501, 502, 503];
     /// Of a list.
     ListFailure: [400, 401, 403, 422, 429, 500, 501, 502, 503];
     /// Of reading one memory.
@@ -99,7 +101,7 @@ fn problem(status: u16) -> &'static str {
         404 => "It does not exist, or does not belong to the caller.",
         409 => "The idempotency key was used before, with another body.",
         413 => "The body is too large.",
-        415 => "The body is not sent as `application/json`, or is compressed.",
+        415 => "The body has another media type than the operation takes, or is compressed.",
         422 => "The memory bank refused this; `detail` says why.",
         429 => "Too many requests: wait as long as the header `Retry-After` says.",
         501 => "The memory bank cannot do this; `/api/v1/capabilities` says what it can.",

@@ -65,6 +65,7 @@ impl BodyBudget {
             slot: Arc::new(slot),
             is_wanted: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
+            is_piecewise: AtomicBool::new(false),
         });
         let read = poem::Body::from(BoxBody::new(ArrivingBody(Arc::clone(&incoming))));
         (read, Arrival(Some(incoming)))
@@ -119,6 +120,7 @@ struct Incoming {
     slot: Arc<Slot>,
     is_wanted: AtomicBool,
     has_ended: AtomicBool,
+    is_piecewise: AtomicBool,
 }
 
 impl Incoming {
@@ -148,6 +150,11 @@ impl Body for ArrivingBody {
         if slot.is_broken_off.load(Ordering::Relaxed) {
             return broken_off();
         }
+        let is_piecewise = incoming.is_piecewise.load(Ordering::Relaxed);
+        if is_piecewise {
+            // The handler is done with the piece before.
+            incoming.budget.release(slot);
+        }
         let frame = incoming.poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &frame
             && let Some(data) = frame.data_ref()
@@ -155,7 +162,7 @@ impl Body for ArrivingBody {
         {
             return broken_off();
         }
-        if incoming.has_ended.load(Ordering::Relaxed) {
+        if is_piecewise || incoming.has_ended.load(Ordering::Relaxed) {
             incoming.budget.complete(slot);
         }
         frame
@@ -170,10 +177,29 @@ impl Body for ArrivingBody {
     }
 }
 
+/// Switches a body to being read piece by piece, for a handler that keeps no piece after it asks for the next: one piece at a
+/// time counts, and the body is never aborted for another one.
+#[derive(Clone)]
+pub(crate) struct PiecewiseBody(Option<Arc<Incoming>>);
+
+impl PiecewiseBody {
+    /// From now on.
+    pub(crate) fn begin(&self) {
+        if let Some(incoming) = &self.0 {
+            incoming.is_piecewise.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The connection's half. Its bytes count until this is dropped.
 pub(crate) struct Arrival(Option<Arc<Incoming>>);
 
 impl Arrival {
+    /// The switch to reading piece by piece.
+    pub(crate) fn piecewise(&self) -> PiecewiseBody {
+        PiecewiseBody(self.0.clone())
+    }
+
     /// Drains what the handler left unread, if it is little. Returns whether the body has ended, so that the next request can
     /// follow. `is_expected`: the client waits for `100 Continue` (RFC 9110 §10.1.1).
     pub(crate) async fn drain(&self, is_expected: bool) -> bool {

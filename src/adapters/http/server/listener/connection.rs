@@ -164,6 +164,7 @@ impl Connection {
         let mut request = poem::Request::from((request, local, peer, scheme));
         let (body, arrival) = self.bodies.receive(request.take_body().into());
         request.set_body(body);
+        request.set_data(arrival.piecewise());
         let answer = match refused {
             Some(refused) => refused,
             None => self.endpoint.get_response(request).await,

@@ -17,6 +17,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use self::bodies::BodyBudget;
+pub(crate) use self::bodies::PiecewiseBody;
 use self::connection::Connection;
 use crate::adapters::http::server::shutdown::shutdown_requested;
 use crate::adapters::http::server::tls::Tls;

@@ -1,0 +1,72 @@
+//! `/api/v1/import`: memories from elsewhere, as a stream.
+
+use poem_openapi::OpenApi;
+
+use super::dto::import::ImportAnswer;
+use crate::adapters::http::openapi::tag::Tag;
+use crate::adapters::http::server::bearer::Bearer;
+use crate::adapters::http::server::error::{ApiError, ImportFailure};
+use crate::adapters::http::server::exchange::Exchange;
+use crate::adapters::http::server::payload::Json;
+use crate::adapters::http::server::streamed::LinesBody;
+use crate::domain::memories::{Import, ImportReport, ImportStopped, Line, Lines, MemoryError};
+use crate::domain::oauth::Write;
+
+pub(crate) struct ImportApi;
+
+#[OpenApi(prefix_path = "/api/v1", tag = "Tag::Memories")]
+impl ImportApi {
+    /// Import memories
+    ///
+    /// One JSON object per line, as an export writes them, of any number: they are stored while they arrive. Invalid lines are
+    /// left out, and the answer names them. What is there already is not stored again, so after an error send all again.
+    #[oai(path = "/import", method = "post", operation_id = "importMemories")]
+    async fn import(
+        &self,
+        exchange: &Exchange,
+        caller: Bearer<Write>,
+        body: LinesBody,
+    ) -> Result<Json<ImportAnswer>, ImportFailure> {
+        let Exchange { services, request_id, .. } = exchange;
+        let mut import = services.memories.begin_import(&caller);
+        let _slot = services.imports.take(import.scope().tenant())?;
+        let received = receive(&mut import, body).await;
+        let ended = services.memories.end_import(&caller, *request_id, import).await;
+        match (received, ended) {
+            (Ok(()), Ok(report)) => Ok(Json(ImportAnswer::new(*request_id, report))),
+            (Err(reason), Ok(report)) => Err(stopped(reason, report).into()),
+            (_, Err(ImportStopped { report, reason })) => {
+                Err(stopped(MemoryError::from(reason).into(), *report).into())
+            }
+        }
+    }
+}
+
+fn stopped(reason: ApiError, report: ImportReport) -> ApiError {
+    ApiError::ImportStopped { reason: Box::new(reason), report: Box::new(report) }
+}
+
+/// # Errors
+/// Why the body, or the import, ended early.
+async fn receive(import: &mut Import, mut body: LinesBody) -> Result<(), ApiError> {
+    let mut lines = Lines::default();
+    while let Some(piece) = body.next().await? {
+        for line in lines.push(&piece) {
+            take(import, line).await?;
+        }
+    }
+    match lines.end() {
+        Some(line) => take(import, line).await,
+        None => Ok(()),
+    }
+}
+
+async fn take(import: &mut Import, (place, line): Line) -> Result<(), ApiError> {
+    match line {
+        Ok(line) => import.add(place, &line).await.map_err(|stopped| MemoryError::from(stopped.reason).into()),
+        Err(problem) => {
+            import.leave_out(place, problem);
+            Ok(())
+        }
+    }
+}

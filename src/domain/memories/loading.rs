@@ -1,0 +1,413 @@
+//! The import of any number of rows, with bounded memory and an account of what became of each.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
+
+use super::bank::{MemoryBank, MemoryBankError};
+use super::import::{ImportReader, ImportRow};
+use super::model::{MemoryScope, NewMemory};
+use crate::ids::MemoryId;
+use crate::system::Timestamp;
+
+/// How many rows are given to the bank together.
+const AT_ONCE: usize = 256;
+/// How many calls of the bank run concurrently.
+const CONCURRENT: usize = 64;
+
+/// Where a row stood in what was imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// What is counted, such as `line`.
+    pub unit: &'static str,
+    /// Its number, from 1.
+    pub number: u64,
+}
+
+impl Place {
+    /// A line of a text.
+    #[must_use]
+    pub fn line(number: u64) -> Self {
+        Self { unit: "line", number }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.unit, self.number)
+    }
+}
+
+/// A row that was left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Where it stood.
+    pub place: Place,
+    /// Why; holds nothing of its content.
+    pub reason: String,
+}
+
+/// What became of the rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportReport {
+    /// How many rows there were.
+    pub rows: u64,
+    /// How many became new memories; in a preview, how many would.
+    pub created: u64,
+    /// How many were there already, or came before in the same import.
+    pub duplicates: u64,
+    /// How many had expired already.
+    pub expired: u64,
+    /// How many were left out because they are invalid, or because the bank refused them.
+    pub left_out: u64,
+    /// The first of those that were left out.
+    pub reasons: Vec<LeftOut>,
+}
+
+impl ImportReport {
+    /// How many of the rows that were left out are named.
+    pub const NAMED: usize = 100;
+
+    /// Counts a row that is left out.
+    pub fn leave_out(&mut self, place: Place, reason: impl Into<String>) {
+        self.rows += 1;
+        self.note(place, reason);
+    }
+
+    fn note(&mut self, place: Place, reason: impl Into<String>) {
+        self.left_out += 1;
+        if self.reasons.len() < Self::NAMED {
+            self.reasons.push(LeftOut { place, reason: reason.into() });
+        }
+    }
+}
+
+/// An import that could not go on. What it had created stays; importing the same again adds the rest.
+#[derive(Debug, thiserror::Error)]
+#[error("the import stopped after {} rows", .report.rows)]
+pub struct ImportStopped {
+    /// What had become of the rows until then.
+    pub report: Box<ImportReport>,
+    /// Why it stopped.
+    #[source]
+    pub reason: MemoryBankError,
+}
+
+/// An import under way. It holds a few hundred rows at a time.
+pub struct Import {
+    bank: Arc<dyn MemoryBank>,
+    reader: ImportReader,
+    stores: bool,
+    batch: Vec<(Place, NewMemory)>,
+    ids: HashSet<MemoryId>,
+    report: ImportReport,
+}
+
+impl Import {
+    /// Imports into the scope of `reader`.
+    #[must_use]
+    pub fn new(bank: Arc<dyn MemoryBank>, reader: ImportReader) -> Self {
+        let (batch, ids) = (Vec::with_capacity(AT_ONCE), HashSet::with_capacity(AT_ONCE));
+        Self { bank, reader, stores: true, batch, ids, report: ImportReport::default() }
+    }
+
+    /// As [`new`](Self::new), but only finds out what an import would do.
+    #[must_use]
+    pub fn preview(bank: Arc<dyn MemoryBank>, reader: ImportReader) -> Self {
+        Self { stores: false, ..Self::new(bank, reader) }
+    }
+
+    /// What has become of the rows so far; some of them are not decided yet.
+    #[must_use]
+    pub fn report(&self) -> &ImportReport {
+        &self.report
+    }
+
+    /// Where the memories go.
+    #[must_use]
+    pub fn scope(&self) -> &MemoryScope {
+        self.reader.scope()
+    }
+
+    /// Takes the next row: a JSON object as an [`ImportReader`] reads it. A blank one is skipped.
+    ///
+    /// # Errors
+    /// [`ImportStopped`].
+    pub async fn add(&mut self, place: Place, row: &str) -> Result<(), ImportStopped> {
+        if ImportReader::trim(row).is_empty() {
+            return Ok(());
+        }
+        match self.reader.read(row) {
+            Ok(ImportRow::Memory(memory)) => self.take(place, *memory).await?,
+            Ok(ImportRow::Expired) => {
+                self.report.rows += 1;
+                self.report.expired += 1;
+            }
+            Err(error) => self.leave_out(place, error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// Counts a row that cannot be read at all.
+    pub fn leave_out(&mut self, place: Place, reason: impl Into<String>) {
+        self.report.leave_out(place, reason);
+    }
+
+    async fn take(&mut self, place: Place, memory: NewMemory) -> Result<(), ImportStopped> {
+        self.report.rows += 1;
+        // Two in one batch would not find each other in the bank.
+        if !self.ids.insert(memory.id.clone()) {
+            self.report.duplicates += 1;
+            return Ok(());
+        }
+        self.batch.push((place, memory));
+        if self.batch.len() >= AT_ONCE { self.hand_over().await } else { Ok(()) }
+    }
+
+    async fn hand_over(&mut self) -> Result<(), ImportStopped> {
+        self.ids.clear();
+        let (places, memories): (Vec<Place>, Vec<NewMemory>) = self.batch.drain(..).unzip();
+        let mut outcomes = load_all(&*self.bank, self.reader.scope(), memories, self.stores).await.into_iter();
+        let (mut undecided, mut stopped) = (0, None);
+        for place in places {
+            match outcomes.next() {
+                Some(Ok(true)) => self.report.created += 1,
+                Some(Ok(false)) => self.report.duplicates += 1,
+                // One refused memory must not stop the others.
+                Some(Err(error @ (MemoryBankError::Rejected(_) | MemoryBankError::Unsupported(_)))) => {
+                    self.report.note(place, error.to_string());
+                }
+                Some(Err(error)) => {
+                    undecided += 1;
+                    stopped.get_or_insert(error);
+                }
+                None => undecided += 1,
+            }
+        }
+        self.report.rows -= undecided;
+        match stopped {
+            None => Ok(()),
+            Some(reason) => Err(ImportStopped { report: Box::new(self.report.clone()), reason }),
+        }
+    }
+
+    /// Imports what is left, and returns what became of all rows.
+    ///
+    /// # Errors
+    /// [`ImportStopped`].
+    pub async fn finish(mut self) -> Result<ImportReport, ImportStopped> {
+        self.hand_over().await?;
+        Ok(self.report)
+    }
+}
+
+/// Loads rows; returns for each whether it is new.
+async fn load_all(
+    bank: &dyn MemoryBank,
+    scope: &MemoryScope,
+    memories: Vec<NewMemory>,
+    stores: bool,
+) -> Vec<Result<bool, MemoryBankError>> {
+    let loads: Vec<_> = memories.into_iter().map(|memory| load(bank, scope, memory, stores)).collect();
+    stream::iter(loads).buffered(CONCURRENT).collect().await
+}
+
+/// Loads one row; returns whether it is new.
+async fn load(
+    bank: &dyn MemoryBank,
+    scope: &MemoryScope,
+    memory: NewMemory,
+    stores: bool,
+) -> Result<bool, MemoryBankError> {
+    if bank.find_written(scope, &memory).await?.is_some() {
+        return Ok(false);
+    }
+    if stores {
+        bank.create_first(scope, &memory).await?;
+    }
+    Ok(true)
+}
+
+/// A line of a text that arrives in pieces, or why it is none.
+pub type Line = (Place, Result<String, &'static str>);
+
+/// Cuts a text that arrives in pieces into lines, and holds no more than one line.
+#[derive(Debug, Default)]
+pub struct Lines {
+    line: Vec<u8>,
+    ended: u64,
+    is_too_long: bool,
+}
+
+impl Lines {
+    /// Maximum length of a line in bytes: the longest memory, however its JSON is escaped.
+    pub const MAX: usize = 1 << 20;
+
+    /// The lines that `bytes` complete.
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
+        while let Some(piece) = pieces.next() {
+            self.extend(piece);
+            if pieces.peek().is_some() {
+                lines.push(self.end_line());
+            }
+        }
+        lines
+    }
+
+    /// The last line, if it was not ended by a line break.
+    #[must_use]
+    pub fn end(mut self) -> Option<Line> {
+        (!self.line.is_empty() || self.is_too_long).then(|| self.end_line())
+    }
+
+    fn extend(&mut self, piece: &[u8]) {
+        if self.is_too_long || self.line.len() + piece.len() > Self::MAX {
+            self.is_too_long = true;
+            self.line = Vec::new();
+        } else {
+            self.line.extend_from_slice(piece);
+        }
+    }
+
+    fn end_line(&mut self) -> Line {
+        self.ended += 1;
+        let place = Place::line(self.ended);
+        if std::mem::take(&mut self.is_too_long) {
+            return (place, Err("is longer than 1 MiB"));
+        }
+        let line = String::from_utf8(std::mem::take(&mut self.line));
+        (place, line.map_err(|_| "is not UTF-8"))
+    }
+}
+
+/// A reader for rows of people and programs that may send the same again: equal rows are one memory.
+#[must_use]
+pub fn merging_reader(scope: MemoryScope, now: Timestamp) -> ImportReader {
+    ImportReader::new(scope, now).merging_equal_rows()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{InMemoryMemoryBank, now, scope, scope_limited_to};
+
+    fn import(bank: &Arc<InMemoryMemoryBank>) -> Import {
+        Import::new(Arc::clone(bank) as _, merging_reader(scope(), now()))
+    }
+
+    fn row(number: u64) -> String {
+        format!("{{\"content\": \"memory {number}\"}}")
+    }
+
+    #[tokio::test]
+    async fn every_row_is_accounted_for_and_a_second_import_creates_nothing() {
+        let scope = scope();
+        let bank = Arc::new(InMemoryMemoryBank::default());
+        let load = async || {
+            let reader = merging_reader(scope.clone(), now());
+            let mut import = Import::new(Arc::clone(&bank) as _, reader);
+            for number in 1..=600 {
+                import.add(Place::line(number), &row(number)).await.unwrap();
+            }
+            for (number, row) in
+                [(601, &*row(5)), (602, " "), (603, "{"), (604, r#"{"content": "", "expires_at": "2000-01-01"}"#)]
+            {
+                import.add(Place::line(number), row).await.unwrap();
+            }
+            import.add(Place::line(605), r#"{"content": "x", "expires_at": "2000-01-01"}"#).await.unwrap();
+            import.leave_out(Place::line(606), "is not UTF-8");
+            import.finish().await.unwrap()
+        };
+        let first = load().await;
+        assert_eq!((first.rows, first.created, first.duplicates, first.expired, first.left_out), (605, 600, 1, 1, 3));
+        let places: Vec<String> = first.reasons.iter().map(|left_out| left_out.place.to_string()).collect();
+        assert_eq!(places, ["line 603", "line 604", "line 606"]);
+        let second = load().await;
+        assert_eq!((second.created, second.duplicates), (0, 601));
+        assert_eq!(bank.len(), 600);
+    }
+
+    #[tokio::test]
+    async fn a_preview_says_what_an_import_would_do_and_does_nothing() {
+        let bank = Arc::new(InMemoryMemoryBank::default());
+        let scope = scope();
+        let reader = || merging_reader(scope.clone(), now());
+        let mut stored = Import::new(Arc::clone(&bank) as _, reader());
+        stored.add(Place::line(1), &row(1)).await.unwrap();
+        stored.finish().await.unwrap();
+        let mut preview = Import::preview(Arc::clone(&bank) as _, reader());
+        for number in 1..=3 {
+            preview.add(Place::line(number), &row(number)).await.unwrap();
+        }
+        let report = preview.finish().await.unwrap();
+        assert_eq!((report.created, report.duplicates, bank.len()), (2, 1, 1));
+    }
+
+    #[tokio::test]
+    async fn of_a_flood_of_bad_rows_all_are_counted_and_some_are_named() {
+        let mut import = import(&Arc::default());
+        for number in 1..=1_000 {
+            import.add(Place::line(number), "[]").await.unwrap();
+        }
+        let report = import.finish().await.unwrap();
+        assert_eq!((report.left_out, report.reasons.len()), (1_000, ImportReport::NAMED));
+    }
+
+    #[tokio::test]
+    async fn a_bank_that_goes_away_stops_it_and_what_is_known_is_told() {
+        let bank = Arc::new(InMemoryMemoryBank::default());
+        let mut import = import(&bank);
+        for number in 1..=300 {
+            import.add(Place::line(number), &row(number)).await.unwrap();
+        }
+        bank.outage().begin();
+        let stopped = import.finish().await.unwrap_err();
+        assert!(stopped.reason.is_retryable());
+        assert_eq!((stopped.report.rows, stopped.report.created), (256, 256));
+    }
+
+    #[tokio::test]
+    async fn what_a_caller_may_not_write_is_left_out() {
+        let bank = Arc::new(InMemoryMemoryBank::default());
+        let reader = merging_reader(scope_limited_to(&scope(), &["travel"]), now());
+        let mut import = Import::new(Arc::clone(&bank) as _, reader);
+        import.add(Place::line(1), r#"{"content": "a", "categories": ["health"]}"#).await.unwrap();
+        let report = import.finish().await.unwrap();
+        assert_eq!((report.left_out, bank.len()), (1, 0));
+    }
+
+    #[test]
+    fn lines_are_cut_wherever_the_pieces_end() {
+        let text = "\u{feff}eins\r\nzwei ä\n\nfour";
+        for size in 1..text.len() {
+            let mut lines = Lines::default();
+            let mut read: Vec<Line> = text.as_bytes().chunks(size).flat_map(|piece| lines.push(piece)).collect();
+            read.extend(lines.end());
+            let read: Vec<(u64, String)> = read.into_iter().map(|(at, line)| (at.number, line.unwrap())).collect();
+            let expected = [(1, "\u{feff}eins\r"), (2, "zwei ä"), (3, ""), (4, "four")];
+            assert_eq!(read, expected.map(|(number, line)| (number, line.to_owned())), "{size}");
+        }
+        assert_eq!(Lines::default().end(), None);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_or_no_text_is_one_problem_and_the_next_is_read() {
+        let mut lines = Lines::default();
+        for _ in 0..=Lines::MAX / 1024 {
+            assert_eq!(lines.push(&[b'x'; 1024]), []);
+        }
+        assert!(lines.line.capacity() <= Lines::MAX);
+        assert_eq!(
+            lines.push(b"x\n\xff\nok\n"),
+            [
+                (Place::line(1), Err("is longer than 1 MiB")),
+                (Place::line(2), Err("is not UTF-8")),
+                (Place::line(3), Ok("ok".to_owned()))
+            ]
+        );
+    }
+}
