@@ -16,13 +16,15 @@ use super::{CliError, find, open, output};
 use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::ids::ApplicationId;
-use crate::domain::memories::{ImportReader, ImportRow, MemoryBank, MemoryBankError, MemoryScope, NewMemory, RowError};
+use crate::domain::memories::{
+    ImportReader, ImportRow, IsNew, MAX_AT_ONCE, MemoryBank, MemoryBankError, MemoryScope, NewMemory, RowError,
+};
 use crate::domain::people::Login;
 
 /// Maximum number of invalid rows that are listed; the rest is only counted.
 const NAMED_ERRORS: usize = 20;
-/// Number of rows loaded concurrently; the database commits them in groups.
-const AT_A_TIME: usize = 64;
+/// Number of parts of the file loaded concurrently: while the database stores one, the next is prepared.
+const PARTS_AT_A_TIME: usize = 2;
 
 /// Load memories from a JSONL file into the space of an application
 ///
@@ -144,9 +146,17 @@ fn copy_of_standard_input() -> Result<NamedTempFile, CliError> {
 struct Loading {
     bank: Arc<dyn MemoryBank>,
     scope: MemoryScope,
-    running: JoinSet<(usize, Result<bool, MemoryBankError>)>,
+    /// The next part of the file: the numbers of its rows, and their memories.
+    next: (Vec<usize>, Vec<NewMemory>),
+    running: JoinSet<LoadedPart>,
     progress: ProgressBar,
     so_far: ImportCounts,
+}
+
+/// A part of the file that the bank was given.
+struct LoadedPart {
+    numbers: Vec<usize>,
+    outcomes: Result<Vec<IsNew>, MemoryBankError>,
 }
 
 /// The outcome of the rows.
@@ -160,52 +170,63 @@ struct ImportCounts {
 
 impl Loading {
     fn new(bank: Arc<dyn MemoryBank>, scope: MemoryScope, progress: ProgressBar) -> Self {
-        Self { bank, scope, running: JoinSet::new(), progress, so_far: ImportCounts::default() }
+        Self {
+            bank,
+            scope,
+            next: Default::default(),
+            running: JoinSet::new(),
+            progress,
+            so_far: ImportCounts::default(),
+        }
     }
 
     async fn add(&mut self, memory: NewMemory, number: usize) -> Result<(), CliError> {
-        while self.running.len() >= AT_A_TIME {
+        self.next.0.push(number);
+        self.next.1.push(memory);
+        if self.next.1.len() == MAX_AT_ONCE { self.load_next().await } else { Ok(()) }
+    }
+
+    async fn load_next(&mut self) -> Result<(), CliError> {
+        while self.running.len() >= PARTS_AT_A_TIME {
             self.wait_for_one().await?;
         }
         let (bank, scope) = (Arc::clone(&self.bank), self.scope.clone());
-        self.running.spawn(async move { (number, load(&*bank, &scope, &memory).await) });
+        let (numbers, memories) = std::mem::take(&mut self.next);
+        self.running.spawn(async move { LoadedPart { numbers, outcomes: bank.create_all(&scope, memories).await } });
         Ok(())
     }
 
-    /// Returns whether there was one to wait for.
+    /// Returns whether there was a part to wait for.
     async fn wait_for_one(&mut self) -> Result<bool, CliError> {
         let Some(done) = self.running.join_next().await else { return Ok(false) };
-        let (number, outcome) = done.map_err(CliError::failed)?;
-        match outcome {
-            Ok(true) => self.so_far.loaded += 1,
-            Ok(false) => self.so_far.known += 1,
-            // One refused memory must not stop the others.
-            Err(error @ (MemoryBankError::Rejected(_) | MemoryBankError::Unsupported(_))) => {
-                self.so_far.refused.push((number, error.to_string()));
+        let LoadedPart { numbers, outcomes } = done.map_err(CliError::failed)?;
+        let stop = |number: Option<usize>, error| {
+            tracing::error!(line = number, "the import stopped; repeat it to continue");
+            CliError::failed(error)
+        };
+        let outcomes = outcomes.map_err(|error| stop(numbers.first().copied(), error))?;
+        for (number, outcome) in numbers.into_iter().zip(outcomes) {
+            match outcome {
+                Ok(true) => self.so_far.loaded += 1,
+                Ok(false) => self.so_far.known += 1,
+                // One refused memory must not stop the others.
+                Err(error @ (MemoryBankError::Rejected(_) | MemoryBankError::Unsupported(_))) => {
+                    self.so_far.refused.push((number, error.to_string()));
+                }
+                Err(error) => return Err(stop(Some(number), error)),
             }
-            Err(error) => {
-                tracing::error!(line = number, "the import stopped; repeat it to continue");
-                return Err(CliError::failed(error));
-            }
+            self.progress.inc(1);
         }
-        self.progress.inc(1);
         Ok(true)
     }
 
     async fn finish(mut self) -> Result<ImportCounts, CliError> {
+        self.load_next().await?;
         while self.wait_for_one().await? {}
         self.progress.finish_and_clear();
         self.so_far.refused.sort();
         Ok(self.so_far)
     }
-}
-
-/// Loads one row; returns whether it is new.
-async fn load(bank: &dyn MemoryBank, scope: &MemoryScope, memory: &NewMemory) -> Result<bool, MemoryBankError> {
-    if bank.find_written(scope, memory).await?.is_some() {
-        return Ok(false);
-    }
-    bank.create_first(scope, memory).await.map(|_| true)
 }
 
 /// The first errors with their lines, and the number of further ones.

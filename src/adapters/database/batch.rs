@@ -29,14 +29,16 @@ pub(super) trait BatchExecutor: Send + Sync + 'static {
     async fn run(&self, ops: &[Self::Op]) -> Result<Vec<Self::Output>, StorageError>;
 }
 
-struct PendingOp<B: BatchExecutor> {
-    op: B::Op,
-    answer: oneshot::Sender<Result<B::Output, SharedStorageError>>,
+/// What a caller has submitted.
+struct Pending<B: BatchExecutor> {
+    ops: Vec<B::Op>,
+    answer: oneshot::Sender<Result<Vec<B::Output>, SharedStorageError>>,
 }
 
 /// Collects operations into batches. Clones share the task, which ends with the last of them.
+#[derive(Debug)]
 pub(super) struct GroupCommit<B: BatchExecutor> {
-    queue: mpsc::Sender<PendingOp<B>>,
+    queue: mpsc::Sender<Pending<B>>,
 }
 
 impl<B: BatchExecutor> Clone for GroupCommit<B> {
@@ -56,30 +58,48 @@ impl<B: BatchExecutor> GroupCommit<B> {
     /// Submits an operation and waits for its result. If the caller is cancelled before its batch has begun, the operation is
     /// skipped; later, it makes no difference to the others.
     pub(super) async fn submit(&self, op: B::Op) -> Result<B::Output, StorageError> {
+        self.submit_all(vec![op]).await?.pop().ok_or_else(ended)
+    }
+
+    /// Submits several operations for one commit, at most [`MAX_BATCH`], and waits for their results, in order.
+    pub(super) async fn submit_all(&self, ops: Vec<B::Op>) -> Result<Vec<B::Output>, StorageError> {
         let (answer, answered) = oneshot::channel();
-        let ended = || StorageError::Unavailable("the task that writes to the database has ended".into());
-        self.queue.send(PendingOp { op, answer }).await.map_err(|_| ended())?;
+        self.queue.send(Pending { ops, answer }).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?.map_err(|error| error.to_storage_error())
     }
 }
 
-async fn serve<B: BatchExecutor>(batch: Arc<B>, mut waiting: mpsc::Receiver<PendingOp<B>>) {
-    let mut gathered = Vec::with_capacity(MAX_BATCH);
-    while let Some(first) = waiting.recv().await {
-        gathered.push(first);
+fn ended() -> StorageError {
+    StorageError::Unavailable("the task that writes to the database has ended".into())
+}
+
+async fn serve<B: BatchExecutor>(batch: Arc<B>, mut waiting: mpsc::Receiver<Pending<B>>) {
+    // What did not fit into the previous batch.
+    let mut left: Option<Pending<B>> = None;
+    loop {
+        let first = match left.take() {
+            Some(first) => first,
+            None => match waiting.recv().await {
+                Some(first) => first,
+                None => return,
+            },
+        };
         // Callers that were just answered are awake and may submit again. Yielding lets them join this batch, at the cost of
         // microseconds, rather than wait for the next.
         tokio::task::yield_now().await;
-        while gathered.len() < MAX_BATCH
-            && let Ok(next) = waiting.try_recv()
-        {
-            gathered.push(next);
+        let (mut ops, mut callers) = (Vec::new(), Vec::new());
+        let mut next = Some(first);
+        while let Some(pending) = next.take() {
+            if ops.len() + pending.ops.len() > MAX_BATCH && !ops.is_empty() {
+                left = Some(pending);
+                break;
+            }
+            if !pending.answer.is_closed() {
+                callers.push((pending.ops.len(), pending.answer));
+                ops.extend(pending.ops);
+            }
+            next = waiting.try_recv().ok();
         }
-        let (ops, answers): (Vec<_>, Vec<_>) = gathered
-            .drain(..)
-            .filter(|caller| !caller.answer.is_closed())
-            .map(|caller| (caller.op, caller.answer))
-            .unzip();
         if ops.is_empty() {
             continue;
         }
@@ -89,14 +109,15 @@ async fn serve<B: BatchExecutor>(batch: Arc<B>, mut waiting: mpsc::Receiver<Pend
         let done = done.unwrap_or_else(|error| Err(StorageError::Unavailable(error.into())));
         match done {
             Ok(results) => {
-                for (answer, result) in answers.into_iter().zip(results) {
+                let mut results = results.into_iter();
+                for (count, answer) in callers {
                     // The caller may have been cancelled.
-                    answer.send(Ok(result)).ok();
+                    answer.send(Ok(results.by_ref().take(count).collect())).ok();
                 }
             }
             Err(error) => {
                 let error = SharedStorageError::new(error);
-                for answer in answers {
+                for (_, answer) in callers {
                     answer.send(Err(error.clone())).ok();
                 }
             }
@@ -191,6 +212,23 @@ mod tests {
         }
         let sizes: Vec<usize> = doubling.batches().iter().map(Vec::len).collect();
         assert_eq!(sizes, [1, MAX_BATCH, MAX_BATCH, 600 - 1 - 2 * MAX_BATCH]);
+    }
+
+    #[tokio::test]
+    async fn what_one_caller_submits_together_is_one_batch_and_answered_in_order() {
+        let doubling = Doubling::with_permits(0);
+        let group = GroupCommit::start(doubling.clone());
+        let mut callers = submit_all(&group, [1]).await;
+        let many = group.clone();
+        let many = tokio::spawn(async move { many.submit_all((100..355).collect()).await });
+        tokio::task::yield_now().await;
+        callers.extend(submit_all(&group, [2, 3]).await);
+        doubling.permits.add_permits(3);
+        assert_eq!(many.await.unwrap().unwrap(), (100..355).map(|op| op * 2).collect::<Vec<_>>());
+        let answers: Vec<u32> = answers_of(callers).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(answers, [2, 4, 6]);
+        let sizes: Vec<usize> = doubling.batches().iter().map(Vec::len).collect();
+        assert_eq!(sizes, [1, MAX_BATCH, 1]);
     }
 
     #[tokio::test]

@@ -3,11 +3,21 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::stream::{self, StreamExt as _};
 
 use super::model::{Memory, MemoryChanges, MemoryScope, NewMemory};
 use super::query::{Limit, ListQuery, MemoryQuery, Page, SearchResults};
 use crate::ids::MemoryId;
 use crate::system::{BoxError, Timestamp};
+
+/// Maximum number of memories of one [`MemoryBank::create_all`].
+pub const MAX_AT_ONCE: usize = 256;
+
+/// Whether a memory is new: the outcome of each of a [`MemoryBank::create_all`].
+pub type IsNew = Result<bool, MemoryBankError>;
+
+/// Number of memories that a bank without a way to create many at once creates concurrently.
+const CONCURRENT_CREATIONS: usize = 32;
 
 /// Stores and searches memories, each within a scope. Nothing outside the scope, and nothing in a category that the scope
 /// does not allow, is ever returned, changed or deleted: it is treated as nonexistent.
@@ -28,6 +38,22 @@ pub trait MemoryBank: Send + Sync {
     /// [`MemoryBankError`].
     async fn create_first(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
         self.create(scope, memory).await
+    }
+
+    /// Creates many memories, each as [`create`](Self::create) does. Returns for each, in order, whether it is new; one that
+    /// an earlier write created is left as it is. A memory that the bank rejects does not affect the others. Callers pass at
+    /// most [`MAX_AT_ONCE`], so that other writers get their turn.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`] if nothing is known of any. Some may have been created; the same call can be repeated.
+    async fn create_all(&self, scope: &MemoryScope, memories: Vec<NewMemory>) -> Result<Vec<IsNew>, MemoryBankError> {
+        let create = |memory: NewMemory| async move {
+            if self.find_written(scope, &memory).await?.is_some() {
+                return Ok(false);
+            }
+            self.create_first(scope, &memory).await.map(|_| true)
+        };
+        Ok(stream::iter(memories.into_iter().map(create)).buffered(CONCURRENT_CREATIONS).collect().await)
     }
 
     /// The best matches, best first.

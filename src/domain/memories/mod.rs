@@ -22,7 +22,7 @@ mod tenants;
 pub use answer_size::AnswerSize;
 #[cfg(feature = "testing")]
 pub use bank::MockMemoryBank;
-pub use bank::{Capabilities, Capability, MemoryBank, MemoryBankError};
+pub use bank::{Capabilities, Capability, IsNew, MAX_AT_ONCE, MemoryBank, MemoryBankError};
 pub use delivery::{Attempted, Delivery, DeliveryPolicy, DeliveryWorker};
 pub use erasure::{ApplicationExtent, ErasedApplication, Erasure, ErasureError, MemoriesOfDeleted, OwnerEraser};
 pub use export::Export;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::bank::{Capabilities, MemoryBank, MemoryBankError};
+use super::bank::{Capabilities, IsNew, MemoryBank, MemoryBankError};
 use super::model::{Memory, MemoryChanges, MemoryScope, NewMemory};
 use super::query::{Limit, ListQuery, MemoryQuery, Page, SearchResults};
 use crate::applications::SpaceName;
@@ -144,6 +144,11 @@ impl MemoryBank for AdmittingMemoryBank {
     async fn create_first(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
         self.admit(scope).await?;
         self.bank.create_first(scope, memory).await
+    }
+
+    async fn create_all(&self, scope: &MemoryScope, memories: Vec<NewMemory>) -> Result<Vec<IsNew>, MemoryBankError> {
+        self.admit(scope).await?;
+        self.bank.create_all(scope, memories).await
     }
 
     async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {

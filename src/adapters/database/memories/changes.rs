@@ -5,16 +5,20 @@
 //! memories, so their counts change often. Therefore all writers of a scope are serialized: each locks the rows of its scopes
 //! first, ordered by ID. This avoids deadlocks and keeps the counts exact. To make up for that, each transaction carries all
 //! operations that accumulated while it waited (see [`writer`](super::writer)). `docs/adr` has the alternatives.
+//!
+//! Memories that are created next to each other share their statements: most of the time that one takes does not depend on
+//! the number of its rows.
 
 use std::collections::{BTreeSet, HashMap};
 
 use memgate_domain::applications::CategoryAccess;
 use memgate_domain::ids::MemoryId;
-use memgate_domain::memories::{Category, Memory, MemoryChanges, NewMemory};
+use memgate_domain::memories::{Memory, MemoryChanges};
 use memgate_domain::system::Timestamp;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 
 use super::counts::{CountChanges, WORDS_COLUMNS, Words};
+use super::creation::{Creation, Listing, Prepared, create, list};
 use super::failure::MemoryStoreError;
 use super::index::{INDEX_VERSION, IndexEntries, listings};
 use super::ranking::Document;
@@ -53,27 +57,13 @@ pub(super) enum Change {
     },
 }
 
-/// A memory to create, with its precomputed index entries.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    memory: NewMemory,
-    document: Document,
-    entries: IndexEntries,
-}
-
-impl Prepared {
-    pub(super) fn new(memory: NewMemory) -> Self {
-        let document = Document::of(memory.content.as_str(), &memory.metadata, &memory.categories);
-        let entries = IndexEntries::of(&document, &memory.categories, &memory.metadata, memory.created_at);
-        Self { memory, document, entries }
-    }
-}
-
 /// The outcome of an operation.
 #[derive(Clone, Debug)]
 pub(super) enum WriteOutcome {
-    /// The stored memory.
+    /// The memory as it was stored.
     Stored(Box<Memory>),
+    /// The memory that an earlier write with the same ID created.
+    Found(Box<Memory>),
     /// The memory was deleted.
     Removed,
     /// There is no such memory.
@@ -90,7 +80,13 @@ pub(super) async fn apply_batch(
     lock(&transaction, &scopes).await?;
     let mut counts = CountChanges::default();
     let mut outcomes = Vec::with_capacity(ops.len());
-    for WriteOp { tenant, access, change } in ops {
+    while let Some(WriteOp { tenant, access, change }) = ops.get(outcomes.len()) {
+        let rest = &ops[outcomes.len()..];
+        let creations = rest.iter().map_while(|op| Creation::of(op, &scopes)).collect::<Vec<_>>();
+        if !creations.is_empty() {
+            outcomes.extend(create(&transaction, &creations, &mut counts).await?);
+            continue;
+        }
         let outcome = match scopes.get(tenant) {
             Some(&scope_id) => apply(&transaction, scope_id, access, change, &mut counts).await,
             None => Ok(WriteOutcome::Missing),
@@ -154,7 +150,8 @@ async fn apply(
     counts: &mut CountChanges,
 ) -> Result<WriteOutcome, MemoryStoreError> {
     match change {
-        Change::Create(prepared) => create(transaction, scope_id, access, prepared, counts).await,
+        // Its scope is there, so it was applied with its neighbours.
+        Change::Create(_) => Ok(WriteOutcome::Missing),
         Change::Update { id, changes, now } => {
             let Some(mut found) = find(transaction, scope_id, id).await? else { return Ok(WriteOutcome::Missing) };
             if !is_visible(access, &found.memory, *now) {
@@ -219,69 +216,6 @@ async fn find(
     row.as_ref().map(Found::of_row).transpose()
 }
 
-async fn create(
-    transaction: &PooledTransaction,
-    scope_id: i64,
-    access: &CategoryAccess,
-    prepared: &Prepared,
-    counts: &mut CountChanges,
-) -> Result<WriteOutcome, MemoryStoreError> {
-    let Prepared { memory, document, entries } = prepared;
-    let words = Words::of(document, &memory.categories);
-    let created_at = memory.created_at.unix_millis();
-    let row = Sql::new(transaction, "INSERT INTO memories (scope_id, id, conversation_id, created_at, updated_at, ")
-        .then(
-            "expires_at, priority, categories, length, question, attributes, terms, metadata, content, index_version, \
-             occurred_at) ",
-        )
-        .then("VALUES (")
-        .value(scope_id)
-        .then(", ")
-        .value(memory.id.as_str())
-        .then(", ")
-        .value(memory.metadata.conversation_id().map(ToOwned::to_owned))
-        .then(", ")
-        .value(created_at)
-        .then(", ")
-        .value(created_at)
-        .then(", ")
-        .value(memory.expires_at.map(Timestamp::unix_millis))
-        .then(", ")
-        .value(memory.priority.as_str())
-        .then(", ")
-        .value(categories_json(&memory.categories))
-        .then(", ")
-        .value(words.length())
-        .then(", ")
-        .value(document.question)
-        .then(", ")
-        .value(words.attributes())
-        .then(", ")
-        .value(words.terms())
-        .then(", ")
-        .value(metadata_json(&memory.metadata))
-        .then(", ")
-        .value(memory.content.as_str())
-        .then(", ")
-        .value(INDEX_VERSION)
-        .then(", ")
-        .value(memory.occurred_at.map(Timestamp::unix_millis))
-        .then(") ON CONFLICT (scope_id, id) DO NOTHING RETURNING seq")
-        .one(transaction)
-        .await?;
-    let Some(row) = row else {
-        let found = find(transaction, scope_id, &memory.id).await?.map(|found| found.memory);
-        // If it is no longer visible, it is returned as this write created it.
-        let seen = found.filter(|found| access.allows(&found.categories));
-        return Ok(WriteOutcome::Stored(Box::new(seen.unwrap_or_else(|| memory.clone().into_memory()))));
-    };
-    let seq = row.try_get_by_index(0)?;
-    Sql::index(transaction, seq, entries.in_scope(scope_id)).run(transaction).await?;
-    list(transaction, scope_id, seq, &memory.categories, memory.created_at, &memory.id).await?;
-    counts.add(scope_id, &words);
-    Ok(WriteOutcome::Stored(Box::new(memory.clone().into_memory())))
-}
-
 /// Updates the memory `found`.
 async fn replace(
     transaction: &PooledTransaction,
@@ -324,39 +258,15 @@ async fn replace(
         .run(transaction)
         .await?;
     Sql::unindex(transaction, seq).run(transaction).await?;
-    Sql::index(transaction, seq, entries.in_scope(scope_id)).run(transaction).await?;
+    Sql::index(transaction, [(seq, entries.in_scope(scope_id))]).run(transaction).await?;
     Sql::new(transaction, "DELETE FROM memory_listings WHERE seq = ").value(seq).run(transaction).await?;
-    list(transaction, scope_id, seq, &memory.categories, memory.created_at, &memory.id).await?;
+    let entries = listings(&memory.categories);
+    let (created_at, id) = (memory.created_at, &memory.id);
+    let listings = entries.iter().map(|entry| Listing { scope_id, entry, created_at, id, seq });
+    list(transaction, &listings.collect::<Vec<_>>()).await?;
     counts.remove(scope_id, &earlier);
     counts.add(scope_id, &words);
     Ok(WriteOutcome::Stored(Box::new(memory)))
-}
-
-/// Inserts a memory into its listings. They are deleted with it.
-async fn list(
-    transaction: &PooledTransaction,
-    scope_id: i64,
-    seq: i64,
-    categories: &[Category],
-    created_at: Timestamp,
-    id: &MemoryId,
-) -> Result<(), MemoryStoreError> {
-    if categories.is_empty() {
-        return Ok(());
-    }
-    Sql::new(transaction, "INSERT INTO memory_listings (scope_id, entry, created_at, id, seq) SELECT ")
-        .value(scope_id)
-        .then(", value, ")
-        .value(created_at.unix_millis())
-        .then(", ")
-        .value(id.as_str())
-        .then(", ")
-        .value(seq)
-        .then(" FROM ")
-        .elements(json_array(listings(categories)))
-        .run(transaction)
-        .await?;
-    Ok(())
 }
 
 async fn remove(

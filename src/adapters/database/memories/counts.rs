@@ -1,10 +1,10 @@
 //! The counts that the ranking needs to know what is rare.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use memgate_domain::memories::Category;
 use sea_orm::QueryResult;
-use serde_json::{Map, Value};
+use serde_json::json;
 
 use super::failure::MemoryStoreError;
 use super::index::{INDEX_VERSION, set_entry, set_json};
@@ -21,6 +21,8 @@ pub(super) const WORDS_COLUMNS: &str = "m.terms, m.attributes, m.categories, m.i
 pub(super) struct Words {
     terms: String,
     attributes: String,
+    /// How many terms the text has.
+    length: i64,
     /// Its combination of categories, if it has any.
     set: Option<String>,
 }
@@ -29,7 +31,8 @@ impl Words {
     pub(super) fn of(document: &Document, categories: &[Category]) -> Self {
         let attributes: Vec<&str> = document.attributes.iter().map(String::as_str).collect();
         let set = (!categories.is_empty()).then(|| set_json(categories));
-        Self { terms: document.terms.join(" "), attributes: attributes.join(" "), set }
+        let length = i64::try_from(document.terms.len()).unwrap_or(i64::MAX);
+        Self { terms: document.terms.join(" "), attributes: attributes.join(" "), length, set }
     }
 
     /// Reads [`WORDS_COLUMNS`], which begin with the column number `first`.
@@ -42,7 +45,9 @@ impl Words {
             categories("", &row.try_get_by_index::<String>(first + 2)?).unwrap_or_default()
         };
         let set = (!categories.is_empty()).then(|| set_json(&categories));
-        Ok(Self { terms: row.try_get_by_index(first)?, attributes: row.try_get_by_index(first + 1)?, set })
+        let terms: String = row.try_get_by_index(first)?;
+        let length = i64::try_from(terms.split_ascii_whitespace().count()).unwrap_or(i64::MAX);
+        Ok(Self { terms, attributes: row.try_get_by_index(first + 1)?, length, set })
     }
 
     pub(super) fn terms(&self) -> &str {
@@ -55,10 +60,10 @@ impl Words {
 
     /// How many terms the text has.
     pub(super) fn length(&self) -> i64 {
-        i64::try_from(self.terms.split_ascii_whitespace().count()).unwrap_or(i64::MAX)
+        self.length
     }
 
-    fn distinct(&self) -> BTreeSet<&str> {
+    fn distinct(&self) -> HashSet<&str> {
         self.terms.split_ascii_whitespace().chain(self.attributes.split_ascii_whitespace()).collect()
     }
 }
@@ -74,7 +79,7 @@ pub(super) struct CountChanges {
 struct Counts {
     memories: i64,
     length: i64,
-    terms: BTreeMap<String, i64>,
+    terms: HashMap<String, i64>,
 }
 
 impl CountChanges {
@@ -89,9 +94,10 @@ impl CountChanges {
     }
 
     fn change(&mut self, scope_id: i64, words: &Words, by: i64) {
-        self.scopes.entry(scope_id).or_default().change(words, by);
+        let terms = words.distinct();
+        self.scopes.entry(scope_id).or_default().change(words.length, &terms, by);
         if let Some(set) = &words.set {
-            self.sets.entry((scope_id, set.clone())).or_default().change(words, by);
+            self.sets.entry((scope_id, set.clone())).or_default().change(words.length, &terms, by);
         }
     }
 
@@ -141,11 +147,14 @@ impl CountChanges {
 }
 
 impl Counts {
-    fn change(&mut self, words: &Words, by: i64) {
+    fn change(&mut self, length: i64, terms: &HashSet<&str>, by: i64) {
         self.memories += by;
-        self.length += by * words.length();
-        for term in words.distinct() {
-            *self.terms.entry(term.to_owned()).or_default() += by;
+        self.length += by * length;
+        for &term in terms {
+            match self.terms.get_mut(term) {
+                Some(memories) => *memories += by,
+                None => drop(self.terms.insert(term.to_owned(), by)),
+            }
         }
     }
 
@@ -163,7 +172,8 @@ impl Counts {
         self.terms.retain(|_, by| *by != 0);
         let rarer: Vec<&str> = self.terms.iter().filter(|(_, by)| **by < 0).map(|(term, _)| term.as_str()).collect();
         let rarer = (!rarer.is_empty()).then(|| json_array(rarer));
-        let changes: Map<String, Value> = self.terms.into_iter().map(|(term, by)| (term, by.into())).collect();
+        // In the order of the table, so that each of its pages is visited once.
+        let changes: BTreeMap<String, i64> = self.terms.into_iter().collect();
         if !changes.is_empty() {
             let mut sql = Sql::new(transaction, &format!("INSERT INTO {table} ({key}, term, memories) SELECT "));
             sql = sql.value(scope_id);
@@ -171,7 +181,7 @@ impl Counts {
                 sql = sql.then(", ").value(entry);
             }
             sql.then(", key, CAST(value AS bigint) FROM ")
-                .members(Value::Object(changes).to_string())
+                .members(json!(changes).to_string())
                 .then(&format!(" WHERE true ON CONFLICT ({key}, term) DO UPDATE "))
                 .then(&format!("SET memories = {table}.memories + excluded.memories"))
                 .run(transaction)

@@ -37,8 +37,16 @@ impl IndexEntries {
 
     /// All of them, with spaces between.
     pub(super) fn in_scope(&self, scope: i64) -> String {
-        let entries: Vec<String> = self.0.iter().map(|entry| format!("{scope}{entry}")).collect();
-        entries.join(" ")
+        let scope = scope.to_string();
+        let mut text = String::with_capacity(self.0.iter().map(|entry| scope.len() + entry.len() + 1).sum());
+        for entry in &self.0 {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(&scope);
+            text.push_str(entry);
+        }
+        text
     }
 }
 

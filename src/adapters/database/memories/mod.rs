@@ -6,6 +6,7 @@
 mod candidates;
 mod changes;
 mod counts;
+mod creation;
 mod failure;
 mod index;
 mod pool;
@@ -26,13 +27,14 @@ use async_trait::async_trait;
 use memgate_domain::applications::CategoryAccess;
 use memgate_domain::ids::MemoryId;
 use memgate_domain::memories::{
-    Capabilities, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges, MemoryQuery, MemoryScope, NewMemory,
-    Page, SearchResults,
+    Capabilities, IsNew, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges, MemoryQuery, MemoryScope,
+    NewMemory, Page, SearchResults,
 };
 use memgate_domain::system::Timestamp;
 use sea_orm::QueryResult;
 
-use changes::{Change, Prepared, WriteOp, WriteOutcome};
+use changes::{Change, WriteOp, WriteOutcome};
+use creation::Prepared;
 use failure::MemoryStoreError;
 use search_slots::SearchSlots;
 use sql::Sql;
@@ -99,8 +101,11 @@ impl EmbeddedMemoryBank {
             Ok(WriteOp { tenant: row.try_get_by_index(0)?, access: CategoryAccess::All, change })
         };
         let ops = rows.iter().map(expire).collect::<Result<Vec<_>, MemoryStoreError>>()?;
-        let outcomes = self.writer.submit_all(ops).await?;
-        Ok(outcomes.iter().filter(|outcome| matches!(outcome, WriteOutcome::Removed)).count() as u64)
+        let mut removed = 0;
+        for outcome in self.writer.submit_all(ops).await? {
+            removed += u64::from(matches!(outcome?, WriteOutcome::Removed));
+        }
+        Ok(removed)
     }
 
     /// Reindexes all memories that an older version has indexed, a few at a time. Returns how many there were. Must be called
@@ -124,9 +129,24 @@ impl MemoryBank for EmbeddedMemoryBank {
     async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
         let change = Change::Create(Box::new(Prepared::new(memory.clone())));
         match self.change(scope, change).await? {
-            WriteOutcome::Stored(memory) => Ok(*memory),
+            WriteOutcome::Stored(memory) | WriteOutcome::Found(memory) => Ok(*memory),
             WriteOutcome::Removed | WriteOutcome::Missing => Err(MemoryStoreError::WriterEnded.into()),
         }
+    }
+
+    async fn create_all(&self, scope: &MemoryScope, memories: Vec<NewMemory>) -> Result<Vec<IsNew>, MemoryBankError> {
+        let (tenant, access) = (scope.tenant(), scope.categories().clone());
+        let prepare = move || {
+            let op = |memory| {
+                let change = Change::Create(Box::new(Prepared::new(memory)));
+                WriteOp { tenant: tenant.clone(), access: access.clone(), change }
+            };
+            memories.into_iter().map(op).collect()
+        };
+        // Splitting so much text into terms takes long enough to delay other tasks.
+        let ops = tokio::task::spawn_blocking(prepare).await.map_err(|_| MemoryStoreError::WriterEnded)?;
+        let is_new = |outcome| Ok(matches!(outcome?, WriteOutcome::Stored(_)));
+        Ok(self.writer.submit_all(ops).await?.into_iter().map(is_new).collect())
     }
 
     async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {
@@ -150,7 +170,7 @@ impl MemoryBank for EmbeddedMemoryBank {
     ) -> Result<Option<Memory>, MemoryBankError> {
         let change = Change::Update { id: id.clone(), changes: Box::new(changes.clone()), now };
         match self.change(scope, change).await? {
-            WriteOutcome::Stored(memory) => Ok(Some(*memory)),
+            WriteOutcome::Stored(memory) | WriteOutcome::Found(memory) => Ok(Some(*memory)),
             WriteOutcome::Removed | WriteOutcome::Missing => Ok(None),
         }
     }

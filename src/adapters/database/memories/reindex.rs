@@ -46,7 +46,7 @@ pub(super) async fn reindex(connection: &ConnectionPool, writer: &Writer) -> Res
         if ops.is_empty() {
             break;
         }
-        for outcome in writer.submit_each(ops).await? {
+        for outcome in writer.submit_all(ops).await? {
             match outcome {
                 Ok(WriteOutcome::Stored(_)) => done += 1,
                 Ok(_) => {}

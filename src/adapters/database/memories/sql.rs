@@ -1,5 +1,7 @@
 //! Builds statements, and hides the few differences between SQLite and PostgreSQL.
 
+use std::fmt::Write as _;
+
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, Value};
 
 /// A statement under construction. Values are only ever passed as parameters.
@@ -23,8 +25,9 @@ impl Sql {
     /// Appends a parameter.
     pub(super) fn value(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
-        let number = self.values.len();
-        self.then(&format!("${number}"))
+        // Writing to a text cannot fail.
+        write!(self.text, "${}", self.values.len()).ok();
+        self
     }
 
     /// Appends a row for each element of the JSON array `json`, in the column `value`, as text.
@@ -67,18 +70,20 @@ impl Sql {
         }
     }
 
-    /// The statement that puts the memory `seq` into the index.
-    pub(super) fn index(connection: &impl ConnectionTrait, seq: i64, entries: String) -> Self {
-        let sql = Self::new(connection, "INSERT INTO memory_index ");
-        match sql.backend {
-            DbBackend::Sqlite => sql.then("(rowid, terms) VALUES (").value(seq).then(", ").value(entries).then(")"),
-            _ => sql
-                .then("(seq, terms) VALUES (")
-                .value(seq)
-                .then(", array_to_tsvector(string_to_array(")
-                .value(entries)
-                .then(", ' ')))"),
+    /// The statement that puts memories, by their row numbers, into the index with these entries.
+    pub(super) fn index(connection: &impl ConnectionTrait, memories: impl IntoIterator<Item = (i64, String)>) -> Self {
+        let mut sql = Self::new(connection, "INSERT INTO memory_index ");
+        let is_sqlite = sql.backend == DbBackend::Sqlite;
+        sql = sql.then(if is_sqlite { "(rowid, terms) VALUES " } else { "(seq, terms) VALUES " });
+        for (number, (seq, entries)) in memories.into_iter().enumerate() {
+            sql = sql.then(if number == 0 { "(" } else { ", (" }).value(seq);
+            sql = if is_sqlite {
+                sql.then(", ").value(entries).then(")")
+            } else {
+                sql.then(", array_to_tsvector(string_to_array(").value(entries).then(", ' ')))")
+            };
         }
+        sql
     }
 
     /// The statement that takes the memory `seq` out of the index.

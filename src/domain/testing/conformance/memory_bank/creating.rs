@@ -85,6 +85,37 @@ pub async fn the_same_write_creates_one_memory(fixture: Fixture<dyn MemoryBank>)
     }
 }
 
+pub async fn many_memories_created_at_once_are_all_there_and_known_ones_stay_as_they_are(
+    fixture: Fixture<dyn MemoryBank>,
+) {
+    let (bank, scope) = (fixture.port(), scope());
+    let known = NewMemory { content: content("Known before"), ..new_memory("x") };
+    let kept = create(bank, &scope, known.clone()).await;
+    let mut all = vec![full_memory(), NewMemory { content: content("Another text"), ..known }];
+    all.extend(
+        (0..90).map(|number| NewMemory { created_at: after(number), ..new_memory(&format!("memory {number}")) }),
+    );
+    all.push(all[5].clone());
+    let mut expected = vec![true; all.len()];
+    (expected[1], expected[all.len() - 1]) = (false, false);
+    let done = bank.create_all(&scope, all.clone()).await.unwrap();
+    let is_new: Vec<bool> = done.into_iter().map(Result::unwrap).collect();
+    // A bank that creates them one by one and concurrently may create either of two equal ones.
+    let repeated = [5, all.len() - 1];
+    assert_eq!(repeated.iter().filter(|place| is_new[**place]).count(), 1);
+    for place in (0..all.len()).filter(|place| !repeated.contains(place)) {
+        assert_eq!(is_new[place], expected[place], "{place}");
+    }
+    assert_eq!(fixture.other_instance().get(&scope, &kept.id, after(60_000)).await.unwrap(), Some(kept));
+    for memory in all.iter().filter(|memory| memory.content.as_str() != "Another text") {
+        let found = bank.find_written(&scope, memory).await.unwrap().expect("the memory is there");
+        let expected = memory.clone().into_memory();
+        assert_eq!(found, crate::memories::Memory { id: found.id.clone(), ..expected });
+    }
+    let again = bank.create_all(&scope, all).await.unwrap();
+    assert!(again.into_iter().all(|is_new| !is_new.unwrap()), "a repeated call creates nothing");
+}
+
 pub async fn the_same_write_from_many_concurrent_callers_creates_one_memory(fixture: Fixture<dyn MemoryBank>) {
     let (owner, new) = (scope(), new_memory("The spare key is under the fern."));
     let answers = fixture

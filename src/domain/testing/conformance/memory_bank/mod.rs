@@ -42,6 +42,7 @@ macro_rules! memory_bank_cases {
                 an_unknown_memory_is_none,
                 the_same_write_creates_one_memory,
                 a_write_that_arrived_is_found,
+                many_memories_created_at_once_are_all_there_and_known_ones_stay_as_they_are,
                 the_same_write_from_many_concurrent_callers_creates_one_memory,
                 a_repeated_write_does_not_undo_a_change,
                 the_same_write_in_two_scopes_creates_two_memories,

@@ -1,0 +1,226 @@
+//! Creates memories, with a few statements for all of a batch: most of the time that a statement takes does not depend on the
+//! number of its rows.
+
+use std::collections::HashMap;
+
+use memgate_domain::applications::CategoryAccess;
+use memgate_domain::ids::MemoryId;
+use memgate_domain::memories::{Memory, NewMemory};
+use memgate_domain::system::Timestamp;
+use sea_orm::ConnectionTrait;
+
+use super::changes::{Change, WriteOp, WriteOutcome};
+use super::counts::{CountChanges, Words};
+use super::failure::MemoryStoreError;
+use super::index::{INDEX_VERSION, IndexEntries, listings};
+use super::ranking::Document;
+use super::row::{COLUMNS, categories_json, json_array, memory_of, metadata_json};
+use super::sql::Sql;
+
+/// The numbers of rows of a statement. They are few, because the driver remembers the prepared statement for each.
+const ROWS: [usize; 4] = [64, 16, 4, 1];
+
+/// A memory to create, with its precomputed words and index entries.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    memory: NewMemory,
+    question: bool,
+    words: Words,
+    entries: IndexEntries,
+    listings: Vec<String>,
+}
+
+impl Prepared {
+    pub(super) fn new(memory: NewMemory) -> Self {
+        let document = Document::of(memory.content.as_str(), &memory.metadata, &memory.categories);
+        let entries = IndexEntries::of(&document, &memory.categories, &memory.metadata, memory.created_at);
+        let (words, listings) = (Words::of(&document, &memory.categories), listings(&memory.categories));
+        Self { memory, question: document.question, words, entries, listings }
+    }
+}
+
+/// A memory to create in a scope.
+pub(super) struct Creation<'a> {
+    scope_id: i64,
+    access: &'a CategoryAccess,
+    prepared: &'a Prepared,
+}
+
+impl<'a> Creation<'a> {
+    /// `None` if the operation is another one.
+    pub(super) fn of(op: &'a WriteOp, scopes: &HashMap<String, i64>) -> Option<Self> {
+        let Change::Create(prepared) = &op.change else { return None };
+        Some(Self { scope_id: *scopes.get(&op.tenant)?, access: &op.access, prepared })
+    }
+
+    fn as_stored(&self) -> Box<Memory> {
+        Box::new(self.prepared.memory.clone().into_memory())
+    }
+}
+
+/// Creates memories. Those whose ID is known are left as they are.
+pub(super) async fn create(
+    transaction: &impl ConnectionTrait,
+    creations: &[Creation<'_>],
+    counts: &mut CountChanges,
+) -> Result<Vec<Result<WriteOutcome, MemoryStoreError>>, MemoryStoreError> {
+    let mut seqs: HashMap<(i64, String), i64> = HashMap::with_capacity(creations.len());
+    for part in parts(creations) {
+        for row in insertion(transaction, part).all(transaction).await? {
+            seqs.insert((row.try_get_by_index(0)?, row.try_get_by_index(1)?), row.try_get_by_index(2)?);
+        }
+    }
+    let (mut stored, mut known) = (Vec::with_capacity(seqs.len()), HashMap::<i64, Vec<&str>>::new());
+    for creation in creations {
+        let id = creation.prepared.memory.id.as_str();
+        let seq = seqs.remove(&(creation.scope_id, id.to_owned()));
+        if seq.is_none() {
+            known.entry(creation.scope_id).or_default().push(id);
+        }
+        stored.push(seq);
+    }
+    index(transaction, &stored, creations, counts).await?;
+    let mut found = HashMap::new();
+    for (scope_id, ids) in known {
+        found.extend(find(transaction, scope_id, ids).await?.into_iter().map(|(id, memory)| ((scope_id, id), memory)));
+    }
+    let outcomes = creations.iter().zip(stored).map(|(creation, seq)| {
+        if seq.is_some() {
+            return Ok(WriteOutcome::Stored(creation.as_stored()));
+        }
+        let key = (creation.scope_id, creation.prepared.memory.id.as_str().to_owned());
+        let memory = found.get(&key).cloned().transpose()?;
+        // If it is no longer visible, it is returned as this write created it.
+        let seen = memory.filter(|memory| creation.access.allows(&memory.categories));
+        Ok(WriteOutcome::Found(seen.map_or_else(|| creation.as_stored(), Box::new)))
+    });
+    Ok(outcomes.collect())
+}
+
+/// Inserts rows that are not there yet, and returns their scopes, IDs and row numbers.
+fn insertion(connection: &impl ConnectionTrait, creations: &[Creation<'_>]) -> Sql {
+    let mut sql = Sql::new(connection, "INSERT INTO memories (scope_id, id, conversation_id, created_at, updated_at, ")
+        .then("expires_at, priority, categories, length, question, attributes, terms, metadata, content, ")
+        .then("index_version, occurred_at) VALUES ");
+    for (number, Creation { scope_id, prepared, .. }) in creations.iter().enumerate() {
+        let Prepared { memory, question, words, .. } = *prepared;
+        let created_at = memory.created_at.unix_millis();
+        sql = sql
+            .then(if number == 0 { "(" } else { ", (" })
+            .value(*scope_id)
+            .then(", ")
+            .value(memory.id.as_str())
+            .then(", ")
+            .value(memory.metadata.conversation_id().map(ToOwned::to_owned))
+            .then(", ")
+            .value(created_at)
+            .then(", ")
+            .value(created_at)
+            .then(", ")
+            .value(memory.expires_at.map(Timestamp::unix_millis))
+            .then(", ")
+            .value(memory.priority.as_str())
+            .then(", ")
+            .value(categories_json(&memory.categories))
+            .then(", ")
+            .value(words.length())
+            .then(", ")
+            .value(*question)
+            .then(", ")
+            .value(words.attributes())
+            .then(", ")
+            .value(words.terms())
+            .then(", ")
+            .value(metadata_json(&memory.metadata))
+            .then(", ")
+            .value(memory.content.as_str())
+            .then(", ")
+            .value(INDEX_VERSION)
+            .then(", ")
+            .value(memory.occurred_at.map(Timestamp::unix_millis))
+            .then(")");
+    }
+    sql.then(" ON CONFLICT (scope_id, id) DO NOTHING RETURNING scope_id, id, seq")
+}
+
+/// Puts the memories that were stored, those with a row number, into the index, the listings and the counts.
+async fn index(
+    transaction: &impl ConnectionTrait,
+    seqs: &[Option<i64>],
+    creations: &[Creation<'_>],
+    counts: &mut CountChanges,
+) -> Result<(), MemoryStoreError> {
+    let stored: Vec<(i64, &Creation<'_>)> =
+        seqs.iter().zip(creations).filter_map(|(seq, creation)| Some(((*seq)?, creation))).collect();
+    for part in parts(&stored) {
+        let entries = part.iter().map(|(seq, creation)| (*seq, creation.prepared.entries.in_scope(creation.scope_id)));
+        Sql::index(transaction, entries).run(transaction).await?;
+    }
+    let mut listed = Vec::new();
+    for &(seq, Creation { scope_id, prepared, .. }) in &stored {
+        let Prepared { memory, listings, words, .. } = *prepared;
+        let (scope_id, created_at, id) = (*scope_id, memory.created_at, &memory.id);
+        listed.extend(listings.iter().map(|entry| Listing { scope_id, entry, created_at, id, seq }));
+        counts.add(scope_id, words);
+    }
+    list(transaction, &listed).await
+}
+
+/// A place of a memory in a listing.
+pub(super) struct Listing<'a> {
+    pub(super) scope_id: i64,
+    pub(super) entry: &'a str,
+    pub(super) created_at: Timestamp,
+    pub(super) id: &'a MemoryId,
+    pub(super) seq: i64,
+}
+
+/// Inserts memories into listings. The rows are deleted with the memory.
+pub(super) async fn list(transaction: &impl ConnectionTrait, listings: &[Listing<'_>]) -> Result<(), MemoryStoreError> {
+    for part in parts(listings) {
+        let mut sql =
+            Sql::new(transaction, "INSERT INTO memory_listings (scope_id, entry, created_at, id, seq) VALUES ");
+        for (number, listing) in part.iter().enumerate() {
+            sql = sql
+                .then(if number == 0 { "(" } else { ", (" })
+                .value(listing.scope_id)
+                .then(", ")
+                .value(listing.entry)
+                .then(", ")
+                .value(listing.created_at.unix_millis())
+                .then(", ")
+                .value(listing.id.as_str())
+                .then(", ")
+                .value(listing.seq)
+                .then(")");
+        }
+        sql.run(transaction).await?;
+    }
+    Ok(())
+}
+
+/// The memories of a scope with these IDs; of an invalid row the error.
+async fn find(
+    transaction: &impl ConnectionTrait,
+    scope_id: i64,
+    ids: Vec<&str>,
+) -> Result<Vec<(String, Result<Memory, MemoryStoreError>)>, MemoryStoreError> {
+    let rows = Sql::new(transaction, &format!("SELECT {COLUMNS} FROM memories m WHERE m.scope_id = "))
+        .value(scope_id)
+        .then(" AND m.id IN (SELECT value FROM ")
+        .elements(json_array(ids))
+        .then(")")
+        .all(transaction)
+        .await?;
+    rows.iter().map(|row| Ok((row.try_get_by_index(1)?, memory_of(row).map(|(_, memory)| memory)))).collect()
+}
+
+/// Splits `items` into parts with one of the numbers of [`ROWS`].
+fn parts<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = ROWS.into_iter().find(|size| *size <= items.len())?;
+        let (part, rest) = items.split_at(size);
+        items = rest;
+        Some(part)
+    })
+}
