@@ -21,10 +21,6 @@ use crate::domain::oauth::{
 };
 use crate::domain::system::Timestamp;
 
-/// `typ` of an access token (RFC 9068 §2.1).
-const ACCESS_TOKEN_TYPE: &str = "at+jwt";
-/// `typ` of a refresh token, so that neither is taken for the other (RFC 8725 §3.11).
-const REFRESH_TOKEN_TYPE: &str = "rt+jwt";
 /// Our own tokens are shorter than 1,000 bytes; anything longer than this is rejected without decoding.
 const LONGEST_TOKEN: usize = 4096;
 /// Maximum number of cached access tokens, about 700 bytes each.
@@ -101,7 +97,7 @@ impl TokenIssuer for JwtTokenIssuer {
     fn issue_access_token(&self, claims: &AccessTokenClaims) -> Result<AccessToken, IssueError> {
         let loaded = self.loaded();
         let key = loaded.ring.signing_at(KeyPurpose::AccessToken, claims.issued_at).ok_or(IssueError::NoKey)?;
-        let token = key.sign(AccessClaims::to_jwt(claims), ACCESS_TOKEN_TYPE);
+        let token = key.sign(AccessClaims::to_jwt(claims));
         token.map(AccessToken::new).map_err(|error| IssueError::Failed(error.into()))
     }
 
@@ -115,7 +111,7 @@ impl TokenIssuer for JwtTokenIssuer {
             return Ok(claims);
         }
         let key = key_of(&loaded.ring, token, KeyPurpose::AccessToken)?;
-        let claims = key.verify(token, ACCESS_TOKEN_TYPE).and_then(AccessClaims::from_jwt).ok_or(TokenRejected)?;
+        let claims = key.verify(token).and_then(AccessClaims::from_jwt).ok_or(TokenRejected)?;
         let claims = Arc::new(claims);
         loaded.verified.insert(digest, Arc::clone(&claims));
         Ok(claims)
@@ -124,7 +120,7 @@ impl TokenIssuer for JwtTokenIssuer {
     fn issue_refresh_token(&self, claims: &RefreshTokenClaims) -> Result<RefreshToken, IssueError> {
         let loaded = self.loaded();
         let key = loaded.ring.signing_at(KeyPurpose::RefreshToken, claims.issued_at).ok_or(IssueError::NoKey)?;
-        let token = key.sign(RefreshClaims::to_jwt(claims), REFRESH_TOKEN_TYPE);
+        let token = key.sign(RefreshClaims::to_jwt(claims));
         token.map(RefreshToken::new).map_err(|error| IssueError::Failed(error.into()))
     }
 
@@ -134,7 +130,7 @@ impl TokenIssuer for JwtTokenIssuer {
         }
         let loaded = self.loaded();
         let key = key_of(&loaded.ring, token, KeyPurpose::RefreshToken)?;
-        key.verify(token, REFRESH_TOKEN_TYPE).and_then(RefreshClaims::from_jwt).ok_or(TokenRejected)
+        key.verify(token).and_then(RefreshClaims::from_jwt).ok_or(TokenRejected)
     }
 
     fn published_keys(&self) -> serde_json::Value {
