@@ -181,6 +181,99 @@ async fn both_databases_find_the_same_among_many_memories_that_changed_often() {
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
+/// Searches until the index of the scope is in memory. That shows in the number of statements.
+async fn wait_for_index(store: &Store, bank: &EmbeddedMemoryBank, scope: &MemoryScope) {
+    let in_memory = async || {
+        while search_statements(store, bank, scope).await > WITH_INDEX {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), in_memory()).await.expect("the index is built");
+}
+
+/// Statements of a search in memory: those that begin and end the transaction, and those that read counts and results.
+const WITH_INDEX: u64 = 4;
+
+async fn search_statements(store: &Store, bank: &EmbeddedMemoryBank, scope: &MemoryScope) -> u64 {
+    let before = store.database.searcher().statements();
+    let few = MemoryQuery { limit: Limit::try_from(10).unwrap(), ..query("word1x") };
+    bank.search(scope, &few).await.unwrap();
+    store.database.searcher().statements() - before
+}
+
+/// An answer, to the last bit.
+async fn answer(bank: &EmbeddedMemoryBank, scope: &MemoryScope, query: &MemoryQuery) -> (Vec<(String, u64)>, u64) {
+    let SearchResults { hits, total_found } = bank.search(scope, query).await.unwrap();
+    let hits = hits.into_iter().map(|hit| (format!("{:?}", hit.memory), hit.relevance.get().to_bits()));
+    (hits.collect(), total_found)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_index_in_memory_finds_what_that_in_the_database_finds_whatever_changes() {
+    for store in Store::each().await {
+        let (bank, other, scope, mut numbers) = (store.bank(), store.bank(), scope(), Numbers(7));
+        let mut memory = |number: u64| {
+            let words = 2 + numbers.below(12);
+            let labels = json!({"speaker": format!("word{}x", numbers.below(5))});
+            let labels = metadata(labels).with_context(&context("g", &format!("c{}", numbers.below(80))));
+            let text = format!("{}{}", numbers.text(words), if number % 7 == 0 { "?" } else { "." });
+            let after = |milliseconds| now().plus(Duration::from_millis(milliseconds));
+            let expires_at = (number % 9 == 0).then(|| after(1 + 5_000 * (number % 2)));
+            let created_at = now().minus(Duration::from_millis(numbers.below(1_000)));
+            let occurred_at = (number % 5 == 0).then(|| now().minus(Duration::from_millis(numbers.below(2_000))));
+            NewMemory { metadata: labels, created_at, occurred_at, expires_at, ..new_memory(&text) }
+        };
+        let mut memories: Vec<NewMemory> = (0..1_100).map(&mut memory).collect();
+        for part in memories.chunks(200) {
+            assert!(bank.create_all(&scope, part.to_vec()).await.unwrap().into_iter().all(Result::unwrap));
+        }
+        let mut words = Numbers(11);
+        let mut questions: Vec<MemoryQuery> = (0..12).map(|number| query(&words.text(1 + number % 6))).collect();
+        // Some memories have expired then.
+        let later = now().plus(Duration::from_secs(1));
+        questions.extend((0..6).map(|number| MemoryQuery { now: later, ..query(&words.text(1 + number)) }));
+        // A typo, two words that are one, and one that occurs nowhere.
+        questions.extend(["word16y word2x", "word1 6x", "nothing"].map(query));
+        wait_for_index(&store, &bank, &scope).await;
+        for round in 0..5 {
+            match round {
+                1 => {
+                    let new: Vec<NewMemory> = (0..30).map(&mut memory).collect();
+                    other.create_all(&scope, new.clone()).await.unwrap();
+                    memories.extend(new);
+                    other.create(&scope, &memory(1)).await.unwrap();
+                }
+                2 => {
+                    for (number, old) in memories.iter().skip(20).step_by(150).enumerate() {
+                        let text = format!("word{number}x word2x");
+                        let changes = MemoryChanges { content: Some(content(&text)), ..MemoryChanges::default() };
+                        other.update(&scope, &old.id, &changes, now()).await.unwrap().expect("it is there");
+                    }
+                }
+                3 => {
+                    for old in memories.iter().skip(10).step_by(150) {
+                        assert!(other.delete(&scope, &old.id).await.unwrap());
+                    }
+                }
+                4 => assert!(other.sweep(later, 20).await.unwrap() > 0),
+                _ => {}
+            }
+            for question in &questions {
+                // The first search of an instance has no index in memory.
+                let expected = answer(&store.bank(), &scope, question).await;
+                assert_eq!(answer(&bank, &scope, question).await, expected, "{round}: {:?}", question.text);
+            }
+            assert_eq!(search_statements(&store, &bank, &scope).await, WITH_INDEX, "the index is in use: {round}");
+        }
+        // An older version changes the counts of the scope, and notes nothing.
+        store.execute("UPDATE memories SET terms = 'zebra' WHERE seq = 5").await;
+        store.execute("UPDATE memory_scopes SET memories = memories").await;
+        assert!(search_statements(&store, &bank, &scope).await > WITH_INDEX);
+        wait_for_index(&store, &bank, &scope).await;
+        assert!(!found(&bank, &scope, "zebra").await.is_empty(), "it was read anew");
+    }
+}
+
 /// The counts that the ranking relies on, against the memories that are there.
 async fn assert_counts_are_right(store: &Store) {
     for (what, kept, real) in [

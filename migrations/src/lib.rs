@@ -30,6 +30,7 @@ mod m20261126_000061_say_who_registered_applications;
 mod m20261126_000070_find_audit_events_by_person;
 mod m20261126_000071_say_when_memories_occurred;
 mod m20261126_000080_create_password_links;
+mod m20261126_000096_number_changes_of_memories;
 
 use std::collections::BTreeMap;
 
@@ -72,6 +73,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000070_find_audit_events_by_person::Migration),
             Box::new(m20261126_000071_say_when_memories_occurred::Migration),
             Box::new(m20261126_000080_create_password_links::Migration),
+            Box::new(m20261126_000096_number_changes_of_memories::Migration),
         ]
     }
 }

@@ -2,6 +2,7 @@
 
 mod attack;
 mod footprint;
+mod import;
 mod remote;
 mod rotation;
 mod search;
@@ -54,6 +55,10 @@ pub enum Scenario {
     Start,
     /// Memory with 100,000 applications and a million tokens issued
     Footprint,
+    /// Import of 100,000 memories, on SQLite
+    ImportSqlite,
+    /// The same on PostgreSQL (skipped where it is not installed)
+    ImportPostgres,
     /// Search among 100,000 memories of one space, on SQLite
     SearchSqlite,
     /// The same on PostgreSQL (skipped where it is not installed)
@@ -87,6 +92,8 @@ impl Scenario {
             Self::Flood => attack::flood(bench, report).await,
             Self::Start => start::start(bench, report).await,
             Self::Footprint => footprint::footprint(bench, report).await,
+            Self::ImportSqlite => import::sqlite(bench, report),
+            Self::ImportPostgres => import::postgres(bench, report),
             Self::SearchSqlite => search::sqlite(bench, report).await,
             Self::SearchPostgres => search::postgres(bench, report).await,
             Self::RemoteBank => remote::speed(bench, report).await,

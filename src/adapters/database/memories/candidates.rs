@@ -1,6 +1,6 @@
 //! Selects candidates: the memories that contain the rarest terms of a query.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use memgate_domain::applications::CategoryAccess;
 use memgate_domain::memories::{DateRange, MemoryFilter, MemoryQuery};
@@ -9,9 +9,11 @@ use sea_orm::ConnectionTrait;
 
 use super::failure::MemoryStoreError;
 use super::index;
+use super::index_cache::{CurrentIndex, IndexCache};
 use super::ranking::{BUDGET, Gathering, MAX_TERMS, TermRole, inverse_frequency};
 use super::read::{ScopeRow, allowed, within, within_dates};
 use super::row::json_array;
+use super::scope_index::ScopeIndex;
 use super::sets::{VisibleSets, is_stale, unsigned};
 use super::sql::{Entries, Sql, parse_numbers};
 
@@ -33,21 +35,34 @@ pub(super) struct Reach<'a> {
     sets: Option<VisibleSets>,
     /// The periods that the filter names, if they narrow the search.
     periods: Option<Vec<String>>,
+    /// The index in memory, if there is one and the search is of the whole scope.
+    index: Option<CurrentIndex>,
 }
 
 impl<'a> Reach<'a> {
     pub(super) async fn of(
         connection: &impl ConnectionTrait,
-        scope_id: i64,
+        indexes: &IndexCache,
+        row: &ScopeRow,
         access: &'a CategoryAccess,
         query: &'a MemoryQuery,
     ) -> Result<Self, MemoryStoreError> {
         let sets = match access {
             CategoryAccess::All => None,
-            CategoryAccess::Only(_) => Some(VisibleSets::read(connection, scope_id, access, None).await?),
+            CategoryAccess::Only(_) => Some(VisibleSets::read(connection, row.id, access, None).await?),
         };
-        let periods = periods(connection, scope_id, query.filter.created).await?;
-        Ok(Self { scope_id, access, now: query.now, filter: &query.filter, sets, periods })
+        let periods = periods(connection, row.id, query.filter.created).await?;
+        let (scope_id, now, filter) = (row.id, query.now, &query.filter);
+        let mut reach = Self { scope_id, access, now, filter, sets, periods, index: None };
+        if reach.is_whole_scope() {
+            reach.index = indexes.current(connection, row).await?;
+        }
+        Ok(reach)
+    }
+
+    /// The index in memory, if the search uses it.
+    pub(super) fn index(&self) -> Option<&ScopeIndex> {
+        self.index.as_deref()
     }
 
     /// Whether only expiry can exclude a memory of the scope.
@@ -68,17 +83,11 @@ impl<'a> Reach<'a> {
         statistics: &Statistics,
         wanted: usize,
     ) -> Result<Gathering, MemoryStoreError> {
-        let mut rarest_first: Vec<(u64, &str)> = terms
-            .iter()
-            .map(|term| (statistics.frequency(term), term.as_str()))
-            .filter(|(size, _)| *size > 0)
-            .collect();
-        rarest_first.sort_unstable();
         let whole = self.is_whole_scope();
         let mut gathering = Gathering::new(BUDGET);
         let mut brought_in = Vec::new();
         let mut room = EXAMINED_AT_MOST;
-        for (frequency, term) in rarest_first {
+        for (frequency, term) in statistics.rarest_first(terms) {
             let entry = index::term(self.scope_id, term);
             let mut entries = self.entries().and_any(vec![entry.clone()]);
             // The filter may leave few of the memories with the term, so this would be too early to stop.
@@ -97,14 +106,16 @@ impl<'a> Reach<'a> {
             } else if brings_in {
                 let (examined, found) = self.examine(connection, &entries, room).await?;
                 room = room.saturating_sub(examined);
-                gathering.bring_in(weight, &found);
+                gathering.bring_in(weight, found.into_iter());
             } else {
                 let found = self.read(connection, &entries).await?;
-                gathering.rank(weight, &found);
+                gathering.rank(weight, |memory| found.binary_search(&memory).is_ok());
             }
         }
-        for expired in self.expired(connection).await? {
-            gathering.remove(expired);
+        let expired = self.expired(connection).await?;
+        if !expired.is_empty() {
+            let expired: HashSet<i64> = expired.into_iter().collect();
+            gathering.retain(|memory| !expired.contains(&memory));
         }
         Ok(gathering)
     }
@@ -120,6 +131,10 @@ impl<'a> Reach<'a> {
         connection: &impl ConnectionTrait,
         terms: &[String],
     ) -> Result<HashMap<String, u64>, MemoryStoreError> {
+        if let Some(index) = &self.index {
+            let known = terms.iter().take(COUNT_AT_MOST).map(|term| (term.clone(), index.frequency(term)));
+            return Ok(known.filter(|(_, memories)| *memories > 0).collect());
+        }
         let terms = json_array(terms.iter().take(COUNT_AT_MOST).cloned());
         let sql = match &self.sets {
             None => Sql::new(connection, "SELECT term, memories FROM memory_term_counts WHERE scope_id = ")
@@ -165,19 +180,21 @@ impl<'a> Reach<'a> {
         entries
     }
 
-    /// The newest memories that match `entries`.
+    /// The newest memories that match `entries`, in ascending order.
     async fn read(&self, connection: &impl ConnectionTrait, entries: &Entries) -> Result<Vec<i64>, MemoryStoreError> {
-        Sql::new(connection, "SELECT string_agg(CAST(f.seq AS text), ',') FROM (SELECT hit.seq FROM ")
+        let mut found = Sql::new(connection, "SELECT string_agg(CAST(f.seq AS text), ',') FROM (SELECT hit.seq FROM ")
             .hits(entries)
             .then(" ORDER BY hit.seq DESC LIMIT ")
             .value(READ_AT_MOST)
             .then(") f")
             .numbers(connection)
-            .await
-            .map_err(MemoryStoreError::from)
+            .await?;
+        found.sort_unstable();
+        Ok(found)
     }
 
-    /// How many of the newest memories that match `entries` were checked, at most `room`, and which of them pass.
+    /// How many of the newest memories that match `entries` were checked, at most `room`, and which of them pass, in ascending
+    /// order.
     async fn examine(
         &self,
         connection: &impl ConnectionTrait,
@@ -203,7 +220,9 @@ impl<'a> Reach<'a> {
             .await?;
         let Some(row) = row else { return Ok((0, Vec::new())) };
         let found: Option<String> = row.try_get_by_index(0)?;
-        Ok((unsigned(row.try_get_by_index(1)?), parse_numbers(found.as_deref())?))
+        let mut found = parse_numbers(found.as_deref())?;
+        found.sort_unstable();
+        Ok((unsigned(row.try_get_by_index(1)?), found))
     }
 
     /// The expired memories of the scope that are not swept yet.
@@ -268,6 +287,14 @@ impl Statistics {
         let mut kept: Vec<usize> = known.into_iter().take(MAX_TERMS).map(|(_, number)| number).collect();
         kept.sort_unstable();
         kept.into_iter().map(|number| terms[number].clone()).collect()
+    }
+
+    /// Those of `terms` that occur, the rarest first, with the number of memories that have each.
+    pub(super) fn rarest_first<'t>(&self, terms: &'t [String]) -> Vec<(u64, &'t str)> {
+        let sizes = terms.iter().map(|term| (self.frequency(term), term.as_str()));
+        let mut rarest_first: Vec<(u64, &str)> = sizes.filter(|(size, _)| *size > 0).collect();
+        rarest_first.sort_unstable();
+        rarest_first
     }
 
     /// How many memories have `term`.

@@ -264,8 +264,8 @@ async fn replace(
     let (created_at, id) = (memory.created_at, &memory.id);
     let listings = entries.iter().map(|entry| Listing { scope_id, entry, created_at, id, seq });
     list(transaction, &listings.collect::<Vec<_>>()).await?;
-    counts.remove(scope_id, &earlier);
-    counts.add(scope_id, &words);
+    counts.remove(scope_id, seq, &earlier);
+    counts.add(scope_id, seq, &words);
     Ok(WriteOutcome::Stored(Box::new(memory)))
 }
 
@@ -278,6 +278,6 @@ async fn remove(
 ) -> Result<WriteOutcome, MemoryStoreError> {
     Sql::unindex(transaction, seq).run(transaction).await?;
     Sql::new(transaction, "DELETE FROM memories WHERE seq = ").value(seq).run(transaction).await?;
-    counts.remove(scope_id, words);
+    counts.remove(scope_id, seq, words);
     Ok(WriteOutcome::Removed)
 }

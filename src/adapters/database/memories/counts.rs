@@ -1,6 +1,6 @@
 //! The counts that the ranking needs to know what is rare.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use memgate_domain::memories::Category;
 use sea_orm::QueryResult;
@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::failure::MemoryStoreError;
 use super::index::{INDEX_VERSION, set_entry, set_json};
+use super::index_cache::{LEAST_MEMORIES, NOTED};
 use super::ranking::Document;
 use super::row::{categories, json_array};
 use super::sql::Sql;
@@ -73,6 +74,8 @@ impl Words {
 pub(super) struct CountChanges {
     scopes: BTreeMap<i64, Counts>,
     sets: BTreeMap<(i64, String), Counts>,
+    /// The changed memories.
+    changed: BTreeMap<i64, BTreeSet<i64>>,
 }
 
 #[derive(Debug, Default)]
@@ -83,17 +86,18 @@ struct Counts {
 }
 
 impl CountChanges {
-    /// Adds a memory.
-    pub(super) fn add(&mut self, scope_id: i64, words: &Words) {
-        self.change(scope_id, words, 1);
+    /// Adds the memory `seq`.
+    pub(super) fn add(&mut self, scope_id: i64, seq: i64, words: &Words) {
+        self.change(scope_id, seq, words, 1);
     }
 
-    /// Removes a memory.
-    pub(super) fn remove(&mut self, scope_id: i64, words: &Words) {
-        self.change(scope_id, words, -1);
+    /// Removes the memory `seq`.
+    pub(super) fn remove(&mut self, scope_id: i64, seq: i64, words: &Words) {
+        self.change(scope_id, seq, words, -1);
     }
 
-    fn change(&mut self, scope_id: i64, words: &Words, by: i64) {
+    fn change(&mut self, scope_id: i64, seq: i64, words: &Words, by: i64) {
+        self.changed.entry(scope_id).or_default().insert(seq);
         let terms = words.distinct();
         self.scopes.entry(scope_id).or_default().change(words.length, &terms, by);
         if let Some(set) = &words.set {
@@ -142,8 +146,35 @@ impl CountChanges {
             }
             counts.write_terms(transaction, scope_id, Some(&entry)).await?;
         }
+        for (scope_id, seqs) in self.changed {
+            note(transaction, scope_id, seqs).await?;
+        }
         Ok(())
     }
+}
+
+/// Notes which memories of a scope this transaction changed, for the [indexes in memory](super::index_cache). Its number was
+/// raised when the counts of the scope were written.
+async fn note(transaction: &PooledTransaction, scope_id: i64, seqs: BTreeSet<i64>) -> Result<(), MemoryStoreError> {
+    let noted = Sql::new(transaction, "INSERT INTO memory_changes (scope_id, revision, seqs) SELECT id, revision, ")
+        .value(json_array(seqs))
+        .then(" FROM memory_scopes WHERE id = ")
+        .value(scope_id)
+        .then(" AND memories >= ")
+        .value(LEAST_MEMORIES)
+        .run(transaction)
+        .await?;
+    if noted.rows_affected() > 0 {
+        Sql::new(transaction, "DELETE FROM memory_changes WHERE scope_id = ")
+            .value(scope_id)
+            .then(" AND revision <= (SELECT revision FROM memory_scopes WHERE id = ")
+            .value(scope_id)
+            .then(") - ")
+            .value(NOTED)
+            .run(transaction)
+            .await?;
+    }
+    Ok(())
 }
 
 impl Counts {

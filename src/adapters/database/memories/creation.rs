@@ -161,7 +161,7 @@ async fn index(
         let Prepared { memory, listings, words, .. } = *prepared;
         let (scope_id, created_at, id) = (*scope_id, memory.created_at, &memory.id);
         listed.extend(listings.iter().map(|entry| Listing { scope_id, entry, created_at, id, seq }));
-        counts.add(scope_id, words);
+        counts.add(scope_id, seq, words);
     }
     list(transaction, &listed).await
 }

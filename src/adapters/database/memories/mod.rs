@@ -9,11 +9,13 @@ mod counts;
 mod creation;
 mod failure;
 mod index;
+mod index_cache;
 mod pool;
 mod ranking;
 mod read;
 mod reindex;
 mod row;
+mod scope_index;
 mod search;
 mod search_slots;
 mod sets;
@@ -36,6 +38,7 @@ use sea_orm::QueryResult;
 use changes::{Change, WriteOp, WriteOutcome};
 use creation::Prepared;
 use failure::MemoryStoreError;
+use index_cache::IndexCache;
 use search_slots::SearchSlots;
 use sql::Sql;
 use writer::Writer;
@@ -59,6 +62,7 @@ pub struct EmbeddedMemoryBank {
     reader: ConnectionPool,
     searcher: ConnectionPool,
     slots: SearchSlots,
+    indexes: IndexCache,
     writer: Writer,
 }
 
@@ -68,7 +72,8 @@ impl EmbeddedMemoryBank {
     /// `writer` may be the same pool. Starts tasks on the current runtime, which end with the bank.
     #[must_use]
     pub fn new(reader: ConnectionPool, searcher: ConnectionPool, writer: &ConnectionPool) -> Self {
-        Self { reader, searcher, slots: SearchSlots::new(SEARCHES), writer: Writer::start(writer) }
+        let indexes = IndexCache::new(reader.clone());
+        Self { reader, searcher, slots: SearchSlots::new(SEARCHES), indexes, writer: Writer::start(writer) }
     }
 
     /// Waits for a slot of the space, and then for `work`, whose duration is bounded.
@@ -150,7 +155,7 @@ impl MemoryBank for EmbeddedMemoryBank {
     }
 
     async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {
-        self.in_turn(scope, search::search(&self.searcher, scope, query)).await
+        self.in_turn(scope, search::search(&self.searcher, &self.indexes, scope, query)).await
     }
 
     async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {

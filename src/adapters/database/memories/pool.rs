@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, QueryResult};
 
 use super::candidates::Reach;
 use super::failure::MemoryStoreError;
-use super::ranking::Candidate;
+use super::ranking::{Candidate, Gathering};
 use super::read::{OCCURRED, visible};
 use super::row::json_array;
 use super::sql::{Sql, parse_numbers};
@@ -16,7 +16,7 @@ use super::sql::{Sql, parse_numbers};
 const REACH: usize = 2;
 
 /// Maximum number of terms read for all memories together; the rest is not scored.
-const READ_AT_MOST: u32 = 500_000;
+pub(super) const READ_AT_MOST: u32 = 500_000;
 /// Number of terms after which other tasks may run.
 const READ_AT_A_TIME: u32 = 20_000;
 /// Minimum number of memories read per statement.
@@ -26,23 +26,24 @@ pub(super) struct Pool {
     /// Where each is in its scope.
     pub(super) seqs: Vec<i64>,
     pub(super) candidates: Vec<Candidate>,
+    /// Whether each was gathered, and did not just join.
+    pub(super) gathered: Vec<bool>,
+    /// How many were gathered in all.
+    pub(super) total_gathered: usize,
 }
 
 impl Pool {
     pub(super) async fn read(
         connection: &impl ConnectionTrait,
         reach: &Reach<'_>,
-        candidates: &[i64],
+        gathering: &Gathering,
+        wanted: usize,
         terms: &[String],
         average_length: f64,
     ) -> Result<Self, MemoryStoreError> {
-        let conversations = Conversations::around(connection, reach, candidates).await?;
-        let mut joining: Vec<i64> = conversations.joining.iter().copied().collect();
-        joining.sort_unstable();
-        let mut known: HashSet<i64> = HashSet::new();
-        let mut wanted: Vec<i64> = candidates.to_vec();
-        wanted.extend(joining);
-        wanted.retain(|seq| known.insert(*seq));
+        let candidates = gathering.heaviest(wanted);
+        let conversations = Conversations::around(connection, reach, &candidates).await?;
+        let wanted = conversations.with_joining(&candidates);
         let numbers: HashMap<&str, usize> = terms.iter().enumerate().map(|(n, term)| (term.as_str(), n)).collect();
         let (mut seqs, mut candidates): (Vec<i64>, Vec<Candidate>) = (Vec::new(), Vec::new());
         let mut occurred: Vec<i64> = Vec::new();
@@ -71,6 +72,17 @@ impl Pool {
                 }
             }
         }
+        Ok(Self::of(seqs, &occurred, candidates, &conversations, gathering))
+    }
+
+    /// The memories `seqs`, which occurred at `occurred`.
+    pub(super) fn of(
+        seqs: Vec<i64>,
+        occurred: &[i64],
+        mut candidates: Vec<Candidate>,
+        conversations: &Conversations,
+        gathering: &Gathering,
+    ) -> Self {
         let mut oldest_first: Vec<usize> = (0..seqs.len()).collect();
         oldest_first.sort_unstable_by_key(|&place| (occurred[place], seqs[place]));
         for (age, place) in oldest_first.into_iter().enumerate() {
@@ -80,7 +92,13 @@ impl Pool {
         for (candidate, &seq) in candidates.iter_mut().zip(&seqs) {
             candidate.neighbours = conversations.neighbours(seq).map(|other| places.get(&other?).copied());
         }
-        Ok(Self { seqs, candidates })
+        let gathered = seqs.iter().map(|seq| gathering.contains(*seq)).collect();
+        Self { seqs, candidates, gathered, total_gathered: gathering.len() }
+    }
+
+    /// The same memories under their row numbers.
+    pub(super) fn with_seqs(self, seqs: Vec<i64>) -> Self {
+        Self { seqs, ..self }
     }
 }
 
@@ -91,7 +109,7 @@ fn ratio(part: usize, whole: usize) -> f64 {
 
 /// How many memories of this average length to read per statement, so that it reads no more than needed.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive and rounded down")]
-fn chunk_size(average_length: f64) -> usize {
+pub(super) fn chunk_size(average_length: f64) -> usize {
     let memories = f64::from(READ_AT_MOST / 4) / average_length.max(1.0);
     (memories as usize).max(LEAST_CHUNK)
 }
@@ -121,21 +139,26 @@ fn candidate_of(row: &QueryResult, numbers: &HashMap<&str, usize>) -> Result<(i6
 }
 
 /// The order of the conversations, as far as it is needed.
-struct Conversations {
+#[derive(Default)]
+pub(super) struct Conversations {
     joining: HashSet<i64>,
     after: HashMap<i64, i64>,
     before: HashMap<i64, i64>,
 }
 
 impl Conversations {
+    /// The numbers of visible memories before and after a candidate that are looked at. After it, twice as far: two memories
+    /// that join different candidates may be neighbours of each other.
+    pub(super) const BEFORE: usize = REACH;
+    pub(super) const AFTER: usize = 2 * REACH;
+
     async fn around(
         connection: &impl ConnectionTrait,
         reach: &Reach<'_>,
         candidates: &[i64],
     ) -> Result<Self, MemoryStoreError> {
         let mut sql = Sql::new(connection, "SELECT m.seq");
-        // Twice as far: two memories that join different candidates may be neighbours of each other.
-        for (side, order, count) in [("<", "DESC", REACH), (">", "ASC", 2 * REACH)] {
+        for (side, order, count) in [("<", "DESC", Self::BEFORE), (">", "ASC", Self::AFTER)] {
             sql = sql.then(", (SELECT string_agg(CAST(a.seq AS text), ',' ORDER BY a.created_at, a.seq) FROM ").then(
                 &format!(
                     "(SELECT n.created_at, n.seq FROM memories n WHERE n.scope_id = m.scope_id \
@@ -151,7 +174,7 @@ impl Conversations {
             .then(" e CROSS JOIN memories m WHERE m.seq = CAST(e.value AS bigint) AND m.conversation_id IS NOT NULL")
             .all(connection)
             .await?;
-        let mut conversations = Self { joining: HashSet::new(), after: HashMap::new(), before: HashMap::new() };
+        let mut conversations = Self::default();
         for row in rows {
             let seq: i64 = row.try_get_by_index(0)?;
             let before: Option<String> = row.try_get_by_index(1)?;
@@ -161,7 +184,8 @@ impl Conversations {
         Ok(conversations)
     }
 
-    fn add(&mut self, seq: i64, before: Vec<i64>, after: Vec<i64>) {
+    /// Adds a candidate with the memories before and after it, oldest first.
+    pub(super) fn add(&mut self, seq: i64, before: Vec<i64>, after: Vec<i64>) {
         let own = before.len();
         let mut run = before;
         run.push(seq);
@@ -171,6 +195,17 @@ impl Conversations {
             self.before.insert(pair[1], pair[0]);
         }
         self.joining.extend(run.into_iter().take(own + REACH + 1));
+    }
+
+    /// The candidates, and then those that join them.
+    pub(super) fn with_joining(&self, candidates: &[i64]) -> Vec<i64> {
+        let mut joining: Vec<i64> = self.joining.iter().copied().collect();
+        joining.sort_unstable();
+        let mut known: HashSet<i64> = HashSet::new();
+        let mut all = candidates.to_vec();
+        all.extend(joining);
+        all.retain(|seq| known.insert(*seq));
+        all
     }
 
     /// The neighbours of the memory `seq` at the distances -2, -1, 1 and 2.

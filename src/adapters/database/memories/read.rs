@@ -18,6 +18,8 @@ pub(super) struct ScopeRow {
     pub(super) id: i64,
     pub(super) memories: i64,
     pub(super) total_length: i64,
+    /// The number of the newest transaction that changed the scope.
+    pub(super) revision: i64,
 }
 
 /// `None` if nothing was ever stored.
@@ -25,12 +27,13 @@ pub(super) async fn scope_row(
     connection: &impl ConnectionTrait,
     scope: &MemoryScope,
 ) -> Result<Option<ScopeRow>, MemoryStoreError> {
-    let sql = Sql::new(connection, "SELECT id, memories, total_length FROM memory_scopes WHERE tenant = ");
+    let sql = Sql::new(connection, "SELECT id, memories, total_length, revision FROM memory_scopes WHERE tenant = ");
     let Some(row) = sql.value(scope.tenant()).one(connection).await? else { return Ok(None) };
     Ok(Some(ScopeRow {
         id: row.try_get_by_index(0)?,
         memories: row.try_get_by_index(1)?,
         total_length: row.try_get_by_index(2)?,
+        revision: row.try_get_by_index(3)?,
     }))
 }
 

@@ -4,6 +4,8 @@
 //! 2. The memories that have the rarest ones become candidates, if they pass the filter ([`candidates`](super::candidates)).
 //! 3. The neighbours of each candidate in its conversation join them ([`pool`](super::pool)).
 //! 4. All of them are scored; the best are read and returned.
+//!
+//! The first three steps of a search of a whole scope use its index in memory, if it has one ([`index_cache`](super::index_cache)).
 
 use std::collections::HashMap;
 
@@ -13,6 +15,7 @@ use sea_orm::ConnectionTrait;
 
 use super::candidates::{Reach, Statistics};
 use super::failure::MemoryStoreError;
+use super::index_cache::IndexCache;
 use super::pool::Pool;
 use super::ranking::{CANDIDATES, WeightedQuery, query_terms, relevance, scores};
 use super::read::{allows_nothing, scope_row};
@@ -26,6 +29,7 @@ const READ_AT_A_TIME: usize = 64;
 
 pub(super) async fn search(
     connection: &ConnectionPool,
+    indexes: &IndexCache,
     scope: &MemoryScope,
     query: &MemoryQuery,
 ) -> Result<SearchResults, MemoryStoreError> {
@@ -37,7 +41,7 @@ pub(super) async fn search(
     let transaction = connection.begin().await?;
     let results = match scope_row(&transaction, scope).await? {
         Some(row) => {
-            let reach = Reach::of(&transaction, row.id, scope.categories(), query).await?;
+            let reach = Reach::of(&transaction, indexes, &row, scope.categories(), query).await?;
             let texts: Vec<String> = queried.iter().map(|term| term.text.clone()).collect();
             let mut statistics = Statistics::read(&transaction, &row, &reach, &texts).await?;
             let terms = spelling::resolve(&transaction, &reach, &mut statistics, queried).await?;
@@ -62,14 +66,18 @@ impl Search<'_> {
     async fn run(self, connection: &impl ConnectionTrait) -> Result<SearchResults, MemoryStoreError> {
         let limit = self.query.limit.get() as usize;
         let wanted = CANDIDATES.max(limit);
-        let gathering = self.reach.gather(connection, &self.terms, &self.statistics, wanted).await?;
-        let candidates = gathering.heaviest(wanted);
         let average_length = self.statistics.average_length();
-        let pool = Pool::read(connection, &self.reach, &candidates, &self.terms, average_length).await?;
+        let pool = if let Some(index) = self.reach.index() {
+            index.pool(&self.terms, &self.statistics, wanted, self.query.now)
+        } else {
+            let gathering = self.reach.gather(connection, &self.terms, &self.statistics, wanted).await?;
+            Pool::read(connection, &self.reach, &gathering, wanted, &self.terms, average_length).await?
+        };
 
         let weights = self.terms.iter().map(|term| self.statistics.weight(term)).collect();
         let weighted = WeightedQuery { weights, average_length };
-        let mut found: Vec<(f64, i64)> = scores(&weighted, &pool.candidates).into_iter().zip(pool.seqs).collect();
+        let places = pool.seqs.into_iter().zip(pool.gathered);
+        let mut found: Vec<(f64, (i64, bool))> = scores(&weighted, &pool.candidates).into_iter().zip(places).collect();
         let threshold = self.query.threshold.map_or(0.0, Relevance::get);
         found.retain(|(score, _)| *score > 0.0 && relevance(*score) >= threshold);
         found.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
@@ -79,9 +87,9 @@ impl Search<'_> {
         let most = if filtered { found.len() } else { limit.min(found.len()) };
         let (mut memories, mut size, mut read) = (HashMap::new(), AnswerSize::default(), 0);
         for part in found[..most].chunks(READ_AT_A_TIME) {
-            let of_part = self.memories(connection, part.iter().map(|(_, seq)| *seq)).await?;
+            let of_part = self.memories(connection, part.iter().map(|(_, (seq, _))| *seq)).await?;
             read += part.len();
-            let is_full = part.iter().filter_map(|(_, seq)| of_part.get(seq)).any(|memory| !size.take(memory));
+            let is_full = part.iter().filter_map(|(_, (seq, _))| of_part.get(seq)).any(|memory| !size.take(memory));
             memories.extend(of_part);
             if is_full {
                 break;
@@ -89,17 +97,17 @@ impl Search<'_> {
         }
         if filtered {
             let unread = found.split_off(read);
-            found.retain(|(_, seq)| memories.contains_key(seq));
+            found.retain(|(_, (seq, _))| memories.contains_key(seq));
             found.extend(unread);
         }
         let more = if self.query.threshold.is_some() {
             0
         } else {
-            let counted = found.iter().filter(|(_, seq)| gathering.contains(*seq)).count();
-            gathering.len().saturating_sub(counted)
+            let counted = found.iter().filter(|(_, (_, gathered))| *gathered).count();
+            pool.total_gathered.saturating_sub(counted)
         };
         let total_found = (found.len() + more) as u64;
-        let hits = found.into_iter().filter_map(|(score, seq)| {
+        let hits = found.into_iter().filter_map(|(score, (seq, _))| {
             let memory = memories.remove(&seq)?;
             Some(Hit { memory, relevance: Relevance::clamped(relevance(score)) })
         });

@@ -150,6 +150,15 @@ async fn similar(
 ) -> Result<Vec<(String, u64)>, MemoryStoreError> {
     let Some(first) = term.chars().next() else { return Ok(Vec::new()) };
     let Some(next) = char::from_u32(u32::from(first) + 1) else { return Ok(Vec::new()) };
+    if let Some(index) = reach.index() {
+        let (start, end) = (first.to_string(), next.to_string());
+        let looked_at = index.terms(&start, &end).take(usize::try_from(LOOKED_AT).unwrap_or(usize::MAX));
+        let length = term.chars().count();
+        let similar = looked_at
+            .filter(|(other, _)| other.chars().count().abs_diff(length) <= 1 || other.starts_with(term))
+            .map(|(other, memories)| (other.to_owned(), memories));
+        return Ok(similar.collect());
+    }
     let length = i64::try_from(term.chars().count()).unwrap_or(i64::MAX);
     let mut sql =
         Sql::new(connection, "SELECT t.term, CAST(sum(t.memories) AS bigint) FROM (SELECT term, memories FROM ");

@@ -1,7 +1,5 @@
 //! Selects candidates: the memories with the rarest terms of the query.
 
-use std::collections::HashMap;
-
 /// Number of index entries that a search reads before further terms only rank what was found.
 pub(in super::super) const BUDGET: u64 = 10_000;
 
@@ -28,7 +26,8 @@ pub(in super::super) enum TermRole {
 #[derive(Debug)]
 pub(in super::super) struct Gathering {
     budget: u64,
-    weights: HashMap<i64, f64>,
+    /// The memories with their weights, in ascending order.
+    weights: Vec<(i64, f64)>,
     used: u64,
     started: bool,
     full: bool,
@@ -37,7 +36,7 @@ pub(in super::super) struct Gathering {
 impl Gathering {
     /// Starts empty. Terms select memories until that has used `budget` entries of the index; the first one always does.
     pub(in super::super) fn new(budget: u64) -> Self {
-        Self { budget, weights: HashMap::new(), used: 0, started: false, full: false }
+        Self { budget, weights: Vec::new(), used: 0, started: false, full: false }
     }
 
     /// The role of the next term, which `size` memories contain.
@@ -49,42 +48,61 @@ impl Gathering {
         }
     }
 
-    /// Adds a term with the weight `weight` that the memories `found` contain; `size` as in [`role_of`](Self::role_of).
+    /// Adds a term with the weight `weight` that the memories `found` contain, in ascending order; `size` as in
+    /// [`role_of`](Self::role_of).
     pub(in super::super) fn add(&mut self, weight: f64, size: u64, found: &[i64]) {
-        if self.role_of(size) == TermRole::Selects {
-            self.used += size;
-            self.bring_in(weight, found);
-        } else {
-            self.full = true;
-            self.rank(weight, found);
+        match self.role_of(size) {
+            TermRole::Selects => self.select(weight, size, found.iter().copied()),
+            TermRole::RanksOnly => self.rank_only(weight, |memory| found.binary_search(&memory).is_ok()),
         }
+    }
+
+    /// Adds a term that [`selects`](TermRole::Selects) the memories `found`.
+    pub(in super::super) fn select(&mut self, weight: f64, size: u64, found: impl Iterator<Item = i64>) {
+        self.used += size;
         self.started = true;
+        self.bring_in(weight, found);
     }
 
-    /// Adds a term with the weight `weight` that selects the memories `found`.
-    pub(in super::super) fn bring_in(&mut self, weight: f64, found: &[i64]) {
-        for &memory in found {
-            *self.weights.entry(memory).or_default() += weight;
+    /// Adds a term that [`ranks only`](TermRole::RanksOnly); `has` is asked for each candidate in ascending order.
+    pub(in super::super) fn rank_only(&mut self, weight: f64, has: impl FnMut(i64) -> bool) {
+        self.full = true;
+        self.started = true;
+        self.rank(weight, has);
+    }
+
+    /// Adds a term with the weight `weight` that selects the memories `found`, in ascending order.
+    pub(in super::super) fn bring_in(&mut self, weight: f64, found: impl Iterator<Item = i64>) {
+        let mut merged = Vec::with_capacity(self.weights.len() + found.size_hint().0);
+        let mut found = found.peekable();
+        for &(memory, sum) in &self.weights {
+            while let Some(new) = found.next_if(|new| *new < memory) {
+                merged.push((new, weight));
+            }
+            let again = found.next_if_eq(&memory).is_some();
+            merged.push((memory, if again { sum + weight } else { sum }));
         }
+        merged.extend(found.map(|new| (new, weight)));
+        self.weights = merged;
     }
 
-    /// Adds a term to those of the memories `found` that are candidates already.
-    pub(in super::super) fn rank(&mut self, weight: f64, found: &[i64]) {
-        for memory in found {
-            if let Some(sum) = self.weights.get_mut(memory) {
+    /// Adds a term to those of the candidates that have it; `has` is asked for each in ascending order.
+    pub(in super::super) fn rank(&mut self, weight: f64, mut has: impl FnMut(i64) -> bool) {
+        for (memory, sum) in &mut self.weights {
+            if has(*memory) {
                 *sum += weight;
             }
         }
     }
 
-    /// Excludes `memory`.
-    pub(in super::super) fn remove(&mut self, memory: i64) {
-        self.weights.remove(&memory);
+    /// Excludes the memories that do not pass.
+    pub(in super::super) fn retain(&mut self, mut passes: impl FnMut(i64) -> bool) {
+        self.weights.retain(|(memory, _)| passes(*memory));
     }
 
     /// Whether `memory` is a candidate.
     pub(in super::super) fn contains(&self, memory: i64) -> bool {
-        self.weights.contains_key(&memory)
+        self.weights.binary_search_by_key(&memory, |(candidate, _)| *candidate).is_ok()
     }
 
     /// How many there are.
@@ -94,13 +112,13 @@ impl Gathering {
 
     /// The `count` heaviest, heaviest first; of equal ones the newer first.
     pub(in super::super) fn heaviest(&self, count: usize) -> Vec<i64> {
-        let mut sorted: Vec<(f64, i64)> = self.weights.iter().map(|(&memory, &weight)| (weight, memory)).collect();
-        let order = |a: &(f64, i64), b: &(f64, i64)| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1));
+        let mut sorted = self.weights.clone();
+        let order = |a: &(i64, f64), b: &(i64, f64)| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0));
         if count < sorted.len() {
             sorted.select_nth_unstable_by(count, order);
             sorted.truncate(count);
         }
         sorted.sort_unstable_by(order);
-        sorted.into_iter().map(|(_, memory)| memory).collect()
+        sorted.into_iter().map(|(memory, _)| memory).collect()
     }
 }

@@ -1,0 +1,59 @@
+//! `memgate import` of 100,000 memories in conversations, into an empty database.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::{Bench, CLIENT_CREDENTIALS};
+use crate::corpus::Corpus;
+use crate::postgres::Cluster;
+use crate::report::{Report, Row};
+use crate::servers::Gate;
+
+const MEMORIES: usize = 100_000;
+const MEMORIES_OF_A_CONVERSATION: usize = 25;
+const AIM_SQLITE: f64 = 15_000.0;
+const AIM_POSTGRES: f64 = 5_000.0;
+
+pub fn sqlite(bench: &Bench, report: &mut Report) -> Result<(), String> {
+    import(bench, report, &bench.gate("import")?, "SQLite", AIM_SQLITE)
+}
+
+pub fn postgres(bench: &Bench, report: &mut Report) -> Result<(), String> {
+    let Some(cluster) = Cluster::start()? else {
+        report.note("import-postgres was SKIPPED: no PostgreSQL server on this machine");
+        return Ok(());
+    };
+    import(bench, report, &bench.gate_on("import-postgres", cluster.url())?, "PostgreSQL", AIM_POSTGRES)
+}
+
+fn import(bench: &Bench, report: &mut Report, gate: &Gate, database: &str, aim: f64) -> Result<(), String> {
+    let memories = bench.plan.size(MEMORIES);
+    let path = bench.dir("import-file")?.join("memories.jsonl");
+    write(&path, memories).map_err(|error| error.to_string())?;
+    let application = gate.create_app("bench", &[CLIENT_CREDENTIALS])?;
+    let begun = Instant::now();
+    let file = path.to_string_lossy();
+    gate.run(&["import", file.as_ref(), "--application", application.client_id.as_str()])?;
+    let count = u32::try_from(memories).map_err(|error| error.to_string())?;
+    let per_second = f64::from(count) / begun.elapsed().as_secs_f64();
+    let row =
+        Row { per_second: Some(per_second), ..Row::new(format!("memgate import, {memories} memories: {database}")) };
+    report.row(row.aim(format!("≥ {aim}/s"), per_second >= aim));
+    Ok(())
+}
+
+fn write(path: &std::path::Path, memories: usize) -> std::io::Result<()> {
+    let (mut corpus, mut file) = (Corpus::new(1), BufWriter::new(File::create(path)?));
+    for number in 0..memories {
+        let text = corpus.memory();
+        let conversation = format!("c{}", number / MEMORIES_OF_A_CONVERSATION);
+        let row = json!({
+            "content": text.content, "categories": [text.category], "context": { "conversation_id": conversation },
+        });
+        writeln!(file, "{row}")?;
+    }
+    file.flush()
+}
