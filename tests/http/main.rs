@@ -14,4 +14,5 @@ mod oauth;
 #[path = "../support/page.rs"]
 mod page;
 mod pages;
+mod statistics;
 mod values;

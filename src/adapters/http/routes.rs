@@ -16,6 +16,7 @@ use super::api::me::MeApi;
 use super::api::memories::MemoriesApi;
 use super::api::requests::RequestsApi;
 use super::api::search::SearchApi;
+use super::api::statistics::StatisticsApi;
 use super::oauth::metadata::MetadataApi;
 use super::oauth::token::TokenApi;
 use super::openapi::complete;
@@ -45,6 +46,7 @@ pub(super) fn api() -> impl OpenApi {
     (
         SearchApi,
         MemoriesApi,
+        StatisticsApi,
         ExportApi,
         ImportApi,
         RequestsApi,

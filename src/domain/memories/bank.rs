@@ -7,6 +7,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::model::{Memory, MemoryChanges, MemoryScope, NewMemory};
 use super::query::{Limit, ListQuery, MemoryQuery, Page, SearchResults};
+use super::statistics::MemoryStatistics;
 use crate::ids::MemoryId;
 use crate::system::{BoxError, Timestamp};
 
@@ -107,6 +108,24 @@ pub trait MemoryBank: Send + Sync {
         let now = Timestamp::from_unix_millis(i64::MIN);
         let page = self.list(scope, &ListQuery::new(limit, now)).await?;
         Ok(page.memories.into_iter().map(|memory| memory.id).collect())
+    }
+
+    /// The statistics of the memories that have not expired at `now`. What other callers change meanwhile may be counted or not.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`], [`MemoryBankError::Unsupported`] among them.
+    async fn statistics(&self, scope: &MemoryScope, now: Timestamp) -> Result<MemoryStatistics, MemoryBankError> {
+        let (mut statistics, mut query) = (MemoryStatistics::default(), ListQuery::new(Limit::LARGEST, now));
+        loop {
+            let page = self.list(scope, &query).await?;
+            for memory in &page.memories {
+                statistics.count(memory);
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(statistics),
+            }
+        }
     }
 
     /// The memory that an earlier [`create`](Self::create) of this write created, if it arrived; expired or not.

@@ -17,6 +17,7 @@ mod record;
 mod requests;
 mod search;
 mod service;
+mod statistics;
 mod tenants;
 
 pub use answer_size::AnswerSize;
@@ -49,6 +50,7 @@ pub use requests::{
 };
 pub use search::{Finding, Findings, StaleSearches};
 pub use service::MemoryService;
+pub use statistics::MemoryStatistics;
 #[cfg(feature = "testing")]
 pub use tenants::MockTenantRegistry;
 pub use tenants::{AdmittingMemoryBank, Tenant, TenantGroup, TenantRegistry};

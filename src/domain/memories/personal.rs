@@ -11,6 +11,7 @@ use super::query::{DateRange, Limit, ListQuery, MemoryFilter, MemoryQuery, Posit
 use super::requests::MemoryError;
 use super::search::{Findings, PENDING_SEARCHED};
 use super::service::MemoryService;
+use super::statistics::MemoryStatistics;
 use super::tenants::{Tenant, TenantGroup, TenantRegistry};
 use crate::applications::{ApplicationName, ApplicationRepository, SpaceName};
 use crate::audit::{AuditEvent, AuditKind};
@@ -184,23 +185,31 @@ impl PersonalMemories {
         Ok(OwnPage { memories: listed, next })
     }
 
+    /// The statistics of the person's memories in each of the places where there are or were any.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub async fn statistics(&self, person: UserId) -> Result<Vec<(Source, MemoryStatistics)>, MemoryError> {
+        let now = self.memories.clock.now();
+        let mut all = Vec::new();
+        for source in self.sources(person).await? {
+            let tenant = Tenant { space: source.space.clone(), person: Some(person) };
+            let statistics = self.memories.bank().statistics(&tenant.scope(), now).await?;
+            all.push((source, statistics));
+        }
+        Ok(all)
+    }
+
     /// How many memories there are per category, among all that can be listed.
     ///
     /// # Errors
     /// [`MemoryError`].
     pub async fn categories(&self, person: UserId) -> Result<BTreeMap<Category, u64>, MemoryError> {
-        let mut counts = BTreeMap::new();
-        let mut query = OwnQuery { limit: Limit::LARGEST, ..OwnQuery::default() };
-        loop {
-            let page = self.find(person, &query).await?;
-            for category in page.memories.iter().flat_map(|own| &own.memory.categories) {
-                *counts.entry(category.clone()).or_default() += 1;
-            }
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => return Ok(counts),
-            }
+        let mut all = MemoryStatistics::default();
+        for (_, statistics) in self.statistics(person).await? {
+            all.merge(&statistics);
         }
+        Ok(all.by_category)
     }
 
     /// All memories of the person, a page at a time.

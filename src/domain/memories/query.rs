@@ -69,6 +69,9 @@ impl Limit {
     /// A page for what reads everything, however much there is.
     pub const PAGE: Self = Self(200);
 
+    /// How many categories are named unless another number is asked for.
+    pub const CATEGORIES: Self = Self(100);
+
     /// The limit as a number.
     #[must_use]
     pub fn get(self) -> u32 {

@@ -15,6 +15,7 @@ use super::requests::{
     CreateMemory, Created, IDEMPOTENCY_WINDOW, ListMemories, MemoryError, RequestOutcome, RequestState, SearchMemories,
     UpdatedMemory,
 };
+use super::statistics::MemoryStatistics;
 use super::search::{Findings, PENDING_SEARCHED, StaleSearches};
 use crate::applications::{Permission, SpaceName};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
@@ -273,6 +274,21 @@ impl MemoryService {
         let next = page.next.as_ref().map(|position| position.to_cursor(&scope));
         self.record(AuditKind::MemoryRead, caller, request, Context::default()).await;
         Ok((page, next))
+    }
+
+    /// The statistics of the caller's scope. Needs `memory:read`.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub async fn statistics(
+        &self,
+        caller: &Authorized<Read>,
+        request: RequestId,
+    ) -> Result<MemoryStatistics, MemoryError> {
+        require(self.bank().capabilities().list, Capability::List)?;
+        let statistics = self.bank().statistics(&MemoryScope::of(caller), self.clock.now()).await?;
+        self.record(AuditKind::MemoryRead, caller, request, Context::default()).await;
+        Ok(statistics)
     }
 
     /// All memories of the caller's scope, a page at a time. Needs `memory:read`.

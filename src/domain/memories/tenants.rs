@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::bank::{Capabilities, IsNew, MemoryBank, MemoryBankError};
 use super::model::{Memory, MemoryChanges, MemoryScope, NewMemory};
 use super::query::{Limit, ListQuery, MemoryQuery, Page, SearchResults};
+use super::statistics::MemoryStatistics;
 use crate::applications::SpaceName;
 use crate::ids::{MemoryId, UserId};
 use crate::system::{StorageError, Timestamp};
@@ -179,6 +180,10 @@ impl MemoryBank for AdmittingMemoryBank {
 
     async fn sample(&self, scope: &MemoryScope, limit: Limit) -> Result<Vec<MemoryId>, MemoryBankError> {
         self.bank.sample(scope, limit).await
+    }
+
+    async fn statistics(&self, scope: &MemoryScope, now: Timestamp) -> Result<MemoryStatistics, MemoryBankError> {
+        self.bank.statistics(scope, now).await
     }
 
     async fn find_written(&self, scope: &MemoryScope, write: &NewMemory) -> Result<Option<Memory>, MemoryBankError> {

@@ -21,6 +21,7 @@ mod search_slots;
 mod sets;
 mod spelling;
 mod sql;
+mod statistics;
 mod writer;
 
 use std::time::Duration;
@@ -30,7 +31,7 @@ use memgate_domain::applications::CategoryAccess;
 use memgate_domain::ids::MemoryId;
 use memgate_domain::memories::{
     Capabilities, IsNew, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges, MemoryQuery, MemoryScope,
-    NewMemory, Page, SearchResults,
+    MemoryStatistics, NewMemory, Page, SearchResults,
 };
 use memgate_domain::system::Timestamp;
 use sea_orm::QueryResult;
@@ -183,6 +184,10 @@ impl MemoryBank for EmbeddedMemoryBank {
     async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
         let outcome = self.change(scope, Change::Delete { id: id.clone() }).await?;
         Ok(matches!(outcome, WriteOutcome::Removed))
+    }
+
+    async fn statistics(&self, scope: &MemoryScope, now: Timestamp) -> Result<MemoryStatistics, MemoryBankError> {
+        self.in_turn(scope, statistics::statistics(&self.searcher, scope, now)).await
     }
 
     fn capabilities(&self) -> Capabilities {

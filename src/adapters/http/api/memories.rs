@@ -184,7 +184,7 @@ fn list_order(text: &str) -> Result<ListOrder, InvalidValue> {
     }
 }
 
-fn page_size(text: &str) -> Result<Limit, InvalidValue> {
+pub(super) fn page_size(text: &str) -> Result<Limit, InvalidValue> {
     let number: i64 = text.parse().map_err(|_| InvalidValue::new("limit", "must be a whole number"))?;
     Limit::try_from(number)
 }

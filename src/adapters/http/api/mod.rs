@@ -10,3 +10,4 @@ pub(crate) mod me;
 pub(crate) mod memories;
 pub(crate) mod requests;
 pub(crate) mod search;
+pub(crate) mod statistics;

@@ -9,3 +9,4 @@ pub(crate) mod health;
 pub(super) mod import;
 pub(crate) mod memory;
 pub(crate) mod search;
+pub(crate) mod statistics;

@@ -7,10 +7,10 @@ use serde_json::json;
 use super::{after, all_pages, assert_unsupported, create, first_page, limit, lists, memory_at};
 use crate::memories::{
     AnswerSize, Capability, Content, DateRange, ListOrder, ListQuery, Memory, MemoryBank, MemoryFilter, MemoryScope,
-    NewMemory, Position, Scalar,
+    MemoryStatistics, NewMemory, Position, Scalar,
 };
 use crate::testing::conformance::Fixture;
-use crate::testing::{categories, metadata, new_memory, now, scope, scope_limited_to};
+use crate::testing::{categories, metadata, new_memory, now, scope, scope_limited_to, scope_of_person};
 
 const LARGE_MEMORIES: u64 = 16;
 
@@ -229,4 +229,40 @@ pub async fn whoever_deletes_samples_gets_through_the_whole_scope(fixture: Fixtu
     }
     assert_eq!(deleted, 7, "what has expired is there too");
     assert_eq!(bank.sample(&other, limit(3)).await.unwrap(), [kept.id]);
+}
+
+pub async fn statistics_count_what_is_visible(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    if !lists(bank, &scope).await {
+        assert_unsupported(bank.statistics(&scope, now()).await, Capability::List);
+        return;
+    }
+    assert_eq!(bank.statistics(&scope, now()).await.unwrap(), MemoryStatistics::default());
+    create(bank, &scope_of_person(&scope), memory_at("of somebody else", 0)).await;
+    let mut memories = Vec::new();
+    for (number, names) in (0..).zip([&["food"][..], &["guests", "food"], &["food", "guests"], &[], &["travel"]]) {
+        let new = NewMemory { categories: categories(names), ..memory_at("x", number) };
+        memories.push(create(bank, &scope, new).await);
+    }
+    if bank.capabilities().expiry {
+        let expires_at = Some(after(30));
+        let new = NewMemory { expires_at, categories: categories(&["food", "gone"]), ..memory_at("expired", 20) };
+        create(bank, &scope, new).await;
+        let all = bank.statistics(&scope, after(29)).await.unwrap();
+        assert_eq!((all.memories, all.newest, all.by_category.len()), (6, Some(after(20)), 4));
+    }
+    let of = |memories: &[Memory]| {
+        let mut statistics = MemoryStatistics::default();
+        for memory in memories {
+            statistics.count(memory);
+        }
+        statistics
+    };
+    let other = fixture.other_instance();
+    assert_eq!(other.statistics(&scope, after(30)).await.unwrap(), of(&memories));
+    let limited = scope_limited_to(&scope, &["food", "guests"]);
+    assert_eq!(other.statistics(&limited, after(30)).await.unwrap(), of(&memories[..3]));
+    assert_eq!(other.statistics(&scope_limited_to(&scope, &[]), after(30)).await.unwrap(), of(&[]));
+    bank.delete(&scope, &memories[0].id).await.unwrap();
+    assert_eq!(other.statistics(&scope, after(30)).await.unwrap(), of(&memories[1..]));
 }

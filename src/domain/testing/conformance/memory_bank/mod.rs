@@ -78,6 +78,7 @@ macro_rules! memory_bank_cases {
                 a_list_can_be_sorted_by_when_things_were_said,
                 a_list_can_be_narrowed_by_every_filter,
                 a_list_of_an_empty_scope_is_empty,
+                statistics_count_what_is_visible,
                 whoever_deletes_samples_gets_through_the_whole_scope,
                 // changing
                 each_change_alone_leaves_everything_else_as_it_was,

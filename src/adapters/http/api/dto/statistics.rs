@@ -1,0 +1,96 @@
+//! Categories and statistics.
+
+use poem_openapi::Object;
+use serde::Serialize;
+
+use crate::adapters::http::openapi::scalar::DateTime;
+use crate::domain::ids::RequestId;
+use crate::domain::memories::{Limit, MemoryStatistics};
+use crate::domain::oauth::Caller;
+
+/// A category, and how many memories have it.
+#[derive(Object, Serialize)]
+struct CategoryCount {
+    /// The category.
+    category: String,
+    /// How many memories have it.
+    memories: u64,
+}
+
+/// The categories with the most memories first.
+fn most_used(statistics: &MemoryStatistics, limit: Limit) -> Vec<CategoryCount> {
+    let most = statistics.most_used().into_iter().take(usize::try_from(limit.get()).unwrap_or(usize::MAX));
+    most.map(|(category, memories)| CategoryCount { category: category.to_string(), memories }).collect()
+}
+
+fn count(categories: usize) -> u64 {
+    u64::try_from(categories).unwrap_or(u64::MAX)
+}
+
+/// The categories that memories have.
+#[derive(Object, Serialize)]
+pub(in super::super) struct CategoriesAnswer {
+    /// Always `success`.
+    status: String,
+    /// Identifies this request in the log.
+    request_id: String,
+    /// The categories, the most used first. A memory with several is counted in each of them.
+    categories: Vec<CategoryCount>,
+    /// How many categories there are in all.
+    total: u64,
+    /// How many memories have no category.
+    uncategorized: u64,
+}
+
+impl CategoriesAnswer {
+    pub(in super::super) fn new(request_id: RequestId, statistics: &MemoryStatistics, limit: Limit) -> Self {
+        Self {
+            status: "success".to_owned(),
+            request_id: request_id.to_string(),
+            categories: most_used(statistics, limit),
+            total: count(statistics.by_category.len()),
+            uncategorized: statistics.uncategorized,
+        }
+    }
+}
+
+/// What there is in the caller's memory space.
+#[derive(Object, Serialize)]
+pub(in super::super) struct StatisticsAnswer {
+    /// Always `success`.
+    status: String,
+    /// Identifies this request in the log.
+    request_id: String,
+    /// The memory space.
+    space: String,
+    /// How many memories there are.
+    memories: u64,
+    /// When the oldest was created; left out if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest: Option<DateTime>,
+    /// When the newest was created; left out if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    newest: Option<DateTime>,
+    /// The 100 most used categories. A memory with several is counted in each of them.
+    categories: Vec<CategoryCount>,
+    /// How many categories there are in all.
+    total_categories: u64,
+    /// How many memories have no category.
+    uncategorized: u64,
+}
+
+impl StatisticsAnswer {
+    pub(in super::super) fn new(request_id: RequestId, caller: &Caller, statistics: &MemoryStatistics) -> Self {
+        Self {
+            status: "success".to_owned(),
+            request_id: request_id.to_string(),
+            space: caller.application.space.to_string(),
+            memories: statistics.memories,
+            oldest: statistics.oldest.map(DateTime::from),
+            newest: statistics.newest.map(DateTime::from),
+            categories: most_used(statistics, Limit::CATEGORIES),
+            total_categories: count(statistics.by_category.len()),
+            uncategorized: statistics.uncategorized,
+        }
+    }
+}
