@@ -63,6 +63,8 @@ impl Operation {
             "importMemories" => {
                 request.header("content-type", "application/x-ndjson").body("{\"content\": \"anything\"}")
             }
+            "createMemories" => request.json(&json!({"memories": [{"content": "anything"}]})),
+            "deleteMemories" => request.json(&json!({"filters": {"categories": ["anything"]}})),
             _ => request,
         }
     }

@@ -2,6 +2,7 @@
 //! `oauth_checklist`.
 
 mod bearer;
+mod bulk;
 mod cors;
 mod documents;
 mod envelope;

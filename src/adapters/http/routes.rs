@@ -8,6 +8,7 @@ use poem::{Endpoint, EndpointExt as _, Request, Response, Route};
 use poem_openapi::{LicenseObject, OpenApi, OpenApiService};
 use serde_json::Value;
 
+use super::api::bulk::BulkApi;
 use super::api::capabilities::CapabilitiesApi;
 use super::api::export::ExportApi;
 use super::api::health::HealthApi;
@@ -46,6 +47,7 @@ pub(super) fn api() -> impl OpenApi {
     (
         SearchApi,
         MemoriesApi,
+        BulkApi,
         StatisticsApi,
         ExportApi,
         ImportApi,

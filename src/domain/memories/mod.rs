@@ -2,6 +2,7 @@
 
 mod answer_size;
 mod bank;
+mod bulk;
 mod delivery;
 mod erasure;
 mod export;
@@ -24,6 +25,7 @@ pub use answer_size::AnswerSize;
 #[cfg(feature = "testing")]
 pub use bank::MockMemoryBank;
 pub use bank::{Capabilities, Capability, IsNew, MAX_AT_ONCE, MemoryBank, MemoryBankError};
+pub use bulk::{Deletion, EachCreated};
 pub use delivery::{Attempted, Delivery, DeliveryPolicy, DeliveryWorker};
 pub use erasure::{ApplicationExtent, ErasedApplication, Erasure, ErasureError, MemoriesOfDeleted, OwnerEraser};
 pub use export::Export;

@@ -182,6 +182,15 @@ pub enum MemoryError {
     /// The same idempotency key was used with another body before.
     #[error("this idempotency key was used before with another body; use a new key for another memory")]
     IdempotencyConflict,
+    /// The memories that match a filter are not those that were confirmed.
+    #[error(
+        "the memories that match have changed since, there are {matching} of them now; nothing was deleted. Look again without a \
+         confirmation, and confirm what you see then"
+    )]
+    SelectionChanged {
+        /// How many match now.
+        matching: u64,
+    },
     /// The application may not write in these categories.
     #[error("this application may only write memories whose categories are among the ones it was given")]
     CategoryNotAllowed,

@@ -460,7 +460,7 @@ impl MemoryService {
         }
     }
 
-    async fn record(&self, kind: AuditKind, caller: &Caller, request: RequestId, context: Context) {
+    pub(super) async fn record(&self, kind: AuditKind, caller: &Caller, request: RequestId, context: Context) {
         let event = AuditEvent::new(kind, self.clock.now()).application(caller.application.id).request(request);
         self.audit.record(&event.context(context)).await;
     }
@@ -488,12 +488,12 @@ fn answer(request_id: RequestId, state: WriteState) -> Result<Created, MemoryErr
     }
 }
 
-fn require(supported: bool, capability: Capability) -> Result<(), MemoryBankError> {
+pub(super) fn require(supported: bool, capability: Capability) -> Result<(), MemoryBankError> {
     if supported { Ok(()) } else { Err(MemoryBankError::Unsupported(capability)) }
 }
 
 /// What the filter asks for must be supported.
-fn require_filter(capabilities: Capabilities, filter: &MemoryFilter) -> Result<(), MemoryBankError> {
+pub(super) fn require_filter(capabilities: Capabilities, filter: &MemoryFilter) -> Result<(), MemoryBankError> {
     require(capabilities.date_filter || !filter.has_dates(), Capability::DateFilter)?;
     require(capabilities.metadata_filter || filter.metadata.is_empty(), Capability::MetadataFilter)
 }

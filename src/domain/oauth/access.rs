@@ -84,31 +84,33 @@ pub enum AccessError {
 
 /// What an operation requires of its caller.
 pub trait Need: Send + Sync + 'static {
-    /// The permission; `None` if any valid token is sufficient.
-    const PERMISSION: Option<Permission>;
+    /// The permissions, all of which the token must carry; none if any valid token is sufficient.
+    const PERMISSIONS: &'static [Permission];
 }
 
 macro_rules! needs {
-    ($($(#[$doc:meta])* $name:ident = $permission:expr;)+) => { $(
+    ($($(#[$doc:meta])* $name:ident = [$($permission:ident),*];)+) => { $(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub enum $name {}
 
         impl Need for $name {
-            const PERMISSION: Option<Permission> = $permission;
+            const PERMISSIONS: &'static [Permission] = &[$(Permission::$permission),*];
         }
     )+ };
 }
 
 needs! {
     /// Any valid token.
-    AnyToken = None;
+    AnyToken = [];
     /// `memory:read`.
-    Read = Some(Permission::MemoryRead);
+    Read = [MemoryRead];
     /// `memory:write`.
-    Write = Some(Permission::MemoryWrite);
+    Write = [MemoryWrite];
     /// `memory:delete`.
-    Delete = Some(Permission::MemoryDelete);
+    Delete = [MemoryDelete];
+    /// `memory:read` and `memory:delete`: what is deleted tells something about what there is.
+    ReadAndDelete = [MemoryRead, MemoryDelete];
 }
 
 /// The proof that a caller may perform an operation: the token is valid, it carries the permission, and the request
@@ -121,7 +123,7 @@ pub struct Authorized<N> {
 
 impl<N: Need> Authorized<N> {
     fn prove(caller: Caller) -> Result<Self, MissingPermission> {
-        N::PERMISSION.map_or(Ok(()), |permission| caller.require(permission))?;
+        N::PERMISSIONS.iter().try_for_each(|permission| caller.require(*permission))?;
         Ok(Self { caller, need: PhantomData })
     }
 

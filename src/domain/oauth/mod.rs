@@ -21,7 +21,7 @@ mod token;
 
 pub use access::{
     AccessError, AccessGuard, AdmissionError, AnyToken, Authorized, Caller, Delete, LocalAccess, LocalAccessError,
-    MissingPermission, Need, Read, Write, bearer_token,
+    MissingPermission, Need, Read, ReadAndDelete, Write, bearer_token,
 };
 pub use audience::{Audience, InvalidTarget, Resource};
 #[cfg(feature = "testing")]

@@ -1,6 +1,7 @@
 //! The memory API: one file per resource.
 
 pub(crate) mod assistant;
+pub(crate) mod bulk;
 pub(crate) mod capabilities;
 pub(crate) mod dto;
 pub(crate) mod export;

@@ -1,7 +1,7 @@
 //! The security scheme and the security requirements of operations.
 
 use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaOAuthScope, MetaSecurityScheme, Registry};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::placeholders::{AUTHORIZATION_URL, TOKEN_URL};
 use crate::domain::applications::Permission;
@@ -47,14 +47,15 @@ fn scope(permission: Permission) -> MetaOAuthScope {
     MetaOAuthScope { name: permission.as_str(), description: Some(description) }
 }
 
-/// The security scheme with the scope of a permission. poem-openapi takes the scheme from an extractor, but not its scopes, so
+/// The security scheme with the scopes of permissions. poem-openapi takes the scheme from an extractor, but not its scopes, so
 /// they travel in the name until [`name_scopes`] extracts them.
-pub(crate) fn requirement(permission: Option<Permission>) -> &'static str {
-    match permission {
-        None => SCHEME,
-        Some(Permission::MemoryRead) => "OAuth2 memory:read",
-        Some(Permission::MemoryWrite) => "OAuth2 memory:write",
-        Some(Permission::MemoryDelete) => "OAuth2 memory:delete",
+pub(crate) fn requirement(permissions: &[Permission]) -> &'static str {
+    match permissions {
+        [] => SCHEME,
+        [Permission::MemoryRead] => "OAuth2 memory:read",
+        [Permission::MemoryWrite] => "OAuth2 memory:write",
+        [Permission::MemoryDelete] => "OAuth2 memory:delete",
+        _ => "OAuth2 memory:read memory:delete",
     }
 }
 
@@ -64,7 +65,7 @@ pub(crate) fn name_scopes(security: &mut Value) {
         *requirement = std::mem::take(requirement)
             .into_iter()
             .map(|(name, scopes)| match name.split_once(' ') {
-                Some((scheme, scope)) => (scheme.to_owned(), json!([scope])),
+                Some((scheme, scopes)) => (scheme.to_owned(), scopes.split(' ').collect()),
                 None => (name, scopes),
             })
             .collect();

@@ -35,7 +35,7 @@ impl<'a, N: Need> ApiExtractor<'a> for Bearer<N> {
     }
 
     fn security_schemes() -> Vec<&'static str> {
-        vec![security::requirement(N::PERMISSION)]
+        vec![security::requirement(N::PERMISSIONS)]
     }
 
     async fn from_request(

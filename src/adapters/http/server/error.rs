@@ -6,8 +6,8 @@
 mod documentation;
 
 pub(crate) use documentation::{
-    AccountFailure, CreateFailure, DeleteFailure, GetFailure, ImportFailure, ListFailure, RequestFailure,
-    SearchFailure, UpdateFailure,
+    AccountFailure, BulkCreateFailure, BulkDeleteFailure, CreateFailure, DeleteFailure, GetFailure, ImportFailure,
+    ListFailure, RequestFailure, SearchFailure, UpdateFailure,
 };
 
 use std::error::Error;
@@ -269,6 +269,9 @@ fn of_memory(error: &MemoryError) -> ErrorResponse {
         MemoryError::IdempotencyConflict => {
             ErrorResponse::new(StatusCode::CONFLICT, "idempotency-conflict", "The idempotency key was used before")
         }
+        MemoryError::SelectionChanged { .. } => {
+            ErrorResponse::new(StatusCode::CONFLICT, "selection-changed", "What was confirmed has changed")
+        }
         MemoryError::CategoryNotAllowed => {
             ErrorResponse::new(StatusCode::FORBIDDEN, "category-not-allowed", "The category is not allowed")
         }
@@ -397,11 +400,21 @@ pub(crate) fn render_api(error: &ApiError, refused: Refused<'_>) -> Response {
     if refused.under_auth {
         return oauth_response(as_oauth(response), error.to_string(), refused.base);
     }
-    let field = match error {
+    problem_response(response, detail(error), field(error), refused)
+}
+
+/// Logs an error that is one of several outcomes in an answer.
+pub(crate) fn as_problem(error: &ApiError, request_id: RequestId) -> Problem {
+    let response = ErrorResponse::from(error);
+    log(response.status, response.slug, error, request_id);
+    problem(&response, detail(error), field(error), request_id)
+}
+
+fn field(error: &ApiError) -> Option<String> {
+    match error {
         ApiError::Memory(MemoryError::Invalid(invalid)) => Some(invalid.field().to_owned()),
         _ => None,
-    };
-    problem_response(response, detail(error), field, refused)
+    }
 }
 
 /// Logs an error that is answered in words, to a program that shows them to a model.
@@ -439,17 +452,21 @@ pub(crate) fn whole_seconds(wait: Duration) -> u64 {
 }
 
 fn problem_response(summary: ErrorResponse, detail: String, field: Option<String>, refused: Refused<'_>) -> Response {
-    let problem = Problem {
+    let problem = problem(&summary, detail, field, refused.request_id);
+    let mut response = json_response(summary.status, PROBLEM_JSON, &problem);
+    summary.write_headers_to(&mut response, refused.base);
+    response
+}
+
+fn problem(summary: &ErrorResponse, detail: String, field: Option<String>, request_id: RequestId) -> Problem {
+    Problem {
         kind: format!("{PROBLEM_TYPE}{}", summary.slug),
         title: summary.title.to_owned(),
         status: summary.status.as_u16(),
         detail,
         field,
-        request_id: refused.request_id.to_string(),
-    };
-    let mut response = json_response(summary.status, PROBLEM_JSON, &problem);
-    summary.write_headers_to(&mut response, refused.base);
-    response
+        request_id: request_id.to_string(),
+    }
 }
 
 fn oauth_response(summary: ErrorResponse, description: String, base: &str) -> Response {

@@ -4,6 +4,7 @@
 //! comment here becomes a description in the OpenAPI document.
 
 pub(crate) mod account;
+pub(crate) mod bulk;
 mod fit;
 pub(crate) mod health;
 pub(super) mod import;

@@ -40,7 +40,7 @@ pub(in super::super) struct SearchBody {
 #[derive(Deserialize, Object)]
 #[oai(rename = "SearchFilters")]
 #[serde(deny_unknown_fields, remote = "Self")]
-struct FiltersBody {
+pub(in super::super) struct FiltersBody {
     /// It has at least one of these categories.
     #[oai(validator(max_items = 16))]
     categories: Option<Vec<CategoryText>>,
@@ -114,7 +114,11 @@ impl SearchBody {
 }
 
 impl FiltersBody {
-    fn read(self) -> Result<MemoryFilter, InvalidValue> {
+    /// Converts it.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] that names the member.
+    pub(in super::super) fn read(self) -> Result<MemoryFilter, InvalidValue> {
         Ok(MemoryFilter {
             categories: parse_categories(self.categories.unwrap_or_default())?,
             created: self

@@ -58,6 +58,10 @@ failures! {
     UpdateFailure: [400, 401, 403, 404, 413, 415, 422, 429, 500, 501, 502, 503];
     /// Of a deletion.
     DeleteFailure: [400, 401, 403, 404, 422, 429, 500, 501, 502, 503];
+    /// Of several creates, each of which has an outcome of its own.
+    BulkCreateFailure: [400, 401, 403, 413, 415, 429, 500, 503];
+    /// Of a deletion by a filter.
+    BulkDeleteFailure: [400, 401, 403, 409, 413, 415, 422, 429, 500, 501, 502, 503];
     /// Of a query about an earlier request.
     RequestFailure: [400, 401, 403, 404, 429, 500, 503];
 }
@@ -99,7 +103,7 @@ fn problem(status: u16) -> &'static str {
         401 => "The access token is missing, expired or revoked: get a new one.",
         403 => "The access token lacks the permission, or the category is not allowed.",
         404 => "It does not exist, or does not belong to the caller.",
-        409 => "The idempotency key was used before, with another body.",
+        409 => "The idempotency key was used before, with another body; or what was confirmed has changed.",
         413 => "The body is too large.",
         415 => "The body has another media type than the operation takes, or is compressed.",
         422 => "The memory bank refused this; `detail` says why.",

@@ -1,5 +1,6 @@
 //! The memory service on in-memory ports.
 
+mod bulk;
 mod creating;
 mod forgetting;
 mod queueing;
