@@ -32,7 +32,7 @@ async fn a_client_of_each_legacy_version_initializes_and_lists_tools() {
 
     // No header means 2025-03-26.
     let listed = client.raw(r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#).await.json::<Value>().await.unwrap();
-    assert_eq!(listed["result"]["tools"].as_array().unwrap().len(), 6);
+    assert_eq!(listed["result"]["tools"].as_array().unwrap().len(), 7);
     assert_eq!(listed["result"]["tools"][0]["name"], "search");
     assert_eq!(client.legacy("ping", json!({})).await["result"], json!({}));
     assert_eq!(client.legacy("no/such", json!({})).await["error"]["code"], -32601);
@@ -179,6 +179,6 @@ async fn whatever_a_client_accepts_it_gets_an_answer_that_it_can_read() {
         let text = answer.text().await.unwrap();
         let json = text.lines().find_map(|line| line.strip_prefix("data:").or(line.starts_with('{').then_some(line)));
         let message: Value = serde_json::from_str(json.unwrap()).unwrap();
-        assert_eq!(message["result"]["tools"].as_array().unwrap().len(), 6, "{accept:?}");
+        assert_eq!(message["result"]["tools"].as_array().unwrap().len(), 7, "{accept:?}");
     }
 }

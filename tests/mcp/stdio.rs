@@ -104,7 +104,10 @@ fn a_client_starts_it_stores_and_finds() {
     let tools = session.request("tools/list", &json!({}));
     let names: Vec<&str> =
         tools["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["search", "fetch", "add_memory", "update_memory", "delete_memory", "list_memories"]);
+    assert_eq!(
+        names,
+        ["search", "fetch", "add_memory", "update_memory", "delete_memory", "list_memories", "list_categories"]
+    );
     let added = session.call("add_memory", &json!({"content": "Marta is allergic to hazelnuts."}));
     assert_eq!(added["status"], "stored");
     let found = session.call("search", &json!({"query": "What is Marta allergic to?"}));
@@ -115,6 +118,8 @@ fn a_client_starts_it_stores_and_finds() {
     let mut session = Session::start(folder.path(), &["--application", &id]);
     session.initialize();
     assert_eq!(session.call("list_memories", &json!({}))["memories"][0]["id"], found["results"][0]["id"]);
+    let categories = session.call("list_categories", &json!({}));
+    assert!(categories["categories"].is_array() && categories["total"].is_u64(), "{categories}");
     assert_eq!(session.end(), 0);
 }
 
@@ -186,7 +191,7 @@ fn the_permissions_of_the_application_decide() {
     let mut session = Session::start(folder.path(), &["--application", &id]);
     session.initialize();
     let tools = session.request("tools/list", &json!({}));
-    assert_eq!(tools["result"]["tools"].as_array().unwrap().len(), 3, "search, fetch, list_memories");
+    assert_eq!(tools["result"]["tools"].as_array().unwrap().len(), 4, "search, fetch, list_memories, list_categories");
     let refused = session.request("tools/call", &json!({"name": "add_memory", "arguments": {"content": "a"}}));
     assert_eq!(refused["result"]["isError"], true, "{refused}");
     assert!(refused["result"]["content"][0]["text"].as_str().unwrap().contains("memory:write"), "{refused}");

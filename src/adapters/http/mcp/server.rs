@@ -106,6 +106,7 @@ impl McpServer {
             Tool::UpdateMemory => self.update(arguments, call).await,
             Tool::DeleteMemory => self.delete(arguments, call).await,
             Tool::ListMemories => self.list(arguments, call).await,
+            Tool::ListCategories => self.categories(arguments, call).await,
         };
         match outcome {
             Ok(answer) => answer::into_result(&answer),
@@ -235,6 +236,17 @@ impl McpServer {
             answer["next_cursor"] = json!(next);
         }
         Ok(answer)
+    }
+
+    async fn categories(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, ApiError> {
+        let NoArguments {} = read(arguments)?;
+        let statistics = self.memories.statistics(&call.caller.also()?, call.request_id).await?;
+        let most = usize::try_from(Limit::CATEGORIES.get()).unwrap_or(usize::MAX);
+        let named = statistics.most_used().into_iter().take(most);
+        let categories: Vec<Value> =
+            named.map(|(category, memories)| json!({"category": category.to_string(), "memories": memories})).collect();
+        let (total, uncategorized) = (statistics.by_category.len(), statistics.uncategorized);
+        Ok(json!({"categories": categories, "total": total, "uncategorized": uncategorized}))
     }
 
     /// The result of a write, with the memory if the caller may read it.
@@ -427,6 +439,10 @@ struct UpdateMemoryArguments {
     categories: Option<Vec<String>>,
     occurred_at: Option<String>,
 }
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoArguments {}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

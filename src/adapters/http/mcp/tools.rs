@@ -17,12 +17,20 @@ pub(super) enum Tool {
     UpdateMemory,
     DeleteMemory,
     ListMemories,
+    ListCategories,
 }
 
 impl Tool {
     /// All tools, in the order in which they are listed: ChatGPT looks for the first two.
-    pub(super) const ALL: [Self; 6] =
-        [Self::Search, Self::Fetch, Self::AddMemory, Self::UpdateMemory, Self::DeleteMemory, Self::ListMemories];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Search,
+        Self::Fetch,
+        Self::AddMemory,
+        Self::UpdateMemory,
+        Self::DeleteMemory,
+        Self::ListMemories,
+        Self::ListCategories,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -32,6 +40,7 @@ impl Tool {
             Self::UpdateMemory => "update_memory",
             Self::DeleteMemory => "delete_memory",
             Self::ListMemories => "list_memories",
+            Self::ListCategories => "list_categories",
         }
     }
 
@@ -41,7 +50,7 @@ impl Tool {
 
     pub(super) fn permission(self) -> Permission {
         match self {
-            Self::Search | Self::Fetch | Self::ListMemories => Permission::MemoryRead,
+            Self::Search | Self::Fetch | Self::ListMemories | Self::ListCategories => Permission::MemoryRead,
             Self::AddMemory | Self::UpdateMemory => Permission::MemoryWrite,
             Self::DeleteMemory => Permission::MemoryDelete,
         }
@@ -110,6 +119,11 @@ impl Tool {
                 "Lists what is stored, newest first, for an overview. To find something, use search. Send next_cursor as cursor \
                  for the next page.",
             ),
+            Self::ListCategories => (
+                "List the categories",
+                "Lists the categories that exist, the most used first, and how many memories have each. Call it before you store \
+                 something in a category, to reuse one that exists.",
+            ),
         }
     }
 
@@ -162,6 +176,7 @@ impl Tool {
                 }),
                 json!([]),
             ),
+            Self::ListCategories => (json!({}), json!([])),
         };
         json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
     }
@@ -222,6 +237,25 @@ impl Tool {
                 }),
                 json!(["memories"]),
             ),
+            Self::ListCategories => (
+                json!({
+                    "categories": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "properties": {
+                                "category": {"type": "string", "description": "The category."},
+                                "memories": {"type": "integer", "description": "How many memories have it."},
+                            },
+                            "required": ["category", "memories"],
+                        },
+                        "description": "The categories, the most used first; at most 100.",
+                    },
+                    "total": {"type": "integer", "description": "How many categories there are in all."},
+                    "uncategorized": {"type": "integer", "description": "How many memories have no category."},
+                }),
+                json!(["categories", "total", "uncategorized"]),
+            ),
         };
         json!({"type": "object", "properties": properties, "required": required})
     }
@@ -280,10 +314,10 @@ mod tests {
             let allowed = Tool::allowed(permissions.iter().copied().collect());
             allowed.iter().map(|tool| tool.name.to_string()).collect::<Vec<_>>()
         };
-        assert_eq!(names(&[Permission::MemoryRead]), ["search", "fetch", "list_memories"]);
+        assert_eq!(names(&[Permission::MemoryRead]), ["search", "fetch", "list_memories", "list_categories"]);
         assert_eq!(names(&[Permission::MemoryWrite]), ["add_memory", "update_memory"]);
         assert_eq!(names(&[Permission::MemoryDelete]), ["delete_memory"]);
-        assert_eq!(names(&Permission::ALL).len(), 6);
+        assert_eq!(names(&Permission::ALL).len(), 7);
         assert_eq!(names(&Permission::ALL)[..2], ["search", "fetch"]);
         let annotations = |tool: Tool| tool.definition().annotations.clone().unwrap();
         assert_eq!(annotations(Tool::Search).read_only_hint, Some(true));
