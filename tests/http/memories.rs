@@ -299,3 +299,49 @@ async fn answers_with_large_memories_end_early_and_say_so() {
     }
     assert_eq!(listed, NUMBER);
 }
+
+#[tokio::test]
+async fn a_search_a_list_and_a_deletion_take_the_same_conditions() {
+    let face = Face::new();
+    for (text, names, metadata) in [
+        ("tea 1", &["food"][..], json!({"price": 3, "bought": "2026-05-01"})),
+        ("tea 2", &["food", "guests"], json!({"price": 8, "bought": "2026-05-02"})),
+        ("tea 3", &["travel"], json!({"price": 9})),
+    ] {
+        face.post("/api/v1/memories", json!({"content": text, "categories": names, "metadata": metadata})).await;
+    }
+    let condition = json!({"and": [
+        {"metadata": "price", "at_least": 5},
+        {"or": [{"not": {"category": "travel"}}, {"metadata": "bought", "at_most": "2026-01-01"}]},
+    ]});
+    let filters = json!({ "where": condition });
+    let found = face.post("/api/v1/search", json!({"query": "tea", "filters": filters})).await.json();
+    assert_eq!((&found["total_found"], &found["results"][0]["content"]), (&json!(1), &json!("tea 2")));
+    let text = filters.to_string();
+    let text: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    let path = |rest: &str| format!("/api/v1/memories?filters={text}{rest}");
+    let list = face.call(Method::GET, &path(""), None).await.json();
+    assert_eq!(list["memories"].as_array().unwrap().len(), 1);
+    assert_eq!(list["memories"][0]["content"], "tea 2");
+    let list = face.call(Method::GET, &path("&category=travel"), None).await.json();
+    assert_eq!(list["memories"], json!([]));
+    let plan = face.post("/api/v1/bulk/deletions", json!({ "filters": filters })).await.json();
+    assert_eq!(plan["matching"], 1);
+    let wrong = json!({"where": {"and": [{"category": "a"}, {"not": {"metadata": "n", "at_least": "soon"}}]}});
+    for (path, body) in [
+        ("/api/v1/search", json!({"query": "tea", "filters": wrong})),
+        ("/api/v1/bulk/deletions", json!({ "filters": wrong })),
+    ] {
+        let problem = face.post(path, body).await.problem(400, "invalid-value");
+        assert_eq!(problem["field"], "filters.where.and[1].not.at_least");
+    }
+    for (query, field) in [
+        ("filters=x", "filters"),
+        ("filters=%7B%22colour%22:1%7D", "filters.colour"),
+        ("filters=%7B%22where%22:%7B%7D%7D", "filters.where"),
+        ("filters=%7B%22categories%22:%5B%22a%22%5D%7D&category=b", "category"),
+    ] {
+        let answer = face.call(Method::GET, &format!("/api/v1/memories?{query}"), None).await;
+        assert_eq!(answer.problem(400, "invalid-value")["field"], field, "{query}");
+    }
+}

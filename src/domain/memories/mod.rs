@@ -3,6 +3,7 @@
 mod answer_size;
 mod bank;
 mod bulk;
+mod condition;
 mod delivery;
 mod erasure;
 mod export;
@@ -26,6 +27,7 @@ pub use answer_size::AnswerSize;
 pub use bank::MockMemoryBank;
 pub use bank::{Capabilities, Capability, IsNew, MAX_AT_ONCE, MemoryBank, MemoryBankError};
 pub use bulk::{Deletion, EachCreated};
+pub use condition::{Condition, Side, ValueTest};
 pub use delivery::{Attempted, Delivery, DeliveryPolicy, DeliveryWorker};
 pub use erasure::{ApplicationExtent, ErasedApplication, Erasure, ErasureError, MemoriesOfDeleted, OwnerEraser};
 pub use export::Export;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::answer_size::AnswerSize;
+use super::condition::Condition;
 use super::model::{Category, Memory, MemoryScope};
 use crate::ids::MemoryId;
 use crate::system::Timestamp;
@@ -138,6 +139,8 @@ pub struct MemoryFilter {
     pub occurred: DateRange,
     /// Its metadata has all of these members with exactly these values.
     pub metadata: Vec<(String, Scalar)>,
+    /// It meets this condition.
+    pub condition: Option<Condition>,
 }
 
 impl MemoryFilter {
@@ -171,6 +174,12 @@ impl MemoryFilter {
         *self == Self::default()
     }
 
+    /// Whether it depends on metadata.
+    #[must_use]
+    pub fn reads_metadata(&self) -> bool {
+        !self.metadata.is_empty() || self.condition.as_ref().is_some_and(Condition::reads_metadata)
+    }
+
     /// Whether it has a range of dates.
     #[must_use]
     pub fn has_dates(&self) -> bool {
@@ -186,6 +195,7 @@ impl MemoryFilter {
             && self.metadata.iter().all(|(name, wanted)| {
                 memory.metadata.as_object().get(name).and_then(Scalar::from_json).as_ref() == Some(wanted)
             })
+            && self.condition.as_ref().is_none_or(|condition| condition.is_met_by(memory))
     }
 }
 

@@ -289,6 +289,7 @@ fn key_of(application: ApplicationId, scope: &MemoryScope, query: &MemoryQuery) 
         filter.occurred.start().map(Timestamp::unix_millis),
         filter.occurred.end().map(Timestamp::unix_millis),
         metadata,
+        filter.condition.as_ref().map(|condition| format!("{condition:?}")),
     ]);
     Sha256::digest(asked.to_string()).into()
 }

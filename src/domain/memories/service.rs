@@ -15,8 +15,8 @@ use super::requests::{
     CreateMemory, Created, IDEMPOTENCY_WINDOW, ListMemories, MemoryError, RequestOutcome, RequestState, SearchMemories,
     UpdatedMemory,
 };
-use super::statistics::MemoryStatistics;
 use super::search::{Findings, PENDING_SEARCHED, StaleSearches};
+use super::statistics::MemoryStatistics;
 use crate::applications::{Permission, SpaceName};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::{MemoryId, RequestId};
@@ -495,7 +495,7 @@ pub(super) fn require(supported: bool, capability: Capability) -> Result<(), Mem
 /// What the filter asks for must be supported.
 pub(super) fn require_filter(capabilities: Capabilities, filter: &MemoryFilter) -> Result<(), MemoryBankError> {
     require(capabilities.date_filter || !filter.has_dates(), Capability::DateFilter)?;
-    require(capabilities.metadata_filter || filter.metadata.is_empty(), Capability::MetadataFilter)
+    require(capabilities.metadata_filter || !filter.reads_metadata(), Capability::MetadataFilter)
 }
 
 fn check_categories(scope: &MemoryScope, categories: &[Category]) -> Result<(), MemoryError> {

@@ -57,6 +57,7 @@ async fn a_search_carries_the_scope_alone_and_no_filter_of_the_caller() {
         created: DateRange::new("date_range", Some(now()), None).unwrap(),
         occurred: DateRange::default(),
         metadata: vec![("user_id".to_owned(), Scalar::Text("*".to_owned())), ("OR".to_owned(), Scalar::Bool(true))],
+        condition: None,
     };
     client.search(&scope, &MemoryQuery { filter, ..query("{\"user_id\": \"*\"}") }).await.unwrap();
     let request = &requests(&server).await[0];

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use memgate_domain::applications::CategoryAccess;
-use memgate_domain::memories::{DateRange, MemoryFilter, MemoryQuery};
+use memgate_domain::memories::{Condition, DateRange, MemoryFilter, MemoryQuery};
 use memgate_domain::system::Timestamp;
 use sea_orm::ConnectionTrait;
 
@@ -12,7 +12,7 @@ use super::index;
 use super::index_cache::{CurrentIndex, IndexCache};
 use super::ranking::{BUDGET, Gathering, MAX_TERMS, TermRole, inverse_frequency};
 use super::read::{ScopeRow, allowed, within, within_dates};
-use super::row::json_array;
+use super::row::{categories, json_array, metadata};
 use super::scope_index::ScopeIndex;
 use super::sets::{VisibleSets, is_stale, unsigned};
 use super::sql::{Entries, Sql, parse_numbers};
@@ -21,6 +21,9 @@ const READ_AT_MOST: i64 = BUDGET.cast_signed();
 
 /// Maximum number of memories that a search checks individually against the filter.
 const EXAMINED_AT_MOST: u64 = 20_000;
+
+/// Number of those after which other tasks may run.
+const EXAMINED_AT_A_TIME: usize = 256;
 
 /// Maximum number of terms of a query that are looked up in the counts.
 const COUNT_AT_MOST: usize = 32 * MAX_TERMS;
@@ -72,7 +75,9 @@ impl<'a> Reach<'a> {
 
     /// Whether the index alone cannot decide which memories pass.
     fn examines_memories(&self) -> bool {
-        self.filter.has_dates() || self.sets.as_ref().is_some_and(|sets| sets.entries().is_none())
+        self.filter.has_dates()
+            || self.filter.condition.is_some()
+            || self.sets.as_ref().is_some_and(|sets| sets.entries().is_none())
     }
 
     /// Gathers candidates until there are `wanted` and the budget is used up.
@@ -205,6 +210,9 @@ impl<'a> Reach<'a> {
             let found = self.read(connection, entries).await?;
             return Ok((found.len() as u64, found));
         }
+        if let Some(condition) = &self.filter.condition {
+            return self.examine_each(connection, entries, room, condition).await;
+        }
         let mut sql = Sql::new(connection, "SELECT string_agg(CAST(CASE WHEN true");
         sql = within_dates(sql, "m.created_at", self.filter);
         if self.sets.as_ref().is_some_and(|sets| sets.entries().is_none()) {
@@ -223,6 +231,42 @@ impl<'a> Reach<'a> {
         let mut found = parse_numbers(found.as_deref())?;
         found.sort_unstable();
         Ok((unsigned(row.try_get_by_index(1)?), found))
+    }
+
+    /// As [`examine`](Self::examine), with a condition that no statement evaluates.
+    async fn examine_each(
+        &self,
+        connection: &impl ConnectionTrait,
+        entries: &Entries,
+        room: u64,
+        condition: &Condition,
+    ) -> Result<(u64, Vec<i64>), MemoryStoreError> {
+        let mut sql = Sql::new(connection, "SELECT m.seq, m.categories, m.metadata, CASE WHEN true");
+        sql = within(within_dates(sql, "m.created_at", self.filter), "m", self.access);
+        let rows = sql
+            .then(" THEN 1 ELSE 0 END FROM (SELECT hit.seq FROM ")
+            .hits(entries)
+            .then(" ORDER BY hit.seq DESC LIMIT ")
+            .value(room.cast_signed())
+            .then(") f CROSS JOIN memories m WHERE m.seq = f.seq")
+            .all(connection)
+            .await?;
+        let mut found = Vec::new();
+        for chunk in rows.chunks(EXAMINED_AT_A_TIME) {
+            for row in chunk {
+                let seq: i64 = row.try_get_by_index(0)?;
+                let key = seq.to_string();
+                let categories = categories(&key, &row.try_get_by_index::<String>(1)?)?;
+                let metadata = metadata(&key, &row.try_get_by_index::<String>(2)?)?;
+                let passes: i32 = row.try_get_by_index(3)?;
+                if passes == 1 && condition.holds(&categories, metadata.as_object()) {
+                    found.push(seq);
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+        found.sort_unstable();
+        Ok((rows.len() as u64, found))
     }
 
     /// The expired memories of the scope that are not swept yet.

@@ -5,7 +5,7 @@
 //! category, for the combination of all of them, for each member of its metadata that a filter can name, and for the period of
 //! its creation.
 
-use memgate_domain::memories::{Category, DateRange, MemoryFilter, Metadata, Scalar};
+use memgate_domain::memories::{Category, Condition, DateRange, MemoryFilter, Metadata, Scalar, ValueTest};
 use memgate_domain::system::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -96,7 +96,38 @@ pub(super) fn entries(scope: i64, filter: &MemoryFilter) -> Entries {
     for (name, value) in &filter.metadata {
         entries = entries.and_any(vec![member(scope, name, value)]);
     }
-    entries
+    match &filter.condition {
+        Some(condition) => and_required(entries, scope, condition),
+        None => entries,
+    }
+}
+
+/// The same, and the entries that every memory has that meets `condition`.
+fn and_required(entries: Entries, scope: i64, condition: &Condition) -> Entries {
+    match condition {
+        Condition::All(conditions) => {
+            conditions.iter().fold(entries, |entries, condition| and_required(entries, scope, condition))
+        }
+        Condition::Any(conditions) => {
+            let each: Option<Vec<String>> = conditions.iter().map(|condition| entry_of(scope, condition)).collect();
+            each.into_iter().fold(entries, Entries::and_any)
+        }
+        condition => {
+            entry_of(scope, condition).into_iter().fold(entries, |entries, entry| entries.and_any(vec![entry]))
+        }
+    }
+}
+
+/// The one entry that every memory has that meets `condition`, if there is one.
+fn entry_of(scope: i64, condition: &Condition) -> Option<String> {
+    match condition {
+        Condition::Category(name) => Some(category(scope, name)),
+        Condition::Metadata { name, tests } => tests.iter().find_map(|test| match test {
+            ValueTest::Equals(value) => Some(member(scope, name, value)),
+            ValueTest::Number(..) | ValueTest::Date(..) => None,
+        }),
+        Condition::All(_) | Condition::Any(_) | Condition::Not(_) => None,
+    }
 }
 
 /// The entry of a member of the metadata in a scope.

@@ -70,8 +70,8 @@ pub(super) async fn list(
     let Some(ScopeRow { id: scope_id, .. }) = row else { return Ok(Page { memories: Vec::new(), next: None }) };
     let listed = Listed::of(connection, scope_id, scope.categories(), query).await?;
     // Whether the statement alone decides which memories are on the page.
-    let is_exact =
-        matches!(listed, Listed::Lists(_)) || (query.filter.categories.is_empty() && query.filter.metadata.is_empty());
+    let is_exact = matches!(listed, Listed::Lists(_))
+        || (query.filter.categories.is_empty() && query.filter.metadata.is_empty() && query.filter.condition.is_none());
     let rows_at_a_time = if is_exact { limit_and_one(query) } else { limit_and_one(query).max(READ_AT_A_TIME) };
     let limit = query.limit.get() as usize;
     let (mut memories, mut bytes, mut examined) = (Vec::new(), 0, 0);
@@ -245,7 +245,7 @@ impl Listed {
     ) -> Result<Self, MemoryStoreError> {
         let filter = &query.filter;
         let entries = index::entries(scope_id, filter);
-        if query.order == ListOrder::Created && filter.metadata.is_empty() {
+        if query.order == ListOrder::Created && filter.metadata.is_empty() && filter.condition.is_none() {
             let category = match filter.categories.as_slice() {
                 [] => Some(None),
                 [category] => Some(Some(category)),

@@ -81,7 +81,8 @@ pub(super) fn categories(key: &str, json: &str) -> Result<Vec<Category>, MemoryS
     Category::parse_list("categories", &texts).map_err(MemoryStoreError::refused(key, "categories"))
 }
 
-fn metadata(key: &str, json: &str) -> Result<Metadata, MemoryStoreError> {
+/// Reads [`metadata_json`].
+pub(super) fn metadata(key: &str, json: &str) -> Result<Metadata, MemoryStoreError> {
     let object =
         serde_json::from_str(json).map_err(|_| MemoryStoreError::row(key, "metadata", "is not a JSON object"))?;
     Metadata::from_stored(object).map_err(MemoryStoreError::refused(key, "metadata"))

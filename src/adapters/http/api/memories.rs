@@ -10,7 +10,10 @@ use super::assistant;
 use super::dto::memory::{
     CreateBody, CreatedMemory, DeletedAnswer, MemoryListAnswer, OneMemoryAnswer, UpdateBody, UpdatedAnswer,
 };
-use crate::adapters::http::openapi::scalar::{CategoryText, CursorText, ListOrderText, MemoryIdText, Moment, PageSize};
+use super::dto::search::read_filters;
+use crate::adapters::http::openapi::scalar::{
+    CategoryText, CursorText, FiltersText, ListOrderText, MemoryIdText, Moment, PageSize,
+};
 use crate::adapters::http::openapi::tag::Tag;
 use crate::adapters::http::server::bearer::Bearer;
 use crate::adapters::http::server::error::{CreateFailure, DeleteFailure, GetFailure, ListFailure, UpdateFailure};
@@ -20,7 +23,7 @@ use crate::adapters::http::server::query;
 use crate::adapters::http::server::query::Parameter;
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{
-    Category, Created, DateRange, Limit, ListMemories, ListOrder, Memory, MemoryFilter, MemoryScope, Position,
+    Category, Created, DateRange, Limit, ListMemories, ListOrder, Memory, MemoryScope, Position,
 };
 use crate::domain::oauth::{Delete, Read, Write};
 use crate::domain::system::Timestamp;
@@ -85,24 +88,38 @@ impl MemoriesApi {
         occurred_from: Parameter<Moment>,
         /// Only what was said or happened at or before this time, or the end of this day in UTC.
         occurred_until: Parameter<Moment>,
+        /// The `filters` of a search, as JSON; for programs.
+        filters: Parameter<FiltersText>,
     ) -> Result<Json<MemoryListAnswer>, ListFailure> {
         let Exchange { services, request_id, .. } = exchange;
-        query::refuse_unknown(request, &["limit", "cursor", "category", "order", "occurred_from", "occurred_until"])?;
+        query::refuse_unknown(
+            request,
+            &["limit", "cursor", "category", "order", "occurred_from", "occurred_until", "filters"],
+        )?;
         let start = occurred_from.text.as_deref().map(|text| Timestamp::parse("occurred_from", text)).transpose()?;
         let end =
             occurred_until.text.as_deref().map(|text| Timestamp::parse_end("occurred_until", text)).transpose()?;
         if start.zip(end).is_some_and(|(start, end)| end < start) {
             return Err(InvalidValue::new("occurred_until", "must not be before `occurred_from`").into());
         }
+        let mut filter = filters.text.as_deref().map(read_filters).transpose()?.unwrap_or_default();
+        if let Some(category) = category.text.as_deref().map(str::parse::<Category>).transpose()? {
+            if !filter.categories.is_empty() {
+                return Err(InvalidValue::new("category", "is in `filters` too; send one of them").into());
+            }
+            filter.categories.push(category);
+        }
+        if start.is_some() || end.is_some() {
+            if filter.occurred != DateRange::default() {
+                return Err(InvalidValue::new("filters.occurred", "is in a parameter too; send one of them").into());
+            }
+            filter.occurred = DateRange::new("occurred", start, end)?;
+        }
         let list = ListMemories {
             limit: limit.text.as_deref().map(page_size).transpose()?.unwrap_or_default(),
             cursor: cursor.text,
             order: order.text.as_deref().map(list_order).transpose()?.unwrap_or_default(),
-            filter: MemoryFilter {
-                categories: category.text.as_deref().map(str::parse::<Category>).transpose()?.into_iter().collect(),
-                occurred: DateRange::new("occurred", start, end)?,
-                ..MemoryFilter::default()
-            },
+            filter,
         };
         let order = list.order;
         exchange.reserve(&caller, list.limit.get()).await?;

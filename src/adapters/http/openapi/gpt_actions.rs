@@ -84,8 +84,12 @@ const ACTIONS: [Action; 6] = [
     },
 ];
 
-/// Request members that a model could only invent. ChatGPT sends the GPT and the conversation in headers.
-const NOT_FOR_MODELS: [&str; 2] = ["context", "idempotency_key"];
+/// Request members that a model could only invent, or that are for programs. ChatGPT sends the GPT and the conversation in
+/// headers.
+const NOT_FOR_MODELS: [&str; 3] = ["context", "idempotency_key", "where"];
+
+/// Parameters that are for programs.
+const PARAMETERS_NOT_FOR_MODELS: [&str; 1] = ["filters"];
 
 const DESCRIPTION: &str = "Long-term memory of the person you talk to: search it before you answer, and keep in it what \
                            will still matter in a later conversation.";
@@ -144,8 +148,11 @@ fn convert_operation(action: &Action, operation: &Value, confirm: ConfirmWrites)
         "responses": convert_responses(&operation["responses"]),
         "security": operation["security"],
     });
-    let parameters: Vec<Value> =
-        list(&operation["parameters"]).filter(|p| p["in"] != "header").map(parameter).collect();
+    let for_models = |parameter: &&Value| {
+        let name = parameter["name"].as_str().unwrap_or_default();
+        parameter["in"] != "header" && !PARAMETERS_NOT_FOR_MODELS.contains(&name)
+    };
+    let parameters: Vec<Value> = list(&operation["parameters"]).filter(for_models).map(parameter).collect();
     if !parameters.is_empty() {
         converted["parameters"] = parameters.into();
     }
@@ -191,13 +198,17 @@ fn json_schema(body: &Value) -> Option<Value> {
 fn reachable_schemas(paths: &Value, components: &Value) -> Value {
     let schemas = referenced(paths).into_iter().map(|name| {
         let mut schema = convert_schema(&components["schemas"][&name]);
-        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-            properties.retain(|member, _| !NOT_FOR_MODELS.contains(&member.as_str()));
-        }
+        keep_for_models(&mut schema);
         inline(&mut schema, components, &mut BTreeSet::from([name.clone()]));
         (name, schema)
     });
     Value::Object(schemas.collect())
+}
+
+fn keep_for_models(schema: &mut Value) {
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.retain(|member, _| !NOT_FOR_MODELS.contains(&member.as_str()));
+    }
 }
 
 /// Inlines references. A recursive schema keeps the inner reference.
@@ -206,6 +217,7 @@ fn inline(value: &mut Value, components: &Value, within: &mut BTreeSet<String>) 
     if let Some(name) = name {
         if within.insert(name.clone()) {
             *value = convert_schema(&components["schemas"][&name]);
+            keep_for_models(value);
             inline(value, components, within);
             within.remove(&name);
         }

@@ -110,6 +110,8 @@ text! {
         default: Some("created_at".into()),
         ..MetaSchema::new("string")
     };
+    /// Filters as JSON.
+    FiltersText, "filters", MetaSchema { max_length: Some(8192), ..MetaSchema::new("string") };
     /// A cursor of a list.
     CursorText, "cursor", pattern("^[A-Za-z0-9_-]+$");
 }
@@ -180,6 +182,11 @@ pub(in super::super) struct MetadataObject(pub(in super::super) Map<String, Valu
 #[serde(transparent)]
 pub(in super::super) struct MetadataFilter(pub(in super::super) Map<String, Value>);
 
+/// Conditions that are combined with AND, OR and NOT.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(in super::super) struct ConditionObject(pub(in super::super) Value);
+
 fn object_of_at_most(members: usize) -> MetaSchema {
     MetaSchema {
         max_properties: Some(members),
@@ -189,6 +196,7 @@ fn object_of_at_most(members: usize) -> MetaSchema {
 }
 
 documented_as!(MetadataObject, "object", object_of_at_most(Metadata::MAX_MEMBERS));
+documented_as!(ConditionObject, "object", object_of_at_most(6));
 documented_as!(MetadataFilter, "object", object_of_at_most(MemoryFilter::MAX_METADATA));
 
 /// Maximum number of results: any number without a fraction, because `5.0` is an integer in JSON Schema.

@@ -96,7 +96,7 @@ impl MemoryBank for InMemoryMemoryBank {
         self.check()?;
         let filter = &query.filter;
         require(self.capabilities.date_filter || !filter.has_dates(), Capability::DateFilter)?;
-        require(self.capabilities.metadata_filter || filter.metadata.is_empty(), Capability::MetadataFilter)?;
+        require(self.capabilities.metadata_filter || !filter.reads_metadata(), Capability::MetadataFilter)?;
         let wanted = terms(query.text.as_str());
         let mut hits: Vec<Hit> = self
             .visible(scope, query.now)

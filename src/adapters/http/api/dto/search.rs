@@ -4,14 +4,19 @@ use std::time::Duration;
 
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::fit::{self, Shorten};
 use super::memory::{ContextBody, names, parse_categories};
 use crate::adapters::http::openapi::object::read_from_objects;
-use crate::adapters::http::openapi::scalar::{CategoryText, DateTime, FreeObject, MetadataFilter, Moment, PageSize};
+use crate::adapters::http::openapi::scalar::{
+    CategoryText, ConditionObject, DateTime, FreeObject, MetadataFilter, Moment, PageSize,
+};
+use crate::adapters::http::server::payload;
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{
-    Context, DateRange, Finding, Findings, Limit, MemoryFilter, QueryText, Relevance, ResultOrder, SearchMemories,
+    Condition, Context, DateRange, Finding, Findings, Limit, MemoryFilter, QueryText, Relevance, ResultOrder,
+    SearchMemories,
 };
 use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
@@ -48,6 +53,11 @@ pub(in super::super) struct FiltersBody {
     occurred: Option<OccurredBody>,
     /// Its metadata has these members with exactly these values, each a string, a number, true or false.
     metadata: Option<MetadataFilter>,
+    /// It meets this condition: `{"and": […]}`, `{"or": […]}`, `{"not": {…}}`, `{"category": "…"}`, or `{"metadata": "name"}` with
+    /// any of `equals`, `less_than`, `at_most`, `at_least`, `greater_than`. At most 32 conditions in 5 levels.
+    #[oai(rename = "where")]
+    #[serde(rename = "where")]
+    condition: Option<ConditionObject>,
 }
 
 /// When a memory was created. Either end may be left out.
@@ -135,6 +145,7 @@ impl FiltersBody {
                 Some(MetadataFilter(object)) => MemoryFilter::parse_metadata(object)?,
                 None => Vec::new(),
             },
+            condition: self.condition.map(|ConditionObject(value)| Condition::parse("where", &value)).transpose()?,
         })
     }
 }
@@ -143,6 +154,17 @@ fn range_of(field: &str, start: Option<Moment>, end: Option<Moment>) -> Result<D
     let start = start.map(|Moment(text)| Timestamp::parse(&format!("{field}.start"), &text)).transpose()?;
     let end = end.map(|Moment(text)| Timestamp::parse_end(&format!("{field}.end"), &text)).transpose()?;
     DateRange::new(field, start, end)
+}
+
+/// Filters in the text of a parameter, as JSON.
+///
+/// # Errors
+/// [`InvalidValue`] that names the member.
+pub(in super::super) fn read_filters(text: &str) -> Result<MemoryFilter, InvalidValue> {
+    let object = serde_json::from_str::<Map<String, Value>>(text);
+    let object = object.map_err(|_| InvalidValue::new("filters", "must be a JSON object"))?;
+    let read = payload::from_object::<FiltersBody>(object).and_then(FiltersBody::read);
+    read.map_err(|error| error.within("filters"))
 }
 
 /// How to get what a response has no room for.

@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{after, assert_unsupported, create, memory_at, query, search, sorted, texts};
-use crate::memories::{Capability, DateRange, MemoryBank, MemoryFilter, MemoryQuery, MemoryScope, NewMemory};
+use super::{after, all_pages, assert_unsupported, create, first_page, memory_at, query, search, sorted, texts};
+use crate::memories::{
+    Capability, Condition, DateRange, ListQuery, MemoryBank, MemoryFilter, MemoryQuery, MemoryScope, NewMemory,
+};
 use crate::testing::conformance::Fixture;
-use crate::testing::{categories, content, metadata, new_memory, now, scope};
+use crate::testing::{categories, content, metadata, new_memory, now, scope, scope_limited_to};
 
 fn narrowed(filter: MemoryFilter) -> MemoryQuery {
     MemoryQuery { filter, ..query("marzipan") }
@@ -204,4 +206,54 @@ pub async fn all_filters_hold_at_once(fixture: Fixture<dyn MemoryBank>) {
     };
     let hits = search(bank, &scope, &narrowed(filter)).await;
     assert_eq!(hits.into_iter().map(|hit| hit.memory).collect::<Vec<_>>(), [wanted]);
+}
+
+pub async fn a_search_can_be_narrowed_by_combined_conditions(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    for number in 0..6 {
+        let names: &[&str] = if number % 2 == 0 { &["even"] } else { &["odd", "x"] };
+        let day = format!("2026-05-0{}", number + 1);
+        let new = NewMemory {
+            categories: categories(names),
+            metadata: metadata(json!({"n": number, "due": day, "word": "w"})),
+            ..new_memory(&format!("marzipan {number}"))
+        };
+        create(bank, &scope, new).await;
+    }
+    create(bank, &scope, new_memory("marzipan x")).await;
+    for (condition, expected) in [
+        (json!({"category": "odd"}), &["1", "3", "5"][..]),
+        (json!({"not": {"category": "odd"}}), &["0", "2", "4", "x"]),
+        (json!({"or": [{"category": "x"}, {"category": "none"}]}), &["1", "3", "5"]),
+        (json!({"and": [{"category": "even"}, {"category": "x"}]}), &[]),
+        (json!({"metadata": "n", "at_least": 2, "less_than": 4}), &["2", "3"]),
+        (json!({"metadata": "due", "greater_than": "2026-05-04"}), &["4", "5"]),
+        (json!({"and": [{"category": "even"}, {"metadata": "n", "greater_than": 0}]}), &["2", "4"]),
+        (json!({"or": [{"metadata": "n", "equals": 1}, {"metadata": "n", "equals": 2}]}), &["1", "2"]),
+        (json!({"not": {"metadata": "word"}}), &["x"]),
+        (json!({"and": [{"metadata": "word", "equals": "w"}, {"not": {"metadata": "n", "at_most": 4}}]}), &["5"]),
+    ] {
+        let condition = Condition::parse("where", &condition).unwrap();
+        let filter = MemoryFilter { condition: Some(condition), ..MemoryFilter::default() };
+        if !bank.capabilities().metadata_filter && filter.reads_metadata() {
+            assert_unsupported(bank.search(&scope, &narrowed(filter)).await, Capability::MetadataFilter);
+            continue;
+        }
+        let expected: Vec<String> = expected.iter().map(|number| format!("marzipan {number}")).collect();
+        assert_eq!(found(bank, &scope, filter.clone()).await, expected, "{filter:?}");
+        if bank.capabilities().list {
+            for size in [2, 100] {
+                let query = ListQuery { filter: filter.clone(), ..first_page(size) };
+                let listed = all_pages(bank, &scope, query).await.concat();
+                let listed = listed.into_iter().map(|memory| memory.content.into_string()).collect();
+                assert_eq!(sorted(listed), expected, "{filter:?} in pages of {size}");
+            }
+        }
+    }
+    if bank.capabilities().metadata_filter {
+        let limited = scope_limited_to(&scope, &["even"]);
+        let condition = Condition::parse("where", &json!({"not": {"metadata": "n", "less_than": 1}})).unwrap();
+        let filter = MemoryFilter { condition: Some(condition), ..MemoryFilter::default() };
+        assert_eq!(found(bank, &limited, filter).await, ["marzipan 2", "marzipan 4"], "no more than is visible");
+    }
 }

@@ -68,6 +68,7 @@ macro_rules! memory_bank_cases {
                 a_search_can_be_narrowed_by_metadata_compared_by_type,
                 a_search_can_be_narrowed_by_members_with_odd_names,
                 all_filters_hold_at_once,
+                a_search_can_be_narrowed_by_combined_conditions,
                 // listing
                 a_list_is_newest_first,
                 pages_have_no_gap_and_no_repetition_even_among_equal_dates,
