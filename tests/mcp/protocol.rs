@@ -131,7 +131,7 @@ async fn without_a_valid_token_every_message_is_401_with_the_way_to_get_one() {
 async fn a_tool_without_its_scope_is_403_that_names_the_scopes_to_ask_for() {
     let client = Client::with_scope("memory:read").await;
     let listed = client.legacy("tools/list", json!({})).await;
-    assert_eq!(listed["result"]["tools"].as_array().unwrap().len(), 3, "only what the token allows");
+    assert_eq!(listed["result"]["tools"].as_array().unwrap().len(), 4, "only what the token allows");
     let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "add_memory", "arguments": {"content": "x"}}});
     let answer = client.raw(message.to_string()).await;
     assert_eq!(answer.status(), 403);

@@ -208,12 +208,11 @@ impl BulkCreateAnswer {
     }
 }
 
-/// Which memories to delete.
+/// Which memories to delete: those that match the filters, which have at least one condition.
 #[derive(Deserialize, Object)]
 #[oai(rename = "BulkDeletion")]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(in super::super) struct BulkDeleteBody {
-    /// What they have in common; at least one condition.
     filters: FiltersBody,
     /// The `confirmation` of an earlier answer to the same filters. Left out, nothing is deleted.
     #[oai(validator(min_length = 1, max_length = 64))]
