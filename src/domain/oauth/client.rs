@@ -88,12 +88,21 @@ impl ClientAuthenticator {
             return enabled(application);
         }
         let candidate = PresentedSecret { client_id: &client_id, secret: &secret, stored };
-        if self.verify(&candidate, address).await?
-            && let Some((application, _)) = stored
-        {
-            return enabled(application);
+        match stored {
+            Some((_, stored)) if self.verify(&candidate, address).await? => self.still_holds(&client_id, stored).await,
+            Some(_) => Err(OAuthError::InvalidClient),
+            None => self.verify(&candidate, address).await.and(Err(OAuthError::InvalidClient)),
         }
-        Err(OAuthError::InvalidClient)
+    }
+
+    /// The application, if it still has the secret that was just verified: that takes long enough for it to be removed.
+    async fn still_holds(&self, client_id: &ClientId, stored: &StoredSecret) -> Result<Arc<Application>, OAuthError> {
+        let now = self.clock.now();
+        let holds = |application: &Arc<Application>| {
+            application.secrets.iter().any(|secret| secret.id == stored.id && secret.is_valid_at(now))
+        };
+        let application = self.applications.find_by_client_id(client_id).await?;
+        application.filter(holds).as_ref().map_or(Err(OAuthError::InvalidClient), enabled)
     }
 
     async fn verify(&self, candidate: &PresentedSecret<'_>, address: IpAddr) -> Result<bool, OAuthError> {

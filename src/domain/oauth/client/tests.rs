@@ -51,7 +51,9 @@ fn wrong() -> ClientSecret {
 async fn the_right_secret_authenticates_and_its_use_is_noted() {
     let harness = Harness::new();
     let application = harness.authenticate(harness.secret.expose()).await.unwrap();
-    assert_eq!(*application, harness.application);
+    let mut expected = harness.application.clone();
+    expected.secrets[0].last_used_at = Some(now());
+    assert_eq!(*application, expected);
     let stored = harness.applications.find(application.id).await.unwrap().unwrap();
     assert_eq!(stored.secrets[0].last_used_at, Some(now()));
 }
@@ -204,6 +206,26 @@ async fn each_of_several_secrets_works_until_it_is_removed() {
     harness.applications.remove_secret(harness.application.id, id, now()).await.unwrap();
     harness.authenticate(harness.secret.expose()).await.unwrap();
     assert!(matches!(harness.authenticate(second_secret.expose()).await, Err(OAuthError::InvalidClient)));
+}
+
+#[tokio::test]
+async fn what_is_removed_or_disabled_while_its_secret_is_verified_is_refused() {
+    for disable in [false, true] {
+        let harness = Harness::new();
+        harness.hasher.hold();
+        let meanwhile = async {
+            let (id, secret) = (harness.application.id, harness.application.secrets[0].id);
+            if disable {
+                harness.change(ApplicationChanges { enabled: Some(false), ..ApplicationChanges::default() }).await;
+            } else {
+                assert!(harness.applications.remove_secret(id, secret, now()).await.unwrap());
+            }
+            harness.hasher.release();
+        };
+        let (answer, ()) = join(harness.authenticate(harness.secret.expose()), meanwhile).await;
+        assert!(matches!(answer, Err(OAuthError::InvalidClient)), "{answer:?}");
+        assert_eq!(harness.hasher.verified().len(), 1);
+    }
 }
 
 #[tokio::test]
