@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use memgate::adapters::database::memories::terms_of_text;
 use memgate::app::{Gate, GateOptions};
 use memgate::config::{Config, Values};
-use memgate::domain::applications::{CategoryAccess, ClientKind, GrantType, NewApplication, Permissions, PkceRule};
+use memgate::domain::applications::{ClientKind, GrantType, NewApplication};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use time::PrimitiveDateTime;
