@@ -191,3 +191,60 @@ async fn a_body_larger_than_all_bodies_in_memory_may_be_is_imported_as_it_arrive
     let report: Value = answer.json().await.unwrap();
     assert_eq!((&report["rows"], &report["created"], &report["duplicates"]), (&json!(100), &json!(7), &json!(93)));
 }
+
+#[test]
+fn an_export_of_another_program_is_found_out_and_loaded_once() {
+    let folder = installation();
+    let application = application(folder.path());
+    let message = |role: &str, recipient: &str, said: &str| {
+        json!({"message": {"author": {"role": role}, "recipient": recipient, "create_time": 1_767_225_600.5,
+            "content": {"content_type": "text", "parts": [said]}}})
+    };
+    let conversation = json!({"title": "Tea", "conversation_id": "c-1", "mapping": {
+        "a": message("user", "all", "I drink green tea."), "b": message("assistant", "bio", "User drinks green tea."),
+    }});
+    let files = [
+        ("chatgpt", json!([conversation, {"title": "no tree"}]).to_string(), 1, 1, 1),
+        ("claude", json!([{"conversations_memory": "Marta builds boats."}]).to_string(), 1, 0, 0),
+        (
+            "mem0",
+            json!({"results": [{"id": "1", "memory": "Sails"}, {"id": "2", "memory": "Bakes"}]}).to_string(),
+            2,
+            0,
+            0,
+        ),
+        (
+            "server-memory",
+            "{\"type\": \"entity\", \"name\": \"Marta\", \"entityType\": \"person\", \"observations\": [\"sings\"]}\n\
+             {\"type\": \"relation\", \"from\": \"Marta\", \"to\": \"Nils\", \"relationType\": \"knows\"}\n"
+                .to_owned(),
+            2,
+            0,
+            0,
+        ),
+    ];
+    for (format, content, memories, messages, left_out) in files {
+        let name = format!("{format}.json");
+        fs::write(folder.path().join(&name), &content).unwrap();
+        for (loaded, already_there) in [(memories, 0), (0, memories)] {
+            let expected = json!({
+                "rows": memories, "loaded": loaded, "already_there": already_there, "expired": 0, "refused": 0,
+                "format": format, "messages_left_out": messages, "left_out": left_out,
+            });
+            assert_eq!(import(folder.path(), &name, &application), expected, "{format}");
+        }
+    }
+    let with_messages = ["import", "chatgpt.json", "--application", &application, "--messages", "--format", "chatgpt"];
+    let said = succeed(folder.path(), &with_messages);
+    assert!(said.contains("Loaded 1 memories") && said.contains("item 2: is not a conversation of ChatGPT"), "{said}");
+    let exported = succeed(folder.path(), &["export", "--application", &application]);
+    for text in ["I drink green tea.", "Marta: sings", "Marta knows Nils", "Marta builds boats.", "Bakes"] {
+        assert!(exported.contains(text), "{text}: {exported}");
+    }
+    fs::write(folder.path().join("export.zip"), b"PK\x03\x04xxxx").unwrap();
+    let zip = fail(folder.path(), &["import", "export.zip", "--application", &application], 2);
+    assert!(zip.contains("unpack it"), "{zip}");
+    fs::write(folder.path().join("half.json"), &json!([conversation]).to_string()[..60]).unwrap();
+    let half = ["import", "half.json", "--application", &application, "--format", "chatgpt"];
+    assert!(succeed(folder.path(), &half).contains("is not complete"));
+}

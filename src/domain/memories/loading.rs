@@ -6,15 +6,13 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 
-use super::bank::{MemoryBank, MemoryBankError};
+use super::bank::{MAX_AT_ONCE, MemoryBank, MemoryBankError};
 use super::import::{ImportReader, ImportRow};
 use super::model::{MemoryScope, NewMemory};
 use crate::ids::MemoryId;
 use crate::system::Timestamp;
 
-/// How many rows are given to the bank together.
-const AT_ONCE: usize = 256;
-/// How many calls of the bank run concurrently.
+/// How many rows of a preview are looked up concurrently.
 const CONCURRENT: usize = 64;
 
 /// Where a row stood in what was imported.
@@ -109,7 +107,7 @@ impl Import {
     /// Imports into the scope of `reader`.
     #[must_use]
     pub fn new(bank: Arc<dyn MemoryBank>, reader: ImportReader) -> Self {
-        let (batch, ids) = (Vec::with_capacity(AT_ONCE), HashSet::with_capacity(AT_ONCE));
+        let (batch, ids) = (Vec::with_capacity(MAX_AT_ONCE), HashSet::with_capacity(MAX_AT_ONCE));
         Self { bank, reader, stores: true, batch, ids, report: ImportReport::default() }
     }
 
@@ -163,14 +161,26 @@ impl Import {
             return Ok(());
         }
         self.batch.push((place, memory));
-        if self.batch.len() >= AT_ONCE { self.hand_over().await } else { Ok(()) }
+        if self.batch.len() >= MAX_AT_ONCE { self.hand_over().await } else { Ok(()) }
     }
 
     async fn hand_over(&mut self) -> Result<(), ImportStopped> {
         self.ids.clear();
         let (places, memories): (Vec<Place>, Vec<NewMemory>) = self.batch.drain(..).unzip();
-        let mut outcomes = load_all(&*self.bank, self.reader.scope(), memories, self.stores).await.into_iter();
+        if memories.is_empty() {
+            return Ok(());
+        }
+        let (bank, scope) = (&*self.bank, self.reader.scope());
         let (mut undecided, mut stopped) = (0, None);
+        let outcomes = if self.stores {
+            bank.create_all(scope, memories).await.unwrap_or_else(|error| {
+                stopped = Some(error);
+                Vec::new()
+            })
+        } else {
+            look_up(bank, scope, memories).await
+        };
+        let mut outcomes = outcomes.into_iter();
         for place in places {
             match outcomes.next() {
                 Some(Ok(true)) => self.report.created += 1,
@@ -203,31 +213,15 @@ impl Import {
     }
 }
 
-/// Loads rows; returns for each whether it is new.
-async fn load_all(
+/// Which of these memories the scope does not have yet.
+async fn look_up(
     bank: &dyn MemoryBank,
     scope: &MemoryScope,
     memories: Vec<NewMemory>,
-    stores: bool,
 ) -> Vec<Result<bool, MemoryBankError>> {
-    let loads: Vec<_> = memories.into_iter().map(|memory| load(bank, scope, memory, stores)).collect();
-    stream::iter(loads).buffered(CONCURRENT).collect().await
-}
-
-/// Loads one row; returns whether it is new.
-async fn load(
-    bank: &dyn MemoryBank,
-    scope: &MemoryScope,
-    memory: NewMemory,
-    stores: bool,
-) -> Result<bool, MemoryBankError> {
-    if bank.find_written(scope, &memory).await?.is_some() {
-        return Ok(false);
-    }
-    if stores {
-        bank.create_first(scope, &memory).await?;
-    }
-    Ok(true)
+    let is_new = |memory: NewMemory| async move { Ok(bank.find_written(scope, &memory).await?.is_none()) };
+    let lookups: Vec<_> = memories.into_iter().map(is_new).collect();
+    stream::iter(lookups).buffered(CONCURRENT).collect().await
 }
 
 /// A line of a text that arrives in pieces, or why it is none.

@@ -1,5 +1,7 @@
 //! `memgate import`: loads memories from a file.
 
+mod foreign;
+
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _};
 use std::path::PathBuf;
@@ -11,13 +13,15 @@ use serde_json::json;
 use tempfile::NamedTempFile;
 use tokio::task::JoinSet;
 
+use self::foreign::Translated;
 use super::input::without_byte_order_mark;
 use super::{CliError, find, open, output};
 use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{
-    ImportReader, ImportRow, IsNew, MAX_AT_ONCE, MemoryBank, MemoryBankError, MemoryScope, NewMemory, RowError,
+    ImportFormat, ImportReader, ImportRow, IsNew, MAX_AT_ONCE, MemoryBank, MemoryBankError, MemoryScope, NewMemory,
+    RowError,
 };
 use crate::domain::people::Login;
 
@@ -26,16 +30,22 @@ const NAMED_ERRORS: usize = 20;
 /// Number of parts of the file loaded concurrently: while the database stores one, the next is prepared.
 const PARTS_AT_A_TIME: usize = 2;
 
-/// Load memories from a JSONL file into the space of an application
+/// Load memories from a file into the space of an application
 ///
-/// Each line is one JSON object: content (text), and optionally categories (list of texts), metadata (object),
+/// The file is an export of memgate, or of another program: ChatGPT (conversations.json), Claude (conversations.json or
+/// memories.json), mem0 (JSON) or the MCP server "memory" (JSON lines). Which one is found out, unless --format says it.
+///
+/// Of memgate, each line is one JSON object: content (text), and optionally categories (list of texts), metadata (object),
 /// context ({"custom_gpt_id", "conversation_id"}), priority (low, normal, high), created_at and expires_at (RFC 3339).
 /// The whole file is validated first: if a line is invalid, nothing is loaded. Expired memories are left out. An interrupted
 /// import can be repeated: existing memories are not loaded twice.
+///
+/// Of another program, what it had stored as memories is loaded; --messages adds what the person said in conversations. What
+/// cannot be read is left out and named.
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// The file, or - for standard input
-    #[arg(value_name = "FILE.jsonl")]
+    #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Application (its client_id) that the memories will belong to
     #[arg(long, value_name = "CLIENT_ID")]
@@ -43,6 +53,12 @@ pub(super) struct Import {
     /// The person (login) whose memories they become, in the space of the application
     #[arg(long, value_name = "LOGIN")]
     user: Option<Login>,
+    /// The format of the file [default: found out]
+    #[arg(long, value_name = "memgate|chatgpt|claude|mem0|server-memory")]
+    format: Option<ImportFormat>,
+    /// Load the person's own messages in conversations of ChatGPT or Claude, too
+    #[arg(long)]
+    messages: bool,
     /// Print one JSON object at the end
     #[arg(long)]
     json: bool,
@@ -62,12 +78,26 @@ impl Import {
         // The input is read twice, which standard input cannot be.
         let copied = if self.file.as_os_str() == "-" { Some(copy_of_standard_input()?) } else { None };
         let this = Self { file: copied.as_ref().map_or(self.file, |copied| copied.path().to_owned()), ..self };
-        this.load(&backend, scope).await
+        let format = match this.format {
+            Some(format) => format,
+            None => foreign::detect(&this.file)?,
+        };
+        let reader = ImportReader::new(scope, backend.now());
+        if format == ImportFormat::Memgate {
+            return this.load(&backend, reader, None).await;
+        }
+        let translated = foreign::translate(&this.file, format, this.messages)?;
+        let this = Self { file: translated.rows.path().to_owned(), ..this };
+        this.load(&backend, reader.merging_equal_rows(), Some((format, &translated))).await
     }
 
-    async fn load(&self, backend: &Backend, scope: MemoryScope) -> Result<(), CliError> {
-        let space = scope.space().clone();
-        let reader = ImportReader::new(scope, backend.now());
+    async fn load(
+        &self,
+        backend: &Backend,
+        reader: ImportReader,
+        origin: Option<(ImportFormat, &Translated)>,
+    ) -> Result<(), CliError> {
+        let space = reader.scope().space().clone();
         let total = self.check(&reader)?;
         let mut loading = Loading::new(backend.bank(), reader.scope().clone(), progress_bar(total));
         let mut reader = reader.expecting(total);
@@ -81,13 +111,22 @@ impl Import {
         }
         let ImportCounts { loaded, known, refused } = loading.finish().await?;
         if self.json {
-            output::json(&json!({
+            let mut outcome = json!({
                 "rows": total, "loaded": loaded, "already_there": known, "expired": expired, "refused": refused.len(),
-            }))?;
+            });
+            if let Some((format, translated)) = origin {
+                outcome["format"] = json!(format.as_str());
+                outcome["messages_left_out"] = json!(translated.messages);
+                outcome["left_out"] = json!(translated.left_out.left_out);
+            }
+            output::json(&outcome)?;
         } else {
             output::line(format!(
                 "Loaded {loaded} memories into {space}; {known} were there already, {expired} have expired and were left out."
             ))?;
+        }
+        if let Some((format, translated)) = origin.filter(|_| !self.json) {
+            tell_what_was_left_out(format, translated)?;
         }
         if refused.is_empty() {
             return Ok(());
@@ -134,6 +173,18 @@ impl Import {
             }
         }))
     }
+}
+
+fn tell_what_was_left_out(format: ImportFormat, translated: &Translated) -> Result<(), CliError> {
+    let Translated { messages, left_out, .. } = translated;
+    output::line(format!("It was read as an export of {format}."))?;
+    if *messages > 0 {
+        output::line(format!("{messages} messages of the person were left out; --messages loads them, too."))?;
+    }
+    if left_out.left_out > 0 {
+        output::line(format!("{} items were left out:", left_out.left_out))?;
+    }
+    left_out.reasons.iter().try_for_each(|item| output::line(format!("{}: {}", item.place, item.reason)))
 }
 
 fn copy_of_standard_input() -> Result<NamedTempFile, CliError> {

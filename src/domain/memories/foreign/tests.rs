@@ -1,0 +1,141 @@
+use super::*;
+use crate::memories::{ImportReader, ImportRow, NewMemory};
+use crate::testing::{now, scope};
+
+/// The memories of a document, as an import takes them.
+fn read(format: ImportFormat, document: &Value) -> Vec<(Part, NewMemory)> {
+    let mut reader = ImportReader::new(scope(), now()).merging_equal_rows();
+    let rows = format.rows(document).unwrap().into_iter();
+    rows.map(|row| match reader.read(&row.json).unwrap() {
+        ImportRow::Memory(memory) => (row.part, *memory),
+        ImportRow::Expired => panic!("nothing expires"),
+    })
+    .collect()
+}
+
+fn texts(read: &[(Part, NewMemory)], part: Part) -> Vec<&str> {
+    read.iter().filter(|(of, _)| *of == part).map(|(_, memory)| memory.content.as_str()).collect()
+}
+
+#[test]
+fn of_chatgpt_what_was_saved_and_what_the_person_said_is_taken_and_nothing_else() {
+    let message = |role: &str, recipient: &str, kind: &str, parts: Value| {
+        json!({"message": {"author": {"role": role}, "recipient": recipient, "create_time": 1_767_225_600.25,
+            "content": {"content_type": kind, "parts": parts}, "metadata": {}}})
+    };
+    let document = json!({
+        "title": "Tea", "create_time": 1_767_225_000.0, "conversation_id": "c-1",
+        "mapping": {
+            "root": {"id": "root", "message": null},
+            "1": message("user", "all", "text", json!(["I drink green tea."])),
+            "2": message("assistant", "bio", "text", json!(["User drinks green tea."])),
+            "3": message("tool", "all", "text", json!(["Model set context updated."])),
+            "4": message("assistant", "all", "text", json!(["Noted."])),
+            "5": message("user", "all", "multimodal_text", json!([{"asset_pointer": "file://x"}, "What is this?"])),
+            "6": message("user", "all", "user_editable_context", json!(["hidden"])),
+            "7": message("user", "all", "text", json!([""])),
+        },
+    });
+    assert_eq!(ImportFormat::detect(&document), Some(ImportFormat::ChatGpt));
+    let read = read(ImportFormat::ChatGpt, &document);
+    assert_eq!(texts(&read, Part::Memories), ["User drinks green tea."]);
+    let mut said = texts(&read, Part::Messages);
+    said.sort_unstable();
+    assert_eq!(said, ["I drink green tea.", "What is this?"]);
+    let memory = &read[0].1;
+    assert_eq!(memory.metadata.conversation_id(), Some("c-1"));
+    assert_eq!(memory.created_at.to_string(), "2026-01-01T00:00:00.25Z");
+    assert_eq!(memory.metadata.as_object()["imported_from"], "chatgpt");
+    assert!(ImportFormat::ChatGpt.rows(&json!({"title": "x"})).is_err());
+}
+
+#[test]
+fn of_claude_messages_of_the_person_and_all_kinds_of_memory_are_taken() {
+    let conversation = json!({
+        "uuid": "u-1", "name": "Tea", "created_at": "2026-01-02T03:04:05.000000Z",
+        "chat_messages": [
+            {"sender": "human", "text": "", "created_at": "2026-01-02T03:04:06Z",
+             "content": [{"type": "text", "text": "I drink green tea."}, {"type": "image"}]},
+            {"sender": "assistant", "text": "Noted.", "content": []},
+            {"sender": "human", "text": "In the morning."},
+        ],
+    });
+    assert_eq!(ImportFormat::detect(&conversation), Some(ImportFormat::Claude));
+    let read_back = read(ImportFormat::Claude, &conversation);
+    assert_eq!(texts(&read_back, Part::Messages), ["I drink green tea.", "In the morning."]);
+    assert_eq!(read_back[1].1.created_at.to_string(), "2026-01-02T03:04:05Z");
+    let memories = json!({
+        "conversations_memory": "**Work**\n\nMarta builds boats.", "project_memories": {"p-1": "The hull is oak."},
+        "memory_files": [{"path": "/a.md", "content": "- tea", "updated_at": "2026-01-02T03:04:05Z"}], "account_uuid": "a",
+    });
+    let memories = read(ImportFormat::Claude, &memories);
+    assert_eq!(texts(&memories, Part::Memories), ["**Work**\n\nMarta builds boats.", "The hull is oak.", "- tea"]);
+    assert!(ImportFormat::Claude.rows(&json!({"uuid": "x"})).is_err());
+}
+
+#[test]
+fn of_mem0_text_categories_and_time_are_taken_from_a_list_or_an_answer() {
+    let memory = json!({
+        "id": "m-1", "memory": "Drinks tea", "user_id": "u", "hash": "x", "categories": ["Food", "food", " "],
+        "metadata": {"user_id": "x"}, "created_at": "2025-07-01T00:00:00-07:00", "updated_at": null,
+    });
+    for document in [memory.clone(), json!({"results": [memory.clone()]}), json!({"memories": [memory]})] {
+        assert_eq!(ImportFormat::detect(&document), Some(ImportFormat::Mem0));
+        let read = read(ImportFormat::Mem0, &document);
+        assert_eq!(texts(&read, Part::Memories), ["Drinks tea"]);
+        assert_eq!(read[0].1.categories.iter().map(ToString::to_string).collect::<Vec<_>>(), ["food"]);
+        assert_eq!(read[0].1.created_at.to_string(), "2025-07-01T07:00:00Z");
+    }
+    assert_eq!(ImportFormat::Mem0.rows(&json!({"memory": " "})), Err("has no text"));
+}
+
+#[test]
+fn of_server_memory_each_observation_and_relation_is_a_memory() {
+    let entity =
+        json!({"type": "entity", "name": "Marta", "entityType": "person", "observations": ["drinks tea", "sails"]});
+    assert_eq!(ImportFormat::detect(&entity), Some(ImportFormat::ServerMemory));
+    let read_back = read(ImportFormat::ServerMemory, &entity);
+    assert_eq!(texts(&read_back, Part::Memories), ["Marta: drinks tea", "Marta: sails"]);
+    let relation = json!({"type": "relation", "from": "Marta", "to": "Acme", "relationType": "works_at"});
+    assert_eq!(texts(&read(ImportFormat::ServerMemory, &relation), Part::Memories), ["Marta works at Acme"]);
+    assert!(ImportFormat::ServerMemory.rows(&json!({"type": "x"})).is_err());
+}
+
+#[test]
+fn whatever_a_file_holds_a_row_is_valid_or_left_out() {
+    let long = format!("{}\n\n{}", "ä".repeat(30_000), "b ".repeat(30_000));
+    let document = json!({"memory": long, "categories": ["x".repeat(300), "a\nb", "#tag"], "created_at": "yesterday"});
+    let read_back = read(ImportFormat::Mem0, &document);
+    assert_eq!(read_back.len(), 3, "cut between paragraphs and words");
+    assert_eq!(read_back[0].1.content.as_str().chars().count(), 30_000);
+    let odd = json!({"mapping": {"1": {"message": {"author": {"role": "user"}, "create_time": 1e300,
+        "content": {"parts": ["a\u{0}b"]}}}}, "id": "x".repeat(10_000)});
+    assert_eq!(texts(&read(ImportFormat::ChatGpt, &odd), Part::Messages), ["ab"]);
+    assert_eq!(ImportFormat::detect(&json!([])), None);
+    assert_eq!("chatgpt".parse(), Ok(ImportFormat::ChatGpt));
+    assert!("ChatGPT".parse::<ImportFormat>().unwrap_err().to_string().contains("server-memory"));
+}
+
+#[test]
+fn items_are_cut_wherever_the_pieces_end() {
+    let item = |text: &str| Ok(text.as_bytes().to_vec());
+    for (document, expected) in [
+        (
+            "\u{feff}[{\"a\": \"]}\\\"[\"}, {\"b\": [1, {}]}\n]\n",
+            vec![item("{\"a\": \"]}\\\"[\"}"), item("{\"b\": [1, {}]}")],
+        ),
+        ("{\"results\": [1, 2]}", vec![item("{\"results\": [1, 2]}")]),
+        ("{\"a\": 1}\n{\"b\": 2}\n", vec![item("{\"a\": 1}"), item("{\"b\": 2}")]),
+        ("[]", vec![]),
+        (" \n", vec![]),
+        ("[{\"a\": 1}, {\"b\": ", vec![item("{\"a\": 1}"), Err("is not complete")]),
+        ("[{\"a\": 1}, {\"b\": \"", vec![item("{\"a\": 1}"), Err("is not complete")]),
+    ] {
+        for size in 1..=document.len() {
+            let mut items = Items::default();
+            let mut read: Vec<Item> = document.as_bytes().chunks(size).flat_map(|piece| items.push(piece)).collect();
+            read.extend(items.end());
+            assert_eq!(read, expected, "{document} in pieces of {size}");
+        }
+    }
+}
