@@ -6,6 +6,7 @@
 //! access token, permission, rate limit.
 
 mod answer;
+mod client;
 mod message;
 mod origin;
 mod server;

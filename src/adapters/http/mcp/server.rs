@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::McpCall;
 use super::answer::{self, Summary};
+use super::client::ClientProgram;
 use super::stdio::LocalServices;
 use super::tools::Tool;
 use crate::adapters::http::server::error::{self, ApiError};
@@ -320,6 +321,18 @@ impl ServerHandler for McpServer {
             let names = Tool::ALL.map(Tool::name).join(", ");
             return Err(ErrorData::invalid_params(format!("there is no tool of this name; there are: {names}"), None));
         };
+        let client = ClientProgram::of(&context);
+        // Beside the events of what the tool does, which have the same request ID.
+        tracing::info!(
+            target: "memgate::audit",
+            kind = "tool_called",
+            application.id = %call.caller.application.id,
+            request.id = %call.request_id,
+            tool = tool.name(),
+            client.name = client.name,
+            protocol.version = client.protocol,
+            "a tool was called"
+        );
         let work = self.run(tool, request.arguments.unwrap_or_default(), &call);
         // A client that closes the connection cancels the call.
         tokio::select! {
