@@ -7,14 +7,16 @@ use super::browser::Browser;
 use super::page::Page;
 use super::{PASSWORD, Place, REDIRECT_URI, of_a_gpt};
 
-/// What the form of the consent page sends.
+/// What the form of the consent page sends if nothing is unticked.
 pub fn fields(page: &Page, decision: &'static str) -> Vec<(&'static str, &'static str)> {
     let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
-    vec![
+    let mut fields = vec![
         ("form_token", leak(page.hidden("form_token"))),
         ("return_to", leak(page.hidden("return_to"))),
         ("decision", decision),
-    ]
+    ];
+    fields.extend(page.ticked("permission").into_iter().map(|permission| ("permission", leak(permission))));
+    fields
 }
 
 /// A parameter of a redirect.
@@ -71,6 +73,34 @@ async fn the_answer_goes_where_the_application_asked_with_its_state_and_who_answ
         assert_eq!(parameter(&location, "iss").as_deref(), Some(place.gate.gate().public_url()));
         assert!(parameter(&location, expected).is_some(), "{location}");
         assert_eq!(parameter(&location, "code").is_some(), decision == "allow");
+    }
+}
+
+#[tokio::test]
+async fn what_is_unticked_is_not_granted_and_what_was_not_asked_for_is_not_either() {
+    let place = Place::new().await;
+    for (scope, chosen, granted) in [
+        ("", &["memory:write", "memory:delete"][..], "memory:read memory:write memory:delete"),
+        ("", &["memory:write"], "memory:read memory:write"),
+        ("", &[], "memory:read"),
+        ("memory:read", &["memory:delete", "admin"], "memory:read"),
+        // One permission alone is what the decision is about.
+        ("memory:write", &[], "memory:write"),
+    ] {
+        let request = place.request(&[("scope", scope)]);
+        let mut browser = Browser::of(&place.gate);
+        let answer = browser.sign_in(&request, "marta", PASSWORD).await;
+        let page = browser.get(&answer.location()).await.page;
+        page.assert_sound();
+        let mut fields = fields(&page, "allow");
+        fields.retain(|(name, _)| *name != "permission");
+        fields.extend(chosen.iter().map(|permission| ("permission", *permission)));
+        let location = browser.submit("/auth/consent", &fields).await.location();
+        let code = parameter(&location, "code").unwrap();
+        let parameters = [("grant_type", "authorization_code"), ("code", &*code), ("redirect_uri", REDIRECT_URI)];
+        let answer = place.gate.token_request(&place.application, &parameters).await;
+        let answer: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(answer["scope"], granted, "{scope} {chosen:?}");
     }
 }
 

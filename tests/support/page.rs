@@ -11,6 +11,15 @@ impl Page {
         unescape(rest.split('"').next().unwrap())
     }
 
+    /// The values of the ticked boxes of that name.
+    pub fn ticked(&self, name: &str) -> Vec<String> {
+        let boxes = self.0.split("<input ").skip(1).map(|rest| rest.split('>').next().unwrap());
+        let ticked = boxes.filter(|input| input.contains(r#"type="checkbox""#) && input.ends_with(" checked"));
+        let named = ticked.filter(|input| input.contains(&format!(r#"name="{name}""#)));
+        let value = |input: &str| input.split_once(r#"value=""#).unwrap().1.split('"').next().unwrap().to_owned();
+        named.map(value).collect()
+    }
+
     /// Whether the page says this, as a person reads it.
     pub fn says(&self, text: &str) -> bool {
         let whole: Vec<&str> = text.split_whitespace().collect();

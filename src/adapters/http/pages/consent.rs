@@ -7,7 +7,7 @@ use poem::{Response, handler};
 use super::assets;
 use super::browser::Browser;
 use super::error::PageError;
-use super::forms::{Form, RawForm};
+use super::forms::{ListForm, RawForm};
 use super::return_to::ReturnTo;
 use super::sign_in::{self, Notice};
 use super::view::{self, PageContext};
@@ -23,7 +23,9 @@ struct ConsentPage<'a> {
     /// Whether the answer goes to a program on this device, which any other program may pose as.
     stays_on_device: bool,
     initial: String,
-    permissions: Vec<PermissionInWords>,
+    /// What is asked for, and whether the person may leave it out.
+    permissions: Vec<(PermissionInWords, bool)>,
+    some_are_optional: bool,
     account: &'a str,
     destination: String,
     form_token: &'a str,
@@ -45,13 +47,19 @@ pub(crate) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
         return sign_in::ask(&browser, &return_to, Some(&request), &Notice::Nothing);
     };
     let (application, form_token) = (request.application.name.as_str(), user.token.form_token());
+    let optional = request.optional();
+    let with_choice = PermissionInWords::all(request.scope).into_iter().map(|words| {
+        let choice = optional.contains(words.permission);
+        (words, choice)
+    });
     let unverified = Unverified::of(&request.application);
     let page = ConsentPage {
         application,
         initial: words::initial(unverified.as_ref().map_or(application, |unverified| &unverified.origin)),
         unverified,
         stays_on_device: words::stays_on_device(request.redirect_uri()),
-        permissions: PermissionInWords::all(request.scope),
+        permissions: with_choice.collect(),
+        some_are_optional: !optional.is_empty(),
         account: user.person.label(),
         destination: words::destination(request.redirect_uri()),
         form_token: form_token.as_str(),
@@ -70,11 +78,11 @@ pub(crate) fn ask_by_form(form: RawForm) -> Result<Response, PageError> {
 }
 
 #[handler]
-pub(crate) async fn answer(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
+pub(crate) async fn answer(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
     let Some(return_to @ ReturnTo::Authorization(_)) = ReturnTo::parse(form.get("return_to")) else {
         return Err(PageError::InvalidForm);
     };
-    let user = browser.signed_in_user().await?.filter(|user| form.belongs_to(&user.token.form_token()));
+    let user = browser.signed_in_user().await?.filter(|user| user.token.form_token().matches(form.get("form_token")));
     let (Some(user), ReturnTo::Authorization(query)) = (user, &return_to) else {
         return Err(PageError::ForeignForm { again: Some(return_to) });
     };
@@ -87,10 +95,13 @@ pub(crate) async fn answer(browser: Browser<'_>, form: Form) -> Result<Response,
         return view::see_other(&return_to.to_string());
     }
     match form.get("decision") {
-        "allow" => match authorizations.approve(&request, &user.person).await {
-            Ok(location) => view::see_other(location.as_str()),
-            Err(error) => refuse(error),
-        },
+        "allow" => {
+            let chosen = form.all("permission").filter_map(|name| name.parse::<Permission>().ok()).collect();
+            match authorizations.approve(&request.choosing(chosen), &user.person).await {
+                Ok(location) => view::see_other(location.as_str()),
+                Err(error) => refuse(error),
+            }
+        }
         "deny" => view::see_other(authorizations.deny(&request).as_str()),
         _ => Err(PageError::InvalidForm),
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::pkce::CodeChallenge;
-use crate::applications::{Application, GrantType, Permissions, PkceRule};
+use crate::applications::{Application, GrantType, Permission, Permissions, PkceRule};
 use crate::oauth::audience::Audience;
 use crate::oauth::parameters::{Parameters, SIGNED_IN_AFTER};
 use crate::oauth::registration::DocumentProblem;
@@ -33,6 +33,22 @@ impl AuthorizationRequest {
     #[must_use]
     pub fn redirect_uri(&self) -> &Url {
         &self.destination.url
+    }
+
+    /// Those of the requested permissions that a person may leave out: all but reading, without which the others are of no use.
+    #[must_use]
+    pub fn optional(&self) -> Permissions {
+        let reading = self.scope.contains(Permission::MemoryRead);
+        self.scope.iter().filter(|permission| reading && *permission != Permission::MemoryRead).collect()
+    }
+
+    /// The same request for what the person chose of it: nothing that was not requested, and no less than what is not
+    /// [`optional`](Self::optional).
+    #[must_use]
+    pub fn choosing(self, chosen: Permissions) -> Self {
+        let optional = self.optional();
+        let left_out = |permission| optional.contains(permission) && !chosen.contains(permission);
+        Self { scope: self.scope.iter().filter(|permission| !left_out(*permission)).collect(), ..self }
     }
 
     /// The parameters about how recently the person must have signed in. In the request that continues after a sign-in
