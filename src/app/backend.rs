@@ -282,3 +282,4 @@ pub(super) fn token_policy(config: &Config, public_url: &str) -> TokenPolicy {
         leeway: LEEWAY,
     }
 }
+        public_retry_window: config.public_refresh_retry_window.max(config.refresh_retry_window),

@@ -59,6 +59,8 @@ pub struct Config {
     pub grant_ttl: Duration,
     /// `refresh_retry_window`.
     pub refresh_retry_window: Duration,
+    /// `public_refresh_retry_window`.
+    pub public_refresh_retry_window: Duration,
     /// `token_algorithm`.
     pub token_algorithm: KeyAlgorithm,
     /// `key_rotation`.
@@ -211,6 +213,11 @@ impl Config {
             refresh_retry_window: v.duration("refresh_retry_window", Duration::ZERO, Duration::from_mins(10))?,
             token_algorithm: v.required("token_algorithm", |text| match text.parse() {
                 Ok(algorithm) if KeyAlgorithm::is_asymmetric(algorithm) => Ok(algorithm),
+            public_refresh_retry_window: v.duration(
+                "public_refresh_retry_window",
+                Duration::ZERO,
+                Duration::from_hours(1),
+            )?,
                 _ => Err("must be EdDSA, ES256 or RS256".to_owned()),
             })?,
             key_rotation: v.duration("key_rotation", Duration::from_hours(1), 3660 * day)?,

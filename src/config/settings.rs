@@ -87,6 +87,11 @@ pub const SETTINGS: &[Setting] = &[
         "30s",
         "How long a used refresh token returns the same successor again, in case a response was lost.",
     ),
+    setting(
+        "public_refresh_retry_window",
+        "10m",
+        "The same for a public client, several processes of which may share a refresh token; never less than the other.",
+    ),
     setting("token_algorithm", "EdDSA", "Signature algorithm of access tokens: EdDSA, ES256 or RS256."),
     setting("key_rotation", "30d", "Interval after which a signing key is replaced by a new one."),
     setting("key_publish_before", "10m", "How long a new signing key is published before it signs."),

@@ -105,6 +105,7 @@ fn policy() -> TokenPolicy {
         refresh_token_ttl: Duration::from_hours(720),
         grant_ttl: Duration::from_hours(2160),
         retry_window: Duration::from_secs(30),
+        public_retry_window: Duration::from_mins(10),
         leeway: Duration::from_secs(5),
     }
 }

@@ -49,6 +49,7 @@ pub(in crate::oauth) fn policy() -> TokenPolicy {
         refresh_token_ttl: Duration::from_hours(30 * 24),
         grant_ttl: Duration::from_hours(90 * 24),
         retry_window: Duration::from_secs(30),
+        public_retry_window: Duration::from_mins(10),
         leeway: Duration::from_mins(1),
     }
 }

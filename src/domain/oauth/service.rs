@@ -37,6 +37,8 @@ pub struct TokenPolicy {
     pub grant_ttl: Duration,
     /// How long a used refresh token may be presented again and yields the same successor, in case a response was lost.
     pub retry_window: Duration,
+    /// The same for a public application, several processes of which may share a refresh token; at least as long.
+    pub public_retry_window: Duration,
     /// Maximum clock skew between instances: a token whose `iat` is that far in the future is accepted. Expiry has no
     /// leeway.
     pub leeway: Duration,
@@ -276,6 +278,14 @@ impl TokenService {
     /// When a grant that begins at `begun_at` ends, however often its refresh token is used.
     pub(super) fn grant_expiry(&self, begun_at: Timestamp) -> Timestamp {
         begun_at.plus(self.policy.grant_ttl.min(LONGEST_REFRESH_TOKEN_LIFETIME))
+    }
+
+    /// How long a used refresh token of `application` may be presented again.
+    pub(super) fn retry_window(&self, application: &Application) -> Duration {
+        match application.kind {
+            ClientKind::Public => self.policy.public_retry_window,
+            ClientKind::Confidential => self.policy.retry_window,
+        }
     }
 
     /// When a refresh token that is issued at `issued_at` expires.

@@ -44,6 +44,7 @@ impl Harness {
             refresh_token_ttl: day,
             grant_ttl: day,
             retry_window: Duration::ZERO,
+            public_retry_window: Duration::ZERO,
             leeway: Duration::ZERO,
         };
         let authorization_ports = AuthorizationPorts {

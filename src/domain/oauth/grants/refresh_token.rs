@@ -79,7 +79,7 @@ async fn rotate(
     match service.grants.consume(&consumption).await? {
         Consumed::First => Ok((consumption.successor_id, now)),
         Consumed::Before { successor_id, at, successor_used: false }
-            if now.since(at) <= service.policy.retry_window =>
+            if now.since(at) <= service.retry_window(application) =>
         {
             Ok((successor_id, at))
         }

@@ -51,6 +51,7 @@ impl Harness {
             refresh_token_ttl: day,
             grant_ttl: day,
             retry_window: Duration::ZERO,
+            public_retry_window: Duration::ZERO,
             leeway: Duration::ZERO,
         };
         let service = PeopleService::new(PeoplePorts {
