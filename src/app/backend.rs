@@ -119,8 +119,13 @@ impl Backend {
     /// Manages applications.
     #[must_use]
     pub fn applications(&self) -> ApplicationService {
+        self.applications_in(Arc::clone(&self.repository))
+    }
+
+    /// Manages applications in this repository, which may have a cache in front.
+    pub(super) fn applications_in(&self, repository: Arc<dyn ApplicationRepository>) -> ApplicationService {
         ApplicationService::new(
-            Arc::clone(&self.repository),
+            repository,
             Arc::clone(&self.hasher),
             Arc::clone(&self.audit),
             Arc::clone(&self.clock),
@@ -279,7 +284,7 @@ pub(super) fn token_policy(config: &Config, public_url: &str) -> TokenPolicy {
         refresh_token_ttl: config.refresh_token_ttl,
         grant_ttl: config.grant_ttl,
         retry_window: config.refresh_retry_window,
+        public_retry_window: config.public_refresh_retry_window.max(config.refresh_retry_window),
         leeway: LEEWAY,
     }
 }
-        public_retry_window: config.public_refresh_retry_window.max(config.refresh_retry_window),

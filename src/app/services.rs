@@ -22,8 +22,8 @@ use crate::domain::applications::ApplicationRepository;
 use crate::domain::limits::{FailurePolicy, FailureThrottle, RateLimits};
 use crate::domain::memories::{Erasure, MemoryService, OwnerEraser, PersonalMemories};
 use crate::domain::oauth::{
-    AccessGuard, ClientAuthenticator, ClientDocumentSource, DocumentClients, GrantStore, TokenIssuer, TokenPorts,
-    TokenService,
+    AccessGuard, ClientAuthenticator, ClientDocumentSource, DocumentClients, DynamicRegistration, GrantStore,
+    TokenIssuer, TokenPorts, TokenService,
 };
 use crate::domain::people::{ExternalSignIn, PersonRepository, SignInPorts, SignInService};
 use crate::domain::system::StorageError;
@@ -156,6 +156,15 @@ pub(super) fn services(
     let authorizations =
         backend.authorizing(Arc::clone(&applications), documents, Arc::clone(&grants), Arc::clone(&policy));
     let accounts = backend.accounts(Arc::clone(&people), authorizations.clone());
+    let registration = config.dynamic_registration.then(|| {
+        // Through the cache, which must not answer that it does not know a client that has just registered.
+        DynamicRegistration::new(
+            backend.applications_in(Arc::clone(&applications)),
+            Arc::clone(&applications),
+            Arc::clone(&clock),
+            config.self_registered_space.clone(),
+        )
+    });
     let ports = TokenPorts {
         issuer,
         grants,
@@ -194,6 +203,7 @@ pub(super) fn services(
         draining,
         imports: Arc::default(),
         metrics: Arc::new(HttpMetrics::default()),
+        registration,
         client_id_documents: config.client_id_documents,
         confirm_writes: if config.gpt_confirm_writes { ConfirmWrites::Always } else { ConfirmWrites::Optional },
     })

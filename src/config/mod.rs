@@ -99,6 +99,8 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// `client_id_documents`.
     pub client_id_documents: bool,
+    /// `dynamic_registration`.
+    pub dynamic_registration: bool,
     /// `self_registered_space`.
     pub self_registered_space: SpaceName,
     /// `gpt_confirm_writes`.
@@ -211,13 +213,13 @@ impl Config {
             )?,
             grant_ttl: v.duration("grant_ttl", Duration::from_secs(1), LONGEST_REFRESH_TOKEN_LIFETIME)?,
             refresh_retry_window: v.duration("refresh_retry_window", Duration::ZERO, Duration::from_mins(10))?,
-            token_algorithm: v.required("token_algorithm", |text| match text.parse() {
-                Ok(algorithm) if KeyAlgorithm::is_asymmetric(algorithm) => Ok(algorithm),
             public_refresh_retry_window: v.duration(
                 "public_refresh_retry_window",
                 Duration::ZERO,
                 Duration::from_hours(1),
             )?,
+            token_algorithm: v.required("token_algorithm", |text| match text.parse() {
+                Ok(algorithm) if KeyAlgorithm::is_asymmetric(algorithm) => Ok(algorithm),
                 _ => Err("must be EdDSA, ES256 or RS256".to_owned()),
             })?,
             key_rotation: v.duration("key_rotation", Duration::from_hours(1), 3660 * day)?,
@@ -248,6 +250,7 @@ impl Config {
             trusted_proxies: v.required("trusted_proxies", parse_networks)?,
             cors_origins: v.required("cors_origins", parse_origins)?,
             client_id_documents: v.parse("client_id_documents", "must be true or false")?,
+            dynamic_registration: v.parse("dynamic_registration", "must be true or false")?,
             self_registered_space: v.required("self_registered_space", |text| {
                 text.parse().map_err(|error: InvalidValue| error.problem().to_owned())
             })?,

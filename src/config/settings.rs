@@ -228,6 +228,7 @@ pub const SETTINGS: &[Setting] = &[
         "true",
         "Whether an MCP client that is not registered may describe itself by a document at the https URL that is its client ID.",
     ),
+    setting("dynamic_registration", "false", "Whether any client may register itself at /auth/register (RFC 7591)."),
     setting(
         "self_registered_space",
         "people",

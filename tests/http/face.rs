@@ -243,6 +243,7 @@ impl Face {
             draining,
             imports: Arc::default(),
             metrics: Arc::default(),
+            registration: None,
             client_id_documents: true,
             confirm_writes: ConfirmWrites::Always,
         };

@@ -12,6 +12,7 @@ mod connections;
 mod consent;
 mod memories;
 mod password_links;
+mod registering;
 mod security;
 mod signing_in;
 mod unverified;

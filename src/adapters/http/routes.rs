@@ -19,6 +19,7 @@ use super::api::requests::RequestsApi;
 use super::api::search::SearchApi;
 use super::api::statistics::StatisticsApi;
 use super::oauth::metadata::MetadataApi;
+use super::oauth::register;
 use super::oauth::token::TokenApi;
 use super::openapi::complete;
 use super::openapi::gpt_actions::{self, ConfirmWrites};
@@ -38,6 +39,7 @@ pub fn routes(services: Services) -> BoxEndpoint<'static> {
     let routes = table::add_to(Route::new(), api());
     let routes = pages::add_to(routes);
     let routes = mcp::add_to(routes, &services);
+    let routes = register::add_to(routes, &services);
     let routes = add_documents_to(routes, &services.policy.issuer, services.confirm_writes);
     Envelope::new(routes, services).boxed()
 }

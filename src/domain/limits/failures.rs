@@ -339,7 +339,7 @@ impl Drop for Attempt<'_> {
 }
 
 /// Whoever has one IPv6 address usually has its whole /64.
-fn address_key(address: IpAddr) -> [u8; 16] {
+pub(super) fn address_key(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
         IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => address.octets(),

@@ -1,5 +1,6 @@
 //! Limits: rate limits of applications, and throttling of failed attempts to authenticate.
 
+mod addresses;
 mod allowance;
 mod coalescing;
 mod failures;
@@ -7,6 +8,7 @@ mod failures;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use addresses::AddressLimit;
 pub use allowance::Allowance;
 pub use coalescing::Coalescing;
 pub use failures::{Attempt, AttemptCounts, FailurePolicy, FailureThrottle, Throttled};

@@ -38,6 +38,15 @@ pub enum OAuthError {
         "the resource is not one of this service, or the grant is not for it; see /.well-known/oauth-protected-resource"
     )]
     InvalidTarget,
+    /// A client that registers itself has no usable redirect URI (RFC 7591 §3.2.2).
+    #[error("{0}")]
+    InvalidRedirectUri(String),
+    /// A client that registers itself has unusable metadata (RFC 7591 §3.2.2).
+    #[error("{0}")]
+    InvalidClientMetadata(String),
+    /// There is no room for another client that registers itself.
+    #[error("too many clients have registered themselves and were not used yet; try again in an hour")]
+    TooManyRegistrations,
     /// Too many failed attempts to authenticate as this client from this address.
     #[error("too many failed attempts to authenticate as this client from this address; wait before the next")]
     TooManyFailures {

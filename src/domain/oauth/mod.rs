@@ -47,7 +47,8 @@ pub use parameters::{Parameters, QueryFault, parse_basic};
 #[cfg(feature = "testing")]
 pub use registration::MockClientDocumentSource;
 pub use registration::{
-    ClientDocumentSource, DocumentClients, DocumentProblem, DocumentUrl, FetchedDocument, SaveError,
+    ClientDocumentSource, DocumentClients, DocumentProblem, DocumentUrl, DynamicRegistration, FetchedDocument,
+    SaveError,
 };
 pub use request::{CodeExchange, GrantRequest, PresentedCredentials, PresentedToken, TokenRequest};
 pub use revocation::TokenInquiry;

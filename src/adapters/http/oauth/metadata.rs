@@ -39,7 +39,7 @@ impl MetadataApi {
     async fn authorization_server(&self, exchange: &Exchange) -> CacheableJson<ServerMetadata> {
         let services = &exchange.services;
         let issuer = &services.policy.issuer;
-        CacheableJson::new(ServerMetadata::new(issuer, base_url(issuer), services.client_id_documents))
+        CacheableJson::new(ServerMetadata::new(issuer, base_url(issuer), services))
     }
 
     /// Get the authorization server metadata for MCP clients

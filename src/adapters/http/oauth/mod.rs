@@ -2,4 +2,5 @@
 
 mod dto;
 pub(crate) mod metadata;
+pub(crate) mod register;
 pub(crate) mod token;

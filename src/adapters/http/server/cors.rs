@@ -60,7 +60,9 @@ enum OpenTo {
 impl OpenTo {
     fn of(path: &str) -> Self {
         match path {
-            "/auth/token" | "/auth/revoke" | "/openapi.json" | "/openapi/gpt-actions.json" => Self::Everybody,
+            "/auth/token" | "/auth/revoke" | "/auth/register" | "/openapi.json" | "/openapi/gpt-actions.json" => {
+                Self::Everybody
+            }
             "/mcp" => Self::Configured,
             _ if path.starts_with("/.well-known/") => Self::Everybody,
             _ if path.starts_with("/api/") || path.starts_with("/mcp/") => Self::Configured,

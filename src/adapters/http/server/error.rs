@@ -35,6 +35,8 @@ const PROBLEM_TYPE: &str = "urn:memgate:problem:";
 pub(crate) const API_RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource/api";
 /// `Retry-After` when the duration of an outage is unknown.
 pub(crate) const SHORT_WAIT: Duration = Duration::from_secs(2);
+/// How long to wait for what is swept once an hour.
+const UNTIL_SWEPT: Duration = Duration::from_hours(1);
 
 /// `Retry-After` when a queue is full that drains as soon as the memory bank is available again.
 const LONG_WAIT: Duration = Duration::from_secs(30);
@@ -328,8 +330,13 @@ fn of_oauth(error: &OAuthError) -> ErrorResponse {
         OAuthError::UnsupportedGrantType => bad_request("unsupported_grant_type"),
         OAuthError::InvalidScope => bad_request("invalid_scope"),
         OAuthError::InvalidTarget => bad_request("invalid_target"),
+        OAuthError::InvalidRedirectUri(_) => bad_request("invalid_redirect_uri"),
+        OAuthError::InvalidClientMetadata(_) => bad_request("invalid_client_metadata"),
         OAuthError::TooManyFailures { retry_after } | OAuthError::RateLimited(RateLimited { retry_after }) => {
             ErrorResponse::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", "").retry_after(*retry_after)
+        }
+        OAuthError::TooManyRegistrations => {
+            ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "").retry_after(UNTIL_SWEPT)
         }
         OAuthError::TemporarilyUnavailable(_) => {
             ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "").retry_after(SHORT_WAIT)

@@ -13,7 +13,7 @@ use super::streamed::ImportSlots;
 use crate::adapters::http::openapi::gpt_actions::ConfirmWrites;
 use crate::adapters::http::pages::privacy_policy::PrivacyPolicy;
 use crate::domain::memories::{MemoryService, OwnerEraser, PersonalMemories};
-use crate::domain::oauth::{AccessGuard, AuthorizationService, TokenPolicy, TokenService};
+use crate::domain::oauth::{AccessGuard, AuthorizationService, DynamicRegistration, TokenPolicy, TokenService};
 use crate::domain::people::{PeopleService, SignInService};
 use crate::domain::system::{Clock, Entropy};
 
@@ -59,6 +59,8 @@ pub struct Services {
     pub draining: watch::Receiver<bool>,
     /// Counts requests.
     pub metrics: Arc<HttpMetrics>,
+    /// Registers clients at their own request; `None` if none may.
+    pub registration: Option<DynamicRegistration>,
     /// Whether a client ID may be the URL of a document.
     pub client_id_documents: bool,
     /// Whether ChatGPT asks before each write, for the document that it imports.

@@ -3,11 +3,13 @@
 
 mod document;
 mod documents;
+mod dynamic;
 mod metadata;
 mod source;
 
 pub use document::DocumentUrl;
 pub use documents::{DocumentClients, SaveError};
+pub use dynamic::DynamicRegistration;
 #[cfg(feature = "testing")]
 pub use source::MockClientDocumentSource;
 pub use source::{ClientDocumentSource, DocumentProblem, FetchedDocument};

@@ -3,7 +3,9 @@
 use poem_openapi::Object;
 use serde::Serialize;
 
+use super::super::register::PATH as REGISTRATION;
 use crate::adapters::http::openapi::scalar::FreeObject;
+use crate::adapters::http::server::services::Services;
 use crate::domain::applications::{GrantType, Permission};
 use crate::domain::oauth::{CodeChallenge, OFFLINE_ACCESS};
 
@@ -20,6 +22,9 @@ pub(in super::super) struct ServerMetadata {
     revocation_endpoint: String,
     /// The introspection endpoint.
     introspection_endpoint: String,
+    /// The endpoint at which clients register themselves (RFC 7591), if they may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_endpoint: Option<String>,
     /// The public keys of access tokens.
     jwks_uri: String,
     /// The permissions.
@@ -47,7 +52,7 @@ pub(in super::super) struct ServerMetadata {
 }
 
 impl ServerMetadata {
-    pub(in super::super) fn new(issuer: &str, base: &str, client_id_documents: bool) -> Self {
+    pub(in super::super) fn new(issuer: &str, base: &str, services: &Services) -> Self {
         let auth_methods = || texts(["client_secret_basic", "client_secret_post", "none"]);
         Self {
             issuer: issuer.to_owned(),
@@ -55,6 +60,7 @@ impl ServerMetadata {
             token_endpoint: format!("{base}/auth/token"),
             revocation_endpoint: format!("{base}/auth/revoke"),
             introspection_endpoint: format!("{base}/auth/introspect"),
+            registration_endpoint: services.registration.as_ref().map(|_| format!("{base}{REGISTRATION}")),
             jwks_uri: format!("{base}/.well-known/jwks.json"),
             // Not a permission of any resource, so only this document names it.
             scopes_supported: scopes().into_iter().chain([OFFLINE_ACCESS.to_owned()]).collect(),
@@ -66,7 +72,7 @@ impl ServerMetadata {
             token_endpoint_auth_methods_supported: auth_methods(),
             revocation_endpoint_auth_methods_supported: auth_methods(),
             introspection_endpoint_auth_methods_supported: texts(["client_secret_basic", "client_secret_post"]),
-            client_id_metadata_document_supported: client_id_documents,
+            client_id_metadata_document_supported: services.client_id_documents,
             service_documentation: format!("{base}/docs"),
         }
     }

@@ -1,0 +1,85 @@
+//! An allowance for each address.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::allowance::Allowance;
+use super::failures::address_key;
+use crate::system::Timestamp;
+
+/// Counts what is done from each address; an IPv6 /64 is one address. Addresses that do not fit share one allowance.
+pub struct AddressLimit {
+    allowance: Allowance,
+    capacity: usize,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    /// See [`Allowance::take`].
+    full_again: HashMap<[u8; 16], i64>,
+    others: i64,
+}
+
+impl AddressLimit {
+    /// Gives `allowance` to each of at most `capacity` addresses.
+    #[must_use]
+    pub fn new(allowance: Allowance, capacity: usize) -> Self {
+        Self { allowance, capacity, table: Mutex::default() }
+    }
+
+    /// Takes one out of the allowance of `address`.
+    ///
+    /// # Errors
+    /// How long to wait if none is left; nothing is taken in that case.
+    pub fn take(&self, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = address_key(address);
+        if !table.full_again.contains_key(&key) && table.full_again.len() >= self.capacity {
+            table.full_again.retain(|_, full_again| *full_again > now.unix_millis());
+        }
+        let fits = table.full_again.contains_key(&key) || table.full_again.len() < self.capacity;
+        let full_again = if fits { table.full_again.entry(key).or_default() } else { &mut table.others };
+        self.allowance.take(full_again, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+    use crate::testing::now;
+
+    fn limit() -> AddressLimit {
+        AddressLimit::new(Allowance { burst: 2, interval: Duration::from_secs(10) }, 3)
+    }
+
+    fn address(number: u8) -> IpAddr {
+        Ipv4Addr::new(192, 0, 2, number).into()
+    }
+
+    #[test]
+    fn each_address_has_its_own_allowance_and_a_network_of_ipv6_is_one() {
+        let limit = limit();
+        let of_network = |last| IpAddr::from(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last));
+        assert!(limit.take(of_network(1), now()).is_ok() && limit.take(of_network(2), now()).is_ok());
+        assert_eq!(limit.take(of_network(3), now()), Err(Duration::from_secs(10)));
+        assert!(limit.take(address(1), now()).is_ok());
+        assert!(limit.take(of_network(3), now().plus(Duration::from_secs(10))).is_ok());
+    }
+
+    #[test]
+    fn addresses_that_do_not_fit_share_an_allowance_until_there_is_room() {
+        let limit = limit();
+        assert!((1..=3).all(|number| limit.take(address(number), now()).is_ok()));
+        assert!(limit.take(address(4), now()).is_ok() && limit.take(address(5), now()).is_ok());
+        assert!(limit.take(address(6), now()).is_err());
+        assert!(limit.take(address(1), now()).is_ok(), "who is counted is not forgotten");
+        let later = now().plus(Duration::from_secs(20));
+        assert!(limit.take(address(6), later).is_ok() && limit.take(address(6), later).is_ok());
+        assert_eq!(limit.table.lock().unwrap().full_again.len(), 1);
+    }
+}
