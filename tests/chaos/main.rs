@@ -8,7 +8,6 @@
 mod clients;
 mod disk;
 mod faulty_postgres;
-#[expect(dead_code, reason = "clients read the fields of forms only")]
 #[path = "../support/page.rs"]
 mod page;
 mod postgres_proxy;

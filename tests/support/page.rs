@@ -1,4 +1,5 @@
 //! What tests read in a page.
+#![allow(dead_code, reason = "not every test binary uses all of it")]
 
 /// A page, as a browser got it.
 pub struct Page(pub String);
