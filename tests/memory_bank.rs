@@ -147,7 +147,7 @@ async fn both_databases_find_the_same_among_many_memories_that_changed_often() {
             let labels = metadata(labels).with_context(&context("g", &format!("c{}", number / 10)));
             let categories = categories([&["a"][..], &["a", "b"], &[]][usize::try_from(number % 3).unwrap()]);
             let id = format!("m{number}").parse().unwrap();
-            let text = format!("{}{}", numbers.text(words), if number % 7 == 0 { "?" } else { "." });
+            let text = format!("{}{}", numbers.text(words), if number.is_multiple_of(7) { "?" } else { "." });
             let new = NewMemory { id, metadata: labels, categories, ..new_memory(&text) };
             ids.push(bank.create(&scope, &new).await.unwrap().id);
         }
@@ -188,7 +188,7 @@ async fn wait_for_index(store: &Store, bank: &EmbeddedMemoryBank, scope: &Memory
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), in_memory()).await.expect("the index is built");
+    tokio::time::timeout(Duration::from_mins(1), in_memory()).await.expect("the index is built");
 }
 
 /// Statements of a search in memory: those that begin and end the transaction, and those that read counts and results.
@@ -216,11 +216,12 @@ async fn the_index_in_memory_finds_what_that_in_the_database_finds_whatever_chan
             let words = 2 + numbers.below(12);
             let labels = json!({"speaker": format!("word{}x", numbers.below(5))});
             let labels = metadata(labels).with_context(&context("g", &format!("c{}", numbers.below(80))));
-            let text = format!("{}{}", numbers.text(words), if number % 7 == 0 { "?" } else { "." });
+            let text = format!("{}{}", numbers.text(words), if number.is_multiple_of(7) { "?" } else { "." });
             let after = |milliseconds| now().plus(Duration::from_millis(milliseconds));
-            let expires_at = (number % 9 == 0).then(|| after(1 + 5_000 * (number % 2)));
+            let expires_at = number.is_multiple_of(9).then(|| after(1 + 5_000 * (number % 2)));
             let created_at = now().minus(Duration::from_millis(numbers.below(1_000)));
-            let occurred_at = (number % 5 == 0).then(|| now().minus(Duration::from_millis(numbers.below(2_000))));
+            let occurred_at =
+                number.is_multiple_of(5).then(|| now().minus(Duration::from_millis(numbers.below(2_000))));
             NewMemory { metadata: labels, created_at, occurred_at, expires_at, ..new_memory(&text) }
         };
         let mut memories: Vec<NewMemory> = (0..1_100).map(&mut memory).collect();
