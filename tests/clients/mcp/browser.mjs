@@ -44,7 +44,9 @@ const attribute = (tag, name) => {
 function formOf(page, answers) {
   for (const [whole, tag, inside] of page.html.matchAll(/(<form[^>]*>)(.*?)<\/form>/gs)) {
     const form = new URLSearchParams();
-    for (const [input] of inside.matchAll(/<input[^>]*>/g)) {
+    const id = attribute(tag, 'id');
+    const elsewhere = [...page.html.matchAll(/<input[^>]*>/g)].filter(([input]) => id && attribute(input, 'form') === id);
+    for (const [input] of [...inside.matchAll(/<input[^>]*>/g), ...elsewhere]) {
       const [name, type] = [attribute(input, 'name'), attribute(input, 'type')];
       if (name && (type !== 'checkbox' || /\schecked/.test(input))) {
         form.append(name, answers[name] ?? attribute(input, 'value') ?? '');

@@ -1,13 +1,13 @@
 // The official clients for JavaScript, from the first 401 to a refreshed token: both packages, and both protocol eras.
-// Arguments: the client (sdk, client-legacy or client-auto) and how it is known (registered, metadata or dynamic).
-// The environment has MCP_URL, CLIENT_ID, CLIENT_DOCUMENT, LOGIN and PASSWORD.
+// Arguments: the client (sdk, client-legacy or client-auto) and how it is known (registered or dynamic).
+// The environment has MCP_URL, CLIENT_ID, LOGIN and PASSWORD.
 
 import assert from 'node:assert/strict';
 
 import { authorize } from './browser.mjs';
 
 const [kind, way] = process.argv.slice(2);
-const { MCP_URL, CLIENT_ID, CLIENT_DOCUMENT } = process.env;
+const { MCP_URL, CLIENT_ID } = process.env;
 
 const { Client, StreamableHTTPClientTransport, UnauthorizedError } =
   kind === 'sdk'
@@ -28,7 +28,6 @@ class Provider {
     response_types: ['code'],
     token_endpoint_auth_method: 'none',
   };
-  clientMetadataUrl = way === 'metadata' ? CLIENT_DOCUMENT : undefined;
   client = way === 'registered' ? { client_id: CLIENT_ID, issuer: new URL(MCP_URL).origin } : undefined;
 
   clientInformation = () => this.client;
@@ -80,7 +79,7 @@ const text = `The judge ${kind} by ${way} likes plum cake.`;
 const { tools } = await client.listTools();
 assert.deepEqual(
   tools.map(({ name }) => name),
-  ['search', 'fetch', 'add_memory', 'update_memory', 'delete_memory', 'list_memories'],
+  ['search', 'fetch', 'add_memory', 'update_memory', 'delete_memory', 'list_memories', 'list_categories'],
 );
 const call = async (name, args) => {
   const result = await client.callTool({ name, arguments: args });

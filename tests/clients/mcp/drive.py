@@ -1,7 +1,7 @@
 """The official client for Python, from the first 401 to a refreshed token.
 
-Arguments: the protocol (legacy or auto; version 1 of the package knows only legacy) and how the client is known (registered,
-metadata or dynamic). The environment has MCP_URL, CLIENT_ID, CLIENT_DOCUMENT, LOGIN and PASSWORD.
+Arguments: the protocol (legacy or auto; version 1 of the package knows only legacy) and how the client is known (registered
+or dynamic). The environment has MCP_URL, CLIENT_ID, LOGIN and PASSWORD.
 """
 
 import asyncio
@@ -76,8 +76,7 @@ class Person:
 
 
 def provider(storage, person):
-    document = {"client_metadata_url": os.environ["CLIENT_DOCUMENT"]} if WAY == "metadata" else {}
-    return OAuthClientProvider(URL, METADATA, storage, person.redirected, person.callback, **document)
+    return OAuthClientProvider(URL, METADATA, storage, person.redirected, person.callback)
 
 
 async def session(storage, person, work):
@@ -113,7 +112,7 @@ async def main():
     async def first(client):
         tools = (await client.list_tools()).tools
         assert [tool.name for tool in tools][:2] == ["search", "fetch"], tools
-        assert len(tools) == 6, tools
+        assert len(tools) == 7, tools
         added = await call(client, "add_memory", {"content": text})
         assert added["status"] == "stored", added
 
