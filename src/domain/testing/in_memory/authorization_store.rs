@@ -44,9 +44,14 @@ impl InMemoryAuthorizationStore {
 impl AuthorizationStore for InMemoryAuthorizationStore {
     async fn create(&self, authorization: &Authorization, verified: SignInVersion) -> Result<Consent, StorageError> {
         self.outage.check()?;
-        let person = self.people.find(authorization.person).await?;
+        self.people.outage().check()?;
+        let enabled = self.is_enabled(authorization.application_id).await?;
+        // Held until the authorization is stored, so that nobody is disabled between the check and that.
+        let state = self.people.state();
+        let state = lock(&state);
+        let person = state.people.get(&authorization.person);
         let proven = person.is_some_and(|person| person.enabled && person.sign_in_version == verified);
-        if !proven || !self.is_enabled(authorization.application_id).await? {
+        if !proven || !enabled {
             return Ok(Consent::Outdated);
         }
         let mut authorizations = lock(&self.authorizations);
