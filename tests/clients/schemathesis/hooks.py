@@ -30,8 +30,15 @@ def map_case(context, case):
         if isinstance(cursor, str) and CURSOR.fullmatch(cursor):
             # It would have to be one that a list returned.
             case.query = {name: value for name, value in case.query.items() if name != "cursor"}
+        case.query = with_dates(case.query, "occurred_from", "occurred_until")
+        if isinstance(case.query.get("filters"), str):
+            # The schema of a text does not say that it is JSON.
+            case.query["filters"] = "{}"
     if isinstance(case.body, dict):
         case.body = with_rules(dict(case.body))
+        if case.operation.path.endswith("/bulk/deletions") and isinstance(case.body.get("filters"), dict):
+            # At least one condition, and an empty member is none.
+            case.body["filters"].setdefault("where", {"category": "health"})
     return case
 
 
@@ -43,6 +50,8 @@ def with_rules(body):
     expiry = body.get("expires_at")
     if isinstance(expiry, str) and DATE.fullmatch(expiry):
         body["expires_at"] = "2099-05-08T13:56:00Z"
+    if isinstance(body.get("occurred_at"), str) and DATE.fullmatch(body["occurred_at"]):
+        body["occurred_at"] = "2026-05-08"
     if isinstance(body.get("metadata"), dict):
         body["metadata"] = storable(body["metadata"], 5)
     if isinstance(body.get("filters"), dict):
@@ -50,12 +59,22 @@ def with_rules(body):
         if isinstance(filters.get("metadata"), dict):
             wanted = storable(filters["metadata"], 1)
             filters["metadata"] = {name: value for name, value in wanted.items() if isinstance(value, SCALARS)}
-        if isinstance(filters.get("date_range"), dict):
-            filters["date_range"] = dates = dict(filters["date_range"])
-            for end, date in [("start", "2026-01-01"), ("end", "2026-05-08T13:56:00")]:
-                if isinstance(dates.get(end), str) and DATE.fullmatch(dates[end]):
-                    dates[end] = date
+        if isinstance(filters.get("where"), dict):
+            # Conditions contain conditions, which only words describe.
+            filters["where"] = {"not": {"category": "health"}}
+        for range in ["date_range", "occurred"]:
+            if isinstance(filters.get(range), dict):
+                filters[range] = with_dates(filters[range], "start", "end")
     return body
+
+
+def with_dates(members, first, last):
+    """With dates that exist, in their order, where there are some that fit the schema."""
+    members = dict(members)
+    for name, date in [(first, "2026-01-01"), (last, "2026-05-08T13:56:00")]:
+        if isinstance(members.get(name), str) and DATE.fullmatch(members[name]):
+            members[name] = date
+    return members
 
 
 def storable(value, levels):
