@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use memgate::domain::people::Session;
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -63,7 +64,10 @@ pub struct ChaosClient {
     unused: Vec<String>,
     used: Vec<String>,
     revoked: Vec<String>,
-    signed_in: Vec<String>,
+    /// Sessions, each with the number of its attempt.
+    signed_in: Vec<(usize, String)>,
+    /// Attempts to sign in, whatever became of them.
+    sign_ins: usize,
     signed_out: Vec<String>,
     created: u64,
     pub tally: Tally,
@@ -88,6 +92,7 @@ impl ChaosClient {
             used: Vec::new(),
             revoked: Vec::new(),
             signed_in: Vec::new(),
+            sign_ins: 0,
             signed_out: Vec::new(),
             created: 0,
             tally: Tally::default(),
@@ -287,16 +292,24 @@ impl ChaosClient {
         let (token, return_to) = (page.hidden("form_token"), page.hidden("return_to"));
         let login = self.login.clone();
         let fields = [("form_token", &*token), ("return_to", &return_to), ("login", &login), ("password", PASSWORD)];
+        self.sign_ins += 1;
         let (status, cookies) = self.submit("/auth/sign-in", &cookies, &fields).await?;
         assert_eq!(status, 303, "the password is right");
         self.tally.promises += 1;
-        self.signed_in.push(cookies);
+        self.signed_in.push((self.sign_ins, cookies));
         Some(())
+    }
+
+    /// The sessions that there must be. A person has so many, and the oldest makes room, also for one that was never answered.
+    fn still_signed_in(&self) -> Vec<String> {
+        let oldest = (self.sign_ins + 1).saturating_sub(SESSIONS);
+        self.signed_in.iter().filter(|(attempt, _)| *attempt >= oldest).map(|(_, cookies)| cookies.clone()).collect()
     }
 
     async fn sign_out(&mut self) -> Option<()> {
         // Whatever becomes of it, the session is not certain any more.
-        let cookies = self.signed_in.pop()?;
+        let cookies = self.still_signed_in().pop()?;
+        self.signed_in.retain(|(_, one)| *one != cookies);
         let (status, page, _) = self.page(CONNECTIONS, &cookies).await?;
         assert_eq!(status, 200);
         assert!(is_signed_in(&page), "LOST: a session that was answered 303");
@@ -346,7 +359,7 @@ impl ChaosClient {
                 assert_eq!(status, expected, "LOST: the use of a refresh token, or an unused one: {answer}");
             }
         }
-        for (sessions, expected) in [(self.signed_in.clone(), true), (self.signed_out.clone(), false)] {
+        for (sessions, expected) in [(self.still_signed_in(), true), (self.signed_out.clone(), false)] {
             for cookies in sessions {
                 let (_, page, _) = self.page(CONNECTIONS, &cookies).await.expect(ANSWER);
                 assert_eq!(is_signed_in(&page), expected, "LOST: a session, or its end");
@@ -360,6 +373,7 @@ const DELIVERY: Duration = Duration::from_secs(90);
 const ANSWER: &str = "nothing is broken any more";
 const GRANT: (&str, &str) = ("grant_type", "client_credentials");
 const CONNECTIONS: &str = "/account/connections";
+const SESSIONS: usize = Session::MAX_PER_PERSON as usize;
 
 fn with_form(request: RequestBuilder, fields: &[(&str, &str)]) -> RequestBuilder {
     let body: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();

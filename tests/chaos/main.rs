@@ -31,7 +31,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 const CLIENTS: u64 = 6;
-const LOGIN: &str = "marta";
 /// For how long a fault lasts at most, and the peace after it.
 const PHASE_MILLIS: u64 = 700;
 /// How long the service may take to be ready again when nothing fails any more.
@@ -105,11 +104,11 @@ fn register(folder: &Path, broken: &impl Breakable, name: &str) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn create_person(folder: &Path, broken: &impl Breakable) {
+fn create_person(folder: &Path, broken: &impl Breakable, login: &str) {
     let mut command = memgate(folder);
     broken.attach(&mut command);
     let mut child =
-        command.args(["user", "create", LOGIN]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        command.args(["user", "create", login]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(PASSWORD.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
 }
@@ -136,14 +135,16 @@ async fn run(mut broken: impl Breakable) {
     let seed = seed();
     let mut dice = Dice::new(seed);
     let mut server = start(folder, &broken);
-    create_person(folder, &broken);
     let (address, addresses) = watch::channel(server.url.clone());
     let stop = Arc::new(AtomicBool::new(false));
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
         let name = format!("Client {number}");
         let application = register(folder, &broken, &name);
-        let mut client = ChaosClient::new(seed.wrapping_mul(31) + number, &application, LOGIN, addresses.clone());
+        // A person has so many sessions, which others would use up.
+        let login = format!("person-{number}");
+        create_person(folder, &broken, &login);
+        let mut client = ChaosClient::new(seed.wrapping_mul(31) + number, &application, &login, addresses.clone());
         let stop = Arc::clone(&stop);
         clients.spawn(async move {
             while !stop.load(Ordering::SeqCst) {
