@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use memgate::domain::applications::Application;
 use memgate::domain::people::Session;
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
@@ -66,8 +67,9 @@ pub struct ChaosClient {
     revoked: Vec<String>,
     /// Sessions, each with the number of its attempt.
     signed_in: Vec<(usize, String)>,
-    /// Attempts to sign in, whatever became of them.
+    /// Attempts to sign in and to revoke, whatever became of them.
     sign_ins: usize,
+    revocations: u32,
     signed_out: Vec<String>,
     created: u64,
     pub tally: Tally,
@@ -93,6 +95,7 @@ impl ChaosClient {
             revoked: Vec::new(),
             signed_in: Vec::new(),
             sign_ins: 0,
+            revocations: 0,
             signed_out: Vec::new(),
             created: 0,
             tally: Tally::default(),
@@ -264,8 +267,13 @@ impl ChaosClient {
     }
 
     async fn revoke(&mut self) {
+        // One more, and every token of the application ends, the one in use too.
+        if self.revocations == REVOCATIONS {
+            return;
+        }
         let Some((200, answer)) = self.send_json(self.oauth("/auth/token", &[GRANT])).await else { return };
         let token = text(&answer["access_token"]);
+        self.revocations += 1;
         if let Some((status, _)) = self.send(self.oauth("/auth/revoke", &[("token", &token)])).await {
             assert_eq!(status, 200);
             self.tally.promises += 1;
@@ -374,6 +382,7 @@ const ANSWER: &str = "nothing is broken any more";
 const GRANT: (&str, &str) = ("grant_type", "client_credentials");
 const CONNECTIONS: &str = "/account/connections";
 const SESSIONS: usize = Session::MAX_PER_PERSON as usize;
+const REVOCATIONS: u32 = Application::MAX_REVOCATIONS;
 
 fn with_form(request: RequestBuilder, fields: &[(&str, &str)]) -> RequestBuilder {
     let body: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
