@@ -15,13 +15,15 @@ use crate::adapters::database::{
     SeaOrmGrantStore, SeaOrmPasswordLinkStore, SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore,
     SeaOrmTenantRegistry, SeaOrmWriteQueue, ServiceLock,
 };
+use crate::adapters::delivery_worker::{DeliveryWorkerOptions, TokioDeliveryWorker};
 use crate::adapters::jwt::SealingKeyVault;
 use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::Config;
 use crate::domain::applications::{ApplicationRepository, ApplicationService, SecretHasher};
 use crate::domain::audit::AuditLog;
 use crate::domain::memories::{
-    AdmittingMemoryBank, Erasure, MemoryBank, OwnerEraser, QueueOperations, TenantRegistry, WriteQueue,
+    AdmittingMemoryBank, Delivery, DeliveryPolicy, Erasure, MemoryBank, MemoryService, OwnerEraser, QueueOperations,
+    TenantRegistry, WriteQueue,
 };
 use crate::domain::oauth::{
     AuthorizationPorts, AuthorizationService, AuthorizationStore, DocumentClients, GrantStore, KeyPolicy, KeyService,
@@ -219,6 +221,27 @@ impl Backend {
     #[must_use]
     pub fn queue(&self) -> Arc<dyn WriteQueue> {
         Arc::new(SeaOrmWriteQueue::new(self.database.clone()))
+    }
+
+    /// Memories in `bank`, and the worker that delivers to it what is in `queue`.
+    pub(super) fn memories(
+        &self,
+        bank: Arc<dyn MemoryBank>,
+        queue: Arc<dyn WriteQueue>,
+    ) -> (MemoryService, TokioDeliveryWorker) {
+        let policy = DeliveryPolicy {
+            capacity: self.config.queue_capacity,
+            retention: self.config.queue_retention,
+            dead_letter_retention: self.config.queue_dead_letter_retention,
+            lease: self.config.queue_lease,
+            ..DeliveryPolicy::default()
+        };
+        let options =
+            DeliveryWorkerOptions { wait: self.config.queue_wait, concurrency: self.config.queue_concurrency };
+        let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
+        let delivery = Arc::new(Delivery::new(bank, queue, Arc::clone(&clock), entropy, policy));
+        let worker = TokioDeliveryWorker::new(Arc::clone(&delivery), options);
+        (MemoryService::new(delivery, Arc::new(worker.clone()), Arc::clone(&self.audit), clock), worker)
     }
 
     /// The database's location, without user and password.

@@ -14,12 +14,12 @@ use super::signing_clock::SigningClock;
 use crate::adapters::cache::{CachedGrantStore, CachedWriteQueue};
 use crate::adapters::client_documents::HttpDocumentSource;
 use crate::adapters::database::{Database, SeaOrmGrantStore, ServiceLock};
-use crate::adapters::delivery_worker::{DeliveryWorkerOptions, TokioDeliveryWorker};
+use crate::adapters::delivery_worker::TokioDeliveryWorker;
 use crate::adapters::http::{self, AdminServices, Listener, Shutdown, Tls};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::Config;
-use crate::domain::memories::{Delivery, DeliveryPolicy, MemoryBank, MemoryService, StaleSearches, WriteQueue};
+use crate::domain::memories::{MemoryBank, StaleSearches, WriteQueue};
 use crate::domain::oauth::{AuthorizationService, ClientDocumentSource, GrantStore};
 use crate::domain::system::{Clock, Entropy};
 
@@ -95,14 +95,7 @@ impl Gate {
             // Nobody else can be delivering: what a kill interrupted is due at once, not when its lease expires.
             queue.release_leases().await.map_err(OpenError::from)?;
         }
-        let delivery = Arc::new(Delivery::new(
-            bank,
-            Arc::clone(&queue),
-            Arc::clone(&clock),
-            Arc::clone(&backend.entropy),
-            delivery_policy(config),
-        ));
-        let worker = TokioDeliveryWorker::new(Arc::clone(&delivery), worker_options(config));
+        let (memories, worker) = backend.memories(bank, Arc::clone(&queue));
         let background = Arc::new(Background {
             keys,
             issuer: Arc::clone(&issuer),
@@ -119,12 +112,6 @@ impl Gate {
             clock: Arc::clone(&clock),
             signing_clock: SigningClock::new(Arc::clone(&issuer), Arc::clone(&clock)),
         });
-        let memories = MemoryService::new(
-            delivery,
-            Arc::new(worker.clone()),
-            Arc::clone(&backend.audit),
-            Arc::clone(&backend.clock),
-        );
         let memories = match config.stale_search {
             Some(age) => memories.with_stale_searches(StaleSearches::new(age)),
             None => memories,
@@ -293,20 +280,6 @@ fn all_share_one_throttle(config: &Config, public_url: &str) -> bool {
 fn remembering_queue(config: &Config, backend: &Backend) -> Arc<dyn WriteQueue> {
     let queue = backend.queue();
     if config.uses_postgres() { queue } else { Arc::new(CachedWriteQueue::new(queue, Arc::clone(&backend.clock))) }
-}
-
-pub(super) fn delivery_policy(config: &Config) -> DeliveryPolicy {
-    DeliveryPolicy {
-        capacity: config.queue_capacity,
-        retention: config.queue_retention,
-        dead_letter_retention: config.queue_dead_letter_retention,
-        lease: config.queue_lease,
-        ..DeliveryPolicy::default()
-    }
-}
-
-pub(super) fn worker_options(config: &Config) -> DeliveryWorkerOptions {
-    DeliveryWorkerOptions { wait: config.queue_wait, concurrency: config.queue_concurrency }
 }
 
 #[cfg(test)]

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::backend::Backend;
-use super::gate::{delivery_policy, public_url, worker_options};
-use crate::adapters::delivery_worker::TokioDeliveryWorker;
+use super::gate::public_url;
 use crate::adapters::http::{LocalServices, StdioError, serve_stdio};
 use crate::adapters::rate_limiter::InMemoryRateLimiter;
 use crate::domain::ids::ApplicationId;
 use crate::domain::limits::RateLimits;
-use crate::domain::memories::{Delivery, MemoryService};
 use crate::domain::oauth::{LocalAccess, LocalAccessError, Subject};
 
 /// Why a local session failed.
@@ -32,14 +30,7 @@ impl Backend {
     /// # Errors
     /// [`LocalSessionError`].
     pub async fn serve_stdio(&self, application: ApplicationId, subject: Subject) -> Result<(), LocalSessionError> {
-        let delivery = Arc::new(Delivery::new(
-            self.bank(),
-            self.queue(),
-            Arc::clone(&self.clock),
-            Arc::clone(&self.entropy),
-            delivery_policy(&self.config),
-        ));
-        let worker = TokioDeliveryWorker::new(Arc::clone(&delivery), worker_options(&self.config));
+        let (memories, worker) = self.memories(self.bank(), self.queue());
         let access = LocalAccess::new(
             Arc::clone(&self.repository),
             Arc::clone(&self.people),
@@ -51,8 +42,6 @@ impl Backend {
         );
         // A problem is reported before the client waits for an answer.
         access.admit().await?;
-        let memories =
-            MemoryService::new(delivery, Arc::new(worker.clone()), Arc::clone(&self.audit), Arc::clone(&self.clock));
         let services = LocalServices {
             memories,
             access,
