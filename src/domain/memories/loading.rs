@@ -148,7 +148,7 @@ impl Import {
         Ok(())
     }
 
-    /// Counts a row that cannot be read at all.
+    /// Counts a row without a readable text, such as a line that is not UTF-8.
     pub fn leave_out(&mut self, place: Place, reason: impl Into<String>) {
         self.report.leave_out(place, reason);
     }
