@@ -329,19 +329,28 @@ impl ChaosClient {
         Some(())
     }
 
-    /// Compares all memories with what was promised. Nothing may fail any more. Returns an access token.
-    pub async fn verify_memories(&mut self) -> String {
-        let answer = self.send_json(self.oauth("/auth/token", &[GRANT])).await.expect(ANSWER).1;
+    /// Compares all memories with what was promised. Returns an access token.
+    ///
+    /// A service that went on through the last fault may refuse for so long: it learns only from a timeout that a
+    /// connection died silently.
+    pub async fn verify_memories(&mut self, refuses_for: Duration) -> String {
+        let deadline = Instant::now() + refuses_for;
+        let answer = loop {
+            let answer = self.send_json(self.oauth("/auth/token", &[GRANT])).await;
+            if let Some((_, answer)) = answer_by(deadline, answer) {
+                break answer;
+            }
+        };
         let token = text(&answer["access_token"]);
         for id in self.memories.keys().cloned().collect::<Vec<_>>() {
-            self.check(&token, &id).await.expect(ANSWER);
+            while answer_by(deadline, self.check(&token, &id).await).is_none() {}
         }
         token
     }
 
     /// Compares everything with what was promised, which uses up the refresh tokens.
     pub async fn verify(&mut self) {
-        let token = self.verify_memories().await;
+        let token = self.verify_memories(Duration::ZERO).await;
         let deadline = Instant::now() + DELIVERY;
         for (request, content) in self.accepted.clone() {
             let stored = loop {
@@ -383,6 +392,12 @@ const GRANT: (&str, &str) = ("grant_type", "client_credentials");
 const CONNECTIONS: &str = "/account/connections";
 const SESSIONS: usize = Session::MAX_PER_PERSON as usize;
 const REVOCATIONS: u32 = Application::MAX_REVOCATIONS;
+
+/// The answer, which may be missing until the deadline.
+fn answer_by<T>(deadline: Instant, answer: Option<T>) -> Option<T> {
+    assert!(answer.is_some() || Instant::now() < deadline, "{ANSWER}");
+    answer
+}
 
 fn with_form(request: RequestBuilder, fields: &[(&str, &str)]) -> RequestBuilder {
     let body: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();

@@ -192,7 +192,7 @@ async fn run(mut broken: impl Breakable) {
     assert_eq!(verified.len() as u64, CLIENTS, "a client ended early");
     // What the running service says, and what is there after a crash.
     for client in &mut verified {
-        client.verify_memories().await;
+        client.verify_memories(RECOVERY).await;
     }
     server.kill();
     server = start(folder, &broken);
