@@ -93,6 +93,8 @@ impl ApplicationRepository for SeaOrmApplicationRepository {
         }
         let by_id = application::Column::Id.eq(id.as_uuid());
         let application = load_one(&transaction, by_id).await?.ok_or(ChangeApplicationError::NotFound)?;
+        // The row is locked: this is how it will be.
+        application.check_consistency()?;
         transaction.commit().await.map_err(failed)?;
         Ok(application)
     }

@@ -1,5 +1,6 @@
 //! Applications (OAuth clients): who may request tokens, and for what.
 
+mod consistency;
 mod model;
 mod permissions;
 mod ports;

@@ -8,6 +8,7 @@ use super::model::{Application, ApplicationChanges, RegisteredBy};
 use super::secret::{ClientSecret, SecretHash, StoredSecret};
 use crate::ids::{ApplicationId, ClientId, SecretId};
 use crate::system::{BoxError, StorageError, Timestamp};
+use crate::validation::InvalidValue;
 
 /// Stores applications. Every method is atomic, for concurrent callers on any number of machines.
 #[cfg_attr(feature = "testing", mockall::automock)]
@@ -44,10 +45,12 @@ pub trait ApplicationRepository: Send + Sync {
     /// [`StorageError`].
     async fn count_registered_by(&self, by: RegisteredBy) -> Result<u64, StorageError>;
 
-    /// Applies `changes` and returns the updated application. Concurrent changes of different members are all kept.
+    /// Applies `changes` and returns the updated application. Concurrent changes of different members are all kept, unless
+    /// together they would make it inconsistent.
     ///
     /// # Errors
-    /// [`ChangeApplicationError::NotFound`] if there is no such application.
+    /// [`ChangeApplicationError::NotFound`] if there is no such application, [`ChangeApplicationError::Inconsistent`] if the
+    /// updated one would not pass [`Application::check_consistency`]; nothing is changed in that case.
     async fn update(
         &self,
         id: ApplicationId,
@@ -127,6 +130,9 @@ pub enum ChangeApplicationError {
     /// It has the maximum number of secrets.
     #[error("the application has {} secrets already; remove one first", Application::MAX_SECRETS)]
     TooManySecrets,
+    /// The members would be inconsistent.
+    #[error(transparent)]
+    Inconsistent(#[from] InvalidValue),
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{Application, ApplicationChanges, ClientKind, NewApplication, PkceRule};
-use super::permissions::GrantType;
+use super::model::{Application, ApplicationChanges, ClientKind, NewApplication};
 use super::ports::{ApplicationRepository, ChangeApplicationError, CreateApplicationError, HasherError, SecretHasher};
-use super::redirect_uri::RedirectUri;
 use super::secret::{ClientSecret, StoredSecret};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::{ApplicationId, SecretId};
-use crate::oauth::{LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME};
 use crate::system::{Clock, Entropy, StorageError, Timestamp};
 use crate::validation::InvalidValue;
 
@@ -69,6 +66,7 @@ impl From<ChangeApplicationError> for ApplicationError {
     fn from(error: ChangeApplicationError) -> Self {
         match error {
             ChangeApplicationError::NotFound => Self::NotFound,
+            ChangeApplicationError::Inconsistent(invalid) => Self::Invalid(invalid),
             ChangeApplicationError::TooManySecrets => Self::TooManySecrets,
             ChangeApplicationError::Storage(error) => Self::Storage(error),
         }
@@ -95,7 +93,7 @@ impl ApplicationService {
         let now = self.clock.now();
         let id = ApplicationId::generate(&*self.entropy);
         let mut application = Application::new(new, id, now);
-        check_consistency(&application)?;
+        application.check_consistency()?;
         let mut secret = None;
         if application.kind == ClientKind::Confidential {
             let issued = self.make_secret(None).await?;
@@ -146,11 +144,7 @@ impl ApplicationService {
         if changes.is_empty() {
             return Err(InvalidValue::new("changes", "must contain at least one change").into());
         }
-        let now = self.clock.now();
-        let mut wanted = Application::clone(&*self.get(id).await?);
-        changes.apply_to(&mut wanted, now);
-        check_consistency(&wanted)?;
-        let application = self.repository.update(id, changes, now).await?;
+        let application = self.repository.update(id, changes, self.clock.now()).await?;
         let kind = match changes.enabled {
             Some(true) => AuditKind::ApplicationEnabled,
             Some(false) => AuditKind::ApplicationDisabled,
@@ -252,51 +246,6 @@ impl ApplicationService {
     async fn record(&self, kind: AuditKind, id: ApplicationId) {
         self.audit.record(&AuditEvent::new(kind, self.clock.now()).application(id)).await;
     }
-}
-
-/// Rules that span several members of an application.
-fn check_consistency(application: &Application) -> Result<(), InvalidValue> {
-    if application.permissions.is_empty() {
-        return Err(InvalidValue::new("permissions", "must hold at least one permission"));
-    }
-    if application.grants.is_empty() {
-        return Err(InvalidValue::new("grants", "must hold at least one grant type"));
-    }
-    if application.kind == ClientKind::Public && application.grants.contains(&GrantType::ClientCredentials) {
-        return Err(InvalidValue::new(
-            "grants",
-            "must not hold client_credentials: a public application has no secret",
-        ));
-    }
-    if application.access_token_ttl.is_some_and(|ttl| ttl.as_duration() > LONGEST_ACCESS_TOKEN_LIFETIME) {
-        return Err(InvalidValue::new("access_token_ttl", "must be at most 24 hours"));
-    }
-    if application.refresh_token_ttl.is_some_and(|ttl| ttl.as_duration() > LONGEST_REFRESH_TOKEN_LIFETIME) {
-        return Err(InvalidValue::new("refresh_token_ttl", "must be at most 366 days"));
-    }
-    check_authorization(application)
-}
-
-/// Rules of the authorization code grant.
-fn check_authorization(application: &Application) -> Result<(), InvalidValue> {
-    let uris = &application.redirect_uris;
-    if uris.len() > Application::MAX_REDIRECT_URIS {
-        return Err(InvalidValue::new("redirect_uris", format!("must be at most {}", Application::MAX_REDIRECT_URIS)));
-    }
-    if application.grants.contains(&GrantType::AuthorizationCode) && uris.is_empty() {
-        return Err(InvalidValue::new("redirect_uris", "must hold at least one for the grant authorization_code"));
-    }
-    // Without a secret, only PKCE binds a code to its requester; and any GPT can receive a GPT's callback.
-    if application.kind == ClientKind::Public && application.pkce == PkceRule::Optional {
-        return Err(InvalidValue::new("pkce", "must be required: a public application has no secret"));
-    }
-    if application.kind == ClientKind::Public && uris.iter().any(RedirectUri::is_gpt_callback) {
-        return Err(InvalidValue::new(
-            "redirect_uris",
-            "must not hold gpt-callback: a public application has no secret",
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub fn application() -> Application {
         kind: ClientKind::Confidential,
         permissions: Permissions::all(),
         grants: GrantType::ALL.into(),
-        redirect_uris: Vec::new(),
+        redirect_uris: vec!["https://client.example/callback".parse().expect("a valid redirect URI")],
         pkce: PkceRule::Required,
         space: SpaceName::own(id),
         categories: CategoryAccess::All,

@@ -4,7 +4,9 @@ use super::*;
 use crate::applications::{
     CategoryAccess, GrantTypes, Permission, Permissions, RegisteredBy, SpaceName, TokenLifetime,
 };
+use crate::applications::{GrantType, PkceRule};
 use crate::ids::ClientId;
+use crate::oauth::{LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME};
 use crate::testing::{
     FakeSecretHasher, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, SeededEntropy, now, space, unique,
 };

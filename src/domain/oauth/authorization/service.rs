@@ -157,6 +157,7 @@ impl AuthorizationService {
                 documents.save(application).await.map_err(|error| match error {
                     SaveError::TooMany => UntrustedRequest::TooManyApplications.into(),
                     SaveError::Storage(error) => error.into(),
+                    SaveError::Inconsistent(_) => AuthorizationError::Internal(error.into()),
                 })
             }
             _ => Ok(Arc::clone(application)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 
 use super::*;
-use crate::applications::{ApplicationChanges, Permissions};
+use crate::applications::{ApplicationChanges, GrantType, Permissions};
 use crate::oauth::Unavailable;
 use crate::oauth::harness::{HOME, Harness};
 use crate::testing::{FakeSecretHasher, now, stored_secret};
@@ -308,6 +308,7 @@ async fn a_success_forgives_the_failures_before_it() {
 async fn a_public_application_is_known_by_its_id() {
     let harness = Harness::with_application(|application| {
         application.kind = ClientKind::Public;
+        application.grants = [GrantType::RefreshToken].into();
         application.secrets.clear();
     });
     let id_alone = presented(harness.application.client_id.as_str(), None);

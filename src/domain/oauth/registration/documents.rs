@@ -85,6 +85,9 @@ pub enum SaveError {
     /// There are [`DocumentClients::MAX_APPLICATIONS`].
     #[error("too many applications are connected by documents")]
     TooMany,
+    /// An operator changed the stored application so that it and its document exclude each other.
+    #[error("the application and its document exclude each other")]
+    Inconsistent(#[source] ChangeApplicationError),
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -166,8 +169,9 @@ impl DocumentClients {
                 Some(stored) => match self.renew(stored, application).await {
                     Err(ChangeApplicationError::NotFound) => {}
                     Err(ChangeApplicationError::Storage(error)) => return Err(error.into()),
-                    // No secret is added.
-                    Err(ChangeApplicationError::TooManySecrets) => return Err(SaveError::TooMany),
+                    Err(error @ (ChangeApplicationError::Inconsistent(_) | ChangeApplicationError::TooManySecrets)) => {
+                        return Err(SaveError::Inconsistent(error));
+                    }
                     Ok(renewed) => return Ok(renewed),
                 },
                 None => match self.create(application).await {

@@ -97,10 +97,13 @@ impl ApplicationRepository for InMemoryApplicationRepository {
     ) -> Result<Arc<Application>, ChangeApplicationError> {
         self.outage.check()?;
         let answer = self.change(id, |application| {
-            changes.apply_to(application, now);
-            Arc::new(application.clone())
+            let mut updated = application.clone();
+            changes.apply_to(&mut updated, now);
+            updated.check_consistency()?;
+            application.clone_from(&updated);
+            Ok(Arc::new(updated))
         });
-        answer.ok_or(ChangeApplicationError::NotFound)
+        answer.unwrap_or(Err(ChangeApplicationError::NotFound))
     }
 
     async fn delete(&self, id: ApplicationId) -> Result<bool, StorageError> {

@@ -41,6 +41,7 @@ macro_rules! application_repository_cases {
                 what_was_set_can_be_taken_away_again,
                 an_unknown_application_cannot_be_changed,
                 concurrent_changes_of_different_members_are_all_kept,
+                of_concurrent_changes_that_exclude_each_other_one_kind_is_refused,
                 an_instance_sees_its_own_changes_at_once,
                 a_deleted_application_is_gone_and_so_are_its_secrets,
                 secrets_come_back_with_every_member_oldest_first,
@@ -271,6 +272,7 @@ pub async fn each_change_alone_leaves_everything_else_as_it_was(fixture: Fixture
 pub async fn what_was_set_can_be_taken_away_again(fixture: Fixture<dyn ApplicationRepository>) {
     let mut expected = created(fixture.port(), full_application()).await;
     let changes = ApplicationChanges {
+        grants: Some([GrantType::ClientCredentials].into()),
         redirect_uris: Some(Vec::new()),
         categories: Some(CategoryAccess::All),
         rate_limit: Some(None),
@@ -308,6 +310,39 @@ pub async fn concurrent_changes_of_different_members_are_all_kept(fixture: Fixtu
         change.apply_to(&mut expected, later(1));
     }
     assert_eq!(found(fixture.port(), id).await, expected);
+}
+
+pub async fn of_concurrent_changes_that_exclude_each_other_one_kind_is_refused(
+    fixture: Fixture<dyn ApplicationRepository>,
+) {
+    let application = Application {
+        grants: [GrantType::ClientCredentials].into(),
+        redirect_uris: vec!["https://a.example/b".parse().unwrap()],
+        ..application()
+    };
+    let id = created(fixture.port(), application).await.id;
+    // Each is consistent with what is there. An application that asks people needs a redirect URI.
+    let changes = [
+        ApplicationChanges { grants: Some([GrantType::AuthorizationCode].into()), ..ApplicationChanges::default() },
+        ApplicationChanges { redirect_uris: Some(Vec::new()), ..ApplicationChanges::default() },
+    ];
+    let answers = fixture
+        .together(20, |number, repository| {
+            let change = changes[number % 2].clone();
+            async move {
+                match repository.update(id, &change, later(1)).await {
+                    Ok(updated) => updated.check_consistency().is_ok(),
+                    Err(ChangeApplicationError::Inconsistent(invalid)) => {
+                        assert_eq!(invalid.field(), "redirect_uris");
+                        false
+                    }
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        })
+        .await;
+    assert!(answers.chunks(2).all(|pair| pair == [true, false]) || answers.chunks(2).all(|pair| pair == [false, true]));
+    found(fixture.other_instance(), id).await.check_consistency().unwrap();
 }
 
 pub async fn an_instance_sees_its_own_changes_at_once(fixture: Fixture<dyn ApplicationRepository>) {
