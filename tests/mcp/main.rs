@@ -1,9 +1,12 @@
 //! MCP: over HTTP, before a served gate, and over standard input and output.
 
+#[path = "../support/page.rs"]
+mod page;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod audience;
+mod doors;
 mod messages;
 mod protocol;
 mod stdio;

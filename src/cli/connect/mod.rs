@@ -2,7 +2,9 @@
 
 mod check;
 mod gpt;
+mod instructions;
 mod mcp;
+mod skill;
 
 use clap::Subcommand;
 
@@ -15,6 +17,7 @@ use crate::domain::applications::{ApplicationName, ClientKind, GrantType, NewApp
 pub(super) enum Connect {
     Gpt(gpt::Gpt),
     Mcp(mcp::Mcp),
+    Skill(skill::Skill),
 }
 
 impl Connect {
@@ -22,6 +25,7 @@ impl Connect {
         match self {
             Self::Gpt(gpt) => gpt.run(config).await,
             Self::Mcp(mcp) => mcp.run(config).await,
+            Self::Skill(skill) => skill.run(),
         }
     }
 }
