@@ -1,17 +1,17 @@
 //! Limits: rate limits of applications, and throttling of failed attempts to authenticate.
 
-mod addresses;
 mod allowance;
 mod coalescing;
 mod failures;
+mod keyed;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use addresses::AddressLimit;
 pub use allowance::Allowance;
 pub use coalescing::Coalescing;
 pub use failures::{Attempt, AttemptCounts, FailurePolicy, FailureThrottle, Throttled};
+pub use keyed::{AddressLimit, KeyedLimit};
 
 use crate::applications::{Application, RequestsPerMinute};
 use crate::ids::ApplicationId;

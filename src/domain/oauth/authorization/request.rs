@@ -197,6 +197,8 @@ pub(super) enum Refusal {
     InvalidTarget,
     #[error("the person did not allow it")]
     AccessDenied,
+    #[error("this person connected applications too often; try again later")]
+    ConnectedTooOften,
     /// Of OpenID Connect Core §3.1.2.6.
     #[error("a person has to agree on a page, so the prompt none cannot succeed")]
     InteractionRequired,
@@ -211,6 +213,7 @@ impl Refusal {
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
             Self::AccessDenied => "access_denied",
+            Self::ConnectedTooOften => "temporarily_unavailable",
             Self::InteractionRequired => "interaction_required",
         }
     }

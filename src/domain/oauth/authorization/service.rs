@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use url::Url;
 
@@ -11,6 +12,7 @@ use super::store::{AuthorizationStore, Consent};
 use crate::applications::{Application, ApplicationRepository, Permissions, RegisteredBy};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::{ApplicationId, ClientId, GrantId, UserId};
+use crate::limits::{Allowance, KeyedLimit};
 use crate::oauth::audience::Audience;
 use crate::oauth::grant_store::{GrantStore, Revocation, Revoked};
 use crate::oauth::parameters::Parameters;
@@ -39,11 +41,17 @@ pub struct AuthorizationPorts {
     pub entropy: Arc<dyn Entropy>,
 }
 
+/// How often a person may connect applications, which bounds what consenting and disconnecting in a loop leaves behind.
+const CONSENTS: Allowance = Allowance { burst: 100, interval: Duration::from_mins(10) };
+/// Maximum number of people counted at a time.
+const PEOPLE: usize = 10_000;
+
 /// Validates authorization requests, and records the decisions of people.
 #[derive(Clone)]
 pub struct AuthorizationService {
     ports: AuthorizationPorts,
     policy: Arc<TokenPolicy>,
+    consents: Arc<KeyedLimit<UserId>>,
 }
 
 /// Why an authorization request fails.
@@ -94,7 +102,7 @@ impl AuthorizationService {
     /// Assembles the service.
     #[must_use]
     pub fn new(ports: AuthorizationPorts, policy: Arc<TokenPolicy>) -> Self {
-        Self { ports, policy }
+        Self { ports, policy, consents: Arc::new(KeyedLimit::new(CONSENTS, PEOPLE)) }
     }
 
     /// Validates the query (or the form) of an authorization request. Nothing is written.
@@ -171,6 +179,10 @@ impl AuthorizationService {
     /// often; [`AuthorizationError::TemporarilyUnavailable`], [`AuthorizationError::Internal`].
     pub async fn approve(&self, request: &AuthorizationRequest, person: &Person) -> Result<Url, AuthorizationError> {
         let now = self.ports.clock.now();
+        if self.consents.take(person.id, now).is_err() {
+            let location = request.destination.refusing(&Refusal::ConnectedTooOften);
+            return Err(AuthorizationError::Refused { location });
+        }
         let application = self.stored(&request.application).await?;
         let code = AuthorizationCode::generate(&*self.ports.entropy);
         let code_expires_at = now.plus(AuthorizationCode::LIFETIME);

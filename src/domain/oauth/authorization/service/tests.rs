@@ -345,6 +345,33 @@ async fn disconnecting_revokes_every_grant_of_that_application_and_no_other() {
 }
 
 #[tokio::test]
+async fn who_connects_and_disconnects_without_end_has_to_wait_and_nobody_else() {
+    let harness = harness(PkceRule::Required);
+    let somebody_else = person();
+    harness.people.create(&somebody_else).await.unwrap();
+    let request = begin(&harness, &[]).await.unwrap();
+    for _ in 0..100 {
+        harness.authorizing.approve(&request, &harness.person).await.unwrap();
+        assert!(harness.authorizing.disconnect(harness.person.id, harness.application.id).await.unwrap());
+    }
+    for person in [&harness.person, &somebody_else, &harness.person] {
+        let answered = harness.authorizing.approve(&request, person).await.map(|_| request.clone());
+        if person.id == harness.person.id {
+            assert_eq!(told(answered), "temporarily_unavailable");
+        } else {
+            answered.unwrap();
+        }
+    }
+    assert_eq!(harness.grants.revocations_since(now(), now()).await.unwrap().len(), 100);
+    harness.clock.advance(Duration::from_mins(10));
+    harness.authorizing.approve(&request, &harness.person).await.unwrap();
+    assert_eq!(
+        told(harness.authorizing.approve(&request, &harness.person).await.map(|_| request.clone())),
+        "temporarily_unavailable"
+    );
+}
+
+#[tokio::test]
 async fn a_revocation_is_remembered_until_the_last_token_must_have_expired() {
     let harness = harness(PkceRule::Required);
     let short = exchanged(&harness, |a| a.keep_until = now().plus(Duration::from_hours(1))).await;

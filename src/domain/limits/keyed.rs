@@ -1,6 +1,7 @@
-//! An allowance for each address.
+//! An allowance for each key, such as an address.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,40 +10,57 @@ use super::allowance::Allowance;
 use super::failures::address_key;
 use crate::system::Timestamp;
 
-/// Counts what is done from each address; an IPv6 /64 is one address. Addresses that do not fit share one allowance.
-pub struct AddressLimit {
+/// Counts what each key does. Keys that do not fit share one allowance.
+pub struct KeyedLimit<K> {
     allowance: Allowance,
     capacity: usize,
-    table: Mutex<Table>,
+    table: Mutex<Table<K>>,
 }
 
-#[derive(Default)]
-struct Table {
+struct Table<K> {
     /// See [`Allowance::take`].
-    full_again: HashMap<[u8; 16], i64>,
+    full_again: HashMap<K, i64>,
     others: i64,
 }
 
-impl AddressLimit {
-    /// Gives `allowance` to each of at most `capacity` addresses.
+impl<K: Eq + Hash> KeyedLimit<K> {
+    /// Gives `allowance` to each of at most `capacity` keys.
     #[must_use]
     pub fn new(allowance: Allowance, capacity: usize) -> Self {
-        Self { allowance, capacity, table: Mutex::default() }
+        Self { allowance, capacity, table: Mutex::new(Table { full_again: HashMap::new(), others: 0 }) }
     }
 
-    /// Takes one out of the allowance of `address`.
+    /// Takes one out of the allowance of `key`.
     ///
     /// # Errors
     /// How long to wait if none is left; nothing is taken in that case.
-    pub fn take(&self, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
+    pub fn take(&self, key: K, now: Timestamp) -> Result<(), Duration> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = address_key(address);
         if !table.full_again.contains_key(&key) && table.full_again.len() >= self.capacity {
             table.full_again.retain(|_, full_again| *full_again > now.unix_millis());
         }
         let fits = table.full_again.contains_key(&key) || table.full_again.len() < self.capacity;
         let full_again = if fits { table.full_again.entry(key).or_default() } else { &mut table.others };
         self.allowance.take(full_again, now)
+    }
+}
+
+/// Counts what is done from each address; an IPv6 /64 is one address.
+pub struct AddressLimit(KeyedLimit<[u8; 16]>);
+
+impl AddressLimit {
+    /// Gives `allowance` to each of at most `capacity` addresses.
+    #[must_use]
+    pub fn new(allowance: Allowance, capacity: usize) -> Self {
+        Self(KeyedLimit::new(allowance, capacity))
+    }
+
+    /// Takes one out of the allowance of `address`.
+    ///
+    /// # Errors
+    /// As [`KeyedLimit::take`].
+    pub fn take(&self, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
+        self.0.take(address_key(address), now)
     }
 }
 
@@ -80,6 +98,6 @@ mod tests {
         assert!(limit.take(address(1), now()).is_ok(), "who is counted is not forgotten");
         let later = now().plus(Duration::from_secs(20));
         assert!(limit.take(address(6), later).is_ok() && limit.take(address(6), later).is_ok());
-        assert_eq!(limit.table.lock().unwrap().full_again.len(), 1);
+        assert_eq!(limit.0.table.lock().unwrap().full_again.len(), 1);
     }
 }
