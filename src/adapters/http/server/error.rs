@@ -544,3 +544,6 @@ impl ResponseError for RefusedGrant {
         of_oauth(&self.0).status
     }
 }
+
+#[cfg(test)]
+mod tests;
