@@ -53,19 +53,22 @@ impl Connection {
     pub async fn send(&mut self, request: &[u8]) -> io::Result<Answer<'_>> {
         self.buffer.clear();
         self.stream.write_all(request).await?;
-        let (mut head, mut length) = (0, None);
+        let (mut head, mut end) = (0, None);
         loop {
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection"));
             }
-            if length.is_none()
-                && let Some(end) = find(&self.buffer, b"\r\n\r\n")
+            if end.is_none()
+                && let Some(at) = find(&self.buffer, b"\r\n\r\n")
             {
-                head = end + 4;
-                length = Some(content_length(&self.buffer[..end]).ok_or_else(malformed)?);
+                head = at + 4;
+                end = Some(End::of(&self.buffer[..at]).ok_or_else(malformed)?);
             }
-            if length.is_some_and(|length| self.buffer.len() >= head + length) {
-                break;
+            let body = &self.buffer[head..];
+            match end {
+                Some(End::After(length)) if body.len() >= length => break,
+                Some(End::LastChunk) if body == LAST_CHUNK || body.ends_with(AND_LAST_CHUNK) => break,
+                _ => {}
             }
         }
         let status = self.buffer.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
@@ -73,15 +76,33 @@ impl Connection {
     }
 }
 
-fn malformed() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "an answer without status or Content-Length")
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+const AND_LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
+
+/// Where a body ends.
+#[derive(Clone, Copy)]
+enum End {
+    After(usize),
+    LastChunk,
 }
 
-fn content_length(head: &[u8]) -> Option<usize> {
-    const NAME: &[u8] = b"content-length:";
+impl End {
+    fn of(head: &[u8]) -> Option<Self> {
+        let length = header(head, "content-length").and_then(|length| length.parse().ok()).map(Self::After);
+        length.or_else(|| {
+            header(head, "transfer-encoding").filter(|coding| *coding == "chunked").map(|_| Self::LastChunk)
+        })
+    }
+}
+
+fn malformed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "an answer without status or end")
+}
+
+fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
     head.split(|byte| *byte == b'\n').find_map(|line| {
-        let (name, value) = line.split_at_checked(NAME.len())?;
-        name.eq_ignore_ascii_case(NAME).then(|| std::str::from_utf8(value).ok()?.trim().parse().ok())?
+        let (known, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
+        known.eq_ignore_ascii_case(name).then(|| value.trim())
     })
 }
 
@@ -98,18 +119,24 @@ pub fn get(path: &str, bearer: Option<&str>) -> Vec<u8> {
 
 /// A `POST` of a form, as it goes over the wire.
 pub fn post_form(path: &str, form: &str) -> Vec<u8> {
-    post(path, "application/x-www-form-urlencoded", "", form)
+    post(path, "application/x-www-form-urlencoded", "accept: */*\r\n", form)
 }
 
 /// A `POST` of JSON, as it goes over the wire.
 pub fn post_json(path: &str, bearer: &str, json: &serde_json::Value) -> Vec<u8> {
-    post(path, "application/json", &format!("authorization: Bearer {bearer}\r\n"), &json.to_string())
+    post(path, "application/json", &format!("accept: */*\r\nauthorization: Bearer {bearer}\r\n"), &json.to_string())
+}
+
+/// A message of MCP, as it goes over the wire.
+pub fn post_mcp(bearer: &str, accept: &str, message: &serde_json::Value) -> Vec<u8> {
+    let headers = format!("accept: {accept}\r\nauthorization: Bearer {bearer}\r\nmcp-protocol-version: 2025-11-25\r\n");
+    post("/mcp", "application/json", &headers, &message.to_string())
 }
 
 fn post(path: &str, kind: &str, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
-        "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: */*\r\n{headers}content-type: {kind}\r\n\
+        "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n{headers}content-type: {kind}\r\n\
          content-length: {length}\r\n\r\n{body}"
     )
     .into_bytes()

@@ -123,6 +123,11 @@ impl Gate {
         self
     }
 
+    /// The URL of a server that was told no other.
+    pub fn public_url(server: &Server) -> String {
+        format!("http://{}", server.address)
+    }
+
     pub fn database_url(&self) -> &str {
         &self.database_url
     }

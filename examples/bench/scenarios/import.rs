@@ -32,7 +32,8 @@ pub fn postgres(bench: &Bench, report: &mut Report) -> Result<(), String> {
 fn import(bench: &Bench, report: &mut Report, gate: &Gate, database: &str, aim: f64) -> Result<(), String> {
     let memories = bench.plan.size(MEMORIES);
     let path = bench.dir("import-file")?.join("memories.jsonl");
-    write(&path, memories).map_err(|error| error.to_string())?;
+    let mut file = BufWriter::new(File::create(&path).map_err(|error| error.to_string())?);
+    write(&mut file, memories).map_err(|error| error.to_string())?;
     let application = gate.create_app("bench", &[CLIENT_CREDENTIALS])?;
     let begun = Instant::now();
     let file = path.to_string_lossy();
@@ -45,8 +46,9 @@ fn import(bench: &Bench, report: &mut Report, gate: &Gate, database: &str, aim: 
     Ok(())
 }
 
-fn write(path: &std::path::Path, memories: usize) -> std::io::Result<()> {
-    let (mut corpus, mut file) = (Corpus::new(1), BufWriter::new(File::create(path)?));
+/// Writes memories in conversations, a line each.
+pub fn write(file: &mut BufWriter<File>, memories: usize) -> std::io::Result<()> {
+    let mut corpus = Corpus::new(1);
     for number in 0..memories {
         let text = corpus.memory();
         let conversation = format!("c{}", number / MEMORIES_OF_A_CONVERSATION);

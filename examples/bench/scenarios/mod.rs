@@ -3,6 +3,7 @@
 mod attack;
 mod footprint;
 mod import;
+mod mcp;
 mod remote;
 mod rotation;
 mod search;
@@ -63,6 +64,10 @@ pub enum Scenario {
     SearchSqlite,
     /// The same on PostgreSQL (skipped where it is not installed)
     SearchPostgres,
+    /// The same searches by MCP and by REST, and what the protocol costs
+    Mcp,
+    /// The same before a memory bank of its own
+    McpRemoteBank,
     /// Search before a memory bank of its own: the bank alone, a bare proxy before it, memgate before it
     RemoteBank,
     /// The same with 2 % of the bank's answers half a second late, without and with hedging
@@ -96,6 +101,8 @@ impl Scenario {
             Self::ImportPostgres => import::postgres(bench, report),
             Self::SearchSqlite => search::sqlite(bench, report).await,
             Self::SearchPostgres => search::postgres(bench, report).await,
+            Self::Mcp => mcp::embedded(bench, report).await,
+            Self::McpRemoteBank => mcp::before_a_bank(bench, report).await,
             Self::RemoteBank => remote::speed(bench, report).await,
             Self::RemoteBankSlow => remote::hedging(bench, report).await,
             Self::RemoteBankDown => remote::down(bench, report).await,
@@ -142,15 +149,30 @@ fn unlimited(gate: Gate) -> Gate {
 
 /// The request for a token by `client_credentials`.
 fn token_request(credentials: &Credentials) -> Vec<u8> {
+    token_request_for(credentials, &[])
+}
+
+/// The same, for these resources.
+fn token_request_for(credentials: &Credentials, resources: &[&str]) -> Vec<u8> {
     let Credentials { client_id, client_secret } = credentials;
-    let form = format!("grant_type={CLIENT_CREDENTIALS}&client_id={client_id}&client_secret={client_secret}");
+    let mut form = format!("grant_type={CLIENT_CREDENTIALS}&client_id={client_id}&client_secret={client_secret}");
+    for resource in resources {
+        form.push_str("&resource=");
+        form.push_str(resource);
+    }
     post_form("/auth/token", &form)
 }
 
 /// A token, as the answer of the token endpoint. From here on the secret is remembered.
 async fn fetch_token(server: &Server, credentials: &Credentials) -> Result<Value, String> {
+    fetch_token_for(server, credentials, &[]).await
+}
+
+/// The same, for these resources.
+async fn fetch_token_for(server: &Server, credentials: &Credentials, resources: &[&str]) -> Result<Value, String> {
     let mut connection = Connection::open(server.address, None).await.map_err(|error| error.to_string())?;
-    let answer = connection.send(&token_request(credentials)).await.map_err(|error| error.to_string())?;
+    let request = token_request_for(credentials, resources);
+    let answer = connection.send(&request).await.map_err(|error| error.to_string())?;
     if answer.status != 200 {
         return Err(format!("no token: {}", answer.describe()));
     }

@@ -90,10 +90,10 @@ pub async fn down(bench: &Bench, report: &mut Report) -> Result<(), String> {
 }
 
 /// The bank that is the same for all: the floor's.
-struct Bank(Server);
+pub struct Bank(Server);
 
 impl Bank {
-    fn start() -> Result<Self, String> {
+    pub fn start() -> Result<Self, String> {
         Server::floor().map(Self)
     }
 
@@ -102,7 +102,7 @@ impl Bank {
     }
 
     /// A memgate before it, which logs as it does by default, every search included.
-    fn gate(&self, bench: &Bench, name: &str) -> Result<Gate, String> {
+    pub fn gate(&self, bench: &Bench, name: &str) -> Result<Gate, String> {
         let gate = bench.gate(&format!("remote-{name}"))?.with("MEMGATE_LOG", "warn,memgate=info");
         Ok(gate.with("MEMGATE_MEMORY_BANK_KIND", "mem0-oss").with("MEMGATE_MEMORY_BANK_URL", &self.url()))
     }
