@@ -327,6 +327,12 @@ async fn a_search_a_list_and_a_deletion_take_the_same_conditions() {
     assert_eq!(list["memories"], json!([]));
     let plan = face.post("/api/v1/bulk/deletions", json!({ "filters": filters })).await.json();
     assert_eq!(plan["matching"], 1);
+    // Some clients fill in every object of a schema.
+    let empty = json!({"date_range": {}, "metadata": {}, "occurred": {}, "where": {}});
+    let found = face.post("/api/v1/search", json!({"query": "tea", "filters": empty})).await.json();
+    assert!(found["total_found"].as_u64().unwrap() > 1, "{found}");
+    let refused = face.post("/api/v1/bulk/deletions", json!({ "filters": empty })).await;
+    assert_eq!(refused.problem(400, "invalid-value")["field"], "filters", "nothing is not everything");
     let wrong = json!({"where": {"and": [{"category": "a"}, {"not": {"metadata": "n", "at_least": "soon"}}]}});
     for (path, body) in [
         ("/api/v1/search", json!({"query": "tea", "filters": wrong})),
@@ -338,7 +344,7 @@ async fn a_search_a_list_and_a_deletion_take_the_same_conditions() {
     for (query, field) in [
         ("filters=x", "filters"),
         ("filters=%7B%22colour%22:1%7D", "filters.colour"),
-        ("filters=%7B%22where%22:%7B%7D%7D", "filters.where"),
+        ("filters=%7B%22where%22:%5B%5D%7D", "filters.where"),
         ("filters=%7B%22categories%22:%5B%22a%22%5D%7D&category=b", "category"),
     ] {
         let answer = face.call(Method::GET, &format!("/api/v1/memories?{query}"), None).await;

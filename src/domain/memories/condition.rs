@@ -107,6 +107,14 @@ impl Condition {
         Parser { left: Self::MAX_CONDITIONS }.condition(field, value, 1)
     }
 
+    /// As [`parse`](Self::parse); an empty object is no condition. Some clients send one for every object of a schema.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_optional(field: &str, value: &Value) -> Result<Option<Self>, InvalidValue> {
+        if value.as_object().is_some_and(Map::is_empty) { Ok(None) } else { Self::parse(field, value).map(Some) }
+    }
+
     /// Whether `memory` meets it.
     #[must_use]
     pub fn is_met_by(&self, memory: &Memory) -> bool {
@@ -267,6 +275,16 @@ mod tests {
             (json!({"metadata": "n", "at_least": "1970-01-01"}), false),
         ] {
             assert_eq!(parse(&value).unwrap().is_met_by(&memory), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_no_condition_but_not_within_one() {
+        assert_eq!(Condition::parse_optional("where", &json!({})).unwrap(), None);
+        let one = json!({"category": "a"});
+        assert_eq!(Condition::parse_optional("where", &one).unwrap(), Some(parse(&one).unwrap()));
+        for value in [json!([]), json!(null), json!({"not": {}}), json!({"and": [{}]})] {
+            assert!(Condition::parse_optional("where", &value).is_err(), "{value}");
         }
     }
 

@@ -145,7 +145,9 @@ impl FiltersBody {
                 Some(MetadataFilter(object)) => MemoryFilter::parse_metadata(object)?,
                 None => Vec::new(),
             },
-            condition: self.condition.map(|ConditionObject(value)| Condition::parse("where", &value)).transpose()?,
+            condition: self
+                .condition
+                .map_or(Ok(None), |ConditionObject(value)| Condition::parse_optional("where", &value))?,
         })
     }
 }

@@ -1,0 +1,38 @@
+"""Reuses connections with httpx and requests after answers that came before the body was read."""
+
+import os
+
+import httpx
+import requests
+
+url = os.environ["GATE_URL"]
+credentials = (os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"])
+# More than fits into the buffers of a socket, and less than the largest body.
+large = {"content": "x" * 400_000}
+too_large = {"content": "x" * 2_000_000}
+
+
+def refused(client, token):
+    """Requests that are answered before their body was read, and what each must be answered."""
+    bearer = {"Authorization": f"Bearer {token}"}
+    yield 401, lambda: client.post(f"{url}/api/v1/memories", json=large, headers={"Authorization": "Bearer expired"})
+    yield 401, lambda: client.post(f"{url}/api/v1/memories", json=large)
+    yield 404, lambda: client.post(f"{url}/api/v1/nothing", json=large, headers=bearer)
+    yield 405, lambda: client.put(f"{url}/api/v1/memories", json=large, headers=bearer)
+    yield 413, lambda: client.post(f"{url}/api/v1/memories", json=too_large, headers=bearer)
+    yield 415, lambda: client.post(f"{url}/api/v1/memories", data="x" * 400_000, headers=bearer | {"Content-Type": "text/plain"})
+    yield 400, lambda: client.post(f"{url}/auth/token", data="x" * 60_000, headers={"Content-Type": "text/plain"})
+    yield 401, lambda: client.post(f"{url}/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {"x": "y" * 400_000}})
+
+
+for name, client in [("httpx", httpx.Client(timeout=30)), ("requests", requests.Session())]:
+    fetched = client.post(f"{url}/auth/token", data={"grant_type": "client_credentials"}, auth=credentials)
+    assert fetched.status_code == 200, (name, fetched.text)
+    token = fetched.json()["access_token"]
+    for status, request in refused(client, token):
+        # "Expired, refresh, again": several times, since a connection is given back to a pool.
+        for _ in range(3):
+            answer = request()
+            assert answer.status_code == status, (name, status, answer.status_code, answer.text)
+            again = client.get(f"{url}/api/v1/me", headers={"Authorization": f"Bearer {token}"})
+            assert again.status_code == 200, (name, status, again.text)
