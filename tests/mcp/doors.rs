@@ -26,7 +26,7 @@ const PROGRAM_CALLBACK: &str = "http://127.0.0.1:7777/callback";
 fn documented(document: &str, start: &str) -> String {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(document)).unwrap();
     let mut commands =
-        text.split("\n```").flat_map(|block| block.split_once('\n')).flat_map(|(_, block)| block.lines());
+        text.split("\n```").filter_map(|block| block.split_once('\n')).flat_map(|(_, block)| block.lines());
     let command = commands.find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{document}: {start}"));
     command.to_owned()
 }

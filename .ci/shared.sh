@@ -1,0 +1,88 @@
+# What the scripts in this folder share; each sources it from the root of the project.
+
+say() { printf '%s\n' "-- $*" >&2; }
+
+# Installs Debian packages.
+install_packages() {
+    local as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+    "${as_root[@]}" apt-get update -qq >&2
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" > /dev/null
+}
+
+# Fails unless Node.js is as new as the packages need.
+require_node() {
+    node --eval 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' 2> /dev/null && return
+    echo "this needs Node.js 20 or later, and npm" >&2
+    exit 1
+}
+
+# An environment of the system's Python with what a file of requirements names: python_packages FOLDER REQUIREMENTS
+python_packages() {
+    local folder=$1 requirements=$2
+    cmp --quiet "$requirements" "$folder/.installed" && return
+    say "install what $requirements names"
+    # The system's Python: the SQLite of others may not load extensions.
+    /usr/bin/python3 -c 'import ensurepip, venv' 2> /dev/null || install_packages python3-venv
+    rm -rf "$folder"
+    /usr/bin/python3 -m venv "$folder"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check -r "$requirements" >&2
+    cp "$requirements" "$folder/.installed"
+}
+
+# The packages that a package.json names, in node_modules of a folder: npm_packages FOLDER PACKAGE_JSON [OPTION…]
+npm_packages() {
+    local folder=$1 package=$2
+    shift 2
+    mkdir -p "$folder"
+    cmp --quiet "$package" "$folder/node_modules/.installed" && return
+    say "install what $package names"
+    cp "$package" "$folder/package.json"
+    (cd "$folder" && npm install --no-package-lock --no-audit --no-fund --silent "$@" >&2)
+    cp "$package" "$folder/node_modules/.installed"
+}
+
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# A member of the JSON object on standard input.
+member() {
+    python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"
+}
+
+# Lets memgate use a new database in the folder $folder and a free port, at $url.
+prepare_memgate() {
+    memgate=$PWD/target/debug/memgate
+    folder=$(mktemp -d)
+    started=()
+    trap stop EXIT
+    local port
+    port=$(free_port)
+    url=http://127.0.0.1:$port
+    export MEMGATE_LISTEN=127.0.0.1:$port MEMGATE_ADMIN_LISTEN=off MEMGATE_BCRYPT_COST=4 MEMGATE_RATE_LIMIT=1000000
+    export MEMGATE_DATABASE_URL="sqlite://$folder/memgate.db?mode=rwc" MEMGATE_LOG=warn MEMGATE_DRAIN=0s
+}
+
+# Ends every process in `started`, and removes the folder.
+stop() {
+    local process
+    for process in "${started[@]}"; do
+        kill "$process" 2> /dev/null || true
+        wait "$process" 2> /dev/null || true
+    done
+    rm -rf "$folder"
+}
+
+# Starts memgate and waits until it serves.
+start_memgate() {
+    "$memgate" serve > "$folder/log" 2>&1 &
+    started+=($!)
+    for _ in $(seq 100); do
+        curl --silent --fail --output /dev/null "$url/health/ready" && return
+        kill -0 "${started[-1]}" || break
+        sleep 0.2
+    done
+    cat "$folder/log"
+    exit 1
+}
