@@ -1,12 +1,14 @@
 //! memgate: an OAuth 2.0 gate that gives AI assistants safe, durable memory.
 //!
 //! The rules live in the crate [`memgate_domain`], re-exported as [`domain`]. This crate connects them to the world:
-//! [`adapters`] implement the domain's ports, [`app`] puts them together, and [`cli`] is what an operator sees.
+//! [`adapters`] implement the domain's ports, [`app`] puts them together, [`cli`] is what an operator sees, and [`files`] reads what
+//! people bring along.
 
 pub mod adapters;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod files;
 pub mod telemetry;
 
 pub use memgate_domain as domain;

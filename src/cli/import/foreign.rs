@@ -1,94 +1,87 @@
 //! Files of other programs, as rows that `memgate import` loads.
 
 use std::fs::File;
-use std::io::{BufWriter, Read as _, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
-use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use crate::cli::CliError;
-use crate::domain::memories::{ImportFormat, ImportReport, Item, Items, Part, Place};
+use crate::domain::memories::{ImportFormat, ImportReport, Part, Reading};
+use crate::files::{self, FileError, FileLimits};
 
-/// How much of the file is read at a time.
-const PIECE: usize = 64 * 1024;
-/// The first bytes of a ZIP archive.
-const ZIP: [u8; 4] = *b"PK\x03\x04";
+/// What an archive of an operator may amount to.
+const LIMITS: FileLimits = FileLimits { unpacked: 64 << 30, files: 1_000_000 };
 
 /// A file of another program, as rows.
 pub(super) struct Translated {
     /// The rows, one per line.
     pub(super) rows: NamedTempFile,
+    /// The formats that were found.
+    pub(super) formats: Vec<ImportFormat>,
     /// How many messages of the person were not asked for.
     pub(super) messages: u64,
     /// The items that were left out.
     pub(super) left_out: ImportReport,
 }
 
-/// The format of a file, by its first item.
-pub(super) fn detect(file: &Path) -> Result<ImportFormat, CliError> {
-    let mut found = None;
-    for_each_item(file, &mut |_, item| {
-        let value = item.ok().and_then(|item| serde_json::from_slice::<Value>(&item).ok());
-        found = value.as_ref().and_then(ImportFormat::detect);
-        Ok(false)
-    })?;
+impl Translated {
+    /// The names of the formats.
+    pub(super) fn format(&self) -> String {
+        let names: Vec<&str> = self.formats.iter().map(|format| format.as_str()).collect();
+        if names.is_empty() { "nothing that is known".to_owned() } else { names.join(", ") }
+    }
+}
+
+/// Whether a file is an export of memgate, of which each line is a row.
+pub(super) fn holds_rows(file: &Path, format: Option<ImportFormat>) -> Result<bool, CliError> {
+    let mut opened = open(file)?;
+    if files::is_archive(&mut opened).map_err(|error| unreadable(file, &error))? {
+        return Ok(false);
+    }
+    if let Some(format) = format {
+        return Ok(format == ImportFormat::Memgate);
+    }
+    let mut reading = Reading::new(None);
+    match files::read(opened, &name(file), LIMITS, &mut reading, &mut |_| Err(())) {
+        // The first row says what it is.
+        Ok(()) | Err(FileError::Taker(())) => {}
+        Err(FileError::File(error)) => return Err(unreadable(file, &error)),
+        Err(_) => return Ok(false),
+    }
     // What is none of the others is refused line by line, with a reason.
-    Ok(found.unwrap_or(ImportFormat::Memgate))
+    Ok(reading.formats.first().is_none_or(|format| *format == ImportFormat::Memgate))
 }
 
-/// Reads a file of another program.
-pub(super) fn translate(file: &Path, format: ImportFormat, messages: bool) -> Result<Translated, CliError> {
+/// Reads a file of another program, or an archive.
+pub(super) fn translate(file: &Path, format: Option<ImportFormat>, messages: bool) -> Result<Translated, CliError> {
     let mut rows = BufWriter::new(NamedTempFile::new().map_err(CliError::failed)?);
-    let (mut left_out, mut unwanted) = (ImportReport::default(), 0);
-    for_each_item(file, &mut |place, item| {
-        let value = item
-            .map_err(str::to_owned)
-            .and_then(|item| serde_json::from_slice::<Value>(&item).map_err(|error| format!("is not JSON: {error}")));
-        match value.and_then(|value| format.rows(&value).map_err(str::to_owned)) {
-            Ok(read) => {
-                for row in read {
-                    if row.part == Part::Messages && !messages {
-                        unwanted += 1;
-                    } else {
-                        writeln!(rows, "{}", row.json).map_err(CliError::failed)?;
-                    }
-                }
-            }
-            Err(reason) => left_out.leave_out(place, reason),
-        }
-        Ok(true)
-    })?;
-    let rows = rows.into_inner().map_err(|error| CliError::failed(error.into_error()))?;
-    Ok(Translated { rows, messages: unwanted, left_out })
-}
-
-/// Calls `take` with each item of a file until it returns `false`.
-fn for_each_item(file: &Path, take: &mut dyn FnMut(Place, Item) -> Result<bool, CliError>) -> Result<(), CliError> {
-    let name = file.display();
-    let cannot = |error: std::io::Error| CliError::failed(format!("{name} cannot be read: {error}"));
-    let mut input = File::open(file).map_err(cannot)?;
-    let (mut items, mut piece, mut number) = (Items::default(), vec![0; PIECE], 0_u64);
-    loop {
-        let length = input.read(&mut piece).map_err(cannot)?;
-        if number == 0 && piece.starts_with(&ZIP) {
-            let problem =
-                format!("{name} is a ZIP archive: unpack it, and import conversations.json or memories.json in it");
-            return Err(CliError::Usage(problem));
-        }
-        let read = if length == 0 {
-            std::mem::take(&mut items).end().into_iter().collect()
-        } else {
-            items.push(&piece[..length])
-        };
-        for item in read {
-            number += 1;
-            if !take(Place { unit: "item", number }, item)? {
-                return Ok(());
-            }
-        }
-        if length == 0 {
+    let (mut reading, mut unwanted) = (Reading::new(format), 0);
+    let read = files::read(open(file)?, &name(file), LIMITS, &mut reading, &mut |found| {
+        if found.row.part == Part::Messages && !messages {
+            unwanted += 1;
             return Ok(());
         }
+        writeln!(rows, "{}", found.row.json)
+    });
+    match read {
+        Ok(()) => {}
+        Err(FileError::File(error)) => return Err(unreadable(file, &error)),
+        Err(FileError::Taker(error)) => return Err(CliError::failed(error)),
+        Err(error) => return Err(CliError::failed(format!("{}: {error}; nothing was loaded", file.display()))),
     }
+    let rows = rows.into_inner().map_err(|error| CliError::failed(error.into_error()))?;
+    Ok(Translated { rows, formats: reading.formats, messages: unwanted, left_out: reading.left_out })
+}
+
+fn open(file: &Path) -> Result<File, CliError> {
+    File::open(file).map_err(|error| unreadable(file, &error))
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> CliError {
+    CliError::failed(format!("{} cannot be read: {error}", file.display()))
+}
+
+fn name(file: &Path) -> String {
+    file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }

@@ -33,10 +33,12 @@ const PARTS_AT_A_TIME: usize = 2;
 /// Load memories from a file into the space of an application
 ///
 /// The file is an export of memgate, or of another program: ChatGPT (conversations.json), Claude (conversations.json or
-/// memories.json), mem0 (JSON) or the MCP server "memory" (JSON lines). Which one is found out, unless --format says it.
+/// memories.json), mem0 (JSON), the MCP server "memory" (JSON lines) or basic-memory (Markdown), or a ZIP archive of such files.
+/// Which one is found out, unless --format says it.
 ///
 /// Of memgate, each line is one JSON object: content (text), and optionally categories (list of texts), metadata (object),
-/// context ({"custom_gpt_id", "conversation_id"}), priority (low, normal, high), created_at and expires_at (RFC 3339).
+/// context ({"custom_gpt_id", "conversation_id"}), priority (low, normal, high), created_at, occurred_at, updated_at and
+/// expires_at (RFC 3339).
 /// The whole file is validated first: if a line is invalid, nothing is loaded. Expired memories are left out. An interrupted
 /// import can be repeated: existing memories are not loaded twice.
 ///
@@ -54,7 +56,7 @@ pub(super) struct Import {
     #[arg(long, value_name = "LOGIN")]
     user: Option<Login>,
     /// The format of the file [default: found out]
-    #[arg(long, value_name = "memgate|chatgpt|claude|mem0|server-memory")]
+    #[arg(long, value_name = "memgate|chatgpt|claude|mem0|server-memory|basic-memory")]
     format: Option<ImportFormat>,
     /// Load the person's own messages in conversations of ChatGPT or Claude, too
     #[arg(long)]
@@ -78,25 +80,16 @@ impl Import {
         // The input is read twice, which standard input cannot be.
         let copied = if self.file.as_os_str() == "-" { Some(copy_of_standard_input()?) } else { None };
         let this = Self { file: copied.as_ref().map_or(self.file, |copied| copied.path().to_owned()), ..self };
-        let format = match this.format {
-            Some(format) => format,
-            None => foreign::detect(&this.file)?,
-        };
         let reader = ImportReader::new(scope, backend.now());
-        if format == ImportFormat::Memgate {
+        if foreign::holds_rows(&this.file, this.format)? {
             return this.load(&backend, reader, None).await;
         }
-        let translated = foreign::translate(&this.file, format, this.messages)?;
+        let translated = foreign::translate(&this.file, this.format, this.messages)?;
         let this = Self { file: translated.rows.path().to_owned(), ..this };
-        this.load(&backend, reader.merging_equal_rows(), Some((format, &translated))).await
+        this.load(&backend, reader.merging_equal_rows(), Some(&translated)).await
     }
 
-    async fn load(
-        &self,
-        backend: &Backend,
-        reader: ImportReader,
-        origin: Option<(ImportFormat, &Translated)>,
-    ) -> Result<(), CliError> {
+    async fn load(&self, backend: &Backend, reader: ImportReader, origin: Option<&Translated>) -> Result<(), CliError> {
         let space = reader.scope().space().clone();
         let total = self.check(&reader)?;
         let mut loading = Loading::new(backend.bank(), reader.scope().clone(), progress_bar(total));
@@ -114,8 +107,8 @@ impl Import {
             let mut outcome = json!({
                 "rows": total, "loaded": loaded, "already_there": known, "expired": expired, "refused": refused.len(),
             });
-            if let Some((format, translated)) = origin {
-                outcome["format"] = json!(format.as_str());
+            if let Some(translated) = origin {
+                outcome["format"] = json!(translated.format());
                 outcome["messages_left_out"] = json!(translated.messages);
                 outcome["left_out"] = json!(translated.left_out.left_out);
             }
@@ -125,8 +118,8 @@ impl Import {
                 "Loaded {loaded} memories into {space}; {known} were there already, {expired} have expired and were left out."
             ))?;
         }
-        if let Some((format, translated)) = origin.filter(|_| !self.json) {
-            tell_what_was_left_out(format, translated)?;
+        if let Some(translated) = origin.filter(|_| !self.json) {
+            tell_what_was_left_out(translated)?;
         }
         if refused.is_empty() {
             return Ok(());
@@ -175,9 +168,9 @@ impl Import {
     }
 }
 
-fn tell_what_was_left_out(format: ImportFormat, translated: &Translated) -> Result<(), CliError> {
+fn tell_what_was_left_out(translated: &Translated) -> Result<(), CliError> {
     let Translated { messages, left_out, .. } = translated;
-    output::line(format!("It was read as an export of {format}."))?;
+    output::line(format!("It was read as an export of {}.", translated.format()))?;
     if *messages > 0 {
         output::line(format!("{messages} messages of the person were left out; --messages loads them, too."))?;
     }

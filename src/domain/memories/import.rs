@@ -66,11 +66,9 @@ struct Row {
     created_at: Option<String>,
     occurred_at: Option<String>,
     expires_at: Option<String>,
-    /// What an export names besides. The memory keeps its id; when it was last changed and where it was say nothing of
-    /// where it goes.
+    updated_at: Option<String>,
+    /// What an export names besides. The memory keeps its id; where it was says nothing of where it goes.
     memory_id: Option<String>,
-    #[serde(rename = "updated_at")]
-    _updated_at: Option<IgnoredAny>,
     #[serde(rename = "space")]
     _space: Option<IgnoredAny>,
 }
@@ -162,7 +160,8 @@ impl ImportReader {
         if !self.scope.categories().allows(&categories) {
             return Err(RowError::CategoryNotAllowed);
         }
-        self.next = self.next.plus(Duration::from_millis(1));
+        // Never in the future: an export would not have it.
+        self.next = self.next.plus(Duration::from_millis(1)).min(self.now);
         let memory = NewMemory {
             id: match row.memory_id {
                 Some(id) => id.parse()?,
@@ -174,6 +173,7 @@ impl ImportReader {
             priority: row.priority.map_or(Ok(Priority::default()), |text| text.parse())?,
             created_at: moment("created_at", row.created_at.as_deref())?.unwrap_or(self.next),
             occurred_at: moment("occurred_at", row.occurred_at.as_deref())?,
+            updated_at: moment("updated_at", row.updated_at.as_deref())?,
             expires_at: moment("expires_at", row.expires_at.as_deref())?,
         };
         let has_expired = memory.expires_at.is_some_and(|expiry| expiry <= self.now);
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn a_member_that_is_null_is_left_out_as_in_the_api() {
         let row = r#"{"content": "tea", "categories": null, "metadata": null, "context": null, "priority": null,
-            "created_at": null, "occurred_at": null, "expires_at": null}"#;
+            "created_at": null, "occurred_at": null, "updated_at": null, "expires_at": null}"#;
         let bare = memory(r#"{"content": "tea"}"#);
         assert_eq!(NewMemory { id: bare.id.clone(), ..memory(row) }, bare);
         let row = r#"{"content": "tea", "context": {"custom_gpt_id": null, "conversation_id": "c"}}"#;

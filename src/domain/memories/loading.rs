@@ -111,10 +111,16 @@ impl Import {
         Self { bank, reader, stores: true, batch, ids, report: ImportReport::default() }
     }
 
-    /// As [`new`](Self::new), but only finds out what an import would do.
+    /// Sets the number of rows, if it is known: see [`ImportReader::expecting`].
     #[must_use]
-    pub fn preview(bank: Arc<dyn MemoryBank>, reader: ImportReader) -> Self {
-        Self { stores: false, ..Self::new(bank, reader) }
+    pub fn expecting(self, rows: u64) -> Self {
+        Self { reader: self.reader.expecting(rows), ..self }
+    }
+
+    /// From now on it only finds out what an import would do.
+    #[must_use]
+    pub fn only_looking(self) -> Self {
+        Self { stores: false, ..self }
     }
 
     /// What has become of the rows so far; some of them are not decided yet.
@@ -278,10 +284,13 @@ impl Lines {
     }
 }
 
+/// Of so many rows without a creation time the order is kept if nobody says how many there are.
+const IN_ORDER: u64 = 600_000;
+
 /// A reader for rows of people and programs that may send the same again: equal rows are one memory.
 #[must_use]
 pub fn merging_reader(scope: MemoryScope, now: Timestamp) -> ImportReader {
-    ImportReader::new(scope, now).merging_equal_rows()
+    ImportReader::new(scope, now).merging_equal_rows().expecting(IN_ORDER)
 }
 
 #[cfg(test)]
@@ -333,7 +342,7 @@ mod tests {
         let mut stored = Import::new(Arc::clone(&bank) as _, reader());
         stored.add(Place::line(1), &row(1)).await.unwrap();
         stored.finish().await.unwrap();
-        let mut preview = Import::preview(Arc::clone(&bank) as _, reader());
+        let mut preview = Import::new(Arc::clone(&bank) as _, reader()).only_looking();
         for number in 1..=3 {
             preview.add(Place::line(number), &row(number)).await.unwrap();
         }

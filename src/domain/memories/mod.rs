@@ -32,7 +32,7 @@ pub use condition::{Condition, Side, ValueTest};
 pub use delivery::{Attempted, Delivery, DeliveryPolicy, DeliveryWorker};
 pub use erasure::{ApplicationExtent, ErasedApplication, Erasure, ErasureError, MemoriesOfDeleted, OwnerEraser};
 pub use export::Export;
-pub use foreign::{ImportFormat, Item, Items, Part, Row};
+pub use foreign::{Conversation, FoundRow, ImportFormat, Item, Items, Part, Reading, ReadingError, Row};
 pub use import::{ImportReader, ImportRow, RowError};
 pub use loading::{Import, ImportReport, ImportStopped, LeftOut, Line, Lines, Place, merging_reader};
 pub use metadata::{Context, ContextId, Metadata};

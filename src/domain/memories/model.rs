@@ -75,14 +75,23 @@ pub struct NewMemory {
     pub created_at: Timestamp,
     /// See [`Memory::occurred_at`].
     pub occurred_at: Option<Timestamp>,
+    /// See [`Memory::updated_at`]; `None` for a memory that was not changed since.
+    pub updated_at: Option<Timestamp>,
     /// See [`Memory::expires_at`].
     pub expires_at: Option<Timestamp>,
 }
 
 impl NewMemory {
+    /// When the memory was last updated: never before its creation.
+    #[must_use]
+    pub fn updated(&self) -> Timestamp {
+        self.updated_at.map_or(self.created_at, |updated_at| updated_at.max(self.created_at))
+    }
+
     /// The memory after its creation under the ID of its write.
     #[must_use]
     pub fn into_memory(self) -> Memory {
+        let updated_at = self.updated();
         Memory {
             id: self.id,
             content: self.content,
@@ -91,9 +100,19 @@ impl NewMemory {
             priority: self.priority,
             created_at: self.created_at,
             occurred_at: self.occurred_at,
-            updated_at: self.created_at,
+            updated_at,
             expires_at: self.expires_at,
         }
+    }
+}
+
+impl From<Memory> for NewMemory {
+    /// Creates the same memory again.
+    fn from(memory: Memory) -> Self {
+        let Memory { id, content, categories, metadata, priority, created_at, occurred_at, updated_at, expires_at } =
+            memory;
+        let updated_at = (updated_at != created_at).then_some(updated_at);
+        Self { id, content, categories, metadata, priority, created_at, occurred_at, updated_at, expires_at }
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::bank::{Capability, MemoryBankError};
 use super::erasure::{Erasure, ErasureError};
 use super::export::Export;
-use super::model::{Category, Memory, MemoryChanges, NewMemory, OwnMemory};
+use super::loading::{Import, ImportReport, ImportStopped};
+use super::model::{Category, MemoryChanges, NewMemory, OwnMemory};
 use super::query::{DateRange, Limit, ListQuery, MemoryFilter, MemoryQuery, Position, QueryText};
 use super::requests::MemoryError;
 use super::search::{Findings, PENDING_SEARCHED};
@@ -284,13 +285,35 @@ impl PersonalMemories {
     pub async fn restore(&self, person: UserId, own: OwnMemory) -> Result<OwnMemory, MemoryError> {
         let tenants = self.tenants.list(&TenantGroup::OfPerson(person)).await?;
         let tenant = tenants.into_iter().find(|tenant| tenant.space == own.space).ok_or(MemoryError::NotFound)?;
-        let Memory { id, content, categories, metadata, priority, created_at, occurred_at, expires_at, .. } =
-            own.memory;
-        let memory = NewMemory { id, content, categories, metadata, priority, created_at, occurred_at, expires_at };
+        let memory = NewMemory::from(own.memory);
         let stored = self.memories.bank().create(&tenant.scope(), &memory).await?;
         self.memories.forget_searches(&tenant.scope());
         self.record(AuditKind::MemoryCreated, person).await;
         Ok(OwnMemory { memory: stored, space: tenant.space })
+    }
+
+    /// Begins an import into the person's memories in `space`, which [`end_import`](Self::end_import) ends.
+    #[must_use]
+    pub fn begin_import(&self, person: UserId, space: SpaceName) -> Import {
+        self.memories.import_into(Tenant { space, person: Some(person) }.scope())
+    }
+
+    /// Finds out what an import into the person's memories in `space` would do.
+    #[must_use]
+    pub fn preview_import(&self, person: UserId, space: SpaceName) -> Import {
+        self.begin_import(person, space).only_looking()
+    }
+
+    /// Stores what is left of an import, and says what became of all of it.
+    ///
+    /// # Errors
+    /// [`ImportStopped`].
+    pub async fn end_import(&self, person: UserId, import: Import) -> Result<ImportReport, ImportStopped> {
+        let scope = import.scope().clone();
+        let finished = import.finish().await;
+        self.memories.forget_searches(&scope);
+        self.record(AuditKind::MemoryCreated, person).await;
+        finished
     }
 
     /// Deletes all memories of the person, those on their way to the bank included. Returns how many the bank had.

@@ -162,6 +162,7 @@ impl MemoryService {
             priority: create.priority,
             created_at: now,
             occurred_at: create.occurred_at,
+            updated_at: None,
             expires_at: create.expires_at,
         };
         if create.idempotency_key.is_none() && self.writes_without_queue(caller) {

@@ -176,6 +176,7 @@ pub fn new_memory(text: &str) -> NewMemory {
         priority: Priority::Normal,
         created_at: now(),
         occurred_at: None,
+        updated_at: None,
         expires_at: None,
     }
 }

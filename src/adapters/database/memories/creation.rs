@@ -104,7 +104,6 @@ fn insertion(connection: &impl ConnectionTrait, creations: &[Creation<'_>]) -> S
         .then("index_version, occurred_at) VALUES ");
     for (number, Creation { scope_id, prepared, .. }) in creations.iter().enumerate() {
         let Prepared { memory, question, words, .. } = *prepared;
-        let created_at = memory.created_at.unix_millis();
         sql = sql
             .then(if number == 0 { "(" } else { ", (" })
             .value(*scope_id)
@@ -113,9 +112,9 @@ fn insertion(connection: &impl ConnectionTrait, creations: &[Creation<'_>]) -> S
             .then(", ")
             .value(memory.metadata.conversation_id().map(ToOwned::to_owned))
             .then(", ")
-            .value(created_at)
+            .value(memory.created_at.unix_millis())
             .then(", ")
-            .value(created_at)
+            .value(memory.updated().unix_millis())
             .then(", ")
             .value(memory.expires_at.map(Timestamp::unix_millis))
             .then(", ")

@@ -8,7 +8,7 @@ use crate::domain::memories::{Category, Content, Memory, Metadata, NewMemory};
 use crate::domain::system::{StorageError, Timestamp};
 use crate::domain::validation::InvalidValue;
 
-/// Timestamps are milliseconds since the Unix epoch. A memory that is not created yet has no update time.
+/// Timestamps are milliseconds since the Unix epoch.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MemoryDocument {
@@ -38,6 +38,7 @@ impl MemoryDocument {
     pub(super) fn into_new_memory(self, row: &Row) -> Result<NewMemory, StorageError> {
         let invalid = |error: InvalidValue| row.inconsistent(format!("its memory holds an invalid value: {error}"));
         let categories = self.categories.iter().map(|text| row.parse_exactly("memory.categories", text));
+        let updated_at = self.updated_at.filter(|at| *at != self.created_at);
         Ok(NewMemory {
             id: self.id.parse().map_err(invalid)?,
             content: Content::try_from(self.content).map_err(invalid)?,
@@ -46,14 +47,13 @@ impl MemoryDocument {
             priority: self.priority.parse().map_err(invalid)?,
             created_at: row.timestamp("created_at of the memory", self.created_at)?,
             occurred_at: row.optional_timestamp("occurred_at of the memory", self.occurred_at)?,
+            updated_at: row.optional_timestamp("updated_at of the memory", updated_at)?,
             expires_at: row.optional_timestamp("expires_at of the memory", self.expires_at)?,
         })
     }
 
     pub(super) fn into_memory(self, row: &Row) -> Result<Memory, StorageError> {
-        let updated_at = row.optional_timestamp("updated_at of the memory", self.updated_at)?;
-        let memory = self.into_new_memory(row)?.into_memory();
-        Ok(Memory { updated_at: updated_at.unwrap_or(memory.created_at), ..memory })
+        Ok(self.into_new_memory(row)?.into_memory())
     }
 }
 
@@ -70,7 +70,7 @@ impl From<&NewMemory> for MemoryDocument {
             metadata: memory.metadata.as_object().clone(),
             priority: memory.priority.as_str().to_owned(),
             created_at: memory.created_at.unix_millis(),
-            updated_at: None,
+            updated_at: memory.updated_at.map(Timestamp::unix_millis),
             occurred_at: memory.occurred_at.map(Timestamp::unix_millis),
             expires_at: memory.expires_at.map(Timestamp::unix_millis),
         }

@@ -8,6 +8,7 @@ pub(super) fn rows(value: &Value) -> Result<Vec<Row>, &'static str> {
     let said = value.get("memory").and_then(Value::as_str).ok_or("is not a memory of mem0")?;
     let names = value.get("categories").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let at = from_text(value.get("created_at"));
-    let found = Found { text: said, categories: categories(names), at, source: "mem0", ..Found::default() };
+    let updated = from_text(value.get("updated_at"));
+    let found = Found { text: said, categories: categories(names), at, updated, source: "mem0", ..Found::default() };
     if text(value, "memory").trim().is_empty() { Err("has no text") } else { Ok(found.rows(Part::Memories)) }
 }

@@ -3,10 +3,12 @@
 //! Every parser is a pure function of one bounded piece of a file. Nothing is known of these formats but what real exports
 //! show, so a parser takes what it knows and leaves out what it does not, with a reason.
 
+mod basic_memory;
 mod chatgpt;
 mod claude;
 mod items;
 mod mem0;
+mod reading;
 mod server_memory;
 
 use std::fmt;
@@ -15,6 +17,7 @@ use std::str::FromStr;
 use serde_json::{Value, json};
 
 pub use items::{Item, Items};
+pub use reading::{Conversation, FoundRow, Reading, ReadingError};
 
 use super::model::Content;
 use crate::system::Timestamp;
@@ -33,11 +36,14 @@ pub enum ImportFormat {
     Mem0,
     /// The file of the MCP server `server-memory`: one JSON object per line.
     ServerMemory,
+    /// The notes of basic-memory: Markdown files.
+    BasicMemory,
 }
 
 impl ImportFormat {
     /// Every format.
-    pub const ALL: [Self; 5] = [Self::Memgate, Self::ChatGpt, Self::Claude, Self::Mem0, Self::ServerMemory];
+    pub const ALL: [Self; 6] =
+        [Self::Memgate, Self::ChatGpt, Self::Claude, Self::Mem0, Self::ServerMemory, Self::BasicMemory];
 
     /// Its name on the command line and in forms.
     #[must_use]
@@ -48,6 +54,7 @@ impl ImportFormat {
             Self::Claude => "claude",
             Self::Mem0 => "mem0",
             Self::ServerMemory => "server-memory",
+            Self::BasicMemory => "basic-memory",
         }
     }
 
@@ -66,7 +73,7 @@ impl ImportFormat {
         found.map(|(format, _)| format)
     }
 
-    /// The rows of one item of this format: a conversation, a memory, a list of memories.
+    /// The rows of one item of this format: a conversation, a memory, a list of memories; of a note the text as a string.
     ///
     /// # Errors
     /// Why the item is left out.
@@ -79,6 +86,7 @@ impl ImportFormat {
             Self::Claude => claude::rows(value),
             Self::Mem0 => mem0::rows(value),
             Self::ServerMemory => server_memory::rows(value),
+            Self::BasicMemory => basic_memory::rows(value.as_str().ok_or("is not a text")?),
             Self::Memgate => Ok(vec![Row { part: Part::Memories, json: value.to_string() }]),
         }
     }
@@ -99,6 +107,18 @@ impl FromStr for ImportFormat {
             InvalidValue::new("format", format!("must be one of {}", names.join(", ")))
         })
     }
+}
+
+/// The title of a conversation, and when it began.
+fn conversation(format: ImportFormat, value: &Value) -> Option<(&str, Option<Timestamp>)> {
+    let (title, at) = match format {
+        ImportFormat::ChatGpt => (text(value, "title"), from_seconds(value.get("create_time"))),
+        ImportFormat::Claude if value.get("chat_messages").is_some() => {
+            (text(value, "name"), from_text(value.get("created_at")))
+        }
+        _ => return None,
+    };
+    Some((title, at.and_then(|at| Timestamp::parse("at", &at).ok())))
 }
 
 /// The memories of an answer of mem0: `{"results": […]}`.
@@ -130,7 +150,10 @@ struct Found<'a> {
     text: &'a str,
     categories: Vec<String>,
     conversation: Option<&'a str>,
+    /// When it was said, or stored.
     at: Option<String>,
+    /// When it was last changed.
+    updated: Option<String>,
     source: &'static str,
 }
 
@@ -147,6 +170,12 @@ impl Found<'_> {
             }
             if let Some(at) = &self.at {
                 row["created_at"] = json!(at);
+                if part == Part::Messages {
+                    row["occurred_at"] = json!(at);
+                }
+            }
+            if let Some(updated) = &self.updated {
+                row["updated_at"] = json!(updated);
             }
             Row { part, json: row.to_string() }
         };
@@ -182,7 +211,12 @@ fn from_seconds(value: Option<&Value>) -> Option<String> {
 
 /// A time that is written as RFC 3339, if it is one.
 fn from_text(value: Option<&Value>) -> Option<String> {
-    Timestamp::parse("created_at", value?.as_str()?).ok().map(|at| at.to_string())
+    from_date(value?.as_str()?)
+}
+
+/// As [`from_text`], of a plain text.
+fn from_date(text: &str) -> Option<String> {
+    Timestamp::parse("created_at", text).ok().map(|at| at.to_string())
 }
 
 /// A name that can be a category.

@@ -46,6 +46,10 @@ fn of_chatgpt_what_was_saved_and_what_the_person_said_is_taken_and_nothing_else(
     assert_eq!(memory.metadata.conversation_id(), Some("c-1"));
     assert_eq!(memory.created_at.to_string(), "2026-01-01T00:00:00.25Z");
     assert_eq!(memory.metadata.as_object()["imported_from"], "chatgpt");
+    assert!(
+        read.iter()
+            .all(|(part, memory)| { memory.occurred_at == (*part == Part::Messages).then_some(memory.created_at) })
+    );
     assert!(ImportFormat::ChatGpt.rows(&json!({"title": "x"})).is_err());
 }
 
@@ -77,7 +81,7 @@ fn of_claude_messages_of_the_person_and_all_kinds_of_memory_are_taken() {
 fn of_mem0_text_categories_and_time_are_taken_from_a_list_or_an_answer() {
     let memory = json!({
         "id": "m-1", "memory": "Drinks tea", "user_id": "u", "hash": "x", "categories": ["Food", "food", " "],
-        "metadata": {"user_id": "x"}, "created_at": "2025-07-01T00:00:00-07:00", "updated_at": null,
+        "metadata": {"user_id": "x"}, "created_at": "2025-07-01T00:00:00-07:00", "updated_at": "2025-07-02T00:00:00Z",
     });
     for document in [memory.clone(), json!({"results": [memory.clone()]}), json!({"memories": [memory]})] {
         assert_eq!(ImportFormat::detect(&document), Some(ImportFormat::Mem0));
@@ -85,6 +89,7 @@ fn of_mem0_text_categories_and_time_are_taken_from_a_list_or_an_answer() {
         assert_eq!(texts(&read, Part::Memories), ["Drinks tea"]);
         assert_eq!(read[0].1.categories.iter().map(ToString::to_string).collect::<Vec<_>>(), ["food"]);
         assert_eq!(read[0].1.created_at.to_string(), "2025-07-01T07:00:00Z");
+        assert_eq!(read[0].1.updated().to_string(), "2025-07-02T00:00:00Z");
     }
     assert_eq!(ImportFormat::Mem0.rows(&json!({"memory": " "})), Err("has no text"));
 }

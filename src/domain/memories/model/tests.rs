@@ -68,6 +68,11 @@ fn changes_change_what_they_name_and_the_date() {
     let before = new.clone().into_memory();
     assert_eq!((before.created_at, before.updated_at), (new.created_at, new.created_at));
     let later = now().plus(Duration::from_secs(1));
+    let changed_before = NewMemory { updated_at: Some(later), ..new.clone() };
+    assert_eq!(changed_before.clone().into_memory().updated_at, later);
+    assert_eq!(NewMemory::from(changed_before.clone().into_memory()), changed_before);
+    let before_creation = NewMemory { updated_at: Some(now().minus(Duration::from_secs(1))), ..new.clone() };
+    assert_eq!(before_creation.updated(), now(), "nothing is changed before it is created");
     let changed = |changes: &MemoryChanges| {
         let mut memory = before.clone();
         changes.apply_to(&mut memory, later);

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::applications::Application;
-use crate::memories::{AdmittingMemoryBank, Delivery, DeliveryPolicy, MemoryBank as _, MemoryScope};
+use crate::memories::{AdmittingMemoryBank, Delivery, DeliveryPolicy, Memory, MemoryBank as _, MemoryScope};
 use crate::people::Person;
 use crate::testing::{
     FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, InMemoryMemoryBank, InMemoryPersonRepository,
@@ -184,4 +184,27 @@ async fn all_memories_of_a_person_are_deleted_and_new_ones_can_be_stored() {
     assert_eq!(harness.own.get(harness.stranger.id, &kept.id).await.unwrap().memory, kept);
     harness.store(0, "new", 0).await;
     assert_eq!(harness.texts(&OwnQuery::default()).await, ["new"]);
+}
+
+#[tokio::test]
+async fn what_a_person_brings_along_becomes_theirs_and_is_looked_at_first() {
+    let harness = Harness::new();
+    let person = harness.person.id;
+    let space = harness.applications[0].space.clone();
+    harness.store(0, "chess", 0).await;
+    let row = r#"{"content": "tea"}"#;
+    let place = crate::memories::Place::line(1);
+    let mut preview = harness.own.preview_import(person, space.clone());
+    preview.add(place, row).await.unwrap();
+    assert_eq!(harness.own.end_import(person, preview).await.unwrap().created, 1);
+    assert_eq!(harness.own.find(person, &OwnQuery::default()).await.unwrap().memories.len(), 1);
+    for (created, duplicates) in [(1, 0), (0, 1)] {
+        let mut import = harness.own.begin_import(person, space.clone());
+        import.add(place, row).await.unwrap();
+        let report = harness.own.end_import(person, import).await.unwrap();
+        assert_eq!((report.created, report.duplicates), (created, duplicates));
+    }
+    let found = harness.own.find(person, &OwnQuery::default()).await.unwrap();
+    assert_eq!(found.memories.len(), 2);
+    assert!(harness.own.find(harness.stranger.id, &OwnQuery::default()).await.unwrap().memories.is_empty());
 }

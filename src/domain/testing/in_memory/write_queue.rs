@@ -287,7 +287,7 @@ impl WriteQueue for InMemoryWriteQueue {
         for entry in lock(&self.writes).iter_mut() {
             if entry.is_of(&tenant) && entry.stored_at.is_some() && *entry.memory_id() == memory.id {
                 entry.tracked.state = WriteState::Stored(Box::new(memory.clone()));
-                entry.tracked.write.memory = as_new(memory);
+                entry.tracked.write.memory = NewMemory::from(memory.clone());
                 let keep_until = entry.tracked.write.keep_until;
                 entry.tracked.write.keep_until = memory.expires_at.map_or(keep_until, |expiry| expiry.min(keep_until));
             }
@@ -391,20 +391,6 @@ impl WriteQueue for InMemoryWriteQueue {
             !is_over
         });
         Ok(u64::try_from(swept).unwrap_or(u64::MAX))
-    }
-}
-
-/// A memory as the write that creates it.
-fn as_new(memory: &Memory) -> NewMemory {
-    NewMemory {
-        id: memory.id.clone(),
-        content: memory.content.clone(),
-        categories: memory.categories.clone(),
-        metadata: memory.metadata.clone(),
-        priority: memory.priority,
-        created_at: memory.created_at,
-        occurred_at: memory.occurred_at,
-        expires_at: memory.expires_at,
     }
 }
 

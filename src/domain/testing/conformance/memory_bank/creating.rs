@@ -21,6 +21,7 @@ pub(super) fn full_memory() -> NewMemory {
         priority: Priority::High,
         created_at: after(7),
         occurred_at: Some(now().minus(std::time::Duration::from_millis(86_400_000_001))),
+        updated_at: Some(after(9)),
         ..new_memory("x")
     }
 }

@@ -132,12 +132,11 @@ pub async fn a_write_is_accepted_once_and_then_known(fixture: Fixture<dyn WriteQ
 }
 
 pub async fn writes_come_back_with_every_member(fixture: Fixture<dyn WriteQueue>) {
-    let Memory { id, content, categories, metadata, priority, created_at, occurred_at, expires_at, .. } = full_memory();
     let write = QueuedWrite {
         scope: scope_of_person(&scope()),
         idempotency_key: Some(key(&"schlüssel ' \" % 🦊 ".repeat(14))),
         fingerprint: std::array::from_fn(|index| u8::try_from(255 - index).unwrap()),
-        memory: NewMemory { id, content, categories, metadata, priority, created_at, occurred_at, expires_at },
+        memory: NewMemory::from(full_memory()),
         accepted_at: now().plus(Duration::from_millis(5)),
         keep_until: now().plus(Duration::from_millis(86_400_005)),
         ..queued_write()

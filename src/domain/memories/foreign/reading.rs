@@ -1,0 +1,433 @@
+//! Reads the files that somebody brings along, a piece at a time, whatever program wrote them.
+
+use std::convert::Infallible;
+use std::io::{self, Read};
+
+use serde_json::Value;
+
+use super::super::loading::{ImportReport, Lines, Place};
+use super::{ImportFormat, Items, Part, Row, conversation};
+use crate::system::Timestamp;
+
+/// How much of a file is read at a time.
+const PIECE: usize = 64 * 1024;
+/// Maximum size of a note in bytes.
+const LONGEST_NOTE: u64 = 4 << 20;
+/// How many unreadable items a file in an archive may begin with before it is taken for something else.
+const PATIENCE: u64 = 10;
+
+/// A row of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundRow {
+    /// Where its item stands in the file.
+    pub place: Place,
+    /// The conversation that it is a message of, by its number in [`Reading::conversations`].
+    pub conversation: Option<usize>,
+    /// The row.
+    pub row: Row,
+}
+
+/// A conversation in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// Its title, shortened; may be empty.
+    pub title: String,
+    /// When it began, if that is known.
+    pub at: Option<Timestamp>,
+    /// How many rows the person's messages in it make.
+    pub messages: u64,
+}
+
+/// Why the reading of a file ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadingError<E = Infallible> {
+    /// The file.
+    #[error("it cannot be read")]
+    File(#[from] io::Error),
+    /// Whoever takes the rows.
+    #[error("its rows cannot be taken")]
+    Taker(E),
+}
+
+/// The reading of one or more files. It holds one item at a time.
+#[derive(Debug, Default)]
+pub struct Reading {
+    asked: Option<ImportFormat>,
+    /// The formats that were found, in the order of their first file.
+    pub formats: Vec<ImportFormat>,
+    /// The conversations with messages of the person, as many as are kept.
+    pub conversations: Vec<Conversation>,
+    /// How many rows were stored as memories.
+    pub memories: u64,
+    /// How many rows the person said in conversations.
+    pub messages: u64,
+    /// How many files of an archive hold nothing that can be imported.
+    pub skipped: u64,
+    /// The items that were left out.
+    pub left_out: ImportReport,
+    conversation_count: usize,
+}
+
+impl Reading {
+    /// How many conversations are kept in [`conversations`](Self::conversations). Of further ones the messages are found, too.
+    pub const MAX_CONVERSATIONS: usize = 5_000;
+    const LONGEST_TITLE: usize = 120;
+
+    /// Finds out the format of each file, unless one is `asked` for.
+    #[must_use]
+    pub fn new(asked: Option<ImportFormat>) -> Self {
+        Self { asked, ..Self::default() }
+    }
+
+    /// Reads a file on its own. What its name says of its format is a hint.
+    ///
+    /// # Errors
+    /// [`ReadingError`].
+    pub fn read<E>(
+        &mut self,
+        name: &str,
+        input: &mut dyn Read,
+        take: &mut dyn FnMut(FoundRow) -> Result<(), E>,
+    ) -> Result<(), ReadingError<E>> {
+        FileReading { reading: self, name, is_in_archive: false, format: None, take }.read(input)
+    }
+
+    /// Reads a file of an archive. One that is not recognized is skipped, since archives hold much else.
+    ///
+    /// # Errors
+    /// [`ReadingError`].
+    pub fn read_in_archive<E>(
+        &mut self,
+        name: &str,
+        input: &mut dyn Read,
+        take: &mut dyn FnMut(FoundRow) -> Result<(), E>,
+    ) -> Result<(), ReadingError<E>> {
+        FileReading { reading: self, name, is_in_archive: true, format: None, take }.read(input)
+    }
+
+    /// Whether a file of an archive may hold memories, by its name.
+    #[must_use]
+    pub fn may_hold_memories(name: &str) -> bool {
+        let file = name.rsplit('/').next().unwrap_or(name);
+        let is_hidden = file.starts_with('.') || name.split('/').any(|part| part == "__MACOSX");
+        !is_hidden && (is_note(name) || ["json", "jsonl", "ndjson"].iter().any(|ending| has_ending(name, ending)))
+    }
+
+    /// Counts a file of an archive that is not read.
+    pub fn skip(&mut self) {
+        self.skipped += 1;
+    }
+
+    /// Names a file of an archive that cannot be read.
+    pub fn leave_out_file(&mut self, name: &str, number: u64, reason: &str) {
+        self.left_out.leave_out(Place { unit: "file", number }, format!("{}: {reason}", shown(name)));
+    }
+
+    fn take_conversation(&mut self, format: ImportFormat, item: &Value, messages: u64) -> usize {
+        let number = self.conversation_count;
+        self.conversation_count += 1;
+        if self.conversations.len() < Self::MAX_CONVERSATIONS {
+            let (title, at) = conversation(format, item).unwrap_or_default();
+            let title = title.chars().filter(|c| !c.is_control()).take(Self::LONGEST_TITLE).collect();
+            self.conversations.push(Conversation { title, at, messages });
+        }
+        number
+    }
+}
+
+/// A name of a file as it is shown.
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+fn has_ending(name: &str, ending: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, found)| found.eq_ignore_ascii_case(ending))
+}
+
+fn is_note(name: &str) -> bool {
+    has_ending(name, "md") || has_ending(name, "markdown")
+}
+
+/// What comes of an item.
+enum Go {
+    On,
+    /// The file holds something else.
+    NoFurther,
+}
+
+struct FileReading<'a, E> {
+    reading: &'a mut Reading,
+    name: &'a str,
+    is_in_archive: bool,
+    format: Option<ImportFormat>,
+    take: &'a mut dyn FnMut(FoundRow) -> Result<(), E>,
+}
+
+impl<E> FileReading<'_, E> {
+    fn read(mut self, input: &mut dyn Read) -> Result<(), ReadingError<E>> {
+        let notes = [None, Some(ImportFormat::BasicMemory)];
+        if is_note(self.name) && notes.contains(&self.reading.asked) {
+            return self.read_note(input);
+        }
+        self.format = self.reading.asked;
+        let mut piece = vec![0; PIECE];
+        let mut length = fill(input, &mut piece)?;
+        if self.holds_lines(&piece[..length], length < PIECE) {
+            let mut lines = Lines::default();
+            while length > 0 {
+                for (place, line) in lines.push(&piece[..length]) {
+                    if let Go::NoFurther = self.take_line(place, line)? {
+                        return Ok(());
+                    }
+                }
+                length = input.read(&mut piece)?;
+            }
+            if let Some((place, line)) = lines.end() {
+                self.take_line(place, line)?;
+            }
+            return Ok(());
+        }
+        let (mut items, mut number) = (Items::default(), 0);
+        while length > 0 {
+            for item in items.push(&piece[..length]) {
+                number += 1;
+                if let Go::NoFurther = self.take_item(number, item)? {
+                    return Ok(());
+                }
+            }
+            length = input.read(&mut piece)?;
+        }
+        if let Some(item) = items.end() {
+            self.take_item(number + 1, item)?;
+        }
+        Ok(())
+    }
+
+    /// Whether each line is an item, by the first of them: then a broken one spoils no other.
+    fn holds_lines(&self, start: &[u8], is_all: bool) -> bool {
+        if self.format == Some(ImportFormat::Memgate)
+            || ["jsonl", "ndjson"].iter().any(|end| has_ending(self.name, end))
+        {
+            return true;
+        }
+        let start = start.strip_prefix("\u{feff}".as_bytes()).unwrap_or(start);
+        let mut lines = start.split(|byte| *byte == b'\n').peekable();
+        while let Some(line) = lines.next() {
+            let is_whole = is_all || lines.peek().is_some();
+            let line = line.trim_ascii();
+            if !line.is_empty() {
+                return is_whole && line.starts_with(b"{") && serde_json::from_slice::<Value>(line).is_ok();
+            }
+        }
+        false
+    }
+
+    fn read_note(mut self, input: &mut dyn Read) -> Result<(), ReadingError<E>> {
+        let mut note = Vec::new();
+        input.take(LONGEST_NOTE + 1).read_to_end(&mut note)?;
+        let place = Place { unit: "file", number: self.reading.skipped + self.reading.left_out.rows + 1 };
+        if note.len() as u64 > LONGEST_NOTE {
+            self.leave_out(place, "is longer than 4 MiB");
+            return Ok(());
+        }
+        match String::from_utf8(note) {
+            Ok(note) => self.take_value(ImportFormat::BasicMemory, place, &Value::String(note)),
+            Err(_) => {
+                self.leave_out(place, "is not UTF-8");
+                Ok(())
+            }
+        }
+    }
+
+    fn take_line(&mut self, place: Place, line: Result<String, &'static str>) -> Result<Go, ReadingError<E>> {
+        match line {
+            Ok(line) if super::super::ImportReader::trim(&line).is_empty() => Ok(Go::On),
+            Ok(line) => self.take_text(place, &line),
+            Err(reason) => Ok(self.leave_out(place, reason)),
+        }
+    }
+
+    fn take_item(&mut self, number: u64, item: super::Item) -> Result<Go, ReadingError<E>> {
+        let place = Place { unit: "item", number };
+        match item.and_then(|item| String::from_utf8(item).map_err(|_| "is not UTF-8")) {
+            Ok(item) => self.take_text(place, &item),
+            Err(reason) => Ok(self.leave_out(place, reason)),
+        }
+    }
+
+    fn take_text(&mut self, place: Place, text: &str) -> Result<Go, ReadingError<E>> {
+        let text = super::super::ImportReader::trim(text);
+        let value = match serde_json::from_str::<Value>(text) {
+            Ok(value) => value,
+            // An import tells of its own rows what is wrong.
+            Err(_) if self.format == Some(ImportFormat::Memgate) && !text.contains('\n') => Value::Null,
+            Err(error) => return Ok(self.leave_out(place, format!("is not JSON: {error}"))),
+        };
+        let format = match self.format.or_else(|| ImportFormat::detect(&value)) {
+            Some(format) => format,
+            None if self.is_in_archive => {
+                self.reading.skip();
+                return Ok(Go::NoFurther);
+            }
+            None => ImportFormat::Memgate,
+        };
+        self.format = Some(format);
+        if format == ImportFormat::Memgate {
+            // As it is: what a parser makes of it may have fewer digits.
+            let row = Row { part: Part::Memories, json: text.replace(['\r', '\n'], " ") };
+            self.note_format(format);
+            self.reading.memories += 1;
+            (self.take)(FoundRow { place, conversation: None, row }).map_err(ReadingError::Taker)?;
+        } else {
+            self.take_value(format, place, &value)?;
+        }
+        Ok(Go::On)
+    }
+
+    fn take_value(&mut self, format: ImportFormat, place: Place, value: &Value) -> Result<(), ReadingError<E>> {
+        let rows = match format.rows(value) {
+            Ok(rows) => rows,
+            Err(reason) => {
+                self.leave_out(place, reason);
+                return Ok(());
+            }
+        };
+        self.note_format(format);
+        let messages = rows.iter().filter(|row| row.part == Part::Messages).count() as u64;
+        let number = (messages > 0).then(|| self.reading.take_conversation(format, value, messages));
+        self.reading.messages += messages;
+        self.reading.memories += rows.len() as u64 - messages;
+        for row in rows {
+            let conversation = if row.part == Part::Messages { number } else { None };
+            (self.take)(FoundRow { place, conversation, row }).map_err(ReadingError::Taker)?;
+        }
+        Ok(())
+    }
+
+    fn note_format(&mut self, format: ImportFormat) {
+        if !self.reading.formats.contains(&format) {
+            self.reading.formats.push(format);
+        }
+    }
+
+    fn leave_out(&mut self, place: Place, reason: impl Into<String>) -> Go {
+        let reason = reason.into();
+        let reason = if self.is_in_archive { format!("{}: {reason}", shown(self.name)) } else { reason };
+        self.reading.left_out.leave_out(place, reason);
+        let is_something_else = self.is_in_archive && self.format.is_none() && place.number >= PATIENCE;
+        if is_something_else { Go::NoFurther } else { Go::On }
+    }
+}
+
+/// Fills `piece` as far as the input reaches.
+fn fill(input: &mut dyn Read, piece: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < piece.len() {
+        match input.read(&mut piece[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(name: &str, text: &str, is_in_archive: bool) -> (Reading, Vec<FoundRow>) {
+        let (mut reading, mut rows) = (Reading::new(None), Vec::new());
+        let mut take = |row| {
+            rows.push(row);
+            Ok::<_, Infallible>(())
+        };
+        let mut input = text.as_bytes();
+        if is_in_archive {
+            reading.read_in_archive(name, &mut input, &mut take).unwrap();
+        } else {
+            reading.read(name, &mut input, &mut take).unwrap();
+        }
+        (reading, rows)
+    }
+
+    fn places(reading: &Reading) -> Vec<String> {
+        reading.left_out.reasons.iter().map(|left_out| left_out.place.to_string()).collect()
+    }
+
+    #[test]
+    fn a_broken_line_spoils_no_other() {
+        let entity = r#"{"type": "entity", "name": "A", "entityType": "person", "observations": ["sails"]}"#;
+        let text = format!("\u{feff}{entity}\r\n\r\n{{\"type\": \"entity\", \"name\r\n{entity}\r\n");
+        let (reading, rows) = read("memory", &text, false);
+        assert_eq!((rows.len(), places(&reading)), (2, vec!["line 3".to_owned()]));
+        assert_eq!(rows[1].place, Place::line(4));
+        assert_eq!(reading.formats, [ImportFormat::ServerMemory]);
+    }
+
+    #[test]
+    fn rows_of_memgate_are_taken_as_they_are() {
+        let line = r#"{"content": "tea", "metadata": {"n": 123456789012345678901234567890}}"#;
+        let (reading, rows) = read("memories.jsonl", &format!("{line}\n{{\n"), false);
+        assert_eq!(rows[0].row.json, line);
+        assert_eq!((rows.len(), reading.memories), (2, 2), "what is wrong with a row is for the import to say");
+    }
+
+    #[test]
+    fn conversations_are_named_and_their_messages_belong_to_them() {
+        let conversation = |title: &str, said: &[&str]| {
+            let nodes = said.iter().enumerate().map(|(index, text)| {
+                let message = json!({"author": {"role": "user"}, "content": {"parts": [text]}});
+                (index.to_string(), json!({"message": message}))
+            });
+            json!({"title": title, "create_time": 1_767_225_600, "mapping": nodes.collect::<serde_json::Map<_, _>>()})
+        };
+        let document = json!([conversation("Tea", &["a", "b"]), conversation("", &[]), conversation("Boats", &["c"])]);
+        let (reading, rows) = read("conversations.json", &document.to_string(), true);
+        let named: Vec<_> = reading.conversations.iter().map(|one| (one.title.as_str(), one.messages)).collect();
+        assert_eq!(named, [("Tea", 2), ("Boats", 1)]);
+        assert!(reading.conversations[0].at.is_some());
+        assert_eq!(rows.iter().map(|row| row.conversation.unwrap()).collect::<Vec<_>>(), [0, 0, 1]);
+        assert_eq!((reading.messages, reading.memories), (3, 0));
+    }
+
+    #[test]
+    fn what_else_is_in_an_archive_is_skipped() {
+        for text in [r#"{"user": "marta"}"#, r#"[{"id": "x"}, {"id": "y"}]"#, "", "[]"] {
+            let (reading, rows) = read("user.json", text, true);
+            assert_eq!((rows.len(), reading.left_out.left_out), (0, 0), "{text}");
+        }
+        for (name, expected) in [
+            ("a/conversations.json", true),
+            ("a.JSONL", true),
+            ("notes/a.md", true),
+            ("chat.html", false),
+            ("a/.b.md", false),
+            ("__MACOSX/a/b.json", false),
+            ("image.png", false),
+        ] {
+            assert_eq!(Reading::may_hold_memories(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_note_is_read_as_prose_observations_and_relations() {
+        let note = "---\r\ntitle: Coffee\r\ntype: note\r\ntags: [brewing, 'hot drinks']\r\ncreated: 2026-01-02\r\n---\r\n\
+                    # Coffee\r\n\r\nThe best part of the day.\r\n\r\n## Observations\r\n\
+                    - [method] Pour over is clearer #clarity (tried)\r\n- [ ] buy beans\r\n- [link](https://x.example)\r\n\
+                    ## Relations\r\n- pairs_with [[Chocolate]]\r\n";
+        let (reading, rows) = read("notes/coffee.md", note, true);
+        let rows: Vec<Value> = rows.iter().map(|row| serde_json::from_str(&row.row.json).unwrap()).collect();
+        let texts: Vec<&str> = rows.iter().map(|row| row["content"].as_str().unwrap()).collect();
+        assert!(texts[0].starts_with("# Coffee\n\nThe best part") && texts[0].contains("- [ ] buy beans"), "{texts:?}");
+        assert_eq!(texts[1..], ["Coffee: Pour over is clearer #clarity (tried)", "Coffee pairs with Chocolate"]);
+        assert_eq!(rows[1]["categories"], json!(["method", "clarity", "brewing", "hot drinks"]));
+        assert_eq!(rows[1]["created_at"], "2026-01-02T00:00:00Z");
+        assert_eq!(reading.formats, [ImportFormat::BasicMemory]);
+        let (reading, rows) = read("empty.md", "# Title\n\n", false);
+        assert_eq!((rows.len(), reading.left_out.left_out), (0, 1));
+    }
+}
