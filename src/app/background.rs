@@ -8,7 +8,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::bank::Bank;
 use super::signing_clock::SigningClock;
-use crate::adapters::http::{Tls, shutdown_requested};
+use crate::adapters::http::{Tls, Uploads, shutdown_requested};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::domain::audit::AuditLog;
 use crate::domain::memories::{Erasure, WriteQueue};
@@ -42,6 +42,7 @@ pub(super) struct Background {
     pub(super) audit_retention: Duration,
     pub(super) bank: Bank,
     pub(super) tls: Option<Arc<Tls>>,
+    pub(super) uploads: Arc<Uploads>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) signing_clock: SigningClock,
 }
@@ -154,6 +155,7 @@ impl Background {
     /// Deletes expired rows, in small batches, until none is left.
     pub(super) async fn sweep(&self) {
         let now = self.clock.now();
+        self.uploads.sweep(now);
         let audited_since = now.minus(self.audit_retention);
         loop {
             let swept = tokio::try_join!(

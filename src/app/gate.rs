@@ -96,6 +96,7 @@ impl Gate {
             queue.release_leases().await.map_err(OpenError::from)?;
         }
         let (memories, worker) = backend.memories(bank, Arc::clone(&queue));
+        let uploads = Arc::default();
         let background = Arc::new(Background {
             keys,
             issuer: Arc::clone(&issuer),
@@ -109,6 +110,7 @@ impl Gate {
             audit_retention: config.audit_retention,
             bank: backend.bank.clone(),
             tls: tls.clone(),
+            uploads: Arc::clone(&uploads),
             clock: Arc::clone(&clock),
             signing_clock: SigningClock::new(Arc::clone(&issuer), Arc::clone(&clock)),
         });
@@ -121,7 +123,7 @@ impl Gate {
         let (stop, stopped) = watch::channel(false);
         let shutdown = Shutdown { draining: drained.clone(), stopped: stopped.clone() };
         let client_documents = options.client_documents;
-        let made = Made { issuer, grants, memories, erasure, client_documents, draining: drained };
+        let made = Made { issuer, grants, memories, erasure, client_documents, draining: drained, uploads };
         let services = services(config, &backend, &public_url, made, &throttles)?;
         warn_of_one_throttle_for_all(config, &public_url);
 

@@ -12,7 +12,7 @@ use super::signing_clock::SigningClock;
 use crate::adapters::cache::{CachedApplicationRepository, CachedPersonRepository};
 use crate::adapters::database::Database;
 use crate::adapters::http::{
-    self, AnswerBudget, ConfirmWrites, CorsOrigins, DatabaseCheck, HttpMetrics, Services, TrustedProxies,
+    self, AnswerBudget, ConfirmWrites, CorsOrigins, DatabaseCheck, HttpMetrics, Services, TrustedProxies, Uploads,
 };
 use crate::adapters::identity_provider::{OpenIdError, OpenIdProvider};
 use crate::adapters::jwt::JwtTokenIssuer;
@@ -102,6 +102,7 @@ pub(super) struct Made {
     pub(super) erasure: Erasure,
     pub(super) client_documents: Arc<dyn ClientDocumentSource>,
     pub(super) draining: watch::Receiver<bool>,
+    pub(super) uploads: Arc<Uploads>,
 }
 
 /// Limits that are counted separately from all others.
@@ -117,7 +118,7 @@ pub(super) fn services(
     made: Made,
     throttles: &Throttles,
 ) -> Result<Services, StartError> {
-    let Made { issuer, grants, memories, erasure, client_documents, draining } = made;
+    let Made { issuer, grants, memories, erasure, client_documents, draining, uploads } = made;
     let (clock, entropy) = (Arc::clone(&backend.clock), Arc::clone(&backend.entropy));
     let ping = Ping { database: backend.database.clone(), issuer: Arc::clone(&issuer) };
     let signing_clock = Arc::new(SigningClock::new(Arc::clone(&issuer), Arc::clone(&clock)));
@@ -202,6 +203,7 @@ pub(super) fn services(
         answers: AnswerBudget::default(),
         draining,
         imports: Arc::default(),
+        uploads,
         metrics: Arc::new(HttpMetrics::default()),
         registration,
         client_id_documents: config.client_id_documents,

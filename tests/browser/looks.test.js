@@ -171,6 +171,47 @@ looks('delete all memories', async (page) => {
 
 looks('security', (page) => openAs(page, account('/security'), 'nils', 'Security'));
 
+looks('account in numbers', async (page) => {
+  await withMemories(page);
+  await page.goto(account());
+  await page.getByRole('heading', { name: 'In numbers' }).waitFor();
+});
+
+looks('import without an application', async (page) => {
+  await openAs(page, account('/import'), 'nils', 'Import');
+  await page.getByRole('heading', { name: 'Connect an application first' }).waitFor();
+});
+
+looks('import', async (page) => {
+  await toImport(page);
+});
+
+looks('import refused', async (page) => {
+  await toImport(page);
+  await choose(page, 'half.zip', 'PK\x03\x04 and no more');
+  await page.getByRole('alert').waitFor();
+});
+
+looks('import of nothing', async (page) => {
+  await toImport(page);
+  await choose(page, 'user.txt', '<html>');
+  await page.getByRole('heading', { name: 'There is nothing to import in it' }).waitFor();
+});
+
+looks('import preview', async (page) => {
+  await toImport(page);
+  await choose(page, 'conversations.json', conversations());
+  await headingOf(page, 'Check the import');
+  await page.getByText('Choose conversations').click();
+});
+
+looks('import report', async (page) => {
+  await toImport(page);
+  await choose(page, 'conversations.json', conversations());
+  await page.getByRole('button', { name: 'Import', exact: true }).click();
+  await headingOf(page, 'The import is done');
+});
+
 looks('export', (page) => openAs(page, account('/export'), 'nils', 'Export'));
 
 test('a person finds, corrects, deletes and takes back a memory with the keyboard alone', () =>
@@ -194,4 +235,61 @@ test('a person finds, corrects, deletes and takes back a memory with the keyboar
     await page.getByRole('button', { name: 'Undo' }).focus();
     await page.keyboard.press('Enter');
     await page.getByText('Marta is allergic to hazelnuts alone.').first().waitFor();
+  }));
+
+/// Conversations as ChatGPT exports them, the last of which it does not: it is left out.
+function conversations() {
+  const message = (role, recipient, text) => ({
+    message: { author: { role }, recipient, create_time: 1767225600, content: { content_type: 'text', parts: [text] } },
+  });
+  const conversation = (title, ...nodes) => ({ title, create_time: 1767225600, mapping: Object.fromEntries(nodes.entries()) });
+  return JSON.stringify([
+    conversation('Green tea', message('user', 'all', 'I drink green tea in the morning.'), message('assistant', 'bio', 'User drinks green tea.')),
+    conversation('A boat with a very long name: '.repeat(5), message('user', 'all', 'I build boats.'), message('user', 'all', 'Of oak.')),
+    conversation('שיחה', message('user', 'all', 'אני אוהבת תה')),
+    { title: 'broken' },
+  ]);
+}
+
+/// Marta, who has an application that memories can go to.
+async function toImport(page) {
+  await withMemories(page);
+  await page.goto(account('/import'));
+  // What another test has left.
+  const left = page.getByRole('button', { name: /^(Discard|Choose another file|Import something else)$/ });
+  if (await left.isVisible()) await left.click();
+  await headingOf(page, 'Import');
+}
+
+async function choose(page, name, text) {
+  await page.getByLabel(/^File/).setInputFiles({ name, mimeType: 'application/octet-stream', buffer: Buffer.from(text) });
+  await page.getByRole('button', { name: 'Look at the file' }).click();
+}
+
+test('a person brings conversations along with the keyboard alone', () =>
+  here.browser.visit(async (page) => {
+    await toImport(page);
+    await page.getByLabel(/^File/).setInputFiles({ name: 'a.json', mimeType: 'application/json', buffer: Buffer.from(conversations()) });
+    await page.getByRole('button', { name: 'Look at the file' }).focus();
+    await page.keyboard.press('Enter');
+    await headingOf(page, 'Check the import');
+    await page.getByRole('radio', { name: 'None of them' }).focus();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('ArrowDown');
+    assert.ok(await page.getByRole('radio', { name: /^Those of the conversations/ }).isChecked());
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await page.getByRole('checkbox', { name: /^Green tea/ }).focus();
+    await page.keyboard.press('Space');
+    await page.getByRole('checkbox', { name: /^Memories/ }).focus();
+    await page.keyboard.press('Space');
+    await page.keyboard.press('Enter');
+    await headingOf(page, 'The import is done');
+    await page.getByText(/^item 4/).waitFor();
+    await page.getByRole('link', { name: 'See your memories' }).focus();
+    await page.keyboard.press('Enter');
+    await headingOf(page, 'Your memories');
+    await page.goto(account('/memories?q=tea+boats'));
+    await page.getByText('I drink green tea in the morning.').waitFor();
+    assert.equal(await page.getByText('I build boats.').count(), 0);
   }));

@@ -242,6 +242,7 @@ impl Face {
             answers,
             draining,
             imports: Arc::default(),
+            uploads: Arc::default(),
             metrics: Arc::default(),
             registration: None,
             client_id_documents: true,

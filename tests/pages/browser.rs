@@ -62,6 +62,15 @@ impl<'a> Browser<'a> {
         self.send(request).await
     }
 
+    /// What is downloaded from `path`.
+    pub async fn get_bytes(&mut self, path: &str) -> Vec<u8> {
+        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = self.http.get(self.gate.url(path)).header("cookie", cookies.join("; "));
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        response.bytes().await.unwrap().into()
+    }
+
     /// Sends a form as a browser does from a page of the same site.
     pub async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let origin = self.gate.gate().public_url().to_owned();
@@ -74,6 +83,20 @@ impl<'a> Browser<'a> {
         let request = self.http.post(self.gate.url(path)).body(body);
         let request = request.header("content-type", "application/x-www-form-urlencoded");
         self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+    }
+
+    /// Sends a form with a file, as a browser does from a page of the same site.
+    pub async fn upload(&mut self, path: &str, fields: &[(&str, &str)], name: &str, file: impl AsRef<[u8]>) -> Answer {
+        let body = multipart(fields, name, file.as_ref());
+        self.upload_body(path, body).await
+    }
+
+    /// Sends the body of a form with a file.
+    pub async fn upload_body(&mut self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let request = self.http.post(self.gate.url(path)).body(body);
+        let request = request.header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"));
+        let origin = self.gate.gate().public_url();
+        self.send(request.header("origin", origin).header("sec-fetch-site", "same-origin")).await
     }
 
     async fn send(&mut self, request: RequestBuilder) -> Answer {
@@ -100,4 +123,24 @@ impl<'a> Browser<'a> {
         let fields = [("form_token", &*token), ("return_to", &return_to), ("login", login), ("password", password)];
         self.submit("/auth/sign-in", &fields).await
     }
+}
+
+pub const BOUNDARY: &str = "----WebKitFormBoundary7MA4YWxkTrZu0gW";
+
+/// What a browser sends for a form with these fields and this file.
+pub fn multipart(fields: &[(&str, &str)], name: &str, file: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (field, value) in fields {
+        body.extend_from_slice(
+            format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n").as_bytes(),
+        );
+    }
+    let head = format!(
+        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
+         Content-Type: application/octet-stream\r\n\r\n"
+    );
+    body.extend_from_slice(head.as_bytes());
+    body.extend_from_slice(file);
+    body.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
+    body
 }

@@ -10,6 +10,7 @@ mod attacks;
 mod browser;
 mod connections;
 mod consent;
+mod importing;
 mod memories;
 mod password_links;
 mod registering;

@@ -199,6 +199,29 @@ async fn everything_is_deleted_only_after_it_was_confirmed() {
 }
 
 #[tokio::test]
+async fn the_hub_says_how_many_there_are_and_which() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    assert!(!browser.get("/account").await.assert_page(200).says("In numbers"));
+    for categories in [vec!["food", "tea & <cake>"], vec!["food"], vec![]] {
+        let body = serde_json::json!({"content": "x", "categories": categories});
+        let request = place.gate.http.post(place.gate.url("/api/v1/memories")).bearer_auth(&token).json(&body);
+        assert_eq!(request.send().await.unwrap().status(), 201);
+    }
+    let page = browser.get("/account").await;
+    for text in [
+        "3 memories, the oldest of 18 May 2033, the newest of 18 May 2033.",
+        "Trip planner3",
+        "food2",
+        "tea & <cake>1",
+        "Without a category1",
+    ] {
+        assert!(page.assert_page(200).says(text), "{text}: {}", page.page.text());
+    }
+    assert!(page.page.0.contains(r#"href="/account/memories?category=tea+%26+%3Ccake%3E""#));
+}
+
+#[tokio::test]
 async fn the_way_to_everything_begins_at_the_first_page() {
     let place = Place::new().await;
     let mut browser = Browser::of(&place.gate);
@@ -238,7 +261,21 @@ async fn everything_about_a_person_is_downloaded_and_nothing_of_others() {
     let request = place.gate.http.get(place.gate.url("/api/v1/export")).bearer_auth(&token);
     assert_eq!(request.send().await.unwrap().text().await.unwrap(), memories.page.0, "an integrator gets the same");
 
-    let account: Value = serde_json::from_str(&browser.get("/account/export/account.json").await.page.0).unwrap();
+    let archive = browser.get_bytes("/account/export/memgate.zip").await;
+    let read = rawzip::ZipArchive::from_slice(&archive).unwrap();
+    let mut entries = read.entries();
+    let mut files = Vec::new();
+    while let Some(entry) = entries.next_entry().unwrap() {
+        let name = String::from_utf8(entry.file_path().as_bytes().to_vec()).unwrap();
+        let file = read.get_entry(entry.wayfinder()).unwrap();
+        let unpacked = file.verifying_reader(flate2::read::DeflateDecoder::new(file.data()));
+        files.push((name, std::io::read_to_string(unpacked).unwrap()));
+    }
+    assert_eq!(files[1], ("memories.jsonl".to_owned(), memories.page.0.clone()));
+    let whole = &browser.get("/account/export/account.json").await.page.0;
+    assert_eq!((files[0].0.as_str(), &files[0].1, files.len()), ("account.json", whole, 2));
+
+    let account: Value = serde_json::from_str(whole).unwrap();
     assert_eq!((&account["account"], &account["connections"][0]["name"]), (&"marta".into(), &"Trip planner".into()));
     assert!(account["events"].as_array().unwrap().iter().any(|event| event["event"] == "person_signed_in"));
 

@@ -27,6 +27,7 @@ pub use admin::attempt_metrics::render_attempts;
 pub use admin::{AdminServices, BreakerMode, BreakerOperation, BreakerSwitch, BreakerView, admin_routes};
 pub use mcp::{LocalServices, StdioError, serve_stdio};
 pub use openapi::gpt_actions::ConfirmWrites;
+pub use pages::import::Uploads;
 pub use pages::privacy_policy::PrivacyPolicy;
 pub use routes::{gpt_actions_document, openapi_document, routes};
 pub use server::address::TrustedProxies;

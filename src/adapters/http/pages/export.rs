@@ -1,9 +1,19 @@
 //! `/account/export`: everything about a person, to take away.
 
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use askama::Template;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use futures_util::stream;
 use poem::http::{StatusCode, header};
-use poem::{IntoResponse as _, Response, handler};
+use poem::{Body, IntoResponse as _, Response, handler};
+use rawzip::time::UtcDateTime;
+use rawzip::{CompressionMethod, ZipArchiveWriter};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use super::account::signed_in;
 use super::assets;
@@ -12,8 +22,10 @@ use super::error::PageError;
 use super::memory_error::page_error;
 use super::return_to::ReturnTo;
 use super::view::{self, PageContext};
-use crate::adapters::http::server::json_lines::JsonLines;
+use crate::adapters::http::server::json_lines::{JsonLines, lines};
+use crate::domain::memories::{Export, OwnMemory};
 use crate::domain::people::SignedInUser;
+use crate::domain::system::Timestamp;
 
 /// How many events the document about the account has at most.
 const EVENTS: u32 = 10_000;
@@ -62,6 +74,99 @@ pub(crate) async fn account(browser: Browser<'_>) -> Result<Response, PageError>
         .header(header::CACHE_CONTROL, "no-store")
         .header(header::CONTENT_DISPOSITION, "attachment; filename=\"account.json\"")
         .body(format!("{document:#}\n")))
+}
+
+/// `GET /account/export/memgate.zip`: everything in one archive, written while it is read.
+#[handler]
+pub(crate) async fn everything(browser: Browser<'_>) -> Result<Response, PageError> {
+    let user = match signed_in(&browser, ReturnTo::Export).await? {
+        Ok(user) => user,
+        Err(sign_in) => return Ok(sign_in),
+    };
+    let document = format!("{:#}\n", document(&browser, &user).await?);
+    let mut export = browser.services.own_memories.export(user.person.id).await.map_err(page_error)?;
+    // The first page is read at once, so that a failure is a page.
+    let first = export.next().await.map_err(|error| page_error(error.into()))?;
+    let (sender, receiver) = mpsc::channel(1);
+    let now = browser.services.clock.now();
+    tokio::spawn(async move {
+        if let Err(error) = write_archive(&sender, &document, first, export, now).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "an export was broken off");
+            // A response that breaks off is not taken for the whole.
+            drop(sender.send(Err(error)).await);
+        }
+    });
+    let pieces = stream::unfold(receiver, |mut receiver: mpsc::Receiver<io::Result<Bytes>>| async move {
+        receiver.recv().await.map(|piece| (piece, receiver))
+    });
+    Ok(Response::builder()
+        .status(StatusCode::OK)
+        .header(header::CONTENT_TYPE, "application/zip")
+        .header(header::CACHE_CONTROL, "no-store")
+        .header(header::CONTENT_DISPOSITION, "attachment; filename=\"memgate.zip\"")
+        .body(Body::from_bytes_stream(pieces)))
+}
+
+/// Writes the archive a page at a time; whoever reads it slowly holds no more than one.
+async fn write_archive(
+    sender: &mpsc::Sender<io::Result<Bytes>>,
+    document: &str,
+    first: Option<Vec<OwnMemory>>,
+    mut export: Export,
+    now: Timestamp,
+) -> io::Result<()> {
+    let written = Written::default();
+    let modified = UtcDateTime::from_unix(now.unix_seconds());
+    let mut archive = ZipArchiveWriter::new(written.clone());
+    let file = archive.new_file("account.json").compression_method(CompressionMethod::DEFLATE).last_modified(modified);
+    let (mut entry, config) = file.start().map_err(io::Error::other)?;
+    let mut writer = config.wrap(DeflateEncoder::new(&mut entry, Compression::fast()));
+    writer.write_all(document.as_bytes())?;
+    let (encoder, descriptor) = writer.finish().map_err(io::Error::other)?;
+    encoder.finish()?;
+    entry.finish(descriptor).map_err(io::Error::other)?;
+
+    let file =
+        archive.new_file("memories.jsonl").compression_method(CompressionMethod::DEFLATE).last_modified(modified);
+    let (mut entry, config) = file.start().map_err(io::Error::other)?;
+    let mut writer = config.wrap(DeflateEncoder::new(&mut entry, Compression::fast()));
+    let mut page = first;
+    while let Some(listed) = page {
+        writer.write_all(&lines(&listed)?)?;
+        if !written.send_to(sender).await {
+            return Ok(());
+        }
+        page = export.next().await.map_err(io::Error::other)?;
+    }
+    let (encoder, descriptor) = writer.finish().map_err(io::Error::other)?;
+    encoder.finish()?;
+    entry.finish(descriptor).map_err(io::Error::other)?;
+    archive.finish().map_err(io::Error::other)?;
+    written.send_to(sender).await;
+    Ok(())
+}
+
+/// What was written and not sent yet.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    /// Returns whether somebody still reads.
+    async fn send_to(&self, sender: &mpsc::Sender<io::Result<Bytes>>) -> bool {
+        let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        bytes.is_empty() || sender.send(Ok(bytes.into())).await.is_ok()
+    }
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 async fn document(browser: &Browser<'_>, user: &SignedInUser) -> Result<Value, PageError> {

@@ -38,13 +38,10 @@ impl<'a> FromRequest<'a> for Form {
     }
 }
 
-/// A form of our own in which names may come again, such as that of ticked boxes.
-pub(crate) struct ListForm(Vec<(String, String)>);
+/// A form of our own in which names may come again, such as that of ticked boxes, with at most so many fields.
+pub(crate) struct ListForm<const MAX_FIELDS: usize = 256>(Vec<(String, String)>);
 
-impl ListForm {
-    /// More fields than any of our pages has.
-    const MAX_FIELDS: usize = 256;
-
+impl<const MAX_FIELDS: usize> ListForm<MAX_FIELDS> {
     /// The first value of a field; empty if there is none.
     pub(crate) fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).unwrap_or_default()
@@ -56,12 +53,12 @@ impl ListForm {
     }
 }
 
-impl<'a> FromRequest<'a> for ListForm {
+impl<'a, const MAX_FIELDS: usize> FromRequest<'a> for ListForm<MAX_FIELDS> {
     async fn from_request(request: &'a Request, body: &mut RequestBody) -> Result<Self> {
         let exchange = Exchange::of(request)?;
         refuse_other_sites(request, &exchange.services.policy.issuer, None)?;
         let RawForm(body) = RawForm::from_request(request, body).await?;
-        if body.split('&').count() > Self::MAX_FIELDS {
+        if body.split('&').count() > MAX_FIELDS {
             return Err(PageError::InvalidForm.into());
         }
         Ok(Self(form_urlencoded::parse(body.as_bytes()).into_owned().collect()))

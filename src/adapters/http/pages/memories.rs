@@ -77,7 +77,7 @@ impl MemoryInWords {
     }
 }
 
-fn source_name(source: Option<&Source>, space: &str) -> String {
+pub(super) fn source_name(source: Option<&Source>, space: &str) -> String {
     match source {
         Some(Source { application: Some(name), .. }) => name.to_string(),
         Some(Source { space, .. }) if space.owner().is_none() => space.to_string(),

@@ -12,6 +12,7 @@ pub(crate) mod cookies;
 pub(crate) mod error;
 pub(crate) mod export;
 pub(crate) mod forms;
+pub(crate) mod import;
 pub(crate) mod memories;
 pub(crate) mod memory_error;
 pub(crate) mod privacy;
@@ -78,8 +79,15 @@ pub(crate) fn add_to(route: Route) -> Route {
             ]),
         )
         .at("/account/export", Methods::new([(get.clone(), export::show.boxed())]))
+        .at("/account/export/memgate.zip", Methods::new([(get.clone(), export::everything.boxed())]))
         .at("/account/export/memories.jsonl", Methods::new([(get.clone(), export::memories.boxed())]))
         .at("/account/export/account.json", Methods::new([(get.clone(), export::account.boxed())]))
+        .at(
+            "/account/import",
+            Methods::new([(get.clone(), import::show.boxed()), (post.clone(), import::upload.boxed())]),
+        )
+        .at("/account/import/confirm", Methods::new([(post.clone(), import::confirm.boxed())]))
+        .at("/account/import/discard", Methods::new([(post.clone(), import::discard.boxed())]))
         .at(
             "/account/set-password",
             Methods::new([(get.clone(), set_password::show.boxed()), (post.clone(), set_password::set.boxed())]),

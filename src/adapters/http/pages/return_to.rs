@@ -27,6 +27,8 @@ pub(crate) enum ReturnTo {
     Security,
     /// What can be taken away.
     Export,
+    /// What can be brought along.
+    Import,
 }
 
 impl ReturnTo {
@@ -41,6 +43,7 @@ impl ReturnTo {
     const MEMORIES: &str = "/account/memories";
     const SECURITY: &str = "/account/security";
     const EXPORT: &str = "/account/export";
+    const IMPORT: &str = "/account/import";
 
     /// The request with this query string; `None` if it is too long. Bytes that are not allowed in a header or a cookie are
     /// percent-encoded, which is equivalent.
@@ -65,6 +68,7 @@ impl ReturnTo {
             Self::MEMORIES => Some(Self::Memories),
             Self::SECURITY => Some(Self::Security),
             Self::EXPORT => Some(Self::Export),
+            Self::IMPORT => Some(Self::Import),
             _ => Some(Self::Memory(text.strip_prefix(Self::MEMORIES)?.strip_prefix('/')?.parse().ok()?)),
         }
     }
@@ -106,6 +110,7 @@ impl fmt::Display for ReturnTo {
             Self::Memory(id) => write!(f, "{}/{id}", Self::MEMORIES),
             Self::Security => f.write_str(Self::SECURITY),
             Self::Export => f.write_str(Self::EXPORT),
+            Self::Import => f.write_str(Self::IMPORT),
         }
     }
 }
@@ -125,6 +130,7 @@ mod tests {
             "/account/memories/0193a1f0-0000-7000-8000-000000000001",
             "/account/security",
             "/account/export",
+            "/account/import",
         ] {
             assert_eq!(ReturnTo::parse(text).unwrap().to_string(), text);
         }

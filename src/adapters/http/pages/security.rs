@@ -151,6 +151,7 @@ pub(crate) async fn end_session(browser: Browser<'_>, form: ListForm) -> Result<
 #[handler]
 pub(crate) async fn sign_out_everywhere(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
     let user = sender(&browser, form.get("form_token"), ReturnTo::Security).await?;
+    browser.services.uploads.forget(user.person.id);
     browser.services.sign_in.sign_out_everywhere(user.person.id).await?;
     leave(&browser)
 }
@@ -168,6 +169,7 @@ pub(crate) async fn delete_account(browser: Browser<'_>, form: ListForm) -> Resu
     {
         return Ok(refused);
     }
+    browser.services.uploads.forget(user.person.id);
     browser.services.eraser.erase_person(user.person.id, MemoriesOfDeleted::Delete).await?;
     let mut response = view::see_other("/?deleted")?;
     browser.cookies.clear(&mut response, CookieKind::Session);

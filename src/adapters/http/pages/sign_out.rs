@@ -18,6 +18,9 @@ pub(crate) async fn sign_out(browser: Browser<'_>, form: Form) -> Result<Respons
     let Some(session) = session else {
         return Err(PageError::ForeignForm { again: Some(return_to.unwrap_or_default()) });
     };
+    if let Some(user) = browser.signed_in_user().await? {
+        browser.services.uploads.forget(user.person.id);
+    }
     browser.services.sign_in.sign_out(&session).await?;
     let mut response = match return_to {
         // Somebody else may want to decide on the application's request.

@@ -35,7 +35,11 @@ impl JsonLines {
     }
 }
 
-fn lines(page: &[OwnMemory]) -> Result<Vec<u8>, io::Error> {
+/// The lines of some memories.
+///
+/// # Errors
+/// None that can be: a memory can be written as JSON.
+pub(in crate::adapters::http) fn lines(page: &[OwnMemory]) -> Result<Vec<u8>, io::Error> {
     let mut bytes = Vec::new();
     for memory in page {
         serde_json::to_writer(&mut bytes, &MemoryRecord::from(memory))?;

@@ -11,6 +11,7 @@ use super::cors::CorsOrigins;
 use super::metrics::HttpMetrics;
 use super::streamed::ImportSlots;
 use crate::adapters::http::openapi::gpt_actions::ConfirmWrites;
+use crate::adapters::http::pages::import::Uploads;
 use crate::adapters::http::pages::privacy_policy::PrivacyPolicy;
 use crate::domain::memories::{MemoryService, OwnerEraser, PersonalMemories};
 use crate::domain::oauth::{AccessGuard, AuthorizationService, DynamicRegistration, TokenPolicy, TokenService};
@@ -55,6 +56,8 @@ pub struct Services {
     pub answers: AnswerBudget,
     /// Bounds concurrent imports.
     pub imports: Arc<ImportSlots>,
+    /// What people have uploaded.
+    pub uploads: Arc<Uploads>,
     /// Whether the service is shutting down, so that readiness fails.
     pub draining: watch::Receiver<bool>,
     /// Counts requests.

@@ -1,0 +1,346 @@
+//! `/account/import`: what people bring along. They upload a file, see what is in it, choose, and see what became of it.
+//!
+//! One address shows how far it is. Reading and storing go on in the background, so that a browser that closes ends nothing
+//! halfway; a page that waits asks again by itself.
+
+mod receive;
+mod uploads;
+mod work;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use askama::Template;
+use poem::http::{HeaderName, HeaderValue, StatusCode};
+use poem::{Response, handler};
+use tokio::task::JoinHandle;
+
+pub use self::uploads::Uploads;
+
+use self::receive::{MAX_UPLOAD_BYTES, Refused, UploadForm};
+use self::uploads::{Failure, Held, Outcome, Step, Storing, Waiting};
+use self::work::{Choice, LOOKED_UP, Messages, reasons};
+use super::account::{sender, signed_in};
+use super::assets;
+use super::browser::Browser;
+use super::error::PageError;
+use super::forms::ListForm;
+use super::memories::source_name;
+use super::return_to::ReturnTo;
+use super::view::{self, PageContext};
+use super::words::Day;
+use crate::domain::applications::SpaceName;
+use crate::domain::memories::{ImportFormat, ImportReport};
+use crate::domain::people::SignedInUser;
+
+/// How long an answer waits for work that may end at once.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// After how many seconds a page that waits asks again.
+const REFRESH: HeaderValue = HeaderValue::from_static("3");
+/// How many conversations can be chosen one by one, and how many fields the form then has.
+const LISTED: usize = 1_000;
+const FIELDS: usize = LISTED + 16;
+
+#[derive(Template)]
+#[template(path = "import.html")]
+struct ImportPage<'a> {
+    account: &'a str,
+    spaces: Vec<SpaceOption>,
+    largest: u64,
+    problem: Option<&'static str>,
+    form_token: &'a str,
+}
+
+/// A place that memories can go to.
+struct SpaceOption {
+    space: SpaceName,
+    name: String,
+}
+
+#[derive(Template)]
+#[template(path = "import_preview.html")]
+struct PreviewPage<'a> {
+    number: u64,
+    waiting: &'a Waiting,
+    space: String,
+    formats: String,
+    left_out: u64,
+    reasons: Vec<(String, &'a str)>,
+    conversations: Vec<ConversationInWords<'a>>,
+    more_conversations: usize,
+    problem: Option<&'static str>,
+    form_token: &'a str,
+}
+
+struct ConversationInWords<'a> {
+    number: usize,
+    title: &'a str,
+    at: Option<Day>,
+    messages: u64,
+}
+
+#[derive(Template)]
+#[template(path = "import_progress.html")]
+struct ProgressPage<'a> {
+    storing: Option<(u64, u64)>,
+    form_token: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "import_report.html")]
+struct ReportPage<'a> {
+    outcome: &'a Outcome,
+    space: String,
+    left_out: u64,
+    reasons: Vec<(String, &'a str)>,
+    form_token: &'a str,
+}
+
+/// `GET /account/import`: how far it is.
+#[handler]
+pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
+    let user = match signed_in(&browser, ReturnTo::Import).await? {
+        Ok(user) => user,
+        Err(sign_in) => return Ok(sign_in),
+    };
+    let now = browser.services.clock.now();
+    match browser.services.uploads.of(user.person.id, now) {
+        None => show_form(&browser, &user, StatusCode::OK, None).await,
+        Some(Held { step: Step::Failed(failure), .. }) => {
+            show_form(&browser, &user, StatusCode::OK, Some(failure.problem())).await
+        }
+        Some(Held { step: Step::Reading, .. }) => show_progress(&user, None),
+        Some(Held { step: Step::Storing(storing), .. }) => show_progress(&user, Some(&storing)),
+        Some(Held { step: Step::Waiting(waiting), number, .. }) => {
+            show_preview(&browser, &user, number, &waiting, None).await
+        }
+        Some(Held { step: Step::Done(outcome), .. }) => show_report(&browser, &user, &outcome).await,
+    }
+}
+
+impl Failure {
+    fn problem(self) -> &'static str {
+        match self {
+            Self::Damaged => "This ZIP archive is damaged or not complete. Nothing was stored.",
+            Self::UnpacksToTooMuch => {
+                "This ZIP archive unpacks to more than an import takes. Unpack it, and choose the file with the conversations \
+                 or memories in it. Nothing was stored."
+            }
+            Self::TooMuchText => "This file holds more text than one import takes. Split it. Nothing was stored.",
+            Self::Busy => "Too many people are importing now. Try again in a few minutes. Nothing was stored.",
+            Self::Internal => "The file could not be read here. Try again later. Nothing was stored.",
+        }
+    }
+}
+
+/// Where a person's memories can go: the applications that they have connected, and where they have memories.
+async fn spaces(browser: &Browser<'_>, user: &SignedInUser) -> Result<Vec<SpaceOption>, PageError> {
+    let person = user.person.id;
+    let mut spaces: Vec<SpaceOption> = Vec::new();
+    for source in browser.services.own_memories.sources(person).await? {
+        // What an application that is gone left behind is no place for more.
+        if source.space.owner().is_none() || source.application.is_some() {
+            let name = source_name(Some(&source), source.space.as_str());
+            spaces.push(SpaceOption { space: source.space, name });
+        }
+    }
+    for connection in browser.services.authorizations.connections(person).await? {
+        if let Some(application) = connection.application
+            && spaces.iter().all(|known| known.space != application.space)
+        {
+            spaces.push(SpaceOption { space: application.space.clone(), name: application.name.to_string() });
+        }
+    }
+    Ok(spaces)
+}
+
+async fn name_of(browser: &Browser<'_>, user: &SignedInUser, space: &SpaceName) -> Result<String, PageError> {
+    let known = spaces(browser, user).await?.into_iter().find(|known| known.space == *space);
+    Ok(known.map_or_else(|| space.to_string(), |known| known.name))
+}
+
+async fn show_form(
+    browser: &Browser<'_>,
+    user: &SignedInUser,
+    status: StatusCode,
+    problem: Option<&'static str>,
+) -> Result<Response, PageError> {
+    let form_token = user.token.form_token();
+    let page = ImportPage {
+        account: user.person.label(),
+        spaces: spaces(browser, user).await?,
+        largest: MAX_UPLOAD_BYTES >> 20,
+        problem,
+        form_token: form_token.as_str(),
+    };
+    view::show(status, PageContext::Standalone, &page)
+}
+
+fn show_progress(user: &SignedInUser, storing: Option<&Storing>) -> Result<Response, PageError> {
+    let form_token = user.token.form_token();
+    let storing = storing.map(|storing| (storing.done.load(Ordering::Relaxed), storing.total));
+    let page = ProgressPage { storing, form_token: form_token.as_str() };
+    let mut response = view::show(StatusCode::OK, PageContext::Standalone, &page)?;
+    response.headers_mut().insert(HeaderName::from_static("refresh"), REFRESH);
+    Ok(response)
+}
+
+async fn show_preview(
+    browser: &Browser<'_>,
+    user: &SignedInUser,
+    number: u64,
+    waiting: &Waiting,
+    problem: Option<&'static str>,
+) -> Result<Response, PageError> {
+    let mut conversations: Vec<_> = waiting.conversations.iter().enumerate().collect();
+    // The newest first; those without a date last.
+    conversations.sort_by_key(|(_, conversation)| std::cmp::Reverse(conversation.at));
+    let more_conversations = conversations.len().saturating_sub(LISTED);
+    let conversations = conversations.into_iter().take(LISTED).map(|(number, conversation)| ConversationInWords {
+        number,
+        title: &conversation.title,
+        at: conversation.at.map(Day::from),
+        messages: conversation.messages,
+    });
+    let of_rows = waiting.preview.as_ref().map(|preview| &preview.report);
+    let form_token = user.token.form_token();
+    let page = PreviewPage {
+        number,
+        waiting,
+        space: name_of(browser, user, &waiting.space).await?,
+        formats: names(&waiting.formats),
+        left_out: waiting.left_out.left_out + of_rows.map_or(0, |report| report.left_out),
+        reasons: all_reasons(&waiting.left_out, of_rows),
+        conversations: conversations.collect(),
+        more_conversations,
+        problem,
+        form_token: form_token.as_str(),
+    };
+    let status = if problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    view::show(status, PageContext::Standalone, &page)
+}
+
+async fn show_report(browser: &Browser<'_>, user: &SignedInUser, outcome: &Outcome) -> Result<Response, PageError> {
+    let form_token = user.token.form_token();
+    let page = ReportPage {
+        outcome,
+        space: name_of(browser, user, &outcome.space).await?,
+        left_out: outcome.left_out.left_out + outcome.report.left_out,
+        reasons: all_reasons(&outcome.left_out, Some(&outcome.report)),
+        form_token: form_token.as_str(),
+    };
+    view::show(StatusCode::OK, PageContext::Standalone, &page)
+}
+
+fn names(formats: &[ImportFormat]) -> String {
+    let name = |format: &ImportFormat| match format {
+        ImportFormat::Memgate => "memgate",
+        ImportFormat::ChatGpt => "ChatGPT",
+        ImportFormat::Claude => "Claude",
+        ImportFormat::Mem0 => "mem0",
+        ImportFormat::ServerMemory => "server-memory",
+        ImportFormat::BasicMemory => "basic-memory",
+    };
+    formats.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+fn all_reasons<'a>(of_file: &'a ImportReport, of_rows: Option<&'a ImportReport>) -> Vec<(String, &'a str)> {
+    reasons(of_file).chain(of_rows.into_iter().flat_map(reasons)).take(ImportReport::NAMED).collect()
+}
+
+/// `POST /account/import`: a file.
+#[handler]
+pub(crate) async fn upload(browser: Browser<'_>, mut form: UploadForm) -> Result<Response, PageError> {
+    // Nothing of the file is read before it is known who sends it.
+    let token = form.text("form_token").await.map_err(|_| PageError::InvalidForm)?;
+    let user = sender(&browser, &token, ReturnTo::Import).await?;
+    let refuse = |status, problem| show_form(&browser, &user, status, Some(problem));
+    let Ok(space) = form.text("space").await else { return Err(PageError::InvalidForm) };
+    let Some(option) = spaces(&browser, &user).await?.into_iter().find(|known| known.space.as_str() == space) else {
+        return refuse(StatusCode::BAD_REQUEST, "Choose where the memories go. Nothing was stored.").await;
+    };
+    let (services, person) = (&browser.services, user.person.id);
+    let Some(receiving) = services.uploads.receive(person) else {
+        let problem = "An import is under way already. Wait until it is done. Nothing was stored.";
+        return refuse(StatusCode::TOO_MANY_REQUESTS, problem).await;
+    };
+    let uploaded = match form.file("file").await {
+        Ok(uploaded) => uploaded,
+        Err(Refused::Form) => return Err(PageError::InvalidForm),
+        Err(Refused::Interrupted) => {
+            let problem = "The file did not arrive completely. Nothing was stored. Try again.";
+            return refuse(StatusCode::BAD_REQUEST, problem).await;
+        }
+        Err(Refused::Empty) => {
+            return refuse(StatusCode::BAD_REQUEST, "Choose a file that is not empty. Nothing was stored.").await;
+        }
+        Err(Refused::TooLarge) => {
+            let problem = "The file is too large. Of a large ZIP archive, unpack it and choose the file with the \
+                           conversations or memories in it. Nothing was stored.";
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, problem).await;
+        }
+        Err(Refused::Disk(error)) => return Err(PageError::Unavailable(error.into())),
+    };
+    let number = services.uploads.begin(person, services.clock.now());
+    drop(receiving);
+    let work = work::read(services.clone(), person, number, uploaded, option.space);
+    wait_a_little(tokio::spawn(work)).await;
+    view::see_other(&ReturnTo::Import.to_string())
+}
+
+/// `POST /account/import/confirm`.
+#[handler]
+pub(crate) async fn confirm(browser: Browser<'_>, form: ListForm<FIELDS>) -> Result<Response, PageError> {
+    let user = sender(&browser, form.get("form_token"), ReturnTo::Import).await?;
+    let (services, person, now) = (&browser.services, user.person.id, browser.services.clock.now());
+    let number: u64 = form.get("number").parse().map_err(|_| PageError::InvalidForm)?;
+    let held = services.uploads.of(person, now).filter(|held| held.number == number);
+    let Some(Held { step: Step::Waiting(waiting), .. }) = held else {
+        // It was decided about in another window, or not in time.
+        return view::see_other(&ReturnTo::Import.to_string());
+    };
+    let messages = match form.get("messages") {
+        "all" => Messages::All,
+        "chosen" => Messages::Of(form.all("conversation").filter_map(|number| number.parse().ok()).collect()),
+        _ => Messages::None,
+    };
+    let choice = Choice { memories: form.get("memories") == "yes", messages };
+    let total = choice.rows_of(&waiting);
+    if total == 0 {
+        let problem = "Nothing was chosen, so nothing was stored.";
+        return show_preview(&browser, &user, number, &waiting, Some(problem)).await;
+    }
+    drop(waiting);
+    if let Some((waiting, storing)) = services.uploads.begin_storing(person, number, now, total) {
+        let work = work::store(services.clone(), person, number, waiting, storing, choice);
+        wait_a_little(tokio::spawn(work)).await;
+    }
+    view::see_other(&ReturnTo::Import.to_string())
+}
+
+impl Choice {
+    fn rows_of(&self, waiting: &Waiting) -> u64 {
+        let messages = match &self.messages {
+            Messages::None => 0,
+            Messages::All => waiting.messages,
+            Messages::Of(chosen) => {
+                let named = chosen.iter().filter_map(|number| waiting.conversations.get(*number));
+                named.map(|conversation| conversation.messages).sum()
+            }
+        };
+        messages + if self.memories { waiting.memories } else { 0 }
+    }
+}
+
+/// `POST /account/import/discard`.
+#[handler]
+pub(crate) async fn discard(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
+    let user = sender(&browser, form.get("form_token"), ReturnTo::Import).await?;
+    browser.services.uploads.forget(user.person.id);
+    view::see_other(&ReturnTo::Import.to_string())
+}
+
+/// Most files are small. The work goes on whether or not it is waited for.
+async fn wait_a_little(work: JoinHandle<()>) {
+    drop(tokio::time::timeout(PATIENCE, work).await);
+}

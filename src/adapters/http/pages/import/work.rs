@@ -1,0 +1,212 @@
+//! The work behind the pages: reading an upload into rows, and storing those that were chosen.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, BufWriter, Seek as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+
+use super::receive::Uploaded;
+use super::uploads::{Failure, Outcome, Preview, ROWS_OF_ONE, Storing, Waiting};
+use crate::adapters::http::server::services::Services;
+use crate::domain::applications::SpaceName;
+use crate::domain::ids::UserId;
+use crate::domain::memories::{FoundRow, ImportReport, Place, Reading};
+use crate::files::{self, FileError, FileLimits};
+
+/// How many rows a preview looks up at most.
+pub(super) const LOOKED_UP: u64 = 50_000;
+/// How many texts a preview shows.
+const SAMPLES: usize = 5;
+/// How much of each, in characters.
+const SAMPLE: usize = 160;
+
+/// Reads an upload, and keeps what came of it.
+pub(super) async fn read(services: Arc<Services>, person: UserId, number: u64, upload: Uploaded, space: SpaceName) {
+    let read = async {
+        let _turn = services.uploads.reading.acquire().await.map_err(|_| Failure::Internal)?;
+        let rows = tokio::task::spawn_blocking(move || into_rows(upload, space));
+        let mut waiting = rows.await.map_err(|_| Failure::Internal)??;
+        waiting.preview = preview(&services, person, &waiting).await?;
+        Ok(waiting)
+    };
+    let read = read.await;
+    services.uploads.end_reading(person, number, services.clock.now(), read);
+}
+
+/// Why a row was not written.
+#[derive(Debug)]
+enum NotWritten {
+    Full,
+    Disk(io::Error),
+}
+
+/// Writes the rows of an upload into a temporary file, each with its conversation (0 for none) and its place before it.
+fn into_rows(upload: Uploaded, space: SpaceName) -> Result<Waiting, Failure> {
+    let disk = |error: io::Error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "an upload cannot be written to a temporary file");
+        Failure::Internal
+    };
+    let mut rows = BufWriter::new(tempfile::tempfile().map_err(disk)?);
+    let (mut reading, mut bytes, mut samples) = (Reading::new(None), 0_u64, Vec::new());
+    let mut take = |FoundRow { place, conversation, row }: FoundRow| {
+        let conversation = conversation.map_or(0, |number| number + 1);
+        let line = format!("{conversation}\t{}\t{}\t{}\n", place.unit, place.number, row.json);
+        bytes += line.len() as u64;
+        if bytes > ROWS_OF_ONE {
+            return Err(NotWritten::Full);
+        }
+        if samples.len() < SAMPLES {
+            samples.extend(sample(&row.json));
+        }
+        rows.write_all(line.as_bytes()).map_err(NotWritten::Disk)
+    };
+    match files::read(upload.file, &upload.name, FileLimits::default(), &mut reading, &mut take) {
+        Ok(()) => {}
+        Err(FileError::Archive(_)) => return Err(Failure::Damaged),
+        Err(FileError::Unpacked(_) | FileError::TooManyFiles(_)) => return Err(Failure::UnpacksToTooMuch),
+        Err(FileError::Taker(NotWritten::Full)) => return Err(Failure::TooMuchText),
+        Err(FileError::File(error) | FileError::Taker(NotWritten::Disk(error))) => return Err(disk(error)),
+    }
+    let rows = rows.into_inner().map_err(|error| disk(error.into_error()))?;
+    let Reading { formats, conversations, memories, messages, skipped, left_out, .. } = reading;
+    Ok(Waiting {
+        space,
+        file_name: upload.name,
+        formats,
+        conversations,
+        memories,
+        messages,
+        skipped,
+        left_out,
+        samples,
+        preview: None,
+        rows,
+        bytes,
+    })
+}
+
+/// The beginning of the text of a row.
+fn sample(json: &str) -> Option<String> {
+    let row: serde_json::Value = serde_json::from_str(json).ok()?;
+    let text = row.get("content")?.as_str()?;
+    let mut sample: String = text.chars().take(SAMPLE).collect();
+    if sample.len() < text.len() {
+        sample.push('…');
+    }
+    Some(sample)
+}
+
+/// What an import of everything would do; `None` if the memory bank does not answer.
+async fn preview(services: &Services, person: UserId, waiting: &Waiting) -> Result<Option<Preview>, Failure> {
+    let mut import = services.own_memories.preview_import(person, waiting.space.clone());
+    let mut rows = Rows::of(&waiting.rows).await.map_err(|_| Failure::Internal)?;
+    let mut seen = 0;
+    while seen < LOOKED_UP
+        && let Some(row) = rows.next().await.map_err(|_| Failure::Internal)?
+    {
+        seen += 1;
+        if import.add(row.place, &row.json).await.is_err() {
+            return Ok(None);
+        }
+    }
+    let report = import.finish().await.ok();
+    Ok(report.map(|report| Preview { report, is_complete: seen < LOOKED_UP }))
+}
+
+/// What of an upload is to be stored.
+pub(super) struct Choice {
+    pub(super) memories: bool,
+    pub(super) messages: Messages,
+}
+
+/// Which messages.
+pub(super) enum Messages {
+    None,
+    All,
+    /// Those of the conversations with these numbers.
+    Of(HashSet<usize>),
+}
+
+impl Choice {
+    fn includes(&self, conversation: Option<usize>) -> bool {
+        match (conversation, &self.messages) {
+            (None, _) => self.memories,
+            (Some(_), Messages::All) => true,
+            (Some(number), Messages::Of(chosen)) => chosen.contains(&number),
+            (Some(_), Messages::None) => false,
+        }
+    }
+}
+
+/// Stores what was chosen, and keeps what came of it.
+pub(super) async fn store(
+    services: Arc<Services>,
+    person: UserId,
+    number: u64,
+    waiting: Arc<Waiting>,
+    storing: Arc<Storing>,
+    choice: Choice,
+) {
+    let mut import = services.own_memories.begin_import(person, waiting.space.clone()).expecting(storing.total);
+    let mut not_chosen = 0;
+    let added = async {
+        let mut rows = Rows::of(&waiting.rows).await?;
+        while let Some(row) = rows.next().await? {
+            if !choice.includes(row.conversation) {
+                not_chosen += 1;
+                continue;
+            }
+            import.add(row.place, &row.json).await.map_err(|stopped| io::Error::other(stopped.reason))?;
+            storing.done.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok::<_, io::Error>(())
+    };
+    let added = added.await;
+    let ended = services.own_memories.end_import(person, import).await;
+    let stopped = added.is_err() || ended.is_err();
+    if let Err(error) = &added {
+        tracing::warn!(error = error as &dyn std::error::Error, "the import of a person was broken off");
+    }
+    let report = ended.unwrap_or_else(|stopped| *stopped.report);
+    let (space, left_out) = (waiting.space.clone(), waiting.left_out.clone());
+    let outcome = Outcome { space, report, left_out, not_chosen, stopped };
+    services.uploads.end_storing(person, number, services.clock.now(), outcome);
+}
+
+/// A row of the temporary file.
+struct StoredRow {
+    conversation: Option<usize>,
+    place: Place,
+    json: String,
+}
+
+/// The rows of the temporary file, one at a time.
+struct Rows(Lines<BufReader<tokio::fs::File>>);
+
+impl Rows {
+    async fn of(file: &File) -> io::Result<Self> {
+        let mut file = file.try_clone()?;
+        file.rewind()?;
+        Ok(Self(BufReader::with_capacity(256 * 1024, tokio::fs::File::from_std(file)).lines()))
+    }
+
+    async fn next(&mut self) -> io::Result<Option<StoredRow>> {
+        let Some(line) = self.0.next_line().await? else { return Ok(None) };
+        let mut parts = line.splitn(4, '\t');
+        let mut next = || parts.next().ok_or(io::ErrorKind::InvalidData);
+        let (conversation, unit, number, json) = (next()?, next()?, next()?, next()?);
+        let conversation: usize = conversation.parse().map_err(|_| io::ErrorKind::InvalidData)?;
+        let unit = ["line", "item", "file"].into_iter().find(|known| *known == unit).unwrap_or("row");
+        let number = number.parse().map_err(|_| io::ErrorKind::InvalidData)?;
+        let place = Place { unit, number };
+        Ok(Some(StoredRow { conversation: conversation.checked_sub(1), place, json: json.to_owned() }))
+    }
+}
+
+/// What of a report is shown: its first reasons.
+pub(super) fn reasons(report: &ImportReport) -> impl Iterator<Item = (String, &str)> {
+    report.reasons.iter().map(|left_out| (left_out.place.to_string(), left_out.reason.as_str()))
+}
