@@ -2,6 +2,8 @@
 //! with two instances that share the database, and behind the caches. (The in-memory adapters run the same suites in the
 //! crate of the domain.)
 
+#[path = "support/embedding_model.rs"]
+mod embedding_model;
 #[path = "support/postgres.rs"]
 mod postgres;
 
@@ -17,9 +19,10 @@ use memgate::adapters::database::{
     SeaOrmPasswordLinkStore, SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmTenantRegistry,
     SeaOrmWriteQueue,
 };
+use memgate::adapters::embedding::LocalEmbedder;
 use memgate::domain::applications::ApplicationRepository;
 use memgate::domain::audit::AuditLog;
-use memgate::domain::memories::{MemoryBank, WriteQueue};
+use memgate::domain::memories::{Embedder, MemoryBank, WriteQueue};
 use memgate::domain::oauth::{GrantStore, SigningKeyStore};
 use memgate::domain::people::PersonRepository;
 use memgate::domain::system::{Clock, Timestamp};
@@ -114,6 +117,14 @@ impl Clock for Hasty {
         self.0.advance(Duration::from_secs(2));
         self.0.now()
     }
+}
+
+/// Two instances that load the same folder.
+fn model(write: fn(&std::path::Path)) -> Fixture<dyn Embedder> {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let load = || Arc::new(LocalEmbedder::load(folder.path()).unwrap());
+    Fixture::<dyn Embedder>::new(load()).with_instance(load()).holding(folder)
 }
 
 fn audit_log(database: Database) -> Arc<dyn AuditLog> {
@@ -253,5 +264,17 @@ mod on_postgres {
 
     mod memory_bank {
         super::conformance!(memory_bank, super::on_postgres(|database| super::memory_bank(&database)).await);
+    }
+}
+
+mod embedding_models {
+    use super::*;
+
+    mod static_table {
+        super::conformance!(embedder, super::model(super::embedding_model::write_static));
+    }
+
+    mod transformer {
+        super::conformance!(embedder, super::model(super::embedding_model::write_transformer));
     }
 }

@@ -5,6 +5,7 @@ pub mod cache;
 pub mod client_documents;
 pub mod database;
 pub mod delivery_worker;
+pub mod embedding;
 pub mod http;
 pub mod identity_provider;
 pub mod jwt;

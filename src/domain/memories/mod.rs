@@ -5,6 +5,7 @@ mod bank;
 mod bulk;
 mod condition;
 mod delivery;
+mod embedding;
 mod erasure;
 mod export;
 mod foreign;
@@ -30,6 +31,7 @@ pub use bank::{Capabilities, Capability, IsNew, MAX_AT_ONCE, MemoryBank, MemoryB
 pub use bulk::{Deletion, EachCreated};
 pub use condition::{Condition, Side, ValueTest};
 pub use delivery::{Attempted, Delivery, DeliveryPolicy, DeliveryWorker};
+pub use embedding::{Embedder, Embedding, EmbeddingError, EmbeddingModel, EmbeddingModelId, TextKind, similarity};
 pub use erasure::{ApplicationExtent, ErasedApplication, Erasure, ErasureError, MemoriesOfDeleted, OwnerEraser};
 pub use export::Export;
 pub use foreign::{Conversation, FoundRow, ImportFormat, Item, Items, Part, Reading, ReadingError, Row};

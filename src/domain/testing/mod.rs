@@ -18,8 +18,8 @@ pub use builders::{
 pub use clock::{FixedClock, now};
 pub use entropy::SeededEntropy;
 pub use fakes::{
-    FakeDocumentSource, FakeIdentityProvider, FakeKeyVault, FakePasswordHasher, FakeRateLimiter, FakeSecretHasher,
-    FakeTokenIssuer, InlineDeliveryWorker,
+    FakeDocumentSource, FakeEmbedder, FakeIdentityProvider, FakeKeyVault, FakePasswordHasher, FakeRateLimiter,
+    FakeSecretHasher, FakeTokenIssuer, InlineDeliveryWorker,
 };
 pub use in_memory::{
     InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore, InMemoryGrantStore,

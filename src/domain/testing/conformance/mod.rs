@@ -22,6 +22,7 @@
 pub mod application_repository;
 pub mod audit_log;
 pub mod authorization_store;
+pub mod embedder;
 mod fixture;
 pub mod grant_store;
 pub mod memory_bank;
@@ -50,6 +51,9 @@ macro_rules! conformance {
     };
     (authorization_store, $fixture:expr) => {
         $crate::authorization_store_cases!($fixture);
+    };
+    (embedder, $fixture:expr) => {
+        $crate::embedder_cases!($fixture);
     };
     (grant_store, $fixture:expr) => {
         $crate::grant_store_cases!($fixture);
@@ -123,6 +127,7 @@ mod tests {
             ),
             ("audit_log", &[include_str!("audit_log.rs")]),
             ("authorization_store", &[include_str!("authorization_store.rs")]),
+            ("embedder", &[include_str!("embedder.rs")]),
             ("grant_store", &[include_str!("grant_store.rs")]),
             ("password_hasher", &[include_str!("password_hasher.rs")]),
             ("password_link_store", &[include_str!("password_link_store.rs")]),

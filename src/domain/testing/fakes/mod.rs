@@ -2,6 +2,7 @@
 
 mod delivery_worker;
 mod document_source;
+mod embedder;
 mod identity_provider;
 mod key_vault;
 mod password_hasher;
@@ -11,6 +12,7 @@ mod token_issuer;
 
 pub use delivery_worker::InlineDeliveryWorker;
 pub use document_source::FakeDocumentSource;
+pub use embedder::FakeEmbedder;
 pub use identity_provider::FakeIdentityProvider;
 pub use key_vault::FakeKeyVault;
 pub use password_hasher::FakePasswordHasher;
