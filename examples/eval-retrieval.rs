@@ -5,7 +5,7 @@
 //! HTTP API, asks its questions through the HTTP API, and prints a line per set: the share of the memories that answer a
 //! question that are among the first 1, 5, 10 and 25 results, and the share of their sessions among the first ten sessions,
 //! on average over the questions; then the same for plain BM25 (k1 1.2, b 0.75) over the terms of each memory, its speaker and
-//! its date among them.
+//! its date among them. `-- FOLDER MODEL` searches with the embedding model in the folder MODEL.
 //!
 //! A set is a JSON file: `{"kind"?, "conversations": [{"conversation", "memories": [{"id", "content", "session"?, "said_at"?,
 //! "speaker"?, "image_caption"?, "categories"?}], "questions": [{"question", "evidence": [id, …]}]}]}`.
@@ -94,18 +94,19 @@ struct Measured {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args().nth(1).ok_or("usage: eval-retrieval FOLDER or FILE")?;
+    let path = std::env::args().nth(1).ok_or("usage: eval-retrieval FOLDER or FILE [MODEL]")?;
+    let model = std::env::args().nth(2).unwrap_or_default();
     // Whoever builds an HTTP client names the cryptography of TLS, though none is spoken here.
     rustls::crypto::ring::default_provider().install_default().map_err(|_| "TLS is set up already")?;
     let folder = tempfile::tempdir()?;
-    let gate = Gate::start(&config(folder.path())?, GateOptions::default()).await?;
+    let gate = Gate::start(&config(folder.path(), model)?, GateOptions::default()).await?;
     println!("| set | kind | memories | questions | | R@1 | R@5 | R@10 | R@25 | sessions@10 | ms |");
     println!("| --- | --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     for file in sets(Path::new(&path))? {
         let set: Set = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
         let mut measured = Measured::default();
         for conversation in &set.conversations {
-            measure(&Client::new(&gate, &conversation.name).await?, conversation, &mut measured).await?;
+            measure(&gate, &Client::new(&gate, &conversation.name).await?, conversation, &mut measured).await?;
         }
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         print(&name, &set.kind, &measured);
@@ -126,11 +127,12 @@ fn sets(path: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// The defaults, with a database that is gone afterwards, a free port, and no bound on how often is asked.
-fn config(folder: &Path) -> Result<Config, Box<dyn Error>> {
+fn config(folder: &Path, model: String) -> Result<Config, Box<dyn Error>> {
     let settings = [
         ("MEMGATE_DATABASE_URL", format!("sqlite://{}?mode=rwc", folder.join("eval.db").display())),
         ("MEMGATE_LISTEN", "127.0.0.1:0".to_owned()),
         ("MEMGATE_RATE_LIMIT", "1000000".to_owned()),
+        ("MEMGATE_EMBEDDING_MODEL", model),
     ];
     let settings = settings.map(|(name, value)| (name.to_owned(), value));
     Ok(Config::from_values(&Values::gather(None, settings)?)?)
@@ -203,11 +205,18 @@ fn iso_8601(said_at: &str) -> String {
     parsed.and_then(|at| at.assume_utc().format(&Rfc3339).ok()).unwrap_or_else(|| said_at.to_owned())
 }
 
-async fn measure(client: &Client, conversation: &Conversation, measured: &mut Measured) -> Result<(), Box<dyn Error>> {
+async fn measure(
+    gate: &Gate,
+    client: &Client,
+    conversation: &Conversation,
+    measured: &mut Measured,
+) -> Result<(), Box<dyn Error>> {
     let mut places = HashMap::new();
     for (place, turn) in conversation.memories.iter().enumerate() {
         places.insert(client.store(turn).await?, place);
     }
+    // Without a model there is nothing to do.
+    gate.backend().embed().await?;
     let bm25 = Bm25::of(&conversation.memories);
     for question in conversation.questions.iter().filter(|question| !question.evidence.is_empty()) {
         let started = Instant::now();

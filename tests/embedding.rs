@@ -8,6 +8,8 @@ use std::path::Path;
 use embedding_model::{WORDS, onnx, tokenizer, write_other_static, write_static, write_table, write_transformer};
 use memgate::adapters::embedding::LocalEmbedder;
 use memgate::domain::memories::{Embedder, Embedding, TextKind};
+use safetensors::serialize;
+use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -63,7 +65,6 @@ async fn tables_of_other_kinds_are_read() {
     });
     let exact = vector(&load(&exact), "dog house").await.unwrap();
     // Numbers of 16 bits, and of 8; rows that tokens share; weights of tokens.
-    use safetensors::tensor::{Dtype, TensorView, serialize};
     let upper: Vec<u8> = table.iter().flat_map(|number| number.to_le_bytes()[2..].to_vec()).collect();
     let rows = |dtype, data| TensorView::new(dtype, vec![11, 4], data).unwrap();
     let bf16 = folder(|folder| {

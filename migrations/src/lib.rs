@@ -31,6 +31,7 @@ mod m20261126_000070_find_audit_events_by_person;
 mod m20261126_000071_say_when_memories_occurred;
 mod m20261126_000080_create_password_links;
 mod m20261126_000096_number_changes_of_memories;
+mod m20261126_000097_create_memory_vectors;
 
 use std::collections::BTreeMap;
 
@@ -74,6 +75,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000071_say_when_memories_occurred::Migration),
             Box::new(m20261126_000080_create_password_links::Migration),
             Box::new(m20261126_000096_number_changes_of_memories::Migration),
+            Box::new(m20261126_000097_create_memory_vectors::Migration),
         ]
     }
 }

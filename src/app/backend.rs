@@ -6,10 +6,12 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 
 use super::bank::Bank;
+use super::embedder;
 use super::error::OpenError;
 use super::master_key;
 use crate::adapters::bcrypt::{BcryptPasswordHasher, BcryptSecretHasher, BcryptThreads};
 use crate::adapters::cache::CachedTenantRegistry;
+use crate::adapters::database::memories::{EmbeddedMemoryBank, VectorCounts};
 use crate::adapters::database::{
     Database, DatabaseError, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore,
     SeaOrmGrantStore, SeaOrmPasswordLinkStore, SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore,
@@ -22,8 +24,8 @@ use crate::config::Config;
 use crate::domain::applications::{ApplicationRepository, ApplicationService, SecretHasher};
 use crate::domain::audit::AuditLog;
 use crate::domain::memories::{
-    AdmittingMemoryBank, Delivery, DeliveryPolicy, Erasure, MemoryBank, MemoryService, OwnerEraser, QueueOperations,
-    TenantRegistry, WriteQueue,
+    AdmittingMemoryBank, Delivery, DeliveryPolicy, Embedder, EmbeddingModel, Erasure, MemoryBank, MemoryBankError,
+    MemoryService, OwnerEraser, QueueOperations, TenantRegistry, WriteQueue,
 };
 use crate::domain::oauth::{
     AuthorizationPorts, AuthorizationService, AuthorizationStore, DocumentClients, GrantStore, KeyPolicy, KeyService,
@@ -78,12 +80,24 @@ impl Backend {
     /// # Errors
     /// [`OpenError::PendingMigrations`], [`OpenError`].
     pub async fn open(config: &Config) -> Result<Self, OpenError> {
+        Self::open_with(config, None).await
+    }
+
+    /// As [`open`](Self::open), with the embedding model if one is configured: for those who search or make vectors.
+    ///
+    /// # Errors
+    /// [`OpenError::EmbeddingModel`], and as [`open`](Self::open).
+    pub async fn open_with_model(config: &Config) -> Result<Self, OpenError> {
+        Self::open_with(config, embedder::load(config).await?).await
+    }
+
+    async fn open_with(config: &Config, embedder: Option<Arc<dyn Embedder>>) -> Result<Self, OpenError> {
         let database = Self::connect_existing(config).await?;
         let count = database.migrations().await?.iter().filter(|migration| !migration.applied).count();
         if count > 0 {
             return Err(OpenError::PendingMigrations { location: database.location().to_owned(), count });
         }
-        Self::with(config, database, Arc::new(SystemClock), Arc::new(OsEntropy))
+        Self::with(config, database, Arc::new(SystemClock), Arc::new(OsEntropy), embedder)
     }
 
     /// Assembles the adapters on a database whose schema is up to date.
@@ -92,11 +106,12 @@ impl Backend {
         database: Database,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
+        embedder: Option<Arc<dyn Embedder>>,
     ) -> Result<Self, OpenError> {
         let threads = BcryptThreads::new(config.bcrypt_cost, config.bcrypt_threads);
         let passwords = BcryptPasswordHasher::new(threads.clone(), &*entropy);
         let hasher = BcryptSecretHasher::new(threads, Arc::clone(&clock), &*entropy);
-        let bank = Bank::new(&config.memory_bank, &database, Arc::clone(&clock), Arc::clone(&entropy))?;
+        let bank = Bank::new(&config.memory_bank, &database, Arc::clone(&clock), Arc::clone(&entropy), embedder)?;
         Ok(Self {
             config: config.clone(),
             repository: Arc::new(SeaOrmApplicationRepository::new(database.clone())),
@@ -215,6 +230,63 @@ impl Backend {
     /// The memory bank behind the tenant registry, so that every tenant with memories is known.
     pub(super) fn admitting(&self, bank: Arc<dyn MemoryBank>) -> Arc<dyn MemoryBank> {
         Arc::new(AdmittingMemoryBank::new(bank, Arc::clone(&self.tenants)))
+    }
+
+    /// The model with which vectors of memories are made, if one was opened and the bank is the embedded one.
+    #[must_use]
+    pub fn embedding_model(&self) -> Option<&EmbeddingModel> {
+        self.embedded()?.model()
+    }
+
+    /// Makes the opened embedding model, if there is one, that with which all instances make vectors.
+    ///
+    /// # Errors
+    /// [`OpenError::Memories`].
+    pub async fn adopt_embedding_model(&self) -> Result<(), OpenError> {
+        match self.embedded() {
+            Some(bank) => Ok(bank.adopt_model().await?),
+            None => Ok(()),
+        }
+    }
+
+    /// How many memories have vectors; `None` if the bank is not the embedded one.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`].
+    pub async fn vector_counts(&self) -> Result<Option<VectorCounts>, MemoryBankError> {
+        match self.embedded() {
+            Some(bank) => bank.vector_counts().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Deletes all vectors.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`].
+    pub async fn delete_vectors(&self) -> Result<(), MemoryBankError> {
+        match self.embedded() {
+            Some(bank) => bank.delete_vectors().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the vectors of all memories that have none, and returns of how many.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`]; completed work is kept.
+    pub async fn embed(&self) -> Result<u64, MemoryBankError> {
+        match self.embedded() {
+            Some(bank) => bank.embed().await,
+            None => Ok(0),
+        }
+    }
+
+    fn embedded(&self) -> Option<&EmbeddedMemoryBank> {
+        match &self.bank {
+            Bank::Embedded(bank) => Some(bank),
+            Bank::Remote(_) => None,
+        }
     }
 
     /// The write queue.

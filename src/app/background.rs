@@ -20,6 +20,8 @@ use crate::domain::system::{Clock, StorageError, Timestamp};
 const WATCH_KEYS_EVERY: Duration = Duration::from_secs(1);
 /// Interval between sweeps of expired rows.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
+/// Interval at which memories without a vector are looked for that another process wrote.
+const EMBED_EVERY: Duration = Duration::from_secs(10);
 /// Maximum number of rows deleted per statement, so that nobody waits long for the database.
 const SWEEP_BATCH: u32 = 500;
 
@@ -135,6 +137,46 @@ impl Background {
                         tracing::warn!(error = %error, "failed to reindex memories; trying again in a minute");
                     }
                 }
+            }
+        }
+    }
+
+    /// Makes the vectors of memories, if there is an embedding model: at the start, whenever memories have changed here, and
+    /// periodically, because others change them too.
+    pub(super) async fn embed(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
+        let Bank::Embedded(bank) = &self.bank else { return };
+        if bank.model().is_none() {
+            return;
+        }
+        let mut every = tokio::time::interval(EMBED_EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let embed = async {
+            loop {
+                if self.embed_once().await {
+                    tokio::select! {
+                        () = bank.changed() => {}
+                        _ = every.tick() => {}
+                    }
+                } else {
+                    every.tick().await;
+                }
+            }
+        };
+        tokio::select! {
+            () = shutdown_requested(&mut stopped) => {}
+            () = embed => {}
+        }
+    }
+
+    /// Makes the vectors of memories that have none. Returns whether that worked.
+    pub(super) async fn embed_once(&self) -> bool {
+        let Bank::Embedded(bank) = &self.bank else { return true };
+        match bank.embed().await {
+            Ok(_) => true,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "failed to embed memories; trying again later");
+                false
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::adapters::database::memories::EmbeddedMemoryBank;
 use crate::adapters::http::{self, BreakerOperation, BreakerSwitch, BreakerView};
 use crate::adapters::remote_bank::{Access, BreakerMode, RemoteMemoryBank};
 use crate::config::MemoryBankConfig;
-use crate::domain::memories::MemoryBank;
+use crate::domain::memories::{Embedder, MemoryBank};
 use crate::domain::system::{Clock, Entropy};
 
 /// The configured memory bank.
@@ -24,13 +24,17 @@ impl Bank {
         database: &Database,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
+        embedder: Option<Arc<dyn Embedder>>,
     ) -> Result<Self, OpenError> {
         Ok(match config {
-            MemoryBankConfig::Embedded => Self::Embedded(Arc::new(EmbeddedMemoryBank::new(
-                database.reader().clone(),
-                database.searcher().clone(),
-                database.writer(),
-            ))),
+            MemoryBankConfig::Embedded => {
+                let (reader, searcher) = (database.reader().clone(), database.searcher().clone());
+                let bank = EmbeddedMemoryBank::new(reader, searcher, database.writer());
+                Self::Embedded(Arc::new(match embedder {
+                    Some(embedder) => bank.with_embedder(embedder, database.writer()),
+                    None => bank,
+                }))
+            }
             MemoryBankConfig::Remote(config) => {
                 Self::Remote(Arc::new(RemoteMemoryBank::new((**config).clone(), clock, entropy)?))
             }

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use secrecy::ExposeSecret as _;
 
-use super::{master_key, privacy};
+use super::{embedder, master_key, privacy};
 use crate::adapters::database::Database;
 use crate::adapters::http::Tls;
 use crate::config::Config;
@@ -27,6 +27,8 @@ pub fn problems_at_start(config: &Config) -> Vec<(&'static str, String)> {
     note("MEMGATE_TLS_CERT", tls.as_ref().err().map(|error| error as &dyn Error));
     let privacy = privacy::load(config.privacy_file.as_deref());
     note("MEMGATE_PRIVACY_FILE", privacy.as_ref().err().map(|error| error as &dyn Error));
+    let embedder = embedder::load_here(config);
+    note("MEMGATE_EMBEDDING_MODEL", embedder.as_ref().err().map(|error| error as &dyn Error));
     problems
 }
 

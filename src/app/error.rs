@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use super::master_key::MasterKeyError;
 use super::privacy::PrivacyError;
 use crate::adapters::database::DatabaseError;
+use crate::adapters::embedding::ModelError;
 use crate::adapters::http::TlsError;
 use crate::adapters::identity_provider::OpenIdError;
 use crate::adapters::remote_bank::RemoteBankError;
+use crate::domain::memories::MemoryBankError;
 use crate::domain::oauth::{KeyError, VaultError};
 use crate::domain::system::StorageError;
 
@@ -34,6 +36,12 @@ pub enum OpenError {
     /// The client of the memory bank could not be created.
     #[error(transparent)]
     MemoryBank(#[from] RemoteBankError),
+    /// The memories cannot be used.
+    #[error(transparent)]
+    Memories(#[from] MemoryBankError),
+    /// The embedding model cannot be used.
+    #[error("MEMGATE_EMBEDDING_MODEL names a model that cannot be used")]
+    EmbeddingModel(#[from] ModelError),
     /// The signing keys cannot be read.
     #[error(transparent)]
     Storage(#[from] StorageError),

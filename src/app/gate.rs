@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::backend::Backend;
 use super::background::Background;
+use super::embedder;
 use super::error::{OpenError, StartError};
 use super::services::{Made, Throttles, services};
 use super::signing_clock::SigningClock;
@@ -73,8 +74,11 @@ impl Gate {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: &Config, options: GateOptions) -> Result<Self, StartError> {
+        // Before the database is opened: a model that cannot be used is no reason to migrate it.
+        let embedder = embedder::load(config).await.map_err(OpenError::from)?;
         let (database, lock) = open_database(config, &options).await?;
-        let backend = Backend::with(config, database, options.clock, options.entropy)?;
+        let backend = Backend::with(config, database, options.clock, options.entropy, embedder)?;
+        backend.adopt_embedding_model().await?;
         let (keys, vault) = backend.keys_and_vault().await?;
         let issuer = Arc::new(JwtTokenIssuer::new(vault, keys.maintain().await?)?);
 
@@ -139,7 +143,8 @@ impl Gate {
             listener.serve(http::routes(services), shutdown.clone()),
             tokio::spawn(worker.clone().run(stopped.clone())),
             tokio::spawn(Arc::clone(&background).run(stopped.clone())),
-            tokio::spawn(Arc::clone(&background).reindex(stopped)),
+            tokio::spawn(Arc::clone(&background).reindex(stopped.clone())),
+            tokio::spawn(Arc::clone(&background).embed(stopped)),
         ];
         if let Some(listener) = admin_listener {
             tasks.push(listener.serve(http::admin_routes(admin), shutdown));
@@ -196,6 +201,7 @@ impl Gate {
         self.worker.work_off().await;
         self.background.sweep().await;
         self.background.check_erasures().await;
+        self.background.embed_once().await;
     }
 
     /// Drains: readiness returns 503 and responses close their connections, while requests are still served, so that a load

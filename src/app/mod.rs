@@ -4,6 +4,7 @@ mod backend;
 mod background;
 mod bank;
 mod check;
+mod embedder;
 mod error;
 mod gate;
 mod local;

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::serve::StopSignals;
-use super::{CliError, find, open};
+use super::{CliError, find, open_with_model};
 use crate::config::Config;
 use crate::domain::ids::ApplicationId;
 use crate::domain::oauth::Subject;
@@ -32,7 +32,7 @@ pub(super) struct Mcp {
 
 impl Mcp {
     pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
-        let backend = open(config).await?;
+        let backend = open_with_model(config).await?;
         let application = find::application(&backend, self.application).await?;
         let subject = match &self.user {
             Some(login) => Subject::Person(find::person(&backend, login).await?.id),

@@ -7,6 +7,7 @@ mod config;
 mod confirm;
 mod connect;
 mod demo;
+mod embed;
 mod export;
 mod find;
 mod import;
@@ -69,6 +70,8 @@ enum Command {
     #[command(subcommand)]
     Queue(queue::Queue),
     Audit(audit::Audit),
+    #[command(subcommand)]
+    Embed(embed::Embed),
     Export(export::Export),
     Import(import::Import),
     #[command(subcommand)]
@@ -81,6 +84,13 @@ enum Command {
 /// Opens the database, which must exist with its schema up to date, and names it.
 async fn open(config: &Config) -> Result<Backend, CliError> {
     let backend = Backend::open(config).await.map_err(CliError::failed)?;
+    output::name_database(backend.location());
+    Ok(backend)
+}
+
+/// As [`open`], with the embedding model, if one is configured.
+async fn open_with_model(config: &Config) -> Result<Backend, CliError> {
+    let backend = Backend::open_with_model(config).await.map_err(CliError::failed)?;
     output::name_database(backend.location());
     Ok(backend)
 }
@@ -153,6 +163,7 @@ fn execute(command: Command, file: Option<&Path>) -> Result<(), CliError> {
             Command::Keys(command) => command.run(&config).await,
             Command::Queue(command) => command.run(&config).await,
             Command::Audit(command) => command.run(&config).await,
+            Command::Embed(command) => command.run(&config).await,
             Command::Export(command) => command.run(&config).await,
             Command::Import(command) => command.run(&config).await,
             Command::Migrate(command) => command.run(&config).await,

@@ -75,6 +75,8 @@ pub struct Config {
     pub identity_provider: Option<IdentityProviderConfig>,
     /// `memory_bank_kind`, and what goes with it.
     pub memory_bank: MemoryBankConfig,
+    /// `embedding_model`, where it was given.
+    pub embedding_model: Option<PathBuf>,
     /// `queue_wait`.
     pub queue_wait: Duration,
     /// `queue_capacity`.
@@ -228,6 +230,7 @@ impl Config {
             session_ttl: v.duration("session_ttl", Duration::from_mins(5), 30 * day)?,
             identity_provider: identity_provider::parse(&v)?,
             memory_bank: memory_bank::parse(&v)?,
+            embedding_model: v.optional("embedding_model", |text| Ok(PathBuf::from(text)))?,
             queue_wait: v.duration("queue_wait", Duration::ZERO, Duration::from_secs(40))?,
             queue_capacity: v.number("queue_capacity", 1, 10_000_000)?,
             queue_retention: v.duration("queue_retention", Duration::from_mins(1), 366 * day)?,
@@ -268,6 +271,7 @@ impl Config {
         };
         config.check_admin_token()?;
         config.check_lease()?;
+        config.check_embedding_model()?;
         Ok(config)
     }
 
@@ -322,6 +326,19 @@ impl Config {
                  a delivery must end before another instance takes it over"
             ),
         })
+    }
+
+    /// A remote bank finds what is meant in its own way, or not at all.
+    fn check_embedding_model(&self) -> Result<(), ConfigError> {
+        match (&self.memory_bank, &self.embedding_model) {
+            (MemoryBankConfig::Remote(_), Some(_)) => Err(ConfigError::Invalid {
+                name: "MEMGATE_EMBEDDING_MODEL".to_owned(),
+                problem:
+                    "is for memories in the database, but MEMGATE_MEMORY_BANK_KIND is that of a service: leave one out"
+                        .to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the database is PostgreSQL.

@@ -124,6 +124,11 @@ pub const SETTINGS: &[Setting] = &[
         "embedded",
         "Where memories are stored: embedded (in the database), mem0-oss, mem0-platform, mem0-v1 or mcp-memory-service.",
     ),
+    setting(
+        "embedding_model",
+        "",
+        "Folder with an embedding model, by which searches of the embedded bank also find what is meant: tokenizer.json with model.onnx or model.safetensors; by default none.",
+    ),
     setting("memory_bank_url", "", "Base URL of the memory bank; for every kind but embedded."),
     secret("memory_bank_api_key", "", "API key of the memory bank, if it needs one."),
     setting(

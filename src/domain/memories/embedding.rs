@@ -147,8 +147,17 @@ impl Embedding {
 #[must_use]
 pub fn similarity(scale: f32, values: &[i8], other_scale: f32, other_values: &[i8]) -> i32 {
     const MILLION: f64 = 1_000_000.0;
-    // Products of 16 bits are what the processor multiplies and adds in pairs.
-    let product: i32 = values.iter().zip(other_values).map(|(a, b)| i32::from(i16::from(*a) * i16::from(*b))).sum();
+    // In this form the processor multiplies and adds many at a time.
+    let ((a, a_rest), (b, b_rest)) = (values.as_chunks::<16>(), other_values.as_chunks::<16>());
+    let multiply = |a: i8, b: i8| i32::from(i16::from(a) * i16::from(b));
+    let mut sums = [0_i32; 16];
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += multiply(*a, *b);
+        }
+    }
+    let rest: i32 = a_rest.iter().zip(b_rest).map(|(a, b)| multiply(*a, *b)).sum();
+    let product = sums.iter().sum::<i32>() + rest;
     let cosine = f64::from(product) * f64::from(scale) * f64::from(other_scale);
     #[expect(clippy::cast_possible_truncation, reason = "it is within the bounds")]
     let millionths = (cosine * MILLION).round().clamp(-MILLION, MILLION) as i32;

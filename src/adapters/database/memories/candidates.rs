@@ -185,15 +185,34 @@ impl<'a> Reach<'a> {
         entries
     }
 
+    /// The newest of the memories that pass the filter and have not expired, in ascending order.
+    pub(super) async fn passing(&self, connection: &impl ConnectionTrait) -> Result<Vec<i64>, MemoryStoreError> {
+        let entries = self.entries();
+        if entries.match_nothing() {
+            return Ok(Vec::new());
+        }
+        let (_, mut found) = self.examine(connection, &entries, EXAMINED_AT_MOST).await?;
+        let expired: HashSet<i64> = self.expired(connection).await?.into_iter().collect();
+        found.retain(|memory| !expired.contains(memory));
+        Ok(found)
+    }
+
+    /// Appends a table `f` with the newest memories that match `entries`, at most `room`.
+    fn newest(&self, sql: Sql, entries: &Entries, room: i64) -> Sql {
+        let sql = if entries.is_empty() {
+            sql.then("(SELECT n.seq FROM memories n WHERE n.scope_id = ")
+                .value(self.scope_id)
+                .then(" ORDER BY n.created_at DESC, n.id DESC LIMIT ")
+        } else {
+            sql.then("(SELECT hit.seq FROM ").hits(entries).then(" ORDER BY hit.seq DESC LIMIT ")
+        };
+        sql.value(room).then(") f")
+    }
+
     /// The newest memories that match `entries`, in ascending order.
     async fn read(&self, connection: &impl ConnectionTrait, entries: &Entries) -> Result<Vec<i64>, MemoryStoreError> {
-        let mut found = Sql::new(connection, "SELECT string_agg(CAST(f.seq AS text), ',') FROM (SELECT hit.seq FROM ")
-            .hits(entries)
-            .then(" ORDER BY hit.seq DESC LIMIT ")
-            .value(READ_AT_MOST)
-            .then(") f")
-            .numbers(connection)
-            .await?;
+        let sql = Sql::new(connection, "SELECT string_agg(CAST(f.seq AS text), ',') FROM ");
+        let mut found = self.newest(sql, entries, READ_AT_MOST).numbers(connection).await?;
         found.sort_unstable();
         Ok(found)
     }
@@ -218,12 +237,10 @@ impl<'a> Reach<'a> {
         if self.sets.as_ref().is_some_and(|sets| sets.entries().is_none()) {
             sql = within(sql, "m", self.access);
         }
-        let row = sql
-            .then(" THEN m.seq END AS text), ','), count(*) FROM (SELECT hit.seq FROM ")
-            .hits(entries)
-            .then(" ORDER BY hit.seq DESC LIMIT ")
-            .value(room.cast_signed())
-            .then(") f CROSS JOIN memories m WHERE m.seq = f.seq")
+        sql = sql.then(" THEN m.seq END AS text), ','), count(*) FROM ");
+        let row = self
+            .newest(sql, entries, room.cast_signed())
+            .then(" CROSS JOIN memories m WHERE m.seq = f.seq")
             .one(connection)
             .await?;
         let Some(row) = row else { return Ok((0, Vec::new())) };
@@ -243,12 +260,10 @@ impl<'a> Reach<'a> {
     ) -> Result<(u64, Vec<i64>), MemoryStoreError> {
         let mut sql = Sql::new(connection, "SELECT m.seq, m.categories, m.metadata, CASE WHEN true");
         sql = within(within_dates(sql, "m.created_at", self.filter), "m", self.access);
-        let rows = sql
-            .then(" THEN 1 ELSE 0 END FROM (SELECT hit.seq FROM ")
-            .hits(entries)
-            .then(" ORDER BY hit.seq DESC LIMIT ")
-            .value(room.cast_signed())
-            .then(") f CROSS JOIN memories m WHERE m.seq = f.seq")
+        sql = sql.then(" THEN 1 ELSE 0 END FROM ");
+        let rows = self
+            .newest(sql, entries, room.cast_signed())
+            .then(" CROSS JOIN memories m WHERE m.seq = f.seq")
             .all(connection)
             .await?;
         let mut found = Vec::new();
@@ -270,7 +285,7 @@ impl<'a> Reach<'a> {
     }
 
     /// The expired memories of the scope that are not swept yet.
-    async fn expired(&self, connection: &impl ConnectionTrait) -> Result<Vec<i64>, MemoryStoreError> {
+    pub(super) async fn expired(&self, connection: &impl ConnectionTrait) -> Result<Vec<i64>, MemoryStoreError> {
         let sql = Sql::new(connection, "SELECT string_agg(CAST(seq AS text), ',') FROM memories WHERE scope_id = ")
             .value(self.scope_id)
             .then(" AND expires_at <= ")

@@ -215,7 +215,7 @@ async fn find(
 }
 
 /// Splits `items` into parts with one of the numbers of [`ROWS`].
-fn parts<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
+pub(super) fn parts<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let size = ROWS.into_iter().find(|size| *size <= items.len())?;
         let (part, rest) = items.split_at(size);

@@ -1,8 +1,9 @@
 //! Errors of the embedded bank, and their mapping to the port's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use memgate_domain::memories::MemoryBankError;
+use memgate_domain::memories::{EmbeddingError, MemoryBankError};
 use memgate_domain::validation::InvalidValue;
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 
@@ -20,6 +21,8 @@ pub(super) enum MemoryStoreError {
     WriterEnded,
     #[error("too many searches are waiting")]
     Busy,
+    #[error("the embedding model failed")]
+    Model(#[source] Arc<EmbeddingError>),
     #[error("the search took longer than {} s", .0.as_secs())]
     TooSlow(Duration),
 }

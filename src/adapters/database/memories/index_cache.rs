@@ -173,7 +173,7 @@ fn only_index(held: OwnedRwLockReadGuard<NumberedIndex>) -> CurrentIndex {
 
 /// The memories that the transactions after number `since` have changed; `None` if not all of these are noted, or they have
 /// changed too many.
-async fn changed_since(
+pub(super) async fn changed_since(
     transaction: &impl ConnectionTrait,
     row: &ScopeRow,
     since: i64,

@@ -7,9 +7,11 @@ mod candidates;
 mod changes;
 mod counts;
 mod creation;
+mod embedding;
 mod failure;
 mod index;
 mod index_cache;
+mod meaning;
 mod pool;
 mod ranking;
 mod read;
@@ -22,26 +24,32 @@ mod sets;
 mod spelling;
 mod sql;
 mod statistics;
+mod vector_cache;
+mod vector_rows;
 mod writer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use memgate_domain::applications::CategoryAccess;
 use memgate_domain::ids::MemoryId;
 use memgate_domain::memories::{
-    Capabilities, IsNew, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges, MemoryQuery, MemoryScope,
-    MemoryStatistics, NewMemory, Page, SearchResults,
+    Capabilities, Embedder, EmbeddingModel, IsNew, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges,
+    MemoryQuery, MemoryScope, MemoryStatistics, NewMemory, Page, SearchResults,
 };
 use memgate_domain::system::Timestamp;
 use sea_orm::QueryResult;
 
 use changes::{Change, WriteOp, WriteOutcome};
 use creation::Prepared;
+use embedding::EmbeddingRun;
 use failure::MemoryStoreError;
 use index_cache::IndexCache;
+use meaning::Meaning;
 use search_slots::SearchSlots;
 use sql::Sql;
+pub use vector_rows::VectorCounts;
 use writer::Writer;
 
 use super::connections::ConnectionPool;
@@ -50,6 +58,9 @@ use super::connections::ConnectionPool;
 const SEARCHES: usize = 4;
 /// Maximum duration of one, from when it gets its slot.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Number of vectors deleted per transaction, so that no write waits long.
+const VECTORS_DELETED: i64 = 5_000;
 
 /// The terms by which a text is found, with repetitions, for comparing other rankings with this one.
 #[must_use]
@@ -65,6 +76,7 @@ pub struct EmbeddedMemoryBank {
     slots: SearchSlots,
     indexes: IndexCache,
     writer: Writer,
+    meaning: Option<Meaning>,
 }
 
 impl EmbeddedMemoryBank {
@@ -74,7 +86,21 @@ impl EmbeddedMemoryBank {
     #[must_use]
     pub fn new(reader: ConnectionPool, searcher: ConnectionPool, writer: &ConnectionPool) -> Self {
         let indexes = IndexCache::new(reader.clone());
-        Self { reader, searcher, slots: SearchSlots::new(SEARCHES), indexes, writer: Writer::start(writer) }
+        Self {
+            reader,
+            searcher,
+            slots: SearchSlots::new(SEARCHES),
+            indexes,
+            writer: Writer::start(writer),
+            meaning: None,
+        }
+    }
+
+    /// The same, with the vectors of a model. Those are written through `writer`, as everything else is.
+    #[must_use]
+    pub fn with_embedder(self, embedder: Arc<dyn Embedder>, writer: &ConnectionPool) -> Self {
+        let meaning = Meaning::new(embedder, self.reader.clone(), writer.clone());
+        Self { meaning: Some(meaning), ..self }
     }
 
     /// Waits for a slot of the space, and then for `work`, whose duration is bounded.
@@ -124,9 +150,76 @@ impl EmbeddedMemoryBank {
         Ok(reindex::reindex(&self.reader, &self.writer).await?)
     }
 
+    /// The model of the bank, if it has one.
+    #[must_use]
+    pub fn model(&self) -> Option<&EmbeddingModel> {
+        self.meaning.as_ref().map(|meaning| meaning.embedder.model())
+    }
+
+    /// Makes the bank's model the one that vectors are made with, instead of that of any other instance.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`].
+    pub async fn adopt_model(&self) -> Result<(), MemoryBankError> {
+        match &self.meaning {
+            Some(meaning) => {
+                meaning.prepare().await;
+                Ok(vector_rows::adopt(&meaning.writer, meaning.embedder.model()).await?)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the vectors of all memories that have none of the bank's model, a few at a time. Returns of how many. Any number of
+    /// instances may do so at the same time. Must be called periodically, because others write memories too.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`]; completed work is kept.
+    pub async fn embed(&self) -> Result<u64, MemoryBankError> {
+        let Some(Meaning { embedder, writer, .. }) = &self.meaning else { return Ok(0) };
+        Ok(EmbeddingRun { embedder: &**embedder, reader: &self.reader, writer }.run().await?)
+    }
+
+    /// Returns when this bank has changed memories since the last call; never, if it has no model.
+    pub async fn changed(&self) {
+        match &self.meaning {
+            Some(meaning) => meaning.changed.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Deletes all vectors, of any model, a few at a time. Their memories get new ones, also meanwhile.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`]; some may be deleted.
+    pub async fn delete_vectors(&self) -> Result<(), MemoryBankError> {
+        let Some(meaning) = &self.meaning else { return Ok(()) };
+        let mut after = i64::MIN;
+        while let Some(last) = vector_rows::delete_after(&meaning.writer, after, VECTORS_DELETED).await? {
+            after = last;
+        }
+        Ok(())
+    }
+
+    /// How many memories have vectors.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`].
+    pub async fn vector_counts(&self) -> Result<VectorCounts, MemoryBankError> {
+        Ok(vector_rows::counts(&self.reader).await?)
+    }
+
     async fn change(&self, scope: &MemoryScope, change: Change) -> Result<WriteOutcome, MemoryStoreError> {
         let op = WriteOp { tenant: scope.tenant(), access: scope.categories().clone(), change };
-        self.writer.submit(op).await
+        let outcome = self.writer.submit(op).await;
+        self.note_change();
+        outcome
+    }
+
+    fn note_change(&self) {
+        if let Some(meaning) = &self.meaning {
+            meaning.changed.notify_one();
+        }
     }
 }
 
@@ -152,11 +245,13 @@ impl MemoryBank for EmbeddedMemoryBank {
         // Splitting so much text into terms takes long enough to delay other tasks.
         let ops = tokio::task::spawn_blocking(prepare).await.map_err(|_| MemoryStoreError::WriterEnded)?;
         let is_new = |outcome| Ok(matches!(outcome?, WriteOutcome::Stored(_)));
-        Ok(self.writer.submit_all(ops).await?.into_iter().map(is_new).collect())
+        let outcomes = self.writer.submit_all(ops).await?.into_iter().map(is_new).collect();
+        self.note_change();
+        Ok(outcomes)
     }
 
     async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {
-        self.in_turn(scope, search::search(&self.searcher, &self.indexes, scope, query)).await
+        self.in_turn(scope, search::search(&self.searcher, &self.indexes, self.meaning.as_ref(), scope, query)).await
     }
 
     async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {

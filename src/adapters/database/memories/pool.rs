@@ -37,13 +37,12 @@ impl Pool {
         connection: &impl ConnectionTrait,
         reach: &Reach<'_>,
         gathering: &Gathering,
-        wanted: usize,
+        candidates: &[i64],
         terms: &[String],
         average_length: f64,
     ) -> Result<Self, MemoryStoreError> {
-        let candidates = gathering.heaviest(wanted);
-        let conversations = Conversations::around(connection, reach, &candidates).await?;
-        let wanted = conversations.with_joining(&candidates);
+        let conversations = Conversations::around(connection, reach, candidates).await?;
+        let wanted = conversations.with_joining(candidates);
         let numbers: HashMap<&str, usize> = terms.iter().enumerate().map(|(n, term)| (term.as_str(), n)).collect();
         let (mut seqs, mut candidates): (Vec<i64>, Vec<Candidate>) = (Vec::new(), Vec::new());
         let mut occurred: Vec<i64> = Vec::new();
@@ -100,6 +99,13 @@ impl Pool {
     pub(super) fn with_seqs(self, seqs: Vec<i64>) -> Self {
         Self { seqs, ..self }
     }
+}
+
+/// The candidates, and then those of the others that are not among them.
+pub(super) fn with_others(mut candidates: Vec<i64>, others: impl Iterator<Item = i64>) -> Vec<i64> {
+    let known: HashSet<i64> = candidates.iter().copied().collect();
+    candidates.extend(others.filter(|other| !known.contains(other)));
+    candidates
 }
 
 #[expect(clippy::cast_precision_loss, reason = "some thousands")]

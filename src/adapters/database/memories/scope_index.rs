@@ -12,7 +12,7 @@ use sea_orm::QueryResult;
 
 use super::candidates::Statistics;
 use super::failure::MemoryStoreError;
-use super::pool::{Conversations, Pool, READ_AT_MOST, chunk_size};
+use super::pool::{Conversations, Pool, READ_AT_MOST, chunk_size, with_others};
 use super::ranking::{BUDGET, Candidate, Gathering, TermRole};
 
 /// The columns of an [`IndexedMemory`], of the table `memories` under the name `m`.
@@ -229,11 +229,19 @@ impl ScopeIndex {
         from.map(|(term, postings)| (&**term, postings.memories.len() as u64)).take_while(move |(term, _)| *term < end)
     }
 
-    /// Gathers candidates, and everything that is scored with them.
-    pub(super) fn pool(&self, terms: &[String], statistics: &Statistics, wanted: usize, now: Timestamp) -> Pool {
+    /// Gathers candidates, and everything that is scored with them. The memories `nearest` are candidates too.
+    pub(super) fn pool(
+        &self,
+        terms: &[String],
+        statistics: &Statistics,
+        wanted: usize,
+        nearest: &[i64],
+        now: Timestamp,
+    ) -> Pool {
         let now = now.unix_millis();
         let gathering = self.gather(terms, statistics, wanted, now);
-        let candidates = gathering.heaviest(wanted);
+        let nearest = nearest.iter().filter_map(|seq| self.number(*seq)).map(i64::from);
+        let candidates = with_others(gathering.heaviest(wanted), nearest);
         let mut conversations = Conversations::default();
         for &number in &candidates {
             let (before, after) = self.around(number, now);

@@ -2,6 +2,7 @@
 //!
 //! 1. How common is each term of the query in the scope?
 //! 2. The memories that have the rarest ones become candidates, if they pass the filter ([`candidates`](super::candidates)).
+//!    With an embedding model, so do the memories that are the most similar to the query ([`meaning`](super::meaning)).
 //! 3. The neighbours of each candidate in its conversation join them ([`pool`](super::pool)).
 //! 4. All of them are scored; the best are read and returned.
 //!
@@ -16,8 +17,9 @@ use sea_orm::ConnectionTrait;
 use super::candidates::{Reach, Statistics};
 use super::failure::MemoryStoreError;
 use super::index_cache::IndexCache;
-use super::pool::Pool;
-use super::ranking::{CANDIDATES, WeightedQuery, query_terms, relevance, scores};
+use super::meaning::{Meaning, Near};
+use super::pool::{Pool, with_others};
+use super::ranking::{CANDIDATES, WeightedQuery, query_terms, relevance, scores, with_meaning};
 use super::read::{allows_nothing, scope_row};
 use super::row::{COLUMNS, is_visible, json_array, memories_of};
 use super::spelling;
@@ -30,6 +32,7 @@ const READ_AT_A_TIME: usize = 64;
 pub(super) async fn search(
     connection: &ConnectionPool,
     indexes: &IndexCache,
+    meaning: Option<&Meaning>,
     scope: &MemoryScope,
     query: &MemoryQuery,
 ) -> Result<SearchResults, MemoryStoreError> {
@@ -37,16 +40,25 @@ pub(super) async fn search(
     if queried.is_empty() || allows_nothing(scope.categories()) {
         return Ok(SearchResults::default());
     }
+    // Before a connection is used: a model may take longer than all the rest.
+    let asked = match meaning {
+        Some(meaning) => meaning.ask(query.text.as_str()).await,
+        None => None,
+    };
     // One transaction, so that on SQLite all of it sees the same state.
     let transaction = connection.begin().await?;
     let results = match scope_row(&transaction, scope).await? {
         Some(row) => {
             let reach = Reach::of(&transaction, indexes, &row, scope.categories(), query).await?;
+            let near = match asked {
+                Some(asked) => Some(asked.near(&transaction, &row, &reach, query.limit.get() as usize).await?),
+                None => None,
+            };
             let texts: Vec<String> = queried.iter().map(|term| term.text.clone()).collect();
             let mut statistics = Statistics::read(&transaction, &row, &reach, &texts).await?;
             let terms = spelling::resolve(&transaction, &reach, &mut statistics, queried).await?;
             let terms = statistics.most_telling(terms);
-            Search { scope, query, terms, reach, statistics }.run(&transaction).await?
+            Search { scope, query, terms, reach, statistics, near }.run(&transaction).await?
         }
         None => SearchResults::default(),
     };
@@ -60,6 +72,7 @@ struct Search<'a> {
     terms: Vec<String>,
     reach: Reach<'a>,
     statistics: Statistics,
+    near: Option<Near<'a>>,
 }
 
 impl Search<'_> {
@@ -67,17 +80,26 @@ impl Search<'_> {
         let limit = self.query.limit.get() as usize;
         let wanted = CANDIDATES.max(limit);
         let average_length = self.statistics.average_length();
+        let nearest = self.near.as_ref().map_or(&[][..], Near::nearest);
         let pool = if let Some(index) = self.reach.index() {
-            index.pool(&self.terms, &self.statistics, wanted, self.query.now)
+            index.pool(&self.terms, &self.statistics, wanted, nearest, self.query.now)
         } else {
             let gathering = self.reach.gather(connection, &self.terms, &self.statistics, wanted).await?;
-            Pool::read(connection, &self.reach, &gathering, wanted, &self.terms, average_length).await?
+            let candidates = with_others(gathering.heaviest(wanted), nearest.iter().copied());
+            Pool::read(connection, &self.reach, &gathering, &candidates, &self.terms, average_length).await?
         };
 
         let weights = self.terms.iter().map(|term| self.statistics.weight(term)).collect();
         let weighted = WeightedQuery { weights, average_length };
+        let mut scores = scores(&weighted, &pool.candidates);
+        if let Some(near) = &self.near {
+            let deviations = near.deviations(connection, self.reach.scope_id, &pool.seqs).await?;
+            for (score, deviations) in scores.iter_mut().zip(deviations) {
+                *score = with_meaning(*score, deviations);
+            }
+        }
         let places = pool.seqs.into_iter().zip(pool.gathered);
-        let mut found: Vec<(f64, (i64, bool))> = scores(&weighted, &pool.candidates).into_iter().zip(places).collect();
+        let mut found: Vec<(f64, (i64, bool))> = scores.into_iter().zip(places).collect();
         let threshold = self.query.threshold.map_or(0.0, Relevance::get);
         found.retain(|(score, _)| *score > 0.0 && relevance(*score) >= threshold);
         found.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));

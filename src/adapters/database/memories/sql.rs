@@ -139,6 +139,11 @@ impl Entries {
         self.0.is_empty()
     }
 
+    /// Whether there is a group of which no memory can have an entry.
+    pub(super) fn match_nothing(&self) -> bool {
+        self.0.iter().any(Vec::is_empty)
+    }
+
     /// The same, and those of `other` too.
     pub(super) fn and(mut self, other: Self) -> Self {
         self.0.extend(other.0);

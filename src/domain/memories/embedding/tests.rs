@@ -29,6 +29,23 @@ fn eight_bits_are_enough_for_the_angle() {
 }
 
 #[test]
+fn every_dimension_counts() {
+    for dimensions in [1, 3, 15, 16, 17, 31, 32, 50] {
+        for place in 0..dimensions {
+            let one = |place: usize| {
+                let mut vector = vec![0.0; dimensions];
+                vector[place] = 1.0;
+                Embedding::of(&vector).unwrap()
+            };
+            assert_eq!(one(place).similarity(&one(place)), 1_000_000, "{place} of {dimensions}");
+            if place > 0 {
+                assert_eq!(one(place).similarity(&one(place - 1)), 0);
+            }
+        }
+    }
+}
+
+#[test]
 fn what_has_no_direction_has_no_vector() {
     for vector in [
         &[][..],

@@ -10,6 +10,7 @@ mod document;
 mod edits;
 mod english;
 mod fold;
+mod meaning;
 mod score;
 mod terms;
 #[cfg(test)]
@@ -20,5 +21,6 @@ pub(super) use candidates::{BUDGET, CANDIDATES, Gathering, TermRole, inverse_fre
 pub(super) use document::Document;
 pub(super) use edits::is_one_edit_away;
 pub(super) use english::uncut_stem as whole_stem;
+pub(super) use meaning::{NEAREST, UNRELATED, Usual, with_meaning};
 pub(super) use score::{Candidate, MAX_TERMS, WeightedQuery, relevance, scores};
 pub(super) use terms::{QueryTerm, query_terms, terms as terms_of_text, terms_ending_with, word_term};
