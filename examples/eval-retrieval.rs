@@ -131,6 +131,7 @@ fn config(folder: &Path, model: String) -> Result<Config, Box<dyn Error>> {
     let settings = [
         ("MEMGATE_DATABASE_URL", format!("sqlite://{}?mode=rwc", folder.join("eval.db").display())),
         ("MEMGATE_LISTEN", "127.0.0.1:0".to_owned()),
+        ("MEMGATE_ADMIN_LISTEN", "off".to_owned()),
         ("MEMGATE_RATE_LIMIT", "1000000".to_owned()),
         ("MEMGATE_EMBEDDING_MODEL", model),
     ];

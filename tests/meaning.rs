@@ -400,7 +400,7 @@ async fn what_a_search_may_not_return_is_not_found_by_its_meaning_either() {
         let of_person = NewMemory { ..new_memory("My dog barks.") };
         bank.create(&person, &of_person).await.unwrap();
         let expires = NewMemory {
-            expires_at: Some(now().plus(std::time::Duration::from_secs(60))),
+            expires_at: Some(now().plus(std::time::Duration::from_mins(1))),
             ..new_memory("A dog until then.")
         };
         bank.create(&scope, &expires).await.unwrap();

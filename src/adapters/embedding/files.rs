@@ -95,8 +95,11 @@ pub(super) fn model_id(kind: &str, parts: &[&[u8]]) -> Result<EmbeddingModelId, 
         digest.update(part.len().to_be_bytes());
         digest.update(part);
     }
-    let text: String = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    text.parse().map_err(|_| ModelError::Invalid { file: PathBuf::new(), problem: "has no digest".to_owned() })
+    let digest = digest.finalize();
+    let first = u64::from_be_bytes(std::array::from_fn(|place| digest[place]));
+    format!("{first:016x}")
+        .parse()
+        .map_err(|_| ModelError::Invalid { file: PathBuf::new(), problem: "has no digest".to_owned() })
 }
 
 /// Reads a file of at most `max` bytes. Devices and the like, which may never end, are not read.

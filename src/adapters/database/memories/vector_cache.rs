@@ -85,9 +85,9 @@ impl VectorCache {
         {
             return Ok(only_vectors(held.downgrade()));
         }
-        let build = build(self.connection.clone(), self.model.clone(), row.id, held);
-        match timeout(WAIT, tokio::spawn(build)).await {
-            Ok(Ok(built)) => built?,
+        let reading = build(self.connection.clone(), self.model.clone(), row.id, held);
+        match timeout(WAIT, tokio::spawn(reading)).await {
+            Ok(Ok(outcome)) => outcome?,
             Ok(Err(_)) => return Err(MemoryStoreError::WriterEnded),
             Err(_) => return Ok(None),
         }
@@ -143,15 +143,15 @@ impl VectorCache {
     /// The slot of a scope whose vectors take so many bytes. Others make room for it.
     fn slot(&self, scope_id: i64, bytes: u64) -> Slot {
         let used = self.clock.fetch_add(1, Ordering::Relaxed);
-        let mut shelf = self.shelved();
-        let shelved = shelf.entry(scope_id).or_insert_with(|| Shelved { slot: Slot::default(), bytes, used });
+        let mut kept = self.shelved();
+        let shelved = kept.entry(scope_id).or_insert_with(|| Shelved { slot: Slot::default(), bytes, used });
         (shelved.bytes, shelved.used) = (bytes, used);
         let slot = Arc::clone(&shelved.slot);
-        let mut total: u64 = shelf.values().map(|shelved| shelved.bytes).sum();
+        let mut total: u64 = kept.values().map(|shelved| shelved.bytes).sum();
         while total > MAX_BYTES {
-            let oldest = shelf.iter().filter(|(id, _)| **id != scope_id).min_by_key(|(_, shelved)| shelved.used);
+            let oldest = kept.iter().filter(|(id, _)| **id != scope_id).min_by_key(|(_, shelved)| shelved.used);
             let Some(oldest) = oldest.map(|(id, _)| *id) else { break };
-            total -= shelf.remove(&oldest).map_or(0, |shelved| shelved.bytes);
+            total -= kept.remove(&oldest).map_or(0, |shelved| shelved.bytes);
         }
         slot
     }
@@ -263,20 +263,17 @@ impl ScopeVectors {
         if !is_valid {
             return Ok(());
         }
-        match self.free.pop() {
-            Some(place) => {
-                self.seqs[place] = Some(seq);
-                self.scales[place] = scale;
-                let range = place * self.dimensions..(place + 1) * self.dimensions;
-                self.values[range].iter_mut().zip(values).for_each(|(kept, value)| *kept = value);
-                self.places.insert(seq, place);
-            }
-            None => {
-                self.places.insert(seq, self.seqs.len());
-                self.seqs.push(Some(seq));
-                self.scales.push(scale);
-                self.values.extend(values);
-            }
+        if let Some(place) = self.free.pop() {
+            self.seqs[place] = Some(seq);
+            self.scales[place] = scale;
+            let range = place * self.dimensions..(place + 1) * self.dimensions;
+            self.values[range].iter_mut().zip(values).for_each(|(kept, value)| *kept = value);
+            self.places.insert(seq, place);
+        } else {
+            self.places.insert(seq, self.seqs.len());
+            self.seqs.push(Some(seq));
+            self.scales.push(scale);
+            self.values.extend(values);
         }
         Ok(())
     }

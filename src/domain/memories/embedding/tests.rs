@@ -54,11 +54,11 @@ fn what_has_no_direction_has_no_vector() {
         &[f32::NAN, 1.0],
         &[f32::INFINITY, 1.0],
         &[1.0, f32::NEG_INFINITY],
-        &[1.0; Embedding::MAX_DIMENSIONS + 1],
+        &vec![1.0; Embedding::MAX_DIMENSIONS + 1],
     ] {
         assert!(Embedding::of(vector).is_none(), "{} values", vector.len());
     }
-    assert!(Embedding::of(&[f32::MAX; Embedding::MAX_DIMENSIONS]).is_some());
+    assert!(Embedding::of(&vec![f32::MAX; Embedding::MAX_DIMENSIONS]).is_some());
 }
 
 #[test]
