@@ -1,5 +1,7 @@
 //! Passwords of people.
 
+use std::net::IpAddr;
+
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -42,9 +44,10 @@ impl PasswordHasher for BcryptPasswordHasher {
         Ok(SecretHash::from_stored(hash))
     }
 
-    async fn verify(&self, password: &Password, hash: &SecretHash) -> Result<bool, HasherError> {
+    async fn verify(&self, password: &Password, hash: &SecretHash, caller: IpAddr) -> Result<bool, HasherError> {
         let (prepared, hash, cost) = (prepared(password), hash.clone(), self.threads.cost());
-        self.threads.run(Work::Password, move || cost::verify(prepared.expose_secret(), &hash, cost)).await
+        let verify = move || cost::verify(prepared.expose_secret(), &hash, cost);
+        self.threads.run_for(Work::Password, Some(caller), verify).await
     }
 
     fn is_outdated(&self, hash: &SecretHash) -> bool {

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,8 +93,14 @@ async fn what_is_not_a_hash_is_an_error_and_not_a_wrong_secret() {
     assert!(matches!(hasher.verify(&secret, &hash).await, Err(HasherError::Failed(_))));
 }
 
+const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+fn address(number: u8) -> IpAddr {
+    std::net::Ipv4Addr::new(192, 0, 2, number).into()
+}
+
 /// As many callers as fit into the queue, and one more.
-fn flood<F>(places: usize, call: impl Fn() -> F) -> Vec<tokio::task::JoinHandle<Result<bool, HasherError>>>
+fn flood<F>(places: usize, mut call: impl FnMut() -> F) -> Vec<tokio::task::JoinHandle<Result<bool, HasherError>>>
 where
     F: Future<Output = Result<bool, HasherError>> + Send + 'static,
 {
@@ -123,9 +130,11 @@ async fn a_flood_of_one_kind_is_turned_away_and_leaves_every_other_kind_its_plac
     };
     let mut callers = Vec::new();
     callers.extend(flood(Work::Decoy.places(), verify(secrets_hasher.decoy())));
+    let mut number = 0;
     callers.extend(flood(Work::Password.places(), || {
-        let passwords = Arc::clone(&passwords);
-        async move { passwords.verify(&password(), &passwords.decoy()).await }
+        number += 1;
+        let (passwords, address) = (Arc::clone(&passwords), address(number));
+        async move { passwords.verify(&password(), &passwords.decoy(), address).await }
     }));
     callers.extend(flood(Work::Secret.places(), verify(hash)));
     until(|| callers.iter().filter(|caller| caller.is_finished()).count() == 3).await;
@@ -145,6 +154,32 @@ async fn a_flood_of_one_kind_is_turned_away_and_leaves_every_other_kind_its_plac
     assert_eq!((right, wrong, turned_away), (16, 10, 3));
     let free = threads.occupy().now_or_never();
     assert!(free.is_some(), "the thread is free again");
+}
+
+#[tokio::test]
+async fn one_address_gets_half_of_the_places_and_takes_turns_with_others() {
+    let threads = BcryptThreads::new(4, 1);
+    let busy = threads.occupy().await;
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let mut callers = Vec::new();
+    let half = Work::Password.places() / 2;
+    for number in [vec![1; half + 1], vec![2; 2]].concat() {
+        let (threads, order) = (threads.clone(), Arc::clone(&order));
+        let note = move || {
+            order.lock().unwrap().push(number);
+            Ok(())
+        };
+        callers.push(tokio::spawn(async move { threads.run_for(Work::Password, Some(address(number)), note).await }));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(threads.waiting(Work::Password), half + 2);
+    drop(busy);
+    let mut turned_away = 0;
+    for caller in callers {
+        turned_away += usize::from(caller.await.unwrap().is_err());
+    }
+    assert_eq!(turned_away, 1, "of the address that has its half");
+    assert_eq!(*order.lock().unwrap(), [1, 2, 1, 2, 1, 1]);
 }
 
 #[tokio::test]
@@ -204,7 +239,7 @@ async fn a_hash_of_another_cost_is_outdated_and_verified_all_the_same() {
     assert!(hasher.verify(&right, &hash).await.unwrap() && !hasher.verify(&wrong, &hash).await.unwrap());
     let hash = passwords_on(&old).hash(&password()).await.unwrap();
     assert!(passwords_on(&new).is_outdated(&hash) && !passwords_on(&old).is_outdated(&hash));
-    assert!(passwords_on(&new).verify(&password(), &hash).await.unwrap());
+    assert!(passwords_on(&new).verify(&password(), &hash, HOME).await.unwrap());
 }
 
 #[tokio::test]
@@ -213,10 +248,10 @@ async fn a_password_that_was_verified_is_hashed_again_the_next_time() {
     let passwords = passwords_on(&threads);
     let hash = passwords.hash(&password()).await.unwrap();
     assert!(hash.as_str().starts_with("$2b$04$"));
-    assert!(passwords.verify(&password(), &hash).await.unwrap());
+    assert!(passwords.verify(&password(), &hash, HOME).await.unwrap());
     let busy = threads.occupy().await;
     let password = password();
-    let mut again = passwords.verify(&password, &hash);
+    let mut again = passwords.verify(&password, &hash, HOME);
     assert!((&mut again).now_or_never().is_none(), "it waits for a thread");
     drop(busy);
     assert!(again.await.unwrap());
@@ -232,7 +267,7 @@ async fn two_hashes_of_one_password_differ_by_their_salt() {
 async fn what_is_not_a_hash_is_an_error_and_not_a_wrong_password() {
     let passwords = passwords_on(&BcryptThreads::new(4, 1));
     let hash = SecretHash::from_stored("plain text".to_owned());
-    assert!(matches!(passwords.verify(&password(), &hash).await, Err(HasherError::Failed(_))));
+    assert!(matches!(passwords.verify(&password(), &hash, HOME).await, Err(HasherError::Failed(_))));
 }
 
 mod conforming {

@@ -1,6 +1,7 @@
 //! The thread pool that runs bcrypt, and its queue.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -47,7 +48,48 @@ pub struct BcryptThreads {
 struct WorkQueue {
     free: usize,
     turn: usize,
-    waiting: [VecDeque<oneshot::Sender<Thread>>; Work::ALL.len()],
+    waiting: [Waiting; Work::ALL.len()],
+}
+
+/// The waiting callers of one kind of work. Those from different addresses take turns.
+#[derive(Default)]
+struct Waiting {
+    /// In the order of their turns; none is empty.
+    addresses: VecDeque<(Option<IpAddr>, VecDeque<oneshot::Sender<Thread>>)>,
+}
+
+impl Waiting {
+    fn len(&self) -> usize {
+        self.addresses.iter().map(|(_, callers)| callers.len()).sum()
+    }
+
+    /// The turn of a caller, if one of `places` is free. An address gets at most half of them, so that it cannot turn the others
+    /// away.
+    fn take_place(&mut self, address: Option<IpAddr>, places: usize) -> Option<oneshot::Receiver<Thread>> {
+        for (_, callers) in &mut self.addresses {
+            callers.retain(|caller| !caller.is_closed());
+        }
+        self.addresses.retain(|(_, callers)| !callers.is_empty());
+        let own = self.addresses.iter().find(|(known, _)| *known == address).map_or(0, |(_, callers)| callers.len());
+        if self.len() >= places || (address.is_some() && own >= places.div_ceil(2)) {
+            return None;
+        }
+        let (caller, turn) = oneshot::channel();
+        match self.addresses.iter_mut().find(|(known, _)| *known == address) {
+            Some((_, callers)) => callers.push_back(caller),
+            None => self.addresses.push_back((address, [caller].into())),
+        }
+        Some(turn)
+    }
+
+    fn next(&mut self) -> Option<oneshot::Sender<Thread>> {
+        let (address, mut callers) = self.addresses.pop_front()?;
+        let caller = callers.pop_front();
+        if !callers.is_empty() {
+            self.addresses.push_back((address, callers));
+        }
+        caller
+    }
 }
 
 impl BcryptThreads {
@@ -69,7 +111,17 @@ impl BcryptThreads {
         kind: Work,
         work: impl FnOnce() -> Result<T, bcrypt::BcryptError> + Send + 'static,
     ) -> Result<T, HasherError> {
-        let thread = self.thread(kind).await?;
+        self.run_for(kind, None, work).await
+    }
+
+    /// As [`run`](Self::run), in turn with callers from other addresses.
+    pub(super) async fn run_for<T: Send + 'static>(
+        &self,
+        kind: Work,
+        address: Option<IpAddr>,
+        work: impl FnOnce() -> Result<T, bcrypt::BcryptError> + Send + 'static,
+    ) -> Result<T, HasherError> {
+        let thread = self.thread(kind, address).await?;
         // The thread is held until the work ends: it cannot be interrupted, even if its caller is cancelled.
         let result = tokio::task::spawn_blocking(move || {
             let _thread = thread;
@@ -78,21 +130,15 @@ impl BcryptThreads {
         result.await.map_err(|e| HasherError::Failed(e.into()))?.map_err(|e| HasherError::Failed(e.into()))
     }
 
-    async fn thread(&self, kind: Work) -> Result<Thread, HasherError> {
+    async fn thread(&self, kind: Work, address: Option<IpAddr>) -> Result<Thread, HasherError> {
         let turn = {
             let mut queue = self.lock();
             if queue.free > 0 {
                 queue.free -= 1;
                 return Ok(Thread { of: Some(self.clone()) });
             }
-            let waiting = &mut queue.waiting[kind as usize];
-            waiting.retain(|caller| !caller.is_closed());
-            if waiting.len() >= self.threads * kind.places() {
-                return Err(HasherError::Overloaded);
-            }
-            let (caller, turn) = oneshot::channel();
-            waiting.push_back(caller);
-            turn
+            let places = self.threads * kind.places();
+            queue.waiting[kind as usize].take_place(address, places).ok_or(HasherError::Overloaded)?
         };
         turn.await.map_err(|error| HasherError::Failed(error.into()))
     }
@@ -118,7 +164,7 @@ impl WorkQueue {
         for _ in TURNS {
             let kind = TURNS[self.turn];
             self.turn = (self.turn + 1) % TURNS.len();
-            if let Some(caller) = self.waiting[kind as usize].pop_front() {
+            if let Some(caller) = self.waiting[kind as usize].next() {
                 return Some(caller);
             }
         }
@@ -144,7 +190,7 @@ impl Drop for Thread {
 impl BcryptThreads {
     /// Takes one thread for as long as this is held.
     pub(super) async fn occupy(&self) -> Thread {
-        self.thread(Work::Secret).await.unwrap()
+        self.thread(Work::Secret, None).await.unwrap()
     }
 
     /// Number of callers that wait for this kind of work.

@@ -72,7 +72,10 @@ struct Tables {
 
 #[derive(Clone, Copy)]
 struct Failures {
+    /// Those that failed, and those that are being verified.
     count: u32,
+    /// How many of them are being verified.
+    in_flight: u32,
     last: Timestamp,
 }
 
@@ -210,8 +213,21 @@ impl Tables {
         if failures.is_none() && !self.make_room_for_pair(policy, pair, now) {
             return Ok(None);
         }
-        self.pairs.insert(pair, Failures { count: failures.map_or(0, |f| f.count).saturating_add(1), last: now });
+        let (count, in_flight) = failures.map_or((0, 0), |failures| (failures.count, failures.in_flight));
+        let begun = Failures { count: count.saturating_add(1), in_flight: in_flight.saturating_add(1), last: now };
+        self.pairs.insert(pair, begun);
         Ok(Some(pair))
+    }
+
+    /// Ends the verification of an attempt. `count_left` says what is counted afterwards.
+    fn end(&mut self, pair: Option<[u8; 16]>, count_left: impl FnOnce(Failures) -> u32) {
+        let Some(pair) = pair else { return };
+        let Some(failures) = self.pairs.get_mut(&pair) else { return };
+        failures.in_flight = failures.in_flight.saturating_sub(1);
+        failures.count = count_left(*failures);
+        if failures.count == 0 {
+            self.pairs.remove(&pair);
+        }
     }
 
     fn address_mut(&mut self, policy: &FailurePolicy, address: [u8; 16]) -> &mut AddressUse {
@@ -287,13 +303,12 @@ pub struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// The secret was right: the pair's failures are reset, and the address gets this attempt back.
+    /// The secret was right: the pair's failures are reset, and the address gets this attempt back. What is still being verified
+    /// stays counted: a right secret must not let any number of attempts in at once.
     pub fn succeeded(mut self) {
         self.decide(&self.throttle.outcomes.succeeded);
         let mut tables = self.throttle.lock();
-        if let Some(pair) = self.pair {
-            tables.pairs.remove(&pair);
-        }
+        tables.end(self.pair, |failures| failures.in_flight);
         self.give_back_to_address(&mut tables);
     }
 
@@ -301,21 +316,16 @@ impl Attempt<'_> {
     #[must_use = "a wait that begins is logged"]
     pub fn failed(mut self) -> bool {
         self.decide(&self.throttle.outcomes.failed);
-        self.throttle.lock().begins_to_wait(&self.throttle.policy, self.pair, self.address, self.now)
+        let mut tables = self.throttle.lock();
+        tables.end(self.pair, |failures| failures.count);
+        tables.begins_to_wait(&self.throttle.policy, self.pair, self.address, self.now)
     }
 
     /// The attempt could not be verified: it is refunded.
     pub fn unavailable(mut self) {
         self.decide(&self.throttle.outcomes.unavailable);
         let mut tables = self.throttle.lock();
-        if let Some(pair) = self.pair
-            && let Some(failures) = tables.pairs.get_mut(&pair)
-        {
-            failures.count = failures.count.saturating_sub(1);
-            if failures.count == 0 {
-                tables.pairs.remove(&pair);
-            }
-        }
+        tables.end(self.pair, |failures| failures.count.saturating_sub(1));
         self.give_back_to_address(&mut tables);
     }
 
@@ -334,8 +344,15 @@ impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if !self.decided {
             self.throttle.outcomes.failed.fetch_add(1, Ordering::Relaxed);
+            self.throttle.lock().end(self.pair, |failures| failures.count);
         }
     }
+}
+
+/// The address, or the /64 of an IPv6 address: whoever has one of it usually has all of it.
+#[must_use]
+pub fn network_of(address: IpAddr) -> IpAddr {
+    IpAddr::from(address_key(address)).to_canonical()
 }
 
 /// Whoever has one IPv6 address usually has its whole /64.

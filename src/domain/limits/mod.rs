@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub use allowance::Allowance;
 pub use coalescing::Coalescing;
-pub use failures::{Attempt, AttemptCounts, FailurePolicy, FailureThrottle, Throttled};
+pub use failures::{Attempt, AttemptCounts, FailurePolicy, FailureThrottle, Throttled, network_of};
 pub use keyed::{AddressLimit, KeyedLimit};
 
 use crate::applications::{Application, RequestsPerMinute};

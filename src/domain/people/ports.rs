@@ -1,6 +1,7 @@
 //! The ports of people.
 
 use async_trait::async_trait;
+use std::net::IpAddr;
 use url::Url;
 
 use super::model::{ExternalUser, Login, Person, ProvenIdentity, SignInVersion};
@@ -193,11 +194,11 @@ pub trait PasswordHasher: Send + Sync {
     async fn hash(&self, password: &Password) -> Result<SecretHash, HasherError>;
 
     /// Whether `hash` is a hash of `password`. A mismatch takes equally long for every `hash`, including the decoy and those of
-    /// another cost.
+    /// another cost. Callers from different addresses take turns, so that one of them cannot hold up the others.
     ///
     /// # Errors
     /// [`HasherError`].
-    async fn verify(&self, password: &Password, hash: &SecretHash) -> Result<bool, HasherError>;
+    async fn verify(&self, password: &Password, hash: &SecretHash, caller: IpAddr) -> Result<bool, HasherError>;
 
     /// Whether `hash` has an outdated cost and should be replaced when its password is available.
     fn is_outdated(&self, hash: &SecretHash) -> bool;

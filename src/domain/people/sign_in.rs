@@ -14,7 +14,7 @@ use super::session::{Session, SessionId, SessionToken, SignInAttempt};
 use crate::applications::{HasherError, SecretHash};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::UserId;
-use crate::limits::{Attempt, FailureThrottle, Throttled};
+use crate::limits::{Allowance, Attempt, FailureThrottle, KeyedLimit, Throttled, network_of};
 use crate::system::{BoxError, Clock, Entropy, StorageError};
 
 /// The ports behind [`SignInService`].
@@ -50,7 +50,13 @@ pub struct SignInService {
     throttle: Arc<FailureThrottle>,
     external: Option<ExternalSignIn>,
     session_ttl: Duration,
+    successes: Arc<KeyedLimit<UserId>>,
 }
+
+/// How often a person may sign in.
+const SIGN_INS: Allowance = Allowance { burst: 100, interval: Duration::from_mins(1) };
+/// Maximum number of people counted at a time.
+const PEOPLE: usize = 10_000;
 
 /// A signed-in person, with the token for the browser's cookie.
 #[derive(Clone, Debug)]
@@ -80,8 +86,8 @@ pub enum SignInError {
     /// Unknown account, wrong password, or disabled account: deliberately the same.
     #[error("the login or the password is not right")]
     WrongCredentials,
-    /// Too many failed attempts for this login, or from this address.
-    #[error("too many failed attempts to sign in; wait before the next")]
+    /// Too many failed attempts for this login, or from this address, or too many sessions begun in a row.
+    #[error("too many attempts to sign in; wait before the next")]
     TooManyFailures {
         /// How long to wait.
         retry_after: Duration,
@@ -142,7 +148,8 @@ impl SignInService {
         external: Option<ExternalSignIn>,
         session_ttl: Duration,
     ) -> Self {
-        Self { ports, throttle, external, session_ttl }
+        let successes = Arc::new(KeyedLimit::new(SIGN_INS, PEOPLE));
+        Self { ports, throttle, external, session_ttl, successes }
     }
 
     /// A new attempt, for its cookie.
@@ -179,7 +186,7 @@ impl SignInService {
         });
         let is_known = stored.is_some();
         let hash = stored.unwrap_or_else(|| self.ports.hasher.decoy());
-        let verified = match self.verify(&password, &hash).await {
+        let verified = match self.verify(&password, &hash, address).await {
             Ok(verified) => verified && is_known,
             Err(error) => {
                 attempt.unavailable();
@@ -192,6 +199,9 @@ impl SignInService {
             return Err(SignInError::WrongCredentials);
         };
         attempt.succeeded();
+        // Each leaves a line and an event behind.
+        let allowed = self.successes.take(person.id, self.ports.clock.now());
+        allowed.map_err(|retry_after| SignInError::TooManyFailures { retry_after })?;
         // The password was replaced, or the account disabled, during the verification.
         let user = self.open_session(person).await?.ok_or(SignInError::WrongCredentials)?;
         self.renew(user.person.id, &password, &hash).await;
@@ -223,12 +233,13 @@ impl SignInService {
 
     /// A hash from before passwords were normalized is of the original input. The number of hashes depends on the input alone,
     /// not on whether the account exists.
-    async fn verify(&self, password: &Password, hash: &SecretHash) -> Result<bool, HasherError> {
-        if self.ports.hasher.verify(password, hash).await? {
+    async fn verify(&self, password: &Password, hash: &SecretHash, caller: IpAddr) -> Result<bool, HasherError> {
+        let caller = network_of(caller);
+        if self.ports.hasher.verify(password, hash, caller).await? {
             return Ok(true);
         }
         match password.as_typed() {
-            Some(typed) => self.ports.hasher.verify(&typed, hash).await,
+            Some(typed) => self.ports.hasher.verify(&typed, hash, caller).await,
             None => Ok(false),
         }
     }
@@ -338,7 +349,7 @@ impl SignInService {
         };
         let password = Password::parse(password).ok_or(SignInError::WrongCredentials)?;
         let attempt = self.throttle.begin(login.as_str(), address, self.ports.clock.now())?;
-        match self.verify(&password, hash).await {
+        match self.verify(&password, hash, address).await {
             Ok(true) => {
                 attempt.succeeded();
                 Ok(())

@@ -190,3 +190,18 @@ fn the_wait_of_an_address_is_announced_once_until_it_has_its_whole_allowance_aga
     assert!((1..20).all(|second| !announced(100 + second, second)));
     assert_eq!((0..5).map(|name| announced(200 + name, 60)).filter(|announced| *announced).count(), 1);
 }
+
+#[test]
+fn a_right_secret_lets_in_no_more_at_once_than_before() {
+    let throttle = throttle(10);
+    let mut in_flight: Vec<_> = (0..60).filter_map(|_| throttle.begin("a", HOME, at(0)).ok()).collect();
+    assert_eq!(in_flight.len(), 6);
+    for _ in 0..20 {
+        in_flight.remove(0).succeeded();
+        in_flight.extend((0..60).filter_map(|_| throttle.begin("a", HOME, at(0)).ok()));
+        assert_eq!(in_flight.len(), 6);
+    }
+    in_flight.into_iter().for_each(Attempt::succeeded);
+    assert_eq!(throttle.wait("a", HOME, at(0)), 0);
+    assert_eq!(throttle.fail("a", HOME, 60, at(0)), 6, "what was right counts no more");
+}

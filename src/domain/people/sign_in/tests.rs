@@ -92,6 +92,20 @@ async fn the_right_password_opens_a_session_that_is_recognized_until_it_ends() {
 }
 
 #[tokio::test]
+async fn who_signs_in_without_end_has_to_wait() {
+    let harness = Harness::new();
+    for _ in 0..100 {
+        harness.sign_in("correct horse").await.unwrap();
+    }
+    let events = harness.audit.kinds().len();
+    let refused = harness.sign_in("correct horse").await;
+    assert!(matches!(refused, Err(SignInError::TooManyFailures { .. })), "{refused:?}");
+    assert_eq!(harness.audit.kinds().len(), events, "nothing is left behind");
+    harness.clock.advance(Duration::from_mins(1));
+    harness.sign_in("correct horse").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_login_is_typed_in_any_case() {
     let harness = Harness::new();
     let login = format!("  {} ", harness.person.label().to_uppercase());

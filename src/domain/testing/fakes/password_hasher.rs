@@ -1,5 +1,6 @@
 //! A hasher of passwords that is fast.
 
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -56,7 +57,7 @@ impl PasswordHasher for FakePasswordHasher {
         Ok(Self::hash_of(password))
     }
 
-    async fn verify(&self, password: &Password, hash: &SecretHash) -> Result<bool, HasherError> {
+    async fn verify(&self, password: &Password, hash: &SecretHash, _caller: IpAddr) -> Result<bool, HasherError> {
         self.admit()?;
         lock(&self.verified).push(hash.clone());
         Ok([Self::hash_of(password), Self::outdated_hash_of(password)].contains(hash))
