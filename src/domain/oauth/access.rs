@@ -225,6 +225,15 @@ impl AccessGuard {
         Ok(authorized)
     }
 
+    /// Whether a request that was admitted would still be: a long one asks again as it goes on. It is not counted again.
+    ///
+    /// # Errors
+    /// [`AdmissionError::Access`], [`AdmissionError::Forbidden`].
+    pub async fn still_admits<N: Need>(&self, token: &str) -> Result<(), AdmissionError> {
+        let caller = self.authenticate(token, Resource::Api).await?;
+        Ok(Authorized::<N>::prove(caller).map(drop)?)
+    }
+
     /// The rate limit of the caller's application.
     #[must_use]
     pub fn rate_limit(&self, caller: &Caller) -> RequestsPerMinute {

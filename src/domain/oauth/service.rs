@@ -11,14 +11,15 @@ use super::error::OAuthError;
 use super::grant_store::GrantStore;
 use super::grants;
 use super::request::{GrantRequest, PresentedCredentials, TokenRequest};
+use super::revocation::{COUNTED_PEOPLE, REVOCATIONS_OF_A_PERSON};
 use super::token::{
     AccessToken, AccessTokenClaims, IssueError, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME,
     RefreshToken, RefreshTokenClaims, Subject, TokenIssuer,
 };
 use crate::applications::{Application, ApplicationRepository, ClientKind, GrantType, Permissions, TokenLifetime};
 use crate::audit::AuditLog;
-use crate::ids::{GrantId, TokenId};
-use crate::limits::RateLimits;
+use crate::ids::{ApplicationId, GrantId, TokenId, UserId};
+use crate::limits::{KeyedLimit, RateLimits};
 use crate::people::PersonRepository;
 use crate::system::{Clock, Entropy, Timestamp};
 
@@ -141,6 +142,7 @@ pub struct TokenService {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     limits: RateLimits,
+    pub(super) revocations_of_people: Arc<KeyedLimit<(ApplicationId, UserId)>>,
     pub(super) policy: Arc<TokenPolicy>,
 }
 
@@ -149,7 +151,21 @@ impl TokenService {
     #[must_use]
     pub fn new(clients: ClientAuthenticator, ports: TokenPorts, policy: Arc<TokenPolicy>) -> Self {
         let TokenPorts { issuer, grants, authorizations, applications, people, audit, clock, entropy, limits } = ports;
-        Self { clients, issuer, grants, authorizations, applications, people, audit, clock, entropy, limits, policy }
+        let revocations_of_people = Arc::new(KeyedLimit::new(REVOCATIONS_OF_A_PERSON, COUNTED_PEOPLE));
+        Self {
+            clients,
+            issuer,
+            grants,
+            authorizations,
+            applications,
+            people,
+            audit,
+            clock,
+            entropy,
+            limits,
+            revocations_of_people,
+            policy,
+        }
     }
 
     /// Handles a token request from `address`.

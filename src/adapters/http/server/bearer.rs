@@ -1,26 +1,63 @@
 //! Access tokens in the `Authorization` header (RFC 6750).
 
+use std::marker::PhantomData;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use poem::http::header;
 use poem::{Request, RequestBody, Result};
 use poem_openapi::registry::Registry;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::error::ApiError;
 use super::exchange::Exchange;
 use super::payload;
+use super::services::Services;
 use crate::adapters::http::openapi::security;
 use crate::domain::oauth::{AccessGuard, Authorized, Caller, Need, Parameters, Resource, bearer_token};
 
 /// The caller, who has the permission that the operation needs.
-pub(crate) struct Bearer<N>(Authorized<N>);
+pub(crate) struct Bearer<N> {
+    caller: Authorized<N>,
+    admission: Admission<N>,
+}
+
+impl<N> Bearer<N> {
+    /// What a long operation asks again as it goes on.
+    pub(crate) fn admission(&self) -> Admission<N> {
+        self.admission.clone()
+    }
+}
 
 impl<N> Deref for Bearer<N> {
     type Target = Authorized<N>;
 
     fn deref(&self) -> &Authorized<N> {
-        &self.0
+        &self.caller
+    }
+}
+
+/// The token of a request that was admitted.
+pub(crate) struct Admission<N> {
+    services: Arc<Services>,
+    token: Arc<SecretString>,
+    need: PhantomData<fn() -> N>,
+}
+
+impl<N> Clone for Admission<N> {
+    fn clone(&self) -> Self {
+        Self { services: Arc::clone(&self.services), token: Arc::clone(&self.token), need: PhantomData }
+    }
+}
+
+impl<N: Need> Admission<N> {
+    /// The operation ends with the token, its application, its person and the permission.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub(crate) async fn check(&self) -> Result<(), ApiError> {
+        Ok(self.services.guard.still_admits::<N>(self.token.expose_secret()).await?)
     }
 }
 
@@ -43,10 +80,12 @@ impl<'a, N: Need> ApiExtractor<'a> for Bearer<N> {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> Result<Self> {
-        token(request)?;
+        let token = token(request)?;
         refuse_second_token(request, body).await?;
-        let guard = &Exchange::of(request)?.services.guard;
-        Ok(Self(guard.admit(token(request)?).await.map_err(ApiError::from)?))
+        let services = Arc::clone(&Exchange::of(request)?.services);
+        let caller = services.guard.admit(token).await.map_err(ApiError::from)?;
+        let token = Arc::new(SecretString::from(token));
+        Ok(Self { caller, admission: Admission { services, token, need: PhantomData } })
     }
 }
 

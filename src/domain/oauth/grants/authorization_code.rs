@@ -82,7 +82,8 @@ async fn reused(
     authorization: &Authorization,
     now: Timestamp,
 ) -> Result<TokenResponse, OAuthError> {
-    service.revoke_for(application, &service.authorizations.revocation_of(authorization, now)).await?;
+    let revocation = service.authorizations.revocation_of(authorization, now);
+    service.revoke_for(application, &Subject::Person(authorization.person), &revocation).await?;
     service.authorizations.record(AuditKind::AuthorizationCodeReused, authorization, now).await;
     service.authorizations.store().delete(authorization.grant_id).await?;
     Err(OAuthError::InvalidGrant)

@@ -84,7 +84,7 @@ async fn rotate(
             Ok((successor_id, at))
         }
         Consumed::Before { .. } => {
-            service.revoke_for(application, &revocation_of_grant(claims, now)).await?;
+            service.revoke_for(application, &claims.subject, &revocation_of_grant(claims, now)).await?;
             let event = AuditEvent::new(AuditKind::RefreshTokenReused, now);
             service.audit.record(&event.application(application.id).grant(claims.grant_id)).await;
             Err(OAuthError::InvalidGrant)

@@ -303,3 +303,27 @@ async fn a_database_that_is_away_is_never_an_invalid_grant() {
         assert!(matches!(answer, Err(OAuthError::TemporarilyUnavailable(Unavailable::Storage(_)))), "{answer:?}");
     }
 }
+
+#[tokio::test]
+async fn a_person_who_revokes_without_end_ends_their_own_grant_and_nobody_elses_tokens() {
+    let harness = Harness::new();
+    let (_, code) = authorized(&harness, |_| {}).await;
+    let own = harness.client_credentials().await;
+    harness.clock.advance(Duration::from_secs(1));
+    let mut tokens = exchange(&harness, &code, &[]).await.unwrap();
+    let is_alive = async |tokens: &TokenResponse| {
+        harness.guard.authenticate(tokens.access_token.expose(), Resource::Api).await.is_ok()
+    };
+    let mut revoked = 0;
+    loop {
+        let refreshed = harness.refresh(&refresh_token_of(&tokens)).await;
+        let Ok(refreshed) = refreshed else { break };
+        tokens = refreshed;
+        harness.service.revoke(&harness.inquiry(tokens.access_token.expose()), HOME).await.unwrap();
+        revoked += 1;
+        assert!(!is_alive(&tokens).await);
+    }
+    assert_eq!(revoked, 101, "the last one took the grant with it");
+    assert!(is_alive(&own).await, "the application's other tokens live on");
+    assert_eq!(harness.grants.revocations_since(now(), now()).await.unwrap().len(), 101);
+}
