@@ -1,8 +1,9 @@
 //! `POST /api/v1/import`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use memgate::domain::memories::Capabilities;
+use memgate::domain::memories::{Capabilities, Limit};
 use memgate_domain::testing::InMemoryMemoryBank;
 use poem::Body;
 use poem::http::Method;
@@ -117,6 +118,80 @@ async fn a_body_that_does_not_go_on_ends_with_an_account_of_what_was_done() {
     let problem = answer.problem(400, "interrupted-body");
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("after 2 rows: 2 were stored, 0 were there already"), "{detail}");
+}
+
+#[tokio::test]
+async fn an_import_ends_with_its_token_and_says_what_was_done() {
+    use futures_util::{StreamExt as _, stream};
+    let face = Arc::new(Face::new());
+    let token = face.token().await;
+    let (revoking, revoked) = (Arc::clone(&face), token.clone());
+    let second = stream::once(async move {
+        let answer = revoking.client_form("/auth/revoke", &[("token", &revoked)]).await;
+        assert_eq!(answer.status, 200);
+        Ok("{\"content\": \"after\"}\n")
+    });
+    let first = stream::iter([Ok::<_, std::io::Error>("{\"content\": \"before\"}\n")]);
+    let answer = import(&face, &token, "application/x-ndjson", Body::from_bytes_stream(first.chain(second))).await;
+    assert_eq!(answer.status, 401, "{}", answer.json());
+    assert!(answer.json()["detail"].as_str().unwrap().contains("after 1 rows: 1 were stored"), "{}", answer.json());
+    let listed = face.call(Method::GET, "/api/v1/memories", None).await.json();
+    let contents: Vec<_> = listed["memories"].as_array().unwrap().iter().map(|memory| &memory["content"]).collect();
+    assert_eq!(contents, ["before"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_trickles_gives_its_slot_back() {
+    use futures_util::stream;
+    let face = Face::new();
+    let token = face.token().await;
+    let trickle = stream::unfold((), |()| async {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        Some((Ok::<_, std::io::Error>("\n"), ()))
+    });
+    let answer = import(&face, &token, "application/x-ndjson", Body::from_bytes_stream(trickle)).await;
+    answer.problem(400, "interrupted-body");
+}
+
+#[tokio::test]
+async fn what_a_row_calls_its_members_is_repeated_in_part() {
+    let face = Face::new();
+    let lines = format!("{{\"{}\": 1}}\n", "x".repeat(500_000)).repeat(3);
+    let answer = import_lines(&face, &lines).await;
+    assert_eq!(answer.json()["left_out"], 3);
+    assert!(answer.body.len() < 2_000, "{}", answer.body.len());
+}
+
+#[tokio::test]
+async fn an_export_is_read_while_it_is_sent_and_ends_with_its_token() {
+    use futures_util::StreamExt as _;
+    let face = Face::new();
+    let lines: String = (0..2_500).map(|number| format!("{{\"content\": \"memory {number}\"}}\n")).collect();
+    assert_eq!(import_lines(&face, &lines).await.json()["created"], 2_500);
+    for revoke_after in [None, Some(1)] {
+        let token = face.token().await;
+        let request = request(Method::GET, "/api/v1/export").header("Authorization", format!("Bearer {token}"));
+        let response = face.unread(request.finish()).await;
+        let (headers, body) = (response.headers().clone(), response.into_body());
+        assert_eq!(headers.get("content-length"), None);
+        let (mut pages, mut received, mut is_whole) = (body.into_bytes_stream(), 0, true);
+        for number in 1.. {
+            let page = match pages.next().await {
+                Some(Ok(page)) => page,
+                Some(Err(_)) => {
+                    is_whole = false;
+                    break;
+                }
+                None => break,
+            };
+            received += page.iter().filter(|byte| **byte == b'\n').count();
+            if revoke_after == Some(number) {
+                assert_eq!(face.client_form("/auth/revoke", &[("token", &token)]).await.status, 200);
+            }
+        }
+        let page = usize::try_from(Limit::PAGE.get()).unwrap();
+        assert_eq!((received, is_whole), if revoke_after.is_some() { (page, false) } else { (2_500, true) });
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -351,3 +351,19 @@ async fn a_search_a_list_and_a_deletion_take_the_same_conditions() {
         assert_eq!(answer.problem(400, "invalid-value")["field"], field, "{query}");
     }
 }
+
+#[tokio::test]
+async fn who_may_only_write_learns_nothing_by_repeating_a_create() {
+    let face = Face::new();
+    let writes = face.scoped_token("memory:write").await;
+    let create = async || {
+        let request = request(Method::POST, "/api/v1/memories").header("Authorization", format!("Bearer {writes}"));
+        let body = json!({"content": "what it sent", "idempotency_key": "k"});
+        face.send(request.content_type("application/json").body(body.to_string())).await.json()
+    };
+    let first = create().await;
+    let path = format!("/api/v1/memories/{}", first["memory"]["memory_id"].as_str().unwrap());
+    let changed = face.call(Method::PATCH, &path, Some(json!({"content": "what others wrote"}))).await;
+    assert_eq!(changed.status, 200);
+    assert_eq!(create().await, first);
+}

@@ -67,6 +67,8 @@ pub struct ImportReport {
 impl ImportReport {
     /// How many of the rows that were left out are named.
     pub const NAMED: usize = 100;
+    /// Maximum number of characters of a reason.
+    pub const LONGEST_REASON: usize = 300;
 
     /// Counts a row that is left out.
     pub fn leave_out(&mut self, place: Place, reason: impl Into<String>) {
@@ -77,9 +79,19 @@ impl ImportReport {
     fn note(&mut self, place: Place, reason: impl Into<String>) {
         self.left_out += 1;
         if self.reasons.len() < Self::NAMED {
-            self.reasons.push(LeftOut { place, reason: reason.into() });
+            self.reasons.push(LeftOut { place, reason: readable(&reason.into()) });
         }
     }
+}
+
+/// A reason may repeat what the row says, such as the name of a member.
+fn readable(reason: &str) -> String {
+    let mut characters = reason.chars().filter(|character| !character.is_control());
+    let mut text: String = characters.by_ref().take(ImportReport::LONGEST_REASON).collect();
+    if characters.next().is_some() {
+        text.push('…');
+    }
+    text
 }
 
 /// An import that could not go on. What it had created stays; importing the same again adds the rest.

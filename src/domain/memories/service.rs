@@ -192,6 +192,11 @@ impl MemoryService {
             (Acceptance::Duplicate { write: known, .. }, _) if known.fingerprint != fingerprint => {
                 Err(MemoryError::IdempotencyConflict)
             }
+            // Others may have changed the memory since: who may not read learns no more than what it sent.
+            (Acceptance::Duplicate { write: known, state: WriteState::Stored(memory) }, _) if !may_read(caller) => {
+                let sent = NewMemory { created_at: known.accepted_at, ..write.memory }.into_memory();
+                Ok(Created::stored(known.request_id, Memory { id: memory.id, ..sent }))
+            }
             (Acceptance::Duplicate { write: known, state: WriteState::Pending }, _) => self.carry(&known, None).await,
             (Acceptance::Duplicate { write: known, state }, _) => answer(known.request_id, state),
             (Acceptance::Full, _) => Err(MemoryError::QueueFull),

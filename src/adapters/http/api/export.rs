@@ -21,8 +21,14 @@ impl ExportApi {
     #[oai(path = "/export", method = "get", operation_id = "exportMemories")]
     async fn export(&self, exchange: &Exchange, caller: Bearer<Read>) -> Result<JsonLines, ListFailure> {
         let Exchange { services, request_id, .. } = exchange;
-        exchange.reserve(&caller, Limit::PAGE.get()).await?;
+        // A stream holds a page at a time, until its end.
+        let reservation = services.answers.reserve(caller.application.id, Limit::PAGE.get()).await?;
         let export = services.memories.export(&caller, *request_id).await?;
-        Ok(JsonLines::of(export).await.map_err(MemoryError::from)?)
+        let admission = caller.admission();
+        let may_go_on = move || {
+            let (admission, _held) = (admission.clone(), &reservation);
+            async move { admission.check().await }
+        };
+        Ok(JsonLines::of(export, may_go_on).await.map_err(MemoryError::from)?)
     }
 }

@@ -4,7 +4,7 @@ use poem_openapi::OpenApi;
 
 use super::dto::import::ImportAnswer;
 use crate::adapters::http::openapi::tag::Tag;
-use crate::adapters::http::server::bearer::Bearer;
+use crate::adapters::http::server::bearer::{Admission, Bearer};
 use crate::adapters::http::server::error::{ApiError, ImportFailure};
 use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::payload::Json;
@@ -30,7 +30,7 @@ impl ImportApi {
         let Exchange { services, request_id, .. } = exchange;
         let mut import = services.memories.begin_import(&caller);
         let _slot = services.imports.take(import.scope().tenant())?;
-        let received = receive(&mut import, body).await;
+        let received = receive(&mut import, body, &caller.admission()).await;
         let ended = services.memories.end_import(&caller, *request_id, import).await;
         match (received, ended) {
             (Ok(()), Ok(report)) => Ok(Json(ImportAnswer::new(*request_id, report))),
@@ -48,9 +48,10 @@ fn stopped(reason: ApiError, report: ImportReport) -> ApiError {
 
 /// # Errors
 /// Why the body, or the import, ended early.
-async fn receive(import: &mut Import, mut body: LinesBody) -> Result<(), ApiError> {
+async fn receive(import: &mut Import, mut body: LinesBody, admission: &Admission<Write>) -> Result<(), ApiError> {
     let mut lines = Lines::default();
     while let Some(piece) = body.next().await? {
+        admission.check().await?;
         for line in lines.push(&piece) {
             take(import, line).await?;
         }

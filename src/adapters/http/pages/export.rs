@@ -1,5 +1,6 @@
 //! `/account/export`: everything about a person, to take away.
 
+use std::future::ready;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -57,7 +58,8 @@ pub(crate) async fn memories(browser: Browser<'_>) -> Result<Response, PageError
         Err(sign_in) => return Ok(sign_in),
     };
     let export = browser.services.own_memories.export(user.person.id).await.map_err(page_error)?;
-    Ok(JsonLines::of(export).await.map_err(|error| page_error(error.into()))?.into_response())
+    let lines = JsonLines::of(export, || ready(Ok(()))).await;
+    Ok(lines.map_err(|error| page_error(error.into()))?.into_response())
 }
 
 /// `GET /account/export/account.json`: the account, its connections and what happened.

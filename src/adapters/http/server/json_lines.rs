@@ -9,6 +9,7 @@ use poem_openapi::ApiResponse;
 use poem_openapi::payload::Payload;
 use poem_openapi::registry::{MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
 
+use super::error::ApiError;
 use super::payload::media_type;
 use crate::domain::memories::{Export, MemoryBankError, MemoryRecord, OwnMemory};
 
@@ -17,18 +18,29 @@ pub(crate) struct JsonLines(Body);
 
 impl JsonLines {
     /// All memories of an export. The first page is read at once, so that a failure is a status; a failure later breaks the
-    /// response off, so that nobody takes it for the whole.
+    /// response off, so that nobody takes it for the whole. `may_go_on` is asked before each further page, and dropped after the
+    /// last byte.
     ///
     /// # Errors
     /// [`MemoryBankError`].
-    pub(crate) async fn of(mut export: Export) -> Result<Self, MemoryBankError> {
+    pub(crate) async fn of<F>(
+        mut export: Export,
+        may_go_on: impl Fn() -> F + Send + 'static,
+    ) -> Result<Self, MemoryBankError>
+    where
+        F: Future<Output = Result<(), ApiError>> + Send,
+    {
         let first = export.next().await?;
-        let rest = stream::try_unfold(export, |mut export| async move {
+        let rest = stream::try_unfold((export, may_go_on), |(mut export, may_go_on)| async move {
+            may_go_on().await.map_err(|error| {
+                tracing::debug!(error = &error as &dyn std::error::Error, "an export was broken off");
+                io::Error::other(error)
+            })?;
             let page = export.next().await.map_err(|error| {
                 tracing::warn!(error = &error as &dyn std::error::Error, "an export was broken off");
                 io::Error::other(error)
             })?;
-            page.map(|page| Ok((lines(&page)?, export))).transpose()
+            page.map(|page| Ok((lines(&page)?, (export, may_go_on)))).transpose()
         });
         let pages = stream::iter(first.as_deref().map(lines)).chain(rest);
         Ok(Self(Body::from_bytes_stream(pages)))

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -21,6 +22,10 @@ use super::payload;
 
 /// Maximum length of such a body in bytes.
 pub(crate) const MAX_STREAM_BYTES: u64 = 4 << 30;
+/// After how long a body must have come at the least rate on average.
+const GRACE: Duration = Duration::from_secs(60);
+/// The least rate, in bytes per second: a body holds a slot that others wait for.
+const LEAST_RATE: u64 = 1024;
 /// How many imports run at the same time.
 const IMPORTS: usize = 8;
 
@@ -28,6 +33,7 @@ const IMPORTS: usize = 8;
 pub(crate) struct LinesBody {
     pieces: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
     received: u64,
+    began: tokio::time::Instant,
 }
 
 impl LinesBody {
@@ -38,11 +44,15 @@ impl LinesBody {
     /// The next piece; `None` at the end.
     ///
     /// # Errors
-    /// [`ApiError::Interrupted`] if it does not arrive in time, [`ApiError::StreamTooLarge`].
+    /// [`ApiError::Interrupted`] if it does not arrive in time, or the body arrives too slowly as a whole;
+    /// [`ApiError::StreamTooLarge`].
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         let piece = tokio::time::timeout(BODY_TIMEOUT, self.pieces.next()).await.map_err(|_| ApiError::Interrupted)?;
         let Some(piece) = piece.transpose().map_err(|_| ApiError::Interrupted)? else { return Ok(None) };
         self.received += piece.len() as u64;
+        if self.began.elapsed() > GRACE + Duration::from_secs(self.received / LEAST_RATE) {
+            return Err(ApiError::Interrupted);
+        }
         if self.received > MAX_STREAM_BYTES { Err(ApiError::StreamTooLarge) } else { Ok(Some(piece)) }
     }
 }
@@ -90,7 +100,7 @@ impl<'a> ApiExtractor<'a> for LinesBody {
         }
         let body: Body = body.take().map_err(|_| ApiError::Interrupted)?;
         read_piecewise(request);
-        Ok(Self { pieces: Box::pin(body.into_bytes_stream()), received: 0 })
+        Ok(Self { pieces: Box::pin(body.into_bytes_stream()), received: 0, began: tokio::time::Instant::now() })
     }
 }
 
