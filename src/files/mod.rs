@@ -141,7 +141,7 @@ fn read_archive<E: std::fmt::Debug>(
             }
         };
         let mut input = Unpacking { inner, unpacked: &unpacked, limit: limits.unpacked };
-        match reading.read_in_archive(&name, &mut input, take) {
+        match reading.read_in_archive(&name, number, &mut input, take) {
             Ok(()) => {}
             Err(ReadingError::Taker(error)) => return Err(FileError::Taker(error)),
             Err(ReadingError::File(_)) if unpacked.load(Ordering::Relaxed) > limits.unpacked => {

@@ -214,6 +214,47 @@ looks('import report', async (page) => {
 
 looks('export', (page) => openAs(page, account('/export'), 'nils', 'Export'));
 
+for (const [locale, signInName, heading] of [
+  ['de-DE', 'Anmelden', 'Deine Erinnerungen'],
+  ['fr-FR', 'Se connecter', 'Vos souvenirs'],
+  ['es-ES', 'Iniciar sesión', 'Tus recuerdos'],
+  ['pt-BR', 'Entrar', 'Suas memórias'],
+  ['ja-JP', 'サインイン', 'あなたのメモリー'],
+]) {
+  const tag = locale.slice(0, 2);
+  test(`pages in ${tag} are sound in every look`, () =>
+    here.browser.visit(
+      async (page) => {
+        await page.goto(account('/memories'));
+        await headingOf(page, signInName);
+        await page.locator('#login').fill('marta');
+        await page.locator('#password').fill('correct horse battery');
+        await page.locator('form[action="/auth/sign-in"] button').click();
+        await headingOf(page, heading);
+        assert.equal(await page.locator('html').getAttribute('lang'), tag);
+        await inspect(page, `memories-${tag}`);
+        for (const part of ['', '/security', '/import']) {
+          await page.goto(account(part));
+          await inspect(page, `account${part.replace('/', '-')}-${tag}`);
+        }
+      },
+      { locale },
+    ));
+}
+
+test('a person chooses a language with the keyboard alone, and it stays', () =>
+  here.browser.visit(async (page) => {
+    await page.goto(`${here.gate.url}/privacy`);
+    await page.getByLabel('Language').focus();
+    await page.keyboard.type('Deu');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await headingOf(page, 'Datenschutz');
+    assert.equal(page.url(), `${here.gate.url}/privacy`);
+    await page.goto(`${here.gate.url}/`);
+    await headingOf(page, 'Ein Gedächtnis für deine Assistenten');
+  }));
+
 test('a person finds, corrects, deletes and takes back a memory with the keyboard alone', () =>
   here.browser.visit(async (page) => {
     await withMemories(page);

@@ -105,7 +105,7 @@ test('from signing in to the code, a keyboard is enough', () =>
     await page.keyboard.type('correct horse battery');
     await page.keyboard.press('Enter');
     await headingOf(page, /^Allow /);
-    assert.deepEqual(await stops(page), ['Store memories', 'Delete memories', 'Not you? Sign out', 'Deny', 'Allow', 'connected applications', 'Privacy']);
+    assert.deepEqual(await stops(page), ['Store memories', 'Delete memories', 'Not you? Sign out', 'Deny', 'Allow', 'connected applications', 'Privacy', 'Language', 'Change']);
     await reach(page, 'Allow');
     await page.keyboard.press('Enter');
     await page.waitForURL('https://chatgpt.com/**');
@@ -157,7 +157,7 @@ async function reach(page, name) {
 /// Everything that Tab stops at, in its order.
 async function stops(page) {
   const names = [];
-  const count = await page.locator('a[href], button, input:not([type=hidden])').count();
+  const count = await page.locator('a[href], button, select, input:not([type=hidden])').count();
   for (let stop = 0; stop < count; stop += 1) {
     await page.keyboard.press('Tab');
     names.push(await focused(page));

@@ -13,6 +13,8 @@ pub struct Browser<'a> {
     gate: &'a TestGate,
     http: Client,
     pub cookies: BTreeMap<String, String>,
+    /// The languages that it asks for.
+    pub languages: Option<&'static str>,
 }
 
 /// An answer, read to its end.
@@ -49,7 +51,7 @@ impl<'a> Browser<'a> {
     pub fn of(gate: &'a TestGate) -> Self {
         // The client of the gate has installed what reqwest needs.
         let http = Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
-        Self { gate, http, cookies: BTreeMap::new() }
+        Self { gate, http, cookies: BTreeMap::new(), languages: None }
     }
 
     /// The name of a cookie: the gate of a test is on http, and has a port of its own.
@@ -102,7 +104,12 @@ impl<'a> Browser<'a> {
     async fn send(&mut self, request: RequestBuilder) -> Answer {
         let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let cookies = reqwest::header::HeaderValue::from_bytes(cookies.join("; ").as_bytes()).unwrap();
-        let response = request.header("cookie", cookies).send().await.unwrap();
+        let request = request.header("cookie", cookies);
+        let request = match self.languages {
+            Some(languages) => request.header("accept-language", languages),
+            None => request,
+        };
+        let response = request.send().await.unwrap();
         for cookie in response.headers().get_all("set-cookie") {
             let cookie = cookie.to_str().unwrap();
             let (name, rest) = cookie.split_once('=').unwrap();

@@ -291,7 +291,7 @@ async fn a_name_stands_apart_from_the_text_around_it() {
     for page in [&asked, &consent, &connections] {
         let named = page.0.matches("Trip planner").count();
         let isolated =
-            page.0.matches("<bdi>Trip planner</bdi>").count() + page.0.matches("&#x2068;Trip planner&#x2069;").count();
+            page.0.matches("<bdi>Trip planner</bdi>").count() + page.0.matches("\u{2068}Trip planner\u{2069}").count();
         assert_eq!(named, isolated, "{}", page.0);
     }
     assert!(consent.0.contains("<bdi>marta</bdi>") && connections.0.contains("<bdi>marta</bdi>"));

@@ -87,7 +87,7 @@ async fn everything_that_was_taken_away_is_brought_back_to_the_same() {
     }
     let before = lines_of(&mut browser).await;
     let id = before[7]["memory_id"].as_str().unwrap();
-    place.gate.advance(Duration::from_secs(60));
+    place.gate.advance(Duration::from_mins(1));
     let path = format!("/account/memories/{id}");
     let form_token = browser.get(&path).await.page.hidden("form_token");
     let fields = [("form_token", &*form_token), ("content", "Corrected"), ("categories", "food")];
@@ -103,7 +103,7 @@ async fn everything_that_was_taken_away_is_brought_back_to_the_same() {
 
     let confirmed = [("form_token", &*page.page.hidden("form_token")), ("confirmed", "yes")];
     browser.submit("/account/delete-memories", &confirmed).await;
-    place.gate.advance(Duration::from_secs(60));
+    place.gate.advance(Duration::from_mins(1));
     let done = confirm(&mut browser, &page.page, &[("memories", "yes")]).await;
     assert!(done.assert_page(200).says("The import is done") && done.page.says("Stored: 230"), "{}", done.page.text());
     assert_eq!(lines_of(&mut browser).await, before);
@@ -189,12 +189,12 @@ async fn a_flood_of_duplicates_and_a_broken_last_line_are_told() {
     let file = format!("\u{feff}{}{{\"content\": ", line.repeat(40_000));
     let page = upload(&mut browser, "memories.jsonl", &file).await;
     for text in
-        ["New: 1", "more than once in the file: 39999", "Unreadable, and left out: 1", "line 40001: is not a row"]
+        ["New: 1", "more than once in the file: 39,999", "Unreadable, and left out: 1", "line 40001: is not a row"]
     {
         assert!(page.assert_page(200).says(text), "{text}: {}", page.page.text());
     }
     let done = confirm(&mut browser, &page.page, &[("memories", "yes")]).await;
-    for text in ["Stored: 1", "more than once in the file: 39999", "Left out: 1", "line 40001"] {
+    for text in ["Stored: 1", "more than once in the file: 39,999", "Left out: 1", "line 40001"] {
         assert!(done.assert_page(200).says(text), "{text}: {}", done.page.text());
     }
     assert_eq!(lines_of(&mut browser).await.len(), 1);
@@ -309,7 +309,7 @@ async fn an_upload_is_its_owners_until_it_is_discarded_or_forgotten() {
     let newer = upload(&mut browser, "b.jsonl", row).await.page;
     let older = confirm(&mut browser, &page, &[("memories", "yes")]).await;
     assert!(older.page.says("Nothing is stored yet."), "another one took its place: {}", older.page.text());
-    place.gate.advance(Duration::from_secs(31 * 60));
+    place.gate.advance(Duration::from_mins(31));
     let late = confirm(&mut browser, &newer, &[("memories", "yes")]).await;
     assert!(late.page.says("What can be imported"), "{}", late.page.text());
 
@@ -329,7 +329,8 @@ async fn an_import_that_stops_says_so_and_goes_on_when_it_is_repeated() {
     let application = gate.register(of_a_gpt("Trip planner")).await;
     let place = Place { gate, application };
     let (mut browser, _) = place.connected().await;
-    let rows: String = (0..600).map(|number| format!("{{\"content\": \"memory {number}\"}}\n")).collect();
+    let rows: Vec<String> = (0..600).map(|number| format!("{{\"content\": \"memory {number}\"}}")).collect();
+    let rows = rows.join("\n");
     let page = upload(&mut browser, "a.jsonl", &rows).await;
     assert!(page.assert_page(200).says("New: 600"), "{}", page.page.text());
     bank.outage().begin();

@@ -11,6 +11,7 @@ mod browser;
 mod connections;
 mod consent;
 mod importing;
+mod languages;
 mod memories;
 mod password_links;
 mod registering;

@@ -43,7 +43,8 @@ impl Page {
     #[track_caller]
     pub fn assert_sound(&self) {
         let page = &self.0;
-        assert!(page.starts_with("<!DOCTYPE html>\n<html lang=\"en\">"), "{page}");
+        assert!(page.starts_with("<!DOCTYPE html>\n<html lang=\""), "{page}");
+        assert!(!page.contains("{0}") && !page.contains("{1}"), "nothing is filled in: {page}");
         for (once, times) in [("<h1", 1), ("<main", 1), ("<header", 1), ("<footer", 1), ("<title>", 1), ("viewport", 1)]
         {
             assert_eq!(page.matches(once).count(), times, "{once}: {page}");

@@ -12,6 +12,7 @@ use super::memories::source_name;
 use super::memory_error::page_error;
 use super::return_to::ReturnTo;
 use super::sign_in::{self, Notice};
+use super::texts::{Frame, Language};
 use super::view::{self, PageContext};
 use super::words::Day;
 use crate::domain::memories::{MemoryStatistics, Source};
@@ -25,12 +26,14 @@ const CATEGORIES: usize = 20;
 #[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage<'a> {
+    t: &'a Frame,
     account: Option<&'a str>,
 }
 
 #[derive(Template)]
 #[template(path = "account.html")]
 struct AccountPage<'a> {
+    t: &'a Frame,
     account: &'a str,
     numbers: Option<Numbers>,
     countable: bool,
@@ -39,48 +42,47 @@ struct AccountPage<'a> {
 
 /// How many memories a person has, and which.
 struct Numbers {
-    memories: u64,
+    memories: String,
     oldest: Option<Day>,
     newest: Option<Day>,
     applications: Vec<Count>,
     categories: Vec<Count>,
-    uncategorized: u64,
+    uncategorized: Option<String>,
 }
 
 /// A number, and where those that it counts are listed.
 struct Count {
     name: String,
     href: String,
-    number: u64,
+    number: String,
 }
 
 impl Numbers {
-    fn of(statistics: &[(Source, MemoryStatistics)]) -> Self {
+    fn of(statistics: &[(Source, MemoryStatistics)], t: &Frame) -> Self {
         let mut all = MemoryStatistics::default();
-        let mut applications = Vec::new();
-        for (source, of_source) in statistics {
+        let mut sources: Vec<_> = statistics.iter().filter(|(_, of_source)| of_source.memories > 0).collect();
+        sources.sort_by_key(|(_, of_source)| std::cmp::Reverse(of_source.memories));
+        let applications = sources.into_iter().map(|(source, of_source)| {
             all.merge(of_source);
-            if of_source.memories > 0 {
-                applications.push(Count {
-                    name: source_name(Some(source), source.space.as_str()),
-                    href: listing("application", source.space.as_str()),
-                    number: of_source.memories,
-                });
+            Count {
+                name: source_name(Some(source), source.space.as_str(), t),
+                href: listing("application", source.space.as_str()),
+                number: t.number(of_source.memories),
             }
-        }
-        applications.sort_by_key(|count| std::cmp::Reverse(count.number));
+        });
+        let applications = applications.collect();
         let categories = all.most_used().into_iter().take(CATEGORIES).map(|(category, number)| Count {
             name: category.to_string(),
             href: listing("category", category.as_str()),
-            number,
+            number: t.number(number),
         });
         Self {
-            memories: all.memories,
-            oldest: all.oldest.map(Day::from),
-            newest: all.newest.map(Day::from),
+            memories: t.number(all.memories),
+            oldest: all.oldest.map(|at| Day::of(at, t.language)),
+            newest: all.newest.map(|at| Day::of(at, t.language)),
             applications,
             categories: categories.collect(),
-            uncategorized: all.uncategorized,
+            uncategorized: (all.uncategorized > 0).then(|| t.number(all.uncategorized)),
         }
     }
 }
@@ -96,7 +98,7 @@ fn listing(name: &str, value: &str) -> String {
 pub(crate) async fn home(browser: Browser<'_>) -> Result<Response, PageError> {
     let user = browser.signed_in_user().await?;
     let account = user.as_ref().map(|user| user.person.label());
-    view::show(StatusCode::OK, PageContext::Standalone, &HomePage { account })
+    view::show(StatusCode::OK, PageContext::Standalone, &HomePage { t: &browser.t, account })
 }
 
 /// `/account`.
@@ -111,11 +113,12 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
     // To count what another service keeps is to read all of it, which a person has to ask for.
     let numbers = if capabilities.local || (capabilities.list && browser.query() == COUNT) {
         let counted = browser.services.own_memories.statistics(user.person.id).await.map_err(page_error)?;
-        Some(Numbers::of(&counted))
+        Some(Numbers::of(&counted, &browser.t))
     } else {
         None
     };
     let page = AccountPage {
+        t: &browser.t,
         account: user.person.label(),
         countable: numbers.is_none() && capabilities.list,
         numbers,

@@ -9,6 +9,7 @@ use super::consent;
 use super::cookies::{CookieKind, Cookies};
 use super::error::PageError;
 use super::return_to::ReturnTo;
+use super::texts::Frame;
 use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::services::Services;
 use crate::domain::people::{SessionToken, SignInAttempt, SignedInUser};
@@ -17,13 +18,15 @@ pub(crate) struct Browser<'a> {
     pub(crate) request: &'a Request,
     pub(crate) services: Arc<Services>,
     pub(crate) cookies: Cookies,
+    /// The language, and where the page is.
+    pub(crate) t: Frame,
 }
 
 impl<'a> FromRequest<'a> for Browser<'a> {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
         let services = Arc::clone(&Exchange::of(request)?.services);
         let cookies = Cookies::at(&services.policy.issuer);
-        Ok(Self { request, services, cookies })
+        Ok(Self { request, services, cookies, t: Frame::of(request, cookies) })
     }
 }
 

@@ -10,6 +10,7 @@ use super::browser::Browser;
 use super::error::PageError;
 use super::forms::Form;
 use super::return_to::ReturnTo;
+use super::texts::{Frame, Language};
 use super::view::{self, PageContext};
 use super::words::{self, Day, PermissionInWords};
 use crate::domain::ids::ApplicationId;
@@ -17,12 +18,11 @@ use crate::domain::oauth::Connection;
 
 /// The query string after something was disconnected.
 const DISCONNECTED: &str = "disconnected";
-/// The placeholder for the name of a deleted application.
-const DELETED: &str = "An application that is no longer here";
 
 #[derive(Template)]
 #[template(path = "connections.html")]
 struct ConnectionsPage<'a> {
+    t: &'a Frame,
     account: &'a str,
     connections: Vec<ConnectionInWords>,
     disconnected: bool,
@@ -39,18 +39,19 @@ struct ConnectionInWords {
     until: Day,
 }
 
-impl From<Connection> for ConnectionInWords {
-    fn from(connection: Connection) -> Self {
+impl ConnectionInWords {
+    fn of(connection: &Connection, t: &Frame) -> Self {
         let application = connection.application.as_deref();
-        let name = application.map_or(DELETED, |application| application.name.as_str());
+        let name =
+            application.map_or_else(|| t.application_gone.to_string(), |application| application.name.to_string());
         Self {
             id: connection.application_id,
-            initial: words::initial(name),
-            name: name.to_owned(),
-            unverified: application.and_then(words::Unverified::of),
-            permissions: PermissionInWords::all(connection.scope),
-            since: connection.since.into(),
-            until: connection.until.into(),
+            initial: words::initial(&name),
+            name,
+            unverified: application.and_then(|application| words::Unverified::of(application, t)),
+            permissions: PermissionInWords::all(connection.scope, t),
+            since: Day::of(connection.since, t.language),
+            until: Day::of(connection.until, t.language),
         }
     }
 }
@@ -64,8 +65,9 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
     let connections = browser.services.authorizations.connections(user.person.id).await?;
     let form_token = user.token.form_token();
     let page = ConnectionsPage {
+        t: &browser.t,
         account: user.person.label(),
-        connections: connections.into_iter().map(ConnectionInWords::from).collect(),
+        connections: connections.iter().map(|connection| ConnectionInWords::of(connection, &browser.t)).collect(),
         disconnected: browser.query() == DISCONNECTED,
         form_token: form_token.as_str(),
     };

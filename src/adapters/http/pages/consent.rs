@@ -10,6 +10,7 @@ use super::error::PageError;
 use super::forms::{ListForm, RawForm};
 use super::return_to::ReturnTo;
 use super::sign_in::{self, Notice};
+use super::texts::{Frame, Language};
 use super::view::{self, PageContext};
 use super::words::{self, PermissionInWords, Unverified};
 use crate::domain::applications::Permission;
@@ -18,6 +19,7 @@ use crate::domain::oauth::AuthorizationError;
 #[derive(Template)]
 #[template(path = "consent.html")]
 struct ConsentPage<'a> {
+    t: &'a Frame,
     application: &'a str,
     unverified: Option<Unverified>,
     /// Whether the answer goes to a program on this device, which any other program may pose as.
@@ -48,12 +50,13 @@ pub(crate) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
     };
     let (application, form_token) = (request.application.name.as_str(), user.token.form_token());
     let optional = request.optional();
-    let with_choice = PermissionInWords::all(request.scope).into_iter().map(|words| {
+    let with_choice = PermissionInWords::all(request.scope, &browser.t).into_iter().map(|words| {
         let choice = optional.contains(words.permission);
         (words, choice)
     });
-    let unverified = Unverified::of(&request.application);
+    let unverified = Unverified::of(&request.application, &browser.t);
     let page = ConsentPage {
+        t: &browser.t,
         application,
         initial: words::initial(unverified.as_ref().map_or(application, |unverified| &unverified.origin)),
         unverified,
@@ -61,7 +64,7 @@ pub(crate) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
         permissions: with_choice.collect(),
         some_are_optional: !optional.is_empty(),
         account: user.person.label(),
-        destination: words::destination(request.redirect_uri()),
+        destination: words::destination(request.redirect_uri(), &browser.t),
         form_token: form_token.as_str(),
         return_to: &return_to.to_string(),
     };
@@ -117,7 +120,7 @@ pub(crate) async fn go_on_to(browser: &Browser<'_>, return_to: &ReturnTo) -> Res
         && let Err(AuthorizationError::Refused { location }) =
             browser.services.authorizations.validate(query.as_bytes()).await
     {
-        return view::hand_over_to(&location);
+        return view::hand_over_to(&location, &browser.t);
     }
     view::see_other(&return_to.to_string())
 }

@@ -22,6 +22,8 @@ pub(crate) enum CookieKind {
     Provider,
     /// Where to continue after the identity provider: one of several parts.
     ReturnTo(u8),
+    /// The language that somebody chose.
+    Language,
 }
 
 /// Number of parts of a long value.
@@ -51,6 +53,7 @@ impl Cookies {
             CookieKind::SignIn => "sign-in",
             CookieKind::Provider => "provider",
             CookieKind::ReturnTo(_) => "return-to",
+            CookieKind::Language => "language",
         };
         let of_port = self.port.map(|port| format!("-{port}")).unwrap_or_default();
         let further = match kind {

@@ -5,9 +5,10 @@ use poem::error::{NotFoundError, ResponseError};
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
 
+use super::assets;
 use super::return_to::ReturnTo;
+use super::texts::{Filled, Frame, Language, Text, Texts};
 use super::view::{self, PageContext};
-use super::{assets, words};
 use crate::adapters::http::server::error;
 use crate::adapters::http::server::error::{ApiError, SHORT_WAIT};
 use crate::domain::applications::HasherError;
@@ -109,10 +110,11 @@ impl From<PeopleError> for PageError {
 
 #[derive(Template)]
 #[template(path = "error.html")]
-struct ErrorPage {
-    title: &'static str,
-    text: &'static str,
-    detail: Option<String>,
+struct ErrorPage<'a> {
+    t: &'a Frame,
+    title: Text,
+    text: Text,
+    detail: Option<Filled>,
     again: Option<String>,
     request_id: RequestId,
 }
@@ -122,36 +124,36 @@ struct ErrorKind {
     status: StatusCode,
     /// Its name in the log.
     slug: &'static str,
-    title: &'static str,
-    text: &'static str,
+    title: fn(&Texts) -> Text,
+    text: fn(&Texts) -> Text,
 }
 
 const NOT_FOUND: ErrorKind = ErrorKind {
     status: StatusCode::NOT_FOUND,
     slug: "no-such-page",
-    title: "Page not found",
-    text: "The address may be mistyped, or the page may have moved.",
+    title: |t| t.not_found_title,
+    text: |t| t.not_found_text,
 };
 
 const INVALID_FORM: ErrorKind = ErrorKind {
     status: StatusCode::BAD_REQUEST,
     slug: "unreadable-form",
-    title: "The request could not be read",
-    text: "What your browser sent is not what this page expects. Nothing was done. Go back and try again.",
+    title: |t| t.invalid_form_title,
+    text: |t| t.invalid_form_text,
 };
 
 const INTERNAL_ERROR: ErrorKind = ErrorKind {
     status: StatusCode::INTERNAL_SERVER_ERROR,
     slug: "internal",
-    title: "Something went wrong",
-    text: "This is not your fault, and retrying is unlikely to help. The person who runs this service can find the reason in the log.",
+    title: |t| t.internal_title,
+    text: |t| t.internal_text,
 };
 
 const UNAVAILABLE: ErrorKind = ErrorKind {
     status: StatusCode::SERVICE_UNAVAILABLE,
     slug: "unavailable",
-    title: "Temporarily unavailable",
-    text: "The service is busy or under maintenance. Nothing is lost: wait a moment, then reload this page.",
+    title: |t| t.unavailable_title,
+    text: |t| t.unavailable_text,
 };
 
 impl From<&PageError> for ErrorKind {
@@ -160,37 +162,32 @@ impl From<&PageError> for ErrorKind {
             PageError::Untrusted(_) => Self {
                 status: StatusCode::BAD_REQUEST,
                 slug: "untrusted-request",
-                title: "This request cannot be trusted",
-                text: "The application that sent you here made a mistake, or it is not what it claims to be. You were \
-                       not sent back to it, and it was given nothing.",
+                title: |t| t.untrusted_title,
+                text: |t| t.untrusted_text,
             },
             PageError::ForeignForm { .. } => Self {
                 status: StatusCode::FORBIDDEN,
                 slug: "foreign-form",
-                title: "This page is out of date",
-                text: "It was open for too long, you have signed in or out since, or it was not opened here. \
-                       Nothing was done.",
+                title: |t| t.out_of_date_title,
+                text: |t| t.out_of_date_text,
             },
             PageError::ForeignOrigin => Self {
                 status: StatusCode::FORBIDDEN,
                 slug: "foreign-origin",
-                title: "This form came from another address",
-                text: "Nothing was done. Your browser says that the form was sent from an address that this service does not \
-                       know as its own. If that is where you always use it, the person who runs it has to set \
-                       MEMGATE_PUBLIC_URL to that address.",
+                title: |t| t.foreign_origin_title,
+                text: |t| t.foreign_origin_text,
             },
             PageError::NoCookie { .. } => Self {
                 status: StatusCode::FORBIDDEN,
                 slug: "no-cookie",
-                title: "Your browser sent no cookie",
-                text: "Signing in needs cookies. Allow them for this site, then start again. If they are allowed, the page \
-                       was open for more than ten minutes. Nothing was done.",
+                title: |t| t.no_cookie_title,
+                text: |t| t.no_cookie_text,
             },
             PageError::TooLong => Self {
                 status: StatusCode::BAD_REQUEST,
                 slug: "request-too-long",
-                title: "This request is too long",
-                text: "The application that sent you here put more than 8,000 bytes into its request. It was given nothing.",
+                title: |t| t.too_long_title,
+                text: |t| t.too_long_text,
             },
             PageError::NotFound => NOT_FOUND,
             PageError::InvalidForm => INVALID_FORM,
@@ -207,8 +204,8 @@ impl From<&ApiError> for ErrorKind {
             ApiError::MethodNotAllowed { .. } => Self {
                 status: StatusCode::METHOD_NOT_ALLOWED,
                 slug: "method-not-allowed",
-                title: "This page cannot be opened directly",
-                text: "It belongs to a form. Go back and use the button there.",
+                title: |t| t.not_direct_title,
+                text: |t| t.not_direct_text,
             },
             ApiError::TooLarge => Self { status: StatusCode::PAYLOAD_TOO_LARGE, ..INVALID_FORM },
             error => match error.status() {
@@ -221,24 +218,24 @@ impl From<&ApiError> for ErrorKind {
 }
 
 /// Converts any error of a page into an error page, and logs it once.
-pub(crate) fn render(error: &poem::Error, request_id: RequestId) -> Response {
+pub(crate) fn render(error: &poem::Error, t: &Frame, request_id: RequestId) -> Response {
     if let Some(error) = error.downcast_ref::<PageError>() {
-        return answer(&ErrorKind::from(error), error, details(error), request_id);
+        return answer(&ErrorKind::from(error), error, details(error, t), t, request_id);
     }
     if let Some(error) = error.downcast_ref() {
-        return render_api(error, request_id);
+        return render_api(error, t, request_id);
     }
     let page = match error.status() {
         _ if error.is::<NotFoundError>() => NOT_FOUND,
         status if status.is_client_error() => ErrorKind { status, ..INVALID_FORM },
         _ => INTERNAL_ERROR,
     };
-    answer(&page, error, Details::default(), request_id)
+    answer(&page, error, Details::default(), t, request_id)
 }
 
 /// As [`render`].
-pub(crate) fn render_api(error: &ApiError, request_id: RequestId) -> Response {
-    let mut response = answer(&ErrorKind::from(error), error, Details::default(), request_id);
+pub(crate) fn render_api(error: &ApiError, t: &Frame, request_id: RequestId) -> Response {
+    let mut response = answer(&ErrorKind::from(error), error, Details::default(), t, request_id);
     if let ApiError::MethodNotAllowed { allow } = error {
         response.headers_mut().insert(header::ALLOW, allow.clone());
     }
@@ -248,13 +245,13 @@ pub(crate) fn render_api(error: &ApiError, request_id: RequestId) -> Response {
 /// The variable parts of an error page.
 #[derive(Default)]
 struct Details {
-    detail: Option<String>,
+    detail: Option<Filled>,
     again: Option<String>,
 }
 
-fn details(error: &PageError) -> Details {
+fn details(error: &PageError, t: &Texts) -> Details {
     match error {
-        PageError::Untrusted(problem) => Details { detail: Some(words::sentence(&problem.to_string())), again: None },
+        PageError::Untrusted(problem) => Details { detail: Some(untrusted(problem, t)), again: None },
         PageError::ForeignForm { again: Some(again) } | PageError::NoCookie { again } => {
             Details { detail: None, again: Some(again.to_string()) }
         }
@@ -262,16 +259,30 @@ fn details(error: &PageError) -> Details {
     }
 }
 
+/// Why an application's request is not trusted.
+fn untrusted(problem: &UntrustedRequest, t: &Texts) -> Filled {
+    match problem {
+        UntrustedRequest::Malformed => t.untrusted_malformed.into(),
+        UntrustedRequest::NoClient => t.untrusted_no_client.into(),
+        UntrustedRequest::UnknownClient => t.untrusted_unknown_client.into(),
+        UntrustedRequest::UnusableDocument { host, problem } => t.untrusted_document.strong(host).name(problem),
+        UntrustedRequest::TooManyApplications => t.untrusted_too_many.into(),
+        UntrustedRequest::NoRedirectUri => t.untrusted_no_redirect.into(),
+        UntrustedRequest::UnregisteredRedirectUri => t.untrusted_redirect.into(),
+    }
+}
+
 fn answer(
     kind: &ErrorKind,
     error: &(dyn std::error::Error + 'static),
     details: Details,
+    t: &Frame,
     request_id: RequestId,
 ) -> Response {
     let ErrorKind { status, slug, title, text } = *kind;
     error::log(status, slug, error, request_id);
     let Details { detail, again } = details;
-    let page = ErrorPage { title, text, detail, again, request_id };
+    let page = ErrorPage { t, title: title(t), text: text(t), detail, again, request_id };
     let mut response =
         view::show(status, PageContext::AuthorizationFlow, &page).unwrap_or_else(|_| status.into_response());
     if status == StatusCode::SERVICE_UNAVAILABLE {

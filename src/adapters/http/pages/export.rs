@@ -22,6 +22,7 @@ use super::browser::Browser;
 use super::error::PageError;
 use super::memory_error::page_error;
 use super::return_to::ReturnTo;
+use super::texts::{Frame, Language};
 use super::view::{self, PageContext};
 use crate::adapters::http::server::json_lines::{JsonLines, lines};
 use crate::domain::memories::{Export, OwnMemory};
@@ -34,6 +35,7 @@ const EVENTS: u32 = 10_000;
 #[derive(Template)]
 #[template(path = "export.html")]
 struct ExportPage<'a> {
+    t: &'a Frame,
     account: &'a str,
     form_token: &'a str,
 }
@@ -46,7 +48,7 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
         Err(sign_in) => return Ok(sign_in),
     };
     let form_token = user.token.form_token();
-    let page = ExportPage { account: user.person.label(), form_token: form_token.as_str() };
+    let page = ExportPage { t: &browser.t, account: user.person.label(), form_token: form_token.as_str() };
     view::show(StatusCode::OK, PageContext::Standalone, &page)
 }
 

@@ -14,6 +14,7 @@ use super::error::PageError;
 use super::forms::ListForm;
 use super::memory_error::{memory_problem, page_error};
 use super::return_to::ReturnTo;
+use super::texts::{Filled, Frame, Language, Text, Texts};
 use super::view::{self, PageContext};
 use super::words::Day;
 use crate::domain::ids::MemoryId;
@@ -50,24 +51,25 @@ struct MemoryInWords {
 }
 
 impl MemoryInWords {
-    fn whole(own: &OwnMemory, sources: &[Source]) -> Self {
+    fn whole(own: &OwnMemory, sources: &[Source], t: &Frame) -> Self {
+        let day = |at| Day::of(at, t.language);
         let memory = &own.memory;
         Self {
             id: memory.id.clone(),
             content: memory.content.as_str().to_owned(),
             shortened: false,
             categories: memory.categories.iter().map(ToString::to_string).collect(),
-            source: source_name(sources.iter().find(|source| source.space == own.space), own.space.as_str()),
-            created: memory.created_at.into(),
-            occurred: memory.occurred_at.map(Into::into),
-            updated: (memory.updated_at != memory.created_at).then(|| memory.updated_at.into()),
-            expires: memory.expires_at.map(Into::into),
+            source: source_name(sources.iter().find(|source| source.space == own.space), own.space.as_str(), t),
+            created: day(memory.created_at),
+            occurred: memory.occurred_at.map(day),
+            updated: (memory.updated_at != memory.created_at).then(|| day(memory.updated_at)),
+            expires: memory.expires_at.map(day),
             conversation: memory.metadata.conversation_id().map(str::to_owned),
         }
     }
 
-    fn excerpt(own: &OwnMemory, sources: &[Source]) -> Self {
-        let mut words = Self::whole(own, sources);
+    fn excerpt(own: &OwnMemory, sources: &[Source], t: &Frame) -> Self {
+        let mut words = Self::whole(own, sources, t);
         if let Some((end, _)) = words.content.char_indices().nth(EXCERPT) {
             words.content.truncate(end);
             words.content.push('…');
@@ -77,11 +79,11 @@ impl MemoryInWords {
     }
 }
 
-pub(super) fn source_name(source: Option<&Source>, space: &str) -> String {
+pub(super) fn source_name(source: Option<&Source>, space: &str, t: &Texts) -> String {
     match source {
         Some(Source { application: Some(name), .. }) => name.to_string(),
         Some(Source { space, .. }) if space.owner().is_none() => space.to_string(),
-        _ if space.starts_with("app-") => "an application that is no longer here".to_owned(),
+        _ if space.starts_with("app-") => t.application_gone.to_string(),
         _ => space.to_owned(),
     }
 }
@@ -176,14 +178,15 @@ struct SourceOption {
 #[derive(Template)]
 #[template(path = "memories.html")]
 struct MemoriesPage<'a> {
+    t: &'a Frame,
     account: &'a str,
     asked: &'a Asked,
     filtered: bool,
     sources: Vec<SourceOption>,
     memories: Vec<MemoryInWords>,
     next: Option<String>,
-    problem: Option<String>,
-    notice: Option<&'static str>,
+    problem: Option<Filled>,
+    notice: Option<Text>,
     form_token: &'a str,
 }
 
@@ -197,11 +200,7 @@ pub(crate) async fn list_or_search(browser: Browser<'_>) -> Result<Response, Pag
     show_list(&browser, &user, None).await
 }
 
-async fn show_list(
-    browser: &Browser<'_>,
-    user: &SignedInUser,
-    notice: Option<&'static str>,
-) -> Result<Response, PageError> {
+async fn show_list(browser: &Browser<'_>, user: &SignedInUser, notice: Option<Text>) -> Result<Response, PageError> {
     let own = &browser.services.own_memories;
     let asked = Asked::of(browser.query());
     let sources = own.sources(user.person.id).await?;
@@ -212,20 +211,21 @@ async fn show_list(
     let (page, status, problem) = match found {
         Ok(page) => (page, StatusCode::OK, None),
         Err(error) => {
-            let (status, problem) = memory_problem(error)?;
+            let (status, problem) = memory_problem(error, &browser.t)?;
             (OwnPage::default(), status, Some(problem))
         }
     };
     let form_token = user.token.form_token();
     let template = MemoriesPage {
+        t: &browser.t,
         account: user.person.label(),
         filtered: asked.filters(),
-        memories: page.memories.iter().map(|memory| MemoryInWords::excerpt(memory, &sources)).collect(),
+        memories: page.memories.iter().map(|memory| MemoryInWords::excerpt(memory, &sources, &browser.t)).collect(),
         sources: sources
             .iter()
             .map(|source| SourceOption {
                 value: source.space.to_string(),
-                name: source_name(Some(source), source.space.as_str()),
+                name: source_name(Some(source), source.space.as_str(), &browser.t),
                 selected: source.space.as_str() == asked.application,
             })
             .collect(),
@@ -241,23 +241,26 @@ async fn show_list(
 #[derive(Template)]
 #[template(path = "memory.html")]
 struct MemoryPage<'a> {
+    t: &'a Frame,
     account: &'a str,
     memory: MemoryInWords,
     categories: String,
-    problem: Option<String>,
+    problem: Option<Filled>,
     saved: bool,
     form_token: &'a str,
 }
 
 fn show_memory(
+    t: &Frame,
     user: &SignedInUser,
     memory: MemoryInWords,
-    problem: Option<(StatusCode, String)>,
+    problem: Option<(StatusCode, Filled)>,
     saved: bool,
 ) -> Result<Response, PageError> {
     let form_token = user.token.form_token();
     let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, problem)| (status, Some(problem)));
     let page = MemoryPage {
+        t,
         account: user.person.label(),
         categories: memory.categories.join(", "),
         memory,
@@ -284,7 +287,13 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
     let own = &browser.services.own_memories;
     let memory = own.get(user.person.id, &id).await.map_err(not_found)?;
     let sources = own.sources(user.person.id).await?;
-    show_memory(&user, MemoryInWords::whole(&memory, &sources), None, browser.query() == "saved")
+    show_memory(
+        &browser.t,
+        &user,
+        MemoryInWords::whole(&memory, &sources, &browser.t),
+        None,
+        browser.query() == "saved",
+    )
 }
 
 /// `POST /account/memories/{id}`: a correction.
@@ -303,13 +312,13 @@ pub(crate) async fn save(browser: Browser<'_>, form: ListForm) -> Result<Respons
         Err(MemoryError::NotFound) => Err(PageError::NotFound),
         Err(error) => {
             // What was typed is not lost.
-            let problem = memory_problem(error)?;
+            let problem = memory_problem(error, &browser.t)?;
             let before = own.get(user.person.id, &id).await.map_err(not_found)?;
             let sources = own.sources(user.person.id).await?;
-            let mut memory = MemoryInWords::whole(&before, &sources);
+            let mut memory = MemoryInWords::whole(&before, &sources, &browser.t);
             form.get("content").clone_into(&mut memory.content);
             memory.categories = form.get("categories").split(',').map(|name| name.trim().to_owned()).collect();
-            show_memory(&user, memory, Some(problem), false)
+            show_memory(&browser.t, &user, memory, Some(problem), false)
         }
     }
 }
@@ -329,10 +338,11 @@ fn read_changes(form: &ListForm) -> Result<MemoryChanges, InvalidValue> {
 #[derive(Template)]
 #[template(path = "memories_deleted.html")]
 struct DeletedPage<'a> {
+    t: &'a Frame,
     account: &'a str,
     deleted: usize,
     missing: usize,
-    problem: Option<String>,
+    problem: Option<Filled>,
     undo: Option<Undo>,
     minutes: u64,
     form_token: &'a str,
@@ -347,6 +357,7 @@ struct Undo {
 #[derive(Template)]
 #[template(path = "memories_confirm.html")]
 struct ConfirmPage<'a> {
+    t: &'a Frame,
     account: &'a str,
     ids: Vec<String>,
     form_token: &'a str,
@@ -360,7 +371,7 @@ pub(crate) async fn delete(browser: Browser<'_>, form: ListForm) -> Result<Respo
     let own = &browser.services.own_memories;
     let ids: Vec<MemoryId> = form.all("id").filter_map(|id| id.parse().ok()).collect();
     if ids.is_empty() {
-        return show_list(&browser, &user, Some("Nothing was selected, so nothing was deleted.")).await;
+        return show_list(&browser, &user, Some(browser.t.nothing_selected)).await;
     }
     let (mut found, mut missing) = (Vec::new(), 0);
     for id in &ids {
@@ -373,7 +384,7 @@ pub(crate) async fn delete(browser: Browser<'_>, form: ListForm) -> Result<Respo
     let form_token = user.token.form_token();
     if written(&found)?.len() > UNDO_BYTES && form.get("confirmed") != "yes" {
         let ids = ids.iter().map(ToString::to_string).collect();
-        let page = ConfirmPage { account: user.person.label(), ids, form_token: form_token.as_str() };
+        let page = ConfirmPage { t: &browser.t, account: user.person.label(), ids, form_token: form_token.as_str() };
         return view::show(StatusCode::OK, PageContext::Standalone, &page);
     }
     let (mut deleted, mut problem) = (Vec::new(), None);
@@ -382,7 +393,7 @@ pub(crate) async fn delete(browser: Browser<'_>, form: ListForm) -> Result<Respo
             Ok(()) => deleted.push(memory),
             Err(MemoryError::NotFound) => missing += 1,
             Err(error) => {
-                problem = Some(memory_problem(error)?.1);
+                problem = Some(memory_problem(error, &browser.t)?.1);
                 break;
             }
         }
@@ -395,6 +406,7 @@ pub(crate) async fn delete(browser: Browser<'_>, form: ListForm) -> Result<Respo
         deadline,
     });
     let page = DeletedPage {
+        t: &browser.t,
         account: user.person.label(),
         deleted: deleted.len(),
         missing,
@@ -421,22 +433,23 @@ pub(crate) async fn restore(browser: Browser<'_>, form: ListForm) -> Result<Resp
     }
     let in_time = deadline.parse().is_ok_and(|deadline: i64| browser.services.clock.now().unix_seconds() <= deadline);
     if !in_time {
-        return show_list(&browser, &user, Some("It is too late to undo this. Nothing was restored.")).await;
+        return show_list(&browser, &user, Some(browser.t.too_late_to_undo)).await;
     }
     let records: Vec<MemoryRecord> = serde_json::from_str(memories).map_err(|_| PageError::InvalidForm)?;
     for record in records {
         let memory = OwnMemory::try_from(record).map_err(|_| PageError::InvalidForm)?;
         browser.services.own_memories.restore(user.person.id, memory).await.map_err(page_error)?;
     }
-    show_list(&browser, &user, Some("Undone. What was deleted is back.")).await
+    show_list(&browser, &user, Some(browser.t.undone)).await
 }
 
 #[derive(Template)]
 #[template(path = "memories_delete_all.html")]
 struct DeleteAllPage<'a> {
+    t: &'a Frame,
     account: &'a str,
     form_token: &'a str,
-    problem: Option<&'static str>,
+    problem: Option<Text>,
 }
 
 /// `GET /account/delete-memories`: asks before everything is deleted.
@@ -446,12 +459,12 @@ pub(crate) async fn ask_delete_all(browser: Browser<'_>) -> Result<Response, Pag
         Ok(user) => user,
         Err(sign_in) => return Ok(sign_in),
     };
-    show_delete_all(&user, None)
+    show_delete_all(&browser.t, &user, None)
 }
 
-fn show_delete_all(user: &SignedInUser, problem: Option<&'static str>) -> Result<Response, PageError> {
+fn show_delete_all(t: &Frame, user: &SignedInUser, problem: Option<Text>) -> Result<Response, PageError> {
     let form_token = user.token.form_token();
-    let page = DeleteAllPage { account: user.person.label(), form_token: form_token.as_str(), problem };
+    let page = DeleteAllPage { t, account: user.person.label(), form_token: form_token.as_str(), problem };
     let status = if problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     view::show(status, PageContext::Standalone, &page)
 }
@@ -461,10 +474,10 @@ fn show_delete_all(user: &SignedInUser, problem: Option<&'static str>) -> Result
 pub(crate) async fn delete_all(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
     let user = sender(&browser, form.get("form_token"), ReturnTo::Memories).await?;
     if form.get("confirmed") != "yes" {
-        return show_delete_all(&user, Some("Tick the box to confirm. Nothing was deleted."));
+        return show_delete_all(&browser.t, &user, Some(browser.t.tick_to_confirm));
     }
     browser.services.own_memories.delete_all(user.person.id).await?;
-    show_list(&browser, &user, Some("All your memories are deleted.")).await
+    show_list(&browser, &user, Some(browser.t.all_deleted)).await
 }
 
 fn not_found(error: MemoryError) -> PageError {

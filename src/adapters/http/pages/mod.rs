@@ -13,6 +13,7 @@ pub(crate) mod error;
 pub(crate) mod export;
 pub(crate) mod forms;
 pub(crate) mod import;
+pub(crate) mod language;
 pub(crate) mod memories;
 pub(crate) mod memory_error;
 pub(crate) mod privacy;
@@ -23,6 +24,7 @@ pub(crate) mod security;
 pub(crate) mod set_password;
 pub(crate) mod sign_in;
 pub(crate) mod sign_out;
+pub(crate) mod texts;
 pub(crate) mod view;
 pub(crate) mod words;
 
@@ -40,7 +42,7 @@ pub(crate) fn is_page(path: &str) -> bool {
         Some("auth") => {
             matches!(parts.next(), Some("authorize" | "callback" | "consent" | "sign-in" | "sign-out"))
         }
-        first => matches!(first, Some("account" | "privacy" | "")),
+        first => matches!(first, Some("account" | "language" | "privacy" | "")),
     }
 }
 
@@ -101,7 +103,8 @@ pub(crate) fn add_to(route: Route) -> Route {
         )
         .at("/account/security/delete", Methods::new([(post.clone(), security::delete_account.boxed())]))
         .at("/account/connections", Methods::new([(get.clone(), connections::show.boxed())]))
-        .at("/account/connections/revoke", Methods::new([(post, connections::revoke.boxed())]))
+        .at("/account/connections/revoke", Methods::new([(post.clone(), connections::revoke.boxed())]))
+        .at("/language", Methods::new([(post, language::choose.boxed())]))
         .at("/privacy", Methods::new([(get, privacy::show.boxed())]))
 }
 
@@ -122,7 +125,9 @@ pub(crate) mod tests {
         ] {
             assert!(is_page(page), "{page}");
         }
-        for other in ["/auth", "/auth/token", "/auth/revoke", "/api/v1/me", "/assets/x", "/accounts", "/privacy-x"] {
+        for other in
+            ["/auth", "/auth/token", "/auth/revoke", "/api/v1/me", "/assets/x", "/accounts", "/privacy-x", "/languages"]
+        {
             assert!(!is_page(other), "{other}");
         }
     }

@@ -13,7 +13,9 @@ use super::cookies::CookieKind;
 use super::error::PageError;
 use super::forms::ListForm;
 use super::return_to::ReturnTo;
+use super::set_password::password_problem;
 use super::sign_in::SignInRefusal;
+use super::texts::{Filled, Frame, Language, Text};
 use super::view::{self, PageContext};
 use super::words::{self, Moment};
 use crate::domain::memories::MemoriesOfDeleted;
@@ -25,13 +27,14 @@ const HISTORY: u32 = 50;
 #[derive(Template)]
 #[template(path = "security.html")]
 struct SecurityPage<'a> {
+    t: &'a Frame,
     account: &'a str,
     has_password: bool,
     shortest: usize,
     sessions: Vec<SessionInWords>,
     events: Vec<EventInWords>,
-    problem: Option<String>,
-    notice: Option<&'static str>,
+    problem: Option<Filled>,
+    notice: Option<Text>,
     form_token: &'a str,
 }
 
@@ -43,7 +46,7 @@ struct SessionInWords {
 }
 
 struct EventInWords {
-    text: &'static str,
+    text: Text,
     at: Moment,
     application: Option<String>,
 }
@@ -55,7 +58,7 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
         Ok(user) => user,
         Err(sign_in) => return Ok(sign_in),
     };
-    let notice = (browser.query() == "ended").then_some("That session is over.");
+    let notice = (browser.query() == "ended").then_some(browser.t.session_over);
     render(&browser, &user, StatusCode::OK, None, notice).await
 }
 
@@ -63,16 +66,16 @@ async fn render(
     browser: &Browser<'_>,
     user: &SignedInUser,
     status: StatusCode,
-    problem: Option<String>,
-    notice: Option<&'static str>,
+    problem: Option<Filled>,
+    notice: Option<Text>,
 ) -> Result<Response, PageError> {
     let services = &browser.services;
     let sessions = services.sign_in.sessions(user.person.id).await?;
     let sessions = sessions.into_iter().map(|session| SessionInWords {
         is_this_one: session.id == user.session.id,
         id: URL_SAFE_NO_PAD.encode(session.id.as_bytes()),
-        since: session.signed_in_at.into(),
-        until: session.expires_at.into(),
+        since: Moment::of(session.signed_in_at, browser.t.language),
+        until: Moment::of(session.expires_at, browser.t.language),
     });
     let connections = services.authorizations.connections(user.person.id).await?;
     let name_of = |id| {
@@ -84,10 +87,12 @@ async fn render(
     let events = services.sign_in.history(user.person.id, HISTORY).await?;
     let events = events.into_iter().filter_map(|event| {
         let application = event.application_id.and_then(name_of);
-        Some(EventInWords { text: words::event(event.kind)?, at: event.at.into(), application })
+        let text = words::event(event.kind, &browser.t)?;
+        Some(EventInWords { text, at: Moment::of(event.at, browser.t.language), application })
     });
     let form_token = user.token.form_token();
     let page = SecurityPage {
+        t: &browser.t,
         account: user.person.label(),
         has_password: matches!(user.person.account, Account::Local { .. }),
         shortest: Password::MIN,
@@ -105,11 +110,11 @@ async fn confirm(browser: &Browser<'_>, user: &SignedInUser, password: &str) -> 
     match browser.services.sign_in.confirm(&user.person, password, browser.address()).await {
         Ok(()) => Ok(None),
         Err(SignInError::WrongCredentials) => {
-            let problem = "The current password is not right. Nothing was changed.".to_owned();
+            let problem = browser.t.current_password_wrong.into();
             render(browser, user, StatusCode::FORBIDDEN, Some(problem), None).await.map(Some)
         }
         Err(error) => {
-            let (status, problem) = SignInRefusal::of(error)?.into_parts();
+            let (status, problem) = SignInRefusal::of(error, &browser.t)?.into_parts();
             render(browser, user, status, Some(problem), None).await.map(Some)
         }
     }
@@ -119,13 +124,12 @@ async fn confirm(browser: &Browser<'_>, user: &SignedInUser, password: &str) -> 
 #[handler]
 pub(crate) async fn change_password(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
     let user = sender(&browser, form.get("form_token"), ReturnTo::Security).await?;
-    let refuse = |problem: String| render(&browser, &user, StatusCode::BAD_REQUEST, Some(problem), None);
+    let refuse = |problem: Filled| render(&browser, &user, StatusCode::BAD_REQUEST, Some(problem), None);
     if form.get("new") != form.get("again") {
-        return refuse("The two new passwords are different. Nothing was changed.".to_owned()).await;
+        return refuse(browser.t.new_passwords_differ.into()).await;
     }
-    let new = match Password::choose(form.get("new")) {
-        Ok(new) => new,
-        Err(error) => return refuse(format!("The new password {}. Nothing was changed.", error.problem())).await,
+    let Ok(new) = Password::choose(form.get("new")) else {
+        return refuse(password_problem(form.get("new"), &browser.t)).await;
     };
     if let Some(refused) = confirm(&browser, &user, form.get("current")).await? {
         return Ok(refused);
@@ -161,7 +165,7 @@ pub(crate) async fn sign_out_everywhere(browser: Browser<'_>, form: ListForm) ->
 pub(crate) async fn delete_account(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
     let user = sender(&browser, form.get("form_token"), ReturnTo::Security).await?;
     if form.get("confirmed") != "yes" {
-        let problem = "Tick the box to confirm. Nothing was deleted.".to_owned();
+        let problem = browser.t.tick_to_confirm.into();
         return render(&browser, &user, StatusCode::BAD_REQUEST, Some(problem), None).await;
     }
     if let Account::Local { .. } = user.person.account

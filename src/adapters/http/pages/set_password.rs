@@ -11,6 +11,7 @@ use super::cookies::{ATTEMPT_LIFETIME, CookieKind};
 use super::error::PageError;
 use super::forms::Form;
 use super::return_to::ReturnTo;
+use super::texts::{Filled, Frame, Language, Texts};
 use super::view::{self, PageContext};
 use super::words::Moment;
 use crate::domain::people::{LinkError, LinkPurpose, LinkToken, Password, PasswordLink, Person};
@@ -18,18 +19,21 @@ use crate::domain::people::{LinkError, LinkPurpose, LinkToken, Password, Passwor
 #[derive(Template)]
 #[template(path = "set_password.html")]
 struct SetPasswordPage<'a> {
+    t: &'a Frame,
     login: &'a str,
     is_invitation: bool,
     shortest: usize,
     until: Moment,
-    problem: Option<String>,
+    problem: Option<Filled>,
     link: &'a str,
     form_token: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "dead_link.html")]
-struct DeadLinkPage;
+struct DeadLinkPage<'a> {
+    t: &'a Frame,
+}
 
 /// `GET /account/set-password?link=…`. To open it uses nothing up: programs open links in messages, too.
 #[handler]
@@ -38,7 +42,7 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
     let presented = pairs.find(|(name, _)| name == "link").map(|(_, value)| value.into_owned()).unwrap_or_default();
     match open(&browser, &presented).await? {
         Some((link, person)) => ask(&browser, &presented, &link, &person, None),
-        None => dead_link(),
+        None => dead_link(&browser.t),
     }
 }
 
@@ -46,24 +50,22 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
 #[handler]
 pub(crate) async fn set(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
     let presented = form.get("link");
-    let Some((link, person)) = open(&browser, presented).await? else { return dead_link() };
-    let refuse = |status, problem: &str| ask(&browser, presented, &link, &person, Some((status, problem.to_owned())));
+    let Some((link, person)) = open(&browser, presented).await? else { return dead_link(&browser.t) };
+    let refuse = |status, problem: Filled| ask(&browser, presented, &link, &person, Some((status, problem)));
     let attempt = browser.attempt(CookieKind::SignIn);
     if !attempt.is_some_and(|attempt| form.belongs_to(&attempt.form_token())) {
-        let problem = "This page was open for too long, or your browser sent no cookie. Nothing was done. Try again.";
-        return refuse(StatusCode::FORBIDDEN, problem);
+        return refuse(StatusCode::FORBIDDEN, browser.t.open_too_long.into());
     }
     if form.get("new") != form.get("again") {
-        return refuse(StatusCode::BAD_REQUEST, "The two passwords are different. Nothing was done.");
+        return refuse(StatusCode::BAD_REQUEST, browser.t.passwords_differ.into());
     }
-    let password = match Password::choose(form.get("new")) {
-        Ok(password) => password,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &format!("The password {}.", error.problem())),
+    let Ok(password) = Password::choose(form.get("new")) else {
+        return refuse(StatusCode::BAD_REQUEST, password_problem(form.get("new"), &browser.t));
     };
-    let Some(token) = LinkToken::parse(presented) else { return dead_link() };
+    let Some(token) = LinkToken::parse(presented) else { return dead_link(&browser.t) };
     let person = match browser.services.people.use_link(&token, &password).await {
         Ok(person) => person,
-        Err(LinkError::Invalid) => return dead_link(),
+        Err(LinkError::Invalid) => return dead_link(&browser.t),
         Err(error) => return Err(error.into()),
     };
     match browser.services.sign_in.after_verification(person).await? {
@@ -87,16 +89,17 @@ fn ask(
     presented: &str,
     link: &PasswordLink,
     person: &Person,
-    problem: Option<(StatusCode, String)>,
+    problem: Option<(StatusCode, Filled)>,
 ) -> Result<Response, PageError> {
     let attempt = browser.attempt(CookieKind::SignIn).unwrap_or_else(|| browser.services.sign_in.begin());
     let form_token = attempt.form_token();
     let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, problem)| (status, Some(problem)));
     let page = SetPasswordPage {
+        t: &browser.t,
         login: person.label(),
         is_invitation: link.purpose == LinkPurpose::Invitation,
         shortest: Password::MIN,
-        until: link.expires_at.into(),
+        until: Moment::of(link.expires_at, browser.t.language),
         problem,
         link: presented,
         form_token: form_token.as_str(),
@@ -106,6 +109,15 @@ fn ask(
     Ok(response)
 }
 
-fn dead_link() -> Result<Response, PageError> {
-    view::show(StatusCode::NOT_FOUND, PageContext::Standalone, &DeadLinkPage)
+fn dead_link(t: &Frame) -> Result<Response, PageError> {
+    view::show(StatusCode::NOT_FOUND, PageContext::Standalone, &DeadLinkPage { t })
+}
+
+/// What is wrong with a password that cannot be chosen.
+pub(super) fn password_problem(password: &str, t: &Texts) -> Filled {
+    if password.chars().count() < Password::MIN {
+        t.password_too_short.plain(Password::MIN)
+    } else {
+        t.password_invalid.plain(Password::MAX)
+    }
 }

@@ -1,7 +1,7 @@
 //! `/auth/sign-in`: the sign-in page.
 
 use askama::Template;
-use poem::http::{HeaderValue, StatusCode, header};
+use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Response, handler};
 use url::form_urlencoded;
 
@@ -11,6 +11,7 @@ use super::cookies::{ATTEMPT_LIFETIME, CookieKind};
 use super::error::PageError;
 use super::forms::Form;
 use super::return_to::ReturnTo;
+use super::texts::{Filled, Frame, Language, Text, Texts};
 use super::view::{self, PageContext};
 use super::words::Unverified;
 use super::{assets, words};
@@ -21,13 +22,14 @@ use crate::domain::people::{IdentityError, SignInError};
 /// The query string after signing out.
 pub(crate) const SIGNED_OUT: &str = "signed-out";
 
-#[derive(Default, Template)]
+#[derive(Template)]
 #[template(path = "sign_in.html")]
 struct SignInPage<'a> {
+    t: &'a Frame,
     application: Option<&'a str>,
     provider: Option<Provider<'a>>,
-    notice: Option<&'static str>,
-    problem: Option<&'a str>,
+    notice: Option<Text>,
+    problem: Option<&'a Filled>,
     /// Whether the input caused the problem.
     wrong: bool,
     login: &'a str,
@@ -52,56 +54,44 @@ pub(crate) enum Notice<'a> {
 /// Why the sign-in failed, as shown to the person.
 pub(crate) struct SignInRefusal {
     status: StatusCode,
-    problem: String,
+    problem: Filled,
     /// Whether the input caused it.
     wrong: bool,
     retry_after: Option<u64>,
 }
 
 impl SignInRefusal {
-    fn new(status: StatusCode, problem: impl Into<String>) -> Self {
+    fn new(status: StatusCode, problem: impl Into<Filled>) -> Self {
         Self { status, problem: problem.into(), wrong: false, retry_after: None }
     }
 
     /// The status and what to say.
-    pub(crate) fn into_parts(self) -> (StatusCode, String) {
+    pub(crate) fn into_parts(self) -> (StatusCode, Filled) {
         (self.status, self.problem)
     }
 
     /// # Errors
     /// [`PageError`] for an error for which a retry on the same page makes no sense.
-    pub(crate) fn of(error: SignInError) -> Result<Self, PageError> {
+    pub(crate) fn of(error: SignInError, t: &Texts) -> Result<Self, PageError> {
         Ok(match error {
             SignInError::WrongCredentials => {
-                let problem = "The login or the password is not right. Check both and try again.";
-                Self { wrong: true, ..Self::new(StatusCode::FORBIDDEN, problem) }
+                Self { wrong: true, ..Self::new(StatusCode::FORBIDDEN, t.wrong_credentials) }
             }
             SignInError::TooManyFailures { retry_after } => {
-                let problem = format!("Too many failed attempts. Wait {}, then try again.", words::wait(retry_after));
+                let problem = words::wait(retry_after, t);
                 let retry_after = Some(whole_seconds(retry_after));
                 Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, problem) }
             }
-            SignInError::ForeignAnswer => Self::new(
-                StatusCode::FORBIDDEN,
-                "That sign-in was started too long ago, or in another browser. Nobody was signed in. Try again.",
-            ),
-            SignInError::Declined => Self::new(StatusCode::FORBIDDEN, "You were not signed in. You can try again."),
-            SignInError::NotAdmitted => Self::new(
-                StatusCode::FORBIDDEN,
-                "This account may not be used here. Sign in with another one, or contact the person who runs this service.",
-            ),
+            SignInError::ForeignAnswer => Self::new(StatusCode::FORBIDDEN, t.foreign_sign_in),
+            SignInError::Declined => Self::new(StatusCode::FORBIDDEN, t.declined),
+            SignInError::NotAdmitted => Self::new(StatusCode::FORBIDDEN, t.not_admitted),
             SignInError::Provider(IdentityError::Unavailable(_)) => Self {
                 retry_after: Some(SHORT_WAIT.as_secs()),
-                ..Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "Your identity provider does not respond. Try again in a moment.",
-                )
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, t.provider_silent)
             },
-            SignInError::Provider(IdentityError::Rejected(_)) => Self::new(
-                StatusCode::BAD_GATEWAY,
-                "Your identity provider did not confirm who you are. Try again; if that does not help, contact \
-                 the person who runs this service.",
-            ),
+            SignInError::Provider(IdentityError::Rejected(_)) => {
+                Self::new(StatusCode::BAD_GATEWAY, t.provider_rejected)
+            }
             SignInError::NoProvider => return Err(PageError::NotFound),
             error @ (SignInError::TemporarilyUnavailable(_) | SignInError::Internal(_)) => return Err(error.into()),
         })
@@ -119,23 +109,30 @@ pub(crate) fn ask(
     notice: &Notice<'_>,
 ) -> Result<Response, PageError> {
     let services = &browser.services;
+    // Another language leads to the same page, whatever led here.
+    let t = Frame { here: return_to.to_string(), ..browser.t.clone() };
+    let t = if *browser.request.method() == Method::GET { &browser.t } else { &t };
     let attempt = browser.attempt(CookieKind::SignIn).unwrap_or_else(|| services.sign_in.begin());
     let (return_to, form_token) = (return_to.to_string(), attempt.form_token());
     let provider = services.sign_in.provider_name().map(|name| Provider { name, href: provider_href(&return_to) });
     // What an application that nobody verified calls itself proves nothing.
-    let origin = asking.and_then(|request| Unverified::of(&request.application)).map(|unverified| unverified.origin);
+    let origin = asking.and_then(|request| Unverified::of(&request.application, t)).map(|unverified| unverified.origin);
     let application = origin.as_deref().or_else(|| asking.map(|request| request.application.name.as_str()));
     let page = SignInPage {
+        t,
         application,
         provider,
+        notice: None,
+        problem: None,
+        wrong: false,
+        login: "",
         form_token: form_token.as_str(),
         return_to: &return_to,
-        ..SignInPage::default()
     };
     let mut response = match notice {
         Notice::Nothing => view::show(StatusCode::OK, PageContext::AuthorizationFlow, &page)?,
         Notice::SignedOut => {
-            let page = SignInPage { notice: Some("You are signed out."), ..page };
+            let page = SignInPage { notice: Some(t.signed_out), ..page };
             view::show(StatusCode::OK, PageContext::AuthorizationFlow, &page)?
         }
         Notice::Refused(refusal, login) => {
@@ -166,7 +163,7 @@ pub(crate) async fn ask_again(
     error: SignInError,
     login: &str,
 ) -> Result<Response, PageError> {
-    let refusal = SignInRefusal::of(error)?;
+    let refusal = SignInRefusal::of(error, &browser.t)?;
     let asking = match return_to {
         ReturnTo::Authorization(query) => browser.services.authorizations.validate(query.as_bytes()).await.ok(),
         _ => None,

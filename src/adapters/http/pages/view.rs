@@ -6,6 +6,7 @@ use poem::http::{HeaderValue, StatusCode, header};
 use url::Url;
 
 use super::error::PageError;
+use super::texts::{Frame, Language};
 use super::{assets, words};
 
 /// The context in which a page is shown.
@@ -78,6 +79,7 @@ pub(crate) fn see_other(location: &str) -> Result<Response, PageError> {
 #[derive(Template)]
 #[template(path = "continue.html")]
 struct ContinuePage<'a> {
+    t: &'a Frame,
     location: &'a str,
     destination: &'a str,
 }
@@ -87,8 +89,8 @@ struct ContinuePage<'a> {
 ///
 /// # Errors
 /// [`PageError::Internal`] if the template cannot be rendered.
-pub(crate) fn hand_over_to(location: &Url) -> Result<Response, PageError> {
-    let page = ContinuePage { location: location.as_str(), destination: &words::destination(location) };
+pub(crate) fn hand_over_to(location: &Url, t: &Frame) -> Result<Response, PageError> {
+    let page = ContinuePage { t, location: location.as_str(), destination: &words::destination(location, t) };
     show(StatusCode::OK, PageContext::AuthorizationFlow, &page)
 }
 
@@ -117,7 +119,8 @@ mod tests {
     #[test]
     fn the_page_that_goes_on_does_so_by_itself_and_by_its_link_and_holds_no_markup_of_the_location() {
         let location: Url = "https://app.example/cb?error=x&state=%22%3E'<b>".parse().unwrap();
-        let html = ContinuePage { location: location.as_str(), destination: "app.example" }.render().unwrap();
+        let t = Frame { language: Language::English, here: "/".to_owned() };
+        let html = ContinuePage { t: &t, location: location.as_str(), destination: "app.example" }.render().unwrap();
         assert!(
             html.contains(r#"<meta http-equiv="refresh" content="0;url=https://app.example/cb?error=x&#38;state="#)
         );

@@ -6,6 +6,7 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use url::Url;
 
+use super::texts::{Filled, Language, Text, Texts};
 use crate::domain::applications::{Application, Permission, Permissions};
 use crate::domain::audit::AuditKind;
 use crate::domain::system::Timestamp;
@@ -13,23 +14,23 @@ use crate::domain::system::Timestamp;
 /// A permission as described to a person.
 pub(crate) struct PermissionInWords {
     pub(crate) permission: Permission,
-    pub(crate) title: &'static str,
-    pub(crate) detail: &'static str,
+    pub(crate) title: Text,
+    pub(crate) detail: Text,
 }
 
 impl PermissionInWords {
-    fn of(permission: Permission) -> Self {
+    fn of(permission: Permission, t: &Texts) -> Self {
         let (title, detail) = match permission {
-            Permission::MemoryRead => ("Read your memories", "Search and read what is stored for you."),
-            Permission::MemoryWrite => ("Store memories", "Store new ones for you, and correct old ones."),
-            Permission::MemoryDelete => ("Delete memories", "Permanently delete what is stored for you."),
+            Permission::MemoryRead => (t.read_title, t.read_detail),
+            Permission::MemoryWrite => (t.write_title, t.write_detail),
+            Permission::MemoryDelete => (t.delete_title, t.delete_detail),
         };
         Self { permission, title, detail }
     }
 
     /// All permissions of a scope.
-    pub(crate) fn all(scope: Permissions) -> Vec<Self> {
-        scope.iter().map(Self::of).collect()
+    pub(crate) fn all(scope: Permissions, t: &Texts) -> Vec<Self> {
+        scope.iter().map(|permission| Self::of(permission, t)).collect()
     }
 }
 
@@ -41,12 +42,12 @@ pub(crate) struct Day {
     pub(crate) words: String,
 }
 
-impl From<Timestamp> for Day {
-    fn from(at: Timestamp) -> Self {
+impl Day {
+    /// The day of `at`.
+    pub(crate) fn of(at: Timestamp, language: Language) -> Self {
         const MACHINE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
-        const WORDS: &[BorrowedFormatItem<'_>] = format_description!("[day padding:none] [month repr:long] [year]");
-        let format = |description: &[BorrowedFormatItem<'_>]| at.to_utc().format(description).unwrap_or_default();
-        Self { machine: format(MACHINE), words: format(WORDS) }
+        let at = at.to_utc();
+        Self { machine: at.format(MACHINE).unwrap_or_default(), words: language.day(at.date()) }
     }
 }
 
@@ -58,37 +59,30 @@ pub(crate) struct Moment {
     pub(crate) words: String,
 }
 
-impl From<Timestamp> for Moment {
-    fn from(at: Timestamp) -> Self {
-        const WORDS: &[BorrowedFormatItem<'_>] =
-            format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
-        Self { machine: at.to_string(), words: at.to_utc().format(WORDS).unwrap_or_default() }
+impl Moment {
+    /// The moment `at`.
+    pub(crate) fn of(at: Timestamp, language: Language) -> Self {
+        let utc = at.to_utc();
+        let (day, hour, minute) = (language.day(utc.date()), utc.hour(), utc.minute());
+        Self { machine: at.to_string(), words: format!("{day}, {hour:02}:{minute:02} UTC") }
     }
 }
 
 /// What happened, as it is told to the person whom it concerns; `None` for what tells them nothing.
-pub(crate) fn event(kind: AuditKind) -> Option<&'static str> {
+pub(crate) fn event(kind: AuditKind, t: &Texts) -> Option<Text> {
     Some(match kind {
-        AuditKind::PersonCreated => "Your account was created.",
-        AuditKind::PersonEnabled => "Your account was enabled.",
-        AuditKind::PersonDisabled => "Your account was disabled.",
-        AuditKind::PasswordChanged => "Your password was changed.",
-        AuditKind::PasswordLinkCreated => "A link for choosing your password was made.",
-        AuditKind::PersonSignedIn => "You signed in.",
-        AuditKind::SignInThrottled => "Sign-in was paused after too many wrong passwords.",
-        AuditKind::AuthorizationGranted => "You allowed an application to use your memories.",
-        AuditKind::AuthorizationEnded => "An application was disconnected.",
-        AuditKind::AuthorizationCodeReused | AuditKind::RefreshTokenReused => {
-            "An application was disconnected because its credentials were used twice."
-        }
+        AuditKind::PersonCreated => t.event_created,
+        AuditKind::PersonEnabled => t.event_enabled,
+        AuditKind::PersonDisabled => t.event_disabled,
+        AuditKind::PasswordChanged => t.event_password,
+        AuditKind::PasswordLinkCreated => t.event_link,
+        AuditKind::PersonSignedIn => t.event_signed_in,
+        AuditKind::SignInThrottled => t.event_throttled,
+        AuditKind::AuthorizationGranted => t.event_granted,
+        AuditKind::AuthorizationEnded => t.event_ended,
+        AuditKind::AuthorizationCodeReused | AuditKind::RefreshTokenReused => t.event_reused,
         _ => return None,
     })
-}
-
-/// An error's text as a sentence of its own.
-pub(crate) fn sentence(text: &str) -> String {
-    let mut rest = text.chars();
-    rest.next().into_iter().flat_map(char::to_uppercase).chain(rest).chain(['.']).collect()
 }
 
 /// The letter that represents a name.
@@ -104,11 +98,8 @@ pub(crate) struct Unverified {
 
 impl Unverified {
     /// `None` for an application that the operator registered.
-    pub(crate) fn of(application: &Application) -> Option<Self> {
-        let origin = || match application.document_host() {
-            Some(host) => host,
-            None => "an application that registered itself".to_owned(),
-        };
+    pub(crate) fn of(application: &Application, t: &Texts) -> Option<Self> {
+        let origin = || application.document_host().unwrap_or_else(|| t.registered_itself.to_string());
         application.registered_by.is_unverified().then(|| Self { origin: origin() })
     }
 }
@@ -128,23 +119,23 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// The target of a redirect, in plain language.
-pub(crate) fn destination(redirect_uri: &Url) -> String {
+pub(crate) fn destination(redirect_uri: &Url, t: &Texts) -> String {
     let loopback = is_loopback(redirect_uri);
     match (redirect_uri.scheme(), redirect_uri.host_str(), redirect_uri.port()) {
-        _ if loopback => "a program on this device".to_owned(),
+        _ if loopback => t.program_on_device.to_string(),
         ("https" | "http", Some(host), None) => host.to_owned(),
         ("https" | "http", Some(host), Some(port)) => format!("{host}:{port}"),
-        (scheme, ..) => format!("the app {scheme} on this device"),
+        (scheme, ..) => t.app_on_device.in_text(scheme),
     }
 }
 
-/// A duration, rounded up, so that waiting that long is sufficient.
-pub(crate) fn wait(wait: Duration) -> String {
+/// That somebody has to wait: a duration, rounded up, so that waiting that long is sufficient.
+pub(crate) fn wait(wait: Duration, t: &Texts) -> Filled {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     match seconds.max(1) {
-        1 => "1 second".to_owned(),
-        seconds @ ..=120 => format!("{seconds} seconds"),
-        seconds => format!("{} minutes", seconds.div_ceil(60)),
+        1 => t.wait_a_second.into(),
+        seconds @ ..=120 => t.wait_seconds.plain(seconds),
+        seconds => t.wait_minutes.plain(seconds.div_ceil(60)),
     }
 }
 
@@ -154,13 +145,14 @@ mod tests {
 
     #[test]
     fn every_permission_has_words_of_its_own() {
-        let words = PermissionInWords::all(Permissions::all());
+        let t = Language::English.texts();
+        let words = PermissionInWords::all(Permissions::all(), t);
         assert_eq!(words.len(), Permission::ALL.len());
         for (words, permission) in words.iter().zip(Permission::ALL) {
             assert_eq!(words.permission, permission);
-            assert!(!words.title.contains(':') && words.detail.ends_with('.'));
+            assert!(!words.title.to_string().contains(':') && words.detail.to_string().ends_with('.'));
         }
-        assert!(PermissionInWords::all(Permissions::default()).is_empty());
+        assert!(PermissionInWords::all(Permissions::default(), t).is_empty());
     }
 
     #[test]
@@ -175,19 +167,16 @@ mod tests {
             ("http://localhost/cb", "a program on this device"),
             ("com.example.app:/cb", "the app com.example.app on this device"),
         ] {
-            assert_eq!(destination(&uri.parse().unwrap()), expected, "{uri}");
+            assert_eq!(destination(&uri.parse().unwrap(), Language::English.texts()), expected, "{uri}");
         }
     }
 
     #[test]
     fn a_day_is_written_for_people_and_for_programs() {
-        let day = Day::from(Timestamp::parse("at", "2026-05-08T23:59:59Z").unwrap());
+        let at = Timestamp::parse("at", "2026-05-08T23:59:59Z").unwrap();
+        let day = Day::of(at, Language::English);
         assert_eq!((day.machine.as_str(), day.words.as_str()), ("2026-05-08", "8 May 2026"));
-    }
-
-    #[test]
-    fn a_sentence_begins_with_a_capital_letter_and_ends() {
-        assert_eq!(sentence("the form is old"), "The form is old.");
+        assert_eq!(Moment::of(at, Language::German).words, "8. Mai 2026, 23:59 UTC");
     }
 
     #[test]
@@ -200,14 +189,15 @@ mod tests {
     #[test]
     fn a_wait_is_rounded_up() {
         for (millis, expected) in [
-            (1, "1 second"),
-            (1_000, "1 second"),
-            (1_001, "2 seconds"),
-            (120_000, "120 seconds"),
-            (120_001, "3 minutes"),
-            (900_000, "15 minutes"),
+            (1, "1 second,"),
+            (1_000, "1 second,"),
+            (1_001, "2 seconds,"),
+            (120_000, "120 seconds,"),
+            (120_001, "3 minutes,"),
+            (900_000, "15 minutes,"),
         ] {
-            assert_eq!(wait(Duration::from_millis(millis)), expected, "{millis}");
+            let said = wait(Duration::from_millis(millis), Language::English.texts()).to_string();
+            assert!(said.contains(&format!("Wait {expected}")), "{millis}: {said}");
         }
     }
 }

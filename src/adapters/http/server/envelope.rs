@@ -16,6 +16,8 @@ use super::public_url::base_url;
 use super::query;
 use super::services::Services;
 use crate::adapters::http::pages;
+use crate::adapters::http::pages::cookies::Cookies;
+use crate::adapters::http::pages::texts::Frame;
 use crate::domain::ids::RequestId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -42,26 +44,27 @@ impl Envelope {
             base: base_url(&self.services.policy.issuer),
             request_id,
         };
+        let page = (area == Area::Page).then(|| Frame::of(&request, Cookies::at(&self.services.policy.issuer)));
         // An authorization request with too many parameters is reported to the application's redirect URI.
         if request.uri().path() != "/auth/authorize"
             && let Err(error) = query::refuse_too_many(&request)
         {
-            return (None, area.render_api(&error.into(), refused));
+            return (None, render_api(&error.into(), page.as_ref(), refused));
         }
         if holds_secret(&request, area) {
             let error = ApiError::BearerRequest(
                 "tokens and secrets must not be sent in the URL; send a token in the Authorization header",
             );
-            return (None, area.render_api(&error, refused));
+            return (None, render_api(&error, page.as_ref(), refused));
         }
         let exchange = Exchange::new(Arc::clone(&self.services), request_id);
         request.set_data(exchange.clone());
         let (operation, mut response) = match self.inner.call(request).await {
             Ok(response) if response.data::<Panicked>().is_some() => {
-                (None, area.render_api(&ApiError::Panicked, refused))
+                (None, render_api(&ApiError::Panicked, page.as_ref(), refused))
             }
             Ok(response) => (response.data().copied(), response),
-            Err(error) => (error.data().copied(), area.render(&error, refused)),
+            Err(error) => (error.data().copied(), render(&error, page.as_ref(), refused)),
         };
         if let Some(reservation) = exchange.take_reservation() {
             reservation.hold(&mut response).await;
@@ -134,19 +137,19 @@ impl Area {
             _ => Self::Other,
         }
     }
+}
 
-    fn render(self, error: &poem::Error, refused: Refused<'_>) -> Response {
-        match self {
-            Self::Page => pages::render(error, refused.request_id),
-            _ => error::render(error, refused),
-        }
+fn render(error: &poem::Error, page: Option<&Frame>, refused: Refused<'_>) -> Response {
+    match page {
+        Some(frame) => pages::render(error, frame, refused.request_id),
+        None => error::render(error, refused),
     }
+}
 
-    fn render_api(self, error: &ApiError, refused: Refused<'_>) -> Response {
-        match self {
-            Self::Page => pages::render_api(error, refused.request_id),
-            _ => error::render_api(error, refused),
-        }
+fn render_api(error: &ApiError, page: Option<&Frame>, refused: Refused<'_>) -> Response {
+    match page {
+        Some(frame) => pages::render_api(error, frame, refused.request_id),
+        None => error::render_api(error, refused),
     }
 }
 

@@ -12,12 +12,11 @@ pub(super) fn rows(note: &str) -> Result<Vec<Row>, &'static str> {
     let mut facts = Vec::new();
     for line in body.lines() {
         let item = line.trim_start().strip_prefix("- ").or_else(|| line.trim_start().strip_prefix("* "));
-        match item.and_then(|item| observation(item).or_else(|| relation(item))) {
-            Some(fact) => facts.push(fact),
-            None => {
-                prose.push_str(line);
-                prose.push('\n');
-            }
+        if let Some(fact) = item.and_then(|item| observation(item).or_else(|| relation(item))) {
+            facts.push(fact);
+        } else {
+            prose.push_str(line);
+            prose.push('\n');
         }
     }
     let heading = body.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or_default();

@@ -89,20 +89,21 @@ impl Reading {
         input: &mut dyn Read,
         take: &mut dyn FnMut(FoundRow) -> Result<(), E>,
     ) -> Result<(), ReadingError<E>> {
-        FileReading { reading: self, name, is_in_archive: false, format: None, take }.read(input)
+        FileReading { reading: self, name, number: 1, is_in_archive: false, format: None, take }.read(input)
     }
 
-    /// Reads a file of an archive. One that is not recognized is skipped, since archives hold much else.
+    /// Reads a file of an archive, with its number there. One that is not recognized is skipped, since archives hold much else.
     ///
     /// # Errors
     /// [`ReadingError`].
     pub fn read_in_archive<E>(
         &mut self,
         name: &str,
+        number: u64,
         input: &mut dyn Read,
         take: &mut dyn FnMut(FoundRow) -> Result<(), E>,
     ) -> Result<(), ReadingError<E>> {
-        FileReading { reading: self, name, is_in_archive: true, format: None, take }.read(input)
+        FileReading { reading: self, name, number, is_in_archive: true, format: None, take }.read(input)
     }
 
     /// Whether a file of an archive may hold memories, by its name.
@@ -158,6 +159,7 @@ enum Go {
 struct FileReading<'a, E> {
     reading: &'a mut Reading,
     name: &'a str,
+    number: u64,
     is_in_archive: bool,
     format: Option<ImportFormat>,
     take: &'a mut dyn FnMut(FoundRow) -> Result<(), E>,
@@ -225,18 +227,16 @@ impl<E> FileReading<'_, E> {
     fn read_note(mut self, input: &mut dyn Read) -> Result<(), ReadingError<E>> {
         let mut note = Vec::new();
         input.take(LONGEST_NOTE + 1).read_to_end(&mut note)?;
-        let place = Place { unit: "file", number: self.reading.skipped + self.reading.left_out.rows + 1 };
+        let place = Place { unit: "file", number: self.number };
         if note.len() as u64 > LONGEST_NOTE {
             self.leave_out(place, "is longer than 4 MiB");
             return Ok(());
         }
-        match String::from_utf8(note) {
-            Ok(note) => self.take_value(ImportFormat::BasicMemory, place, &Value::String(note)),
-            Err(_) => {
-                self.leave_out(place, "is not UTF-8");
-                Ok(())
-            }
+        if let Ok(note) = String::from_utf8(note) {
+            return self.take_value(ImportFormat::BasicMemory, place, &Value::String(note));
         }
+        self.leave_out(place, "is not UTF-8");
+        Ok(())
     }
 
     fn take_line(&mut self, place: Place, line: Result<String, &'static str>) -> Result<Go, ReadingError<E>> {
@@ -347,7 +347,7 @@ mod tests {
         };
         let mut input = text.as_bytes();
         if is_in_archive {
-            reading.read_in_archive(name, &mut input, &mut take).unwrap();
+            reading.read_in_archive(name, 1, &mut input, &mut take).unwrap();
         } else {
             reading.read(name, &mut input, &mut take).unwrap();
         }

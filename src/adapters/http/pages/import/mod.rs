@@ -27,6 +27,7 @@ use super::error::PageError;
 use super::forms::ListForm;
 use super::memories::source_name;
 use super::return_to::ReturnTo;
+use super::texts::{Frame, Language, Text, Texts};
 use super::view::{self, PageContext};
 use super::words::Day;
 use crate::domain::applications::SpaceName;
@@ -44,10 +45,11 @@ const FIELDS: usize = LISTED + 16;
 #[derive(Template)]
 #[template(path = "import.html")]
 struct ImportPage<'a> {
+    t: &'a Frame,
     account: &'a str,
     spaces: Vec<SpaceOption>,
     largest: u64,
-    problem: Option<&'static str>,
+    problem: Option<Text>,
     form_token: &'a str,
 }
 
@@ -60,6 +62,7 @@ struct SpaceOption {
 #[derive(Template)]
 #[template(path = "import_preview.html")]
 struct PreviewPage<'a> {
+    t: &'a Frame,
     number: u64,
     waiting: &'a Waiting,
     space: String,
@@ -68,7 +71,7 @@ struct PreviewPage<'a> {
     reasons: Vec<(String, &'a str)>,
     conversations: Vec<ConversationInWords<'a>>,
     more_conversations: usize,
-    problem: Option<&'static str>,
+    problem: Option<Text>,
     form_token: &'a str,
 }
 
@@ -76,19 +79,21 @@ struct ConversationInWords<'a> {
     number: usize,
     title: &'a str,
     at: Option<Day>,
-    messages: u64,
+    messages: String,
 }
 
 #[derive(Template)]
 #[template(path = "import_progress.html")]
 struct ProgressPage<'a> {
-    storing: Option<(u64, u64)>,
+    t: &'a Frame,
+    storing: Option<(String, String)>,
     form_token: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "import_report.html")]
 struct ReportPage<'a> {
+    t: &'a Frame,
     outcome: &'a Outcome,
     space: String,
     left_out: u64,
@@ -107,10 +112,10 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
     match browser.services.uploads.of(user.person.id, now) {
         None => show_form(&browser, &user, StatusCode::OK, None).await,
         Some(Held { step: Step::Failed(failure), .. }) => {
-            show_form(&browser, &user, StatusCode::OK, Some(failure.problem())).await
+            show_form(&browser, &user, StatusCode::OK, Some(failure.problem(&browser.t))).await
         }
-        Some(Held { step: Step::Reading, .. }) => show_progress(&user, None),
-        Some(Held { step: Step::Storing(storing), .. }) => show_progress(&user, Some(&storing)),
+        Some(Held { step: Step::Reading, .. }) => show_progress(&browser.t, &user, None),
+        Some(Held { step: Step::Storing(storing), .. }) => show_progress(&browser.t, &user, Some(&storing)),
         Some(Held { step: Step::Waiting(waiting), number, .. }) => {
             show_preview(&browser, &user, number, &waiting, None).await
         }
@@ -119,16 +124,13 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
 }
 
 impl Failure {
-    fn problem(self) -> &'static str {
+    fn problem(self, t: &Texts) -> Text {
         match self {
-            Self::Damaged => "This ZIP archive is damaged or not complete. Nothing was stored.",
-            Self::UnpacksToTooMuch => {
-                "This ZIP archive unpacks to more than an import takes. Unpack it, and choose the file with the conversations \
-                 or memories in it. Nothing was stored."
-            }
-            Self::TooMuchText => "This file holds more text than one import takes. Split it. Nothing was stored.",
-            Self::Busy => "Too many people are importing now. Try again in a few minutes. Nothing was stored.",
-            Self::Internal => "The file could not be read here. Try again later. Nothing was stored.",
+            Self::Damaged => t.import_damaged,
+            Self::UnpacksToTooMuch => t.import_unpacks,
+            Self::TooMuchText => t.import_too_much,
+            Self::Busy => t.import_busy,
+            Self::Internal => t.import_internal,
         }
     }
 }
@@ -140,7 +142,7 @@ async fn spaces(browser: &Browser<'_>, user: &SignedInUser) -> Result<Vec<SpaceO
     for source in browser.services.own_memories.sources(person).await? {
         // What an application that is gone left behind is no place for more.
         if source.space.owner().is_none() || source.application.is_some() {
-            let name = source_name(Some(&source), source.space.as_str());
+            let name = source_name(Some(&source), source.space.as_str(), &browser.t);
             spaces.push(SpaceOption { space: source.space, name });
         }
     }
@@ -163,10 +165,11 @@ async fn show_form(
     browser: &Browser<'_>,
     user: &SignedInUser,
     status: StatusCode,
-    problem: Option<&'static str>,
+    problem: Option<Text>,
 ) -> Result<Response, PageError> {
     let form_token = user.token.form_token();
     let page = ImportPage {
+        t: &browser.t,
         account: user.person.label(),
         spaces: spaces(browser, user).await?,
         largest: MAX_UPLOAD_BYTES >> 20,
@@ -176,10 +179,10 @@ async fn show_form(
     view::show(status, PageContext::Standalone, &page)
 }
 
-fn show_progress(user: &SignedInUser, storing: Option<&Storing>) -> Result<Response, PageError> {
+fn show_progress(t: &Frame, user: &SignedInUser, storing: Option<&Storing>) -> Result<Response, PageError> {
     let form_token = user.token.form_token();
-    let storing = storing.map(|storing| (storing.done.load(Ordering::Relaxed), storing.total));
-    let page = ProgressPage { storing, form_token: form_token.as_str() };
+    let storing = storing.map(|storing| (t.number(storing.done.load(Ordering::Relaxed)), t.number(storing.total)));
+    let page = ProgressPage { t, storing, form_token: form_token.as_str() };
     let mut response = view::show(StatusCode::OK, PageContext::Standalone, &page)?;
     response.headers_mut().insert(HeaderName::from_static("refresh"), REFRESH);
     Ok(response)
@@ -190,7 +193,7 @@ async fn show_preview(
     user: &SignedInUser,
     number: u64,
     waiting: &Waiting,
-    problem: Option<&'static str>,
+    problem: Option<Text>,
 ) -> Result<Response, PageError> {
     let mut conversations: Vec<_> = waiting.conversations.iter().enumerate().collect();
     // The newest first; those without a date last.
@@ -199,12 +202,13 @@ async fn show_preview(
     let conversations = conversations.into_iter().take(LISTED).map(|(number, conversation)| ConversationInWords {
         number,
         title: &conversation.title,
-        at: conversation.at.map(Day::from),
-        messages: conversation.messages,
+        at: conversation.at.map(|at| Day::of(at, browser.t.language)),
+        messages: browser.t.number(conversation.messages),
     });
     let of_rows = waiting.preview.as_ref().map(|preview| &preview.report);
     let form_token = user.token.form_token();
     let page = PreviewPage {
+        t: &browser.t,
         number,
         waiting,
         space: name_of(browser, user, &waiting.space).await?,
@@ -223,6 +227,7 @@ async fn show_preview(
 async fn show_report(browser: &Browser<'_>, user: &SignedInUser, outcome: &Outcome) -> Result<Response, PageError> {
     let form_token = user.token.form_token();
     let page = ReportPage {
+        t: &browser.t,
         outcome,
         space: name_of(browser, user, &outcome.space).await?,
         left_out: outcome.left_out.left_out + outcome.report.left_out,
@@ -257,27 +262,23 @@ pub(crate) async fn upload(browser: Browser<'_>, mut form: UploadForm) -> Result
     let refuse = |status, problem| show_form(&browser, &user, status, Some(problem));
     let Ok(space) = form.text("space").await else { return Err(PageError::InvalidForm) };
     let Some(option) = spaces(&browser, &user).await?.into_iter().find(|known| known.space.as_str() == space) else {
-        return refuse(StatusCode::BAD_REQUEST, "Choose where the memories go. Nothing was stored.").await;
+        return refuse(StatusCode::BAD_REQUEST, browser.t.import_choose_space).await;
     };
     let (services, person) = (&browser.services, user.person.id);
     let Some(receiving) = services.uploads.receive(person) else {
-        let problem = "An import is under way already. Wait until it is done. Nothing was stored.";
-        return refuse(StatusCode::TOO_MANY_REQUESTS, problem).await;
+        return refuse(StatusCode::TOO_MANY_REQUESTS, browser.t.import_already).await;
     };
     let uploaded = match form.file("file").await {
         Ok(uploaded) => uploaded,
         Err(Refused::Form) => return Err(PageError::InvalidForm),
         Err(Refused::Interrupted) => {
-            let problem = "The file did not arrive completely. Nothing was stored. Try again.";
-            return refuse(StatusCode::BAD_REQUEST, problem).await;
+            return refuse(StatusCode::BAD_REQUEST, browser.t.import_interrupted).await;
         }
         Err(Refused::Empty) => {
-            return refuse(StatusCode::BAD_REQUEST, "Choose a file that is not empty. Nothing was stored.").await;
+            return refuse(StatusCode::BAD_REQUEST, browser.t.import_empty).await;
         }
         Err(Refused::TooLarge) => {
-            let problem = "The file is too large. Of a large ZIP archive, unpack it and choose the file with the \
-                           conversations or memories in it. Nothing was stored.";
-            return refuse(StatusCode::PAYLOAD_TOO_LARGE, problem).await;
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, browser.t.import_too_large).await;
         }
         Err(Refused::Disk(error)) => return Err(PageError::Unavailable(error.into())),
     };
@@ -307,8 +308,7 @@ pub(crate) async fn confirm(browser: Browser<'_>, form: ListForm<FIELDS>) -> Res
     let choice = Choice { memories: form.get("memories") == "yes", messages };
     let total = choice.rows_of(&waiting);
     if total == 0 {
-        let problem = "Nothing was chosen, so nothing was stored.";
-        return show_preview(&browser, &user, number, &waiting, Some(problem)).await;
+        return show_preview(&browser, &user, number, &waiting, Some(browser.t.nothing_chosen)).await;
     }
     drop(waiting);
     if let Some((waiting, storing)) = services.uploads.begin_storing(person, number, now, total) {

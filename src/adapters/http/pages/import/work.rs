@@ -102,7 +102,7 @@ fn sample(json: &str) -> Option<String> {
 /// What an import of everything would do; `None` if the memory bank does not answer.
 async fn preview(services: &Services, person: UserId, waiting: &Waiting) -> Result<Option<Preview>, Failure> {
     let mut import = services.own_memories.preview_import(person, waiting.space.clone());
-    let mut rows = Rows::of(&waiting.rows).await.map_err(|_| Failure::Internal)?;
+    let mut rows = Rows::of(&waiting.rows).map_err(|_| Failure::Internal)?;
     let mut seen = 0;
     while seen < LOOKED_UP
         && let Some(row) = rows.next().await.map_err(|_| Failure::Internal)?
@@ -153,7 +153,7 @@ pub(super) async fn store(
     let mut import = services.own_memories.begin_import(person, waiting.space.clone()).expecting(storing.total);
     let mut not_chosen = 0;
     let added = async {
-        let mut rows = Rows::of(&waiting.rows).await?;
+        let mut rows = Rows::of(&waiting.rows)?;
         while let Some(row) = rows.next().await? {
             if !choice.includes(row.conversation) {
                 not_chosen += 1;
@@ -187,7 +187,7 @@ struct StoredRow {
 struct Rows(Lines<BufReader<tokio::fs::File>>);
 
 impl Rows {
-    async fn of(file: &File) -> io::Result<Self> {
+    fn of(file: &File) -> io::Result<Self> {
         let mut file = file.try_clone()?;
         file.rewind()?;
         Ok(Self(BufReader::with_capacity(256 * 1024, tokio::fs::File::from_std(file)).lines()))
