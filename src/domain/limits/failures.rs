@@ -284,7 +284,7 @@ impl Tables {
 }
 
 /// Whether a table may be searched now. It takes about a millisecond, and a flood must not trigger it each time.
-fn may_sweep(swept_at: &mut Option<Timestamp>, now: Timestamp) -> bool {
+pub(super) fn may_sweep(swept_at: &mut Option<Timestamp>, now: Timestamp) -> bool {
     let due = swept_at.is_none_or(|at| now < at || now.since(at) >= SWEEP_INTERVAL);
     if due {
         *swept_at = Some(now);

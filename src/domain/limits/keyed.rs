@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::allowance::Allowance;
-use super::failures::address_key;
+use super::failures::{address_key, may_sweep};
 use crate::system::Timestamp;
 
 /// Counts what each key does. Keys that do not fit share one allowance.
@@ -21,13 +21,14 @@ struct Table<K> {
     /// See [`Allowance::take`].
     full_again: HashMap<K, i64>,
     others: i64,
+    swept_at: Option<Timestamp>,
 }
 
 impl<K: Eq + Hash> KeyedLimit<K> {
     /// Gives `allowance` to each of at most `capacity` keys.
     #[must_use]
     pub fn new(allowance: Allowance, capacity: usize) -> Self {
-        Self { allowance, capacity, table: Mutex::new(Table { full_again: HashMap::new(), others: 0 }) }
+        Self { allowance, capacity, table: Mutex::new(Table { full_again: HashMap::new(), others: 0, swept_at: None }) }
     }
 
     /// Takes one out of the allowance of `key`.
@@ -36,7 +37,10 @@ impl<K: Eq + Hash> KeyedLimit<K> {
     /// How long to wait if none is left; nothing is taken in that case.
     pub fn take(&self, key: K, now: Timestamp) -> Result<(), Duration> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if !table.full_again.contains_key(&key) && table.full_again.len() >= self.capacity {
+        if !table.full_again.contains_key(&key)
+            && table.full_again.len() >= self.capacity
+            && may_sweep(&mut table.swept_at, now)
+        {
             table.full_again.retain(|_, full_again| *full_again > now.unix_millis());
         }
         let fits = table.full_again.contains_key(&key) || table.full_again.len() < self.capacity;
