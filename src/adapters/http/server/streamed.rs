@@ -23,7 +23,7 @@ use super::payload;
 /// Maximum length of such a body in bytes.
 pub(crate) const MAX_STREAM_BYTES: u64 = 4 << 30;
 /// After how long a body must have come at the least rate on average.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);
 /// The least rate, in bytes per second: a body holds a slot that others wait for.
 const LEAST_RATE: u64 = 1024;
 /// How many imports run at the same time.
