@@ -18,7 +18,9 @@ use memgate::domain::memories::{
     Embedder, Embedding, EmbeddingError, EmbeddingModel, Limit, MemoryBank, MemoryChanges, MemoryFilter, MemoryQuery,
     MemoryScope, NewMemory, Relevance, TextKind,
 };
-use memgate_domain::testing::{FakeEmbedder, categories, content, new_memory, now, scope_limited_to, scope_of_person};
+use memgate_domain::testing::{
+    FakeEmbedder, categories, content, new_memory, now, scope_limited_to, scope_of_person, update,
+};
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
 use support::database::TestDatabase;
@@ -366,7 +368,7 @@ async fn both_databases_find_the_same_however_the_vectors_came_into_memory() {
             for number in (from..to).step_by(7) {
                 let (id, mut numbers) = (format!("m{number}").parse().unwrap(), Numbers(number));
                 let changes = MemoryChanges { content: Some(content(&numbers.text(5))), ..MemoryChanges::default() };
-                bank.update(&scope, &id, &changes, now()).await.unwrap().expect("it is there");
+                bank.update(&scope, &id, &update(&changes, now())).await.unwrap().expect("it is there");
             }
             for number in (from + 3..to).step_by(11) {
                 bank.delete(&scope, &format!("m{number}").parse().unwrap()).await.unwrap();
@@ -534,7 +536,7 @@ async fn any_number_of_instances_embed_the_same_memories_without_harm() {
                 fill(&banks[1], &scope(), number, number + 1).await;
                 let changes = MemoryChanges { content: Some(content("word1x")), ..MemoryChanges::default() };
                 banks[1]
-                    .update(&scope(), &format!("m{}", number - 100).parse().unwrap(), &changes, now())
+                    .update(&scope(), &format!("m{}", number - 100).parse().unwrap(), &update(&changes, now()))
                     .await
                     .unwrap();
             }

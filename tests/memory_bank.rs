@@ -11,7 +11,7 @@ use memgate::domain::memories::{
     MemoryScope, NewMemory, SearchResults,
 };
 use memgate_domain::testing::{
-    categories, content, context, metadata, new_memory, now, scope, scope_limited_to, scope_of_person,
+    categories, content, context, metadata, new_memory, now, scope, scope_limited_to, scope_of_person, update,
 };
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::{Value, json};
@@ -86,6 +86,41 @@ fn vectors() -> Value {
 }
 
 #[tokio::test]
+async fn what_is_superseded_is_in_no_index_and_no_count_and_is_swept_when_it_expires() {
+    for store in Store::each().await {
+        let (bank, scope) = (store.bank(), scope());
+        let expires_at = Some(now().plus(Duration::from_secs(60)));
+        let mut last = bank.create(&scope, &NewMemory { expires_at, ..new_memory("spare key") }).await.unwrap();
+        for text in ["spare key under the fern", "spare key in the shed"] {
+            let new =
+                NewMemory { supersedes: Some(last.id.clone()), categories: categories(&["home"]), ..new_memory(text) };
+            last = bank.create(&scope, &new).await.unwrap();
+        }
+        assert_eq!(store.number("SELECT count(*) FROM memories").await, 1);
+        assert_counts_are_right(&store).await;
+        assert_eq!(store.number("SELECT count(*) FROM memory_history").await, 2);
+        assert_eq!(bank.sweep(now().plus(Duration::from_secs(59)), 10).await.unwrap(), 0);
+        assert_eq!(bank.sweep(now().plus(Duration::from_secs(60)), 10).await.unwrap(), 1);
+        assert_eq!(store.number("SELECT count(*) FROM memory_history").await, 1);
+        assert!(bank.delete(&scope, &last.id).await.unwrap());
+        assert_eq!(store.number("SELECT count(*) FROM memory_history").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn an_older_memory_that_cannot_be_read_does_not_keep_a_new_one_from_being_stored() {
+    for store in Store::each().await {
+        let (bank, scope) = (store.bank(), scope());
+        let older = bank.create(&scope, &new_memory("older")).await.unwrap();
+        store.execute("UPDATE memories SET metadata = '['").await;
+        let new = NewMemory { supersedes: Some(older.id), ..new_memory("newer") };
+        let stored = bank.create_all(&scope, vec![new_memory("beside it"), new]).await.unwrap();
+        assert!(stored.into_iter().all(Result::unwrap));
+        assert_eq!(store.number("SELECT count(*) FROM memories").await, 3);
+    }
+}
+
+#[tokio::test]
 async fn both_databases_find_the_same_as_the_reference_with_the_same_relevance() {
     let vectors = vectors();
     for store in Store::each().await {
@@ -153,7 +188,7 @@ async fn both_databases_find_the_same_among_many_memories_that_changed_often() {
         }
         for id in ids.iter().step_by(4) {
             let changes = MemoryChanges { content: Some(content(&numbers.text(6))), ..MemoryChanges::default() };
-            bank.update(&scope, id, &changes, now()).await.unwrap().expect("it is there");
+            bank.update(&scope, id, &update(&changes, now())).await.unwrap().expect("it is there");
         }
         for id in ids.iter().skip(1).step_by(5) {
             assert!(bank.delete(&scope, id).await.unwrap());
@@ -248,7 +283,7 @@ async fn the_index_in_memory_finds_what_that_in_the_database_finds_whatever_chan
                     for (number, old) in memories.iter().skip(20).step_by(150).enumerate() {
                         let text = format!("word{number}x word2x");
                         let changes = MemoryChanges { content: Some(content(&text)), ..MemoryChanges::default() };
-                        other.update(&scope, &old.id, &changes, now()).await.unwrap().expect("it is there");
+                        other.update(&scope, &old.id, &update(&changes, now())).await.unwrap().expect("it is there");
                     }
                 }
                 3 => {
@@ -353,7 +388,7 @@ async fn counts_stay_right_while_many_change_the_same_memories() {
                         ..MemoryChanges::default()
                     };
                     bank.create(&scope, &new).await.unwrap();
-                    bank.update(&scope, &id, &changes, now()).await.unwrap();
+                    bank.update(&scope, &id, &update(&changes, now())).await.unwrap();
                     if number % 3 == 0 {
                         bank.delete(&scope, &id).await.unwrap();
                     }
@@ -535,12 +570,15 @@ async fn a_row_that_cannot_be_is_reported_as_such() {
             assert!(inconsistent(bank.search(&scope, &query("spare key")).await.map(drop)), "search, {damage}");
             assert!(inconsistent(bank.list(&scope, &list).await.map(drop)), "list, {damage}");
             let changes = MemoryChanges { expires_at: Some(None), ..MemoryChanges::default() };
-            assert!(inconsistent(bank.update(&scope, &memory.id, &changes, now()).await.map(drop)), "update, {damage}");
+            assert!(
+                inconsistent(bank.update(&scope, &memory.id, &update(&changes, now())).await.map(drop)),
+                "update, {damage}"
+            );
             let error = bank.get(&scope, &memory.id, now()).await.unwrap_err();
             let source = std::error::Error::source(&error).expect("a reason").to_string();
             assert!(source.contains(damage.split(' ').next().unwrap()), "the reason names the column: {source}");
             assert!(
-                bank.update(&scope, &intact.id, &changes, now()).await.unwrap().is_some(),
+                bank.update(&scope, &intact.id, &update(&changes, now())).await.unwrap().is_some(),
                 "others are not concerned"
             );
         }

@@ -153,7 +153,7 @@ async fn a_memory_of_another_application_is_not_found() {
         assert_eq!(operation.status(&walk.gate, &memory, Some(&token)).await, 404, "{}", operation.id);
         tried += 1;
     }
-    assert_eq!(tried, 3);
+    assert_eq!(tried, 5);
     let list: Value = {
         let request = walk.gate.http.get(walk.gate.url("/api/v1/memories")).bearer_auth(&token);
         request.send().await.unwrap().json().await.unwrap()

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use banks::mem0;
 use memgate::domain::ids::MemoryId;
 use memgate::domain::memories::{
-    Capabilities, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges, MemoryQuery, MemoryScope, NewMemory,
+    Capabilities, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryQuery, MemoryScope, MemoryUpdate, NewMemory,
     Page, SearchResults,
 };
 use memgate::domain::system::Timestamp;
@@ -84,10 +84,9 @@ impl MemoryBank for RemoteBank {
         &self,
         scope: &MemoryScope,
         id: &MemoryId,
-        changes: &MemoryChanges,
-        now: Timestamp,
+        update: &MemoryUpdate,
     ) -> Result<Option<Memory>, MemoryBankError> {
-        self.inner.update(scope, id, changes, now).await
+        self.inner.update(scope, id, update).await
     }
 
     async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {

@@ -155,6 +155,23 @@ looks('a memory', async (page) => {
   await headingOf(page, 'A memory');
 });
 
+looks('a memory with a history', async (page) => {
+  const chatgpt = new ChatGpt(here.internet, here.gate, here.gpt);
+  await chatgpt.comeBack(await allow(page, chatgpt.signInUrl(), 'marta'));
+  const older = await chatgpt.call('createMemory', {
+    body: { content: `Marta lives in Ulm. ${'The flat has a balcony to the south. '.repeat(8)}`, categories: ['places'] },
+  });
+  const newer = await chatgpt.call('createMemory', {
+    body: { content: 'Marta lives in Porto.', supersedes: older.body.memory.memory_id },
+  });
+  assert.equal(newer.status, 201);
+  await page.goto(account(`/memories/${newer.body.memory.memory_id}`));
+  await page.getByLabel('Categories').fill('places');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('You changed: categories').waitFor();
+  await page.getByText('replaced an older memory').waitFor();
+});
+
 looks('memories deleted', async (page) => {
   await withMemories(page);
   await page.goto(account('/memories'));

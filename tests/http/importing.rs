@@ -16,7 +16,7 @@ async fn import(face: &Face, token: &str, media_type: &str, body: impl Into<Body
     face.send(request.content_type(media_type).body(body.into())).await
 }
 
-async fn import_lines(face: &Face, lines: &str) -> Answer {
+pub(super) async fn import_lines(face: &Face, lines: &str) -> Answer {
     import(face, &face.token().await, "application/x-ndjson", lines.to_owned()).await
 }
 

@@ -8,6 +8,7 @@ mod documents;
 mod envelope;
 mod face;
 mod failures;
+mod history;
 mod importing;
 mod limits;
 mod memories;

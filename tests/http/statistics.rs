@@ -31,7 +31,8 @@ async fn categories_and_statistics_count_the_memories_of_the_caller() {
     let expected = json!({
         "status": "success", "request_id": answer["request_id"], "space": face.application.space.as_str(), "memories": 4,
         "oldest": "2033-05-18T03:33:20.123Z", "newest": "2033-05-18T03:33:23.123Z", "categories": counts,
-        "total_categories": 3, "uncategorized": 1,
+        "total_categories": 3, "uncategorized": 1, "stored_by_person": 0, "stored_by_unknown": 0,
+        "applications": [{"application_id": face.application.id.to_string(), "memories": 4}],
     });
     assert_eq!(answer, expected);
 }

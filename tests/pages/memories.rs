@@ -116,6 +116,36 @@ async fn a_correction_is_what_assistants_find_from_then_on() {
 }
 
 #[tokio::test]
+async fn the_page_of_a_memory_shows_what_happened_to_it_until_that_is_forgotten() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    let older = place.gate.remember(&token, "Marta lives in <b>Ulm</b>.").await;
+    let body = serde_json::json!({"content": "Marta lives in Porto.", "supersedes": older["memory_id"]});
+    let request = place.gate.http.post(place.gate.url("/api/v1/memories")).bearer_auth(&token);
+    let created: Value = request.json(&body).send().await.unwrap().json().await.unwrap();
+    let path = format!("{MEMORIES}/{}", id_of(&created["memory"]));
+    let page = browser.get(&path).await;
+    assert!(page.assert_page(200).says("replaced an older memory") && page.page.says("Marta lives in <b>Ulm</b>."));
+    assert!(page.page.says("Trip planner"));
+    let changed = [("content", "Marta lives in Turin."), ("categories", "places")];
+    submit(&mut browser, &path, &fields(&page.page, &["form_token"], &changed)).await;
+    let page = browser.get(&path).await;
+    assert!(page.assert_page(200).says("You changed: text, categories"), "{}", page.page.text());
+    assert!(!page.page.says("Porto"), "the old text is gone");
+
+    let history = format!("{path}/history");
+    submit(&mut browser, &history, &[("form_token", "x".to_owned())]).await.assert_page(403);
+    let mut nils = Browser::of(&place.gate);
+    nils.sign_in(MEMORIES, "nils", PASSWORD).await;
+    let own = nils.get("/account/delete-memories").await.page;
+    submit(&mut nils, &history, &fields(&own, &["form_token"], &[])).await.assert_page(404);
+    assert!(browser.get(&path).await.assert_page(200).says("Ulm"));
+    let answer = submit(&mut browser, &history, &fields(&page.page, &["form_token"], &[])).await;
+    let page = browser.get(&answer.location()).await;
+    assert!(page.assert_page(200).says("is forgotten") && !page.page.says("Ulm") && page.page.says("Turin"));
+}
+
+#[tokio::test]
 async fn what_was_deleted_is_gone_for_assistants_and_can_be_undone_for_a_while() {
     let place = Place::new().await;
     let (mut browser, token) = place.connected().await;

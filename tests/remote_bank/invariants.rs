@@ -8,7 +8,7 @@ use memgate::adapters::remote_bank::{
     Access, BankKind, BreakerMode, BreakerState, Cause, Operation, RemoteBankConfig, RemoteMemoryBank,
 };
 use memgate::domain::memories::{MemoryBank, MemoryBankError, MemoryChanges, NewMemory};
-use memgate_domain::testing::{content, new_memory, now, scope};
+use memgate_domain::testing::{content, new_memory, now, scope, update};
 
 use super::banks::mem0::{self, Mem0};
 use super::banks::{Bank, mcp_memory_service};
@@ -104,7 +104,7 @@ async fn everything(client: &RemoteMemoryBank) -> Vec<(&'static str, Duration)> 
         timed("search", client.search(&scope, &query("x"))).await,
         timed("list", client.list(&scope, &page)).await,
         timed("get", client.get(&scope, &id, now())).await,
-        timed("update", client.update(&scope, &id, &changes, now())).await,
+        timed("update", client.update(&scope, &id, &update(&changes, now()))).await,
         timed("delete", client.delete(&scope, &id)).await,
         timed("check_health", client.check_health()).await,
     ]

@@ -7,7 +7,7 @@ use memgate::adapters::remote_bank::{
     Access, BreakerMode, Cause, HedgeAfter, Operation, Rejection, RemoteBankConfig, RemoteMemoryBank,
 };
 use memgate::domain::memories::{ListQuery, MemoryBank, MemoryBankError, MemoryChanges};
-use memgate_domain::testing::{content, new_memory, now, scope};
+use memgate_domain::testing::{content, new_memory, now, scope, update};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -58,7 +58,7 @@ async fn no_call_outlives_its_deadline_by_more_than_50_ms() {
                 2 => client.search(&scope, &query("x")).await.map(|_| ()),
                 3 => client.list(&scope, &page).await.map(|_| ()),
                 4 => client.get(&scope, &id, now()).await.map(|_| ()),
-                5 => client.update(&scope, &id, &changes, now()).await.map(|_| ()),
+                5 => client.update(&scope, &id, &update(&changes, now())).await.map(|_| ()),
                 6 => client.delete(&scope, &id).await.map(|_| ()),
                 _ => client.check_health().await,
             };

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::freshness::{Era, Fresh};
 use crate::domain::ids::{ApplicationId, MemoryId, RequestId};
 use crate::domain::memories::{
-    Acceptance, Claim, DeliveryFailures, DeliveryOrder, Lease, Memory, MemoryScope, QueueStatistics, QueuedWrite,
-    TenantGroup, TrackedWrite, Undelivered, WriteQueue,
+    Acceptance, Claim, DeliveryFailures, DeliveryOrder, IdempotencyKey, Lease, Memory, MemoryScope, QueueStatistics,
+    QueuedWrite, TenantGroup, TrackedWrite, Undelivered, WriteQueue,
 };
 use crate::domain::system::{Clock, StorageError, Timestamp};
 
@@ -100,6 +100,15 @@ impl WriteQueue for CachedWriteQueue {
 
     async fn find_by_memory(&self, scope: &MemoryScope, id: &MemoryId) -> Result<Option<TrackedWrite>, StorageError> {
         self.inner.find_by_memory(scope, id).await
+    }
+
+    async fn find_by_key(
+        &self,
+        application: ApplicationId,
+        scope: &MemoryScope,
+        key: &IdempotencyKey,
+    ) -> Result<Option<TrackedWrite>, StorageError> {
+        self.inner.find_by_key(application, scope, key).await
     }
 
     async fn remove(&self, found: &TrackedWrite, now: Timestamp) -> Result<bool, StorageError> {

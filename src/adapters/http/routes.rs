@@ -12,6 +12,7 @@ use super::api::bulk::BulkApi;
 use super::api::capabilities::CapabilitiesApi;
 use super::api::export::ExportApi;
 use super::api::health::HealthApi;
+use super::api::history::HistoryApi;
 use super::api::import::ImportApi;
 use super::api::me::MeApi;
 use super::api::memories::MemoriesApi;
@@ -49,6 +50,7 @@ pub(super) fn api() -> impl OpenApi {
     (
         SearchApi,
         MemoriesApi,
+        HistoryApi,
         BulkApi,
         StatisticsApi,
         ExportApi,

@@ -33,8 +33,8 @@ use self::resilience::{Deadline, Exchanged, Pipeline};
 use self::stored::{BankTenant, Item, NotAMemory};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{
-    Capabilities, Capability, Limit, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges, MemoryQuery,
-    MemoryScope, NewMemory, Page, SearchResults,
+    Capabilities, Capability, Limit, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryQuery, MemoryScope,
+    MemoryUpdate, NewMemory, Page, SearchResults,
 };
 use crate::domain::system::{Clock, Entropy, Timestamp};
 
@@ -130,10 +130,12 @@ impl RemoteMemoryBank {
 #[async_trait]
 impl MemoryBank for RemoteMemoryBank {
     async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+        supersedes_nothing(memory)?;
         Ok(self.create_unless_there(scope, memory, true).await?)
     }
 
     async fn create_first(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+        supersedes_nothing(memory)?;
         Ok(self.create_unless_there(scope, memory, false).await?)
     }
 
@@ -154,13 +156,12 @@ impl MemoryBank for RemoteMemoryBank {
         &self,
         scope: &MemoryScope,
         id: &MemoryId,
-        changes: &MemoryChanges,
-        now: Timestamp,
+        update: &MemoryUpdate,
     ) -> Result<Option<Memory>, MemoryBankError> {
         if !self.driver.capabilities().update {
             return Err(MemoryBankError::Unsupported(Capability::Update));
         }
-        Ok(self.change(scope, id, changes, now).await?)
+        Ok(self.change(scope, id, update).await?)
     }
 
     async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
@@ -188,6 +189,14 @@ impl MemoryBank for RemoteMemoryBank {
     async fn check_health(&self) -> Result<(), MemoryBankError> {
         let response = self.pipeline.probe(&self.driver.health()).await?;
         Ok(self.driver.read_health(&response).map_err(BankFailure::from)?)
+    }
+}
+
+/// A bank cannot replace one memory by another in one step.
+fn supersedes_nothing(memory: &NewMemory) -> Result<(), MemoryBankError> {
+    match memory.supersedes {
+        None => Ok(()),
+        Some(_) => Err(MemoryBankError::Unsupported(Capability::Supersede)),
     }
 }
 

@@ -18,6 +18,7 @@ const CREATED_AT: &str = "memgate_created_at";
 const OCCURRED_AT: &str = "memgate_occurred_at";
 const UPDATED_AT: &str = "memgate_updated_at";
 const EXPIRES_AT: &str = "memgate_expires_at";
+const CREATED_BY: &str = "memgate_created_by";
 
 /// The metadata key of the write ID, for banks that filter by metadata.
 pub const WRITE_ID_MEMBER: &str = WRITE_ID;
@@ -124,6 +125,13 @@ impl Item {
             occurred_at: self.occurred_at()?,
             // Zero means never: banks that merge metadata would keep a key that is left out.
             expires_at: self.moment(EXPIRES_AT)?.filter(|at| at.unix_millis() != 0),
+            created_by: match self.metadata.get(CREATED_BY) {
+                None => None,
+                Some(value) => {
+                    let text = value.as_str().unwrap_or_default();
+                    Some(text.parse().map_err(unreadable("who created it is invalid"))?)
+                }
+            },
         })
     }
 
@@ -199,6 +207,7 @@ fn metadata_of(tenant: &BankTenant, memory: &Memory) -> Map<String, Value> {
     ]
     .into_iter()
     .chain(memory.occurred_at.map(|at| (OCCURRED_AT, json!(at.to_string()))))
+    .chain(memory.created_by.map(|actor| (CREATED_BY, json!(actor.to_string()))))
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
 }

@@ -13,8 +13,7 @@ use super::reading::is_over;
 use super::resilience::Deadline;
 use super::stored::{BankTenant, NotAMemory};
 use crate::domain::ids::MemoryId;
-use crate::domain::memories::{Memory, MemoryChanges, MemoryScope, NewMemory};
-use crate::domain::system::Timestamp;
+use crate::domain::memories::{Memory, MemoryScope, MemoryUpdate, NewMemory};
 
 impl RemoteMemoryBank {
     /// Creates a memory unless its write was stored already. That is checked before every retry, and with `look_first` before
@@ -137,16 +136,15 @@ impl RemoteMemoryBank {
         &self,
         scope: &MemoryScope,
         id: &MemoryId,
-        changes: &MemoryChanges,
-        now: Timestamp,
+        update: &MemoryUpdate,
     ) -> Result<Option<Memory>, BankFailure> {
         let (deadline, tenant) = (self.deadline(), BankTenant::of(scope));
         let _turn = self.turn(&tenant, id, deadline).await?;
         let Some((item, mut memory)) = self.reach(scope, id, deadline).await? else { return Ok(None) };
-        if is_over(&memory, now) {
+        if is_over(&memory, update.at) {
             return Ok(None);
         }
-        changes.apply_to(&mut memory, now);
+        update.changes.apply_to(&mut memory, update.at);
         let metadata = item.metadata_for(&tenant, &memory);
         let Some(request) = self.driver.replace(id, memory.content.as_str(), &metadata) else {
             return Err(BankFailure::inconsistent("updates are not supported by this bank"));

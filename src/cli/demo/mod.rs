@@ -16,7 +16,7 @@ use super::{CliError, output};
 use crate::app::{Backend, Gate, GateOptions, StartError};
 use crate::config::Config;
 use crate::domain::applications::{ApplicationName, ClientKind, GrantType, NewApplication};
-use crate::domain::memories::{ImportReader, ImportRow, MemoryScope};
+use crate::domain::memories::{Actor, ImportReader, ImportRow, MemoryScope};
 
 const MEMORIES: &str = include_str!("../../../samples/memories.jsonl");
 const QUESTIONS: &str = include_str!("../../../samples/questions.json");
@@ -122,7 +122,8 @@ fn demo_application() -> Result<NewApplication, CliError> {
 
 async fn load(backend: &Backend, application: &crate::domain::applications::Application) -> Result<usize, CliError> {
     let scope = MemoryScope::of_application(application);
-    let mut reader = ImportReader::new(scope, backend.now()).expecting(MEMORIES.lines().count() as u64);
+    let reader = ImportReader::new(scope, backend.now()).by(Actor::Application(application.id));
+    let mut reader = reader.expecting(MEMORIES.lines().count() as u64);
     let mut running: JoinSet<Result<(), CliError>> = JoinSet::new();
     let mut count = 0;
     for line in MEMORIES.lines() {

@@ -20,8 +20,8 @@ use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{
-    ImportFormat, ImportReader, ImportRow, IsNew, MAX_AT_ONCE, MemoryBank, MemoryBankError, MemoryScope, NewMemory,
-    RowError,
+    Actor, ImportFormat, ImportReader, ImportRow, IsNew, MAX_AT_ONCE, MemoryBank, MemoryBankError, MemoryScope,
+    NewMemory, RowError,
 };
 use crate::domain::people::Login;
 
@@ -38,7 +38,7 @@ const PARTS_AT_A_TIME: usize = 2;
 ///
 /// Of memgate, each line is one JSON object: content (text), and optionally categories (list of texts), metadata (object),
 /// context ({"custom_gpt_id", "conversation_id"}), priority (low, normal, high), created_at, occurred_at, updated_at and
-/// expires_at (RFC 3339).
+/// expires_at (RFC 3339), created_by and history (as an export writes them).
 /// The whole file is validated first: if a line is invalid, nothing is loaded. Expired memories are left out. An interrupted
 /// import can be repeated: existing memories are not loaded twice.
 ///
@@ -80,7 +80,7 @@ impl Import {
         // The input is read twice, which standard input cannot be.
         let copied = if self.file.as_os_str() == "-" { Some(copy_of_standard_input()?) } else { None };
         let this = Self { file: copied.as_ref().map_or(self.file, |copied| copied.path().to_owned()), ..self };
-        let reader = ImportReader::new(scope, backend.now());
+        let reader = ImportReader::new(scope, backend.now()).by(Actor::Application(application.id));
         if foreign::holds_rows(&this.file, this.format)? {
             return this.load(&backend, reader, None).await;
         }

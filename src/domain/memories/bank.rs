@@ -1,11 +1,13 @@
 //! The port to the memory bank.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt as _};
 
-use super::model::{Memory, MemoryChanges, MemoryScope, NewMemory};
+use super::history::HistoryEntry;
+use super::model::{Memory, MemoryScope, MemoryUpdate, NewMemory};
 use super::query::{Limit, ListQuery, MemoryQuery, Page, SearchResults};
 use super::statistics::MemoryStatistics;
 use crate::ids::MemoryId;
@@ -28,8 +30,13 @@ pub trait MemoryBank: Send + Sync {
     /// Creates a memory. It is idempotent: the same [`NewMemory::id`] in the same scope creates one memory, and later calls
     /// return the existing one. When it returns, the memory is durable.
     ///
+    /// If the memory is new and [supersedes](NewMemory::supersedes) another one that the scope contains, then it takes its
+    /// place in the same step: the older memory, as it was, and what had happened to it are in the history of the new one, and
+    /// nowhere else. If there is no such memory any more, the new one is stored all the same: a write is never lost. Of several
+    /// that supersede one memory, one does.
+    ///
     /// # Errors
-    /// [`MemoryBankError`].
+    /// [`MemoryBankError`], [`MemoryBankError::Unsupported`] among them if it supersedes another one.
     async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError>;
 
     /// As [`create`](Self::create), for a write that was just accepted and cannot have been sent before: a bank that would
@@ -75,8 +82,9 @@ pub trait MemoryBank: Send + Sync {
     /// [`MemoryBankError`].
     async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError>;
 
-    /// Updates a memory and returns it; `None` if the scope does not contain it, or it has expired at `now`. Concurrent updates
-    /// of different members are all kept by a bank that supports it.
+    /// Updates a memory and returns it; `None` if the scope does not contain it, or it has expired when it is updated.
+    /// Concurrent updates of different members are all kept by a bank that supports it. A bank that keeps histories notes which
+    /// members got another value.
     ///
     /// # Errors
     /// [`MemoryBankError`], [`MemoryBankError::Unsupported`] among them.
@@ -84,11 +92,38 @@ pub trait MemoryBank: Send + Sync {
         &self,
         scope: &MemoryScope,
         id: &MemoryId,
-        changes: &MemoryChanges,
-        now: Timestamp,
+        update: &MemoryUpdate,
     ) -> Result<Option<Memory>, MemoryBankError>;
 
-    /// Deletes a memory. Returns whether the scope contained it.
+    /// The histories of memories of the scope that have not expired at `now`. Superseded memories that the scope does not allow,
+    /// or that have expired, are left out.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`], [`MemoryBankError::Unsupported`] among them.
+    async fn histories(
+        &self,
+        _scope: &MemoryScope,
+        _ids: &[MemoryId],
+        _now: Timestamp,
+    ) -> Result<Histories, MemoryBankError> {
+        Err(MemoryBankError::Unsupported(Capability::History))
+    }
+
+    /// Forgets the history of a memory, all of it. Returns whether the scope contains the memory, and it has not expired at
+    /// `now`.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`], [`MemoryBankError::Unsupported`] among them.
+    async fn forget_history(
+        &self,
+        _scope: &MemoryScope,
+        _id: &MemoryId,
+        _now: Timestamp,
+    ) -> Result<bool, MemoryBankError> {
+        Err(MemoryBankError::Unsupported(Capability::History))
+    }
+
+    /// Deletes a memory, and its history. Returns whether the scope contained it.
     ///
     /// # Errors
     /// [`MemoryBankError`].
@@ -152,6 +187,15 @@ pub trait MemoryBank: Send + Sync {
     async fn check_health(&self) -> Result<(), MemoryBankError>;
 }
 
+/// The histories of the first of some memories.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histories {
+    /// How many of the memories, from the first on: all of them, unless their histories are long; at least one.
+    pub read: usize,
+    /// The entries of those that have any, newest first.
+    pub entries: BTreeMap<MemoryId, Vec<HistoryEntry>>,
+}
+
 /// What a bank can do beside creating, searching, getting and deleting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "a list of independent yes-or-no facts")]
@@ -168,6 +212,10 @@ pub struct Capabilities {
     pub metadata_filter: bool,
     /// Memories can expire.
     pub expiry: bool,
+    /// Memories have a history.
+    pub history: bool,
+    /// Memories can supersede others.
+    pub supersede: bool,
     /// Memories are stored in memgate's own database, so writes need no queue.
     pub local: bool,
     /// Maximum number of memories of one scope that can be listed; `None` if there is no such limit. A larger scope is not
@@ -191,6 +239,10 @@ pub enum Capability {
     MetadataFilter,
     /// See [`Capabilities::expiry`].
     Expiry,
+    /// See [`Capabilities::history`].
+    History,
+    /// See [`Capabilities::supersede`].
+    Supersede,
 }
 
 impl Capability {
@@ -203,6 +255,8 @@ impl Capability {
             Self::DateFilter => "date_filter",
             Self::MetadataFilter => "metadata_filter",
             Self::Expiry => "expiry",
+            Self::History => "history",
+            Self::Supersede => "supersede",
         }
     }
 }

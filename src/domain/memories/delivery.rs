@@ -10,6 +10,7 @@ use super::model::Memory;
 use super::queue::{
     Acceptance, Claim, DeliveryOrder, Dispatch, Lease, QueuedWrite, TrackedWrite, WriteQueue, WriteState,
 };
+use crate::ids::MemoryId;
 use crate::system::{Clock, Entropy, StorageError, Timestamp};
 
 /// The parameters of delivery.
@@ -194,6 +195,9 @@ impl Delivery {
         };
         match created {
             Ok(memory) => {
+                if let Some(older) = &write.memory.supersedes {
+                    self.forget_write_of(write, older).await?;
+                }
                 let now = self.clock.now();
                 let keep_until = now.plus(self.policy.retention);
                 if self.queue.mark_stored(write.request_id, &memory, now, keep_until).await? {
@@ -211,6 +215,16 @@ impl Delivery {
                 | MemoryBankError::Inconsistent(_)),
             ) => self.postpone(claim, error).await,
         }
+    }
+
+    /// Deletes the record of the request that created a memory which this write has superseded.
+    async fn forget_write_of(&self, write: &QueuedWrite, older: &MemoryId) -> Result<(), StorageError> {
+        if let Some(tracked) = self.queue.find_by_memory(&write.scope, older).await?
+            && tracked.write.request_id != write.request_id
+        {
+            self.queue.remove(&tracked, self.clock.now()).await?;
+        }
+        Ok(())
     }
 
     async fn refuse(&self, claim: &Claim, reason: String) -> Result<Attempted, StorageError> {

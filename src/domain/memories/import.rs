@@ -11,8 +11,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::history::{Actor, HistoryEntry, HistoryEvent};
 use super::metadata::{Context, ContextId, Metadata};
 use super::model::{Category, Content, MemoryScope, NewMemory, Priority};
+use super::record::HistoryRecord;
 use crate::ids::{MemoryId, RequestId};
 use crate::system::Timestamp;
 use crate::validation::InvalidValue;
@@ -25,6 +27,8 @@ use crate::validation::InvalidValue;
 pub struct ImportReader {
     scope: MemoryScope,
     now: Timestamp,
+    /// Who imports.
+    actor: Option<Actor>,
     /// The creation time of the next row that has none.
     next: Timestamp,
     /// How often each row came before; `None` if equal rows are one memory.
@@ -69,6 +73,8 @@ struct Row {
     updated_at: Option<String>,
     /// What an export names besides. The memory keeps its id; where it was says nothing of where it goes.
     memory_id: Option<String>,
+    created_by: Option<String>,
+    history: Option<Vec<HistoryRecord>>,
     #[serde(rename = "space")]
     _space: Option<IgnoredAny>,
 }
@@ -107,7 +113,13 @@ impl ImportReader {
     /// A parser of rows for `scope`. `now` decides what has expired.
     #[must_use]
     pub fn new(scope: MemoryScope, now: Timestamp) -> Self {
-        Self { scope, now, next: now, seen: Some(HashMap::new()) }
+        Self { scope, now, actor: None, next: now, seen: Some(HashMap::new()) }
+    }
+
+    /// Says who imports: they have stored what no other is said to have stored.
+    #[must_use]
+    pub fn by(self, actor: Actor) -> Self {
+        Self { actor: Some(actor), ..self }
     }
 
     /// Takes equal rows for one memory, and remembers nothing of the rows.
@@ -160,6 +172,12 @@ impl ImportReader {
         if !self.scope.categories().allows(&categories) {
             return Err(RowError::CategoryNotAllowed);
         }
+        let history = row.history.unwrap_or_default().into_iter().map(HistoryEntry::try_from);
+        let history = history.collect::<Result<Vec<_>, _>>()?;
+        if !history.iter().all(|entry| self.allows(entry)) {
+            return Err(RowError::CategoryNotAllowed);
+        }
+        let created_by = row.created_by.as_deref().map(str::parse).transpose()?;
         // Never in the future: an export would not have it.
         self.next = self.next.plus(Duration::from_millis(1)).min(self.now);
         let memory = NewMemory {
@@ -175,9 +193,20 @@ impl ImportReader {
             occurred_at: moment("occurred_at", row.occurred_at.as_deref())?,
             updated_at: moment("updated_at", row.updated_at.as_deref())?,
             expires_at: moment("expires_at", row.expires_at.as_deref())?,
+            created_by: created_by.or(self.actor),
+            supersedes: None,
+            history,
         };
         let has_expired = memory.expires_at.is_some_and(|expiry| expiry <= self.now);
         Ok(if has_expired { ImportRow::Expired } else { ImportRow::Memory(Box::new(memory)) })
+    }
+
+    /// Whether the scope allows what the entry keeps.
+    fn allows(&self, entry: &HistoryEntry) -> bool {
+        match &entry.event {
+            HistoryEvent::Updated(_) => true,
+            HistoryEvent::Superseded(memory) => self.scope.categories().allows(&memory.categories),
+        }
     }
 
     fn next_id(&mut self, text: &str) -> MemoryId {
@@ -251,7 +280,7 @@ mod tests {
     #[test]
     fn a_member_that_is_null_is_left_out_as_in_the_api() {
         let row = r#"{"content": "tea", "categories": null, "metadata": null, "context": null, "priority": null,
-            "created_at": null, "occurred_at": null, "updated_at": null, "expires_at": null}"#;
+            "created_at": null, "occurred_at": null, "updated_at": null, "expires_at": null, "created_by": null, "history": null}"#;
         let bare = memory(r#"{"content": "tea"}"#);
         assert_eq!(NewMemory { id: bare.id.clone(), ..memory(row) }, bare);
         let row = r#"{"content": "tea", "context": {"custom_gpt_id": null, "conversation_id": "c"}}"#;
@@ -331,5 +360,31 @@ mod tests {
         assert!(reader.read(r#"{"content": "a", "categories": ["Travel"]}"#).is_ok());
         let refused = reader.read(r#"{"content": "a", "categories": ["health"]}"#);
         assert!(matches!(refused, Err(RowError::CategoryNotAllowed)));
+        let superseding = |categories: &str| {
+            format!(
+                "{{\"content\": \"a\", \"categories\": [\"travel\"], \"history\": [{{\"at\": \"2026-01-01\", \"superseded\": {{\
+                 \"memory_id\": \"m\", \"content\": \"b\", \"categories\": {categories}, \"priority\": \"low\", \
+                 \"created_at\": \"2025-01-01\", \"updated_at\": \"2025-01-01\"}}}}]}}"
+            )
+        };
+        assert!(reader.read(&superseding("[\"travel\"]")).is_ok());
+        let refused = reader.read(&superseding("[\"travel\", \"health\"]"));
+        assert!(matches!(refused, Err(RowError::CategoryNotAllowed)), "nor what was superseded");
+    }
+
+    #[test]
+    fn who_imports_has_stored_what_nobody_else_is_said_to_have_stored() {
+        let mut reader = ImportReader::new(scope(), now()).by(Actor::Person);
+        let application = Actor::Application(crate::ids::ApplicationId::from_uuid(crate::testing::unique()));
+        let mut created_by = |line: &str| match reader.read(line).unwrap() {
+            ImportRow::Memory(memory) => memory.created_by,
+            ImportRow::Expired => panic!("it has no expiry"),
+        };
+        assert_eq!(created_by(r#"{"content": "a"}"#), Some(Actor::Person));
+        assert_eq!(
+            created_by(&format!("{{\"content\": \"a\", \"created_by\": \"{application}\"}}")),
+            Some(application)
+        );
+        assert!(read(r#"{"content": "a", "created_by": "somebody"}"#).is_err());
     }
 }

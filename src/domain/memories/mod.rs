@@ -9,6 +9,7 @@ mod embedding;
 mod erasure;
 mod export;
 mod foreign;
+mod history;
 mod import;
 mod loading;
 mod metadata;
@@ -27,7 +28,7 @@ mod tenants;
 pub use answer_size::AnswerSize;
 #[cfg(feature = "testing")]
 pub use bank::MockMemoryBank;
-pub use bank::{Capabilities, Capability, IsNew, MAX_AT_ONCE, MemoryBank, MemoryBankError};
+pub use bank::{Capabilities, Capability, Histories, IsNew, MAX_AT_ONCE, MemoryBank, MemoryBankError};
 pub use bulk::{Deletion, EachCreated};
 pub use condition::{Condition, Side, ValueTest};
 pub use delivery::{Attempted, Delivery, DeliveryPolicy, DeliveryWorker};
@@ -35,10 +36,11 @@ pub use embedding::{Embedder, Embedding, EmbeddingError, EmbeddingModel, Embeddi
 pub use erasure::{ApplicationExtent, ErasedApplication, Erasure, ErasureError, MemoriesOfDeleted, OwnerEraser};
 pub use export::Export;
 pub use foreign::{Conversation, FoundRow, ImportFormat, Item, Items, Part, Reading, ReadingError, Row};
+pub use history::{Actor, HistoryEntry, HistoryEvent, MemoryMember};
 pub use import::{ImportReader, ImportRow, RowError};
 pub use loading::{Import, ImportReport, ImportStopped, LeftOut, Line, Lines, Place, merging_reader};
 pub use metadata::{Context, ContextId, Metadata};
-pub use model::{Category, Content, Memory, MemoryChanges, MemoryScope, NewMemory, OwnMemory, Priority};
+pub use model::{Category, Content, Memory, MemoryChanges, MemoryScope, MemoryUpdate, NewMemory, OwnMemory, Priority};
 pub use operations::{Dropped, QueueOperations};
 pub use personal::{OwnPage, OwnQuery, PersonalMemories, Source};
 pub use query::{
@@ -51,10 +53,10 @@ pub use queue::{
     Acceptance, Claim, DeliveryFailures, DeliveryOrder, Dispatch, Fingerprint, IdempotencyKey, Lease, MAX_SET_ASIDE,
     QueueStatistics, QueuedWrite, TrackedWrite, Undelivered, WriteQueue, WriteState,
 };
-pub use record::MemoryRecord;
+pub use record::{HistoryRecord, MemoryRecord};
 pub use requests::{
-    CreateMemory, Created, IDEMPOTENCY_WINDOW, ListMemories, MemoryError, RequestOutcome, RequestState, ResultOrder,
-    SearchMemories, StoredMemory, UpdatedMemory,
+    CreateMemory, Created, IDEMPOTENCY_WINDOW, ListMemories, MemoryError, MemoryHistory, RequestOutcome, RequestState,
+    ResultOrder, SearchMemories, StoredMemory, UpdatedMemory,
 };
 pub use search::{Finding, Findings, StaleSearches};
 pub use service::MemoryService;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::history::{Actor, HistoryEntry};
 use super::metadata::Metadata;
 use crate::applications::CategoryAccess;
 use crate::applications::SpaceName;
@@ -32,6 +33,8 @@ pub struct Memory {
     pub updated_at: Timestamp,
     /// When it expires.
     pub expires_at: Option<Timestamp>,
+    /// Who stored it, if that is known: earlier versions did not note it.
+    pub created_by: Option<Actor>,
 }
 
 impl Memory {
@@ -55,6 +58,8 @@ pub struct OwnMemory {
     pub memory: Memory,
     /// Its space.
     pub space: SpaceName,
+    /// Its history, newest first, if it was asked for.
+    pub history: Vec<HistoryEntry>,
 }
 
 /// A memory to create.
@@ -79,6 +84,12 @@ pub struct NewMemory {
     pub updated_at: Option<Timestamp>,
     /// See [`Memory::expires_at`].
     pub expires_at: Option<Timestamp>,
+    /// See [`Memory::created_by`].
+    pub created_by: Option<Actor>,
+    /// The older memory of the scope whose place it takes; see [`MemoryBank::create`](super::MemoryBank::create).
+    pub supersedes: Option<MemoryId>,
+    /// What happened to it before, newest first; of a memory that was exported.
+    pub history: Vec<HistoryEntry>,
 }
 
 impl NewMemory {
@@ -102,6 +113,7 @@ impl NewMemory {
             occurred_at: self.occurred_at,
             updated_at,
             expires_at: self.expires_at,
+            created_by: self.created_by,
         }
     }
 }
@@ -109,10 +121,32 @@ impl NewMemory {
 impl From<Memory> for NewMemory {
     /// Creates the same memory again.
     fn from(memory: Memory) -> Self {
-        let Memory { id, content, categories, metadata, priority, created_at, occurred_at, updated_at, expires_at } =
-            memory;
-        let updated_at = (updated_at != created_at).then_some(updated_at);
-        Self { id, content, categories, metadata, priority, created_at, occurred_at, updated_at, expires_at }
+        let Memory {
+            id,
+            content,
+            categories,
+            metadata,
+            priority,
+            created_at,
+            occurred_at,
+            updated_at,
+            expires_at,
+            created_by,
+        } = memory;
+        Self {
+            id,
+            content,
+            categories,
+            metadata,
+            priority,
+            created_at,
+            occurred_at,
+            updated_at: (updated_at != created_at).then_some(updated_at),
+            expires_at,
+            created_by,
+            supersedes: None,
+            history: Vec::new(),
+        }
     }
 }
 
@@ -162,6 +196,17 @@ impl MemoryChanges {
         }
         memory.updated_at = now;
     }
+}
+
+/// An update of a memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemoryUpdate {
+    /// What changes.
+    pub changes: MemoryChanges,
+    /// Who changes it.
+    pub by: Actor,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// The text of a memory: 1 to 32,768 characters, no NUL, not only white space.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::bank::{Capability, MemoryBankError};
 use super::erasure::{Erasure, ErasureError};
 use super::export::Export;
+use super::history::Actor;
 use super::loading::{Import, ImportReport, ImportStopped};
 use super::model::{Category, MemoryChanges, NewMemory, OwnMemory};
 use super::query::{DateRange, Limit, ListQuery, MemoryFilter, MemoryQuery, Position, QueryText};
@@ -16,7 +17,7 @@ use super::statistics::MemoryStatistics;
 use super::tenants::{Tenant, TenantGroup, TenantRegistry};
 use crate::applications::{ApplicationName, ApplicationRepository, SpaceName};
 use crate::audit::{AuditEvent, AuditKind};
-use crate::ids::{MemoryId, UserId};
+use crate::ids::{ApplicationId, MemoryId, UserId};
 use crate::system::StorageError;
 
 /// One of the spaces in which a person has memories.
@@ -101,6 +102,14 @@ impl PersonalMemories {
         Ok(sources)
     }
 
+    /// The name of an application, if it is still registered.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn application_name(&self, id: ApplicationId) -> Result<Option<ApplicationName>, StorageError> {
+        Ok(self.applications.find(id).await?.map(|application| application.name.clone()))
+    }
+
     /// Finds or lists the person's memories.
     ///
     /// # Errors
@@ -138,7 +147,7 @@ impl PersonalMemories {
             for finding in Findings::merge(results, &pending, &scope, &query).hits {
                 found.push((
                     finding.hit.relevance,
-                    OwnMemory { memory: finding.hit.memory, space: tenant.space.clone() },
+                    OwnMemory { memory: finding.hit.memory, space: tenant.space.clone(), history: Vec::new() },
                 ));
             }
         }
@@ -168,7 +177,8 @@ impl PersonalMemories {
             {
                 known_until = Some(next);
             }
-            listed.extend(page.memories.into_iter().map(|memory| OwnMemory { memory, space: tenant.space.clone() }));
+            let own = |memory| OwnMemory { memory, space: tenant.space.clone(), history: Vec::new() };
+            listed.extend(page.memories.into_iter().map(own));
         }
         listed.sort_by(|a, b| (b.memory.created_at, &b.memory.id).cmp(&(a.memory.created_at, &a.memory.id)));
         let mut next = known_until;
@@ -225,7 +235,7 @@ impl PersonalMemories {
         Ok(export)
     }
 
-    /// One memory of the person.
+    /// One memory of the person, with its history if the bank keeps one.
     ///
     /// # Errors
     /// [`MemoryError::NotFound`], also for somebody else's.
@@ -233,7 +243,8 @@ impl PersonalMemories {
         let now = self.memories.clock.now();
         for tenant in self.tenants.list(&TenantGroup::OfPerson(person)).await? {
             if let Some(memory) = self.memories.bank().get(&tenant.scope(), id, now).await? {
-                return Ok(OwnMemory { memory, space: tenant.space });
+                let history = self.memories.history_of(&tenant.scope(), id, now).await?;
+                return Ok(OwnMemory { memory, space: tenant.space, history });
             }
         }
         Err(MemoryError::NotFound)
@@ -251,9 +262,23 @@ impl PersonalMemories {
     ) -> Result<OwnMemory, MemoryError> {
         let OwnMemory { space, .. } = self.get(person, id).await?;
         let tenant = Tenant { space, person: Some(person) };
-        let memory = self.memories.update_in(&tenant.scope(), id, changes).await?.ok_or(MemoryError::NotFound)?;
+        let updated = self.memories.update_in(&tenant.scope(), id, changes, Actor::Person).await?;
+        let memory = updated.ok_or(MemoryError::NotFound)?;
         self.record(AuditKind::MemoryUpdated, person).await;
-        Ok(OwnMemory { memory, space: tenant.space })
+        let history = self.memories.history_of(&tenant.scope(), id, self.memories.clock.now()).await?;
+        Ok(OwnMemory { memory, space: tenant.space, history })
+    }
+
+    /// Forgets what happened to a memory of the person, and what it superseded.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub async fn forget_history(&self, person: UserId, id: &MemoryId) -> Result<(), MemoryError> {
+        let OwnMemory { space, .. } = self.get(person, id).await?;
+        let tenant = Tenant { space, person: Some(person) };
+        self.memories.forget_history_in(&tenant.scope(), id).await?;
+        self.record(AuditKind::MemoryDeleted, person).await;
+        Ok(())
     }
 
     /// Deletes a memory of the person, and every copy of it. Returns what it was, so that it can be
@@ -285,17 +310,17 @@ impl PersonalMemories {
     pub async fn restore(&self, person: UserId, own: OwnMemory) -> Result<OwnMemory, MemoryError> {
         let tenants = self.tenants.list(&TenantGroup::OfPerson(person)).await?;
         let tenant = tenants.into_iter().find(|tenant| tenant.space == own.space).ok_or(MemoryError::NotFound)?;
-        let memory = NewMemory::from(own.memory);
+        let memory = NewMemory { history: own.history, ..NewMemory::from(own.memory) };
         let stored = self.memories.bank().create(&tenant.scope(), &memory).await?;
         self.memories.forget_searches(&tenant.scope());
         self.record(AuditKind::MemoryCreated, person).await;
-        Ok(OwnMemory { memory: stored, space: tenant.space })
+        Ok(OwnMemory { memory: stored, space: tenant.space, history: memory.history })
     }
 
     /// Begins an import into the person's memories in `space`, which [`end_import`](Self::end_import) ends.
     #[must_use]
     pub fn begin_import(&self, person: UserId, space: SpaceName) -> Import {
-        self.memories.import_into(Tenant { space, person: Some(person) }.scope())
+        self.memories.import_into(Tenant { space, person: Some(person) }.scope(), Actor::Person)
     }
 
     /// Finds out what an import into the person's memories in `space` would do.

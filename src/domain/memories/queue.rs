@@ -290,6 +290,17 @@ pub trait WriteQueue: Send + Sync {
     /// [`StorageError`].
     async fn find_by_memory(&self, scope: &MemoryScope, id: &MemoryId) -> Result<Option<TrackedWrite>, StorageError>;
 
+    /// The write of an application in the scope (its space and person, whatever its categories) with this idempotency key.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn find_by_key(
+        &self,
+        application: ApplicationId,
+        scope: &MemoryScope,
+        key: &IdempotencyKey,
+    ) -> Result<Option<TrackedWrite>, StorageError>;
+
     /// Deletes a write, as it was found. Returns false, and changes nothing, if another attempt to deliver it was started or
     /// its state has changed since, or if it is being delivered at `now`.
     ///

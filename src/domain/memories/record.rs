@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::history::{HistoryEntry, HistoryEvent};
 use super::metadata::{Context, ContextId, Metadata};
 use super::model::{Category, Content, Memory, OwnMemory};
+use crate::applications::SpaceName;
 use crate::system::Timestamp;
 use crate::validation::InvalidValue;
 
@@ -37,8 +39,63 @@ pub struct MemoryRecord {
     /// See [`Memory::expires_at`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
-    /// The space that it is in.
-    pub space: String,
+    /// See [`Memory::created_by`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// The space that it is in; left out of one that another superseded, which is where that one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<String>,
+    /// What happened to it, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<HistoryRecord>,
+}
+
+/// An entry of the history of a memory: what was changed, or what it superseded.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryRecord {
+    /// See [`HistoryEntry::at`].
+    pub at: String,
+    /// See [`HistoryEntry::by`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The names of the members that were changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Vec<String>>,
+    /// The memory whose place it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded: Option<Box<MemoryRecord>>,
+}
+
+impl From<&HistoryEntry> for HistoryRecord {
+    fn from(entry: &HistoryEntry) -> Self {
+        let (changed, superseded) = match &entry.event {
+            HistoryEvent::Updated(members) => {
+                (Some(members.iter().map(|member| member.as_str().to_owned()).collect()), None)
+            }
+            HistoryEvent::Superseded(memory) => (None, Some(Box::new(MemoryRecord::from(&**memory)))),
+        };
+        Self { at: entry.at.to_string(), by: entry.by.map(|actor| actor.to_string()), changed, superseded }
+    }
+}
+
+impl TryFrom<HistoryRecord> for HistoryEntry {
+    type Error = InvalidValue;
+
+    fn try_from(record: HistoryRecord) -> Result<Self, InvalidValue> {
+        let event = match (record.changed, record.superseded) {
+            (Some(names), None) => {
+                HistoryEvent::Updated(names.iter().map(|name| name.parse()).collect::<Result<_, _>>()?)
+            }
+            (None, Some(memory)) => HistoryEvent::Superseded(Box::new((*memory).try_into()?)),
+            _ => return Err(InvalidValue::new("history", "must have either `changed` or `superseded` in each entry")),
+        };
+        Ok(Self {
+            at: Timestamp::parse("at", &record.at)?,
+            by: record.by.as_deref().map(str::parse).transpose()?,
+            event,
+        })
+    }
 }
 
 /// The ids of GPT and conversation.
@@ -61,7 +118,16 @@ impl ContextRecord {
 
 impl From<&OwnMemory> for MemoryRecord {
     fn from(own: &OwnMemory) -> Self {
-        let memory = &own.memory;
+        Self {
+            space: Some(own.space.to_string()),
+            history: own.history.iter().map(HistoryRecord::from).collect(),
+            ..Self::from(&own.memory)
+        }
+    }
+}
+
+impl From<&Memory> for MemoryRecord {
+    fn from(memory: &Memory) -> Self {
         let mut metadata = memory.metadata.as_object().clone();
         let mut take = |name| match metadata.remove(name) {
             Some(Value::String(id)) => Some(id),
@@ -82,7 +148,9 @@ impl From<&OwnMemory> for MemoryRecord {
             occurred_at: memory.occurred_at.map(|at| at.to_string()),
             updated_at: memory.updated_at.to_string(),
             expires_at: memory.expires_at.map(|at| at.to_string()),
-            space: own.space.to_string(),
+            created_by: memory.created_by.map(|actor| actor.to_string()),
+            space: None,
+            history: Vec::new(),
         }
     }
 }
@@ -90,13 +158,29 @@ impl From<&OwnMemory> for MemoryRecord {
 impl TryFrom<MemoryRecord> for OwnMemory {
     type Error = InvalidValue;
 
+    fn try_from(mut record: MemoryRecord) -> Result<Self, InvalidValue> {
+        let missing = || InvalidValue::new("space", "is missing");
+        let space: SpaceName = record.space.take().ok_or_else(missing)?.parse()?;
+        let history = std::mem::take(&mut record.history).into_iter().map(HistoryEntry::try_from);
+        let history = history.collect::<Result<_, _>>()?;
+        Ok(Self { memory: record.try_into()?, space, history })
+    }
+}
+
+impl TryFrom<MemoryRecord> for Memory {
+    type Error = InvalidValue;
+
+    /// Reads a memory that has no history of its own.
     fn try_from(record: MemoryRecord) -> Result<Self, InvalidValue> {
+        if !record.history.is_empty() {
+            return Err(InvalidValue::new("history", "must not have entries with a history of their own"));
+        }
         let id = |field: &str, text: Option<&str>| text.map(|text| ContextId::parse(field, text)).transpose();
         let context = Context {
             custom_gpt_id: id("context.custom_gpt_id", record.context.custom_gpt_id.as_deref())?,
             conversation_id: id("context.conversation_id", record.context.conversation_id.as_deref())?,
         };
-        let memory = Memory {
+        Ok(Self {
             id: record.memory_id.parse()?,
             content: Content::try_from(record.content)?,
             categories: Category::parse_list("categories", &record.categories)?,
@@ -106,8 +190,8 @@ impl TryFrom<MemoryRecord> for OwnMemory {
             occurred_at: record.occurred_at.as_deref().map(|at| Timestamp::parse("occurred_at", at)).transpose()?,
             updated_at: Timestamp::parse("updated_at", &record.updated_at)?,
             expires_at: record.expires_at.as_deref().map(|at| Timestamp::parse("expires_at", at)).transpose()?,
-        };
-        Ok(Self { memory, space: record.space.parse()? })
+            created_by: record.created_by.as_deref().map(str::parse).transpose()?,
+        })
     }
 }
 
@@ -116,9 +200,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::memories::{ImportReader, ImportRow, MemoryScope};
+    use crate::ids::ApplicationId;
+    use crate::memories::{Actor, ImportReader, ImportRow, MemoryMember, MemoryScope};
     use crate::system::Timestamp;
-    use crate::testing::{categories, content, context, metadata, new_memory, now, scope};
+    use crate::testing::{categories, content, context, metadata, new_memory, now, scope, unique};
 
     fn own() -> OwnMemory {
         let memory = Memory {
@@ -129,9 +214,16 @@ mod tests {
             occurred_at: Some(Timestamp::from_unix_millis(-86_400_000)),
             updated_at: Timestamp::from_unix_millis(now().unix_millis() + 1),
             expires_at: Some(now().plus(std::time::Duration::from_hours(1))),
+            created_by: Some(Actor::Application(ApplicationId::from_uuid(unique()))),
             ..new_memory("x").into_memory()
         };
-        OwnMemory { memory, space: "home".parse().unwrap() }
+        let older = Memory { content: content("older"), created_by: Some(Actor::Person), ..memory.clone() };
+        let entry = |by, event| HistoryEntry { at: now(), by, event };
+        let history = vec![
+            entry(Some(Actor::Person), HistoryEvent::Updated(vec![MemoryMember::Content, MemoryMember::Metadata])),
+            entry(None, HistoryEvent::Superseded(Box::new(older))),
+        ];
+        OwnMemory { memory, space: "home".parse().unwrap(), history }
     }
 
     #[test]
@@ -149,8 +241,15 @@ mod tests {
         let line = serde_json::to_string(&MemoryRecord::from(&own)).unwrap();
         let into: MemoryScope = scope();
         let ImportRow::Memory(read) = ImportReader::new(into, now()).read(&line).unwrap() else { panic!("expired") };
-        let OwnMemory { memory, .. } = own;
+        let OwnMemory { memory, history, .. } = own;
+        assert_eq!(read.history, history);
         assert_eq!(read.into_memory(), memory);
+    }
+
+    fn changed_history(record: &MemoryRecord, change: impl FnOnce(&mut HistoryRecord)) -> MemoryRecord {
+        let mut record = record.clone();
+        change(&mut record.history[0]);
+        record
     }
 
     #[test]
@@ -160,7 +259,16 @@ mod tests {
             MemoryRecord { content: String::new(), ..record.clone() },
             MemoryRecord { memory_id: "a b".to_owned(), ..record.clone() },
             MemoryRecord { created_at: "yesterday".to_owned(), ..record.clone() },
-            MemoryRecord { space: "a/b".to_owned(), ..record.clone() },
+            MemoryRecord { space: Some("a/b".to_owned()), ..record.clone() },
+            MemoryRecord { space: None, ..record.clone() },
+            MemoryRecord { created_by: Some("somebody".to_owned()), ..record.clone() },
+            changed_history(&record, |entry| entry.changed = None),
+            changed_history(&record, |entry| entry.changed = Some(vec!["text".to_owned()])),
+            changed_history(&record, |entry| entry.superseded = Some(Box::new(record.clone()))),
+            changed_history(&record, |entry| {
+                // A history within a history.
+                (entry.changed, entry.superseded) = (None, Some(Box::new(record.clone())));
+            }),
             MemoryRecord { priority: "urgent".to_owned(), ..record },
         ] {
             assert!(OwnMemory::try_from(changed).is_err());

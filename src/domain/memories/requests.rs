@@ -5,6 +5,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::bank::MemoryBankError;
+use super::history::HistoryEntry;
 use super::metadata::{Context, Metadata};
 use super::model::{Category, Content, Memory, Priority};
 use super::query::{Limit, ListOrder, MemoryFilter, QueryText, Relevance};
@@ -35,6 +36,8 @@ pub struct CreateMemory {
     pub idempotency_key: Option<IdempotencyKey>,
     /// See [`Memory::expires_at`].
     pub expires_at: Option<Timestamp>,
+    /// See [`NewMemory::supersedes`](super::model::NewMemory::supersedes).
+    pub supersedes: Option<MemoryId>,
 }
 
 impl CreateMemory {
@@ -50,9 +53,10 @@ impl CreateMemory {
             self.priority.as_str(),
             self.expires_at.map(Timestamp::unix_millis),
         ]);
-        // Appended only where it is given, so that earlier fingerprints stay what they were.
-        if let (Some(at), Some(members)) = (self.occurred_at, said.as_array_mut()) {
-            members.push(at.unix_millis().into());
+        // Appended only where they are given, so that earlier fingerprints stay what they were: a number and a text.
+        if let Some(members) = said.as_array_mut() {
+            members.extend(self.occurred_at.map(|at| at.unix_millis().into()));
+            members.extend(self.supersedes.as_ref().map(|older| older.as_str().into()));
         }
         Sha256::digest(said.to_string()).into()
     }
@@ -161,6 +165,15 @@ pub struct UpdatedMemory {
     pub memory: Option<Memory>,
 }
 
+/// A memory and what happened to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemoryHistory {
+    /// The memory.
+    pub memory: Memory,
+    /// What happened to it, newest first.
+    pub entries: Vec<HistoryEntry>,
+}
+
 /// Why a request about memories failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MemoryError {
@@ -170,6 +183,12 @@ pub enum MemoryError {
     /// The caller's scope does not contain this memory.
     #[error("there is no memory with this id; search or list to find the ids of memories")]
     NotFound,
+    /// The caller's scope does not contain the memory that a new one should supersede.
+    #[error(
+        "there is no memory with the id that `supersedes` names, so nothing was stored; search or list to find the ids of memories, \
+         or leave it out"
+    )]
+    SupersededNotFound,
     /// There is no such request of this application.
     #[error(
         "no pending or recently stored request of this application has this id; it is the \

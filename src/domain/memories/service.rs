@@ -6,14 +6,15 @@ use std::time::Duration;
 use super::bank::{Capabilities, Capability, MemoryBank, MemoryBankError};
 use super::delivery::{Delivery, DeliveryWorker};
 use super::export::Export;
+use super::history::{Actor, HistoryEntry};
 use super::loading::{Import, ImportReport, ImportStopped, merging_reader};
 use super::metadata::Context;
-use super::model::{Category, Memory, MemoryChanges, MemoryScope, NewMemory};
+use super::model::{Category, Memory, MemoryChanges, MemoryScope, MemoryUpdate, NewMemory};
 use super::query::{ListQuery, MemoryFilter, MemoryQuery, Page, Position};
-use super::queue::{Acceptance, Claim, Dispatch, QueuedWrite, WriteState};
+use super::queue::{Acceptance, Claim, Dispatch, QueuedWrite, TrackedWrite, WriteState};
 use super::requests::{
-    CreateMemory, Created, IDEMPOTENCY_WINDOW, ListMemories, MemoryError, RequestOutcome, RequestState, SearchMemories,
-    UpdatedMemory,
+    CreateMemory, Created, IDEMPOTENCY_WINDOW, ListMemories, MemoryError, MemoryHistory, RequestOutcome, RequestState,
+    SearchMemories, UpdatedMemory,
 };
 use super::search::{Findings, PENDING_SEARCHED, StaleSearches};
 use super::statistics::MemoryStatistics;
@@ -139,10 +140,48 @@ impl MemoryService {
         }
         let scope = MemoryScope::of(caller);
         check_categories(&scope, &create.categories)?;
-        let context = create.context.clone();
-        let created = self.store(caller, request, scope, create, now).await?;
+        if let Some(older) = &create.supersedes {
+            self.check_superseded(caller, &scope, &create, older).await?;
+        }
+        let (context, supersedes) = (create.context.clone(), create.supersedes.is_some());
+        let created = self.store(caller, request, scope.clone(), create, now).await;
+        if supersedes {
+            self.forget_searches(&scope);
+        }
+        let created = created?;
         self.record(AuditKind::MemoryCreated, caller, request, context).await;
         Ok(created)
+    }
+
+    /// Checks that `older` can be superseded: the scope contains it, and nothing is under way that would store it again. A
+    /// repetition finds that its first request has superseded it.
+    async fn check_superseded(
+        &self,
+        caller: &Caller,
+        scope: &MemoryScope,
+        create: &CreateMemory,
+        older: &MemoryId,
+    ) -> Result<(), MemoryError> {
+        require(self.bank().capabilities().supersede, Capability::Supersede)?;
+        if self.bank().get(scope, older, self.clock.now()).await?.is_none() {
+            let is_repetition = self.is_repetition(caller, scope, create).await?;
+            return if is_repetition { Ok(()) } else { Err(MemoryError::SupersededNotFound) };
+        }
+        match self.delivery.queue().find_by_memory(scope, older).await? {
+            Some(TrackedWrite { state: WriteState::Pending, .. }) => Err(being_stored().into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a request with the same idempotency key was accepted before.
+    async fn is_repetition(
+        &self,
+        caller: &Caller,
+        scope: &MemoryScope,
+        create: &CreateMemory,
+    ) -> Result<bool, MemoryError> {
+        let Some(key) = &create.idempotency_key else { return Ok(false) };
+        Ok(self.delivery.queue().find_by_key(caller.application.id, scope, key).await?.is_some())
     }
 
     async fn store(
@@ -164,8 +203,12 @@ impl MemoryService {
             occurred_at: create.occurred_at,
             updated_at: None,
             expires_at: create.expires_at,
+            created_by: Some(Actor::of(caller)),
+            supersedes: create.supersedes,
+            history: Vec::new(),
         };
-        if create.idempotency_key.is_none() && self.writes_without_queue(caller) {
+        let is_alone = create.idempotency_key.is_none() && memory.supersedes.is_none();
+        if is_alone && self.writes_without_queue(caller) {
             let memory = self.bank().create_first(&scope, &memory).await?;
             return Ok(Created::stored(request, memory));
         }
@@ -310,11 +353,11 @@ impl MemoryService {
     /// Begins an import into the caller's scope, which [`end_import`](Self::end_import) ends. Needs `memory:write`.
     #[must_use]
     pub fn begin_import(&self, caller: &Authorized<Write>) -> Import {
-        self.import_into(MemoryScope::of(caller))
+        self.import_into(MemoryScope::of(caller), Actor::of(caller))
     }
 
-    pub(super) fn import_into(&self, scope: MemoryScope) -> Import {
-        Import::new(self.delivery.shared_bank(), merging_reader(scope, self.clock.now()))
+    pub(super) fn import_into(&self, scope: MemoryScope, actor: Actor) -> Import {
+        Import::new(self.delivery.shared_bank(), merging_reader(scope, self.clock.now()).by(actor))
     }
 
     /// Stores what is left of an import, and says what became of all of it.
@@ -348,6 +391,60 @@ impl MemoryService {
         memory.ok_or(MemoryError::NotFound)
     }
 
+    /// What happened to a memory. Needs `memory:read`.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub async fn history(
+        &self,
+        caller: &Authorized<Read>,
+        request: RequestId,
+        id: &MemoryId,
+    ) -> Result<MemoryHistory, MemoryError> {
+        require(self.bank().capabilities().history, Capability::History)?;
+        let (scope, now) = (MemoryScope::of(caller), self.clock.now());
+        let memory = self.bank().get(&scope, id, now).await?;
+        self.record(AuditKind::MemoryRead, caller, request, Context::default()).await;
+        let memory = memory.ok_or(MemoryError::NotFound)?;
+        let entries = self.history_of(&scope, id, now).await?;
+        Ok(MemoryHistory { memory, entries })
+    }
+
+    /// The history of a memory of `scope`; empty if the bank keeps none.
+    pub(super) async fn history_of(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        now: Timestamp,
+    ) -> Result<Vec<HistoryEntry>, MemoryError> {
+        if !self.bank().capabilities().history {
+            return Ok(Vec::new());
+        }
+        let mut histories = self.bank().histories(scope, std::slice::from_ref(id), now).await?;
+        Ok(histories.entries.remove(id).unwrap_or_default())
+    }
+
+    /// Forgets what happened to a memory, and what it superseded. Needs `memory:delete`.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub async fn forget_history(
+        &self,
+        caller: &Authorized<Delete>,
+        request: RequestId,
+        id: &MemoryId,
+    ) -> Result<(), MemoryError> {
+        self.forget_history_in(&MemoryScope::of(caller), id).await?;
+        self.record(AuditKind::MemoryDeleted, caller, request, Context::default()).await;
+        Ok(())
+    }
+
+    pub(super) async fn forget_history_in(&self, scope: &MemoryScope, id: &MemoryId) -> Result<(), MemoryError> {
+        require(self.bank().capabilities().history, Capability::History)?;
+        let is_there = self.bank().forget_history(scope, id, self.clock.now()).await?;
+        if is_there { Ok(()) } else { Err(MemoryError::NotFound) }
+    }
+
     /// Updates a memory. Needs `memory:write`; the result is included if the caller may read.
     ///
     /// # Errors
@@ -359,7 +456,7 @@ impl MemoryService {
         id: &MemoryId,
         changes: &MemoryChanges,
     ) -> Result<UpdatedMemory, MemoryError> {
-        let memory = self.update_in(&MemoryScope::of(caller), id, changes).await?;
+        let memory = self.update_in(&MemoryScope::of(caller), id, changes, Actor::of(caller)).await?;
         self.record(AuditKind::MemoryUpdated, caller, request, Context::default()).await;
         let memory = memory.ok_or(MemoryError::NotFound)?;
         Ok(UpdatedMemory { id: memory.id.clone(), memory: may_read(caller).then_some(memory) })
@@ -387,6 +484,7 @@ impl MemoryService {
         scope: &MemoryScope,
         id: &MemoryId,
         changes: &MemoryChanges,
+        by: Actor,
     ) -> Result<Option<Memory>, MemoryError> {
         let capabilities = self.bank().capabilities();
         require(capabilities.update, Capability::Update)?;
@@ -401,7 +499,8 @@ impl MemoryService {
         if let Some(categories) = &changes.categories {
             check_categories(scope, categories)?;
         }
-        let memory = self.bank().update(scope, id, changes, now).await;
+        let update = MemoryUpdate { changes: changes.clone(), by, at: now };
+        let memory = self.bank().update(scope, id, &update).await;
         self.forget_searches(scope);
         let memory = memory?;
         if let Some(memory) = &memory {
@@ -453,8 +552,7 @@ impl MemoryService {
         }
         let is_removed = queue.remove(&tracked, self.clock.now()).await?;
         if !is_removed && queue.find_by_memory(scope, id).await?.is_some() {
-            let source = "the memory is being stored right now".into();
-            return Err(MemoryBankError::Unavailable { retry_after: Some(BEING_STORED), reached: false, source }.into());
+            return Err(being_stored().into());
         }
         Ok(true)
     }
@@ -470,6 +568,11 @@ impl MemoryService {
         let event = AuditEvent::new(kind, self.clock.now()).application(caller.application.id).request(request);
         self.audit.record(&event.context(context)).await;
     }
+}
+
+fn being_stored() -> MemoryBankError {
+    let source = "the memory is being stored right now".into();
+    MemoryBankError::Unavailable { retry_after: Some(BEING_STORED), reached: false, source }
 }
 
 fn may_read(caller: &Caller) -> bool {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::history::Actor;
 use super::model::{Category, Memory};
+use crate::ids::ApplicationId;
 use crate::system::Timestamp;
 
 /// The statistics of the visible memories of a scope.
@@ -18,6 +20,8 @@ pub struct MemoryStatistics {
     pub newest: Option<Timestamp>,
     /// How many have each category. One with several counts for each of them.
     pub by_category: BTreeMap<Category, u64>,
+    /// How many were stored by whom; `None` stands for those of which that is not known.
+    pub by_actor: BTreeMap<Option<Actor>, u64>,
 }
 
 impl MemoryStatistics {
@@ -46,6 +50,11 @@ impl MemoryStatistics {
         self.by_category.retain(|_, count| *count > 0);
     }
 
+    /// Counts `number` memories that `actor` stored.
+    pub fn add_of(&mut self, actor: Option<Actor>, number: u64) {
+        *self.by_actor.entry(actor).or_default() += number;
+    }
+
     /// Extends the time from the oldest to the newest to `created_at`.
     pub fn reach(&mut self, created_at: Timestamp) {
         self.oldest = Some(self.oldest.map_or(created_at, |oldest| oldest.min(created_at)));
@@ -55,6 +64,7 @@ impl MemoryStatistics {
     /// Adds one memory.
     pub fn count(&mut self, memory: &Memory) {
         self.add(&memory.categories, 1);
+        self.add_of(memory.created_by, 1);
         self.reach(memory.created_at);
     }
 
@@ -68,6 +78,27 @@ impl MemoryStatistics {
         for (category, number) in &other.by_category {
             *self.by_category.entry(category.clone()).or_default() += number;
         }
+        for (actor, number) in &other.by_actor {
+            self.add_of(*actor, *number);
+        }
+    }
+
+    /// The applications that stored the most memories first.
+    #[must_use]
+    pub fn most_active(&self) -> Vec<(ApplicationId, u64)> {
+        let of_application = |(actor, number): (&Option<Actor>, &u64)| match actor {
+            Some(Actor::Application(id)) => Some((*id, *number)),
+            Some(Actor::Person) | None => None,
+        };
+        let mut counts: Vec<(ApplicationId, u64)> = self.by_actor.iter().filter_map(of_application).collect();
+        counts.sort_by(|(one, a), (other, b)| b.cmp(a).then_with(|| one.cmp(other)));
+        counts
+    }
+
+    /// How many memories `actor` stored.
+    #[must_use]
+    pub fn stored_by(&self, actor: Option<Actor>) -> u64 {
+        self.by_actor.get(&actor).copied().unwrap_or_default()
     }
 
     /// The categories with the most memories first.
@@ -85,7 +116,7 @@ mod tests {
 
     use super::*;
     use crate::memories::NewMemory;
-    use crate::testing::{categories, category, new_memory, now};
+    use crate::testing::{categories, category, new_memory, now, unique};
 
     fn memory(names: &[&str], seconds: u64) -> Memory {
         let created_at = now().plus(Duration::from_secs(seconds));
@@ -104,9 +135,23 @@ mod tests {
             oldest: Some(now().plus(Duration::from_secs(1))),
             newest: Some(now().plus(Duration::from_secs(9))),
             by_category: [(category("food"), 2), (category("guests"), 1)].into(),
+            by_actor: [(None, 3)].into(),
         };
         assert_eq!(statistics, expected);
         assert_eq!(statistics.most_used(), [(&category("food"), 2), (&category("guests"), 1)]);
+    }
+
+    #[test]
+    fn memories_are_counted_by_who_stored_them() {
+        let [few, many] = [(); 2].map(|()| ApplicationId::from_uuid(unique()));
+        let actors = [Some(few), Some(many), Some(many)].map(|id| id.map(Actor::Application));
+        let mut statistics = MemoryStatistics::default();
+        for created_by in actors.into_iter().chain([Some(Actor::Person), None, None]) {
+            statistics.count(&Memory { created_by, ..memory(&[], 0) });
+        }
+        assert_eq!(statistics.most_active(), [(many, 2), (few, 1)]);
+        assert_eq!([Some(Actor::Person), None].map(|actor| statistics.stored_by(actor)), [1, 2]);
+        assert_eq!(statistics.stored_by(Some(Actor::Application(ApplicationId::from_uuid(unique())))), 0);
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::bank::{Capabilities, IsNew, MemoryBank, MemoryBankError};
-use super::model::{Memory, MemoryChanges, MemoryScope, NewMemory};
+use super::bank::{Capabilities, Histories, IsNew, MemoryBank, MemoryBankError};
+use super::model::{Memory, MemoryScope, MemoryUpdate, NewMemory};
 use super::query::{Limit, ListQuery, MemoryQuery, Page, SearchResults};
 use super::statistics::MemoryStatistics;
 use crate::applications::SpaceName;
@@ -168,10 +168,27 @@ impl MemoryBank for AdmittingMemoryBank {
         &self,
         scope: &MemoryScope,
         id: &MemoryId,
-        changes: &MemoryChanges,
-        now: Timestamp,
+        update: &MemoryUpdate,
     ) -> Result<Option<Memory>, MemoryBankError> {
-        self.bank.update(scope, id, changes, now).await
+        self.bank.update(scope, id, update).await
+    }
+
+    async fn histories(
+        &self,
+        scope: &MemoryScope,
+        ids: &[MemoryId],
+        now: Timestamp,
+    ) -> Result<Histories, MemoryBankError> {
+        self.bank.histories(scope, ids, now).await
+    }
+
+    async fn forget_history(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        now: Timestamp,
+    ) -> Result<bool, MemoryBankError> {
+        self.bank.forget_history(scope, id, now).await
     }
 
     async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {

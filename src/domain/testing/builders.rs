@@ -17,7 +17,10 @@ use crate::applications::{
     StoredSecret,
 };
 use crate::ids::{ApplicationId, ClientId, GrantId, MemoryId, RequestId, SecretId, TokenId, UserId};
-use crate::memories::{Category, Content, Context, ContextId, MemoryScope, Metadata, NewMemory, Priority, QueuedWrite};
+use crate::memories::{
+    Actor, Category, Content, Context, ContextId, MemoryChanges, MemoryScope, MemoryUpdate, Metadata, NewMemory,
+    Priority, QueuedWrite,
+};
 use crate::oauth::{
     Audience, Authorization, AuthorizationCode, Caller, Consumption, KeyAlgorithm, KeyPurpose, SealedKey, SigningKey,
     Subject,
@@ -26,7 +29,7 @@ use crate::people::{
     Account, ExternalIdentity, LinkPurpose, LinkToken, Password, PasswordLink, Person, Session, SessionToken,
     SignInVersion,
 };
-use crate::system::{Entropy, StorageError};
+use crate::system::{Entropy, StorageError, Timestamp};
 
 /// A UUID that no other call in this process returns.
 #[must_use]
@@ -178,20 +181,34 @@ pub fn new_memory(text: &str) -> NewMemory {
         occurred_at: None,
         updated_at: None,
         expires_at: None,
+        created_by: None,
+        supersedes: None,
+        history: Vec::new(),
     }
+}
+
+/// An update by an application, which is always the same.
+#[must_use]
+pub fn update(changes: &MemoryChanges, at: Timestamp) -> MemoryUpdate {
+    MemoryUpdate { changes: changes.clone(), by: Actor::Application(ApplicationId::from_uuid(Uuid::max())), at }
 }
 
 /// An accepted write of a [`new_memory`] without an idempotency key.
 #[must_use]
 pub fn queued_write() -> QueuedWrite {
     let request_id = RequestId::from_uuid(unique());
+    let application_id = ApplicationId::from_uuid(unique());
     QueuedWrite {
         request_id,
-        application_id: ApplicationId::from_uuid(unique()),
+        application_id,
         scope: scope(),
         idempotency_key: None,
         fingerprint: [7; 32],
-        memory: NewMemory { id: MemoryId::for_request(request_id), ..new_memory("The spare key is under the fern.") },
+        memory: NewMemory {
+            id: MemoryId::for_request(request_id),
+            created_by: Some(Actor::Application(application_id)),
+            ..new_memory("The spare key is under the fern.")
+        },
         accepted_at: now(),
         keep_until: now().plus(Duration::from_hours(24)),
     }

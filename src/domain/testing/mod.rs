@@ -13,7 +13,7 @@ mod in_memory;
 pub use builders::{
     application, application_with_secret, authorization, caller, caller_for, categories, category, consumption,
     content, context, database_is_away, external_person, metadata, new_memory, password_link, person, queued_write,
-    scope, scope_limited_to, scope_of_person, session, signing_key, space, stored_secret, unique,
+    scope, scope_limited_to, scope_of_person, session, signing_key, space, stored_secret, unique, update,
 };
 pub use clock::{FixedClock, now};
 pub use entropy::SeededEntropy;

@@ -5,7 +5,7 @@ use memgate::domain::memories::{
     DateRange, MemoryBank, MemoryBankError, MemoryChanges, MemoryFilter, MemoryQuery, MemoryScope, Relevance, Scalar,
 };
 use memgate::domain::system::Timestamp;
-use memgate_domain::testing::{categories, content, new_memory, now, scope};
+use memgate_domain::testing::{categories, content, new_memory, now, scope, update};
 use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
@@ -122,7 +122,7 @@ async fn what_belongs_to_another_tenant_is_left_out_wherever_it_turns_up() {
         assert_eq!(client.get(&owner, &id, now()).await.unwrap(), None);
         assert!(!client.delete(&owner, &id).await.unwrap());
         let changes = MemoryChanges { content: Some(content("mine now")), ..MemoryChanges::default() };
-        assert_eq!(client.update(&owner, &id, &changes, now()).await.unwrap(), None);
+        assert_eq!(client.update(&owner, &id, &update(&changes, now())).await.unwrap(), None);
         let lines: Vec<String> = requests(&server).await.iter().map(line).collect();
         let get = format!("GET /memories/{ID}");
         assert_eq!(lines, ["POST /search".to_owned(), get.clone(), get.clone(), get], "nothing was changed or deleted");
@@ -148,7 +148,7 @@ async fn an_id_that_is_no_uuid_is_never_sent() {
     for id in ["..", ".", "0", "a:b", "reset", "01937a5e-0000-7000-8000-00000000000g"] {
         let id = id.parse().unwrap();
         assert_eq!(client.get(&scope(), &id, now()).await.unwrap(), None);
-        assert_eq!(client.update(&scope(), &id, &changes, now()).await.unwrap(), None);
+        assert_eq!(client.update(&scope(), &id, &update(&changes, now())).await.unwrap(), None);
         assert!(!client.delete(&scope(), &id).await.unwrap());
     }
     assert_eq!(requests(&server).await.len(), 0);
@@ -162,7 +162,7 @@ async fn a_change_sends_the_whole_memory_back_and_keeps_what_others_wrote() {
         json!({"memgate_tenant": scope.tenant(), "memgate_write_id": "w-1", "memgate_priority": "low", "seen": 3});
     let (server, client) = bank(KIND, [ok(&before), ok(&json!({"message": "Memory updated successfully!"}))]).await;
     let changes = MemoryChanges { content: Some(content("The key is gone.")), ..MemoryChanges::default() };
-    let memory = client.update(&scope, &ID.parse().unwrap(), &changes, now()).await.unwrap().unwrap();
+    let memory = client.update(&scope, &ID.parse().unwrap(), &update(&changes, now())).await.unwrap().unwrap();
     assert_eq!(memory.content.as_str(), "The key is gone.");
     let request = &requests(&server).await[1];
     assert_eq!(line(request), format!("PUT /memories/{ID}"));
@@ -321,7 +321,7 @@ async fn a_text_that_the_model_refuses_is_refused_and_counts_for_no_breaker_and_
     for _ in 0..30 {
         for answer in [
             client.create_first(&scope, &long).await.map(drop),
-            client.update(&scope, &stored.id, &changes, now()).await.map(drop),
+            client.update(&scope, &stored.id, &update(&changes, now())).await.map(drop),
         ] {
             match answer {
                 Err(MemoryBankError::Rejected(why)) => {

@@ -13,13 +13,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use memgate_domain::applications::CategoryAccess;
 use memgate_domain::ids::MemoryId;
-use memgate_domain::memories::{Memory, MemoryChanges};
+use memgate_domain::memories::{HistoryEntry, HistoryEvent, Memory, MemoryMember, MemoryUpdate, NewMemory};
 use memgate_domain::system::Timestamp;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
 
 use super::counts::{CountChanges, WORDS_COLUMNS, Words};
 use super::creation::{Creation, Listing, Prepared, create, list};
 use super::failure::MemoryStoreError;
+use super::history;
 use super::index::{INDEX_VERSION, IndexEntries, listings};
 use super::ranking::Document;
 use super::row::{COLUMN_COUNT, COLUMNS, categories_json, is_visible, json_array, memory_of, metadata_json};
@@ -40,11 +41,20 @@ pub(super) enum Change {
     Create(Box<Prepared>),
     Update {
         id: MemoryId,
-        changes: Box<MemoryChanges>,
-        now: Timestamp,
+        update: Box<MemoryUpdate>,
     },
     Delete {
         id: MemoryId,
+    },
+    /// Deletes the history of the memory.
+    ForgetHistory {
+        id: MemoryId,
+        now: Timestamp,
+    },
+    /// Deletes the entry with this number of a history if its memory has expired.
+    ExpireEntry {
+        id: i64,
+        now: Timestamp,
     },
     /// Deletes the memory with this row number if it has expired.
     Expire {
@@ -64,7 +74,7 @@ pub(super) enum WriteOutcome {
     Stored(Box<Memory>),
     /// The memory that an earlier write with the same ID created.
     Found(Box<Memory>),
-    /// The memory was deleted.
+    /// The memory, its history or a part of that was deleted.
     Removed,
     /// There is no such memory.
     Missing,
@@ -152,13 +162,32 @@ async fn apply(
     match change {
         // Its scope is there, so it was applied with its neighbours.
         Change::Create(_) => Ok(WriteOutcome::Missing),
-        Change::Update { id, changes, now } => {
+        Change::Update { id, update } => {
+            let MemoryUpdate { changes, by, at } = &**update;
             let Some(mut found) = find(transaction, scope_id, id).await? else { return Ok(WriteOutcome::Missing) };
-            if !is_visible(access, &found.memory, *now) {
+            if !is_visible(access, &found.memory, *at) {
                 return Ok(WriteOutcome::Missing);
             }
-            changes.apply_to(&mut found.memory, *now);
-            replace(transaction, scope_id, found, counts).await
+            let (seq, before) = (found.seq, found.memory.clone());
+            changes.apply_to(&mut found.memory, *at);
+            let members = MemoryMember::changed(&before, &found.memory);
+            let replaced = replace(transaction, scope_id, found, counts).await?;
+            if !members.is_empty() {
+                let entry = HistoryEntry { at: *at, by: Some(*by), event: HistoryEvent::Updated(members) };
+                history::add_one(transaction, seq, &entry).await?;
+            }
+            Ok(replaced)
+        }
+        Change::ForgetHistory { id, now } => match find(transaction, scope_id, id).await? {
+            Some(found) if is_visible(access, &found.memory, *now) => {
+                history::forget(transaction, found.seq).await?;
+                Ok(WriteOutcome::Removed)
+            }
+            _ => Ok(WriteOutcome::Missing),
+        },
+        Change::ExpireEntry { id, now } => {
+            let is_dropped = history::expire(transaction, *id, *now).await?;
+            Ok(if is_dropped { WriteOutcome::Removed } else { WriteOutcome::Missing })
         }
         Change::Delete { id } => match find(transaction, scope_id, id).await? {
             Some(found) if access.allows(&found.memory.categories) => {
@@ -184,6 +213,29 @@ async fn apply(
     }
 }
 
+/// Puts the memory `older` of the scope, as it is, into the history of the new memory with this row number, with what had
+/// happened to it, and removes it. Does nothing if there is none that is visible.
+pub(super) async fn supersede(
+    transaction: &impl ConnectionTrait,
+    scope_id: i64,
+    access: &CategoryAccess,
+    (seq, new): (i64, &NewMemory),
+    older: &MemoryId,
+    counts: &mut CountChanges,
+) -> Result<(), MemoryStoreError> {
+    let older = match find(transaction, scope_id, older).await {
+        Ok(Some(older)) if older.seq != seq && is_visible(access, &older.memory, new.created_at) => older,
+        Ok(_) => return Ok(()),
+        // What cannot be read cannot be kept. It stays where it is, and the new memory is stored all the same.
+        Err(failure) if failure.is_about_one_row() => return Ok(()),
+        Err(failure) => return Err(failure),
+    };
+    history::hand_over(transaction, older.seq, seq).await?;
+    let event = HistoryEvent::Superseded(Box::new(older.memory));
+    history::add_one(transaction, seq, &HistoryEntry { at: new.created_at, by: new.created_by, event }).await?;
+    remove(transaction, scope_id, older.seq, &older.words, counts).await.map(drop)
+}
+
 async fn find_stale(transaction: &PooledTransaction, seq: i64) -> Result<Option<Found>, MemoryStoreError> {
     let select = format!("SELECT {COLUMNS}, {WORDS_COLUMNS} FROM memories m WHERE m.index_version < 1 AND m.seq = ");
     let row = Sql::new(transaction, &select).value(seq).one(transaction).await?;
@@ -206,7 +258,7 @@ impl Found {
 }
 
 async fn find(
-    transaction: &PooledTransaction,
+    transaction: &impl ConnectionTrait,
     scope_id: i64,
     id: &MemoryId,
 ) -> Result<Option<Found>, MemoryStoreError> {
@@ -270,7 +322,7 @@ async fn replace(
 }
 
 async fn remove(
-    transaction: &PooledTransaction,
+    transaction: &impl ConnectionTrait,
     scope_id: i64,
     seq: i64,
     words: &Words,

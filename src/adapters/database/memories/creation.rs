@@ -5,13 +5,14 @@ use std::collections::HashMap;
 
 use memgate_domain::applications::CategoryAccess;
 use memgate_domain::ids::MemoryId;
-use memgate_domain::memories::{Memory, NewMemory};
+use memgate_domain::memories::{HistoryEntry, Memory, NewMemory};
 use memgate_domain::system::Timestamp;
 use sea_orm::ConnectionTrait;
 
-use super::changes::{Change, WriteOp, WriteOutcome};
+use super::changes::{self, Change, WriteOp, WriteOutcome};
 use super::counts::{CountChanges, Words};
 use super::failure::MemoryStoreError;
+use super::history;
 use super::index::{INDEX_VERSION, IndexEntries, listings};
 use super::ranking::Document;
 use super::row::{COLUMNS, categories_json, json_array, memory_of, metadata_json};
@@ -80,6 +81,11 @@ pub(super) async fn create(
         stored.push(seq);
     }
     index(transaction, &stored, creations, counts).await?;
+    for (seq, creation) in stored.iter().zip(creations) {
+        if let Some(seq) = seq {
+            complete(transaction, *seq, creation, counts).await?;
+        }
+    }
     let mut found = HashMap::new();
     for (scope_id, ids) in known {
         found.extend(find(transaction, scope_id, ids).await?.into_iter().map(|(id, memory)| ((scope_id, id), memory)));
@@ -101,7 +107,7 @@ pub(super) async fn create(
 fn insertion(connection: &impl ConnectionTrait, creations: &[Creation<'_>]) -> Sql {
     let mut sql = Sql::new(connection, "INSERT INTO memories (scope_id, id, conversation_id, created_at, updated_at, ")
         .then("expires_at, priority, categories, length, question, attributes, terms, metadata, content, ")
-        .then("index_version, occurred_at) VALUES ");
+        .then("index_version, occurred_at, created_by) VALUES ");
     for (number, Creation { scope_id, prepared, .. }) in creations.iter().enumerate() {
         let Prepared { memory, question, words, .. } = *prepared;
         sql = sql
@@ -137,6 +143,8 @@ fn insertion(connection: &impl ConnectionTrait, creations: &[Creation<'_>]) -> S
             .value(INDEX_VERSION)
             .then(", ")
             .value(memory.occurred_at.map(Timestamp::unix_millis))
+            .then(", ")
+            .value(memory.created_by.map(|actor| actor.to_string()))
             .then(")");
     }
     sql.then(" ON CONFLICT (scope_id, id) DO NOTHING RETURNING scope_id, id, seq")
@@ -163,6 +171,26 @@ async fn index(
         counts.add(scope_id, seq, words);
     }
     list(transaction, &listed).await
+}
+
+/// Gives a memory that was just stored the history that it came with, and the place of the one that it supersedes.
+async fn complete(
+    transaction: &impl ConnectionTrait,
+    seq: i64,
+    creation: &Creation<'_>,
+    counts: &mut CountChanges,
+) -> Result<(), MemoryStoreError> {
+    let Creation { scope_id, access, prepared } = *creation;
+    let memory = &prepared.memory;
+    if !memory.history.is_empty() {
+        let kept = HistoryEntry::kept(memory.history.iter().map(|entry| entry.event.body().len()));
+        let entries: Vec<_> = memory.history[..kept].iter().rev().map(|entry| (seq, entry)).collect();
+        history::add(transaction, &entries).await?;
+    }
+    match &memory.supersedes {
+        Some(older) => changes::supersede(transaction, scope_id, access, (seq, memory), older, counts).await,
+        None => Ok(()),
+    }
 }
 
 /// A place of a memory in a listing.

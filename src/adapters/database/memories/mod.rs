@@ -9,6 +9,7 @@ mod counts;
 mod creation;
 mod embedding;
 mod failure;
+mod history;
 mod index;
 mod index_cache;
 mod meaning;
@@ -35,8 +36,8 @@ use async_trait::async_trait;
 use memgate_domain::applications::CategoryAccess;
 use memgate_domain::ids::MemoryId;
 use memgate_domain::memories::{
-    Capabilities, Embedder, EmbeddingModel, IsNew, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges,
-    MemoryQuery, MemoryScope, MemoryStatistics, NewMemory, Page, SearchResults,
+    Capabilities, Embedder, EmbeddingModel, Histories, IsNew, ListQuery, Memory, MemoryBank, MemoryBankError,
+    MemoryQuery, MemoryScope, MemoryStatistics, MemoryUpdate, NewMemory, Page, SearchResults,
 };
 use memgate_domain::system::Timestamp;
 use sea_orm::QueryResult;
@@ -114,7 +115,7 @@ impl EmbeddedMemoryBank {
         Ok(in_time.unwrap_or(Err(MemoryStoreError::TooSlow(SEARCH_TIMEOUT)))?)
     }
 
-    /// Deletes at most `limit` memories that have expired at `now`. Returns how many. Must be called periodically: expired
+    /// Deletes at most `limit` memories that have expired at `now`, and as many that others superseded. Returns how many. Must be called periodically: expired
     /// memories are hidden at once, but they take space.
     ///
     /// # Errors
@@ -132,7 +133,10 @@ impl EmbeddedMemoryBank {
             let change = Change::Expire { seq: row.try_get_by_index(1)?, now };
             Ok(WriteOp { tenant: row.try_get_by_index(0)?, access: CategoryAccess::All, change })
         };
-        let ops = rows.iter().map(expire).collect::<Result<Vec<_>, MemoryStoreError>>()?;
+        let mut ops = rows.iter().map(expire).collect::<Result<Vec<_>, MemoryStoreError>>()?;
+        for (tenant, id) in history::expired(&self.reader, now, limit).await? {
+            ops.push(WriteOp { tenant, access: CategoryAccess::All, change: Change::ExpireEntry { id, now } });
+        }
         let mut removed = 0;
         for outcome in self.writer.submit_all(ops).await? {
             removed += u64::from(matches!(outcome?, WriteOutcome::Removed));
@@ -266,14 +270,32 @@ impl MemoryBank for EmbeddedMemoryBank {
         &self,
         scope: &MemoryScope,
         id: &MemoryId,
-        changes: &MemoryChanges,
-        now: Timestamp,
+        update: &MemoryUpdate,
     ) -> Result<Option<Memory>, MemoryBankError> {
-        let change = Change::Update { id: id.clone(), changes: Box::new(changes.clone()), now };
+        let change = Change::Update { id: id.clone(), update: Box::new(update.clone()) };
         match self.change(scope, change).await? {
             WriteOutcome::Stored(memory) | WriteOutcome::Found(memory) => Ok(Some(*memory)),
             WriteOutcome::Removed | WriteOutcome::Missing => Ok(None),
         }
+    }
+
+    async fn histories(
+        &self,
+        scope: &MemoryScope,
+        ids: &[MemoryId],
+        now: Timestamp,
+    ) -> Result<Histories, MemoryBankError> {
+        Ok(history::histories(&self.reader, scope, ids, now).await?)
+    }
+
+    async fn forget_history(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        now: Timestamp,
+    ) -> Result<bool, MemoryBankError> {
+        let outcome = self.change(scope, Change::ForgetHistory { id: id.clone(), now }).await?;
+        Ok(matches!(outcome, WriteOutcome::Removed))
     }
 
     async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
@@ -293,6 +315,8 @@ impl MemoryBank for EmbeddedMemoryBank {
             date_filter: true,
             metadata_filter: true,
             expiry: true,
+            history: true,
+            supersede: true,
             local: true,
             max_listed: None,
             max_searched: None,

@@ -4,17 +4,17 @@ use std::str::FromStr as _;
 
 use memgate_domain::applications::CategoryAccess;
 use memgate_domain::ids::MemoryId;
-use memgate_domain::memories::{Category, Content, Memory, Metadata, Priority};
+use memgate_domain::memories::{Actor, Category, Content, Memory, Metadata, Priority};
 use memgate_domain::system::Timestamp;
 use sea_orm::QueryResult;
 
 use super::failure::MemoryStoreError;
 
 /// The columns of a memory, for [`memory_of`], of the table `memories` under the name `m`.
-pub(super) const COLUMNS: &str = "m.seq, m.id, m.created_at, m.updated_at, m.expires_at, m.priority, m.categories, m.metadata, m.content, m.occurred_at";
+pub(super) const COLUMNS: &str = "m.seq, m.id, m.created_at, m.updated_at, m.expires_at, m.priority, m.categories, m.metadata, m.content, m.occurred_at, m.created_by";
 
 /// Number of [`COLUMNS`]; further ones follow.
-pub(super) const COLUMN_COUNT: usize = 10;
+pub(super) const COLUMN_COUNT: usize = 11;
 
 /// Number of memories after which other tasks may run.
 const ROWS_AT_A_TIME: usize = 32;
@@ -27,6 +27,7 @@ pub(super) fn memory_of(row: &QueryResult) -> Result<(i64, Memory), MemoryStoreE
     let expires_at: Option<i64> = row.try_get_by_index(4)?;
     let occurred_at: Option<i64> = row.try_get_by_index(9)?;
     let priority: String = row.try_get_by_index(5)?;
+    let created_by: Option<String> = row.try_get_by_index(10)?;
     let memory = Memory {
         id: id.parse::<MemoryId>().map_err(MemoryStoreError::refused(&key, "id"))?,
         created_at: timestamp(&key, "created_at", row.try_get_by_index(2)?)?,
@@ -38,6 +39,7 @@ pub(super) fn memory_of(row: &QueryResult) -> Result<(i64, Memory), MemoryStoreE
         metadata: metadata(&key, &row.try_get_by_index::<String>(7)?)?,
         content: Content::try_from(row.try_get_by_index::<String>(8)?)
             .map_err(MemoryStoreError::refused(&key, "content"))?,
+        created_by: actor(&key, "created_by", created_by.as_deref())?,
     };
     Ok((seq, memory))
 }
@@ -88,7 +90,12 @@ pub(super) fn metadata(key: &str, json: &str) -> Result<Metadata, MemoryStoreErr
     Metadata::from_stored(object).map_err(MemoryStoreError::refused(key, "metadata"))
 }
 
-fn timestamp(key: &str, column: &'static str, millis: i64) -> Result<Timestamp, MemoryStoreError> {
+/// Reads who did something.
+pub(super) fn actor(key: &str, column: &'static str, text: Option<&str>) -> Result<Option<Actor>, MemoryStoreError> {
+    text.map(str::parse).transpose().map_err(MemoryStoreError::refused(key, column))
+}
+
+pub(super) fn timestamp(key: &str, column: &'static str, millis: i64) -> Result<Timestamp, MemoryStoreError> {
     let at = Timestamp::from_unix_millis(millis);
     let possible = at.unix_millis() == millis;
     possible.then_some(at).ok_or_else(|| MemoryStoreError::row(key, column, "is outside of the years 1 to 9999"))

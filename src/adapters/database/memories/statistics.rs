@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, QueryResult};
 
 use super::failure::MemoryStoreError;
 use super::read::{ScopeRow, allows_nothing, scope_row, visible};
-use super::row::categories;
+use super::row::{actor, categories};
 use super::sets::{is_stale, unsigned};
 use super::sql::Sql;
 use crate::adapters::database::connections::ConnectionPool;
@@ -40,7 +40,7 @@ fn group_of(row: &QueryResult) -> Result<(Vec<memgate_domain::memories::Category
 }
 
 /// From the counts that are kept of the whole scope, so that the cost depends on the number of combinations of categories, and
-/// of expired memories that are not swept yet.
+/// of expired memories that are not swept yet. Only who stored them is counted in an index.
 async fn from_counts(
     connection: &impl ConnectionTrait,
     scope: &ScopeRow,
@@ -67,6 +67,12 @@ async fn from_counts(
         let (names, number) = group_of(row)?;
         statistics.remove(&names, number);
     }
+    let actors =
+        Sql::new(connection, "SELECT created_by, count(*) FROM memories m WHERE m.scope_id = ").value(scope.id);
+    for row in &visible(actors, "m", &CategoryAccess::All, now).then(" GROUP BY created_by").all(connection).await? {
+        let name: Option<String> = row.try_get_by_index(0)?;
+        statistics.add_of(actor("created_by", "created_by", name.as_deref())?, unsigned(row.try_get_by_index(1)?));
+    }
     for direction in ["ASC", "DESC"] {
         let sql = Sql::new(connection, "SELECT m.created_at FROM memories m WHERE m.scope_id = ").value(scope.id);
         let sql = visible(sql, "m", &CategoryAccess::All, now);
@@ -85,14 +91,16 @@ async fn from_memories(
     access: &CategoryAccess,
     now: Timestamp,
 ) -> Result<MemoryStatistics, MemoryStoreError> {
-    let select =
-        "SELECT m.categories, count(*), min(m.created_at), max(m.created_at) FROM memories m WHERE m.scope_id = ";
+    let select = "SELECT m.categories, count(*), min(m.created_at), max(m.created_at), m.created_by \
+                  FROM memories m WHERE m.scope_id = ";
     let sql = visible(Sql::new(connection, select).value(scope_id), "m", &CategoryAccess::All, now);
     let mut statistics = MemoryStatistics::default();
-    for row in &sql.then(" GROUP BY m.categories").all(connection).await? {
+    for row in &sql.then(" GROUP BY m.categories, m.created_by").all(connection).await? {
         let (names, number) = group_of(row)?;
         if access.allows(&names) {
             statistics.add(&names, number);
+            let name: Option<String> = row.try_get_by_index(4)?;
+            statistics.add_of(actor("created_by", "created_by", name.as_deref())?, number);
             for column in [2, 3] {
                 statistics.reach(Timestamp::from_unix_millis(row.try_get_by_index(column)?));
             }

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::adapters::database::row::Row;
-use crate::domain::memories::{Category, Content, Memory, Metadata, NewMemory};
+use crate::domain::ids::ApplicationId;
+use crate::domain::memories::{Actor, Category, Content, Memory, Metadata, NewMemory};
 use crate::domain::system::{StorageError, Timestamp};
 use crate::domain::validation::InvalidValue;
 
@@ -23,6 +24,9 @@ pub(super) struct MemoryDocument {
     occurred_at: Option<i64>,
     updated_at: Option<i64>,
     expires_at: Option<i64>,
+    /// As `occurred_at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    supersedes: Option<String>,
 }
 
 impl MemoryDocument {
@@ -35,7 +39,8 @@ impl MemoryDocument {
         serde_json::from_str(json).map_err(|_| row.inconsistent(format!("column {column} is not a memory in JSON")))
     }
 
-    pub(super) fn into_new_memory(self, row: &Row) -> Result<NewMemory, StorageError> {
+    /// The memory that an application wants to store. Who that is stands in the row, and no history is queued.
+    pub(super) fn into_new_memory(self, row: &Row, application: ApplicationId) -> Result<NewMemory, StorageError> {
         let invalid = |error: InvalidValue| row.inconsistent(format!("its memory holds an invalid value: {error}"));
         let categories = self.categories.iter().map(|text| row.parse_exactly("memory.categories", text));
         let updated_at = self.updated_at.filter(|at| *at != self.created_at);
@@ -49,11 +54,14 @@ impl MemoryDocument {
             occurred_at: row.optional_timestamp("occurred_at of the memory", self.occurred_at)?,
             updated_at: row.optional_timestamp("updated_at of the memory", updated_at)?,
             expires_at: row.optional_timestamp("expires_at of the memory", self.expires_at)?,
+            created_by: Some(Actor::Application(application)),
+            supersedes: self.supersedes.map(|older| older.parse()).transpose().map_err(invalid)?,
+            history: Vec::new(),
         })
     }
 
-    pub(super) fn into_memory(self, row: &Row) -> Result<Memory, StorageError> {
-        Ok(self.into_new_memory(row)?.into_memory())
+    pub(super) fn into_memory(self, row: &Row, application: ApplicationId) -> Result<Memory, StorageError> {
+        Ok(self.into_new_memory(row, application)?.into_memory())
     }
 }
 
@@ -73,6 +81,7 @@ impl From<&NewMemory> for MemoryDocument {
             updated_at: memory.updated_at.map(Timestamp::unix_millis),
             occurred_at: memory.occurred_at.map(Timestamp::unix_millis),
             expires_at: memory.expires_at.map(Timestamp::unix_millis),
+            supersedes: memory.supersedes.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -89,6 +98,7 @@ impl From<&Memory> for MemoryDocument {
             updated_at: Some(memory.updated_at.unix_millis()),
             occurred_at: memory.occurred_at.map(Timestamp::unix_millis),
             expires_at: memory.expires_at.map(Timestamp::unix_millis),
+            supersedes: None,
         }
     }
 }

@@ -19,8 +19,8 @@ use super::row::Row;
 use super::sweep::sweep;
 use crate::domain::ids::{ApplicationId, MemoryId, RequestId};
 use crate::domain::memories::{
-    Acceptance, Claim, DeliveryFailures, DeliveryOrder, Lease, MAX_SET_ASIDE, Memory, MemoryScope, QueueStatistics,
-    QueuedWrite, TenantGroup, TrackedWrite, Undelivered, WriteQueue, WriteState,
+    Acceptance, Claim, DeliveryFailures, DeliveryOrder, IdempotencyKey, Lease, MAX_SET_ASIDE, Memory, MemoryScope,
+    QueueStatistics, QueuedWrite, TenantGroup, TrackedWrite, Undelivered, WriteQueue, WriteState,
 };
 use crate::domain::system::{StorageError, Timestamp};
 use accepting::Tried;
@@ -326,6 +326,22 @@ impl WriteQueue for SeaOrmWriteQueue {
         let found = queued_write::Entity::find()
             .filter(Column::Tenant.eq(scope.tenant()))
             .filter(Column::MemoryId.eq(id.as_str()))
+            .one(self.database.reader())
+            .await
+            .map_err(storage_error(WRITES))?;
+        found.as_ref().map(rows::read_tracked).transpose()
+    }
+
+    async fn find_by_key(
+        &self,
+        application: ApplicationId,
+        scope: &MemoryScope,
+        key: &IdempotencyKey,
+    ) -> Result<Option<TrackedWrite>, StorageError> {
+        let found = queued_write::Entity::find()
+            .filter(Column::ApplicationId.eq(application.as_uuid()))
+            .filter(Column::Tenant.eq(scope.tenant()))
+            .filter(Column::IdempotencyKey.eq(key.as_str()))
             .one(self.database.reader())
             .await
             .map_err(storage_error(WRITES))?;

@@ -46,7 +46,8 @@ pub(super) fn read_tracked(model: &queued_write::Model) -> Result<TrackedWrite, 
     let state = match (model.state.as_str(), &model.stored_memory, &model.failure) {
         (PENDING, None, None) => WriteState::Pending,
         (STORED, Some(memory), None) => {
-            WriteState::Stored(Box::new(MemoryDocument::parse(&row, "stored_memory", memory)?.into_memory(&row)?))
+            let memory = MemoryDocument::parse(&row, "stored_memory", memory)?;
+            WriteState::Stored(Box::new(memory.into_memory(&row, application_of(model))?))
         }
         (FAILED, None, Some(reason)) => WriteState::Failed(reason.clone()),
         _ => return Err(row.inconsistent("columns state, stored_memory and failure do not match")),
@@ -67,6 +68,10 @@ pub(super) fn read_claim(model: &queued_write::Model, lease: Lease) -> Result<Cl
     Ok(Claim { write: read_write(&row, model)?, lease, attempt: attempts(&row, model)? })
 }
 
+fn application_of(model: &queued_write::Model) -> ApplicationId {
+    ApplicationId::from_uuid(model.application_id)
+}
+
 fn attempts(row: &Row, model: &queued_write::Model) -> Result<u32, StorageError> {
     u32::try_from(model.attempts).map_err(|_| row.inconsistent("column attempts is not a number of attempts"))
 }
@@ -78,7 +83,7 @@ fn read_write(row: &Row, model: &queued_write::Model) -> Result<QueuedWrite, Sto
     });
     Ok(QueuedWrite {
         request_id: RequestId::from_uuid(model.request_id),
-        application_id: ApplicationId::from_uuid(model.application_id),
+        application_id: application_of(model),
         scope: MemoryScope::from_stored(row.parse("space", &model.space)?, model.person_id.map(UserId::from_uuid)),
         idempotency_key: idempotency_key.transpose()?,
         fingerprint: model
@@ -86,7 +91,7 @@ fn read_write(row: &Row, model: &queued_write::Model) -> Result<QueuedWrite, Sto
             .as_slice()
             .try_into()
             .map_err(|_| row.inconsistent("column fingerprint is not 32 bytes long"))?,
-        memory: MemoryDocument::parse(row, "memory", &model.memory)?.into_new_memory(row)?,
+        memory: MemoryDocument::parse(row, "memory", &model.memory)?.into_new_memory(row, application_of(model))?,
         accepted_at: row.timestamp("accepted_at", model.accepted_at)?,
         keep_until: row.timestamp("keep_until", model.keep_until)?,
     })

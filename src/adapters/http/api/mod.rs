@@ -6,6 +6,7 @@ pub(crate) mod capabilities;
 pub(crate) mod dto;
 pub(crate) mod export;
 pub(crate) mod health;
+pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod me;
 pub(crate) mod memories;

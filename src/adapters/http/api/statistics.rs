@@ -41,7 +41,8 @@ impl StatisticsApi {
 
     /// Get statistics
     ///
-    /// How many memories there are, when the oldest and the newest were created, and the 100 most used categories.
+    /// How many memories there are, when the oldest and the newest were created, the 100 most used categories, and how many
+    /// each application stored.
     #[oai(path = "/statistics", method = "get", operation_id = "getStatistics")]
     async fn statistics(
         &self,

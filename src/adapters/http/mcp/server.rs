@@ -160,7 +160,7 @@ impl McpServer {
     }
 
     async fn add(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, ApiError> {
-        let AddArguments { content, categories, occurred_at } = read(arguments)?;
+        let AddArguments { content, categories, occurred_at, supersedes } = read(arguments)?;
         let create = CreateMemory {
             content: Content::try_from(content)?,
             categories: Category::parse_list("categories", &categories.unwrap_or_default())?,
@@ -170,6 +170,7 @@ impl McpServer {
             occurred_at: moment("occurred_at", occurred_at.as_deref())?,
             idempotency_key: None,
             expires_at: None,
+            supersedes: supersedes.map(|id| id.parse().map_err(|_| MemoryError::SupersededNotFound)).transpose()?,
         };
         Ok(match self.memories.create(&call.caller.also()?, call.request_id, create).await? {
             Created::Stored(stored) => {
@@ -442,6 +443,7 @@ struct AddArguments {
     content: String,
     categories: Option<Vec<String>>,
     occurred_at: Option<String>,
+    supersedes: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -161,7 +161,14 @@ impl Tool {
                 json!(["id"]),
             ),
             Self::AddMemory => {
-                (json!({"content": content, "categories": categories, "occurred_at": occurred_at}), json!(["content"]))
+                let supersedes = json!({"type": "string", "minLength": 1, "maxLength": 128, "description": "The id of an older memory that this one replaces and that should stay in its history. To correct a mistake, use update_memory."});
+                (
+                    json!({
+                        "content": content, "categories": categories, "occurred_at": occurred_at,
+                        "supersedes": supersedes,
+                    }),
+                    json!(["content"]),
+                )
             }
             Self::UpdateMemory => (
                 json!({"id": id, "content": content, "categories": categories, "occurred_at": occurred_at}),

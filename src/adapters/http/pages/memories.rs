@@ -12,6 +12,7 @@ use super::assets;
 use super::browser::Browser;
 use super::error::PageError;
 use super::forms::ListForm;
+use super::history::{self, EntryInWords};
 use super::memory_error::{memory_problem, page_error};
 use super::return_to::ReturnTo;
 use super::texts::{Filled, Frame, Language, Text, Texts};
@@ -247,6 +248,8 @@ struct MemoryPage<'a> {
     categories: String,
     problem: Option<Filled>,
     saved: bool,
+    forgotten: bool,
+    history: Vec<EntryInWords>,
     form_token: &'a str,
 }
 
@@ -255,7 +258,8 @@ fn show_memory(
     user: &SignedInUser,
     memory: MemoryInWords,
     problem: Option<(StatusCode, Filled)>,
-    saved: bool,
+    query: &str,
+    history: Vec<EntryInWords>,
 ) -> Result<Response, PageError> {
     let form_token = user.token.form_token();
     let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, problem)| (status, Some(problem)));
@@ -265,14 +269,16 @@ fn show_memory(
         categories: memory.categories.join(", "),
         memory,
         problem,
-        saved,
+        saved: query == "saved",
+        forgotten: query == "forgotten",
+        history,
         form_token: form_token.as_str(),
     };
     view::show(status, PageContext::Standalone, &page)
 }
 
 /// The memory that the address names.
-fn named(browser: &Browser<'_>) -> Result<MemoryId, PageError> {
+pub(super) fn named(browser: &Browser<'_>) -> Result<MemoryId, PageError> {
     browser.request.path_params::<String>().ok().and_then(|id| id.parse().ok()).ok_or(PageError::NotFound)
 }
 
@@ -287,13 +293,9 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
     let own = &browser.services.own_memories;
     let memory = own.get(user.person.id, &id).await.map_err(not_found)?;
     let sources = own.sources(user.person.id).await?;
-    show_memory(
-        &browser.t,
-        &user,
-        MemoryInWords::whole(&memory, &sources, &browser.t),
-        None,
-        browser.query() == "saved",
-    )
+    let history = history::in_words(&browser, &memory).await?;
+    let memory = MemoryInWords::whole(&memory, &sources, &browser.t);
+    show_memory(&browser.t, &user, memory, None, browser.query(), history)
 }
 
 /// `POST /account/memories/{id}`: a correction.
@@ -318,7 +320,8 @@ pub(crate) async fn save(browser: Browser<'_>, form: ListForm) -> Result<Respons
             let mut memory = MemoryInWords::whole(&before, &sources, &browser.t);
             form.get("content").clone_into(&mut memory.content);
             memory.categories = form.get("categories").split(',').map(|name| name.trim().to_owned()).collect();
-            show_memory(&browser.t, &user, memory, Some(problem), false)
+            let history = history::in_words(&browser, &before).await?;
+            show_memory(&browser.t, &user, memory, Some(problem), "", history)
         }
     }
 }
@@ -480,7 +483,7 @@ pub(crate) async fn delete_all(browser: Browser<'_>, form: ListForm) -> Result<R
     show_list(&browser, &user, Some(browser.t.all_deleted)).await
 }
 
-fn not_found(error: MemoryError) -> PageError {
+pub(super) fn not_found(error: MemoryError) -> PageError {
     match error {
         MemoryError::NotFound => PageError::NotFound,
         error => page_error(error),

@@ -12,6 +12,7 @@ pub(crate) mod cookies;
 pub(crate) mod error;
 pub(crate) mod export;
 pub(crate) mod forms;
+pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod language;
 pub(crate) mod memories;
@@ -72,6 +73,7 @@ pub(crate) fn add_to(route: Route) -> Route {
             "/account/memories/:id",
             Methods::new([(get.clone(), memories::show.boxed()), (post.clone(), memories::save.boxed())]),
         )
+        .at("/account/memories/:id/history", Methods::new([(post.clone(), history::forget.boxed())]))
         .at("/account/undo", Methods::new([(post.clone(), memories::restore.boxed())]))
         .at(
             "/account/delete-memories",

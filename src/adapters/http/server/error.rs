@@ -259,6 +259,11 @@ fn of_memory(error: &MemoryError) -> ErrorResponse {
         MemoryError::NotFound => {
             ErrorResponse::new(StatusCode::NOT_FOUND, "memory-not-found", "There is no such memory")
         }
+        MemoryError::SupersededNotFound => ErrorResponse::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "superseded-not-found",
+            "There is no such memory to supersede",
+        ),
         MemoryError::RequestNotFound => {
             ErrorResponse::new(StatusCode::NOT_FOUND, "request-not-found", "There is no such request")
         }
@@ -420,6 +425,7 @@ pub(crate) fn as_problem(error: &ApiError, request_id: RequestId) -> Problem {
 fn field(error: &ApiError) -> Option<String> {
     match error {
         ApiError::Memory(MemoryError::Invalid(invalid)) => Some(invalid.field().to_owned()),
+        ApiError::Memory(MemoryError::SupersededNotFound) => Some("supersedes".to_owned()),
         _ => None,
     }
 }

@@ -49,6 +49,8 @@ impl Driver for McpMemoryService {
             date_filter: true,
             metadata_filter: true,
             expiry: true,
+            history: false,
+            supersede: false,
             local: false,
             max_listed: Some(self.max_listed),
             max_searched: Some(MAX_SEARCHED),

@@ -37,6 +37,8 @@ impl Driver for Mem0Oss {
             date_filter: true,
             metadata_filter: true,
             expiry: true,
+            history: false,
+            supersede: false,
             local: false,
             max_listed: Some(self.max_listed),
             max_searched: Some(MAX_SEARCHED),

@@ -25,6 +25,8 @@ impl Driver for Mem0V1 {
             date_filter: true,
             metadata_filter: true,
             expiry: true,
+            history: false,
+            supersede: false,
             local: false,
             max_listed: None,
             max_searched: Some(MAX_SEARCHED),

@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::applications::Application;
-use crate::memories::{AdmittingMemoryBank, Delivery, DeliveryPolicy, Memory, MemoryBank as _, MemoryScope};
+use crate::memories::{
+    AdmittingMemoryBank, Delivery, DeliveryPolicy, HistoryEvent, Memory, MemoryBank as _, MemoryMember, MemoryScope,
+};
 use crate::people::Person;
 use crate::testing::{
     FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, InMemoryMemoryBank, InMemoryPersonRepository,
@@ -154,6 +156,9 @@ async fn a_memory_is_seen_changed_and_deleted_by_its_person_alone() {
     let corrected = harness.own.update(harness.person.id, &memory.id, &changes).await.unwrap();
     assert_eq!(harness.own.get(harness.person.id, &memory.id).await.unwrap(), corrected);
     assert_eq!(corrected.memory.content, content("Marta drinks tea"));
+    let [entry] = &corrected.history[..] else { panic!("one entry") };
+    assert_eq!((entry.at, entry.by), (corrected.memory.updated_at, Some(Actor::Person)));
+    assert_eq!(entry.event, HistoryEvent::Updated(vec![MemoryMember::Content]));
     assert_eq!(harness.own.delete(harness.person.id, &memory.id).await.unwrap(), corrected);
     assert!(matches!(harness.own.get(harness.person.id, &memory.id).await, Err(MemoryError::NotFound)));
     assert_eq!(harness.audit.kinds(), [AuditKind::MemoryUpdated, AuditKind::MemoryDeleted]);
@@ -163,12 +168,27 @@ async fn a_memory_is_seen_changed_and_deleted_by_its_person_alone() {
 async fn what_was_deleted_is_restored_where_it_was_and_as_old_as_it_was() {
     let harness = Harness::new();
     let memory = harness.store(1, "x", 5).await;
+    let changes = MemoryChanges { categories: Some(categories(&["food"])), ..MemoryChanges::default() };
+    harness.own.update(harness.person.id, &memory.id, &changes).await.unwrap();
     let deleted = harness.own.delete(harness.person.id, &memory.id).await.unwrap();
     assert!(matches!(harness.own.restore(harness.stranger.id, deleted.clone()).await, Err(MemoryError::NotFound)));
     harness.own.restore(harness.person.id, deleted.clone()).await.unwrap();
     assert_eq!(harness.own.get(harness.person.id, &memory.id).await.unwrap(), deleted);
     harness.own.restore(harness.person.id, deleted).await.unwrap();
     assert_eq!(harness.texts(&OwnQuery::default()).await, ["x"], "a repetition restores it once");
+}
+
+#[tokio::test]
+async fn a_history_is_forgotten_by_its_person_alone() {
+    let harness = Harness::new();
+    let memory = harness.store(0, "x", 5).await;
+    let changes = MemoryChanges { content: Some(content("y")), ..MemoryChanges::default() };
+    harness.own.update(harness.person.id, &memory.id, &changes).await.unwrap();
+    let refused = harness.own.forget_history(harness.stranger.id, &memory.id).await;
+    assert!(matches!(refused, Err(MemoryError::NotFound)));
+    assert_eq!(harness.own.get(harness.person.id, &memory.id).await.unwrap().history.len(), 1);
+    harness.own.forget_history(harness.person.id, &memory.id).await.unwrap();
+    assert_eq!(harness.own.get(harness.person.id, &memory.id).await.unwrap().history, []);
 }
 
 #[tokio::test]

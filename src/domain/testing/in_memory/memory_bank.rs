@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use super::{Outage, at_most, lock};
 use crate::ids::MemoryId;
 use crate::memories::{
-    Capabilities, Capability, Hit, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryChanges, MemoryQuery,
-    MemoryScope, NewMemory, Page, Relevance, SearchResults,
+    Capabilities, Capability, Histories, HistoryEntry, HistoryEvent, Hit, ListQuery, Memory, MemoryBank,
+    MemoryBankError, MemoryMember, MemoryQuery, MemoryScope, MemoryUpdate, NewMemory, Page, Relevance, SearchResults,
 };
 use crate::system::Timestamp;
 use crate::testing::builders::database_is_away;
@@ -17,9 +17,24 @@ use crate::testing::builders::database_is_away;
 /// Keeps memories in memory. How well one fits a search is the share of the question's words that it holds.
 #[derive(Debug)]
 pub struct InMemoryMemoryBank {
-    memories: Mutex<BTreeMap<(String, MemoryId), Memory>>,
+    memories: Mutex<BTreeMap<(String, MemoryId), Kept>>,
     capabilities: Capabilities,
     outage: Outage,
+}
+
+/// A memory, and what happened to it, newest first.
+#[derive(Clone, Debug)]
+struct Kept {
+    memory: Memory,
+    history: Vec<HistoryEntry>,
+}
+
+impl Kept {
+    /// Drops the oldest entries that are too many.
+    fn shorten(&mut self) {
+        let kept = HistoryEntry::kept(self.history.iter().map(|entry| entry.event.body().len()));
+        self.history.truncate(kept);
+    }
 }
 
 impl InMemoryMemoryBank {
@@ -31,6 +46,8 @@ impl InMemoryMemoryBank {
         date_filter: true,
         metadata_filter: true,
         expiry: true,
+        history: true,
+        supersede: true,
         local: true,
         max_listed: None,
         max_searched: None,
@@ -72,7 +89,7 @@ impl InMemoryMemoryBank {
     fn visible(&self, scope: &MemoryScope, now: Timestamp) -> Vec<Memory> {
         let tenant = scope.tenant();
         let memories = lock(&self.memories);
-        let of_tenant = memories.iter().filter(|((owner, _), _)| *owner == tenant).map(|(_, memory)| memory);
+        let of_tenant = memories.iter().filter(|((owner, _), _)| *owner == tenant).map(|(_, kept)| &kept.memory);
         of_tenant.filter(|memory| is_visible(memory, scope, Some(now))).cloned().collect()
     }
 }
@@ -88,8 +105,24 @@ impl MemoryBank for InMemoryMemoryBank {
     async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
         self.check()?;
         require(self.capabilities.expiry || memory.expires_at.is_none(), Capability::Expiry)?;
+        require(self.capabilities.supersede || memory.supersedes.is_none(), Capability::Supersede)?;
+        let mut memories = lock(&self.memories);
         let key = (scope.tenant(), memory.id.clone());
-        Ok(lock(&self.memories).entry(key).or_insert_with(|| memory.clone().into_memory()).clone())
+        if let Some(kept) = memories.get(&key) {
+            return Ok(kept.memory.clone());
+        }
+        let mut kept = Kept { memory: memory.clone().into_memory(), history: memory.history.clone() };
+        if let Some(older) = &memory.supersedes {
+            let older = (scope.tenant(), older.clone());
+            let is_there = |kept: &Kept| is_visible(&kept.memory, scope, Some(memory.created_at));
+            if let Some(older) = memories.get(&older).is_some_and(is_there).then(|| memories.remove(&older)).flatten() {
+                let event = HistoryEvent::Superseded(Box::new(older.memory));
+                kept.history = older.history;
+                kept.history.insert(0, HistoryEntry { at: memory.created_at, by: memory.created_by, event });
+            }
+        }
+        kept.shorten();
+        Ok(memories.entry(key).or_insert(kept).memory.clone())
     }
 
     async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {
@@ -132,26 +165,70 @@ impl MemoryBank for InMemoryMemoryBank {
         &self,
         scope: &MemoryScope,
         id: &MemoryId,
-        changes: &MemoryChanges,
-        now: Timestamp,
+        update: &MemoryUpdate,
     ) -> Result<Option<Memory>, MemoryBankError> {
+        let MemoryUpdate { changes, by, at } = update;
         self.check()?;
         require(self.capabilities.update, Capability::Update)?;
         require(self.capabilities.expiry || changes.expires_at.flatten().is_none(), Capability::Expiry)?;
         let mut memories = lock(&self.memories);
-        let memory = memories.get_mut(&(scope.tenant(), id.clone()));
-        let memory = memory.filter(|memory| is_visible(memory, scope, Some(now)));
-        Ok(memory.map(|memory| {
-            changes.apply_to(memory, now);
-            memory.clone()
-        }))
+        let kept = memories.get_mut(&(scope.tenant(), id.clone()));
+        let Some(kept) = kept.filter(|kept| is_visible(&kept.memory, scope, Some(*at))) else { return Ok(None) };
+        let before = kept.memory.clone();
+        changes.apply_to(&mut kept.memory, *at);
+        let members = MemoryMember::changed(&before, &kept.memory);
+        if !members.is_empty() {
+            let event = HistoryEvent::Updated(members);
+            kept.history.insert(0, HistoryEntry { at: *at, by: Some(*by), event });
+            kept.shorten();
+        }
+        Ok(Some(kept.memory.clone()))
+    }
+
+    async fn histories(
+        &self,
+        scope: &MemoryScope,
+        ids: &[MemoryId],
+        now: Timestamp,
+    ) -> Result<Histories, MemoryBankError> {
+        self.check()?;
+        require(self.capabilities.history, Capability::History)?;
+        let memories = lock(&self.memories);
+        let mut entries = BTreeMap::new();
+        for id in ids {
+            let kept = memories.get(&(scope.tenant(), id.clone()));
+            let Some(kept) = kept.filter(|kept| is_visible(&kept.memory, scope, Some(now))) else { continue };
+            let is_seen = |entry: &&HistoryEntry| match &entry.event {
+                HistoryEvent::Updated(_) => true,
+                HistoryEvent::Superseded(memory) => is_visible(memory, scope, Some(now)),
+            };
+            let seen: Vec<HistoryEntry> = kept.history.iter().filter(is_seen).cloned().collect();
+            if !seen.is_empty() {
+                entries.insert(id.clone(), seen);
+            }
+        }
+        Ok(Histories { read: ids.len(), entries })
+    }
+
+    async fn forget_history(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        now: Timestamp,
+    ) -> Result<bool, MemoryBankError> {
+        self.check()?;
+        require(self.capabilities.history, Capability::History)?;
+        let mut memories = lock(&self.memories);
+        let kept = memories.get_mut(&(scope.tenant(), id.clone()));
+        let kept = kept.filter(|kept| is_visible(&kept.memory, scope, Some(now)));
+        Ok(kept.map(|kept| kept.history.clear()).is_some())
     }
 
     async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
         self.check()?;
         let mut memories = lock(&self.memories);
         let key = (scope.tenant(), id.clone());
-        let is_there = memories.get(&key).is_some_and(|memory| is_visible(memory, scope, None));
+        let is_there = memories.get(&key).is_some_and(|kept| is_visible(&kept.memory, scope, None));
         Ok(is_there && memories.remove(&key).is_some())
     }
 
@@ -212,6 +289,8 @@ mod tests {
             date_filter: false,
             metadata_filter: false,
             expiry: false,
+            history: false,
+            supersede: false,
             local: false,
             max_listed: None,
             max_searched: None,

@@ -8,8 +8,9 @@ use uuid::Uuid;
 use super::{Outage, at_most, lock};
 use crate::ids::{ApplicationId, MemoryId, RequestId};
 use crate::memories::{
-    Acceptance, Claim, DeliveryFailures, DeliveryOrder, Dispatch, Lease, MAX_SET_ASIDE, Memory, MemoryScope, NewMemory,
-    QueueStatistics, QueuedWrite, Tenant, TenantGroup, TrackedWrite, Undelivered, WriteQueue, WriteState,
+    Acceptance, Claim, DeliveryFailures, DeliveryOrder, Dispatch, IdempotencyKey, Lease, MAX_SET_ASIDE, Memory,
+    MemoryScope, NewMemory, QueueStatistics, QueuedWrite, Tenant, TenantGroup, TrackedWrite, Undelivered, WriteQueue,
+    WriteState,
 };
 use crate::system::{StorageError, Timestamp};
 
@@ -266,6 +267,22 @@ impl WriteQueue for InMemoryWriteQueue {
         let (writes, tenant) = (lock(&self.writes), scope.tenant());
         let found = writes.iter().find(|entry| entry.is_of(&tenant) && entry.memory_id() == id);
         Ok(found.map(|entry| entry.tracked.clone()))
+    }
+
+    async fn find_by_key(
+        &self,
+        application: ApplicationId,
+        scope: &MemoryScope,
+        key: &IdempotencyKey,
+    ) -> Result<Option<TrackedWrite>, StorageError> {
+        self.outage.check()?;
+        let (writes, tenant) = (lock(&self.writes), scope.tenant());
+        let found = writes.iter().map(|entry| &entry.tracked).find(|TrackedWrite { write, .. }| {
+            write.application_id == application
+                && write.scope.tenant() == tenant
+                && write.idempotency_key.as_ref() == Some(key)
+        });
+        Ok(found.cloned())
     }
 
     async fn remove(&self, found: &TrackedWrite, now: Timestamp) -> Result<bool, StorageError> {

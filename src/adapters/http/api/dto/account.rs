@@ -65,6 +65,10 @@ pub(in super::super) struct CapabilitiesAnswer {
     metadata_filter: bool,
     /// Memories can expire.
     expiry: bool,
+    /// What happened to a memory is kept.
+    history: bool,
+    /// A new memory can supersede an older one.
+    supersede: bool,
     limits: LimitsAnswer,
 }
 
@@ -95,6 +99,8 @@ impl From<Capabilities> for CapabilitiesAnswer {
             date_filter: capabilities.date_filter,
             metadata_filter: capabilities.metadata_filter,
             expiry: capabilities.expiry,
+            history: capabilities.history,
+            supersede: capabilities.supersede,
             limits: LimitsAnswer {
                 content_characters: Content::MAX,
                 results: Limit::MAX,

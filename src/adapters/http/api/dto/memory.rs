@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::fit::{self, Fitted, Shorten};
 use crate::adapters::http::openapi::object::read_from_objects;
 use crate::adapters::http::openapi::scalar::{
-    CategoryText, DateTime, FreeObject, MetadataObject, Moment, MomentOrNever, MomentOrUnknown,
+    CategoryText, DateTime, FreeObject, MemoryIdText, MetadataObject, Moment, MomentOrNever, MomentOrUnknown,
 };
-use crate::domain::ids::RequestId;
+use crate::domain::ids::{MemoryId, RequestId};
 use crate::domain::memories::{
     Category, Content, Context, ContextId, CreateMemory, IdempotencyKey, Memory, MemoryChanges, Metadata, Priority,
     RequestOutcome, RequestState, StoredMemory, UpdatedMemory,
@@ -112,6 +112,9 @@ pub(in super::super) struct CreateBody {
     /// When the memory expires, such as `2030-05-08T13:56:00Z` (a date alone means its beginning in UTC), or `never`, as if it
     /// were left out.
     expires_at: Option<MomentOrNever>,
+    /// The id of an older memory that this one replaces, because a fact has changed. The older one is then only in the history
+    /// of this one.
+    supersedes: Option<MemoryIdText>,
 }
 
 impl CreateBody {
@@ -143,6 +146,7 @@ impl CreateBody {
             idempotency_key: key.map(IdempotencyKey::try_from).transpose()?,
             occurred_at: self.occurred_at.map(|Moment(text)| Timestamp::parse("occurred_at", &text)).transpose()?,
             expires_at: self.expires_at.map(parse_expiry).transpose()?.flatten(),
+            supersedes: self.supersedes.map(|MemoryIdText(id)| parse_superseded(&id)).transpose()?,
         })
     }
 }
@@ -200,6 +204,10 @@ impl UpdateBody {
 pub(crate) fn parse_categories(texts: Vec<CategoryText>) -> Result<Vec<Category>, InvalidValue> {
     let texts: Vec<String> = texts.into_iter().map(|CategoryText(text)| text).collect();
     Category::parse_list("categories", &texts)
+}
+
+fn parse_superseded(id: &str) -> Result<MemoryId, InvalidValue> {
+    id.parse().map_err(|error: InvalidValue| InvalidValue::new("supersedes", error.problem()))
 }
 
 /// When a memory expires; `None` for never.

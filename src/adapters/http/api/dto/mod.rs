@@ -7,6 +7,7 @@ pub(crate) mod account;
 pub(crate) mod bulk;
 mod fit;
 pub(crate) mod health;
+pub(crate) mod history;
 pub(super) mod import;
 pub(crate) mod memory;
 pub(crate) mod search;

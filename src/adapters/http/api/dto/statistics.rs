@@ -5,8 +5,11 @@ use serde::Serialize;
 
 use crate::adapters::http::openapi::scalar::DateTime;
 use crate::domain::ids::RequestId;
-use crate::domain::memories::{Limit, MemoryStatistics};
+use crate::domain::memories::{Actor, Limit, MemoryStatistics};
 use crate::domain::oauth::Caller;
+
+/// How many applications are named.
+const APPLICATIONS: usize = 100;
 
 /// A category, and how many memories have it.
 #[derive(Object, Serialize)]
@@ -14,6 +17,15 @@ struct CategoryCount {
     /// The category.
     category: String,
     /// How many memories have it.
+    memories: u64,
+}
+
+/// An application, and how many memories it stored.
+#[derive(Object, Serialize)]
+struct ApplicationCount {
+    /// The ID of the application.
+    application_id: String,
+    /// How many memories it stored.
     memories: u64,
 }
 
@@ -77,6 +89,12 @@ pub(in super::super) struct StatisticsAnswer {
     total_categories: u64,
     /// How many memories have no category.
     uncategorized: u64,
+    /// The 100 applications that stored the most memories.
+    applications: Vec<ApplicationCount>,
+    /// How many memories the person stored on their pages.
+    stored_by_person: u64,
+    /// How many memories an earlier version stored, which did not note by whom.
+    stored_by_unknown: u64,
 }
 
 impl StatisticsAnswer {
@@ -91,6 +109,14 @@ impl StatisticsAnswer {
             categories: most_used(statistics, Limit::CATEGORIES),
             total_categories: count(statistics.by_category.len()),
             uncategorized: statistics.uncategorized,
+            applications: statistics
+                .most_active()
+                .into_iter()
+                .take(APPLICATIONS)
+                .map(|(id, memories)| ApplicationCount { application_id: id.to_string(), memories })
+                .collect(),
+            stored_by_person: statistics.stored_by(Some(Actor::Person)),
+            stored_by_unknown: statistics.stored_by(None),
         }
     }
 }

@@ -106,7 +106,7 @@ fn problem(status: u16) -> &'static str {
         409 => "The idempotency key was used before, with another body; or what was confirmed has changed.",
         413 => "The body is too large.",
         415 => "The body has another media type than the operation takes, or is compressed.",
-        422 => "The memory bank refused this; `detail` says why.",
+        422 => "The memory bank refused this, or there is no memory to supersede; `detail` says which.",
         429 => "Too many requests: wait as long as the header `Retry-After` says.",
         501 => "The memory bank cannot do this; `/api/v1/capabilities` says what it can.",
         502 => "The memory bank does not work correctly; an operator has to fix it.",

@@ -38,6 +38,7 @@ async fn a_memory_is_stored_with_all_it_was_given_and_where_it_came_from() {
             priority: Priority::High,
             created_at: now(),
             occurred_at: Some(after(7)),
+            created_by: Some(Actor::Application(harness.caller.application.id)),
             updated_at: now(),
             expires_at: Some(after(1)),
         };

@@ -100,10 +100,9 @@ impl MemoryBank for Naming {
         &self,
         scope: &MemoryScope,
         id: &MemoryId,
-        changes: &MemoryChanges,
-        now: Timestamp,
+        update: &MemoryUpdate,
     ) -> Result<Option<Memory>, MemoryBankError> {
-        self.0.update(scope, id, changes, now).await
+        self.0.update(scope, id, update).await
     }
 
     async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
@@ -266,10 +265,9 @@ impl MemoryBank for Picky {
         &self,
         scope: &MemoryScope,
         id: &MemoryId,
-        changes: &MemoryChanges,
-        now: Timestamp,
+        update: &MemoryUpdate,
     ) -> Result<Option<Memory>, MemoryBankError> {
-        self.0.update(scope, id, changes, now).await
+        self.0.update(scope, id, update).await
     }
 
     async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {

@@ -3,6 +3,7 @@
 mod bulk;
 mod creating;
 mod forgetting;
+mod history;
 mod queueing;
 mod reading;
 
@@ -114,6 +115,7 @@ fn create(text: &str) -> CreateMemory {
         context: Context::default(),
         priority: Priority::Normal,
         occurred_at: None,
+        supersedes: None,
         idempotency_key: None,
         expires_at: None,
     }
@@ -160,10 +162,9 @@ impl<F: Fn() -> Result<(), MemoryBankError> + Send + Sync> MemoryBank for Hooked
         &self,
         scope: &MemoryScope,
         id: &MemoryId,
-        changes: &MemoryChanges,
-        now: Timestamp,
+        update: &MemoryUpdate,
     ) -> Result<Option<Memory>, MemoryBankError> {
-        self.inner.update(scope, id, changes, now).await
+        self.inner.update(scope, id, update).await
     }
 
     async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {

@@ -9,7 +9,7 @@ use crate::memories::{
     Priority, Scalar,
 };
 use crate::testing::conformance::Fixture;
-use crate::testing::{categories, content, context, metadata, new_memory, scope};
+use crate::testing::{categories, content, context, metadata, new_memory, scope, update};
 
 /// A change of each member by itself, but of the expiry.
 fn single_changes() -> [MemoryChanges; 5] {
@@ -29,7 +29,7 @@ async fn updates(bank: &dyn MemoryBank) -> bool {
         let scope = scope();
         let memory = create(bank, &scope, new_memory("x")).await;
         let [changes, ..] = single_changes();
-        assert_unsupported(bank.update(&scope, &memory.id, &changes, after(1)).await, Capability::Update);
+        assert_unsupported(bank.update(&scope, &memory.id, &update(&changes, after(1))).await, Capability::Update);
         assert_eq!(get(bank, &scope, &memory).await, Some(memory));
     }
     bank.capabilities().update
@@ -37,7 +37,7 @@ async fn updates(bank: &dyn MemoryBank) -> bool {
 
 async fn change(bank: &dyn MemoryBank, scope: &MemoryScope, memory: &mut Memory, changes: &MemoryChanges, at: u64) {
     changes.apply_to(memory, after(at));
-    let answer = bank.update(scope, &memory.id, changes, after(at)).await.unwrap();
+    let answer = bank.update(scope, &memory.id, &update(changes, after(at))).await.unwrap();
     assert_eq!(answer.as_ref(), Some(&*memory), "{changes:?}");
 }
 
@@ -71,7 +71,7 @@ pub async fn an_expiry_can_be_set_and_taken_away(fixture: Fixture<dyn MemoryBank
     let mut memory = create(bank, &scope, new_memory("The parcel comes on Monday.")).await;
     let set = MemoryChanges { expires_at: Some(Some(after(70_000))), ..MemoryChanges::default() };
     if !bank.capabilities().expiry {
-        assert_unsupported(bank.update(&scope, &memory.id, &set, after(1)).await, Capability::Expiry);
+        assert_unsupported(bank.update(&scope, &memory.id, &update(&set, after(1))).await, Capability::Expiry);
         return;
     }
     change(bank, &scope, &mut memory, &set, 1).await;
@@ -89,7 +89,8 @@ pub async fn a_change_of_the_metadata_keeps_where_the_memory_came_from(fixture: 
     let written = metadata(json!({"mood": "good"})).with_context(&context("g-1", "c-1"));
     let memory = create(bank, &scope, NewMemory { metadata: written, ..new_memory("x") }).await;
     let changes = MemoryChanges { metadata: Some(metadata(json!({"weather": "bad"}))), ..MemoryChanges::default() };
-    let answer = bank.update(&scope, &memory.id, &changes, after(1)).await.unwrap().expect("the memory is there");
+    let answer =
+        bank.update(&scope, &memory.id, &update(&changes, after(1))).await.unwrap().expect("the memory is there");
     assert_eq!(answer.metadata, metadata(json!({"weather": "bad"})).with_context(&context("g-1", "c-1")));
     assert_eq!(get(bank, &scope, &memory).await, Some(answer));
 }
@@ -148,7 +149,7 @@ pub async fn what_is_not_there_cannot_be_changed(fixture: Fixture<dyn MemoryBank
     assert!(!bank.delete(&scope, &unknown).await.unwrap());
     if updates(bank).await {
         let [changes, ..] = single_changes();
-        assert_eq!(bank.update(&scope, &unknown, &changes, after(1)).await.unwrap(), None);
+        assert_eq!(bank.update(&scope, &unknown, &update(&changes, after(1))).await.unwrap(), None);
     }
 }
 
@@ -163,7 +164,7 @@ pub async fn concurrent_changes_of_different_members_are_all_kept(fixture: Fixtu
     fixture
         .together(changes.len(), |number, bank| {
             let (scope, id, change) = (owner.clone(), id.clone(), changes[number].clone());
-            async move { bank.update(&scope, &id, &change, after(1)).await.unwrap().expect("the memory is there") }
+            async move { bank.update(&scope, &id, &update(&change, after(1))).await.unwrap().expect("the memory is there") }
         })
         .await;
     for change in &changes {
@@ -185,7 +186,7 @@ pub async fn a_deleted_memory_is_gone_everywhere(fixture: Fixture<dyn MemoryBank
     }
     if bank.capabilities().update {
         let [changes, ..] = single_changes();
-        assert_eq!(bank.update(&scope, &gone.id, &changes, after(1)).await.unwrap(), None);
+        assert_eq!(bank.update(&scope, &gone.id, &update(&changes, after(1))).await.unwrap(), None);
     }
 }
 

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{after, all_pages, assert_unsupported, create, first_page, found, get, lists, memory_at};
-use crate::memories::{Capability, Content, MemoryBank, MemoryChanges, Metadata, NewMemory, Priority};
+use crate::memories::{Actor, Capability, Content, MemoryBank, MemoryChanges, Metadata, NewMemory, Priority};
 use crate::testing::conformance::Fixture;
-use crate::testing::{categories, content, context, metadata, new_memory, now, scope, scope_of_person, unique};
+use crate::testing::{categories, content, context, metadata, new_memory, now, scope, scope_of_person, unique, update};
 
 /// A memory in which every member but the expiry has a value that is not usual.
 pub(super) fn full_memory() -> NewMemory {
@@ -22,6 +22,7 @@ pub(super) fn full_memory() -> NewMemory {
         created_at: after(7),
         occurred_at: Some(now().minus(std::time::Duration::from_millis(86_400_000_001))),
         updated_at: Some(after(9)),
+        created_by: Some(Actor::Person),
         ..new_memory("x")
     }
 }
@@ -138,7 +139,7 @@ pub async fn a_repeated_write_does_not_undo_a_change(fixture: Fixture<dyn Memory
     if bank.capabilities().update {
         let content = Some(content("The meeting is on Friday."));
         let changes = MemoryChanges { content, ..MemoryChanges::default() };
-        let answer = bank.update(&scope, &created.id, &changes, after(5)).await.unwrap();
+        let answer = bank.update(&scope, &created.id, &update(&changes, after(5))).await.unwrap();
         assert_eq!(Some(create(bank, &scope, new).await), answer);
         assert_eq!(get(bank, &scope, &created).await, answer);
     }
@@ -192,7 +193,7 @@ pub async fn an_expired_memory_is_forgotten(fixture: Fixture<dyn MemoryBank>) {
     }
     if bank.capabilities().update {
         let changes = MemoryChanges { metadata: Some(Metadata::default()), ..MemoryChanges::default() };
-        assert_eq!(bank.update(&scope, &memory.id, &changes, after(1_000)).await.unwrap(), None);
+        assert_eq!(bank.update(&scope, &memory.id, &update(&changes, after(1_000))).await.unwrap(), None);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::memories::{
 };
 use crate::testing::conformance::Fixture;
 use crate::testing::{
-    application, caller, categories, content, new_memory, scope, scope_limited_to, scope_of_person, space,
+    application, caller, categories, content, new_memory, scope, scope_limited_to, scope_of_person, space, update,
 };
 
 fn in_space(name: &str) -> MemoryScope {
@@ -27,7 +27,7 @@ async fn assert_out_of_reach(bank: &dyn MemoryBank, stranger: &MemoryScope, owne
     if bank.capabilities().update {
         let content = Some(content("Overwritten by somebody else."));
         let changes = MemoryChanges { content, ..MemoryChanges::default() };
-        assert_eq!(bank.update(stranger, &memory.id, &changes, after(1)).await.unwrap(), None, "changed");
+        assert_eq!(bank.update(stranger, &memory.id, &update(&changes, after(1))).await.unwrap(), None, "changed");
     }
     assert!(!bank.delete(stranger, &memory.id).await.unwrap(), "deleted");
     assert_eq!(get(bank, owner, memory).await.as_ref(), Some(memory), "its owner still has it as it was");
@@ -125,7 +125,7 @@ pub async fn only_memories_whose_categories_are_all_allowed_are_touched(fixture:
         }
         if bank.capabilities().update {
             let changes = MemoryChanges { content: Some(content("marzipan anew")), ..MemoryChanges::default() };
-            let answer = bank.update(&limited, &memory.id, &changes, after(1)).await.unwrap();
+            let answer = bank.update(&limited, &memory.id, &update(&changes, after(1))).await.unwrap();
             assert_eq!(answer.is_some(), allowed, "{memory:?}");
         }
         assert_eq!(bank.delete(&limited, &memory.id).await.unwrap(), allowed, "{memory:?}");

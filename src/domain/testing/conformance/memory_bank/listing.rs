@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::{after, all_pages, assert_unsupported, create, first_page, limit, lists, memory_at};
 use crate::memories::{
-    AnswerSize, Capability, Content, DateRange, ListOrder, ListQuery, Memory, MemoryBank, MemoryFilter, MemoryScope,
-    MemoryStatistics, NewMemory, Position, Scalar,
+    Actor, AnswerSize, Capability, Content, DateRange, ListOrder, ListQuery, Memory, MemoryBank, MemoryFilter,
+    MemoryScope, MemoryStatistics, NewMemory, Position, Scalar,
 };
 use crate::testing::conformance::Fixture;
 use crate::testing::{categories, metadata, new_memory, now, scope, scope_limited_to, scope_of_person};
@@ -240,8 +240,9 @@ pub async fn statistics_count_what_is_visible(fixture: Fixture<dyn MemoryBank>) 
     assert_eq!(bank.statistics(&scope, now()).await.unwrap(), MemoryStatistics::default());
     create(bank, &scope_of_person(&scope), memory_at("of somebody else", 0)).await;
     let mut memories = Vec::new();
-    for (number, names) in (0..).zip([&["food"][..], &["guests", "food"], &["food", "guests"], &[], &["travel"]]) {
-        let new = NewMemory { categories: categories(names), ..memory_at("x", number) };
+    for (number, names) in (0_u64..).zip([&["food"][..], &["guests", "food"], &["food", "guests"], &[], &["travel"]]) {
+        let created_by = number.is_multiple_of(2).then_some(Actor::Person);
+        let new = NewMemory { categories: categories(names), created_by, ..memory_at("x", number) };
         memories.push(create(bank, &scope, new).await);
     }
     if bank.capabilities().expiry {

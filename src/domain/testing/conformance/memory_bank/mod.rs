@@ -3,6 +3,7 @@
 mod changing;
 mod creating;
 mod filtering;
+mod history;
 mod isolation;
 mod listing;
 mod searching;
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub use changing::*;
 pub use creating::*;
 pub use filtering::*;
+pub use history::*;
 pub use isolation::*;
 pub use listing::*;
 pub use searching::*;
@@ -91,6 +93,16 @@ macro_rules! memory_bank_cases {
                 concurrent_changes_of_different_members_are_all_kept,
                 a_deleted_memory_is_gone_everywhere,
                 of_many_concurrent_callers_exactly_one_deletes,
+                // history
+                an_update_is_noted_with_who_made_it_but_not_with_what_was_there,
+                a_new_memory_takes_the_place_of_the_one_that_it_supersedes,
+                what_is_not_there_is_not_superseded_and_the_new_memory_is_stored,
+                of_several_that_supersede_one_memory_each_is_stored_and_one_holds_it,
+                memories_created_at_once_supersede_too,
+                a_history_is_bounded_and_the_oldest_goes,
+                a_history_goes_with_its_memory_and_can_be_forgotten,
+                superseded_memories_are_shown_only_where_they_may_be_and_while_they_live,
+                a_memory_is_created_with_the_history_that_it_had,
                 // isolation
                 another_space_sees_and_touches_nothing,
                 another_person_sees_and_touches_nothing,

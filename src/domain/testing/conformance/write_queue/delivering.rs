@@ -244,9 +244,9 @@ pub async fn writes_are_found_by_the_application_that_sent_them(fixture: Fixture
     let other = ApplicationId::from_uuid(unique());
     assert_eq!(queue.find(other, write.request_id).await.unwrap(), None);
     assert_eq!(queue.find(write.application_id, RequestId::from_uuid(unique())).await.unwrap(), None);
-    queue.mark_stored(write.request_id, &full_memory(), now(), now()).await.unwrap();
+    queue.mark_stored(write.request_id, &full_memory(&write), now(), now()).await.unwrap();
     let tracked = queue.find(write.application_id, write.request_id).await.unwrap().unwrap();
-    assert_eq!(tracked.state, WriteState::Stored(Box::new(full_memory())));
+    assert_eq!(tracked.state, WriteState::Stored(Box::new(full_memory(&write))));
 }
 
 pub async fn pending_writes_of_a_scope_come_newest_first(fixture: Fixture<dyn WriteQueue>) {
@@ -359,7 +359,7 @@ pub async fn what_is_erased_is_gone_however_far_it_has_come_and_the_rest_stays(f
             queue.accept(&write, DeliveryOrder::Unordered, Lease { id: unique(), until: now() }).await.unwrap();
             match end {
                 0 => {}
-                1 => assert!(queue.mark_stored(write.request_id, &full_memory(), now(), now()).await.unwrap()),
+                1 => assert!(queue.mark_stored(write.request_id, &full_memory(&write), now(), now()).await.unwrap()),
                 _ => queue.mark_failed(write.request_id, "refused", now()).await.unwrap(),
             }
         }

@@ -7,7 +7,8 @@ use super::delivering::{ROOM, in_scope, in_seconds, line_up, store};
 use super::{accept, another_request, full_memory, key, keyed_write, known, lease};
 use crate::ids::{ApplicationId, MemoryId, RequestId};
 use crate::memories::{
-    Acceptance, Dispatch, Memory, NewMemory, QueuedWrite, TrackedWrite, Undelivered, WriteQueue, WriteState,
+    Acceptance, Dispatch, Memory, MemoryScope, NewMemory, QueuedWrite, TrackedWrite, Undelivered, WriteQueue,
+    WriteState,
 };
 use crate::testing::{content, now, queued_write, scope, scope_limited_to, scope_of_person, unique};
 
@@ -33,7 +34,7 @@ pub async fn a_write_is_found_by_its_memory_and_by_its_request(fixture: Fixture<
 
     let stored = QueuedWrite { idempotency_key: Some(key("another")), ..another_request(&write) };
     line_up(queue, &stored).await;
-    let memory = full_memory();
+    let memory = full_memory(&stored);
     assert!(queue.mark_stored(stored.request_id, &memory, now(), now()).await.unwrap());
     let found = by_memory(queue, &stored, &memory.id).await.unwrap();
     assert_eq!((found.write.request_id, found.state), (stored.request_id, WriteState::Stored(Box::new(memory))));
@@ -41,10 +42,28 @@ pub async fn a_write_is_found_by_its_memory_and_by_its_request(fixture: Fixture<
     assert_eq!(queue.find_undelivered(RequestId::from_uuid(unique())).await.unwrap(), None);
 }
 
+pub async fn a_write_is_found_by_its_key(fixture: Fixture<dyn WriteQueue>) {
+    let (queue, write) = (fixture.port(), keyed_write());
+    let (application, scope) = (write.application_id, &write.scope);
+    accept(queue, &write).await;
+    accept(queue, &keyed_write()).await;
+    let find = async |application, scope: &MemoryScope, name: &str| {
+        let found = fixture.other_instance().find_by_key(application, scope, &key(name)).await.unwrap();
+        found.map(|tracked| tracked.write.request_id)
+    };
+    let limited = scope_limited_to(scope, &["travel"]);
+    for scope in [scope, &limited] {
+        assert_eq!(find(application, scope, "trip-1").await, Some(write.request_id));
+    }
+    assert_eq!(find(application, scope, "Trip-1").await, None);
+    assert_eq!(find(ApplicationId::from_uuid(unique()), scope, "trip-1").await, None);
+    assert_eq!(find(application, &scope_of_person(scope), "trip-1").await, None);
+}
+
 pub async fn a_removed_write_is_forgotten_and_its_key_can_be_used_anew(fixture: Fixture<dyn WriteQueue>) {
     let (queue, write) = (fixture.port(), keyed_write());
     accept(queue, &write).await;
-    let memory = full_memory();
+    let memory = full_memory(&write);
     queue.mark_stored(write.request_id, &memory, now(), now()).await.unwrap();
     let found = by_memory(queue, &write, &memory.id).await.unwrap();
     assert!(fixture.other_instance().remove(&found, now()).await.unwrap());
@@ -79,9 +98,9 @@ pub async fn a_changed_memory_takes_the_place_of_what_the_write_said(fixture: Fi
     for write in [&write, &other] {
         accept(queue, write).await;
     }
-    let before = full_memory();
+    let before = full_memory(&write);
     queue.mark_stored(write.request_id, &before, now(), now()).await.unwrap();
-    let other_memory = Memory { id: other.memory.id.clone(), ..before.clone() };
+    let other_memory = Memory { id: other.memory.id.clone(), ..full_memory(&other) };
     queue.mark_stored(other.request_id, &other_memory, now(), now()).await.unwrap();
     let after = Memory { content: content("Nothing of it is true."), expires_at: None, ..before.clone() };
     queue.replace_memory(&scope(), &after).await.unwrap();
@@ -98,7 +117,7 @@ pub async fn a_changed_memory_takes_the_place_of_what_the_write_said(fixture: Fi
 pub async fn a_stored_write_is_kept_no_longer_than_its_memory_lives(fixture: Fixture<dyn WriteQueue>) {
     let (queue, write) = (fixture.port(), keyed_write());
     accept(queue, &write).await;
-    let memory = Memory { expires_at: Some(in_seconds(60)), ..full_memory() };
+    let memory = Memory { expires_at: Some(in_seconds(60)), ..full_memory(&write) };
     queue.mark_stored(write.request_id, &memory, now(), now().plus(Duration::from_hours(48))).await.unwrap();
     assert_eq!(queue.sweep(in_seconds(60), 10).await.unwrap(), 0);
     let sooner = Memory { expires_at: Some(in_seconds(30)), ..memory };

@@ -15,8 +15,8 @@ pub use forgetting::*;
 use super::Fixture;
 use crate::ids::{ApplicationId, MemoryId, RequestId};
 use crate::memories::{
-    Acceptance, DeliveryOrder, Dispatch, IdempotencyKey, Lease, Memory, Metadata, NewMemory, Priority, QueuedWrite,
-    WriteQueue, WriteState,
+    Acceptance, Actor, DeliveryOrder, Dispatch, IdempotencyKey, Lease, Memory, Metadata, NewMemory, Priority,
+    QueuedWrite, WriteQueue, WriteState,
 };
 use crate::testing::{
     categories, content, context, metadata, now, queued_write, scope, scope_limited_to, scope_of_person, unique,
@@ -71,6 +71,7 @@ macro_rules! write_queue_cases {
                 statistics_count_what_is_there,
                 what_is_delivered_late_is_remembered_from_then_on,
                 a_write_is_found_by_its_memory_and_by_its_request,
+                a_write_is_found_by_its_key,
                 a_removed_write_is_forgotten_and_its_key_can_be_used_anew,
                 what_has_changed_or_is_being_delivered_is_not_removed,
                 a_changed_memory_takes_the_place_of_what_the_write_said,
@@ -101,8 +102,8 @@ fn known(write: &QueuedWrite, state: WriteState) -> Acceptance {
     Acceptance::Duplicate { write: Box::new(write.clone()), state }
 }
 
-/// A memory in which every member has a value that is not usual.
-fn full_memory() -> Memory {
+/// A memory of a write in which every member has a value that is not usual.
+fn full_memory(write: &QueuedWrite) -> Memory {
     Memory {
         id: "mem0:9f.A_b-1".parse().unwrap(),
         content: content("First line\nzweite Zeile: „Grüße“\t三行目 🦊 \u{202e}rtl ' \" \\ %00 ; --"),
@@ -118,6 +119,7 @@ fn full_memory() -> Memory {
         occurred_at: Some(now().minus(Duration::from_millis(5_000_000_001))),
         updated_at: now().plus(Duration::from_millis(1)),
         expires_at: Some(now().plus(Duration::from_millis(86_400_001))),
+        created_by: Some(Actor::Application(write.application_id)),
     }
 }
 
@@ -132,14 +134,18 @@ pub async fn a_write_is_accepted_once_and_then_known(fixture: Fixture<dyn WriteQ
 }
 
 pub async fn writes_come_back_with_every_member(fixture: Fixture<dyn WriteQueue>) {
+    let write = queued_write();
     let write = QueuedWrite {
         scope: scope_of_person(&scope()),
         idempotency_key: Some(key(&"schlüssel ' \" % 🦊 ".repeat(14))),
         fingerprint: std::array::from_fn(|index| u8::try_from(255 - index).unwrap()),
-        memory: NewMemory::from(full_memory()),
+        memory: NewMemory {
+            supersedes: Some("mem0:9f.A_b-0".parse().unwrap()),
+            ..NewMemory::from(full_memory(&write))
+        },
         accepted_at: now().plus(Duration::from_millis(5)),
         keep_until: now().plus(Duration::from_millis(86_400_005)),
-        ..queued_write()
+        ..write
     };
     assert_eq!(accept(fixture.port(), &write).await, Acceptance::Accepted(Dispatch::Claimed));
     let answer = accept(fixture.port(), &another_request(&write)).await;
@@ -218,7 +224,8 @@ pub async fn keys_are_compared_to_the_letter(fixture: Fixture<dyn WriteQueue>) {
 }
 
 pub async fn a_stored_write_comes_back_with_its_memory(fixture: Fixture<dyn WriteQueue>) {
-    let (write, memory) = (keyed_write(), full_memory());
+    let write = keyed_write();
+    let memory = full_memory(&write);
     accept(fixture.port(), &write).await;
     fixture.port().mark_stored(write.request_id, &memory, now(), now()).await.unwrap();
     let answer = accept(fixture.other_instance(), &another_request(&write)).await;
@@ -262,6 +269,7 @@ pub async fn a_sweep_forgets_what_is_over_and_keeps_the_rest(fixture: Fixture<dy
     let recent = accept_until(queue, "recent", 2).await;
     let memory = NewMemory { id: MemoryId::for_request(stored.request_id), ..stored.memory.clone() }.into_memory();
     queue.mark_stored(stored.request_id, &memory, now(), now()).await.unwrap();
+    let memory = NewMemory { id: memory.id, ..recent.memory.clone() }.into_memory();
     queue.mark_stored(recent.request_id, &memory, now(), now()).await.unwrap();
     queue.mark_failed(failed.request_id, "no", now()).await.unwrap();
 

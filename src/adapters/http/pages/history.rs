@@ -1,0 +1,71 @@
+//! What happened to a memory, on its page.
+
+use poem::{Response, handler};
+
+use super::account::sender;
+use super::browser::Browser;
+use super::error::PageError;
+use super::forms::ListForm;
+use super::memories::{named, not_found};
+use super::return_to::ReturnTo;
+use super::texts::{Filled, Texts};
+use super::view;
+use super::words::Moment;
+use crate::domain::memories::{Actor, HistoryEntry, HistoryEvent, MemoryMember, OwnMemory};
+
+/// Something that happened, as a person reads it.
+pub(crate) struct EntryInWords {
+    pub(super) at: Moment,
+    pub(super) what: Filled,
+    /// The older memory that was replaced.
+    pub(super) superseded: Option<String>,
+}
+
+/// The history of a memory.
+pub(super) async fn in_words(browser: &Browser<'_>, own: &OwnMemory) -> Result<Vec<EntryInWords>, PageError> {
+    let t = &browser.t;
+    let mut entries = Vec::with_capacity(own.history.len());
+    for HistoryEntry { at, by, event } in &own.history {
+        // `None` for the person.
+        let actor = match by {
+            Some(Actor::Person) => None,
+            Some(Actor::Application(id)) => {
+                let name = browser.services.own_memories.application_name(*id).await?;
+                Some(name.map_or_else(|| t.application_gone.to_string(), |name| name.to_string()))
+            }
+            None => Some(t.somebody.to_string()),
+        };
+        let (what, superseded) = match (event, actor) {
+            (HistoryEvent::Updated(members), Some(name)) => (t.changed_by.name(name).plain(listed(members, t)), None),
+            (HistoryEvent::Updated(members), None) => (t.changed_by_you.plain(listed(members, t)), None),
+            (HistoryEvent::Superseded(older), actor) => {
+                let what = actor.map_or_else(|| t.replaced_by_you.into(), |name| t.replaced_by.name(name));
+                (what, Some(older.content.as_str().to_owned()))
+            }
+        };
+        entries.push(EntryInWords { at: Moment::of(*at, t.language), what, superseded });
+    }
+    Ok(entries)
+}
+
+fn listed(members: &[MemoryMember], t: &Texts) -> String {
+    let name = |member: &MemoryMember| match member {
+        MemoryMember::Content => t.member_content,
+        MemoryMember::Categories => t.member_categories,
+        MemoryMember::Metadata => t.member_metadata,
+        MemoryMember::Priority => t.member_priority,
+        MemoryMember::OccurredAt => t.member_occurred,
+        MemoryMember::ExpiresAt => t.member_expires,
+    };
+    members.iter().map(|member| name(member).to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// `POST /account/memories/{id}/history`: forgets it.
+#[handler]
+pub(crate) async fn forget(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
+    let id = named(&browser)?;
+    let return_to = ReturnTo::Memory(id.clone());
+    let user = sender(&browser, form.get("form_token"), return_to.clone()).await?;
+    browser.services.own_memories.forget_history(user.person.id, &id).await.map_err(not_found)?;
+    view::see_other(&format!("{return_to}?forgotten"))
+}
