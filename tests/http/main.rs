@@ -12,6 +12,7 @@ mod history;
 mod importing;
 mod limits;
 mod memories;
+mod near_duplicates;
 mod oauth;
 #[path = "../support/page.rs"]
 mod page;

@@ -45,6 +45,26 @@ async fn a_memory_is_stored_found_fetched_changed_listed_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_memory_names_those_that_are_nearly_the_same_and_can_supersede_one() {
+    let client = Client::new().await;
+    let known = client.call("add_memory", json!({"content": "Marta lives in Porto."})).await;
+    assert_eq!(known.get("near_duplicates"), None);
+    let id = &known["memory"]["id"];
+    let added = client.call("add_memory", json!({"content": "Marta lives in Porto"})).await;
+    assert_eq!(added["status"], "stored");
+    let near = json!([{"id": id, "title": "Marta lives in Porto.", "url": known["memory"]["url"], "similarity": 1.0}]);
+    assert_eq!(added["near_duplicates"], near);
+    assert!(added["note"].as_str().unwrap().contains("update_memory"));
+
+    let arguments = json!({"content": "Marta lives in Porto now.", "supersedes": id});
+    let newer = client.call("add_memory", arguments.clone()).await;
+    assert_eq!(newer["near_duplicates"][0]["id"], added["memory"]["id"]);
+    client.failing_call("fetch", json!({"id": id})).await;
+    let words = client.failing_call("add_memory", arguments).await;
+    assert!(words.contains("nothing was stored"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_memories_are_behind_rest_and_mcp() {
     let client = Client::new().await;
     let by_rest = client.gate.remember(&client.token, "Nils prefers green tea.").await;

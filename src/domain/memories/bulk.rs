@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::bank::Capability;
 use super::metadata::Context;
 use super::model::MemoryScope;
+use super::near_duplicates::{CreatedBeside, NearDuplicate, OnNearDuplicate};
 use super::query::{Limit, ListQuery, MemoryFilter};
 use super::requests::{CreateMemory, Created, MemoryError};
 use super::service::{MemoryService, require, require_filter};
@@ -27,6 +28,8 @@ pub struct EachCreated {
     pub created: Created,
     /// Whether an earlier create with the same idempotency key had created it.
     pub is_duplicate: bool,
+    /// See [`CreatedBeside::near_duplicates`].
+    pub near_duplicates: Option<Vec<NearDuplicate>>,
 }
 
 /// The outcome of a deletion by a filter.
@@ -56,15 +59,15 @@ impl MemoryService {
     /// Maximum number of memories deleted in one request.
     pub const MAX_DELETED: usize = 10_000;
 
-    /// Stores memories, each by itself and under its own request ID, as [`create`](Self::create). The outcomes are in the same
-    /// order. Needs `memory:write`.
+    /// Stores memories, each by itself and under its own request ID, as [`create_beside`](Self::create_beside). The outcomes are in the
+    /// same order. Needs `memory:write`.
     pub async fn create_each(
         &self,
         caller: &Authorized<Write>,
-        creates: Vec<(RequestId, CreateMemory)>,
+        creates: Vec<(RequestId, CreateMemory, OnNearDuplicate)>,
     ) -> Vec<Result<EachCreated, MemoryError>> {
         let creates: Vec<_> =
-            creates.into_iter().map(|(request, create)| self.create_one(caller, request, create)).collect();
+            creates.into_iter().map(|(request, create, on)| self.create_one(caller, request, create, on)).collect();
         stream::iter(creates).buffered(AT_A_TIME).collect().await
     }
 
@@ -73,13 +76,15 @@ impl MemoryService {
         caller: &Authorized<Write>,
         request: RequestId,
         create: CreateMemory,
+        on_near_duplicate: OnNearDuplicate,
     ) -> Result<EachCreated, MemoryError> {
-        let created = self.create(caller, request, create).await?;
+        let CreatedBeside { created, near_duplicates } =
+            self.create_beside(caller, request, create, on_near_duplicate).await?;
         let is_duplicate = match &created {
             Created::Stored(stored) => stored.request_id != request,
             Created::Accepted { request_id } => *request_id != request,
         };
-        Ok(EachCreated { created, is_duplicate })
+        Ok(EachCreated { created, is_duplicate, near_duplicates })
     }
 
     /// Deletes the memories that pass `filter` if `confirmation` is that of exactly these memories as they are now; without a

@@ -177,8 +177,7 @@ impl HistoryEvent {
     pub fn body(&self) -> String {
         match self {
             Self::Updated(members) => {
-                let names = members.iter().map(|member| member.as_str());
-                serde_json::Value::from_iter(names).to_string()
+                members.iter().map(|member| member.as_str()).collect::<serde_json::Value>().to_string()
             }
             Self::Superseded(memory) => serde_json::json!(MemoryRecord::from(&**memory)).to_string(),
         }

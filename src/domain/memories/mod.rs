@@ -14,6 +14,7 @@ mod import;
 mod loading;
 mod metadata;
 mod model;
+mod near_duplicates;
 mod operations;
 mod personal;
 mod query;
@@ -41,6 +42,7 @@ pub use import::{ImportReader, ImportRow, RowError};
 pub use loading::{Import, ImportReport, ImportStopped, LeftOut, Line, Lines, Place, merging_reader};
 pub use metadata::{Context, ContextId, Metadata};
 pub use model::{Category, Content, Memory, MemoryChanges, MemoryScope, MemoryUpdate, NewMemory, OwnMemory, Priority};
+pub use near_duplicates::{CreatedBeside, NearDuplicate, OnNearDuplicate, Similarity};
 pub use operations::{Dropped, QueueOperations};
 pub use personal::{OwnPage, OwnQuery, PersonalMemories, Source};
 pub use query::{

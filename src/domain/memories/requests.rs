@@ -8,9 +8,11 @@ use super::bank::MemoryBankError;
 use super::history::HistoryEntry;
 use super::metadata::{Context, Metadata};
 use super::model::{Category, Content, Memory, Priority};
+use super::near_duplicates::NearDuplicate;
 use super::query::{Limit, ListOrder, MemoryFilter, QueryText, Relevance};
 use super::queue::{Fingerprint, IdempotencyKey};
 use crate::ids::{MemoryId, RequestId};
+use crate::oauth::MissingPermission;
 use crate::system::{StorageError, Timestamp};
 use crate::validation::InvalidValue;
 
@@ -189,6 +191,15 @@ pub enum MemoryError {
          or leave it out"
     )]
     SupersededNotFound,
+    /// Nearly the same is stored already, and the caller does not want that twice.
+    #[error(
+        "nearly the same is stored already, so nothing was stored: {}; update or supersede it, or send the memory without \
+         `on_near_duplicate`", ids(.0)
+    )]
+    NearDuplicate(Vec<NearDuplicate>),
+    /// The token lacks a permission that only a part of the request needs.
+    #[error(transparent)]
+    Forbidden(#[from] MissingPermission),
     /// There is no such request of this application.
     #[error(
         "no pending or recently stored request of this application has this id; it is the \
@@ -219,4 +230,8 @@ pub enum MemoryError {
     /// The queue failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+fn ids(near: &[NearDuplicate]) -> String {
+    near.iter().map(|near| near.memory.id.to_string()).collect::<Vec<_>>().join(", ")
 }

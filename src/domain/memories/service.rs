@@ -174,7 +174,7 @@ impl MemoryService {
     }
 
     /// Whether a request with the same idempotency key was accepted before.
-    async fn is_repetition(
+    pub(super) async fn is_repetition(
         &self,
         caller: &Caller,
         scope: &MemoryScope,

@@ -8,6 +8,7 @@ import re
 import schemathesis
 
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt].*)?")
+MEMORY_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 CURSOR = re.compile(r"[A-Za-z0-9_-]+")
 SCALARS = (str, int, float)
 
@@ -47,6 +48,13 @@ def with_rules(body):
     if isinstance(key, str) and key.isprintable() and key.strip():
         # One that was used before is answered as it was then.
         del body["idempotency_key"]
+    older = body.get("supersedes")
+    if isinstance(older, str) and MEMORY_ID.fullmatch(older):
+        # It would have to be one that is stored.
+        del body["supersedes"]
+    if body.get("on_near_duplicate") == "reject":
+        # What is stored by then decides.
+        body["on_near_duplicate"] = "report"
     expiry = body.get("expires_at")
     if isinstance(expiry, str) and DATE.fullmatch(expiry):
         body["expires_at"] = "2099-05-08T13:56:00Z"

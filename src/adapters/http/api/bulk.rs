@@ -46,8 +46,11 @@ impl BulkApi {
             RequestId::generate_at(&*services.entropy, now.plus(Duration::from_millis(number)))
         };
         let creates: Vec<_> = creates.into_iter().map(|create| (next_id(), create)).collect();
-        let valid = creates.iter().filter_map(|(id, create)| Some((*id, create.as_ref().ok()?.clone()))).collect();
-        let mut outcomes = services.memories.create_each(&caller, valid).await.into_iter();
+        let valid = creates.iter().filter_map(|(id, create)| {
+            let (create, on_near_duplicate) = create.as_ref().ok()?.clone();
+            Some((*id, create, on_near_duplicate))
+        });
+        let mut outcomes = services.memories.create_each(&caller, valid.collect()).await.into_iter();
         let mut answer = BulkCreateAnswer::new(*request_id);
         for (id, create) in creates {
             let outcome = match create {

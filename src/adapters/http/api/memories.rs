@@ -21,9 +21,11 @@ use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::payload::Json;
 use crate::adapters::http::server::query;
 use crate::adapters::http::server::query::Parameter;
+use crate::domain::applications::Permission;
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{
-    Category, Created, DateRange, Limit, ListMemories, ListOrder, Memory, MemoryScope, Position,
+    Category, Created, CreatedBeside, DateRange, Limit, ListMemories, ListOrder, Memory, MemoryScope, OnNearDuplicate,
+    Position,
 };
 use crate::domain::oauth::{Delete, Read, Write};
 use crate::domain::system::Timestamp;
@@ -56,14 +58,24 @@ impl MemoriesApi {
         body: Json<CreateBody>,
     ) -> Result<CreateAnswer, CreateFailure> {
         let Exchange { services, request_id, .. } = exchange;
-        let create = body.0.read(assistant::context(request), assistant::idempotency_key(request)?)?;
+        let (create, mut on_near_duplicate) =
+            body.0.read(assistant::context(request), assistant::idempotency_key(request)?)?;
+        if assistant::asks(request) && caller.require(Permission::MemoryRead).is_ok() {
+            // ChatGPT has somebody to ask what should become of them.
+            on_near_duplicate = OnNearDuplicate::Report;
+        }
         exchange.reserve(&caller, 1).await?;
-        Ok(match services.memories.create(&caller, *request_id, create).await? {
+        let CreatedBeside { created, near_duplicates } =
+            services.memories.create_beside(&caller, *request_id, create, on_near_duplicate).await?;
+        let near_duplicates = near_duplicates.as_deref();
+        Ok(match created {
             Created::Stored(stored) => {
-                let answer = CreatedMemory::from(*stored);
+                let answer = CreatedMemory::from(*stored).beside(near_duplicates);
                 CreateAnswer::Stored(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
             }
-            Created::Accepted { request_id } => CreateAnswer::Accepted(Json(CreatedMemory::accepted(request_id))),
+            Created::Accepted { request_id } => {
+                CreateAnswer::Accepted(Json(CreatedMemory::accepted(request_id).beside(near_duplicates)))
+            }
         })
     }
 

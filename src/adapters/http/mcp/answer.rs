@@ -5,7 +5,7 @@ use rmcp::model::{CallToolResult, ContentBlock};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::domain::memories::{Finding, Memory};
+use crate::domain::memories::{Finding, Memory, NearDuplicate};
 
 /// Maximum number of bytes of JSON of a result. It is sent twice, as a value and as text for clients that read only that,
 /// and both together stay below the 30 kB that clients pass to a model.
@@ -109,6 +109,17 @@ pub(super) fn fetched(memory: &Memory, offset: usize, public_url: &str) -> Optio
         answer["next_offset"] = json!(offset + text.chars().count());
     }
     Some(answer)
+}
+
+/// A memory that is nearly the same as a new one.
+pub(super) fn near(near: &NearDuplicate, public_url: &str) -> Value {
+    let memory = &near.memory;
+    json!({
+        "id": memory.id.to_string(),
+        "title": title(memory.content.as_str()),
+        "url": url(memory, public_url),
+        "similarity": (near.similarity.get() * 1e4).round() / 1e4,
+    })
 }
 
 /// A successful result: the value, and the same as text for clients that read only that.

@@ -28,9 +28,9 @@ use crate::adapters::http::server::services::Services;
 use crate::domain::applications::Permission;
 use crate::domain::ids::{MemoryId, RequestId};
 use crate::domain::memories::{
-    Category, Content, Context, CreateMemory, Created, DateRange, Limit, ListMemories, ListOrder, Memory,
-    MemoryChanges, MemoryError, MemoryFilter, MemoryScope, MemoryService, Metadata, Position, Priority, QueryText,
-    ResultOrder, SearchMemories,
+    Category, Content, Context, CreateMemory, Created, CreatedBeside, DateRange, Limit, ListMemories, ListOrder,
+    Memory, MemoryChanges, MemoryError, MemoryFilter, MemoryScope, MemoryService, Metadata, OnNearDuplicate, Position,
+    Priority, QueryText, ResultOrder, SearchMemories,
 };
 use crate::domain::oauth::LocalAccess;
 use crate::domain::system::{Clock, Entropy, Timestamp};
@@ -48,6 +48,10 @@ const LIST_TTL_MS: u64 = 60_000;
 const PROMPT: &str = "personal_context";
 /// Maximum number of memories in the prompt.
 const PROMPT_MEMORIES: u32 = 30;
+
+/// What a model can do about near duplicates.
+const NEARLY_THE_SAME: &str = "Nearly the same was stored already: see near_duplicates. Next time use update_memory, or supersedes, \
+    with the id of the older memory. Of two that say the same, delete one if the person agrees.";
 
 /// Maximum number of memories read per call.
 pub(super) const MAX_MEMORIES: u32 = 100;
@@ -172,17 +176,24 @@ impl McpServer {
             expires_at: None,
             supersedes: supersedes.map(|id| id.parse().map_err(|_| MemoryError::SupersededNotFound)).transpose()?,
         };
-        Ok(match self.memories.create(&call.caller.also()?, call.request_id, create).await? {
-            Created::Stored(stored) => {
-                let readable = call.caller.require(Permission::MemoryRead).is_ok();
-                self.written("stored", readable.then_some(&stored.memory))
-            }
+        let readable = call.caller.require(Permission::MemoryRead).is_ok();
+        let on_near_duplicate = if readable { OnNearDuplicate::Report } else { OnNearDuplicate::Ignore };
+        let CreatedBeside { created, near_duplicates } =
+            self.memories.create_beside(&call.caller.also()?, call.request_id, create, on_near_duplicate).await?;
+        let mut answer = match created {
+            Created::Stored(stored) => self.written("stored", readable.then_some(&stored.memory)),
             Created::Accepted { .. } => json!({
                 "status": "accepted",
                 "note": "The memory is kept and will be stored as soon as the memory bank takes it. Searches find it already. Do not \
                          send it again.",
             }),
-        })
+        };
+        let near = near_duplicates.unwrap_or_default();
+        if !near.is_empty() {
+            answer["near_duplicates"] = near.iter().map(|near| answer::near(near, &self.public_url)).collect();
+            answer["note"] = json!(NEARLY_THE_SAME);
+        }
+        Ok(answer)
     }
 
     async fn update(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, ApiError> {

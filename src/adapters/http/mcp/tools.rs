@@ -225,9 +225,27 @@ impl Tool {
                 }),
                 json!(["id", "title", "text", "url", "metadata"]),
             ),
-            Self::AddMemory | Self::UpdateMemory => {
-                (json!({"status": status, "memory": summary, "note": note}), json!(["status"]))
-            }
+            Self::AddMemory => (
+                json!({
+                    "status": status, "memory": summary, "note": note,
+                    "near_duplicates": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "properties": {
+                                "id": {"type": "string", "description": "The id of the memory."},
+                                "title": {"type": "string", "description": "The beginning of the memory."},
+                                "url": {"type": "string", "description": "A page that shows the memory to the person it belongs to."},
+                                "similarity": {"type": "number", "description": "How similar the texts are, up to 1."},
+                            },
+                            "required": ["id", "title", "url", "similarity"],
+                        },
+                        "description": "Memories that were there already and are nearly the same; left out if there are none.",
+                    },
+                }),
+                json!(["status"]),
+            ),
+            Self::UpdateMemory => (json!({"status": status, "memory": summary, "note": note}), json!(["status"])),
             Self::DeleteMemory => (
                 json!({
                     "status": status,

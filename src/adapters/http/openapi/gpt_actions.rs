@@ -86,7 +86,7 @@ const ACTIONS: [Action; 6] = [
 
 /// Request members that a model could only invent, or that are for programs. ChatGPT sends the GPT and the conversation in
 /// headers.
-const NOT_FOR_MODELS: [&str; 3] = ["context", "idempotency_key", "where"];
+const NOT_FOR_MODELS: [&str; 4] = ["context", "idempotency_key", "on_near_duplicate", "where"];
 
 /// Parameters that are for programs.
 const PARAMETERS_NOT_FOR_MODELS: [&str; 1] = ["filters"];

@@ -17,7 +17,7 @@ use poem::Response;
 use poem::error::{NotFoundError, ResponseError};
 use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 
-use super::failure::{OAuthFailure, Problem};
+use super::failure::{NearDuplicateAnswer, OAuthFailure, Problem};
 use super::json::json_response;
 use crate::adapters::http::server::limits::{BODY_TIMEOUT, MAX_BODY_BYTES};
 use crate::adapters::http::server::streamed::MAX_STREAM_BYTES;
@@ -205,10 +205,7 @@ impl From<&ApiError> for ErrorResponse {
             }
             ApiError::Access(AccessError::Storage(error)) => of_storage(error),
             ApiError::Memory(error) => of_memory(error),
-            ApiError::Forbidden(MissingPermission(permission)) => {
-                Self::new(StatusCode::FORBIDDEN, "insufficient-scope", "A permission is missing")
-                    .bearer(format!(r#"error="insufficient_scope", scope="{permission}""#))
-            }
+            ApiError::Forbidden(missing) => forbidden(*missing),
             ApiError::RateLimited(RateLimited { retry_after }) => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests").retry_after(*retry_after)
             }
@@ -253,12 +250,21 @@ impl From<&ApiError> for ErrorResponse {
     }
 }
 
+fn forbidden(MissingPermission(permission): MissingPermission) -> ErrorResponse {
+    ErrorResponse::new(StatusCode::FORBIDDEN, "insufficient-scope", "A permission is missing")
+        .bearer(format!(r#"error="insufficient_scope", scope="{permission}""#))
+}
+
 fn of_memory(error: &MemoryError) -> ErrorResponse {
     match error {
         MemoryError::Invalid(_) => ErrorResponse::new(StatusCode::BAD_REQUEST, "invalid-value", "A value is not valid"),
         MemoryError::NotFound => {
             ErrorResponse::new(StatusCode::NOT_FOUND, "memory-not-found", "There is no such memory")
         }
+        MemoryError::NearDuplicate(_) => {
+            ErrorResponse::new(StatusCode::CONFLICT, "near-duplicate", "Nearly the same is stored already")
+        }
+        MemoryError::Forbidden(missing) => forbidden(*missing),
         MemoryError::SupersededNotFound => ErrorResponse::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "superseded-not-found",
@@ -402,7 +408,8 @@ pub(crate) fn render(error: &poem::Error, refused: Refused<'_>) -> Response {
     if under_auth {
         return oauth_response(as_oauth(response), detail, base);
     }
-    problem_response(response, detail, None, refused)
+    let problem = problem(&response, detail, None, request_id);
+    problem_response(response, &problem, base)
 }
 
 /// As [`render`].
@@ -412,14 +419,25 @@ pub(crate) fn render_api(error: &ApiError, refused: Refused<'_>) -> Response {
     if refused.under_auth {
         return oauth_response(as_oauth(response), error.to_string(), refused.base);
     }
-    problem_response(response, detail(error), field(error), refused)
+    let problem = Problem {
+        near_duplicates: near_duplicates(error),
+        ..problem(&response, detail(error), field(error), refused.request_id)
+    };
+    problem_response(response, &problem, refused.base)
 }
 
 /// Logs an error that is one of several outcomes in an answer.
 pub(crate) fn as_problem(error: &ApiError, request_id: RequestId) -> Problem {
     let response = ErrorResponse::from(error);
     log(response.status, response.slug, error, request_id);
-    problem(&response, detail(error), field(error), request_id)
+    Problem { near_duplicates: near_duplicates(error), ..problem(&response, detail(error), field(error), request_id) }
+}
+
+fn near_duplicates(error: &ApiError) -> Option<Vec<NearDuplicateAnswer>> {
+    match error {
+        ApiError::Memory(MemoryError::NearDuplicate(near)) => Some(NearDuplicateAnswer::all(near)),
+        _ => None,
+    }
 }
 
 fn field(error: &ApiError) -> Option<String> {
@@ -464,10 +482,9 @@ pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-fn problem_response(summary: ErrorResponse, detail: String, field: Option<String>, refused: Refused<'_>) -> Response {
-    let problem = problem(&summary, detail, field, refused.request_id);
-    let mut response = json_response(summary.status, PROBLEM_JSON, &problem);
-    summary.write_headers_to(&mut response, refused.base);
+fn problem_response(summary: ErrorResponse, problem: &Problem, base: &str) -> Response {
+    let mut response = json_response(summary.status, PROBLEM_JSON, problem);
+    summary.write_headers_to(&mut response, base);
     response
 }
 
@@ -478,6 +495,7 @@ fn problem(summary: &ErrorResponse, detail: String, field: Option<String>, reque
         status: summary.status.as_u16(),
         detail,
         field,
+        near_duplicates: None,
         request_id: request_id.to_string(),
     }
 }

@@ -14,11 +14,11 @@ use super::memory::CreateBody;
 use super::search::FiltersBody;
 use crate::adapters::http::openapi::object::read_from_objects;
 use crate::adapters::http::server::error::{ApiError, as_problem};
-use crate::adapters::http::server::failure::Problem;
+use crate::adapters::http::server::failure::{NearDuplicateAnswer, Problem};
 use crate::adapters::http::server::payload;
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{
-    Context, CreateMemory, Created, Deletion, EachCreated, MemoryError, MemoryFilter, MemoryService,
+    Context, CreateMemory, Created, Deletion, EachCreated, MemoryError, MemoryFilter, MemoryService, OnNearDuplicate,
 };
 use crate::domain::validation::InvalidValue;
 
@@ -110,7 +110,7 @@ impl BulkCreateBody {
     pub(in super::super) fn read(
         self,
         context: &Context,
-    ) -> Result<Vec<Result<CreateMemory, InvalidValue>>, InvalidValue> {
+    ) -> Result<Vec<Result<(CreateMemory, OnNearDuplicate), InvalidValue>>, InvalidValue> {
         if !(1..=MemoryService::MAX_CREATED).contains(&self.memories.len()) {
             let problem = format!("must have 1 to {} items", MemoryService::MAX_CREATED);
             return Err(InvalidValue::new("memories", problem));
@@ -155,6 +155,9 @@ struct BulkCreateResult {
     /// The ID of the memory, if it is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_id: Option<String>,
+    /// Memories that are nearly the same, the most similar first; left out unless this memory asked for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    near_duplicates: Option<Vec<NearDuplicateAnswer>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Problem>,
 }
@@ -182,9 +185,10 @@ impl BulkCreateAnswer {
 
     /// Adds the outcome of the next memory, which was requested under that ID.
     pub(in super::super) fn add(&mut self, requested_as: RequestId, outcome: Result<EachCreated, ApiError>) {
-        let (mut request_id, mut memory_id, mut error) = (requested_as, None, None);
+        let (mut request_id, mut memory_id, mut error, mut near) = (requested_as, None, None, None);
         let (status, count) = match outcome {
-            Ok(EachCreated { created, is_duplicate }) => {
+            Ok(EachCreated { created, is_duplicate, near_duplicates }) => {
+                near = near_duplicates.as_deref().map(NearDuplicateAnswer::all);
                 let counted = match created {
                     Created::Stored(stored) => {
                         (request_id, memory_id) = (stored.request_id, Some(stored.memory.id.to_string()));
@@ -204,7 +208,7 @@ impl BulkCreateAnswer {
         };
         *count += 1;
         let (status, request_id) = (status.to_owned(), request_id.to_string());
-        self.results.push(BulkCreateResult { status, request_id, memory_id, error });
+        self.results.push(BulkCreateResult { status, request_id, memory_id, near_duplicates: near, error });
     }
 }
 

@@ -9,10 +9,11 @@ use crate::adapters::http::openapi::object::read_from_objects;
 use crate::adapters::http::openapi::scalar::{
     CategoryText, DateTime, FreeObject, MemoryIdText, MetadataObject, Moment, MomentOrNever, MomentOrUnknown,
 };
+use crate::adapters::http::server::failure::NearDuplicateAnswer;
 use crate::domain::ids::{MemoryId, RequestId};
 use crate::domain::memories::{
-    Category, Content, Context, ContextId, CreateMemory, IdempotencyKey, Memory, MemoryChanges, Metadata, Priority,
-    RequestOutcome, RequestState, StoredMemory, UpdatedMemory,
+    Category, Content, Context, ContextId, CreateMemory, IdempotencyKey, Memory, MemoryChanges, Metadata,
+    NearDuplicate, OnNearDuplicate, Priority, RequestOutcome, RequestState, StoredMemory, UpdatedMemory,
 };
 use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
@@ -46,6 +47,27 @@ impl From<Priority> for PriorityName {
             Priority::Low => Self::Low,
             Priority::Normal => Self::Normal,
             Priority::High => Self::High,
+        }
+    }
+}
+
+/// What to do about memories that are nearly the same: `report` names them in the answer; with `reject` nothing is stored if
+/// there are any. Left out, nobody looks for them. Needs `memory:read`.
+#[derive(Clone, Copy, Deserialize, Enum, Serialize)]
+#[oai(rename = "OnNearDuplicate", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub(in super::super) enum OnNearDuplicateName {
+    /// Name them in the answer.
+    Report,
+    /// Store nothing if there are any.
+    Reject,
+}
+
+impl From<OnNearDuplicateName> for OnNearDuplicate {
+    fn from(name: OnNearDuplicateName) -> Self {
+        match name {
+            OnNearDuplicateName::Report => Self::Report,
+            OnNearDuplicateName::Reject => Self::Reject,
         }
     }
 }
@@ -115,6 +137,7 @@ pub(in super::super) struct CreateBody {
     /// The id of an older memory that this one replaces, because a fact has changed. The older one is then only in the history
     /// of this one.
     supersedes: Option<MemoryIdText>,
+    on_near_duplicate: Option<OnNearDuplicateName>,
 }
 
 impl CreateBody {
@@ -126,14 +149,15 @@ impl CreateBody {
         self,
         context: Context,
         idempotency_key: Option<String>,
-    ) -> Result<CreateMemory, InvalidValue> {
+    ) -> Result<(CreateMemory, OnNearDuplicate), InvalidValue> {
         let key = match (self.idempotency_key, idempotency_key) {
             (Some(body), Some(header)) if body != header => {
                 return Err(InvalidValue::new("idempotency_key", "differs from the header Idempotency-Key; send one"));
             }
             (body, header) => body.or(header),
         };
-        Ok(CreateMemory {
+        let on_near_duplicate = self.on_near_duplicate.map(OnNearDuplicate::from).unwrap_or_default();
+        let create = CreateMemory {
             content: Content::try_from(self.content)?,
             categories: parse_categories(self.categories.unwrap_or_default())?,
             metadata: self
@@ -147,7 +171,8 @@ impl CreateBody {
             occurred_at: self.occurred_at.map(|Moment(text)| Timestamp::parse("occurred_at", &text)).transpose()?,
             expires_at: self.expires_at.map(parse_expiry).transpose()?.flatten(),
             supersedes: self.supersedes.map(|MemoryIdText(id)| parse_superseded(&id)).transpose()?,
-        })
+        };
+        Ok((create, on_near_duplicate))
     }
 }
 
@@ -267,6 +292,10 @@ fn fit_into_answer(memory: &mut MemoryAnswer) -> Option<String> {
     Fitted { left_out: 0, shortened: fit::fit_one(memory) }.note("")
 }
 
+/// What an assistant can do about near duplicates.
+const NEARLY_THE_SAME: &str = "Nearly the same was stored already: see `near_duplicates`. If one of them says the same, or is \
+                               outdated now, ask the person whether to delete it.";
+
 /// The categories as text.
 pub(crate) fn names(categories: &[Category]) -> Vec<String> {
     categories.iter().map(ToString::to_string).collect()
@@ -281,6 +310,9 @@ pub(in super::super) struct CreatedMemory {
     request_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     memory: Option<MemoryAnswer>,
+    /// Memories that are nearly the same, the most similar first; left out unless the request asked for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    near_duplicates: Option<Vec<NearDuplicateAnswer>>,
     /// The meaning of `accepted`, in plain language.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
@@ -295,6 +327,7 @@ impl From<StoredMemory> for CreatedMemory {
             status: "stored".to_owned(),
             request_id: stored.request_id.to_string(),
             memory: Some(stored.memory.into()),
+            near_duplicates: None,
             message: None,
             note: None,
         }
@@ -307,6 +340,7 @@ impl CreatedMemory {
             status: "accepted".to_owned(),
             request_id: request_id.to_string(),
             memory: None,
+            near_duplicates: None,
             message: Some(format!(
                 "The memory is safe and will be stored as soon as the memory bank accepts it. Do not send it again; \
                  searches find it already, and GET /api/v1/requests/{request_id} returns its status."
@@ -315,9 +349,18 @@ impl CreatedMemory {
         }
     }
 
+    /// The same, with those of which it is nearly a duplicate.
+    pub(in super::super) fn beside(self, near: Option<&[NearDuplicate]>) -> Self {
+        Self { near_duplicates: near.map(NearDuplicateAnswer::all), ..self }
+    }
+
     /// The same, within the limits of an assistant.
     pub(in super::super) fn for_assistant(mut self) -> Self {
-        self.note = self.memory.as_mut().and_then(fit_into_answer);
+        let shortened = self.memory.as_mut().and_then(fit_into_answer);
+        let is_near = self.near_duplicates.as_ref().is_some_and(|near| !near.is_empty());
+        let near = is_near.then(|| NEARLY_THE_SAME.to_owned());
+        let notes: Vec<String> = shortened.into_iter().chain(near).collect();
+        self.note = (!notes.is_empty()).then(|| notes.join(" "));
         self
     }
 }

@@ -103,7 +103,9 @@ fn problem(status: u16) -> &'static str {
         401 => "The access token is missing, expired or revoked: get a new one.",
         403 => "The access token lacks the permission, or the category is not allowed.",
         404 => "It does not exist, or does not belong to the caller.",
-        409 => "The idempotency key was used before, with another body; or what was confirmed has changed.",
+        409 => {
+            "The idempotency key was used before, with another body; nearly the same is stored; or what was confirmed has changed."
+        }
         413 => "The body is too large.",
         415 => "The body has another media type than the operation takes, or is compressed.",
         422 => "The memory bank refused this, or there is no memory to supersede; `detail` says which.",

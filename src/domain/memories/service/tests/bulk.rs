@@ -1,5 +1,5 @@
 use super::*;
-use crate::memories::{Deletion, EachCreated};
+use crate::memories::{Deletion, EachCreated, OnNearDuplicate};
 use crate::testing::{categories, now};
 
 fn in_category(name: &str) -> MemoryFilter {
@@ -23,12 +23,11 @@ async fn each_of_several_creates_has_its_own_outcome() {
         keyed("twice", "t"),
     ];
     let requests = [(); 6].map(|()| request());
-    let outcomes = harness
-        .service
-        .create_each(&Authorized::unguarded(&harness.caller), requests.into_iter().zip(creates).collect())
-        .await;
+    let creates = requests.into_iter().zip(creates).map(|(id, create)| (id, create, OnNearDuplicate::Ignore));
+    let caller = Authorized::unguarded(&harness.caller);
+    let outcomes = harness.service.create_each(&caller, creates.collect()).await;
     let stored = |outcome: &Result<EachCreated, MemoryError>| match outcome {
-        Ok(EachCreated { created: Created::Stored(stored), is_duplicate }) => (stored.request_id, *is_duplicate),
+        Ok(EachCreated { created: Created::Stored(stored), is_duplicate, .. }) => (stored.request_id, *is_duplicate),
         other => panic!("not stored: {other:?}"),
     };
     assert_eq!(stored(&outcomes[0]), (requests[0], false));

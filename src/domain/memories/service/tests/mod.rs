@@ -4,6 +4,7 @@ mod bulk;
 mod creating;
 mod forgetting;
 mod history;
+mod near_duplicates;
 mod queueing;
 mod reading;
 
