@@ -2,8 +2,11 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -256,11 +259,16 @@ fn the_environment_of_a_kubernetes_service_and_of_other_programs_does_not_matter
     use std::os::unix::ffi::OsStrExt as _;
     let folder = folder();
     let broken = std::ffi::OsStr::from_bytes(b"\xa3");
-    let mut command = memgate(folder.path());
-    command.env("MEMGATE_PORT", "tcp://10.43.1.2:8080").env("MEMGATE_SERVICE_HOST", "10.43.1.2");
-    command.env("MEMGATE_PORT_8080_TCP_ADDR", "10.43.1.2").env("UNRELATED", broken);
-    let output = command.args(["config", "show"]).output().unwrap();
+    let in_that_environment = || {
+        let mut command = memgate(folder.path());
+        command.env("MEMGATE_PORT", "tcp://10.43.1.2:8080").env("MEMGATE_SERVICE_HOST", "10.43.1.2");
+        command.env("MEMGATE_PORT_8080_TCP_ADDR", "10.43.1.2").env("UNRELATED", broken);
+        command
+    };
+    let output = in_that_environment().args(["config", "show"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let server = Server::start(in_that_environment());
+    assert!(server.url.starts_with("http://127.0.0.1:") && server.terminate().success());
 
     let output = memgate(folder.path()).args(["config", "show"]).env("MEMGATE_LOG", broken).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
@@ -281,13 +289,41 @@ fn a_reserved_character_in_the_password_of_the_database_is_named_and_the_passwor
 
 #[test]
 fn who_listens_on_every_address_is_told_to_name_the_public_url() {
+    let mut addresses = vec![("0.0.0.0:0", "127.0.0.1")];
+    match TcpListener::bind("[::1]:0") {
+        Ok(_) => addresses.push(("[::]:0", "[::1]")),
+        // Past the test harness, which keeps what passing tests print to itself.
+        Err(error) => {
+            drop(writeln!(std::io::stderr(), "\n*** SKIPPED: listening on [::]. There is no IPv6: {error}\n"))
+        }
+    }
+    for (listen, loopback) in addresses {
+        let folder = folder();
+        let mut command = memgate(folder.path());
+        command.env("MEMGATE_LISTEN", listen);
+        let server = Server::start(command);
+        let port = server.url.rsplit(':').next().unwrap();
+        assert!(server.log.contains("MEMGATE_PUBLIC_URL is not set"), "{listen}: {}", server.log);
+        let public_url = format!("\"public_url\":\"http://{loopback}:{port}\"");
+        assert!(server.log.contains(&public_url), "{listen}: {}", server.log);
+    }
+}
+
+#[test]
+fn a_port_in_use_names_its_setting() {
     let folder = folder();
-    let mut command = memgate(folder.path());
-    command.env("MEMGATE_LISTEN", "0.0.0.0:0");
-    let server = Server::start(command);
-    let port = server.url.rsplit(':').next().unwrap();
-    assert!(server.log.contains("MEMGATE_PUBLIC_URL is not set"), "{}", server.log);
-    assert!(server.log.contains(&format!("\"public_url\":\"http://127.0.0.1:{port}\"")), "{}", server.log);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (setting, other) in [("MEMGATE_LISTEN", "MEMGATE_ADMIN_LISTEN"), ("MEMGATE_ADMIN_LISTEN", "MEMGATE_LISTEN")] {
+        let mut command = memgate(folder.path());
+        command.env(setting, &address);
+        let log = Server::try_start(command).err().expect("the port is in use");
+        let said = log.lines().last().unwrap_or_default();
+        let error = log.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+        assert!(error.contains(&format!("cannot listen on {address}")), "{setting}: {log}");
+        assert!(error.contains(&format!("set {setting} to")) && !error.contains(other), "{setting}: {log}");
+        assert!(said.contains("in use"), "{setting}: {log}");
+    }
 }
 
 #[test]
@@ -309,34 +345,85 @@ fn migrations_are_listed_applied_and_undone() {
     succeed(folder.path(), &["migrate", "up"]);
 }
 
-/// Commands that work on a database, each of which would find nothing to do in an empty one.
-const ON_A_DATABASE: [&[&str]; 16] = [
-    &["app", "create", "--name", "A"],
-    &["app", "list"],
-    &["app", "delete", "--yes", NOBODY],
-    &["app", "secret", "add", NOBODY],
-    &["user", "create", "marta"],
-    &["user", "list"],
-    &["user", "delete", "--yes", NOBODY],
-    &["connect", "gpt", "--name", "A", "--skip-check", "--public-url", "https://memory.example.com"],
-    &["keys", "list"],
-    &["keys", "rotate"],
-    &["keys", "rewrap", "--yes"],
-    &["queue", "list"],
-    &["queue", "drop", "--yes", NOBODY],
-    &["audit"],
-    &["import", "memories.jsonl", "--application", NOBODY],
-    &["serve", "--no-migrate"],
+/// Commands that work on a database, each with arguments for which it would find nothing to do in an empty one.
+const ON_A_DATABASE: &[(&str, &[&str])] = &[
+    ("app create", &["--name", "A"]),
+    ("app list", &[]),
+    ("app show", &[NOBODY]),
+    ("app update", &[NOBODY, "--name", "B"]),
+    ("app disable", &[NOBODY]),
+    ("app enable", &[NOBODY]),
+    ("app delete", &["--yes", NOBODY]),
+    ("app secret add", &[NOBODY]),
+    ("app secret list", &[NOBODY]),
+    ("app secret remove", &["--yes", NOBODY, NOBODY]),
+    ("app secret rotate", &["--yes", NOBODY]),
+    ("user create", &["marta"]),
+    ("user invite", &["marta", "--public-url", "https://memory.example.com"]),
+    ("user reset-link", &["marta", "--public-url", "https://memory.example.com"]),
+    ("user list", &[]),
+    ("user show", &["marta"]),
+    ("user disable", &["marta"]),
+    ("user enable", &["marta"]),
+    ("user set-password", &["marta"]),
+    ("user delete", &["--yes", NOBODY]),
+    ("connect gpt", &["--name", "A", "--skip-check", "--public-url", "https://memory.example.com"]),
+    ("connect mcp", &["--skip-check", "--public-url", "https://memory.example.com"]),
+    ("mcp", &["--application", NOBODY]),
+    ("keys list", &[]),
+    ("keys rotate", &[]),
+    ("keys retire", &["--yes", "Yp8AT"]),
+    ("keys rewrap", &["--yes"]),
+    ("queue list", &[]),
+    ("queue retry", &["--all"]),
+    ("queue drop", &["--yes", NOBODY]),
+    ("audit", &[]),
+    ("export", &["--application", NOBODY]),
+    ("import", &["memories.jsonl", "--application", NOBODY]),
+    ("serve", &["--no-migrate"]),
 ];
+/// Commands that need no database, make their own, or are about its schema.
+const WITHOUT_A_DATABASE: [&str; 8] =
+    ["serve", "demo", "migrate up", "migrate down", "migrate status", "openapi", "config show", "connect skill"];
 /// An id that nothing has.
 const NOBODY: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+
+/// The words of a command line.
+fn command_line<'a>(command: &'a str, arguments: &[&'a str]) -> Vec<&'a str> {
+    command.split(' ').chain(arguments.iter().copied()).collect()
+}
+
+/// The commands below `command` that have none below them, as the help texts show them.
+fn leaves(folder: &Path, command: &str) -> Vec<String> {
+    let words = command.split_whitespace();
+    let help = succeed(folder, &words.chain(["--help"]).collect::<Vec<_>>());
+    let Some((_, list)) = help.split_once("\nCommands:\n") else { return vec![command.to_owned()] };
+    let lines = list.lines().take_while(|line| !line.is_empty());
+    // What is said of a command may go on in further lines, which are indented more.
+    let names = lines.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).filter(|name| !name.is_empty());
+    let below = names.filter(|name| *name != "help").map(|name| format!("{command} {name}").trim_start().to_owned());
+    below.flat_map(|command| leaves(folder, &command)).collect()
+}
+
+#[test]
+fn of_every_command_it_is_known_whether_it_works_on_a_database() {
+    let known = || ON_A_DATABASE.iter().map(|(command, _)| *command).chain(WITHOUT_A_DATABASE);
+    let leaves = leaves(folder().path(), "");
+    for leaf in &leaves {
+        assert!(known().any(|command| command == leaf), "`memgate {leaf}` is in neither list");
+    }
+    for command in known() {
+        assert!(leaves.iter().any(|leaf| leaf == command), "there is no `memgate {command}`");
+    }
+}
 
 #[test]
 fn no_command_but_serve_demo_and_migrate_up_creates_a_database() {
     let folder = folder();
     let missing = folder.path().join("memgate.db").display().to_string();
-    let about_the_schema: [&[&str]; 2] = [&["migrate", "status"], &["migrate", "down", "--yes"]];
-    for arguments in ON_A_DATABASE.iter().chain(&about_the_schema) {
+    let about_the_schema: [(&str, &[&str]); 2] = [("migrate status", &[]), ("migrate down", &["--yes"])];
+    for (command, arguments) in ON_A_DATABASE.iter().chain(&about_the_schema) {
+        let arguments = &command_line(command, arguments);
         let said = fail(folder.path(), arguments, 1);
         assert!(said.contains(&format!("no database file {missing}")), "{arguments:?}: {said}");
         assert!(said.contains("`memgate serve` and `memgate migrate up`"), "{arguments:?}: {said}");
@@ -348,9 +435,9 @@ fn no_command_but_serve_demo_and_migrate_up_creates_a_database() {
 fn no_command_but_serve_demo_and_migrate_up_changes_the_schema() {
     let folder = installation();
     succeed(folder.path(), &["migrate", "down", "--yes"]);
-    for arguments in ON_A_DATABASE {
-        let said = fail(folder.path(), arguments, 1);
-        assert!(said.contains("memgate migrate up"), "{arguments:?}: {said}");
+    for (command, arguments) in ON_A_DATABASE {
+        let said = fail(folder.path(), &command_line(command, arguments), 1);
+        assert!(said.contains("memgate migrate up"), "{command}: {said}");
     }
     let status = succeed_json(folder.path(), &["migrate", "status"]);
     assert_eq!(status.as_array().unwrap().iter().filter(|state| state["applied"] == false).count(), 1);
@@ -363,9 +450,10 @@ fn no_command_but_serve_demo_and_migrate_up_changes_the_schema() {
         let database = sea_orm::Database::connect(url).await.unwrap();
         sea_orm::ConnectionTrait::execute_unprepared(&database, newer).await.unwrap();
     });
-    for arguments in ON_A_DATABASE.iter().chain(&[&["migrate", "down", "--yes"][..]]) {
-        let said = fail(folder.path(), arguments, 1);
-        assert!(said.contains("newer version of memgate"), "{arguments:?}: {said}");
+    let down: (&str, &[&str]) = ("migrate down", &["--yes"]);
+    for (command, arguments) in ON_A_DATABASE.iter().chain([&down]) {
+        let said = fail(folder.path(), &command_line(command, arguments), 1);
+        assert!(said.contains("newer version of memgate"), "{command}: {said}");
     }
 }
 
@@ -378,9 +466,63 @@ fn each_command_names_the_database_that_it_works_on() {
         assert_eq!(String::from_utf8(output.stderr).unwrap(), format!("database: {file}\n"), "{arguments:?}");
         assert!(!String::from_utf8(output.stdout).unwrap().contains("database"), "{arguments:?}");
     }
-    let created: Value =
-        serde_json::from_str(&succeed(folder.path(), &["app", "create", "--name", "A", "--json"])).unwrap();
-    assert_eq!(created["database"], json!(file));
+
+    let mut named = BTreeSet::from(["serve"]);
+    let mut run = |command: &'static str, arguments: &[&str], input: &str, code: i32| {
+        let output = run_with_input(folder.path(), &command_line(command, arguments), input);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{command}: {said}");
+        assert_eq!(said.lines().next(), Some(&*format!("database: {file}")), "{command}");
+        named.insert(command);
+        // An export is of memories alone, and those that a program prints line by line are no JSON object.
+        match serde_json::from_slice(&output.stdout) {
+            Ok(Value::Object(object)) if command != "export" => {
+                assert_eq!(object.get("database"), Some(&json!(file)), "{command}");
+                Value::Object(object)
+            }
+            other => other.unwrap_or_default(),
+        }
+    };
+    let created = run("app create", &["--name", "A", "--json"], "", 0);
+    let id = created["client_id"].as_str().unwrap();
+    for command in ["app show", "app disable", "app enable", "app secret list"] {
+        run(command, &[id, "--json"], "", 0);
+    }
+    run("app list", &["--json"], "", 0);
+    run("app update", &[id, "--name", "B", "--json"], "", 0);
+    let added = run("app secret add", &[id, "--json"], "", 0);
+    run("app secret remove", &["--yes", "--json", id, added["secret_id"].as_str().unwrap()], "", 0);
+    run("app secret rotate", &["--yes", "--json", id], "", 0);
+    run("user create", &["marta", "--json"], "correct horse", 0);
+    run("user set-password", &["marta", "--json"], "battery staple", 0);
+    for command in ["user show", "user disable", "user enable"] {
+        run(command, &["marta", "--json"], "", 0);
+    }
+    let public_url = ["--public-url", "https://memory.example.com", "--json"];
+    run("user invite", &[&["anna"], &public_url[..]].concat(), "", 0);
+    run("user reset-link", &[&["anna"], &public_url[..]].concat(), "", 0);
+    run("user list", &["--json"], "", 0);
+    fs::write(folder.path().join("memories.jsonl"), "{\"content\": \"Marta has a cat.\"}\n").unwrap();
+    run("import", &["memories.jsonl", "--application", id, "--user", "marta", "--json"], "", 0);
+    assert_eq!(run("export", &["--user", "marta"], "", 0)["content"], "Marta has a cat.");
+    run("user delete", &["--yes", "--json", "marta"], "", 0);
+    run("connect gpt", &[&["--name", "A", "--skip-check"], &public_url[..]].concat(), "", 0);
+    run("connect mcp", &[&["--skip-check"], &public_url[..]].concat(), "", 0);
+    run("mcp", &["--application", id], "", 0);
+    let made = run("keys rotate", &["--now", "--json"], "", 0);
+    run("keys rotate", &["--now"], "", 0);
+    run("keys list", &["--json"], "", 0);
+    run("keys retire", &["--yes", made[0]["key_id"].as_str().unwrap()], "", 0);
+    let master_key = fs::read_to_string(folder.path().join("memgate.db.master-key")).unwrap();
+    run("keys rewrap", &["--yes"], &master_key, 0);
+    run("queue list", &["--json"], "", 0);
+    run("queue retry", &["--all", "--json"], "", 0);
+    run("queue drop", &["--yes", "--json", NOBODY], "", 1);
+    run("audit", &["--json"], "", 0);
+    run("app delete", &["--yes", "--json", id], "", 0);
+    for (command, _) in ON_A_DATABASE {
+        assert!(named.contains(command), "`memgate {command}` was not tried");
+    }
     let server = Server::start(memgate(folder.path()));
     assert!(server.log.contains(&format!("\"database\":\"{file}\"")), "{}", server.log);
 }
