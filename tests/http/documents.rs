@@ -1,10 +1,12 @@
 //! What everybody may read.
 
+use std::collections::BTreeMap;
+
 use poem::http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::face::{Face, PUBLIC_URL, request};
+use super::face::{FORM, Face, PUBLIC_URL, request};
 
 /// The texts of the scripts of a page.
 fn scripts(html: &str) -> Vec<&str> {
@@ -21,18 +23,45 @@ async fn the_examples_of_the_document_work() {
         assert!(example.is_object(), "{name} has no example");
         example.clone()
     };
-    let created = face.post("/api/v1/memories", example("NewMemory")).await;
-    assert_eq!(created.status, 201, "{}", created.json());
-    let found = face.post("/api/v1/search", example("MemorySearch")).await;
-    assert_eq!(found.status, 200, "{}", found.json());
-    let path = format!("/api/v1/memories/{}", created.json()["memory"]["memory_id"].as_str().unwrap());
-    let changed = face.call(Method::PATCH, &path, Some(example("MemoryChanges"))).await;
-    assert_eq!(changed.status, 200, "{}", changed.json());
-    let request = example("TokenRequest");
-    let members = request.as_object().unwrap().iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap()));
-    let answer = face.form("/auth/token", &members.collect::<Vec<_>>()).await;
-    // All but the credentials is right.
-    assert_eq!(answer.oauth_error(401), "invalid_client");
+    let created = face.post("/api/v1/memories", example("NewMemory")).await.json();
+    let memory_id = created["memory"]["memory_id"].as_str().unwrap();
+    let mut tried = BTreeMap::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let Some(content) = operation["requestBody"]["content"].as_object() else { continue };
+            let media: Vec<&str> = content.keys().map(String::as_str).collect();
+            if media == ["application/octet-stream"] {
+                // A file, of which docs/api.md shows a line.
+                continue;
+            }
+            let reference = content[media[0]]["schema"]["$ref"].as_str().unwrap();
+            let body = example(reference.rsplit('/').next().unwrap());
+            let path = path.replace("{memory_id}", memory_id);
+            let answer = match media[..] {
+                ["application/json"] => {
+                    let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+                    let answer = face.call(method, &path, Some(body)).await;
+                    assert!(answer.status.is_success(), "{path}: {}", answer.json());
+                    answer
+                }
+                [FORM] => {
+                    let members = body.as_object().unwrap().iter();
+                    let members = members.map(|(name, value)| (name.as_str(), value.as_str().unwrap()));
+                    let answer = face.form(&path, &members.collect::<Vec<_>>()).await;
+                    // All but the credentials is right.
+                    assert_eq!(answer.oauth_error(401), "invalid_client", "{path}");
+                    answer
+                }
+                _ => panic!("{path} takes {media:?}"),
+            };
+            let status = answer.status.as_str();
+            assert!(operation["responses"][status].is_object(), "{path} does not document {status}");
+            tried.insert(operation["operationId"].as_str().unwrap().to_owned(), answer.json());
+        }
+    }
+    assert!(tried.contains_key("createMemory") && tried.contains_key("issueToken"), "{tried:?}");
+    assert_eq!((&tried["createMemories"]["stored"], &tried["createMemories"]["refused"]), (&json!(2), &json!(0)));
+    assert!(tried["deleteMemories"]["matching"].as_u64().unwrap() > 0, "{}", tried["deleteMemories"]);
 }
 
 #[tokio::test]
@@ -64,7 +93,15 @@ async fn the_openapi_document_is_served() {
 #[tokio::test]
 async fn documents_can_be_kept_validated_and_compressed() {
     let face = Face::new();
-    for path in ["/openapi.json", "/openapi/gpt-actions.json", "/docs", "/.well-known/jwks.json"] {
+    for path in [
+        "/openapi.json",
+        "/openapi/gpt-actions.json",
+        "/docs",
+        "/.well-known/jwks.json",
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+        "/.well-known/oauth-protected-resource/mcp",
+    ] {
         let whole = face.get(path).await;
         assert!(whole.header("cache-control").unwrap().starts_with("public, max-age="), "{path}");
         let tag = whole.header("etag").unwrap();
@@ -163,5 +200,5 @@ async fn the_metadata_names_the_issuer_and_only_endpoints_that_are_there() {
         assert_eq!(document["authorization_servers"][0], metadata["issuer"]);
         assert!(!document["scopes_supported"].as_array().unwrap().contains(&"offline_access".into()), "{path}");
     }
-    assert_eq!(face.get("/.well-known/jwks.json").await.json()["keys"], serde_json::json!([]));
+    assert_eq!(face.get("/.well-known/jwks.json").await.json()["keys"], json!([]));
 }

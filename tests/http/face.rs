@@ -33,6 +33,9 @@ use serde_json::{Value, json};
 /// The public URL of the face.
 pub const PUBLIC_URL: &str = "https://gate.example.org";
 pub const FORM: &str = "application/x-www-form-urlencoded";
+/// RFC 7636, appendix B.
+pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 /// The routes, and the switches behind them.
 pub struct Face {
@@ -48,6 +51,7 @@ pub struct Face {
     pub people: Arc<InMemoryPersonRepository>,
     pub sessions_outage: Outage,
     pub provider: Arc<FakeIdentityProvider>,
+    pub authorizations: AuthorizationService,
 }
 
 /// What a face is made of, where a test wants it differently.
@@ -157,6 +161,7 @@ impl Face {
             entropy: Arc::clone(&entropy) as _,
         };
         let authorizations = AuthorizationService::new(authorization_ports, Arc::clone(&policy));
+        let consents = authorizations.clone();
         let token_ports = TokenPorts {
             issuer: Arc::clone(&issuer) as _,
             grants: Arc::clone(&grants) as _,
@@ -262,6 +267,7 @@ impl Face {
             people,
             sessions_outage,
             provider,
+            authorizations: consents,
         }
     }
 

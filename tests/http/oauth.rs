@@ -2,11 +2,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use memgate_domain::testing::application_with_secret;
+use memgate::domain::applications::{Application, ClientKind};
+use memgate::domain::people::PersonRepository as _;
+use memgate_domain::testing::{application, application_with_secret, person};
 use poem::http::Method;
 use serde_json::json;
 
-use super::face::{FORM, Face, PUBLIC_URL, request};
+use super::face::{Answer, CHALLENGE, FORM, Face, PUBLIC_URL, Parts, VERIFIER, request};
 
 const GRANT: (&str, &str) = ("grant_type", "client_credentials");
 
@@ -114,6 +116,60 @@ async fn a_revocation_is_answered_with_an_empty_object_for_clients_that_parse() 
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(answer.json(), serde_json::json!({}));
+}
+
+#[tokio::test]
+async fn a_public_client_may_send_its_id_with_an_empty_secret_in_the_header() {
+    const REDIRECT_URI: (&str, &str) = ("redirect_uri", "https://client.example/callback");
+    let face = Face::of(Parts { application: public_application(), ..Parts::default() });
+    let person = person();
+    face.people.create(&person).await.unwrap();
+    let id = face.application.client_id.as_str();
+    let parameters = [("response_type", "code"), ("client_id", id), REDIRECT_URI, ("code_challenge", CHALLENGE)];
+    let query = urlencoded(&[&parameters[..], &[("code_challenge_method", "S256")]].concat());
+    let request = face.authorizations.validate(query.as_bytes()).await.unwrap();
+    let location = face.authorizations.approve(&request, &person).await.unwrap();
+    let code = location.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+
+    let code = [("grant_type", "authorization_code"), ("code", &*code), REDIRECT_URI, ("code_verifier", VERIFIER)];
+    let issued = post_without_secret(&face, "/auth/token", &code).await;
+    assert_eq!(issued.status, 200, "{}", issued.json());
+    let token = issued.json()["refresh_token"].as_str().unwrap().to_owned();
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", &*token)];
+    let renewed = post_without_secret(&face, "/auth/token", &refresh).await;
+    assert_eq!(renewed.status, 200, "{}", renewed.json());
+    let token = renewed.json()["refresh_token"].as_str().unwrap().to_owned();
+
+    // Who asks about tokens has to authenticate (RFC 7662 §2.1), and nobody does with an ID alone.
+    let inquiry = post_without_secret(&face, "/auth/introspect", &[("token", &token)]).await;
+    assert_eq!(inquiry.oauth_error(401), "invalid_client");
+    assert_eq!(inquiry.header("www-authenticate"), Some(r#"Basic realm="memgate""#));
+
+    let revoked = post_without_secret(&face, "/auth/revoke", &[("token", &token)]).await;
+    assert_eq!((revoked.status.as_u16(), revoked.json()), (200, json!({})));
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", &*token)];
+    assert_eq!(post_without_secret(&face, "/auth/token", &refresh).await.oauth_error(400), "invalid_grant");
+
+    let confidential = Face::new();
+    for path in ["/auth/token", "/auth/revoke", "/auth/introspect"] {
+        let answer = post_without_secret(&confidential, path, &[GRANT, ("token", "a")]).await;
+        assert_eq!(answer.oauth_error(401), "invalid_client", "{path}");
+    }
+}
+
+fn public_application() -> Application {
+    Application { kind: ClientKind::Public, ..application() }
+}
+
+fn urlencoded(parameters: &[(&str, &str)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish()
+}
+
+/// A POST of a form, with the ID of the application and nothing behind it in the header.
+async fn post_without_secret(face: &Face, path: &str, parameters: &[(&str, &str)]) -> Answer {
+    let header = format!("Basic {}", STANDARD.encode(format!("{}:", face.application.client_id)));
+    let request = request(Method::POST, path).header("Authorization", header).content_type(FORM);
+    face.send(request.body(urlencoded(parameters))).await
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use memgate_domain::testing::{FakeIdentityProvider, person};
 use poem::Request;
 use poem::http::Method;
 
-use super::face::{Answer, FORM, Face, PUBLIC_URL, request};
+use super::face::{Answer, CHALLENGE, FORM, Face, PUBLIC_URL, request};
 use super::page::Page;
 
 const CONNECTIONS: &str = "/account/connections";
@@ -82,6 +82,71 @@ async fn an_applications_request_survives_the_way_to_the_provider_and_back() {
     let back = get(&face, &format!("/auth/callback?code=1&state={}", state(&start)), &start.cookies()).await;
     // What may not stand in a cookie is escaped, which means the same.
     assert_eq!(back.location(), "/auth/authorize?client_id=a%26b&state=%0D%0A%3Bx=y%2C%22z%22");
+}
+
+/// The request of the application with this `state`.
+fn authorization(face: &Face, state: &str) -> String {
+    let parameters = [
+        ("response_type", "code"),
+        ("client_id", face.application.client_id.as_str()),
+        ("redirect_uri", "https://client.example/callback"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+        ("state", state),
+    ];
+    let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    format!("/auth/authorize?{query}")
+}
+
+#[tokio::test]
+async fn a_long_state_survives_both_ways_of_signing_in_and_one_beyond_the_limit_neither() {
+    let face = Face::new();
+    let person = person();
+    face.people.create(&person).await.unwrap();
+    face.provider.know("1", Some("marta@example.com"));
+    let by_password = async |asked: &Answer, return_to: &str| {
+        let form_token = asked.page(200).hidden("form_token");
+        let login = [("login", person.label()), ("password", "correct horse")];
+        let fields = [&[("form_token", &*form_token), ("return_to", return_to)], &login[..]].concat();
+        face.send(form("/auth/sign-in", &asked.cookies(), &fields)).await
+    };
+    let with_provider = async |asked: &Answer, way: &str| {
+        let start = get(&face, way, &asked.cookies()).await;
+        get(&face, &format!("/auth/callback?code=1&state={}", state(&start)), &start.cookies()).await
+    };
+    // The limit is that of the query.
+    let longest = 8_000 + "/auth/authorize?".len() - authorization(&face, "").len();
+    for length in [2_700, 7_500, longest] {
+        let sent = "s".repeat(length);
+        let request = authorization(&face, &sent);
+        let asked = get(&face, &request, "").await;
+        let page = asked.page(200);
+        let (_, way) = page.0.split_once(r#"href="/auth/sign-in/provider?"#).unwrap();
+        let way = format!("/auth/sign-in/provider?{}", way.split('"').next().unwrap());
+        for signed_in in [by_password(&asked, &page.hidden("return_to")).await, with_provider(&asked, &way).await] {
+            assert_eq!(signed_in.location(), request);
+            let page = get(&face, &request, &signed_in.cookies()).await.page(200);
+            let (form_token, return_to) = (page.hidden("form_token"), page.hidden("return_to"));
+            let fields = [("form_token", &*form_token), ("return_to", &*return_to), ("decision", "allow")];
+            let answer = face.send(form("/auth/consent", &signed_in.cookies(), &fields)).await;
+            let location = url::Url::parse(answer.location()).unwrap();
+            let received = location.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+            assert_eq!(received, sent, "{length}");
+        }
+    }
+
+    let request = authorization(&face, &"s".repeat(longest + 1));
+    assert!(get(&face, &request, "").await.page(400).says("too long"));
+    // Nor does it get there past that page.
+    let asked = get(&face, "/auth/sign-in", "").await;
+    let query: String =
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("return_to", &request).finish();
+    for signed_in in
+        [by_password(&asked, &request).await, with_provider(&asked, &format!("/auth/sign-in/provider?{query}")).await]
+    {
+        assert_eq!(signed_in.location(), "/account");
+        assert!(get(&face, &request, &signed_in.cookies()).await.page(400).says("too long"));
+    }
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ pub(crate) fn complete(document: &mut Value) {
 }
 
 /// Request examples that work as they are. Tools show them to people.
-fn examples() -> [(&'static str, Value); 5] {
+fn examples() -> [(&'static str, Value); 7] {
     [
         (
             "NewMemory",
@@ -32,6 +32,16 @@ fn examples() -> [(&'static str, Value); 5] {
                 "priority": "high",
             }),
         ),
+        (
+            "NewMemories",
+            json!({
+                "memories": [
+                    { "content": "Marta does not eat mushrooms.", "categories": ["health"] },
+                    { "content": "Marta's sister Ines lives in Porto.", "categories": ["family"] },
+                ],
+            }),
+        ),
+        ("BulkDeletion", json!({ "filters": { "categories": ["health"] } })),
         ("MemoryChanges", json!({ "content": "Marta is allergic to hazelnuts alone.", "expires_at": "never" })),
         ("MemorySearch", json!({ "query": "Which nuts must Marta not eat?", "limit": 5 })),
         (
