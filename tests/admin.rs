@@ -90,10 +90,19 @@ async fn invariant_9_an_operator_forces_a_breaker_open_and_closed_and_gives_it_b
 
     let (_, shown) = switch(json!({ "mode": "forced_closed", "operation": "read" })).await;
     assert_eq!(shown["breakers"], json!([read("closed", "forced_closed"), write]));
-    for wrong in [json!({ "mode": "ajar" }), json!({ "mode": "automatic", "operation": "all" }), json!({})] {
-        let (status, problem) = switch(wrong).await;
-        assert_eq!(status, 400);
+    for wrong in [
+        json!({ "mode": "ajar" }),
+        json!({ "mode": "automatic", "operation": "all" }),
+        json!({}),
+        // In the order of the members.
+        json!(["read", "forced_open"]),
+        json!([null, "automatic"]),
+    ] {
+        let (status, problem) = switch(wrong.clone()).await;
+        assert_eq!(status, 400, "{wrong}");
         assert!(problem["detail"].as_str().unwrap().contains("forced_closed"), "{problem}");
+        let shown: Value = gate.http.get(&admin).send().await.unwrap().json().await.unwrap();
+        assert_eq!(shown["breakers"], json!([read("closed", "forced_closed"), write]), "{wrong}");
     }
 }
 

@@ -422,23 +422,26 @@ async fn before_mem0() -> (banks::Bank<mem0::Mem0>, TestGate, String) {
 async fn a_text_that_mem0_can_never_take_is_refused_at_once_and_holds_nobody_up() {
     let (_bank, gate, token) = before_mem0().await;
     let memories = gate.url("/api/v1/memories");
-    let create = async |content: &str| {
-        let request = gate.http.post(&memories).bearer_auth(&token).json(&json!({ "content": content }));
+    let create = async |token: &str, content: &str| {
+        let request = gate.http.post(&memories).bearer_auth(token).json(&json!({ "content": content }));
         request.send().await.unwrap()
     };
     let long = "会議の記録。".repeat(1_500);
-    for _ in 0..5 {
-        let refused = create(&long).await;
-        assert_eq!(refused.status(), 422);
-        let problem: Value = refused.json().await.unwrap();
-        assert_eq!(problem["type"], "urn:memgate:problem:rejected-by-bank");
-        assert!(
-            problem["detail"].as_str().unwrap().contains("Provider rejected the request as malformed."),
-            "{problem}"
-        );
+    // As many applications as could once close the bank to all.
+    for _ in 0..4 {
+        let token = gate.access_token(&gate.application().await).await;
+        for _ in 0..5 {
+            let refused = create(&token, &long).await;
+            assert_eq!(refused.status(), 422);
+            let problem: Value = refused.json().await.unwrap();
+            assert_eq!(problem["type"], "urn:memgate:problem:rejected-by-bank");
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains("Provider rejected the request as malformed."), "{problem}");
+        }
+        assert_eq!(create(&token, "short").await.status(), 201, "nothing of its own waits");
     }
-    let stored = create("short").await;
-    assert_eq!(stored.status(), 201, "nothing waits");
+    let stored = create(&token, "short").await;
+    assert_eq!(stored.status(), 201, "nothing waits, and no breaker is open");
     let stored: Value = stored.json().await.unwrap();
     let url = format!("{memories}/{}", stored["memory"]["memory_id"].as_str().unwrap());
     let changed = gate.http.patch(&url).bearer_auth(&token).json(&json!({ "content": long })).send().await.unwrap();

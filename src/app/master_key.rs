@@ -148,6 +148,16 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_before_the_key_in_the_file_is_no_part_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(&format!("sqlite:{}/gate.db", folder.path().display()), "");
+        let file = folder.path().join("gate.db.master-key");
+        fs::write(&file, "\u{feff}MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\r\n").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(resolve(&config, &OsEntropy, true).unwrap().expose(), b"0123456789abcdef0123456789abcdef");
+    }
+
+    #[test]
     fn postgres_needs_the_variable_and_the_variable_goes_before_a_file() {
         let postgres = config("postgres://localhost/memgate", "");
         let error = resolve(&postgres, &OsEntropy, false).unwrap_err().to_string();

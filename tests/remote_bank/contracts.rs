@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
+use super::banks::mcp_memory_service::mcp_memory_service;
+use super::banks::mem0;
 use super::support::{client, config, query};
 
 const ID: &str = "01937a5e-0000-7000-8000-000000000001";
@@ -107,6 +109,63 @@ async fn the_key_is_sent_as_is_usual_with_the_kind_or_as_configured() {
         assert_eq!(request.headers[name], value, "{kind}");
         assert_eq!(request.headers.contains_key("authorization"), name == "authorization", "{kind}");
         assert!(request.headers["user-agent"].to_str().unwrap().starts_with("memgate/"));
+    }
+}
+
+/// The answer of the service at `url` to a request outside of any driver.
+async fn status_of(kind: BankKind, url: &url::Url, request: &BankRequest) -> u16 {
+    HttpTransport::new(&config(kind, url)).unwrap().send(request).await.unwrap().status
+}
+
+/// A double that took more than the service takes would hide a driver that asks for too much. Of a search of the self-hosted
+/// mem0, and of version 1, no limit is known.
+#[tokio::test]
+async fn each_double_refuses_one_more_than_the_limit_of_its_driver() {
+    let (oss, platform, mcp) = (mem0::oss().await, mem0::platform().await, mcp_memory_service().await);
+    let capabilities = |kind, url| client(config(kind, url)).capabilities();
+    let search = |path: &[&'static str], body: Value| {
+        BankRequest::new(Operation::Search, Method::Post, path.iter().copied()).json(&body)
+    };
+    let list = |method, path: &[&'static str], query: &[(&'static str, String)]| {
+        let request = BankRequest::new(Operation::List, method, path.iter().copied());
+        query.iter().fold(request, |request, (name, value)| request.query(name, value.clone()))
+    };
+
+    // One more than are listed is asked for, to tell whether there are more.
+    let most = capabilities(BankKind::Mem0Oss, &oss.url).max_listed.unwrap() + 1;
+    for (number, status) in [(most, 200), (most + 1, 422)] {
+        let query = [("user_id", "tenant".to_owned()), ("top_k", number.to_string())];
+        let request = list(Method::Get, &["memories"], &query);
+        assert_eq!(status_of(BankKind::Mem0Oss, &oss.url, &request).await, status, "top_k={number}");
+    }
+
+    let most = capabilities(BankKind::Mem0Platform, &platform.url).max_searched.unwrap();
+    for (number, status) in [(most, 200), (most + 1, 400)] {
+        let body = json!({"query": "x", "filters": {"user_id": "tenant"}, "top_k": number});
+        let request = search(&["v3", "memories", "search", ""], body);
+        assert_eq!(status_of(BankKind::Mem0Platform, &platform.url, &request).await, status, "top_k={number}");
+    }
+    for (size, status) in [(200, 200), (201, 400)] {
+        let query = [("page", "1".to_owned()), ("page_size", size.to_string())];
+        let request = list(Method::Post, &["v3", "memories", ""], &query);
+        let request = request.json(&json!({"filters": {"user_id": "tenant"}}));
+        assert_eq!(status_of(BankKind::Mem0Platform, &platform.url, &request).await, status, "page_size={size}");
+    }
+
+    let most = capabilities(BankKind::McpMemoryService, &mcp.url).max_searched.unwrap();
+    for (number, status) in [(most, 200), (most + 1, 422)] {
+        let request = search(&["api", "search"], json!({"query": "x", "n_results": number, "store": "tenant"}));
+        assert_eq!(status_of(BankKind::McpMemoryService, &mcp.url, &request).await, status, "n_results={number}");
+        // Its pages have the same limit.
+        let query = [("page", "1".to_owned()), ("page_size", number.to_string())];
+        let request = list(Method::Get, &["api", "memories"], &query);
+        assert_eq!(status_of(BankKind::McpMemoryService, &mcp.url, &request).await, status, "page_size={number}");
+    }
+    let around = json!({"content": "", "tags": ["a"], "metadata": {}, "store": "tenant"}).to_string().len();
+    for (length, status) in [(1024 * 1024, 200), (1024 * 1024 + 1, 413)] {
+        let body = json!({"content": "x".repeat(length - around), "tags": ["a"], "metadata": {}, "store": "tenant"});
+        let request = BankRequest::new(Operation::Create, Method::Post, ["api", "memories"]).json(&body);
+        assert_eq!(status_of(BankKind::McpMemoryService, &mcp.url, &request).await, status, "{length} bytes");
     }
 }
 

@@ -142,6 +142,7 @@ pub async fn platform() -> Bank<Mem0> {
     .await
 }
 
+/// No limit of its searches is documented, so this takes any.
 pub async fn v1() -> Bank<Mem0> {
     serve(Mem0::default(), &[("authorization", "Token the-key-of-the-bank")], |bank, asked| {
         let (method, path) = asked.route();
