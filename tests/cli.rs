@@ -377,6 +377,8 @@ const ON_A_DATABASE: &[(&str, &[&str])] = &[
     ("queue list", &[]),
     ("queue retry", &["--all"]),
     ("queue drop", &["--yes", NOBODY]),
+    ("embed status", &[]),
+    ("embed rebuild", &[]),
     ("audit", &[]),
     ("export", &["--application", NOBODY]),
     ("import", &["memories.jsonl", "--application", NOBODY]),
@@ -518,6 +520,9 @@ fn each_command_names_the_database_that_it_works_on() {
     run("queue list", &["--json"], "", 0);
     run("queue retry", &["--all", "--json"], "", 0);
     run("queue drop", &["--yes", "--json", NOBODY], "", 1);
+    run("embed status", &["--json"], "", 0);
+    // There is no model.
+    run("embed rebuild", &["--json"], "", 1);
     run("audit", &["--json"], "", 0);
     run("app delete", &["--yes", "--json", id], "", 0);
     for (command, _) in ON_A_DATABASE {
