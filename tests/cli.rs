@@ -294,7 +294,7 @@ fn who_listens_on_every_address_is_told_to_name_the_public_url() {
         Ok(_) => addresses.push(("[::]:0", "[::1]")),
         // Past the test harness, which keeps what passing tests print to itself.
         Err(error) => {
-            drop(writeln!(std::io::stderr(), "\n*** SKIPPED: listening on [::]. There is no IPv6: {error}\n"))
+            drop(writeln!(std::io::stderr(), "\n*** SKIPPED: listening on [::]. There is no IPv6: {error}\n"));
         }
     }
     for (listen, loopback) in addresses {
