@@ -102,10 +102,11 @@ pub trait MemoryBank: Send + Sync {
     /// [`MemoryBankError`], [`MemoryBankError::Unsupported`] among them.
     async fn histories(
         &self,
-        _scope: &MemoryScope,
-        _ids: &[MemoryId],
-        _now: Timestamp,
+        scope: &MemoryScope,
+        ids: &[MemoryId],
+        now: Timestamp,
     ) -> Result<Histories, MemoryBankError> {
+        let _ = (scope, ids, now);
         Err(MemoryBankError::Unsupported(Capability::History))
     }
 
@@ -116,10 +117,11 @@ pub trait MemoryBank: Send + Sync {
     /// [`MemoryBankError`], [`MemoryBankError::Unsupported`] among them.
     async fn forget_history(
         &self,
-        _scope: &MemoryScope,
-        _id: &MemoryId,
-        _now: Timestamp,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        now: Timestamp,
     ) -> Result<bool, MemoryBankError> {
+        let _ = (scope, id, now);
         Err(MemoryBankError::Unsupported(Capability::History))
     }
 

@@ -199,21 +199,21 @@ mod tests {
     use super::*;
     use crate::testing::content;
 
-    fn similarity(one: &str, other: &str) -> f64 {
+    fn similarity(one: &str, other: &str) -> String {
         let (one, other) = (content(one), content(other));
         let similarity = Similarity::of(&one, &other);
         assert_eq!(similarity, Similarity::of(&other, &one));
-        (similarity.get() * 100.0).round() / 100.0
+        format!("{:.2}", similarity.get())
     }
 
     #[test]
     fn texts_that_say_nearly_the_same_are_near_duplicates() {
         for (one, other, expected) in [
-            ("Marta drinks tea.", "  marta DRINKS tea!", 1.0),
-            ("Marta's birthday is on May 8.", "Marta's birthday is on May 9.", 0.86),
-            ("The user prefers tea over coffee.", "User prefers tea to coffee.", 0.63),
-            ("Marta is allergic to hazelnuts.", "Marta is allergic to hazelnuts and all other tree nuts.", 0.63),
-            ("Ich trinke keinen Kaffee nach 15 Uhr.", "Ich trinke nach 15 Uhr keinen Kaffee.", 0.94),
+            ("Marta drinks tea.", "  marta DRINKS tea!", "1.00"),
+            ("Marta's birthday is on May 8.", "Marta's birthday is on May 9.", "0.86"),
+            ("The user prefers tea over coffee.", "User prefers tea to coffee.", "0.63"),
+            ("Marta is allergic to hazelnuts.", "Marta is allergic to hazelnuts and all other tree nuts.", "0.62"),
+            ("Ich trinke keinen Kaffee nach 15 Uhr.", "Ich trinke nach 15 Uhr keinen Kaffee.", "0.94"),
         ] {
             assert_eq!(similarity(one, other), expected, "{one} / {other}");
             assert!(Similarity::of(&content(one), &content(other)) >= Similarity::NEAR);
@@ -223,12 +223,12 @@ mod tests {
     #[test]
     fn texts_about_the_same_are_no_near_duplicates() {
         for (one, other, expected) in [
-            ("The spare key is under the fern.", "The spare key is in the shed.", 0.44),
-            ("Marta works at the library.", "Marta works at the museum.", 0.55),
-            ("Marta drinks tea.", "Nils flies to Oslo.", 0.03),
-            ("!", "!", 0.0),
-            ("a", "b", 0.0),
-            ("a", "a", 1.0),
+            ("The spare key is under the fern.", "The spare key is in the shed.", "0.44"),
+            ("Marta works at the library.", "Marta works at the museum.", "0.55"),
+            ("Marta drinks tea.", "Nils flies to Oslo.", "0.03"),
+            ("!", "!", "0.00"),
+            ("a", "b", "0.00"),
+            ("a", "a", "1.00"),
         ] {
             assert_eq!(similarity(one, other), expected, "{one} / {other}");
         }

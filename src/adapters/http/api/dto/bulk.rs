@@ -102,15 +102,15 @@ impl ToJSON for EachMemory {
     }
 }
 
+/// A memory to store, and what to do about near duplicates; or what is wrong with it.
+type ReadCreate = Result<(CreateMemory, OnNearDuplicate), InvalidValue>;
+
 impl BulkCreateBody {
     /// Converts each of them, with the context from the headers.
     ///
     /// # Errors
     /// [`InvalidValue`] if there are none, or too many.
-    pub(in super::super) fn read(
-        self,
-        context: &Context,
-    ) -> Result<Vec<Result<(CreateMemory, OnNearDuplicate), InvalidValue>>, InvalidValue> {
+    pub(in super::super) fn read(self, context: &Context) -> Result<Vec<ReadCreate>, InvalidValue> {
         if !(1..=MemoryService::MAX_CREATED).contains(&self.memories.len()) {
             let problem = format!("must have 1 to {} items", MemoryService::MAX_CREATED);
             return Err(InvalidValue::new("memories", problem));

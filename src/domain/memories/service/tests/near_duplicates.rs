@@ -25,7 +25,7 @@ async fn near_duplicates_are_named_and_the_memory_is_stored_beside_them() {
             harness.created(text).await;
         }
         let stored = beside(&harness, create("Marta drinks green tea"), OnNearDuplicate::Report).await.unwrap();
-        assert_eq!(stored.near_duplicates.as_ref().unwrap()[0].similarity.get(), 1.0);
+        assert!(stored.near_duplicates.as_ref().unwrap()[0].similarity.get() >= 1.0);
         let mut found = texts(&stored);
         found.sort_unstable();
         assert_eq!(found, ["Marta drinks green tea.", "marta drinks green tea"]);
