@@ -166,8 +166,9 @@ async fn what_a_row_calls_its_members_is_repeated_in_part() {
 async fn an_export_is_read_while_it_is_sent_and_ends_with_its_token() {
     use futures_util::StreamExt as _;
     let face = Face::new();
-    let lines: String = (0..2_500).map(|number| format!("{{\"content\": \"memory {number}\"}}\n")).collect();
-    assert_eq!(import_lines(&face, &lines).await.json()["created"], 2_500);
+    let lines: Vec<String> =
+        (0..2_500).map(|number| json!({"content": format!("memory {number}")}).to_string()).collect();
+    assert_eq!(import_lines(&face, &lines.join("\n")).await.json()["created"], 2_500);
     for revoke_after in [None, Some(1)] {
         let token = face.token().await;
         let request = request(Method::GET, "/api/v1/export").header("Authorization", format!("Bearer {token}"));
@@ -184,7 +185,7 @@ async fn an_export_is_read_while_it_is_sent_and_ends_with_its_token() {
                 }
                 None => break,
             };
-            received += page.iter().filter(|byte| **byte == b'\n').count();
+            received += std::str::from_utf8(&page).unwrap().lines().count();
             if revoke_after == Some(number) {
                 assert_eq!(face.client_form("/auth/revoke", &[("token", &token)]).await.status, 200);
             }
