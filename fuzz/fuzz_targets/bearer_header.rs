@@ -4,9 +4,12 @@
 
 use std::sync::{Arc, LazyLock};
 
+use futures_util::FutureExt as _;
 use libfuzzer_sys::fuzz_target;
 use memgate::adapters::jwt::{JwtTokenIssuer, SealingKeyVault};
-use memgate_domain::oauth::{KeyAlgorithm, KeyPurpose, KeyVault as _, MasterKey, SigningKey, TokenIssuer as _, bearer_token};
+use memgate_domain::oauth::{
+    KeyAlgorithm, KeyPurpose, KeyVault as _, MasterKey, NewSigningKey, TokenIssuer as _, bearer_token,
+};
 use memgate_domain::system::{Entropy, Timestamp};
 use memgate_domain::testing::SeededEntropy;
 
@@ -16,8 +19,8 @@ static ISSUER: LazyLock<JwtTokenIssuer> = LazyLock::new(|| {
     let keys = [(KeyPurpose::AccessToken, KeyAlgorithm::EdDsa), (KeyPurpose::RefreshToken, KeyAlgorithm::Hs256)];
     let at = Timestamp::from_unix_seconds(0);
     let keys = keys.map(|(purpose, algorithm)| {
-        let (id, sealed) = vault.generate(purpose, algorithm).expect("a key is made");
-        SigningKey { id, purpose, algorithm, generation: 1, sealed, created_at: at, activates_at: at, retired_at: None }
+        let new = NewSigningKey { purpose, algorithm, generation: 1, created_at: at, activates_at: at };
+        vault.generate(&new).now_or_never().expect("only an RSA key takes time").expect("a key is made")
     });
     JwtTokenIssuer::new(vault, keys.to_vec()).expect("the keys open")
 });
