@@ -1,6 +1,5 @@
 //! Memories that say nearly the same.
 
-use super::bank::MemoryBankError;
 use super::model::{Content, Memory, MemoryScope};
 use super::query::{Limit, MemoryFilter, MemoryQuery, QueryText};
 use super::requests::{CreateMemory, Created, MemoryError};
@@ -154,11 +153,7 @@ impl MemoryService {
             }
             Ok(found) => Ok(Some(found)),
             // A memory that is only to be compared is stored all the same.
-            Err(MemoryError::Bank(MemoryBankError::Unavailable { .. }))
-                if on_near_duplicate == OnNearDuplicate::Report =>
-            {
-                Ok(None)
-            }
+            Err(MemoryError::Bank(_)) if on_near_duplicate == OnNearDuplicate::Report => Ok(None),
             Err(error) => Err(error),
         }
     }

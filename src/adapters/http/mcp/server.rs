@@ -191,7 +191,11 @@ impl McpServer {
         let near = near_duplicates.unwrap_or_default();
         if !near.is_empty() {
             answer["near_duplicates"] = near.iter().map(|near| answer::near(near, &self.public_url)).collect();
-            answer["note"] = json!(NEARLY_THE_SAME);
+            let note = match answer.get("note").and_then(Value::as_str) {
+                Some(note) => format!("{note} {NEARLY_THE_SAME}"),
+                None => NEARLY_THE_SAME.to_owned(),
+            };
+            answer["note"] = note.into();
         }
         Ok(answer)
     }

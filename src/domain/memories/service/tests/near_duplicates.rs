@@ -1,7 +1,7 @@
 //! Memories that say nearly the same.
 
 use super::*;
-use crate::memories::{CreatedBeside, OnNearDuplicate};
+use crate::memories::{CreatedBeside, MockMemoryBank, OnNearDuplicate};
 use crate::testing::categories;
 
 async fn beside(
@@ -98,4 +98,18 @@ async fn without_a_search_a_memory_is_stored_unless_it_must_not_be_a_near_duplic
     let refused = beside(&harness, create("y"), OnNearDuplicate::Reject).await;
     assert!(matches!(refused, Err(MemoryError::Bank(MemoryBankError::Unavailable { .. }))), "{refused:?}");
     assert_eq!(harness.queue.writes().len(), 1);
+}
+
+#[tokio::test]
+async fn a_search_that_fails_in_any_way_keeps_no_memory_from_being_stored() {
+    let mut harness = Harness::new();
+    let mut bank = MockMemoryBank::new();
+    bank.expect_capabilities().return_const(InMemoryMemoryBank::CAPABILITIES);
+    bank.expect_search().returning(|_, _| Err(MemoryBankError::Inconsistent("a damaged row".into())));
+    bank.expect_create_first().returning(|_, memory| Ok(memory.clone().into_memory()));
+    harness.replace_bank(Arc::new(bank));
+    let stored = beside(&harness, create("x"), OnNearDuplicate::Report).await.unwrap();
+    assert!(matches!(stored, CreatedBeside { created: Created::Stored(_), near_duplicates: None }), "{stored:?}");
+    let refused = beside(&harness, create("x"), OnNearDuplicate::Reject).await;
+    assert!(matches!(refused, Err(MemoryError::Bank(MemoryBankError::Inconsistent(_)))), "{refused:?}");
 }
