@@ -33,7 +33,8 @@ const IMPORTS: usize = 8;
 pub(crate) struct LinesBody {
     pieces: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
     received: u64,
-    began: tokio::time::Instant,
+    /// How long the next piece was waited for, in all.
+    waited: Duration,
 }
 
 impl LinesBody {
@@ -47,10 +48,12 @@ impl LinesBody {
     /// [`ApiError::Interrupted`] if it does not arrive in time, or the body arrives too slowly as a whole;
     /// [`ApiError::StreamTooLarge`].
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let began = tokio::time::Instant::now();
         let piece = tokio::time::timeout(BODY_TIMEOUT, self.pieces.next()).await.map_err(|_| ApiError::Interrupted)?;
         let Some(piece) = piece.transpose().map_err(|_| ApiError::Interrupted)? else { return Ok(None) };
+        self.waited += began.elapsed();
         self.received += piece.len() as u64;
-        if self.began.elapsed() > GRACE + Duration::from_secs(self.received / LEAST_RATE) {
+        if self.waited > GRACE + Duration::from_secs(self.received / LEAST_RATE) {
             return Err(ApiError::Interrupted);
         }
         if self.received > MAX_STREAM_BYTES { Err(ApiError::StreamTooLarge) } else { Ok(Some(piece)) }
@@ -100,7 +103,7 @@ impl<'a> ApiExtractor<'a> for LinesBody {
         }
         let body: Body = body.take().map_err(|_| ApiError::Interrupted)?;
         read_piecewise(request);
-        Ok(Self { pieces: Box::pin(body.into_bytes_stream()), received: 0, began: tokio::time::Instant::now() })
+        Ok(Self { pieces: Box::pin(body.into_bytes_stream()), received: 0, waited: Duration::ZERO })
     }
 }
 
