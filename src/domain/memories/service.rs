@@ -11,7 +11,7 @@ use super::loading::{Import, ImportReport, ImportStopped, merging_reader};
 use super::metadata::Context;
 use super::model::{Category, Memory, MemoryChanges, MemoryScope, MemoryUpdate, NewMemory};
 use super::query::{ListQuery, MemoryFilter, MemoryQuery, Page, Position};
-use super::queue::{Acceptance, Claim, Dispatch, QueuedWrite, TrackedWrite, WriteState};
+use super::queue::{Acceptance, Dispatch, QueuedWrite, TrackedWrite, WriteState};
 use super::requests::{
     CreateMemory, Created, IDEMPOTENCY_WINDOW, ListMemories, MemoryError, MemoryHistory, RequestOutcome, RequestState,
     SearchMemories, UpdatedMemory,
@@ -231,17 +231,26 @@ impl MemoryService {
         }
         match accepted {
             (Acceptance::Accepted(Dispatch::Deferred), _) => Ok(Created::Accepted { request_id: request }),
-            (Acceptance::Accepted(Dispatch::Claimed | Dispatch::Queued), claim) => self.carry(&write, claim).await,
+            (Acceptance::Accepted(Dispatch::Claimed | Dispatch::Queued), claim) => {
+                answer(request, self.worker.carry(&write, claim).await)
+            }
             (Acceptance::Duplicate { write: known, .. }, _) if known.fingerprint != fingerprint => {
                 Err(MemoryError::IdempotencyConflict)
             }
-            // Others may have changed the memory since: who may not read learns no more than what it sent.
-            (Acceptance::Duplicate { write: known, state: WriteState::Stored(memory) }, _) if !may_read(caller) => {
-                let sent = NewMemory { created_at: known.accepted_at, ..write.memory }.into_memory();
-                Ok(Created::stored(known.request_id, Memory { id: memory.id, ..sent }))
+            (Acceptance::Duplicate { write: known, state }, _) => {
+                let state = match state {
+                    WriteState::Pending => self.worker.carry(&known, None).await,
+                    ended => ended,
+                };
+                match state {
+                    // Others may have changed the memory since: who may not read learns no more than what it sent.
+                    WriteState::Stored(memory) if !may_read(caller) => {
+                        let sent = NewMemory { created_at: known.accepted_at, ..write.memory }.into_memory();
+                        Ok(Created::stored(known.request_id, Memory { id: memory.id, ..sent }))
+                    }
+                    state => answer(known.request_id, state),
+                }
             }
-            (Acceptance::Duplicate { write: known, state: WriteState::Pending }, _) => self.carry(&known, None).await,
-            (Acceptance::Duplicate { write: known, state }, _) => answer(known.request_id, state),
             (Acceptance::Full, _) => Err(MemoryError::QueueFull),
         }
     }
@@ -265,10 +274,6 @@ impl MemoryService {
             queue.remove(&tracked, now).await?;
         }
         Ok(true)
-    }
-
-    async fn carry(&self, write: &QueuedWrite, claim: Option<Claim>) -> Result<Created, MemoryError> {
-        answer(write.request_id, self.worker.carry(write, claim).await)
     }
 
     /// The status of an earlier request of the same application, and of the same person if it acted for one. Needs

@@ -1,7 +1,9 @@
 //! A remote bank that is temporarily unavailable.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
-use crate::memories::{Attempted, QueueStatistics, WriteQueue as _};
+use crate::memories::{Actor, Attempted, Claim, MemoryUpdate, QueueStatistics, WriteQueue as _};
 use crate::system::Entropy;
 use crate::testing::{categories, now};
 
@@ -211,4 +213,39 @@ async fn while_the_bank_is_away_an_earlier_answer_may_stand_in_for_a_while() {
     harness.service.delete(&Authorized::unguarded(&harness.caller), super::request(), &memory.id).await.unwrap();
     harness.bank.outage().begin();
     assert!(again(search("hazelnuts")).await.is_err(), "what was deleted does not come back");
+}
+
+/// Delivers what is due before it says what became of a write.
+struct DueFirst(InlineDeliveryWorker);
+
+#[async_trait]
+impl DeliveryWorker for DueFirst {
+    async fn carry(&self, write: &QueuedWrite, claim: Option<Claim>) -> WriteState {
+        self.0.work().await;
+        self.0.carry(write, claim).await
+    }
+}
+
+#[tokio::test]
+async fn a_repetition_that_delivers_shows_who_may_only_write_what_it_sent() {
+    let mut harness = Harness::remote();
+    let is_lost = AtomicBool::new(true);
+    let after_create = move || {
+        let lost = MemoryBankError::Unavailable { retry_after: None, reached: true, source: "no answer".into() };
+        if is_lost.swap(false, Ordering::SeqCst) { Err(lost) } else { Ok(()) }
+    };
+    harness.replace_bank(Arc::new(HookedBank { inner: Arc::clone(&harness.bank), after_create }));
+    let keyed = CreateMemory { idempotency_key: Some("k".to_owned().try_into().unwrap()), ..create("what it sent") };
+    let id = MemoryId::for_request(harness.accepted(keyed.clone()).await);
+    let scope = MemoryScope::of(&harness.caller);
+    let changes = MemoryChanges { content: Some(content("what others wrote")), ..MemoryChanges::default() };
+    let update = MemoryUpdate { changes, at: harness.clock.now(), by: Actor::Person };
+    assert!(harness.bank.update(&scope, &id, &update).await.unwrap().is_some());
+    harness.clock.advance(Duration::from_hours(1));
+    harness.service.worker = Arc::new(DueFirst(harness.worker.clone()));
+    let mut writer = harness.caller.clone();
+    writer.permissions = [Permission::MemoryWrite].into_iter().collect();
+    let repeated = harness.service.create(&Authorized::unguarded(&writer), request(), keyed).await.unwrap();
+    let Created::Stored(stored) = repeated else { panic!("{repeated:?}") };
+    assert_eq!((stored.memory.id, stored.memory.content.as_str()), (id, "what it sent"));
 }
