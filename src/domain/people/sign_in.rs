@@ -199,9 +199,6 @@ impl SignInService {
             return Err(SignInError::WrongCredentials);
         };
         attempt.succeeded();
-        // Each leaves a line and an event behind.
-        let allowed = self.successes.take(person.id, self.ports.clock.now());
-        allowed.map_err(|retry_after| SignInError::TooManyFailures { retry_after })?;
         // The password was replaced, or the account disabled, during the verification.
         let user = self.open_session(person).await?.ok_or(SignInError::WrongCredentials)?;
         self.renew(user.person.id, &password, &hash).await;
@@ -247,7 +244,7 @@ impl SignInService {
     /// Signs in somebody who was just verified in another way, such as by a link; `None` if that is true no longer.
     ///
     /// # Errors
-    /// [`SignInError::TemporarilyUnavailable`], [`SignInError::Internal`].
+    /// [`SignInError::TooManyFailures`], [`SignInError::TemporarilyUnavailable`], [`SignInError::Internal`].
     pub async fn after_verification(&self, person: Person) -> Result<Option<SignedInUser>, SignInError> {
         self.open_session(person).await
     }
@@ -402,8 +399,11 @@ impl SignInService {
 
     /// `None` if what was verified of `person` is true no longer.
     async fn open_session(&self, person: Person) -> Result<Option<SignedInUser>, SignInError> {
-        let token = SessionToken::generate(&*self.ports.entropy);
         let signed_in_at = self.ports.clock.now();
+        // Each session leaves a line and an event behind.
+        let allowed = self.successes.take(person.id, signed_in_at);
+        allowed.map_err(|retry_after| SignInError::TooManyFailures { retry_after })?;
+        let token = SessionToken::generate(&*self.ports.entropy);
         let session = Session {
             id: token.id(),
             person: person.id,

@@ -92,6 +92,17 @@ async fn the_right_password_opens_a_session_that_is_recognized_until_it_ends() {
 }
 
 #[tokio::test]
+async fn who_returns_from_the_provider_without_end_has_to_wait() {
+    let harness = Harness::new();
+    harness.provider.know("1", Some("marta@example.com"));
+    for _ in 0..100 {
+        harness.return_as("1").await.unwrap();
+    }
+    let refused = harness.return_as("1").await;
+    assert!(matches!(refused, Err(SignInError::TooManyFailures { .. })), "{refused:?}");
+}
+
+#[tokio::test]
 async fn who_signs_in_without_end_has_to_wait() {
     let harness = Harness::new();
     for _ in 0..100 {
