@@ -74,12 +74,12 @@ impl TokenService {
             return Ok(());
         }
         self.admit_public(&application)?;
-        let revocation = match (&subject, &revocation.what) {
+        let (kind, revocation) = match (&subject, &revocation.what) {
             (Subject::Person(person), Revoked::Token(_)) if !self.may_revoke_one(&application, *person, now) => {
                 let keep_until = now.plus(LONGEST_REFRESH_TOKEN_LIFETIME).plus(LONGEST_ACCESS_TOKEN_LIFETIME);
-                Revocation { what: Revoked::Grant(grant_id), at: now, keep_until }
+                (AuditKind::GrantRevoked, Revocation { what: Revoked::Grant(grant_id), at: now, keep_until })
             }
-            _ => revocation,
+            _ => (kind, revocation),
         };
         let is_new = self.revoke_for(&application, &subject, &revocation).await?;
         if is_new {
