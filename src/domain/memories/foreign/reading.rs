@@ -65,7 +65,8 @@ pub struct Reading {
     pub skipped: u64,
     /// The items that were left out.
     pub left_out: ImportReport,
-    conversation_count: usize,
+    /// How many conversations there are, kept or not.
+    pub conversation_count: usize,
 }
 
 impl Reading {
@@ -171,7 +172,8 @@ impl<E> FileReading<'_, E> {
         if is_note(self.name) && notes.contains(&self.reading.asked) {
             return self.read_note(input);
         }
-        self.format = self.reading.asked;
+        // An archive holds other files too.
+        self.format = self.reading.asked.filter(|_| !self.is_in_archive);
         let mut piece = vec![0; PIECE];
         let mut length = fill(input, &mut piece)?;
         if self.holds_lines(&piece[..length], length < PIECE) {
@@ -182,7 +184,7 @@ impl<E> FileReading<'_, E> {
                         return Ok(());
                     }
                 }
-                length = input.read(&mut piece)?;
+                length = fill(input, &mut piece)?;
             }
             if let Some((place, line)) = lines.end() {
                 self.take_line(place, line)?;
@@ -197,7 +199,7 @@ impl<E> FileReading<'_, E> {
                     return Ok(());
                 }
             }
-            length = input.read(&mut piece)?;
+            length = fill(input, &mut piece)?;
         }
         if let Some(item) = items.end() {
             self.take_item(number + 1, item)?;
@@ -263,13 +265,15 @@ impl<E> FileReading<'_, E> {
             Err(_) if self.format == Some(ImportFormat::Memgate) && !text.contains('\n') => Value::Null,
             Err(error) => return Ok(self.leave_out(place, format!("is not JSON: {error}"))),
         };
-        let format = match self.format.or_else(|| ImportFormat::detect(&value)) {
-            Some(format) => format,
-            None if self.is_in_archive => {
+        let (found, asked) = (self.format.or_else(|| ImportFormat::detect(&value)), self.reading.asked);
+        let is_wanted = |format| asked.is_none_or(|asked| asked == format);
+        let format = match found {
+            Some(format) if !self.is_in_archive || is_wanted(format) => format,
+            _ if self.is_in_archive => {
                 self.reading.skip();
                 return Ok(Go::NoFurther);
             }
-            None => ImportFormat::Memgate,
+            _ => ImportFormat::Memgate,
         };
         self.format = Some(format);
         if format == ImportFormat::Memgate {
@@ -411,6 +415,32 @@ mod tests {
         ] {
             assert_eq!(Reading::may_hold_memories(name), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn of_an_archive_only_files_of_the_format_that_is_asked_for_are_read() {
+        let mut reading = Reading::new(Some(ImportFormat::Memgate));
+        let mut rows = Vec::new();
+        for (number, name, text) in [
+            (1, "account.json", "{\n  \"account\": {\n    \"login\": \"marta\"\n  }\n}\n"),
+            (
+                2,
+                "memories.jsonl",
+                "{\"memory_id\": \"m\", \"content\": \"tea\", \"created_at\": \"2026-01-01T00:00:00Z\"}\n",
+            ),
+            (
+                3,
+                "memory.jsonl",
+                "{\"type\": \"entity\", \"name\": \"Marta\", \"entityType\": \"person\", \"observations\": [\"x\"]}\n",
+            ),
+        ] {
+            let mut take = |row: FoundRow| {
+                rows.push(row.row.json);
+                Ok::<_, Infallible>(())
+            };
+            reading.read_in_archive(name, number, &mut text.as_bytes(), &mut take).unwrap();
+        }
+        assert_eq!((rows.len(), reading.left_out.left_out, reading.skipped), (1, 0, 2), "{rows:?}");
     }
 
     #[test]
