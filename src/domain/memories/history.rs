@@ -152,9 +152,15 @@ impl HistoryEntry {
     /// When the entry has to be dropped: that is when the memory that it keeps expires.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {
+        self.superseded().and_then(|memory| memory.expires_at)
+    }
+
+    /// The memory that it keeps.
+    #[must_use]
+    pub fn superseded(&self) -> Option<&Memory> {
         match &self.event {
             HistoryEvent::Updated(_) => None,
-            HistoryEvent::Superseded(memory) => memory.expires_at,
+            HistoryEvent::Superseded(memory) => Some(memory),
         }
     }
 }

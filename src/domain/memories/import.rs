@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::history::{Actor, HistoryEntry, HistoryEvent};
+use super::history::{Actor, HistoryEntry};
 use super::metadata::{Context, ContextId, Metadata};
 use super::model::{Category, Content, MemoryScope, NewMemory, Priority};
 use super::record::HistoryRecord;
@@ -174,7 +174,8 @@ impl ImportReader {
         }
         let history = row.history.unwrap_or_default().into_iter().map(HistoryEntry::try_from);
         let history = history.collect::<Result<Vec<_>, _>>()?;
-        if !history.iter().all(|entry| self.allows(entry)) {
+        let access = self.scope.categories();
+        if !history.iter().filter_map(HistoryEntry::superseded).all(|memory| access.allows(&memory.categories)) {
             return Err(RowError::CategoryNotAllowed);
         }
         let created_by = row.created_by.as_deref().map(str::parse).transpose()?;
@@ -199,14 +200,6 @@ impl ImportReader {
         };
         let has_expired = memory.expires_at.is_some_and(|expiry| expiry <= self.now);
         Ok(if has_expired { ImportRow::Expired } else { ImportRow::Memory(Box::new(memory)) })
-    }
-
-    /// Whether the scope allows what the entry keeps.
-    fn allows(&self, entry: &HistoryEntry) -> bool {
-        match &entry.event {
-            HistoryEvent::Updated(_) => true,
-            HistoryEvent::Superseded(memory) => self.scope.categories().allows(&memory.categories),
-        }
     }
 
     fn next_id(&mut self, text: &str) -> MemoryId {

@@ -8,7 +8,7 @@ use super::erasure::{Erasure, ErasureError};
 use super::export::Export;
 use super::history::Actor;
 use super::loading::{Import, ImportReport, ImportStopped};
-use super::model::{Category, MemoryChanges, NewMemory, OwnMemory};
+use super::model::{Category, Memory, MemoryChanges, NewMemory, OwnMemory};
 use super::query::{DateRange, Limit, ListQuery, MemoryFilter, MemoryQuery, Position, QueryText};
 use super::requests::MemoryError;
 use super::search::{Findings, PENDING_SEARCHED};
@@ -18,7 +18,7 @@ use super::tenants::{Tenant, TenantGroup, TenantRegistry};
 use crate::applications::{ApplicationName, ApplicationRepository, SpaceName};
 use crate::audit::{AuditEvent, AuditKind};
 use crate::ids::{ApplicationId, MemoryId, UserId};
-use crate::system::StorageError;
+use crate::system::{StorageError, Timestamp};
 
 /// One of the spaces in which a person has memories.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -241,10 +241,16 @@ impl PersonalMemories {
     /// [`MemoryError::NotFound`], also for somebody else's.
     pub async fn get(&self, person: UserId, id: &MemoryId) -> Result<OwnMemory, MemoryError> {
         let now = self.memories.clock.now();
+        let (tenant, memory) = self.locate(person, id, now).await?;
+        let history = self.memories.history_of(&tenant.scope(), id, now).await?;
+        Ok(OwnMemory { memory, space: tenant.space, history })
+    }
+
+    /// One memory of the person, and where it is.
+    async fn locate(&self, person: UserId, id: &MemoryId, now: Timestamp) -> Result<(Tenant, Memory), MemoryError> {
         for tenant in self.tenants.list(&TenantGroup::OfPerson(person)).await? {
             if let Some(memory) = self.memories.bank().get(&tenant.scope(), id, now).await? {
-                let history = self.memories.history_of(&tenant.scope(), id, now).await?;
-                return Ok(OwnMemory { memory, space: tenant.space, history });
+                return Ok((tenant, memory));
             }
         }
         Err(MemoryError::NotFound)
@@ -260,8 +266,7 @@ impl PersonalMemories {
         id: &MemoryId,
         changes: &MemoryChanges,
     ) -> Result<OwnMemory, MemoryError> {
-        let OwnMemory { space, .. } = self.get(person, id).await?;
-        let tenant = Tenant { space, person: Some(person) };
+        let (tenant, _) = self.locate(person, id, self.memories.clock.now()).await?;
         let updated = self.memories.update_in(&tenant.scope(), id, changes, Actor::Person).await?;
         let memory = updated.ok_or(MemoryError::NotFound)?;
         self.record(AuditKind::MemoryUpdated, person).await;
@@ -274,8 +279,7 @@ impl PersonalMemories {
     /// # Errors
     /// [`MemoryError`].
     pub async fn forget_history(&self, person: UserId, id: &MemoryId) -> Result<(), MemoryError> {
-        let OwnMemory { space, .. } = self.get(person, id).await?;
-        let tenant = Tenant { space, person: Some(person) };
+        let (tenant, _) = self.locate(person, id, self.memories.clock.now()).await?;
         self.memories.forget_history_in(&tenant.scope(), id).await?;
         self.record(AuditKind::MemoryDeleted, person).await;
         Ok(())

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use memgate_domain::applications::CategoryAccess;
 use memgate_domain::ids::MemoryId;
 use memgate_domain::memories::{Actor, AnswerSize, Histories, HistoryEntry, HistoryEvent, MemoryScope};
 use memgate_domain::system::Timestamp;
@@ -13,7 +12,7 @@ use sea_orm::{ConnectionTrait, QueryResult};
 use super::creation::parts;
 use super::failure::MemoryStoreError;
 use super::read::visible;
-use super::row::{actor, json_array, timestamp};
+use super::row::{actor, is_visible, json_array, timestamp};
 use super::sql::Sql;
 use crate::adapters::database::connections::{ConnectionPool, PooledTransaction};
 
@@ -145,7 +144,7 @@ pub(super) async fn histories(
     let mut entries: BTreeMap<MemoryId, Vec<HistoryEntry>> = BTreeMap::new();
     for row in &rows.all(connection).await? {
         let (id, entry) = read_entry(row)?;
-        if is_visible(&entry, scope.categories(), now) {
+        if entry.superseded().is_none_or(|memory| is_visible(scope.categories(), memory, now)) {
             entries.entry(id).or_default().push(entry);
         }
     }
@@ -167,13 +166,6 @@ fn of_visible(
         .elements(json_array(ids.iter().map(MemoryId::as_str)))
         .then(") AND h.seq = m.seq");
     visible(sql, "m", scope.categories(), now)
-}
-
-fn is_visible(entry: &HistoryEntry, access: &CategoryAccess, now: Timestamp) -> bool {
-    match &entry.event {
-        HistoryEvent::Updated(_) => true,
-        HistoryEvent::Superseded(memory) => access.allows(&memory.categories) && !memory.has_expired_at(now),
-    }
 }
 
 fn read_entry(row: &QueryResult) -> Result<(MemoryId, HistoryEntry), MemoryStoreError> {

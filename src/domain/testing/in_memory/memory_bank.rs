@@ -198,10 +198,8 @@ impl MemoryBank for InMemoryMemoryBank {
         for id in ids {
             let kept = memories.get(&(scope.tenant(), id.clone()));
             let Some(kept) = kept.filter(|kept| is_visible(&kept.memory, scope, Some(now))) else { continue };
-            let is_seen = |entry: &&HistoryEntry| match &entry.event {
-                HistoryEvent::Updated(_) => true,
-                HistoryEvent::Superseded(memory) => is_visible(memory, scope, Some(now)),
-            };
+            let is_seen =
+                |entry: &&HistoryEntry| entry.superseded().is_none_or(|memory| is_visible(memory, scope, Some(now)));
             let seen: Vec<HistoryEntry> = kept.history.iter().filter(is_seen).cloned().collect();
             if !seen.is_empty() {
                 entries.insert(id.clone(), seen);
