@@ -51,10 +51,6 @@ impl HistoryApi {
     ) -> Result<Json<DeletedAnswer>, DeleteFailure> {
         let Exchange { services, request_id, .. } = exchange;
         services.memories.forget_history(&caller, *request_id, &memory_id.0.0.parse()?).await?;
-        Ok(Json(DeletedAnswer {
-            status: "deleted".to_owned(),
-            request_id: request_id.to_string(),
-            memory_id: memory_id.0.0,
-        }))
+        Ok(Json(DeletedAnswer::new(*request_id, memory_id.0.0)))
     }
 }

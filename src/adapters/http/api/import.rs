@@ -1,5 +1,6 @@
 //! `/api/v1/import`: memories from elsewhere, as a stream.
 
+use poem::Request;
 use poem_openapi::OpenApi;
 
 use super::dto::import::ImportAnswer;
@@ -23,14 +24,16 @@ impl ImportApi {
     #[oai(path = "/import", method = "post", operation_id = "importMemories")]
     async fn import(
         &self,
+        request: &Request,
         exchange: &Exchange,
         caller: Bearer<Write>,
         body: LinesBody,
     ) -> Result<Json<ImportAnswer>, ImportFailure> {
         let Exchange { services, request_id, .. } = exchange;
+        let admission = Admission::of(request)?;
         let mut import = services.memories.begin_import(&caller);
         let _slot = services.imports.take(import.scope().tenant())?;
-        let received = receive(&mut import, body, &caller.admission()).await;
+        let received = receive(&mut import, body, &admission).await;
         let ended = services.memories.end_import(&caller, *request_id, import).await;
         match (received, ended) {
             (Ok(()), Ok(report)) => Ok(Json(ImportAnswer::new(*request_id, report))),

@@ -197,11 +197,7 @@ impl MemoriesApi {
     ) -> Result<Json<DeletedAnswer>, DeleteFailure> {
         let Exchange { services, request_id, .. } = exchange;
         services.memories.delete(&caller, *request_id, &memory_id.0.0.parse()?).await?;
-        Ok(Json(DeletedAnswer {
-            status: "deleted".to_owned(),
-            request_id: request_id.to_string(),
-            memory_id: memory_id.0.0,
-        }))
+        Ok(Json(DeletedAnswer::new(*request_id, memory_id.0.0)))
     }
 }
 

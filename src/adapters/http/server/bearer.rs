@@ -18,27 +18,17 @@ use crate::adapters::http::openapi::security;
 use crate::domain::oauth::{AccessGuard, Authorized, Caller, Need, Parameters, Resource, bearer_token};
 
 /// The caller, who has the permission that the operation needs.
-pub(crate) struct Bearer<N> {
-    caller: Authorized<N>,
-    admission: Admission<N>,
-}
-
-impl<N> Bearer<N> {
-    /// What a long operation asks again as it goes on.
-    pub(crate) fn admission(&self) -> Admission<N> {
-        self.admission.clone()
-    }
-}
+pub(crate) struct Bearer<N>(Authorized<N>);
 
 impl<N> Deref for Bearer<N> {
     type Target = Authorized<N>;
 
     fn deref(&self) -> &Authorized<N> {
-        &self.caller
+        &self.0
     }
 }
 
-/// The token of a request that was admitted.
+/// The token of a request that was admitted, for a long operation to ask again as it goes on.
 pub(crate) struct Admission<N> {
     services: Arc<Services>,
     token: Arc<SecretString>,
@@ -52,6 +42,15 @@ impl<N> Clone for Admission<N> {
 }
 
 impl<N: Need> Admission<N> {
+    /// Of a request that a [`Bearer`] was extracted from.
+    ///
+    /// # Errors
+    /// None that can be: the request has a token.
+    pub(crate) fn of(request: &Request) -> Result<Self, ApiError> {
+        let token = Arc::new(SecretString::from(token(request)?));
+        Ok(Self { services: Arc::clone(&Exchange::of(request)?.services), token, need: PhantomData })
+    }
+
     /// The operation ends with the token, its application, its person and the permission.
     ///
     /// # Errors
@@ -82,10 +81,8 @@ impl<'a, N: Need> ApiExtractor<'a> for Bearer<N> {
     ) -> Result<Self> {
         let token = token(request)?;
         refuse_second_token(request, body).await?;
-        let services = Arc::clone(&Exchange::of(request)?.services);
-        let caller = services.guard.admit(token).await.map_err(ApiError::from)?;
-        let token = Arc::new(SecretString::from(token));
-        Ok(Self { caller, admission: Admission { services, token, need: PhantomData } })
+        let guard = &Exchange::of(request)?.services.guard;
+        Ok(Self(guard.admit(token).await.map_err(ApiError::from)?))
     }
 }
 

@@ -408,7 +408,7 @@ pub(crate) fn render(error: &poem::Error, refused: Refused<'_>) -> Response {
     if under_auth {
         return oauth_response(as_oauth(response), detail, base);
     }
-    let problem = problem(&response, detail, None, request_id);
+    let problem = problem(&response, detail, request_id);
     problem_response(response, &problem, base)
 }
 
@@ -419,10 +419,7 @@ pub(crate) fn render_api(error: &ApiError, refused: Refused<'_>) -> Response {
     if refused.under_auth {
         return oauth_response(as_oauth(response), error.to_string(), refused.base);
     }
-    let problem = Problem {
-        near_duplicates: near_duplicates(error),
-        ..problem(&response, detail(error), field(error), refused.request_id)
-    };
+    let problem = problem_of(&response, error, refused.request_id);
     problem_response(response, &problem, refused.base)
 }
 
@@ -430,7 +427,15 @@ pub(crate) fn render_api(error: &ApiError, refused: Refused<'_>) -> Response {
 pub(crate) fn as_problem(error: &ApiError, request_id: RequestId) -> Problem {
     let response = ErrorResponse::from(error);
     log(response.status, response.slug, error, request_id);
-    Problem { near_duplicates: near_duplicates(error), ..problem(&response, detail(error), field(error), request_id) }
+    problem_of(&response, error, request_id)
+}
+
+fn problem_of(summary: &ErrorResponse, error: &ApiError, request_id: RequestId) -> Problem {
+    Problem {
+        field: field(error),
+        near_duplicates: near_duplicates(error),
+        ..problem(summary, detail(error), request_id)
+    }
 }
 
 fn near_duplicates(error: &ApiError) -> Option<Vec<NearDuplicateAnswer>> {
@@ -488,13 +493,13 @@ fn problem_response(summary: ErrorResponse, problem: &Problem, base: &str) -> Re
     response
 }
 
-fn problem(summary: &ErrorResponse, detail: String, field: Option<String>, request_id: RequestId) -> Problem {
+fn problem(summary: &ErrorResponse, detail: String, request_id: RequestId) -> Problem {
     Problem {
         kind: format!("{PROBLEM_TYPE}{}", summary.slug),
         title: summary.title.to_owned(),
         status: summary.status.as_u16(),
         detail,
-        field,
+        field: None,
         near_duplicates: None,
         request_id: request_id.to_string(),
     }

@@ -519,3 +519,9 @@ pub(in super::super) struct DeletedAnswer {
     /// Its former ID.
     pub(in super::super) memory_id: String,
 }
+
+impl DeletedAnswer {
+    pub(in super::super) fn new(request_id: RequestId, memory_id: String) -> Self {
+        Self { status: "deleted".to_owned(), request_id: request_id.to_string(), memory_id }
+    }
+}
