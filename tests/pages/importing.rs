@@ -43,7 +43,7 @@ async fn settled(browser: &mut Browser<'_>) -> Answer {
         if page.header("refresh").is_none() {
             return page;
         }
-        assert!(page.assert_page(200).says("This page looks again every few seconds."));
+        assert!(page.assert_page(200).says("This page checks again every few seconds."));
     }
 }
 
@@ -127,9 +127,13 @@ async fn of_conversations_the_person_chooses_and_nothing_else_is_stored() {
         ("chat.html", b"<html>"),
     ]);
     let page = upload(&mut browser, "C:\\Users\\marta\\chatgpt.zip", &archive).await;
-    for text in
-        ["chatgpt.zip, read as ChatGPT", "Memories: 1", "in 2 conversations: 3 messages", "<b>Boats</b>", "New: 4"]
-    {
+    for text in [
+        "chatgpt.zip, read as ChatGPT",
+        "Memories: 1",
+        "Messages that you wrote: 3, in conversations: 2",
+        "<b>Boats</b>",
+        "New: 4",
+    ] {
         assert!(page.assert_page(200).says(text), "{text}: {}", page.page.text());
     }
     let nothing = confirm(&mut browser, &page.page, &[("messages", "chosen")]).await;

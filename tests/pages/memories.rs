@@ -237,7 +237,7 @@ async fn the_hub_says_how_many_there_are_and_which() {
     }
     let page = browser.get("/account").await;
     for text in [
-        "Memories: 3. The oldest is of 18 May 2033, the newest of 18 May 2033.",
+        "Memories: 3. The oldest is from 18 May 2033, the newest from 18 May 2033.",
         "Trip planner3",
         "food2",
         "tea & <cake>1",

@@ -18,8 +18,8 @@ use tokio::task::JoinHandle;
 pub use self::uploads::Uploads;
 
 use self::receive::{MAX_UPLOAD_BYTES, Refused, UploadForm};
-use self::uploads::{Failure, Held, Outcome, Step, Storing, Waiting};
-use self::work::{Choice, LOOKED_UP, Messages, reasons};
+use self::uploads::{Failure, Held, Occupied, Outcome, Step, Storing, Waiting};
+use self::work::{Choice, LOOKED_UP, Messages};
 use super::account::{sender, signed_in};
 use super::assets;
 use super::browser::Browser;
@@ -31,7 +31,7 @@ use super::texts::{Frame, Language, Text, Texts};
 use super::view::{self, PageContext};
 use super::words::Day;
 use crate::domain::applications::SpaceName;
-use crate::domain::memories::{ImportFormat, ImportReport};
+use crate::domain::memories::{ImportFormat, ImportReport, LeftOut};
 use crate::domain::people::SignedInUser;
 
 /// How long an answer waits for work that may end at once.
@@ -65,12 +65,12 @@ struct PreviewPage<'a> {
     t: &'a Frame,
     number: u64,
     waiting: &'a Waiting,
-    space: String,
+    space: &'a str,
     formats: String,
     left_out: u64,
-    reasons: Vec<(String, &'a str)>,
+    reasons: Vec<&'a LeftOut>,
     conversations: Vec<ConversationInWords<'a>>,
-    more_conversations: usize,
+    more_conversations: u64,
     problem: Option<Text>,
     form_token: &'a str,
 }
@@ -95,9 +95,9 @@ struct ProgressPage<'a> {
 struct ReportPage<'a> {
     t: &'a Frame,
     outcome: &'a Outcome,
-    space: String,
+    space: &'a str,
     left_out: u64,
-    reasons: Vec<(String, &'a str)>,
+    reasons: Vec<&'a LeftOut>,
     form_token: &'a str,
 }
 
@@ -117,9 +117,9 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
         Some(Held { step: Step::Reading, .. }) => show_progress(&browser.t, &user, None),
         Some(Held { step: Step::Storing(storing), .. }) => show_progress(&browser.t, &user, Some(&storing)),
         Some(Held { step: Step::Waiting(waiting), number, .. }) => {
-            show_preview(&browser, &user, number, &waiting, None).await
+            show_preview(&browser.t, &user, number, &waiting, None)
         }
-        Some(Held { step: Step::Done(outcome), .. }) => show_report(&browser, &user, &outcome).await,
+        Some(Held { step: Step::Done(outcome), .. }) => show_report(&browser.t, &user, &outcome),
     }
 }
 
@@ -156,11 +156,6 @@ async fn spaces(browser: &Browser<'_>, user: &SignedInUser) -> Result<Vec<SpaceO
     Ok(spaces)
 }
 
-async fn name_of(browser: &Browser<'_>, user: &SignedInUser, space: &SpaceName) -> Result<String, PageError> {
-    let known = spaces(browser, user).await?.into_iter().find(|known| known.space == *space);
-    Ok(known.map_or_else(|| space.to_string(), |known| known.name))
-}
-
 async fn show_form(
     browser: &Browser<'_>,
     user: &SignedInUser,
@@ -188,8 +183,8 @@ fn show_progress(t: &Frame, user: &SignedInUser, storing: Option<&Storing>) -> R
     Ok(response)
 }
 
-async fn show_preview(
-    browser: &Browser<'_>,
+fn show_preview(
+    t: &Frame,
     user: &SignedInUser,
     number: u64,
     waiting: &Waiting,
@@ -198,20 +193,20 @@ async fn show_preview(
     let mut conversations: Vec<_> = waiting.conversations.iter().enumerate().collect();
     // The newest first; those without a date last.
     conversations.sort_by_key(|(_, conversation)| std::cmp::Reverse(conversation.at));
-    let more_conversations = conversations.len().saturating_sub(LISTED);
+    let more_conversations = waiting.conversation_count.saturating_sub(LISTED) as u64;
     let conversations = conversations.into_iter().take(LISTED).map(|(number, conversation)| ConversationInWords {
         number,
         title: &conversation.title,
-        at: conversation.at.map(|at| Day::of(at, browser.t.language)),
-        messages: browser.t.number(conversation.messages),
+        at: conversation.at.map(|at| Day::of(at, t.language)),
+        messages: t.number(conversation.messages),
     });
     let of_rows = waiting.preview.as_ref().map(|preview| &preview.report);
     let form_token = user.token.form_token();
     let page = PreviewPage {
-        t: &browser.t,
+        t,
         number,
         waiting,
-        space: name_of(browser, user, &waiting.space).await?,
+        space: &waiting.space_name,
         formats: names(&waiting.formats),
         left_out: waiting.left_out.left_out + of_rows.map_or(0, |report| report.left_out),
         reasons: all_reasons(&waiting.left_out, of_rows),
@@ -224,12 +219,12 @@ async fn show_preview(
     view::show(status, PageContext::Standalone, &page)
 }
 
-async fn show_report(browser: &Browser<'_>, user: &SignedInUser, outcome: &Outcome) -> Result<Response, PageError> {
+fn show_report(t: &Frame, user: &SignedInUser, outcome: &Outcome) -> Result<Response, PageError> {
     let form_token = user.token.form_token();
     let page = ReportPage {
-        t: &browser.t,
+        t,
         outcome,
-        space: name_of(browser, user, &outcome.space).await?,
+        space: &outcome.space_name,
         left_out: outcome.left_out.left_out + outcome.report.left_out,
         reasons: all_reasons(&outcome.left_out, Some(&outcome.report)),
         form_token: form_token.as_str(),
@@ -249,8 +244,9 @@ fn names(formats: &[ImportFormat]) -> String {
     formats.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-fn all_reasons<'a>(of_file: &'a ImportReport, of_rows: Option<&'a ImportReport>) -> Vec<(String, &'a str)> {
-    reasons(of_file).chain(of_rows.into_iter().flat_map(reasons)).take(ImportReport::NAMED).collect()
+fn all_reasons<'a>(of_file: &'a ImportReport, of_rows: Option<&'a ImportReport>) -> Vec<&'a LeftOut> {
+    let of_rows = of_rows.into_iter().flat_map(|report| &report.reasons);
+    of_file.reasons.iter().chain(of_rows).take(ImportReport::NAMED).collect()
 }
 
 /// `POST /account/import`: a file.
@@ -265,8 +261,10 @@ pub(crate) async fn upload(browser: Browser<'_>, mut form: UploadForm) -> Result
         return refuse(StatusCode::BAD_REQUEST, browser.t.import_choose_space).await;
     };
     let (services, person) = (&browser.services, user.person.id);
-    let Some(receiving) = services.uploads.receive(person) else {
-        return refuse(StatusCode::TOO_MANY_REQUESTS, browser.t.import_already).await;
+    let receiving = match services.uploads.receive(person) {
+        Ok(receiving) => receiving,
+        Err(Occupied::Already) => return refuse(StatusCode::TOO_MANY_REQUESTS, browser.t.import_already).await,
+        Err(Occupied::ByOthers) => return refuse(StatusCode::TOO_MANY_REQUESTS, browser.t.import_busy).await,
     };
     let uploaded = match form.file("file").await {
         Ok(uploaded) => uploaded,
@@ -283,8 +281,7 @@ pub(crate) async fn upload(browser: Browser<'_>, mut form: UploadForm) -> Result
         Err(Refused::Disk(error)) => return Err(PageError::Unavailable(error.into())),
     };
     let number = services.uploads.begin(person, services.clock.now());
-    drop(receiving);
-    let work = work::read(services.clone(), person, number, uploaded, option.space);
+    let work = work::read(services.clone(), person, number, uploaded, receiving, option);
     wait_a_little(tokio::spawn(work)).await;
     view::see_other(&ReturnTo::Import.to_string())
 }
@@ -308,7 +305,7 @@ pub(crate) async fn confirm(browser: Browser<'_>, form: ListForm<FIELDS>) -> Res
     let choice = Choice { memories: form.get("memories") == "yes", messages };
     let total = choice.rows_of(&waiting);
     if total == 0 {
-        return show_preview(&browser, &user, number, &waiting, Some(browser.t.nothing_chosen)).await;
+        return show_preview(&browser.t, &user, number, &waiting, Some(browser.t.nothing_chosen));
     }
     drop(waiting);
     if let Some((waiting, storing)) = services.uploads.begin_storing(person, number, now, total) {

@@ -18,7 +18,7 @@ use crate::domain::system::Timestamp;
 
 /// For how long something is kept after its last step.
 const LIFETIME: Duration = Duration::from_mins(30);
-/// How many uploads are received at the same time.
+/// How many uploads are received, or wait to be read, at the same time.
 const RECEIVED_AT_ONCE: usize = 8;
 /// How many are read at the same time.
 const READ_AT_ONCE: usize = 2;
@@ -68,9 +68,13 @@ pub(super) enum Step {
 /// An upload that was read.
 pub(super) struct Waiting {
     pub(super) space: SpaceName,
+    /// What the person calls it.
+    pub(super) space_name: String,
     pub(super) file_name: String,
     pub(super) formats: Vec<ImportFormat>,
+    /// Those that are kept, and how many there are.
     pub(super) conversations: Vec<Conversation>,
+    pub(super) conversation_count: usize,
     pub(super) memories: u64,
     pub(super) messages: u64,
     pub(super) skipped: u64,
@@ -93,11 +97,12 @@ pub(super) struct Preview {
 pub(super) struct Storing {
     pub(super) done: AtomicU64,
     pub(super) total: u64,
+    bytes: u64,
 }
 
 /// How an import ended.
 pub(super) struct Outcome {
-    pub(super) space: SpaceName,
+    pub(super) space_name: String,
     pub(super) report: ImportReport,
     /// The items of the file that could not be read.
     pub(super) left_out: ImportReport,
@@ -141,7 +146,7 @@ impl Uploads {
     /// Forgets what a person uploaded; an import that has begun goes on.
     pub(in super::super) fn forget(&self, person: UserId) {
         let mut inner = self.inner();
-        if inner.held.get(&person).is_some_and(|held| !held.is_under_way()) {
+        if inner.held.get(&person).is_some_and(|held| !matches!(held.step, Step::Storing(_))) {
             inner.held.remove(&person);
         }
     }
@@ -152,14 +157,20 @@ impl Uploads {
         self.inner().held.get(&person).cloned()
     }
 
-    /// The right of a person to upload, until it is dropped; `None` if they upload or import already, or too many do.
-    pub(super) fn receive(self: &Arc<Self>, person: UserId) -> Option<Receiving> {
+    /// The right of a person to have an upload on the disk, until it is dropped.
+    ///
+    /// # Errors
+    /// [`Occupied`].
+    pub(super) fn receive(self: &Arc<Self>, person: UserId) -> Result<Receiving, Occupied> {
         let mut inner = self.inner();
-        let is_under_way = inner.held.get(&person).is_some_and(Held::is_under_way);
-        if is_under_way || inner.receiving.len() >= RECEIVED_AT_ONCE || !inner.receiving.insert(person) {
-            return None;
+        if inner.held.get(&person).is_some_and(Held::is_under_way) || inner.receiving.contains(&person) {
+            return Err(Occupied::Already);
         }
-        Some(Receiving { uploads: Arc::clone(self), person })
+        if inner.receiving.len() >= RECEIVED_AT_ONCE {
+            return Err(Occupied::ByOthers);
+        }
+        inner.receiving.insert(person);
+        Ok(Receiving { uploads: Arc::clone(self), person })
     }
 
     /// An upload is read from now on. Returns its number.
@@ -197,7 +208,8 @@ impl Uploads {
         let mut inner = self.inner();
         let held = inner.held.get(&person).filter(|held| held.number == number)?;
         let Step::Waiting(waiting) = &held.step else { return None };
-        let (waiting, storing) = (Arc::clone(waiting), Arc::new(Storing { done: AtomicU64::new(0), total }));
+        let (waiting, storing) =
+            (Arc::clone(waiting), Arc::new(Storing { done: AtomicU64::new(0), total, bytes: waiting.bytes }));
         inner.proceed(person, number, now, Step::Storing(Arc::clone(&storing)));
         Some((waiting, storing))
     }
@@ -222,12 +234,23 @@ impl Held {
         matches!(self.step, Step::Reading | Step::Storing(_))
     }
 
+    /// How much of the disk it holds.
     fn bytes(&self) -> Option<u64> {
         match &self.step {
             Step::Waiting(waiting) => Some(waiting.bytes),
-            _ => None,
+            Step::Storing(storing) => Some(storing.bytes),
+            Step::Reading | Step::Done(_) | Step::Failed(_) => None,
         }
     }
+}
+
+/// Why a person may not upload now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occupied {
+    /// They upload or import already.
+    Already,
+    /// Too many others upload.
+    ByOthers,
 }
 
 /// See [`Uploads::receive`].
@@ -250,9 +273,11 @@ mod tests {
     fn waiting(bytes: u64) -> Waiting {
         Waiting {
             space: "home".parse().unwrap(),
+            space_name: String::new(),
             file_name: String::new(),
             formats: Vec::new(),
             conversations: Vec::new(),
+            conversation_count: 0,
             memories: 1,
             messages: 0,
             skipped: 0,
@@ -276,14 +301,24 @@ mod tests {
         let uploads = Arc::new(Uploads::default());
         let marta = person().id;
         let first = uploads.receive(marta).unwrap();
-        assert!(uploads.receive(marta).is_none());
+        assert_eq!(uploads.receive(marta).err().unwrap(), Occupied::Already);
         let others: Vec<_> = (1..RECEIVED_AT_ONCE).map(|_| uploads.receive(person().id).unwrap()).collect();
-        assert!(uploads.receive(person().id).is_none());
+        assert_eq!(uploads.receive(person().id).err().unwrap(), Occupied::ByOthers);
         drop((first, others));
         let number = uploads.begin(marta, now());
-        assert!(uploads.receive(marta).is_none(), "it is still read");
+        assert_eq!(uploads.receive(marta).err().unwrap(), Occupied::Already, "it is still read");
         uploads.end_reading(marta, number, now(), Err(Failure::Damaged));
-        assert!(uploads.receive(marta).is_some());
+        assert!(uploads.receive(marta).is_ok());
+    }
+
+    #[test]
+    fn what_is_forgotten_while_it_is_read_does_not_come_back() {
+        let uploads = Uploads::default();
+        let marta = person().id;
+        let number = uploads.begin(marta, now());
+        uploads.forget(marta);
+        uploads.end_reading(marta, number, now(), Ok(waiting(1)));
+        assert!(uploads.of(marta, now()).is_none());
     }
 
     #[test]
@@ -307,6 +342,9 @@ mod tests {
         assert!(uploads.begin_storing(other, number + 1, now(), 1).is_none(), "another upload");
         assert!(uploads.begin_storing(other, number, now(), 1).is_some());
         assert!(uploads.begin_storing(other, number, now(), 1).is_none(), "once");
+        let (large, _) = upload(&uploads, ROWS_OF_ALL);
+        let failed = uploads.of(large, now()).unwrap().step;
+        assert!(matches!(failed, Step::Failed(Failure::Busy)), "what is being stored is on the disk too");
         uploads.forget(other);
         assert!(uploads.of(other, after).is_some(), "it is under way");
     }

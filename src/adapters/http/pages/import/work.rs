@@ -8,12 +8,12 @@ use std::sync::atomic::Ordering;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 
+use super::SpaceOption;
 use super::receive::Uploaded;
-use super::uploads::{Failure, Outcome, Preview, ROWS_OF_ONE, Storing, Waiting};
+use super::uploads::{Failure, Outcome, Preview, ROWS_OF_ONE, Receiving, Storing, Waiting};
 use crate::adapters::http::server::services::Services;
-use crate::domain::applications::SpaceName;
 use crate::domain::ids::UserId;
-use crate::domain::memories::{FoundRow, ImportReport, Place, Reading};
+use crate::domain::memories::{FoundRow, Place, Reading};
 use crate::files::{self, FileError, FileLimits};
 
 /// How many rows a preview looks up at most.
@@ -24,11 +24,21 @@ const SAMPLES: usize = 5;
 const SAMPLE: usize = 160;
 
 /// Reads an upload, and keeps what came of it.
-pub(super) async fn read(services: Arc<Services>, person: UserId, number: u64, upload: Uploaded, space: SpaceName) {
+pub(super) async fn read(
+    services: Arc<Services>,
+    person: UserId,
+    number: u64,
+    upload: Uploaded,
+    receiving: Receiving,
+    space: SpaceOption,
+) {
     let read = async {
         let _turn = services.uploads.reading.acquire().await.map_err(|_| Failure::Internal)?;
         let rows = tokio::task::spawn_blocking(move || into_rows(upload, space));
-        let mut waiting = rows.await.map_err(|_| Failure::Internal)??;
+        let rows = rows.await;
+        // The file is off the disk.
+        drop(receiving);
+        let mut waiting = rows.map_err(|_| Failure::Internal)??;
         waiting.preview = preview(&services, person, &waiting).await?;
         Ok(waiting)
     };
@@ -44,7 +54,7 @@ enum NotWritten {
 }
 
 /// Writes the rows of an upload into a temporary file, each with its conversation (0 for none) and its place before it.
-fn into_rows(upload: Uploaded, space: SpaceName) -> Result<Waiting, Failure> {
+fn into_rows(upload: Uploaded, space: SpaceOption) -> Result<Waiting, Failure> {
     let disk = |error: io::Error| {
         tracing::error!(error = &error as &dyn std::error::Error, "an upload cannot be written to a temporary file");
         Failure::Internal
@@ -71,12 +81,14 @@ fn into_rows(upload: Uploaded, space: SpaceName) -> Result<Waiting, Failure> {
         Err(FileError::File(error) | FileError::Taker(NotWritten::Disk(error))) => return Err(disk(error)),
     }
     let rows = rows.into_inner().map_err(|error| disk(error.into_error()))?;
-    let Reading { formats, conversations, memories, messages, skipped, left_out, .. } = reading;
+    let Reading { formats, conversations, conversation_count, memories, messages, skipped, left_out, .. } = reading;
     Ok(Waiting {
-        space,
+        space: space.space,
+        space_name: space.name,
         file_name: upload.name,
         formats,
         conversations,
+        conversation_count,
         memories,
         messages,
         skipped,
@@ -171,8 +183,8 @@ pub(super) async fn store(
         tracing::warn!(error = error as &dyn std::error::Error, "the import of a person was broken off");
     }
     let report = ended.unwrap_or_else(|stopped| *stopped.report);
-    let (space, left_out) = (waiting.space.clone(), waiting.left_out.clone());
-    let outcome = Outcome { space, report, left_out, not_chosen, stopped };
+    let (space_name, left_out) = (waiting.space_name.clone(), waiting.left_out.clone());
+    let outcome = Outcome { space_name, report, left_out, not_chosen, stopped };
     services.uploads.end_storing(person, number, services.clock.now(), outcome);
 }
 
@@ -204,9 +216,4 @@ impl Rows {
         let place = Place { unit, number };
         Ok(Some(StoredRow { conversation: conversation.checked_sub(1), place, json: json.to_owned() }))
     }
-}
-
-/// What of a report is shown: its first reasons.
-pub(super) fn reasons(report: &ImportReport) -> impl Iterator<Item = (String, &str)> {
-    report.reasons.iter().map(|left_out| (left_out.place.to_string(), left_out.reason.as_str()))
 }

@@ -372,14 +372,14 @@ pub(super) const TEXTS: Texts = Texts {
     nothing_to_import_text: Text("Peut-être qu’un autre fichier du même export contient ce que vous cherchez."),
     goes_to: Text("Ce qui va à {0}"),
     memories_in_file: Text("Souvenirs\u{a0}: {0}"),
-    messages_in_file: Text("Ce que vous avez écrit dans {0} conversations\u{a0}: {1} messages"),
+    messages_in_file: Text("Messages que vous avez écrits\u{a0}: {1}, conversations\u{a0}: {0}"),
     messages_none: Text("Rien de cela"),
     messages_all: Text("Tout"),
     messages_chosen: Text("Ce qui vient des conversations cochées ci-dessous"),
     choose_conversations: Text("Choisir des conversations"),
     untitled: Text("Sans titre"),
-    older_conversations: Text(
-        "{0} conversations plus anciennes ne sont pas affichées. Elles sont importées si vous choisissez tout.",
+    further_conversations: Text(
+        "Autres conversations, non affichées\u{a0}: {0}. Elles sont importées si vous choisissez tout.",
     ),
     import_now: Text("Importer"),
     discard: Text("Abandonner"),

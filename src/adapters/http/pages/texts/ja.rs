@@ -362,7 +362,7 @@ pub(super) const TEXTS: Texts = Texts {
     messages_chosen: Text("下でチェックした会話のものだけ取り込む"),
     choose_conversations: Text("会話を選ぶ"),
     untitled: Text("無題"),
-    older_conversations: Text("これより古い {0} 件の会話は表示されていません。すべて取り込む場合は含まれます。"),
+    further_conversations: Text("ほかに {0} 件の会話は表示されていません。すべて取り込む場合は含まれます。"),
     import_now: Text("インポート"),
     discard: Text("破棄"),
     in_the_file: Text("ファイルの中身"),

@@ -511,7 +511,7 @@ texts! {
     messages_chosen,
     choose_conversations,
     untitled,
-    older_conversations,
+    further_conversations,
     import_now,
     discard,
     in_the_file,

@@ -356,14 +356,14 @@ pub(super) const TEXTS: Texts = Texts {
     nothing_to_import_text: Text("Talvez outro arquivo da mesma exportação contenha o que você procura."),
     goes_to: Text("O que vai para {0}"),
     memories_in_file: Text("Memórias: {0}"),
-    messages_in_file: Text("O que você escreveu em {0} conversas: {1} mensagens"),
+    messages_in_file: Text("Mensagens que você escreveu: {1}, em conversas: {0}"),
     messages_none: Text("Nada disso"),
     messages_all: Text("Tudo"),
     messages_chosen: Text("O das conversas que eu marcar abaixo"),
     choose_conversations: Text("Escolher conversas"),
     untitled: Text("Sem título"),
-    older_conversations: Text(
-        "{0} conversas mais antigas não aparecem na lista. Elas são importadas se você escolher tudo.",
+    further_conversations: Text(
+        "Outras conversas que não aparecem na lista: {0}. Elas são importadas se você escolher tudo.",
     ),
     import_now: Text("Importar"),
     discard: Text("Descartar"),
