@@ -559,7 +559,7 @@ async fn any_number_of_instances_embed_the_same_memories_without_harm() {
     }
 }
 
-/// Fails on one text, and on all others once it is told to.
+/// Fails on one text.
 struct Choosy {
     embedder: FakeEmbedder,
     calls: AtomicUsize,

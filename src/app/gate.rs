@@ -78,7 +78,6 @@ impl Gate {
         let embedder = embedder::load(config).await.map_err(OpenError::from)?;
         let (database, lock) = open_database(config, &options).await?;
         let backend = Backend::with(config, database, options.clock, options.entropy, embedder)?;
-        backend.adopt_embedding_model().await?;
         let (keys, vault) = backend.keys_and_vault().await?;
         let issuer = Arc::new(JwtTokenIssuer::new(vault, keys.maintain().await?)?);
 
@@ -139,6 +138,8 @@ impl Gate {
         let admin =
             AdminServices { metrics, queue, clock, breaker: backend.bank.breaker(), token: config.admin_token.clone() };
 
+        // When nothing can fail any more: what a running service makes vectors with must not change for a start that ends.
+        backend.adopt_embedding_model().await?;
         let mut tasks = vec![
             listener.serve(http::routes(services), shutdown.clone()),
             tokio::spawn(worker.clone().run(stopped.clone())),

@@ -115,14 +115,6 @@ impl Embedding {
         Some(Self { scale, values: vector.iter().map(quantize).collect() })
     }
 
-    /// A vector from [`scale`](Self::scale) and [`values`](Self::values); `None` if no vector has these.
-    #[must_use]
-    pub fn from_parts(scale: f32, values: impl Into<Box<[i8]>>) -> Option<Self> {
-        let values = values.into();
-        let is_valid = scale > 0.0 && scale <= 1.0 && (1..=Self::MAX_DIMENSIONS).contains(&values.len());
-        is_valid.then_some(Self { scale, values })
-    }
-
     /// What each of the values is multiplied by.
     #[must_use]
     pub fn scale(&self) -> f32 {

@@ -145,7 +145,8 @@ async fn lock(transaction: &PooledTransaction, scopes: &HashMap<String, i64>) ->
     if transaction.get_database_backend() == DbBackend::Postgres {
         Sql::new(transaction, "SELECT id FROM memory_scopes WHERE id IN (SELECT value::bigint FROM ")
             .elements(json_array(scopes.values().copied()))
-            .then(") ORDER BY id FOR UPDATE")
+            // Rows that refer to a scope, such as vectors, may be written meanwhile.
+            .then(") ORDER BY id FOR NO KEY UPDATE")
             .all(transaction)
             .await?;
     }

@@ -17,9 +17,8 @@ use super::candidates::Reach;
 use super::failure::MemoryStoreError;
 use super::ranking::{NEAREST, UNRELATED, Usual};
 use super::read::ScopeRow;
-use super::row::json_array;
-use super::sql::Sql;
 use super::vector_cache::{CurrentVectors, ScopeVectors, VectorCache};
+use super::vector_rows::vectors_of;
 use crate::adapters::database::connections::ConnectionPool;
 
 /// Maximum time in which a query must have its vector.
@@ -164,14 +163,7 @@ impl Near<'_> {
         }
         let Asked { meaning, query, background } = &self.asked;
         let model = meaning.embedder.model();
-        let rows = Sql::new(transaction, "SELECT v.seq, v.vector FROM ")
-            .elements(json_array(seqs.iter().copied()))
-            .then(" e CROSS JOIN memory_vectors v WHERE v.seq = CAST(e.value AS bigint) AND v.model = ")
-            .value(model.id.as_str())
-            .then(" AND v.scope_id = ")
-            .value(scope_id)
-            .all(transaction)
-            .await?;
+        let rows = vectors_of(transaction, &model.id, scope_id, seqs.iter().copied()).await?;
         let mut vectors = ScopeVectors::empty(model.dimensions);
         for row in &rows {
             vectors.insert_row(row)?;

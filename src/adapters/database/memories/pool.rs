@@ -103,6 +103,10 @@ impl Pool {
 
 /// The candidates, and then those of the others that are not among them.
 pub(super) fn with_others(mut candidates: Vec<i64>, others: impl Iterator<Item = i64>) -> Vec<i64> {
+    let mut others = others.peekable();
+    if others.peek().is_none() {
+        return candidates;
+    }
     let known: HashSet<i64> = candidates.iter().copied().collect();
     candidates.extend(others.filter(|other| !known.contains(other)));
     candidates

@@ -18,13 +18,17 @@ use tokio::time::timeout;
 use super::failure::MemoryStoreError;
 use super::index_cache::changed_since;
 use super::read::ScopeRow;
-use super::row::json_array;
 use super::sets::unsigned;
 use super::sql::Sql;
+use super::vector_rows::vectors_of;
 use crate::adapters::database::connections::ConnectionPool;
 
 /// Maximum size of all vectors in memory together. Those that were not used for longest make room.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// What a scope takes beside its vectors, which bounds how many scopes are kept.
+const SCOPE_BYTES: u64 = 16 * 1024;
+/// How many places may be free in a scope of few vectors.
+const LEAST_FREE: usize = 1_024;
 /// What a vector takes beside its values: a scale, a row number, and its place.
 const REST_BYTES: usize = size_of::<f32>() + size_of::<i64>() + 24;
 /// Maximum time that a search waits until the vectors of its scope are read. Later searches have them.
@@ -71,7 +75,7 @@ impl VectorCache {
             self.shelved().remove(&row.id);
             return Ok(None);
         }
-        let slot = self.slot(row.id, bytes);
+        let slot = self.slot(row.id, SCOPE_BYTES + bytes);
         let newest = newest_revision(transaction, row.id).await?;
         // Whoever reads them first may take long.
         let Ok(held) = timeout(WAIT, Arc::clone(&slot).read_owned()).await else { return Ok(None) };
@@ -102,6 +106,10 @@ impl VectorCache {
         row: &ScopeRow,
         newest: i64,
     ) -> Result<bool, MemoryStoreError> {
+        if vectors.free.len() > vectors.places.len().max(LEAST_FREE) {
+            // Read anew, they take less memory.
+            return Ok(false);
+        }
         let changed = if vectors.revision < row.revision {
             match changed_since(transaction, row, vectors.revision).await? {
                 Some(changed) => changed,
@@ -118,14 +126,7 @@ impl VectorCache {
             .value(vectors.newest)
             .all(transaction)
             .await?;
-        let unchanged = Sql::new(transaction, "SELECT v.seq, v.vector FROM ")
-            .elements(json_array(changed.iter().copied()))
-            .then(" e CROSS JOIN memory_vectors v WHERE v.seq = CAST(e.value AS bigint) AND v.model = ")
-            .value(self.model.id.as_str())
-            .then(" AND v.scope_id = ")
-            .value(row.id)
-            .all(transaction)
-            .await?;
+        let unchanged = vectors_of(transaction, &self.model.id, row.id, changed.iter().copied()).await?;
         for seq in changed {
             vectors.remove(seq);
         }

@@ -5,6 +5,8 @@
 //! PostgreSQL it also locks the memory until its transaction ends, so that a change of the text either comes first, and is
 //! seen, or comes later, and deletes the vector (a trigger does). A memory that is being changed is left out, not waited for.
 
+use std::collections::BTreeSet;
+
 use memgate_domain::memories::{Embedding, EmbeddingModel, EmbeddingModelId};
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult};
 
@@ -322,20 +324,57 @@ pub(super) async fn delete_after(
     limit: i64,
 ) -> Result<Option<i64>, MemoryStoreError> {
     let transaction = connection.begin().await?;
-    Sql::new(&transaction, "UPDATE memory_vector_scopes SET checked = -1, revision = revision + 1")
+    let is_postgres = transaction.get_database_backend() == DbBackend::Postgres;
+    let rows = Sql::new(&transaction, "SELECT seq, scope_id FROM memory_vectors WHERE seq > ")
+        .value(after)
+        .then(" ORDER BY seq LIMIT ")
+        .value(limit)
+        .all(&transaction)
+        .await?;
+    let rows = rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)));
+    let rows: Vec<(i64, i64)> = rows.collect::<Result<_, MemoryStoreError>>()?;
+    let Some(&(last, _)) = rows.last() else { return Ok(None) };
+    let scopes: BTreeSet<i64> = rows.iter().map(|(_, scope_id)| *scope_id).collect();
+    Sql::new(&transaction, "UPDATE memory_vector_scopes SET checked = -1, revision = revision + 1 WHERE scope_id IN (")
+        .then("SELECT CAST(value AS bigint) FROM ")
+        .elements(json_array(scopes))
+        .then(")")
         .run(&transaction)
         .await?;
-    let deleted =
-        Sql::new(&transaction, "DELETE FROM memory_vectors WHERE seq IN (SELECT seq FROM memory_vectors WHERE seq > ")
-            .value(after)
-            .then(" ORDER BY seq LIMIT ")
-            .value(limit)
-            .then(") RETURNING seq")
-            .all(&transaction)
-            .await?;
+    Sql::new(
+        &transaction,
+        "DELETE FROM memory_vectors WHERE seq IN (SELECT v.seq FROM memory_vectors v WHERE v.seq IN (",
+    )
+    .then("SELECT CAST(value AS bigint) FROM ")
+    .elements(json_array(rows.iter().map(|(seq, _)| *seq)))
+    // A writer that has one locked deletes it, and must not be waited for.
+    .then(if is_postgres { ") FOR UPDATE SKIP LOCKED)" } else { "))" })
+    .run(&transaction)
+    .await?;
     transaction.commit().await?;
-    let seqs = deleted.iter().map(|row| Ok::<i64, MemoryStoreError>(row.try_get_by_index(0)?));
-    Ok(seqs.collect::<Result<Vec<_>, _>>()?.into_iter().max())
+    Ok(Some(last))
+}
+
+/// Row numbers and vectors of these memories of a scope.
+pub(super) async fn vectors_of(
+    connection: &impl ConnectionTrait,
+    model: &EmbeddingModelId,
+    scope_id: i64,
+    seqs: impl IntoIterator<Item = i64>,
+) -> Result<Vec<QueryResult>, MemoryStoreError> {
+    let mut seqs = seqs.into_iter().peekable();
+    if seqs.peek().is_none() {
+        return Ok(Vec::new());
+    }
+    let rows = Sql::new(connection, "SELECT v.seq, v.vector FROM ")
+        .elements(json_array(seqs))
+        .then(" e CROSS JOIN memory_vectors v WHERE v.seq = CAST(e.value AS bigint) AND v.model = ")
+        .value(model.as_str())
+        .then(" AND v.scope_id = ")
+        .value(scope_id)
+        .all(connection)
+        .await?;
+    Ok(rows)
 }
 
 pub(super) async fn counts(connection: &ConnectionPool) -> Result<VectorCounts, MemoryStoreError> {

@@ -62,17 +62,6 @@ fn what_has_no_direction_has_no_vector() {
 }
 
 #[test]
-fn a_vector_is_its_parts_and_others_are_refused() {
-    let vector = Embedding::of(&[0.25, -1.0, 0.5]).unwrap();
-    assert_eq!(Embedding::from_parts(vector.scale(), vector.values()), Some(vector));
-    for scale in [0.0, -0.1, 1.5, f32::NAN, f32::INFINITY] {
-        assert!(Embedding::from_parts(scale, &[1_i8, 2][..]).is_none(), "{scale}");
-    }
-    assert!(Embedding::from_parts(0.1, &[][..]).is_none());
-    assert!(Embedding::from_parts(0.1, vec![1; Embedding::MAX_DIMENSIONS + 1]).is_none());
-}
-
-#[test]
 fn a_vector_does_not_show_what_it_says() {
     let vector = Embedding::of(&[0.25, -1.0]).unwrap();
     assert_eq!(format!("{vector:?}"), "Embedding { dimensions: 2, .. }");
