@@ -89,10 +89,14 @@ bench *ARGS:
 eval-retrieval FOLDER="samples/retrieval":
     cargo run --release --example eval-retrieval -- {{FOLDER}}
 
-# line coverage of the workspace, at least 90 % as in CI (installs cargo-tarpaulin on first use)
+# line coverage of the workspace, at least 90 % as in CI (installs cargo-llvm-cov and llvm-19 on first use)
 coverage *ARGS:
-    command -v cargo-tarpaulin > /dev/null || cargo install --locked cargo-tarpaulin
-    cargo tarpaulin --config tarpaulin.toml {{ARGS}}
+    #!/usr/bin/env bash
+    set -euo pipefail
+    . .ci/shared.sh
+    prepare_coverage
+    cargo llvm-cov --no-report --workspace
+    report_coverage {{ARGS}}
 
 # mutation tests of the OAuth rules (installs cargo-mutants on first use)
 mutants *ARGS:

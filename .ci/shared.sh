@@ -10,6 +10,19 @@ install_packages() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" > /dev/null
 }
 
+# Installs cargo-llvm-cov, and lets it use Debian's LLVM tools, which read what rustc writes. The tests start thousands of
+# processes: one after the other, those of a program add to the same few files.
+prepare_coverage() {
+    command -v llvm-cov-19 > /dev/null || install_packages llvm-19
+    command -v cargo-llvm-cov > /dev/null || cargo install --quiet --locked cargo-llvm-cov
+    export LLVM_COV=llvm-cov-19 LLVM_PROFDATA=llvm-profdata-19 LLVM_PROFILE_FILE_NAME=memgate-%4m.profraw
+}
+
+# Fails below 90 % of what is tested, not of what tests: `src/domain/testing` holds fakes and suites of cases.
+report_coverage() {
+    cargo llvm-cov report --fail-under-lines 90 --ignore-filename-regex '/(fuzz|examples|tests|target|src/domain/testing)/' "$@"
+}
+
 # Fails unless Node.js is as new as the packages need.
 require_node() {
     node --eval 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' 2> /dev/null && return
