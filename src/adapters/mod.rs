@@ -9,6 +9,7 @@ pub mod embedding;
 pub mod http;
 pub mod identity_provider;
 pub mod jwt;
+pub mod mail;
 pub mod rate_limiter;
 pub mod remote_bank;
 pub mod system;

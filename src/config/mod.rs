@@ -1,6 +1,7 @@
 //! The configuration: parsed and validated once, at the start.
 
 mod identity_provider;
+mod mail;
 mod memory_bank;
 mod settings;
 mod source;
@@ -16,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 pub use self::identity_provider::IdentityProviderConfig;
+pub use self::mail::MailConfig;
 pub use self::memory_bank::MemoryBankConfig;
 pub use self::settings::{SETTINGS, Setting};
 pub use self::source::{Source, Values};
@@ -73,6 +75,8 @@ pub struct Config {
     pub session_ttl: Duration,
     /// `oidc_issuer`, where it was given, and what goes with it.
     pub identity_provider: Option<IdentityProviderConfig>,
+    /// `smtp_url`, where it was given, and what goes with it.
+    pub mail: Option<MailConfig>,
     /// `memory_bank_kind`, and what goes with it.
     pub memory_bank: MemoryBankConfig,
     /// `embedding_model`, where it was given.
@@ -229,6 +233,7 @@ impl Config {
             privacy_file: v.optional("privacy_file", |text| Ok(PathBuf::from(text)))?,
             session_ttl: v.duration("session_ttl", Duration::from_mins(5), 30 * day)?,
             identity_provider: identity_provider::parse(&v)?,
+            mail: mail::parse(&v)?,
             memory_bank: memory_bank::parse(&v)?,
             embedding_model: v.optional("embedding_model", |text| Ok(PathBuf::from(text)))?,
             queue_wait: v.duration("queue_wait", Duration::ZERO, Duration::from_secs(40))?,

@@ -119,6 +119,12 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "Subjects of the provider (the claim sub), separated by commas, that may sign in whatever their address.",
     ),
+    secret(
+        "smtp_url",
+        "",
+        "Mail server that sends one-time links: smtps://USER:PASSWORD@HOST, or smtp://… for STARTTLS (no TLS on a loopback address).",
+    ),
+    setting("smtp_from", "", "Sender of e-mail, such as memgate <memory@example.com>."),
     setting(
         "memory_bank_kind",
         "embedded",

@@ -1,6 +1,7 @@
 //! People: their accounts, their sign-in and their sessions.
 
 mod admission;
+mod mail;
 mod model;
 mod password;
 mod password_link;
@@ -10,6 +11,7 @@ mod session;
 mod sign_in;
 
 pub use admission::{Admission, EmailDomain, label_of};
+pub use mail::{Email, EmailAddress, MailError, Mailer};
 pub use model::{Account, AccountLabel, ExternalIdentity, ExternalUser, Login, Person, ProvenIdentity, SignInVersion};
 pub use password::Password;
 pub use password_link::{LinkDigest, LinkLifetime, LinkPurpose, LinkToken, PasswordLink};

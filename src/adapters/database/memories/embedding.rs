@@ -69,7 +69,7 @@ impl EmbeddingRun<'_> {
             }
             let embedded = self.embed(batch, progress).await?;
             let stored = store(self.writer, model, scope, &embedded).await?;
-            // Whatever was left out is deleted, or being changed; if that fails, the next run finds it again.
+            // Whatever was left out is deleted, being changed, or stored by another run; otherwise the next run finds it again.
             is_complete &= stored == embedded.len() as u64;
             progress.embedded += stored;
             progress.report();

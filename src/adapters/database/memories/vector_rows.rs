@@ -226,7 +226,8 @@ fn unembedded(row: &QueryResult) -> Result<Unembedded, MemoryStoreError> {
     Ok(Unembedded { seq: row.try_get_by_index(0)?, content: row.try_get_by_index(1)? })
 }
 
-/// Stores vectors of a scope, and returns for how many memories: others were deleted or changed meanwhile.
+/// Stores vectors of a scope, and returns for how many memories: others were deleted or changed meanwhile, or have theirs from
+/// another run.
 pub(super) async fn store(
     connection: &ConnectionPool,
     model: &EmbeddingModelId,
@@ -264,7 +265,9 @@ pub(super) async fn store(
         }
         let inserted = sql
             .then(" ON CONFLICT (seq) DO UPDATE SET scope_id = excluded.scope_id, model = excluded.model, ")
-            .then("revision = excluded.revision, vector = excluded.vector")
+            .then("revision = excluded.revision, vector = excluded.vector ")
+            // Another run may have been faster.
+            .then("WHERE memory_vectors.model <> excluded.model")
             .run(&transaction)
             .await?;
         stored += inserted.rows_affected();

@@ -9,6 +9,7 @@ pub(crate) mod browser;
 pub(crate) mod connections;
 pub(crate) mod consent;
 pub(crate) mod cookies;
+pub(crate) mod emails;
 pub(crate) mod error;
 pub(crate) mod export;
 pub(crate) mod forms;

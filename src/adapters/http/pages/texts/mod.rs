@@ -122,6 +122,12 @@ impl Text {
         self.0.replace("{0}", text)
     }
 
+    /// Fills in texts where there is no markup.
+    pub(crate) fn filled<const N: usize>(self, parts: [&str; N]) -> String {
+        let fill = |text: String, (number, part): (usize, &str)| text.replace(&format!("{{{number}}}"), part);
+        parts.into_iter().enumerate().fold(self.0.to_owned(), fill)
+    }
+
     /// Fills in an identifier.
     pub(crate) fn code(self, text: impl fmt::Display) -> Filled {
         let part = format!("<span class=\"mono\">{}</span>", escaped(text));
@@ -454,6 +460,10 @@ texts! {
     password_again,
     set_password,
     link_works_once,
+    invitation_subject,
+    invitation_email,
+    reset_subject,
+    reset_email,
     open_too_long,
     passwords_differ,
     password_too_short,

@@ -1,6 +1,11 @@
 //! People on the command line, what stops when they are disabled, and what is left when they are deleted.
 
+#[path = "../support/smtp.rs"]
+mod smtp;
+#[path = "../support/mod.rs"]
 mod support;
+
+mod mail;
 
 use std::path::Path;
 
