@@ -21,7 +21,7 @@ use sea_orm::{
 use super::entities::{application, application_secret};
 use super::error::storage_error;
 use super::handle::Database;
-use super::row::{Row, json_list};
+use super::row::{InvalidRow, Row, json_array};
 
 const APPLICATIONS: &str = "applications";
 const SECRETS: &str = "application_secrets";
@@ -336,14 +336,14 @@ fn changed_columns(changes: &ApplicationChanges, now: Timestamp) -> application:
             RegisteredBy::Operator | RegisteredBy::Itself => None,
         }),
         name: set(changes.name.as_ref(), ToString::to_string),
-        permissions: set(changes.permissions.as_ref(), |set| json_list(set.iter().map(Permission::as_str))),
-        grants: set(changes.grants.as_ref(), |set| json_list(set.iter().map(|grant| grant.as_str()))),
-        redirect_uris: set(changes.redirect_uris.as_ref(), |uris| json_list(uris.iter().map(RedirectUri::as_str))),
+        permissions: set(changes.permissions.as_ref(), |set| json_array(set.iter().map(Permission::as_str))),
+        grants: set(changes.grants.as_ref(), |set| json_array(set.iter().map(|grant| grant.as_str()))),
+        redirect_uris: set(changes.redirect_uris.as_ref(), |uris| json_array(uris.iter().map(RedirectUri::as_str))),
         pkce: set(changes.pkce.as_ref(), |rule| rule.as_str().to_owned()),
         space: set(changes.space.as_ref(), ToString::to_string),
         categories: set(changes.categories.as_ref(), |access| match access {
             CategoryAccess::All => None,
-            CategoryAccess::Only(categories) => Some(json_list(categories.iter().map(Category::as_str))),
+            CategoryAccess::Only(categories) => Some(json_array(categories.iter().map(Category::as_str))),
         }),
         rate_limit: set(changes.rate_limit.as_ref(), |limit| limit.map(|limit| i64::from(limit.get()))),
         access_token_ttl: set(changes.access_token_ttl.as_ref(), |lifetime| lifetime.map(seconds)),
@@ -413,17 +413,17 @@ fn read_application(
     })
 }
 
-fn read_registered_by(row: &Row, model: &application::Model) -> Result<RegisteredBy, StorageError> {
+fn read_registered_by(row: &Row, model: &application::Model) -> Result<RegisteredBy, InvalidRow> {
     let confirmed_at = row.optional_timestamp("document_confirmed_at", model.document_confirmed_at)?;
     RegisteredBy::from_stored(&model.registered_by, confirmed_at)
         .ok_or_else(|| row.inconsistent("column registered_by is not who registers applications"))
 }
 
-fn read_name(row: &Row, text: &str) -> Result<ApplicationName, StorageError> {
+fn read_name(row: &Row, text: &str) -> Result<ApplicationName, InvalidRow> {
     if text.trim() != text {
         return Err(row.inconsistent("column name is not written as memgate writes it"));
     }
-    ApplicationName::from_stored(text).map_err(|error| row.inconsistent(format!("column name {}", error.problem())))
+    ApplicationName::from_stored(text).map_err(row.rejected("name"))
 }
 
 fn read_secret(model: application_secret::Model) -> Result<StoredSecret, StorageError> {

@@ -8,7 +8,7 @@ use super::entities::authorization::{self, Column};
 use super::entities::{application, person};
 use super::error::storage_error;
 use super::handle::Database;
-use super::row::{Row, json_list};
+use super::row::{Row, json_array};
 use super::sweep::sweep;
 use crate::domain::applications::{Permission, RegisteredBy};
 use crate::domain::ids::{ApplicationId, GrantId, UserId};
@@ -119,7 +119,7 @@ fn authorization_row(authorization: &Authorization) -> authorization::ActiveMode
         grant_id: ActiveValue::Set(authorization.grant_id.as_uuid()),
         application_id: ActiveValue::Set(authorization.application_id.as_uuid()),
         person_id: ActiveValue::Set(authorization.person.as_uuid()),
-        scope: ActiveValue::Set(json_list(authorization.scope.iter().map(Permission::as_str))),
+        scope: ActiveValue::Set(json_array(authorization.scope.iter().map(Permission::as_str))),
         audience: ActiveValue::Set(authorization.audience.as_str().to_owned()),
         redirect_uri: ActiveValue::Set(authorization.redirect_uri.clone()),
         code_challenge: ActiveValue::Set(

@@ -104,12 +104,24 @@ pub(super) fn storage_error(table: &'static str) -> impl Fn(DbErr) -> StorageErr
     }
 }
 
-fn is_about_a_value(error: &DbErr) -> bool {
+/// Whether a value that was read has the wrong type. That affects its row alone, and a transaction can continue.
+pub(super) fn is_about_a_value(error: &DbErr) -> bool {
     match error {
         DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. } => true,
-        DbErr::Query(RuntimeErr::SqlxError(error)) | DbErr::Exec(RuntimeErr::SqlxError(error)) => {
-            matches!(**error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
-        }
-        _ => false,
+        _ => matches!(driver_error(error), Some(sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))),
+    }
+}
+
+/// Whether PostgreSQL rejected a value that was to be written: it limits the size of indexed text, unlike SQLite.
+pub(super) fn rejects_a_value(error: &DbErr) -> bool {
+    let code = driver_error(error).and_then(sqlx::Error::as_database_error).and_then(sqlx::error::DatabaseError::code);
+    // Data exception, program limit exceeded: https://www.postgresql.org/docs/current/errcodes-appendix.html
+    code.is_some_and(|code| code.len() == 5 && (code.starts_with("22") || code.starts_with("54")))
+}
+
+fn driver_error(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Query(RuntimeErr::SqlxError(error)) | DbErr::Exec(RuntimeErr::SqlxError(error)) => Some(error),
+        _ => None,
     }
 }

@@ -239,9 +239,10 @@ fn read_person(model: person::Model) -> Result<Person, StorageError> {
                 }
             }
             (LOCAL | EXTERNAL, ..) => {
-                return Err(row.inconsistent("the columns do not match the kind of the account, or are incomplete"));
+                let detail = "the columns do not match the kind of the account, or are incomplete";
+                return Err(row.inconsistent(detail).into());
             }
-            _ => return Err(row.inconsistent("column kind is neither local nor external")),
+            _ => return Err(row.inconsistent("column kind is neither local nor external").into()),
         };
     Ok(Person {
         id: UserId::from_uuid(model.id),

@@ -160,5 +160,5 @@ impl TenantRegistry for SeaOrmTenantRegistry {
 fn read_tenant(model: &memory_tenant::Model) -> Result<Tenant, StorageError> {
     let row = Row::new(TENANTS, &model.tenant);
     let tenant = Tenant { space: row.parse("space", &model.space)?, person: model.person_id.map(UserId::from_uuid) };
-    if tenant.key() == model.tenant { Ok(tenant) } else { Err(row.inconsistent("the columns do not match")) }
+    if tenant.key() == model.tenant { Ok(tenant) } else { Err(row.inconsistent("the columns do not match").into()) }
 }

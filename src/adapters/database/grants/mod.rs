@@ -166,7 +166,7 @@ fn read_revocation(model: &revocation::Model) -> Result<Revocation, StorageError
     let what = match model.kind.as_str() {
         GRANT => Revoked::Grant(GrantId::from_uuid(model.subject_id)),
         TOKEN => Revoked::Token(TokenId::from_uuid(model.subject_id)),
-        _ => return Err(row.inconsistent("column kind is neither grant nor token")),
+        _ => return Err(row.inconsistent("column kind is neither grant nor token").into()),
     };
     Ok(Revocation {
         what,

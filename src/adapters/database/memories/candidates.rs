@@ -12,10 +12,11 @@ use super::index;
 use super::index_cache::{CurrentIndex, IndexCache};
 use super::ranking::{BUDGET, Gathering, MAX_TERMS, TermRole, inverse_frequency};
 use super::read::{ScopeRow, allowed, within, within_dates};
-use super::row::{categories, json_array, metadata};
+use super::row::{categories, memory_row, metadata};
 use super::scope_index::ScopeIndex;
 use super::sets::{VisibleSets, is_stale, unsigned};
 use super::sql::{Entries, Sql, parse_numbers};
+use crate::adapters::database::row::json_array;
 
 const READ_AT_MOST: i64 = BUDGET.cast_signed();
 
@@ -270,9 +271,9 @@ impl<'a> Reach<'a> {
         for chunk in rows.chunks(EXAMINED_AT_A_TIME) {
             for row in chunk {
                 let seq: i64 = row.try_get_by_index(0)?;
-                let key = seq.to_string();
-                let categories = categories(&key, &row.try_get_by_index::<String>(1)?)?;
-                let metadata = metadata(&key, &row.try_get_by_index::<String>(2)?)?;
+                let memory = memory_row(seq);
+                let categories = categories(&memory, &row.try_get_by_index::<String>(1)?)?;
+                let metadata = metadata(&memory, &row.try_get_by_index::<String>(2)?)?;
                 let passes: i32 = row.try_get_by_index(3)?;
                 if passes == 1 && condition.holds(&categories, metadata.as_object()) {
                     found.push(seq);

@@ -23,9 +23,10 @@ use super::failure::MemoryStoreError;
 use super::history;
 use super::index::{INDEX_VERSION, IndexEntries, listings};
 use super::ranking::Document;
-use super::row::{COLUMN_COUNT, COLUMNS, categories_json, is_visible, json_array, memory_of, metadata_json};
+use super::row::{COLUMN_COUNT, COLUMNS, categories_json, is_visible, memory_of, metadata_json};
 use super::sql::Sql;
 use crate::adapters::database::connections::{ConnectionPool, PooledTransaction};
+use crate::adapters::database::row::json_array;
 
 /// An operation of a caller.
 #[derive(Debug)]

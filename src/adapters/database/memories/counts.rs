@@ -10,9 +10,10 @@ use super::failure::MemoryStoreError;
 use super::index::{INDEX_VERSION, set_entry, set_json};
 use super::index_cache::{LEAST_MEMORIES, NOTED};
 use super::ranking::Document;
-use super::row::{categories, json_array};
+use super::row::categories;
 use super::sql::Sql;
 use crate::adapters::database::connections::PooledTransaction;
+use crate::adapters::database::row::{Row, json_array};
 
 /// The columns of [`Words`], of the table `memories` under the name `m`.
 pub(super) const WORDS_COLUMNS: &str = "m.terms, m.attributes, m.categories, m.index_version";
@@ -43,7 +44,7 @@ impl Words {
         let categories = if version < INDEX_VERSION {
             Vec::new()
         } else {
-            categories("", &row.try_get_by_index::<String>(first + 2)?).unwrap_or_default()
+            categories(&Row::new("memories", ""), &row.try_get_by_index::<String>(first + 2)?).unwrap_or_default()
         };
         let set = (!categories.is_empty()).then(|| set_json(&categories));
         let terms: String = row.try_get_by_index(first)?;

@@ -15,8 +15,9 @@ use super::failure::MemoryStoreError;
 use super::history;
 use super::index::{INDEX_VERSION, IndexEntries, listings};
 use super::ranking::Document;
-use super::row::{COLUMNS, categories_json, json_array, memory_of, metadata_json};
+use super::row::{COLUMNS, categories_json, memory_of, metadata_json};
 use super::sql::Sql;
+use crate::adapters::database::row::json_array;
 
 /// The numbers of rows of a statement. They are few, because the driver remembers the prepared statement for each.
 const ROWS: [usize; 4] = [64, 16, 4, 1];

@@ -5,16 +5,17 @@
 use std::collections::BTreeMap;
 
 use memgate_domain::ids::MemoryId;
-use memgate_domain::memories::{Actor, AnswerSize, Histories, HistoryEntry, HistoryEvent, MemoryScope};
+use memgate_domain::memories::{AnswerSize, Histories, HistoryEntry, HistoryEvent, MemoryScope};
 use memgate_domain::system::Timestamp;
 use sea_orm::{ConnectionTrait, QueryResult};
 
 use super::creation::parts;
 use super::failure::MemoryStoreError;
 use super::read::visible;
-use super::row::{actor, is_visible, json_array, timestamp};
+use super::row::{actor, is_visible};
 use super::sql::Sql;
 use crate::adapters::database::connections::{ConnectionPool, PooledTransaction};
+use crate::adapters::database::row::{Row, json_array};
 
 /// Adds entries, oldest first, each to the history of the memory with its row number.
 pub(super) async fn add(
@@ -168,19 +169,17 @@ fn of_visible(
     visible(sql, "m", scope.categories(), now)
 }
 
-fn read_entry(row: &QueryResult) -> Result<(MemoryId, HistoryEntry), MemoryStoreError> {
-    let number: i64 = row.try_get_by_index(1)?;
-    let key = format!("history {number}");
+fn read_entry(columns: &QueryResult) -> Result<(MemoryId, HistoryEntry), MemoryStoreError> {
+    let number: i64 = columns.try_get_by_index(1)?;
+    let row = Row::new("memory_history", number);
     let (id, by, kind): (String, Option<String>, String) =
-        (row.try_get_by_index(0)?, row.try_get_by_index(3)?, row.try_get_by_index(4)?);
-    let by: Option<Actor> = actor(&key, "actor", by.as_deref())?;
+        (columns.try_get_by_index(0)?, columns.try_get_by_index(3)?, columns.try_get_by_index(4)?);
     let entry = HistoryEntry {
-        at: timestamp(&key, "happened_at", row.try_get_by_index(2)?)?,
-        by,
-        event: HistoryEvent::parse(&kind, &row.try_get_by_index::<String>(5)?)
-            .map_err(MemoryStoreError::refused(&key, "body"))?,
+        at: row.timestamp("happened_at", columns.try_get_by_index(2)?)?,
+        by: actor(&row, "actor", by.as_deref())?,
+        event: HistoryEvent::parse(&kind, &columns.try_get_by_index::<String>(5)?).map_err(row.rejected("body"))?,
     };
-    Ok((id.parse().map_err(MemoryStoreError::refused(&key, "id"))?, entry))
+    Ok((row.parse("id", &id)?, entry))
 }
 
 fn length(row: &QueryResult, column: usize) -> Result<usize, MemoryStoreError> {

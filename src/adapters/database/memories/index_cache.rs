@@ -15,11 +15,11 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock, Semaphore};
 
 use super::failure::MemoryStoreError;
 use super::read::ScopeRow;
-use super::row::json_array;
 use super::scope_index::{INDEXED_COLUMNS, IndexedMemory, ScopeIndex};
 use super::sets::unsigned;
 use super::sql::Sql;
 use crate::adapters::database::connections::ConnectionPool;
+use crate::adapters::database::row::{Row, json_array};
 
 /// Minimum number of memories of a scope with an index in memory; searching fewer in the database is fast enough.
 pub(super) const LEAST_MEMORIES: i64 = 1_000;
@@ -194,10 +194,11 @@ pub(super) async fn changed_since(
         return Ok(None);
     }
     let mut changed = HashSet::new();
-    for row in rows {
-        let seqs: String = row.try_get_by_index(0)?;
-        let seqs: Vec<i64> = serde_json::from_str(&seqs)
-            .map_err(|_| MemoryStoreError::row("memory_changes", "seqs", "is not a JSON array of numbers"))?;
+    for changes in rows {
+        let seqs: String = changes.try_get_by_index(0)?;
+        let seqs: Vec<i64> = serde_json::from_str(&seqs).map_err(|_| {
+            Row::new("memory_changes", row.id).inconsistent("column seqs is not a JSON array of numbers")
+        })?;
         changed.extend(seqs);
         if changed.len() > MAX_CHANGED {
             return Ok(None);

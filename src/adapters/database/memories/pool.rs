@@ -2,15 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use memgate_domain::memories::Priority;
 use sea_orm::{ConnectionTrait, QueryResult};
 
 use super::candidates::Reach;
 use super::failure::MemoryStoreError;
 use super::ranking::{Candidate, Gathering};
 use super::read::{OCCURRED, visible};
-use super::row::json_array;
+use super::row::memory_row;
 use super::sql::{Sql, parse_numbers};
+use crate::adapters::database::row::json_array;
 
 /// Maximum distance of neighbours that join a candidate.
 const REACH: usize = 2;
@@ -124,13 +124,13 @@ pub(super) fn chunk_size(average_length: f64) -> usize {
     (memories as usize).max(LEAST_CHUNK)
 }
 
-fn candidate_of(row: &QueryResult, numbers: &HashMap<&str, usize>) -> Result<(i64, Candidate), MemoryStoreError> {
-    let seq: i64 = row.try_get_by_index(0)?;
-    let key = seq.to_string();
-    let length: i64 = row.try_get_by_index(1)?;
-    let priority: String = row.try_get_by_index(3)?;
-    let attributes: String = row.try_get_by_index(4)?;
-    let text: String = row.try_get_by_index(5)?;
+fn candidate_of(columns: &QueryResult, numbers: &HashMap<&str, usize>) -> Result<(i64, Candidate), MemoryStoreError> {
+    let seq: i64 = columns.try_get_by_index(0)?;
+    let row = memory_row(seq);
+    let length: i64 = columns.try_get_by_index(1)?;
+    let priority: String = columns.try_get_by_index(3)?;
+    let attributes: String = columns.try_get_by_index(4)?;
+    let text: String = columns.try_get_by_index(5)?;
     let mut counts = vec![0; numbers.len()];
     for &number in text.split_ascii_whitespace().filter_map(|term| numbers.get(term)) {
         counts[number] += 1;
@@ -139,9 +139,9 @@ fn candidate_of(row: &QueryResult, numbers: &HashMap<&str, usize>) -> Result<(i6
     let candidate = Candidate {
         counts,
         attributes: attributes.fold(0, |bits, number| bits | 1 << number),
-        length: u32::try_from(length).map_err(|_| MemoryStoreError::row(&key, "length", "is not a number of terms"))?,
-        question: row.try_get_by_index(2)?,
-        priority: priority.parse::<Priority>().map_err(MemoryStoreError::refused(&key, "priority"))?,
+        length: u32::try_from(length).map_err(|_| row.inconsistent("column length is not a number of terms"))?,
+        question: columns.try_get_by_index(2)?,
+        priority: row.parse("priority", &priority)?,
         newness: 0.0,
         neighbours: [None; 4],
     };

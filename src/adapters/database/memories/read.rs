@@ -8,9 +8,10 @@ use sea_orm::{ConnectionTrait, QueryResult};
 
 use super::failure::MemoryStoreError;
 use super::index;
-use super::row::{COLUMNS, categories_json, is_visible, json_array, memories_of, memory_of};
+use super::row::{COLUMNS, categories_json, is_visible, memories_of, memory_of, memory_row};
 use super::sets::{VisibleSets, is_stale};
 use super::sql::{Entries, Sql};
+use crate::adapters::database::row::json_array;
 
 /// The statistics of the memories of one tenant.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +122,7 @@ struct Place {
 impl Place {
     fn of(row: &QueryResult, order: ListOrder) -> Result<Self, MemoryStoreError> {
         let (seq, id): (i64, String) = (row.try_get_by_index(0)?, row.try_get_by_index(3)?);
-        let id = id.parse().map_err(MemoryStoreError::refused(&seq.to_string(), "id"))?;
+        let id = memory_row(seq).parse("id", &id)?;
         let at = Timestamp::from_unix_millis(row.try_get_by_index(2)?);
         let bytes = usize::try_from(row.try_get_by_index::<i64>(1)?).unwrap_or(0);
         Ok(Self { seq, bytes, position: Position { order, at, id } })

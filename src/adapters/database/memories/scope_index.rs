@@ -14,6 +14,7 @@ use super::candidates::Statistics;
 use super::failure::MemoryStoreError;
 use super::pool::{Conversations, Pool, READ_AT_MOST, chunk_size, with_others};
 use super::ranking::{BUDGET, Candidate, Gathering, TermRole};
+use super::row::memory_row;
 
 /// The columns of an [`IndexedMemory`], of the table `memories` under the name `m`.
 pub(super) const INDEXED_COLUMNS: &str = "m.seq, m.conversation_id, m.created_at, m.expires_at, m.priority, m.length, \
@@ -42,22 +43,21 @@ pub(super) struct IndexedMemory {
 
 impl IndexedMemory {
     /// Reads [`INDEXED_COLUMNS`].
-    pub(super) fn of_row(row: &QueryResult) -> Result<Self, MemoryStoreError> {
-        let seq: i64 = row.try_get_by_index(0)?;
-        let key = seq.to_string();
-        let (priority, length): (String, i64) = (row.try_get_by_index(4)?, row.try_get_by_index(5)?);
+    pub(super) fn of_row(columns: &QueryResult) -> Result<Self, MemoryStoreError> {
+        let seq: i64 = columns.try_get_by_index(0)?;
+        let row = memory_row(seq);
+        let (priority, length): (String, i64) = (columns.try_get_by_index(4)?, columns.try_get_by_index(5)?);
         Ok(Self {
             seq,
-            conversation: row.try_get_by_index(1)?,
-            created_at: row.try_get_by_index(2)?,
-            expires_at: row.try_get_by_index(3)?,
-            priority: priority.parse().map_err(MemoryStoreError::refused(&key, "priority"))?,
-            length: u32::try_from(length)
-                .map_err(|_| MemoryStoreError::row(&key, "length", "is not a number of terms"))?,
-            question: row.try_get_by_index(6)?,
-            attributes: row.try_get_by_index(7)?,
-            terms: row.try_get_by_index(8)?,
-            occurred_at: row.try_get_by_index(9)?,
+            conversation: columns.try_get_by_index(1)?,
+            created_at: columns.try_get_by_index(2)?,
+            expires_at: columns.try_get_by_index(3)?,
+            priority: row.parse("priority", &priority)?,
+            length: u32::try_from(length).map_err(|_| row.inconsistent("column length is not a number of terms"))?,
+            question: columns.try_get_by_index(6)?,
+            attributes: columns.try_get_by_index(7)?,
+            terms: columns.try_get_by_index(8)?,
+            occurred_at: columns.try_get_by_index(9)?,
         })
     }
 }

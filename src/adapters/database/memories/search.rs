@@ -21,10 +21,11 @@ use super::meaning::{Meaning, Near};
 use super::pool::{Pool, with_others};
 use super::ranking::{CANDIDATES, WeightedQuery, query_terms, relevance, scores, with_meaning};
 use super::read::{allows_nothing, scope_row};
-use super::row::{COLUMNS, is_visible, json_array, memories_of};
+use super::row::{COLUMNS, is_visible, memories_of};
 use super::spelling;
 use super::sql::Sql;
 use crate::adapters::database::connections::ConnectionPool;
+use crate::adapters::database::row::json_array;
 
 /// Number of memories read at a time: large ones may fill a response early.
 const READ_AT_A_TIME: usize = 64;

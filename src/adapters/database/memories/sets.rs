@@ -6,7 +6,9 @@ use memgate_domain::memories::Category;
 use sea_orm::ConnectionTrait;
 
 use super::failure::MemoryStoreError;
+use super::row::categories;
 use super::sql::Sql;
+use crate::adapters::database::row::Row;
 
 /// Maximum number of combinations of a scope that are read. In a scope with more, searches check each memory instead.
 const MAX_KNOWN: usize = 1_024;
@@ -46,7 +48,8 @@ impl VisibleSets {
         let mut sets = Vec::new();
         for row in rows {
             let entry: String = row.try_get_by_index(0)?;
-            let categories = super::row::categories(&entry, &row.try_get_by_index::<String>(1)?)?;
+            let categories =
+                categories(&Row::new("memory_category_sets", &entry), &row.try_get_by_index::<String>(1)?)?;
             if access.allows(&categories) && filter.is_none_or(|filter| categories.contains(filter)) {
                 let (memories, total_length) = (unsigned(row.try_get_by_index(2)?), unsigned(row.try_get_by_index(3)?));
                 sets.push(CategorySet { entry, memories, total_length });

@@ -9,8 +9,8 @@ use super::candidates::{Reach, Statistics};
 use super::failure::MemoryStoreError;
 use super::ranking::{QueryTerm, is_one_edit_away, terms_ending_with, whole_stem, word_term};
 use super::read::visible;
-use super::row::json_array;
 use super::sql::Sql;
+use crate::adapters::database::row::json_array;
 
 /// Maximum number of words of a query that are substituted.
 const MAX_UNKNOWN: usize = 4;

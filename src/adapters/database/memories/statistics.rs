@@ -11,6 +11,7 @@ use super::row::{actor, categories};
 use super::sets::{is_stale, unsigned};
 use super::sql::Sql;
 use crate::adapters::database::connections::ConnectionPool;
+use crate::adapters::database::row::Row;
 
 pub(super) async fn statistics(
     connection: &ConnectionPool,
@@ -33,9 +34,14 @@ pub(super) async fn statistics(
     Ok(statistics)
 }
 
+/// A row that counts memories. An invalid value in it is that of one of them.
+fn group_row() -> Row {
+    Row::new("memories", "one of a group")
+}
+
 /// A number of memories with the same categories.
 fn group_of(row: &QueryResult) -> Result<(Vec<memgate_domain::memories::Category>, u64), MemoryStoreError> {
-    let names = categories("categories", &row.try_get_by_index::<String>(0)?)?;
+    let names = categories(&group_row(), &row.try_get_by_index::<String>(0)?)?;
     Ok((names, unsigned(row.try_get_by_index(1)?)))
 }
 
@@ -71,7 +77,7 @@ async fn from_counts(
         Sql::new(connection, "SELECT created_by, count(*) FROM memories m WHERE m.scope_id = ").value(scope.id);
     for row in &visible(actors, "m", &CategoryAccess::All, now).then(" GROUP BY created_by").all(connection).await? {
         let name: Option<String> = row.try_get_by_index(0)?;
-        statistics.add_of(actor("created_by", "created_by", name.as_deref())?, unsigned(row.try_get_by_index(1)?));
+        statistics.add_of(actor(&group_row(), "created_by", name.as_deref())?, unsigned(row.try_get_by_index(1)?));
     }
     for direction in ["ASC", "DESC"] {
         let sql = Sql::new(connection, "SELECT m.created_at FROM memories m WHERE m.scope_id = ").value(scope.id);
@@ -100,7 +106,7 @@ async fn from_memories(
         if access.allows(&names) {
             statistics.add(&names, number);
             let name: Option<String> = row.try_get_by_index(4)?;
-            statistics.add_of(actor("created_by", "created_by", name.as_deref())?, number);
+            statistics.add_of(actor(&group_row(), "created_by", name.as_deref())?, number);
             for column in [2, 3] {
                 statistics.reach(Timestamp::from_unix_millis(row.try_get_by_index(column)?));
             }

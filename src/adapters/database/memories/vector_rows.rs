@@ -14,10 +14,10 @@ use super::creation::parts;
 use super::failure::MemoryStoreError;
 use super::index_cache::changed_since;
 use super::read::ScopeRow;
-use super::row::json_array;
 use super::sets::unsigned;
 use super::sql::Sql;
 use crate::adapters::database::connections::ConnectionPool;
+use crate::adapters::database::row::{Row, json_array};
 
 /// A memory without a vector.
 #[derive(Debug)]
@@ -293,7 +293,8 @@ async fn next_revision(
         .then("ELSE -1 END, model = excluded.model RETURNING revision")
         .one(transaction)
         .await?;
-    let row = row.ok_or_else(|| MemoryStoreError::row("memory_vector_scopes", "revision", "was not returned"))?;
+    let row =
+        row.ok_or_else(|| Row::new("memory_vector_scopes", scope_id).inconsistent("column revision was not returned"))?;
     Ok(row.try_get_by_index(0)?)
 }
 

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::adapters::database::row::Row;
+use crate::adapters::database::row::{InvalidRow, Row};
 use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{Actor, Category, Content, Memory, Metadata, NewMemory};
-use crate::domain::system::{StorageError, Timestamp};
+use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
 
 /// Timestamps are milliseconds since the Unix epoch.
@@ -34,13 +34,13 @@ impl MemoryDocument {
         serde_json::json!(self).to_string()
     }
 
-    pub(super) fn parse(row: &Row, column: &str, json: &str) -> Result<Self, StorageError> {
+    pub(super) fn parse(row: &Row, column: &str, json: &str) -> Result<Self, InvalidRow> {
         // The error of the parser may repeat a part of the memory.
         serde_json::from_str(json).map_err(|_| row.inconsistent(format!("column {column} is not a memory in JSON")))
     }
 
     /// The memory that an application wants to store. Who that is stands in the row, and no history is queued.
-    pub(super) fn into_new_memory(self, row: &Row, application: ApplicationId) -> Result<NewMemory, StorageError> {
+    pub(super) fn into_new_memory(self, row: &Row, application: ApplicationId) -> Result<NewMemory, InvalidRow> {
         let invalid = |error: InvalidValue| row.inconsistent(format!("its memory holds an invalid value: {error}"));
         let categories = self.categories.iter().map(|text| row.parse_exactly("memory.categories", text));
         let updated_at = self.updated_at.filter(|at| *at != self.created_at);
@@ -60,7 +60,7 @@ impl MemoryDocument {
         })
     }
 
-    pub(super) fn into_memory(self, row: &Row, application: ApplicationId) -> Result<Memory, StorageError> {
+    pub(super) fn into_memory(self, row: &Row, application: ApplicationId) -> Result<Memory, InvalidRow> {
         Ok(self.into_new_memory(row, application)?.into_memory())
     }
 }

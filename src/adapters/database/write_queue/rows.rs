@@ -5,7 +5,7 @@ use sea_orm::ActiveValue;
 use super::document::MemoryDocument;
 use super::{FAILED, PENDING, STORED, WRITES};
 use crate::adapters::database::entities::queued_write;
-use crate::adapters::database::row::Row;
+use crate::adapters::database::row::{InvalidRow, Row};
 use crate::domain::ids::{ApplicationId, RequestId, UserId};
 use crate::domain::memories::{Claim, IdempotencyKey, Lease, MemoryScope, QueuedWrite, TrackedWrite, WriteState};
 use crate::domain::system::StorageError;
@@ -50,7 +50,7 @@ pub(super) fn read_tracked(model: &queued_write::Model) -> Result<TrackedWrite, 
             WriteState::Stored(Box::new(memory.into_memory(&row, application_of(model))?))
         }
         (FAILED, None, Some(reason)) => WriteState::Failed(reason.clone()),
-        _ => return Err(row.inconsistent("columns state, stored_memory and failure do not match")),
+        _ => return Err(row.inconsistent("columns state, stored_memory and failure do not match").into()),
     };
     Ok(TrackedWrite {
         write: read_write(&row, model)?,
@@ -72,25 +72,18 @@ fn application_of(model: &queued_write::Model) -> ApplicationId {
     ApplicationId::from_uuid(model.application_id)
 }
 
-fn attempts(row: &Row, model: &queued_write::Model) -> Result<u32, StorageError> {
+fn attempts(row: &Row, model: &queued_write::Model) -> Result<u32, InvalidRow> {
     u32::try_from(model.attempts).map_err(|_| row.inconsistent("column attempts is not a number of attempts"))
 }
 
-fn read_write(row: &Row, model: &queued_write::Model) -> Result<QueuedWrite, StorageError> {
-    let idempotency_key = model.idempotency_key.clone().map(|key| {
-        IdempotencyKey::try_from(key)
-            .map_err(|error| row.inconsistent(format!("column idempotency_key {}", error.problem())))
-    });
+fn read_write(row: &Row, model: &queued_write::Model) -> Result<QueuedWrite, InvalidRow> {
+    let idempotency_key = model.idempotency_key.clone().map(IdempotencyKey::try_from);
     Ok(QueuedWrite {
         request_id: RequestId::from_uuid(model.request_id),
         application_id: application_of(model),
         scope: MemoryScope::from_stored(row.parse("space", &model.space)?, model.person_id.map(UserId::from_uuid)),
-        idempotency_key: idempotency_key.transpose()?,
-        fingerprint: model
-            .fingerprint
-            .as_slice()
-            .try_into()
-            .map_err(|_| row.inconsistent("column fingerprint is not 32 bytes long"))?,
+        idempotency_key: idempotency_key.transpose().map_err(row.rejected("idempotency_key"))?,
+        fingerprint: row.digest("fingerprint", &model.fingerprint)?,
         memory: MemoryDocument::parse(row, "memory", &model.memory)?.into_new_memory(row, application_of(model))?,
         accepted_at: row.timestamp("accepted_at", model.accepted_at)?,
         keep_until: row.timestamp("keep_until", model.keep_until)?,
