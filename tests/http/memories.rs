@@ -345,6 +345,7 @@ async fn a_search_a_list_and_a_deletion_take_the_same_conditions() {
         ("filters=x", "filters"),
         ("filters=%7B%22colour%22:1%7D", "filters.colour"),
         ("filters=%7B%22where%22:%5B%5D%7D", "filters.where"),
+        ("filters=%7B%22metadata%22:%7B%22a%22:12345678901234567890123%7D%7D", "filters.metadata.a"),
         ("filters=%7B%22categories%22:%5B%22a%22%5D%7D&category=b", "category"),
     ] {
         let answer = face.call(Method::GET, &format!("/api/v1/memories?{query}"), None).await;

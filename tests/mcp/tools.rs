@@ -19,7 +19,7 @@ async fn a_memory_is_stored_found_fetched_changed_listed_and_deleted() {
     assert_eq!((&result["id"], &result["title"]), (&json!(id), &json!("Marta is allergic to hazelnuts.")));
     assert_eq!(result["url"], format!("{}/account/memories/{id}", client.gate.url("")));
     assert!((0.0..=1.0).contains(&result["relevance_score"].as_f64().unwrap()));
-    let other = client.call("search", json!({"query": "Marta", "category": "work", "limit": 5})).await;
+    let other = client.call("search", json!({"query": "Marta", "category": "work", "limit": 5.0})).await;
     assert_eq!(other, json!({"results": []}), "of another category");
 
     let fetched = client.call("fetch", json!({"id": id})).await;
@@ -129,6 +129,10 @@ async fn bad_arguments_are_refused_in_words_that_name_them() {
         ("search", json!({"query": ""}), "`query`"),
         ("search", json!({"query": 5}), "`query` must be a string"),
         ("search", json!({"query": "x", "limit": 0}), "`limit` must be 1 to 50"),
+        ("search", json!({"query": "x", "limit": 0.0}), "`limit` must be 1 to 50"),
+        ("search", json!({"query": "x", "limit": 1.5}), "`limit` must be a whole number"),
+        ("search", json!({"query": "x", "limit": -1}), "`limit` must be a whole number"),
+        ("list_memories", json!({"limit": 1e30}), "`limit` must be a whole number"),
         ("search", json!({"query": "x", "limit": 51}), "`limit` must be 1 to 50"),
         ("search", json!({"query": "x", "colour": "red"}), "`colour` is not a known member"),
         ("fetch", json!({"id": "no such id"}), "no memory with this id"),

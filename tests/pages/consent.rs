@@ -282,6 +282,28 @@ async fn an_application_hears_of_a_refusal_that_comes_up_while_somebody_signs_in
 }
 
 #[tokio::test]
+async fn who_chooses_a_language_is_not_stopped_by_a_refusal_that_came_up_meanwhile() {
+    let place = Place::new().await;
+    let request = place.request(&[("scope", "memory:read memory:write")]);
+    let mut browser = Browser::of(&place.gate);
+    let page = browser.get(&request).await.page;
+    let choice = [("language", "de"), ("here", &*page.hidden("here"))];
+    let answer = browser.submit("/language", &choice).await;
+    assert!(answer.location().starts_with("/auth/authorize?"), "{}", answer.location());
+    let changes = memgate::domain::applications::ApplicationChanges {
+        permissions: Some([Permission::MemoryRead].into_iter().collect()),
+        ..Default::default()
+    };
+    place.gate.applications().update(place.application.id, &changes).await.unwrap();
+    place.gate.advance(std::time::Duration::from_secs(5));
+    // No redirect, as above.
+    let answer = browser.submit("/language", &choice).await;
+    let page = answer.assert_page(200);
+    assert!(page.0.contains(&format!(r#"href="{REDIRECT_URI}?error=invalid_scope&#38;"#)), "{}", page.0);
+    assert!(browser.cookies.contains_key(&browser.cookie("language")));
+}
+
+#[tokio::test]
 async fn a_name_stands_apart_from_the_text_around_it() {
     let place = Place::new().await;
     let asked = Browser::of(&place.gate).get(&place.request(&[])).await.page;

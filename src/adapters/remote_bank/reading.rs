@@ -19,6 +19,8 @@ use crate::domain::system::Timestamp;
 const GROWTH: u32 = 4;
 /// Minimum number of results to request when they will be filtered.
 const LEAST_TO_FILTER: u32 = 50;
+/// Number of memories of a scope that are sampled at a time.
+const SAMPLE: u32 = 50;
 /// A lower relevance counts as zero: rounding error of banks that compute with 32-bit floats.
 const NOTHING: f64 = 0.000_1;
 
@@ -86,21 +88,33 @@ impl RemoteMemoryBank {
         Ok(Some(newest.into_page(query)))
     }
 
-    /// The IDs of some memories of the scope, from the first non-empty page; `None` if the bank does not list.
+    /// The IDs of some memories of the scope, from the first non-empty page; `None` if the bank does not list. Without a
+    /// restriction these are also items that are no memories any more: whoever erases a scope wants nothing of it to stay.
     pub(super) async fn some_of(&self, scope: &MemoryScope, limit: u32) -> Result<Option<Vec<MemoryId>>, BankFailure> {
         let (deadline, tenant) = (self.deadline(), BankTenant::of(scope));
-        for page in 1.. {
-            let Some(request) = self.driver.list(&tenant, page) else { return Ok(None) };
-            let exchanged = self.exchange(request, deadline).await?;
+        let (mut page, mut size) = (1, SAMPLE.min(limit));
+        loop {
+            let Some(request) = self.driver.sample(&tenant, page, size) else { return Ok(None) };
+            let exchanged = match self.exchange(request, deadline).await {
+                Ok(exchanged) => exchanged,
+                // So many are too large for one response. A single one never is.
+                Err(failure) if failure.cause == Cause::TooLarge && size > 1 => {
+                    (page, size) = (1, (size / GROWTH).max(1));
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            };
             let items = self.driver.read_items(Arc::unwrap_or_clone(exchanged.response))?;
-            let memories = items.items.iter().filter_map(|item| self.recognize(item, &tenant));
-            let seen = memories.filter(|memory| scope.categories().allows(&memory.categories));
-            let ids: Vec<MemoryId> = seen.map(|memory| memory.id).take(count(limit)).collect();
+            let seen = items.items.iter().filter(|item| match scope.categories() {
+                CategoryAccess::All => item.is_of(&tenant),
+                access => self.recognize(item, &tenant).is_some_and(|memory| access.allows(&memory.categories)),
+            });
+            let ids: Vec<MemoryId> = seen.filter_map(|item| item.id.parse().ok()).take(count(limit)).collect();
             if !ids.is_empty() || !items.has_more || items.items.is_empty() {
                 return Ok(Some(ids));
             }
+            page += 1;
         }
-        Ok(Some(Vec::new()))
     }
 
     /// The memory with that ID and the item it was read from, if it is within the scope. It may have expired.
@@ -125,6 +139,26 @@ impl RemoteMemoryBank {
                 self.metrics.count_left_out(LeftOut::Unreadable);
                 Err(BankFailure::inconsistent(what))
             }
+        }
+    }
+
+    /// Whether there is a memory with that ID that may be deleted. Without a restriction it need not be readable.
+    pub(super) async fn holds(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        deadline: Deadline,
+    ) -> Result<bool, BankFailure> {
+        if *scope.categories() != CategoryAccess::All || !self.driver.is_possible_id(id) {
+            return Ok(self.reach(scope, id, deadline).await?.is_some());
+        }
+        let tenant = BankTenant::of(scope);
+        let exchanged = self.exchange(self.driver.get(&tenant, id), deadline).await?;
+        match self.driver.read_item(&exchanged.response)? {
+            Some(item) if item.id != id.as_str() => {
+                Err(BankFailure::inconsistent("another memory than the one asked for"))
+            }
+            item => Ok(item.is_some_and(|item| item.is_of(&tenant))),
         }
     }
 }

@@ -157,7 +157,7 @@ impl RemoteMemoryBank {
     pub(super) async fn remove(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, BankFailure> {
         let (deadline, tenant) = (self.deadline(), BankTenant::of(scope));
         let _turn = self.turn(&tenant, id, deadline).await?;
-        if self.reach(scope, id, deadline).await?.is_none() {
+        if !self.holds(scope, id, deadline).await? {
             return Ok(false);
         }
         let request = self.driver.delete(&tenant, id);

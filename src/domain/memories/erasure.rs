@@ -10,7 +10,7 @@ use super::tenants::{Tenant, TenantGroup, TenantRegistry};
 use crate::applications::{Application, ApplicationError, ApplicationService, SpaceName};
 use crate::ids::{ApplicationId, UserId};
 use crate::people::{PeopleError, PeopleService};
-use crate::system::{Clock, StorageError};
+use crate::system::{Clock, StorageError, Timestamp};
 
 /// Interval at which closed tenants are checked for data stored after the erasure.
 const CHECK_AFTER: Duration = Duration::from_mins(2);
@@ -122,16 +122,24 @@ impl Erasure {
     /// [`ErasureError`].
     pub async fn check_closed(&self, limit: u32) -> Result<u64, ErasureError> {
         let now = self.clock.now();
-        let mut erased = 0;
+        let (mut erased, mut failed) = (0, None);
         for (tenant, closed_at) in self.tenants.take_due(now, now.plus(CHECK_AFTER), limit).await? {
-            self.queue.erase(&TenantGroup::One(tenant.clone())).await?;
-            let late = self.delete_all(&tenant).await?;
-            erased += late;
-            if late == 0 && now.since(closed_at) >= CHECKED_FOR {
-                self.tenants.forget(&tenant).await?;
+            match self.check(&tenant, closed_at, now).await {
+                Ok(late) => erased += late,
+                // Those behind it are not kept waiting.
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
-        Ok(erased)
+        failed.map_or(Ok(erased), Err)
+    }
+
+    async fn check(&self, tenant: &Tenant, closed_at: Timestamp, now: Timestamp) -> Result<u64, ErasureError> {
+        self.queue.erase(&TenantGroup::One(tenant.clone())).await?;
+        let late = self.delete_all(tenant).await?;
+        if late == 0 && now.since(closed_at) >= CHECKED_FOR {
+            self.tenants.forget(tenant).await?;
+        }
+        Ok(late)
     }
 
     async fn delete_all(&self, tenant: &Tenant) -> Result<u64, ErasureError> {

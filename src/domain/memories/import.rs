@@ -1,19 +1,17 @@
 //! Import of memories from a file.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::marker::PhantomData;
 use std::time::Duration;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::history::{Actor, HistoryEntry};
 use super::metadata::{Context, ContextId, Metadata};
 use super::model::{Category, Content, MemoryScope, NewMemory, Priority};
+use super::object::Object;
 use super::record::HistoryRecord;
 use crate::ids::{MemoryId, RequestId};
 use crate::system::Timestamp;
@@ -74,7 +72,7 @@ struct Row {
     /// What an export names besides. The memory keeps its id; where it was says nothing of where it goes.
     memory_id: Option<String>,
     created_by: Option<String>,
-    history: Option<Vec<HistoryRecord>>,
+    history: Option<Vec<Object<HistoryRecord>>>,
     #[serde(rename = "space")]
     _space: Option<IgnoredAny>,
 }
@@ -84,29 +82,6 @@ struct Row {
 struct RowContext {
     custom_gpt_id: Option<String>,
     conversation_id: Option<String>,
-}
-
-/// A JSON object; a derived parser would also accept an array of the members' values.
-struct Object<T>(T);
-
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor<T>(PhantomData<T>);
-
-        impl<'de, T: DeserializeOwned> Visitor<'de> for ObjectVisitor<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
-            }
-        }
-
-        deserializer.deserialize_map(ObjectVisitor(PhantomData))
-    }
 }
 
 impl ImportReader {
@@ -172,7 +147,7 @@ impl ImportReader {
         if !self.scope.categories().allows(&categories) {
             return Err(RowError::CategoryNotAllowed);
         }
-        let history = row.history.unwrap_or_default().into_iter().map(HistoryEntry::try_from);
+        let history = row.history.unwrap_or_default().into_iter().map(|Object(entry)| HistoryEntry::try_from(entry));
         let history = history.collect::<Result<Vec<_>, _>>()?;
         let access = self.scope.categories();
         if !history.iter().filter_map(HistoryEntry::superseded).all(|memory| access.allows(&memory.categories)) {
@@ -289,6 +264,8 @@ mod tests {
             r#"["text", ["a"], {}, null, "high", null, null]"#,
             r#"{"content": "tea", "context": ["g", "c"]}"#,
             r#"{"content": "tea", "metadata": ["a"]}"#,
+            r#"{"content": "tea", "history": [["2026-01-01T00:00:00Z", null, ["content"]]]}"#,
+            r#"{"content": "tea", "history": [{"at": "2026-01-01T00:00:00Z", "superseded": ["m", "t", [], {}, {}, "high"]}]}"#,
         ] {
             assert!(matches!(read(row), Err(RowError::Json(_))), "{row}");
         }

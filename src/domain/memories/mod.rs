@@ -15,6 +15,7 @@ mod loading;
 mod metadata;
 mod model;
 mod near_duplicates;
+mod object;
 mod operations;
 mod personal;
 mod query;

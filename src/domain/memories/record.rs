@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::history::{HistoryEntry, HistoryEvent};
 use super::metadata::{Context, ContextId, Metadata};
 use super::model::{Category, Content, Memory, OwnMemory};
+use super::object::{object, objects, optional_object};
 use crate::applications::SpaceName;
 use crate::system::Timestamp;
 use crate::validation::InvalidValue;
@@ -25,7 +26,7 @@ pub struct MemoryRecord {
     #[serde(default)]
     pub metadata: Map<String, Value>,
     /// Where the memory came from.
-    #[serde(default, skip_serializing_if = "ContextRecord::is_empty")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "ContextRecord::is_empty")]
     pub context: ContextRecord,
     /// See [`Memory::priority`].
     pub priority: String,
@@ -46,7 +47,7 @@ pub struct MemoryRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space: Option<String>,
     /// What happened to it, newest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "objects", skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<HistoryRecord>,
 }
 
@@ -63,7 +64,7 @@ pub struct HistoryRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<Vec<String>>,
     /// The memory whose place it took.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_object", skip_serializing_if = "Option::is_none")]
     pub superseded: Option<Box<MemoryRecord>>,
 }
 

@@ -1,11 +1,12 @@
 //! The self-hosted mem0 server.
 
-use memgate::adapters::remote_bank::{Access, BankKind, BreakerState, LeftOut};
+use memgate::adapters::remote_bank::{Access, BankKind, BreakerState, LeftOut, RemoteBankConfig};
 use memgate::domain::memories::{
-    DateRange, MemoryBank, MemoryBankError, MemoryChanges, MemoryFilter, MemoryQuery, MemoryScope, Relevance, Scalar,
+    DateRange, Limit, MemoryBank, MemoryBankError, MemoryChanges, MemoryFilter, MemoryQuery, MemoryScope, Relevance,
+    Scalar,
 };
 use memgate::domain::system::Timestamp;
-use memgate_domain::testing::{categories, content, new_memory, now, scope, update};
+use memgate_domain::testing::{categories, content, new_memory, now, scope, scope_limited_to, update};
 use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
@@ -286,17 +287,53 @@ async fn no_more_is_asked_for_than_the_server_gives_and_all_that_it_gives_may_no
     client.create_first(&scope, &new_memory("x")).await.unwrap();
     let answer = client.list(&scope, &first_page()).await;
     assert!(matches!(&answer, Err(MemoryBankError::Rejected(why)) if why.contains("more than 999")), "{answer:?}");
+    let deleted = erase(&client, &scope).await;
+    assert_eq!((deleted, bank.state().points.len()), (1_000, 0), "what cannot be listed can be erased");
+}
+
+/// Deletes what is sampled until nothing is left, and returns how many that were.
+async fn erase(bank: &dyn MemoryBank, scope: &MemoryScope) -> usize {
     let mut deleted = 0;
     loop {
-        let ids = client.sample(&scope, 1_000.try_into().unwrap()).await.unwrap();
+        let ids = bank.sample(scope, Limit::LARGEST).await.unwrap();
         if ids.is_empty() {
-            break;
+            return deleted;
         }
         for id in ids {
-            deleted += usize::from(client.delete(&scope, &id).await.unwrap());
+            assert!(bank.delete(scope, &id).await.unwrap());
+            deleted += 1;
         }
     }
-    assert_eq!((deleted, bank.state().points.len()), (1_000, 0), "what cannot be listed can be erased");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_any_more_can_be_erased_and_what_is_not_ours_stays() {
+    let (bank, scope, other) = (mem0::oss().await, scope(), scope());
+    let client = super::client(super::config(KIND, &bank.url));
+    for scope in [&scope, &scope, &scope, &other] {
+        client.create_first(scope, &new_memory("x")).await.unwrap();
+    }
+    {
+        let points = &mut bank.state().points;
+        points[0].payload["memgate_priority"] = json!("?");
+        points[1].payload["data"] = json!("x".repeat(40_000));
+    }
+    let id = bank.state().points[0].id.parse().unwrap();
+    assert_inconsistent(client.delete(&scope_limited_to(&scope, &["work"]), &id).await);
+    assert!(!client.delete(&other, &id).await.unwrap());
+    assert_eq!((erase(&client, &scope).await, bank.state().points.len()), (3, 1));
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_one_answer_is_erased_in_smaller_parts() {
+    let (bank, scope) = (mem0::oss().await, scope());
+    let config = super::config(KIND, &bank.url);
+    let client = super::client(RemoteBankConfig { answer_limit: 20_000, ..config });
+    for _ in 0..40 {
+        client.create_first(&scope, &new_memory(&"x".repeat(9_000))).await.unwrap();
+    }
+    assert_inconsistent(client.list(&scope, &first_page()).await);
+    assert_eq!((erase(&client, &scope).await, bank.state().points.len()), (40, 0));
 }
 
 #[tokio::test]

@@ -83,5 +83,11 @@ async fn it_says_that_it_does_not_list() {
     let answer = client.list(&scope(), &query).await;
     assert!(matches!(answer, Err(MemoryBankError::Unsupported(Capability::List))), "{answer:?}");
     client.check_health().await.unwrap();
-    assert_eq!(requests(&server).await.len(), 1, "only health was asked for");
+    let sent = requests(&server).await;
+    assert_eq!(sent.len(), 1, "only health was asked for");
+    assert_eq!(
+        (&body(&sent[0])["limit"], &body(&sent[0])["top_k"]),
+        (&json!(1_000), &json!(1_000)),
+        "with the limit it uses"
+    );
 }

@@ -12,8 +12,8 @@ use rmcp::model::{
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::McpCall;
@@ -430,6 +430,7 @@ impl ServerHandler for McpServer {
 #[serde(deny_unknown_fields)]
 struct SearchArguments {
     query: String,
+    #[serde(default, deserialize_with = "whole_number")]
     limit: Option<u32>,
     category: Option<String>,
     occurred_from: Option<String>,
@@ -449,6 +450,7 @@ enum OrderArgument {
 #[serde(deny_unknown_fields)]
 struct FetchArguments {
     id: String,
+    #[serde(default, deserialize_with = "whole_number")]
     offset: Option<u64>,
 }
 
@@ -484,8 +486,18 @@ struct DeleteArguments {
 #[serde(deny_unknown_fields)]
 struct ListMemoriesArguments {
     cursor: Option<String>,
+    #[serde(default, deserialize_with = "whole_number")]
     limit: Option<u32>,
     category: Option<String>,
+}
+
+/// A number without a fraction, because `5.0` is an integer in JSON Schema.
+fn whole_number<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    // Without a fraction it is written as an integer.
+    let whole = || number.as_f64().filter(|number| number.fract() == 0.0)?.to_string().parse().ok();
+    let number = number.as_u64().or_else(whole).and_then(|number| T::try_from(number).ok());
+    number.map(Some).ok_or_else(|| D::Error::custom("must be a whole number that is not negative"))
 }
 
 /// Parses the arguments of a tool, with the error texts of the REST API.

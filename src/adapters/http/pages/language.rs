@@ -8,19 +8,22 @@ use super::browser::Browser;
 use super::cookies::CookieKind;
 use super::error::PageError;
 use super::forms::Form;
+use super::return_to::ReturnTo;
 use super::texts::Language;
-use super::{is_page, view};
+use super::{consent, is_page, view};
 
 /// For how long a choice is remembered.
 const LIFETIME: Duration = Duration::from_hours(365 * 24);
 
 /// `POST /language`. It needs no token: another site is refused, and could do no more than change the language.
 #[handler]
-#[expect(clippy::needless_pass_by_value, reason = "poem hands extractors over by value")]
-pub(crate) fn choose(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
+pub(crate) async fn choose(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
     let language = Language::from_tag(form.get("language")).ok_or(PageError::InvalidForm)?;
     let here = Some(form.get("here")).filter(|here| leads_to_a_page(here));
-    let mut response = view::see_other(here.unwrap_or("/"))?;
+    let mut response = match here.map(ReturnTo::parse) {
+        Some(Some(request @ ReturnTo::Authorization(_))) => consent::go_on_to(&browser, &request).await?,
+        _ => view::see_other(here.unwrap_or("/"))?,
+    };
     browser.cookies.set(&mut response, CookieKind::Language, language.tag(), LIFETIME);
     Ok(response)
 }

@@ -153,11 +153,16 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         refusal(&path, error.inner())
     })?;
     deserializer.end().map_err(|error| refusal(".", &error))?;
-    if let Some(place) = exactness::oversized_integer(bytes) {
-        let problem = "is a whole number of more than 64 bits, which would not be kept exactly; send it as a string";
-        return Err(ApiError::from(InvalidValue::new(printable(&place), problem)));
-    }
+    refuse_oversized_integers(bytes)?;
     Ok(value)
+}
+
+/// # Errors
+/// [`InvalidValue`] that names an integer that would lose digits.
+pub(crate) fn refuse_oversized_integers(json: &[u8]) -> Result<(), InvalidValue> {
+    let Some(place) = exactness::oversized_integer(json) else { return Ok(()) };
+    let problem = "is a whole number of more than 64 bits, which would not be kept exactly; send it as a string";
+    Err(InvalidValue::new(printable(&place), problem))
 }
 
 /// Converts parsed JSON.

@@ -139,6 +139,10 @@ impl Driver for McpMemoryService {
         Some(list(Operation::List, tenant, page, PAGE_SIZE))
     }
 
+    fn sample(&self, tenant: &BankTenant, page: u32, most: u32) -> Option<Request> {
+        Some(list(Operation::List, tenant, page, most))
+    }
+
     fn get(&self, tenant: &BankTenant, id: &MemoryId) -> Request {
         one(Operation::Get, Method::Get, tenant, id)
     }

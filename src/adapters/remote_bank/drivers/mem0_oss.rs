@@ -92,6 +92,11 @@ impl Driver for Mem0Oss {
         Some(list(Operation::List, tenant, self.max_listed + 1))
     }
 
+    /// There is one page.
+    fn sample(&self, tenant: &BankTenant, _page: u32, most: u32) -> Option<Request> {
+        Some(list(Operation::List, tenant, most))
+    }
+
     fn get(&self, _tenant: &BankTenant, id: &MemoryId) -> Request {
         Request::new(Operation::Get, Method::Get, ["memories", id.as_str()]).or_missing()
     }

@@ -86,6 +86,10 @@ impl Driver for Mem0Platform {
         Some(list(Operation::List, tenant, page, PAGE_SIZE))
     }
 
+    fn sample(&self, tenant: &BankTenant, page: u32, most: u32) -> Option<Request> {
+        Some(list(Operation::List, tenant, page, most))
+    }
+
     fn get(&self, _tenant: &BankTenant, id: &MemoryId) -> Request {
         mem0::one(Operation::Get, Method::Get, id)
     }

@@ -101,6 +101,9 @@ pub trait Driver: Send + Sync {
     /// One page of all memories, starting at 1; `None` if the bank does not list.
     fn list(&self, tenant: &BankTenant, page: u32) -> Option<Request>;
 
+    /// The same, with at most `most` memories on a page, fewer than on those of [`list`](Self::list).
+    fn sample(&self, tenant: &BankTenant, page: u32, most: u32) -> Option<Request>;
+
     /// Gets one memory.
     fn get(&self, tenant: &BankTenant, id: &MemoryId) -> Request;
 

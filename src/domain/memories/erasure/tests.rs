@@ -1,11 +1,11 @@
 use super::*;
 use crate::applications::{Application, ApplicationRepository as _, GrantType};
 use crate::memories::{
-    AdmittingMemoryBank, DeliveryOrder, Lease, ListQuery, MemoryScope, NewMemory, QueuedWrite, Undelivered,
+    AdmittingMemoryBank, DeliveryOrder, Lease, ListQuery, MemoryBankError, MemoryScope, MockMemoryBank, NewMemory,
+    QueuedWrite, Undelivered,
 };
 use crate::oauth::{AuthorizationPorts, AuthorizationService, TokenPolicy};
 use crate::people::{PeoplePorts, Person, PersonRepository as _};
-use crate::system::Timestamp;
 use crate::testing::{
     FakePasswordHasher, FakeSecretHasher, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog,
     InMemoryAuthorizationStore, InMemoryGrantStore, InMemoryMemoryBank, InMemoryPasswordLinkStore,
@@ -189,6 +189,29 @@ async fn nothing_is_stored_of_somebody_who_was_erased_and_what_was_on_its_way_is
     harness.clock.advance(CHECKED_FOR);
     assert_eq!(erasure.check_closed(10).await.unwrap(), 0);
     assert_eq!(harness.tenants.list(&group).await.unwrap(), [], "and then it is forgotten");
+}
+
+#[tokio::test]
+async fn a_tenant_that_fails_keeps_no_other_from_being_checked() {
+    for failing in [true, false] {
+        let harness = Harness::new();
+        harness.store(&harness.scope(), "x").await;
+        harness.store(&harness.own(), "y").await;
+        harness.erase_application(MemoriesOfDeleted::Delete).await.unwrap();
+        harness.clock.advance(CHECKED_FOR);
+        let mut bank = MockMemoryBank::new();
+        bank.expect_sample().returning(move |scope, _| match scope.person().is_some() == failing {
+            true => Err(MemoryBankError::Inconsistent("damaged".into())),
+            false => Ok(Vec::new()),
+        });
+        let clock = Arc::new(harness.clock.clone());
+        let erasure = Erasure::new(Arc::new(bank), harness.queue.clone(), harness.tenants.clone(), clock);
+        let checked = erasure.check_closed(10).await;
+        assert!(matches!(checked, Err(ErasureError::Bank(_))), "{checked:?}");
+        let space = TenantGroup::InSpace(harness.application.space.clone());
+        let left = harness.tenants.list(&space).await.unwrap();
+        assert!(left.len() == 1 && left[0].person.is_some() == failing, "{left:?}");
+    }
 }
 
 #[tokio::test]

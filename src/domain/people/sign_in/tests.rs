@@ -92,6 +92,16 @@ async fn the_right_password_opens_a_session_that_is_recognized_until_it_ends() {
 }
 
 #[tokio::test]
+async fn a_hash_from_before_passwords_were_normalized_is_still_good() {
+    let typed = "cafe\u{301} au lait";
+    let as_typed = Password::parse(typed).unwrap().as_typed().unwrap();
+    let account = Account::Local { login: "marta".parse().unwrap(), password: FakePasswordHasher::hash_of(&as_typed) };
+    let harness = Harness::holding(Person { account, ..person() });
+    harness.sign_in(typed).await.unwrap();
+    assert_wrong(&harness.sign_in("cafe au lait").await);
+}
+
+#[tokio::test]
 async fn who_returns_from_the_provider_without_end_has_to_wait() {
     let harness = Harness::new();
     harness.provider.know("1", Some("marta@example.com"));

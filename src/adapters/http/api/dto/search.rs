@@ -165,6 +165,7 @@ fn range_of(field: &str, start: Option<Moment>, end: Option<Moment>) -> Result<D
 pub(in super::super) fn read_filters(text: &str) -> Result<MemoryFilter, InvalidValue> {
     let object = serde_json::from_str::<Map<String, Value>>(text);
     let object = object.map_err(|_| InvalidValue::new("filters", "must be a JSON object"))?;
+    payload::refuse_oversized_integers(text.as_bytes()).map_err(|error| error.within("filters"))?;
     let read = payload::from_object::<FiltersBody>(object).and_then(FiltersBody::read);
     read.map_err(|error| error.within("filters"))
 }
