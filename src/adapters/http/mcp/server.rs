@@ -497,7 +497,7 @@ fn whole_number<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> 
     // Without a fraction it is written as an integer.
     let whole = || number.as_f64().filter(|number| number.fract() == 0.0)?.to_string().parse().ok();
     let number = number.as_u64().or_else(whole).and_then(|number| T::try_from(number).ok());
-    number.map(Some).ok_or_else(|| D::Error::custom("must be a whole number that is not negative"))
+    number.map(Some).ok_or_else(|| D::Error::custom("invalid value, expected a whole number that is not negative"))
 }
 
 /// Parses the arguments of a tool, with the error texts of the REST API.

@@ -14,5 +14,6 @@ pub(crate) fn of_link(link: &NewLink, url: &str, language: Language) -> Email {
         LinkPurpose::Reset => (t.reset_subject, t.reset_email),
     };
     let until = Moment::of(link.expires_at, language).words;
-    Email { subject: subject.to_string(), text: SecretString::from(text.filled([link.person.label(), url, &until])) }
+    let text = format!("{}\n", text.filled([link.person.label(), url, &until]));
+    Email { subject: subject.to_string(), text: SecretString::from(text) }
 }

@@ -297,11 +297,11 @@ pub(super) const TEXTS: Texts = Texts {
     link_works_once: Text("Dieser Link gilt einmal, bis {0}."),
     invitation_subject: Text("Wähle ein Passwort für dein Konto bei memgate"),
     invitation_email: Text(
-        "Hallo,\n\nfür dich gibt es ein Konto bei memgate, das aufbewahrt, was deine Assistenten sich merken. Dein Anmeldename ist {0}. Mit diesem Link wählst du dein Passwort:\n\n{1}\n\nDer Link gilt einmal, bis {2}. Wer ihn zuerst öffnet, hat das Konto; leite ihn also nicht weiter. Wenn du nicht weißt, worum es geht, ignoriere diese Nachricht.\n",
+        "Hallo,\n\nfür dich gibt es ein Konto bei memgate, das aufbewahrt, was deine Assistenten sich merken. Dein Anmeldename ist {0}. Mit diesem Link wählst du dein Passwort:\n\n{1}\n\nDer Link gilt einmal, bis {2}. Wer ihn zuerst öffnet, hat das Konto; leite ihn also nicht weiter. Wenn du nicht weißt, worum es geht, ignoriere diese Nachricht.",
     ),
     reset_subject: Text("Wähle ein neues Passwort für dein Konto bei memgate"),
     reset_email: Text(
-        "Hallo,\n\nmit diesem Link wählst du ein neues Passwort für {0} bei memgate:\n\n{1}\n\nDer Link gilt einmal, bis {2}. Bis dahin gilt dein altes Passwort. Leite diese Nachricht nicht weiter. Wenn du nicht darum gebeten hast, sag es denen, die dein memgate betreiben, oder ignoriere sie: Ohne den Link ändert sich nichts.\n",
+        "Hallo,\n\nmit diesem Link wählst du ein neues Passwort für {0} bei memgate:\n\n{1}\n\nDer Link gilt einmal, bis {2}. Bis dahin gilt dein altes Passwort. Leite diese Nachricht nicht weiter. Wenn du nicht darum gebeten hast, sag es denen, die dein memgate betreiben, oder ignoriere sie: Ohne den Link ändert sich nichts.",
     ),
     open_too_long: Text(
         "Diese Seite war zu lange offen, oder dein Browser hat kein Cookie gesendet. Es ist nichts geschehen. Versuche es noch einmal.",

@@ -291,11 +291,11 @@ pub(super) const TEXTS: Texts = Texts {
     link_works_once: Text("This link works once, until {0}."),
     invitation_subject: Text("Choose a password for your memgate account"),
     invitation_email: Text(
-        "Hello,\n\nthere is an account for you in memgate, which keeps what your assistants remember. Your login is {0}. With this link you choose your password:\n\n{1}\n\nThe link works once, until {2}. Whoever opens it first has the account, so do not forward it. If you do not know what this is about, ignore this message.\n",
+        "Hello,\n\nthere is an account for you in memgate, which keeps what your assistants remember. Your login is {0}. With this link you choose your password:\n\n{1}\n\nThe link works once, until {2}. Whoever opens it first has the account, so do not forward it. If you do not know what this is about, ignore this message.",
     ),
     reset_subject: Text("Choose a new password for your memgate account"),
     reset_email: Text(
-        "Hello,\n\nwith this link you choose a new password for {0} in memgate:\n\n{1}\n\nThe link works once, until {2}. Until then your old password works. Do not forward this message. If you did not ask for it, tell whoever runs your memgate, or ignore it: nothing changes unless the link is used.\n",
+        "Hello,\n\nwith this link you choose a new password for {0} in memgate:\n\n{1}\n\nThe link works once, until {2}. Until then your old password works. Do not forward this message. If you did not ask for it, tell whoever runs your memgate, or ignore it: nothing changes unless the link is used.",
     ),
     open_too_long: Text(
         "This page was open for too long, or your browser sent no cookie. Nothing was done. Try again.",

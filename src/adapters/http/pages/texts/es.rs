@@ -299,11 +299,11 @@ pub(super) const TEXTS: Texts = Texts {
     link_works_once: Text("Este enlace sirve una sola vez, hasta el {0}."),
     invitation_subject: Text("Elige una contraseña para tu cuenta de memgate"),
     invitation_email: Text(
-        "Hola:\n\nTienes una cuenta en memgate, que guarda lo que recuerdan tus asistentes. Tu nombre de usuario es {0}. Con este enlace eliges tu contraseña:\n\n{1}\n\nEl enlace sirve una sola vez, hasta el {2}. Quien lo abra primero se queda con la cuenta, así que no lo reenvíes. Si no sabes de qué se trata, ignora este mensaje.\n",
+        "Hola:\n\nTienes una cuenta en memgate, que guarda lo que recuerdan tus asistentes. Tu nombre de usuario es {0}. Con este enlace eliges tu contraseña:\n\n{1}\n\nEl enlace sirve una sola vez, hasta el {2}. Quien lo abra primero se queda con la cuenta, así que no lo reenvíes. Si no sabes de qué se trata, ignora este mensaje.",
     ),
     reset_subject: Text("Elige una nueva contraseña para tu cuenta de memgate"),
     reset_email: Text(
-        "Hola:\n\nCon este enlace eliges una nueva contraseña para {0} en memgate:\n\n{1}\n\nEl enlace sirve una sola vez, hasta el {2}. Hasta entonces vale tu contraseña anterior. No reenvíes este mensaje. Si no lo has pedido, avisa a quien administra tu memgate o ignóralo: nada cambia mientras no se use el enlace.\n",
+        "Hola:\n\nCon este enlace eliges una nueva contraseña para {0} en memgate:\n\n{1}\n\nEl enlace sirve una sola vez, hasta el {2}. Hasta entonces vale tu contraseña anterior. No reenvíes este mensaje. Si no lo has pedido, avisa a quien administra tu memgate o ignóralo: nada cambia mientras no se use el enlace.",
     ),
     open_too_long: Text(
         "Esta página ha estado abierta demasiado tiempo o tu navegador no ha enviado ninguna cookie. No se ha hecho nada. Inténtalo de nuevo.",

@@ -307,11 +307,11 @@ pub(super) const TEXTS: Texts = Texts {
     link_works_once: Text("Ce lien sert une seule fois, jusqu’au {0}."),
     invitation_subject: Text("Choisissez un mot de passe pour votre compte memgate"),
     invitation_email: Text(
-        "Bonjour,\n\nUn compte vous attend dans memgate, qui conserve ce que vos assistants retiennent. Votre identifiant est {0}. Ce lien vous permet de choisir votre mot de passe :\n\n{1}\n\nLe lien sert une seule fois, jusqu’au {2}. La première personne qui l’ouvre prend possession du compte : ne le transférez pas. Si vous ne savez pas de quoi il s’agit, ignorez ce message.\n",
+        "Bonjour,\n\nUn compte vous attend dans memgate, qui conserve ce que vos assistants retiennent. Votre identifiant est {0}. Ce lien vous permet de choisir votre mot de passe :\n\n{1}\n\nLe lien sert une seule fois, jusqu’au {2}. La première personne qui l’ouvre prend possession du compte : ne le transférez pas. Si vous ne savez pas de quoi il s’agit, ignorez ce message.",
     ),
     reset_subject: Text("Choisissez un nouveau mot de passe pour votre compte memgate"),
     reset_email: Text(
-        "Bonjour,\n\nCe lien vous permet de choisir un nouveau mot de passe pour {0} dans memgate :\n\n{1}\n\nLe lien sert une seule fois, jusqu’au {2}. D’ici là, votre ancien mot de passe reste valable. Ne transférez pas ce message. Si vous ne l’avez pas demandé, prévenez la personne qui gère votre memgate, ou ignorez-le : rien ne change tant que le lien n’est pas utilisé.\n",
+        "Bonjour,\n\nCe lien vous permet de choisir un nouveau mot de passe pour {0} dans memgate :\n\n{1}\n\nLe lien sert une seule fois, jusqu’au {2}. D’ici là, votre ancien mot de passe reste valable. Ne transférez pas ce message. Si vous ne l’avez pas demandé, prévenez la personne qui gère votre memgate, ou ignorez-le : rien ne change tant que le lien n’est pas utilisé.",
     ),
     open_too_long: Text(
         "Cette page est restée ouverte trop longtemps, ou votre navigateur n’a envoyé aucun cookie. Rien n’a été fait. Réessayez.",

@@ -295,11 +295,11 @@ pub(super) const TEXTS: Texts = Texts {
     link_works_once: Text("Este link serve uma única vez, até {0}."),
     invitation_subject: Text("Escolha uma senha para a sua conta no memgate"),
     invitation_email: Text(
-        "Olá,\n\nHá uma conta para você no memgate, que guarda o que os seus assistentes lembram. O seu nome de usuário é {0}. Com este link você escolhe a sua senha:\n\n{1}\n\nO link serve uma única vez, até {2}. Quem o abrir primeiro fica com a conta; não o encaminhe. Se você não sabe do que se trata, ignore esta mensagem.\n",
+        "Olá,\n\nHá uma conta para você no memgate, que guarda o que os seus assistentes lembram. O seu nome de usuário é {0}. Com este link você escolhe a sua senha:\n\n{1}\n\nO link serve uma única vez, até {2}. Quem o abrir primeiro fica com a conta; não o encaminhe. Se você não sabe do que se trata, ignore esta mensagem.",
     ),
     reset_subject: Text("Escolha uma nova senha para a sua conta no memgate"),
     reset_email: Text(
-        "Olá,\n\nCom este link você escolhe uma nova senha para {0} no memgate:\n\n{1}\n\nO link serve uma única vez, até {2}. Até lá, a sua senha antiga continua valendo. Não encaminhe esta mensagem. Se você não a pediu, avise quem administra o seu memgate ou ignore-a: nada muda enquanto o link não for usado.\n",
+        "Olá,\n\nCom este link você escolhe uma nova senha para {0} no memgate:\n\n{1}\n\nO link serve uma única vez, até {2}. Até lá, a sua senha antiga continua valendo. Não encaminhe esta mensagem. Se você não a pediu, avise quem administra o seu memgate ou ignore-a: nada muda enquanto o link não for usado.",
     ),
     open_too_long: Text(
         "Esta página ficou aberta por tempo demais, ou o seu navegador não enviou nenhum cookie. Nada foi feito. Tente de novo.",
