@@ -84,7 +84,7 @@ fn a_link_is_printed_to_whom_asks_and_for_whom_has_no_address() {
 fn what_the_server_refuses_is_told_with_what_to_do() {
     let login = |password| Some(("me", password));
     for (behaviour, problem) in [
-        (Behaviour { refusal: Some("550 5.1.1 no such user"), ..Behaviour::default() }, "550 5.1.1 no such user"),
+        (Behaviour { refusal: Some("550 5.1.1 no such user"), ..Behaviour::default() }, "5.1.1 no such user"),
         (Behaviour { refusal: Some("451 4.7.1 greylisted"), ..Behaviour::default() }, "temporarily unavailable"),
         (Behaviour { login: login("another"), ..Behaviour::default() }, "authentication failed"),
     ] {
