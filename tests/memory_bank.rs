@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use memgate::adapters::database::memories::EmbeddedMemoryBank;
 use memgate::adapters::database::{Database, DatabaseOptions};
+use memgate::domain::applications::Category;
 use memgate::domain::memories::{
-    Category, DateRange, Limit, ListQuery, MemoryBank, MemoryBankError, MemoryChanges, MemoryFilter, MemoryQuery,
-    MemoryScope, NewMemory, SearchResults,
+    DateRange, Limit, ListQuery, MemoryBank, MemoryBankError, MemoryChanges, MemoryFilter, MemoryQuery, MemoryScope,
+    NewMemory, SearchResults,
 };
 use memgate_domain::testing::{
     categories, content, context, metadata, new_memory, now, scope, scope_limited_to, scope_of_person, update,
@@ -128,7 +129,7 @@ async fn both_databases_find_the_same_as_the_reference_with_the_same_relevance()
         for memory in vectors["scope"]["memories"].as_array().unwrap() {
             let mut members = metadata(memory["metadata"].clone());
             if let Some(conversation) = memory["conversation_id"].as_str() {
-                members = members.with_context(&memgate::domain::memories::Context {
+                members = members.with_context(&memgate::domain::audit::Context {
                     custom_gpt_id: None,
                     conversation_id: context("g", conversation).conversation_id,
                 });

@@ -171,7 +171,7 @@ impl Backend {
             sessions: Arc::clone(&self.sessions),
             links: Arc::clone(&self.links),
             hasher: Arc::clone(&self.passwords),
-            authorizations,
+            authorizations: Arc::new(authorizations),
             audit: Arc::clone(&self.audit),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),

@@ -22,9 +22,11 @@ pub use self::memory_bank::MemoryBankConfig;
 pub use self::settings::{SETTINGS, Setting};
 pub use self::source::{Source, Values};
 use crate::adapters::http::TlsFiles;
-use crate::domain::applications::{RequestsPerMinute, SpaceName};
+use crate::domain::applications::{
+    LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, RequestsPerMinute, SpaceName,
+};
 use crate::domain::memories::DeliveryPolicy;
-use crate::domain::oauth::{KeyAlgorithm, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, MasterKey};
+use crate::domain::oauth::{KeyAlgorithm, MasterKey};
 use crate::domain::validation::InvalidValue;
 use crate::telemetry;
 

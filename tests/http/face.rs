@@ -193,7 +193,7 @@ impl Face {
             sessions: Arc::clone(&sign_in_ports.sessions),
             links: Arc::new(InMemoryPasswordLinkStore::of(&people)),
             hasher: Arc::clone(&sign_in_ports.hasher),
-            authorizations: authorizations.clone(),
+            authorizations: Arc::new(authorizations.clone()),
             audit: Arc::clone(&audit) as _,
             clock: Arc::clone(&shared_clock),
             entropy: Arc::clone(&entropy) as _,

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::applications::{
-    Application, ApplicationChanges, ApplicationName, ApplicationRepository, CategoryAccess, ChangeApplicationError,
-    CreateApplicationError, GrantType, Permission, RedirectUri, RegisteredBy, RequestsPerMinute, SecretHash,
-    SecretHint, StoredSecret, TokenLifetime,
+    Application, ApplicationChanges, ApplicationName, ApplicationRepository, Category, CategoryAccess,
+    ChangeApplicationError, CreateApplicationError, GrantType, Permission, RedirectUri, RegisteredBy,
+    RequestsPerMinute, SecretHash, SecretHint, StoredSecret, TokenLifetime,
 };
 use crate::domain::ids::{ApplicationId, ClientId, SecretId};
-use crate::domain::memories::Category;
 use crate::domain::system::{StorageError, Timestamp};
 use async_trait::async_trait;
 use sea_orm::sea_query::{OnConflict, Query};

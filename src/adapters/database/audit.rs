@@ -8,9 +8,8 @@ use super::error::storage_error;
 use super::handle::Database;
 use super::row::Row;
 use super::sweep::sweep;
-use crate::domain::audit::{AuditEvent, AuditKind, AuditLog};
+use crate::domain::audit::{AuditEvent, AuditKind, AuditLog, Context, ContextId};
 use crate::domain::ids::{ApplicationId, GrantId, RequestId, UserId};
-use crate::domain::memories::{Context, ContextId};
 use crate::domain::system::{StorageError, Timestamp};
 
 const EVENTS: &str = "audit_events";

@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::memories::{Category, Memory, MemoryScope, Metadata, NewMemory, Priority};
+use crate::domain::applications::Category;
+use crate::domain::memories::{Memory, MemoryScope, Metadata, NewMemory, Priority};
 use crate::domain::system::Timestamp;
 
 const PREFIX: &str = "memgate_";

@@ -7,11 +7,10 @@ use clap::Args;
 use crate::cli::CliError;
 use crate::config::parse_duration;
 use crate::domain::applications::{
-    ApplicationChanges, ApplicationName, CategoryAccess, ClientKind, GrantType, NewApplication, Permission, PkceRule,
-    RedirectUri, RequestsPerMinute, SpaceName, TokenLifetime,
+    ApplicationChanges, ApplicationName, Category, CategoryAccess, ClientKind, GrantType, NewApplication, Permission,
+    PkceRule, RedirectUri, RequestsPerMinute, SpaceName, TokenLifetime,
 };
 use crate::domain::ids::ApplicationId;
-use crate::domain::memories::Category;
 
 /// The word for the configured default.
 const DEFAULT: &str = "default";

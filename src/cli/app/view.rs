@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use crate::cli::{CliError, output};
 use crate::domain::applications::{
-    Application, CategoryAccess, GrantType, IssuedSecret, Permission, RedirectUri, Registration, RequestsPerMinute,
-    SpaceName, StoredSecret, TokenLifetime,
+    Application, Category, CategoryAccess, GrantType, IssuedSecret, Permission, RedirectUri, Registration,
+    RequestsPerMinute, SpaceName, StoredSecret, TokenLifetime,
 };
 use crate::domain::ids::ApplicationId;
-use crate::domain::memories::{ApplicationExtent, Category, ErasedApplication, MemoriesOfDeleted};
+use crate::domain::memories::{ApplicationExtent, ErasedApplication, MemoriesOfDeleted};
 use crate::domain::system::Timestamp;
 
 pub(super) fn application(application: &Application, json: bool) -> Result<(), CliError> {

@@ -1,9 +1,9 @@
 //! Which applications there may be.
 
+use super::limits::{LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME};
 use super::model::{Application, ClientKind, PkceRule};
 use super::permissions::GrantType;
 use super::redirect_uri::RedirectUri;
-use crate::oauth::{LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME};
 use crate::validation::InvalidValue;
 
 impl Application {

@@ -1,6 +1,8 @@
 //! Applications (OAuth clients): who may request tokens, and for what.
 
+mod category;
 mod consistency;
+mod limits;
 mod model;
 mod permissions;
 mod ports;
@@ -8,9 +10,10 @@ mod redirect_uri;
 mod secret;
 mod service;
 
+pub use category::{Category, CategoryAccess};
+pub use limits::{LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, RequestsPerMinute, TokenLifetime};
 pub use model::{
-    Application, ApplicationChanges, ApplicationName, CategoryAccess, ClientKind, NewApplication, PkceRule,
-    RegisteredBy, RequestsPerMinute, SpaceName, TokenLifetime,
+    Application, ApplicationChanges, ApplicationName, ClientKind, NewApplication, PkceRule, RegisteredBy, SpaceName,
 };
 pub use permissions::{GrantType, GrantTypes, Permission, Permissions};
 pub use ports::{ApplicationRepository, ChangeApplicationError, CreateApplicationError, HasherError, SecretHasher};

@@ -1,18 +1,17 @@
 //! An application: a Custom GPT, a plugin, an MCP client or an integrator's program with credentials.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
 use url::Url;
 
+use super::category::CategoryAccess;
+use super::limits::{RequestsPerMinute, TokenLifetime};
 use super::permissions::{GrantTypes, Permissions};
 use super::redirect_uri::RedirectUri;
 use super::secret::StoredSecret;
 use crate::ids::{ApplicationId, ClientId};
-use crate::memories::Category;
 use crate::system::Timestamp;
 use crate::validation::{self, InvalidValue};
 
@@ -303,84 +302,6 @@ impl FromStr for SpaceName {
 impl fmt::Display for SpaceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// The categories that an application may see and write.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum CategoryAccess {
-    /// All memories of its space.
-    #[default]
-    All,
-    /// Only memories that have a category, and no other categories than these.
-    Only(BTreeSet<Category>),
-}
-
-impl CategoryAccess {
-    /// Whether a memory with `categories` may be seen and written.
-    #[must_use]
-    pub fn allows(&self, categories: &[Category]) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only(allowed) => !categories.is_empty() && categories.iter().all(|c| allowed.contains(c)),
-        }
-    }
-}
-
-/// A rate limit: 1 to 1,000,000 requests per minute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestsPerMinute(NonZeroU32);
-
-impl RequestsPerMinute {
-    const MAX: u32 = 1_000_000;
-
-    /// The limit as a number.
-    #[must_use]
-    pub fn get(self) -> u32 {
-        self.0.get()
-    }
-}
-
-impl TryFrom<u32> for RequestsPerMinute {
-    type Error = InvalidValue;
-
-    fn try_from(number: u32) -> Result<Self, InvalidValue> {
-        NonZeroU32::new(number)
-            .filter(|number| number.get() <= Self::MAX)
-            .map(Self)
-            .ok_or_else(|| InvalidValue::new("rate_limit", "must be 1 to 1000000 requests per minute"))
-    }
-}
-
-/// The lifetime of a token: 1 second to 10 years, in whole seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TokenLifetime(u32);
-
-impl TokenLifetime {
-    const MAX: u64 = 10 * 366 * 24 * 3600;
-
-    /// The lifetime as a duration.
-    #[must_use]
-    pub fn as_duration(self) -> Duration {
-        Duration::from_secs(u64::from(self.0))
-    }
-
-    /// The lifetime in seconds.
-    #[must_use]
-    pub fn as_seconds(self) -> u32 {
-        self.0
-    }
-}
-
-impl TryFrom<Duration> for TokenLifetime {
-    type Error = InvalidValue;
-
-    fn try_from(duration: Duration) -> Result<Self, InvalidValue> {
-        u32::try_from(duration.as_secs())
-            .ok()
-            .filter(|seconds| *seconds > 0 && u64::from(*seconds) <= Self::MAX && duration.subsec_nanos() == 0)
-            .map(Self)
-            .ok_or_else(|| InvalidValue::new("token lifetime", "must be whole seconds, from 1 second to 10 years"))
     }
 }
 

@@ -1,9 +1,12 @@
 //! The audit log: who did what, without any content.
 
+mod context;
+
 use async_trait::async_trait;
 
+pub use context::{Context, ContextId};
+
 use crate::ids::{ApplicationId, GrantId, RequestId, UserId};
-use crate::memories::Context;
 use crate::system::{StorageError, Timestamp};
 
 /// The kind of an event.

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::model::{Category, Memory};
+use super::model::Memory;
+use crate::applications::Category;
 
 /// Measures the memories of one response, which ends early when they are large.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::history::HistoryEntry;
-use super::model::{Memory, MemoryScope, MemoryUpdate, NewMemory};
+use super::model::{Memory, MemoryScope, MemoryUpdate};
+use super::new_memory::NewMemory;
 use super::query::{Limit, ListQuery, MemoryQuery, Page, SearchResults};
 use super::statistics::MemoryStatistics;
 use crate::ids::MemoryId;

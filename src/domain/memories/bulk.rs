@@ -6,13 +6,13 @@ use futures_util::{StreamExt as _, stream};
 use sha2::{Digest, Sha256};
 
 use super::bank::Capability;
-use super::metadata::Context;
 use super::model::MemoryScope;
-use super::near_duplicates::{CreatedBeside, NearDuplicate, OnNearDuplicate};
+use super::near_duplicates::{CreatedBeside, OnNearDuplicate};
 use super::query::{Limit, ListQuery, MemoryFilter};
 use super::requests::{CreateMemory, Created, MemoryError};
 use super::service::{MemoryService, require, require_filter};
-use crate::audit::AuditKind;
+use super::shingles::NearDuplicate;
+use crate::audit::{AuditKind, Context};
 use crate::ids::{MemoryId, RequestId};
 use crate::oauth::{Authorized, ReadAndDelete, Write};
 use crate::system::Timestamp;

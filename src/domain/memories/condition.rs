@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::model::{Category, Memory};
-use super::query::Scalar;
+use super::model::Memory;
+use super::scalar::Scalar;
+use crate::applications::Category;
 use crate::system::Timestamp;
 use crate::validation::InvalidValue;
 

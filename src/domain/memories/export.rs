@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::bank::{Capability, Histories, MemoryBank, MemoryBankError};
-use super::model::{Memory, MemoryScope, OwnMemory};
+use super::model::{Memory, MemoryScope};
+use super::new_memory::OwnMemory;
 use super::query::{Limit, ListQuery, Position};
 use crate::ids::MemoryId;
 use crate::system::Timestamp;

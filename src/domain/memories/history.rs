@@ -1,54 +1,11 @@
 //! What happened to a memory, and who did it.
 
-use std::fmt;
 use std::str::FromStr;
 
+use super::actor::Actor;
 use super::model::Memory;
-use super::record::MemoryRecord;
-use crate::ids::ApplicationId;
-use crate::oauth::Caller;
 use crate::system::Timestamp;
 use crate::validation::InvalidValue;
-
-/// Who stored or changed a memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Actor {
-    /// An application, for itself or on behalf of the person.
-    Application(ApplicationId),
-    /// The person whose memory it is, on the pages.
-    Person,
-}
-
-impl Actor {
-    const PERSON: &str = "person";
-
-    /// The application of a caller.
-    #[must_use]
-    pub fn of(caller: &Caller) -> Self {
-        Self::Application(caller.application.id)
-    }
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Application(id) => id.fmt(f),
-            Self::Person => f.write_str(Self::PERSON),
-        }
-    }
-}
-
-impl FromStr for Actor {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        if text == Self::PERSON {
-            return Ok(Self::Person);
-        }
-        let id = text.parse().map_err(|_| InvalidValue::new("by", "must be the ID of an application, or `person`"))?;
-        Ok(Self::Application(id))
-    }
-}
 
 /// A member of a memory that can be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -166,8 +123,8 @@ impl HistoryEntry {
 }
 
 impl HistoryEvent {
-    const UPDATED: &str = "updated";
-    const SUPERSEDED: &str = "superseded";
+    pub(super) const UPDATED: &str = "updated";
+    pub(super) const SUPERSEDED: &str = "superseded";
 
     /// The name of the kind of event.
     #[must_use]
@@ -175,36 +132,6 @@ impl HistoryEvent {
         match self {
             Self::Updated(_) => Self::UPDATED,
             Self::Superseded(_) => Self::SUPERSEDED,
-        }
-    }
-
-    /// What there is to say of it beside its kind, as JSON: the names of the members, or the memory.
-    #[must_use]
-    pub fn body(&self) -> String {
-        match self {
-            Self::Updated(members) => {
-                members.iter().map(|member| member.as_str()).collect::<serde_json::Value>().to_string()
-            }
-            Self::Superseded(memory) => serde_json::json!(MemoryRecord::from(&**memory)).to_string(),
-        }
-    }
-
-    /// Reads a [kind](Self::kind) and a [body](Self::body).
-    ///
-    /// # Errors
-    /// [`InvalidValue`], which repeats nothing of the body.
-    pub fn parse(kind: &str, body: &str) -> Result<Self, InvalidValue> {
-        let invalid = |_| InvalidValue::new("history", "is not what an event of its kind has");
-        match kind {
-            Self::UPDATED => {
-                let names: Vec<String> = serde_json::from_str(body).map_err(invalid)?;
-                Ok(Self::Updated(names.iter().map(|name| name.parse()).collect::<Result<_, _>>()?))
-            }
-            Self::SUPERSEDED => {
-                let record: MemoryRecord = serde_json::from_str(body).map_err(invalid)?;
-                Ok(Self::Superseded(Box::new(record.try_into()?)))
-            }
-            _ => Err(InvalidValue::new("history", "has an event of an unknown kind")),
         }
     }
 }
@@ -216,6 +143,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::ids::ApplicationId;
     use crate::memories::{Content, Priority};
     use crate::testing::{categories, content, context, metadata, new_memory, now, unique};
 

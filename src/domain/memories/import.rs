@@ -8,11 +8,15 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::history::{Actor, HistoryEntry};
-use super::metadata::{Context, ContextId, Metadata};
-use super::model::{Category, Content, MemoryScope, NewMemory, Priority};
+use super::actor::Actor;
+use super::history::HistoryEntry;
+use super::metadata::Metadata;
+use super::model::{Content, MemoryScope, Priority};
+use super::new_memory::NewMemory;
 use super::object::Object;
 use super::record::HistoryRecord;
+use crate::applications::Category;
+use crate::audit::{Context, ContextId};
 use crate::ids::{MemoryId, RequestId};
 use crate::system::Timestamp;
 use crate::validation::InvalidValue;

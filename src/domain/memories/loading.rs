@@ -8,7 +8,8 @@ use futures_util::{StreamExt as _, stream};
 
 use super::bank::{MAX_AT_ONCE, MemoryBank, MemoryBankError};
 use super::import::{ImportReader, ImportRow};
-use super::model::{MemoryScope, NewMemory};
+use super::model::MemoryScope;
+use super::new_memory::NewMemory;
 use crate::ids::MemoryId;
 use crate::system::Timestamp;
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::validation::{self, InvalidValue};
+use crate::audit::Context;
+use crate::validation::InvalidValue;
 
 /// A caller's JSON object: at most 64 members, 16 KiB and 5 levels.
 ///
@@ -77,7 +78,7 @@ impl Metadata {
         let ids = [(Self::CUSTOM_GPT_ID, &context.custom_gpt_id), (Self::CONVERSATION_ID, &context.conversation_id)];
         for (name, id) in ids {
             if let Some(id) = id {
-                self.0.insert(name.to_owned(), Value::String(id.0.clone()));
+                self.0.insert(name.to_owned(), Value::String(id.as_str().to_owned()));
             }
         }
         self
@@ -136,37 +137,6 @@ fn holds_nul(value: &Value) -> bool {
         Value::Array(items) => items.iter().any(holds_nul),
         Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
         _ => false,
-    }
-}
-
-/// Where a request comes from, according to the assistant. It has no effect: it is stored as metadata.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Context {
-    /// The GPT.
-    pub custom_gpt_id: Option<ContextId>,
-    /// The conversation.
-    pub conversation_id: Option<ContextId>,
-}
-
-/// An ID from an assistant: 1 to 200 characters on one line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContextId(String);
-
-impl ContextId {
-    const MAX: usize = 200;
-
-    /// Parses the ID.
-    ///
-    /// # Errors
-    /// [`InvalidValue`] that names `field`.
-    pub fn parse(field: &str, text: &str) -> Result<Self, InvalidValue> {
-        validation::line(field, text.to_owned(), Self::MAX).map(Self)
-    }
-
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

@@ -1,5 +1,6 @@
 //! Memories: the model, the scopes, and the ports behind which they are stored.
 
+mod actor;
 mod answer_size;
 mod bank;
 mod bulk;
@@ -15,6 +16,7 @@ mod loading;
 mod metadata;
 mod model;
 mod near_duplicates;
+mod new_memory;
 mod object;
 mod operations;
 mod personal;
@@ -22,11 +24,14 @@ mod query;
 mod queue;
 mod record;
 mod requests;
+mod scalar;
 mod search;
 mod service;
+mod shingles;
 mod statistics;
 mod tenants;
 
+pub use actor::Actor;
 pub use answer_size::AnswerSize;
 #[cfg(feature = "testing")]
 pub use bank::MockMemoryBank;
@@ -38,17 +43,18 @@ pub use embedding::{Embedder, Embedding, EmbeddingError, EmbeddingModel, Embeddi
 pub use erasure::{ApplicationExtent, ErasedApplication, Erasure, ErasureError, MemoriesOfDeleted, OwnerEraser};
 pub use export::Export;
 pub use foreign::{Conversation, FoundRow, ImportFormat, Item, Items, Part, Reading, ReadingError, Row};
-pub use history::{Actor, HistoryEntry, HistoryEvent, MemoryMember};
+pub use history::{HistoryEntry, HistoryEvent, MemoryMember};
 pub use import::{ImportReader, ImportRow, RowError};
 pub use loading::{Import, ImportReport, ImportStopped, LeftOut, Line, Lines, Place, merging_reader};
-pub use metadata::{Context, ContextId, Metadata};
-pub use model::{Category, Content, Memory, MemoryChanges, MemoryScope, MemoryUpdate, NewMemory, OwnMemory, Priority};
-pub use near_duplicates::{CreatedBeside, NearDuplicate, OnNearDuplicate, Similarity};
+pub use metadata::Metadata;
+pub use model::{Content, Memory, MemoryChanges, MemoryScope, MemoryUpdate, Priority};
+pub use near_duplicates::{CreatedBeside, OnNearDuplicate};
+pub use new_memory::{NewMemory, OwnMemory};
 pub use operations::{Dropped, QueueOperations};
 pub use personal::{OwnPage, OwnQuery, PersonalMemories, Source};
 pub use query::{
     DateRange, Hit, Limit, ListOrder, ListQuery, MemoryFilter, MemoryQuery, Page, Position, QueryText, Relevance,
-    Scalar, SearchResults,
+    SearchResults,
 };
 #[cfg(feature = "testing")]
 pub use queue::MockWriteQueue;
@@ -61,8 +67,10 @@ pub use requests::{
     CreateMemory, Created, IDEMPOTENCY_WINDOW, ListMemories, MemoryError, MemoryHistory, RequestOutcome, RequestState,
     ResultOrder, SearchMemories, StoredMemory, UpdatedMemory,
 };
+pub use scalar::Scalar;
 pub use search::{Finding, Findings, StaleSearches};
 pub use service::MemoryService;
+pub use shingles::{NearDuplicate, Similarity};
 pub use statistics::MemoryStatistics;
 #[cfg(feature = "testing")]
 pub use tenants::MockTenantRegistry;

@@ -3,10 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::history::{Actor, HistoryEntry};
+use super::actor::Actor;
 use super::metadata::Metadata;
-use crate::applications::CategoryAccess;
-use crate::applications::SpaceName;
+use crate::applications::{Category, CategoryAccess, SpaceName};
 use crate::ids::{MemoryId, UserId};
 use crate::oauth::{Caller, Subject};
 use crate::system::Timestamp;
@@ -48,105 +47,6 @@ impl Memory {
     #[must_use]
     pub fn occurred(&self) -> Timestamp {
         self.occurred_at.unwrap_or(self.created_at)
-    }
-}
-
-/// A memory of a person, and where it is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OwnMemory {
-    /// The memory.
-    pub memory: Memory,
-    /// Its space.
-    pub space: SpaceName,
-    /// Its history, newest first, if it was asked for.
-    pub history: Vec<HistoryEntry>,
-}
-
-/// A memory to create.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NewMemory {
-    /// The ID of this write. A bank that assigns its own memory IDs stores it in the metadata; either way, creating the same
-    /// write twice creates one memory.
-    pub id: MemoryId,
-    /// See [`Memory::content`].
-    pub content: Content,
-    /// See [`Memory::categories`].
-    pub categories: Vec<Category>,
-    /// See [`Memory::metadata`].
-    pub metadata: Metadata,
-    /// See [`Memory::priority`].
-    pub priority: Priority,
-    /// See [`Memory::created_at`].
-    pub created_at: Timestamp,
-    /// See [`Memory::occurred_at`].
-    pub occurred_at: Option<Timestamp>,
-    /// See [`Memory::updated_at`]; `None` for a memory that was not changed since.
-    pub updated_at: Option<Timestamp>,
-    /// See [`Memory::expires_at`].
-    pub expires_at: Option<Timestamp>,
-    /// See [`Memory::created_by`].
-    pub created_by: Option<Actor>,
-    /// The older memory of the scope whose place it takes; see [`MemoryBank::create`](super::MemoryBank::create).
-    pub supersedes: Option<MemoryId>,
-    /// What happened to it before, newest first; of a memory that was exported.
-    pub history: Vec<HistoryEntry>,
-}
-
-impl NewMemory {
-    /// When the memory was last updated: never before its creation.
-    #[must_use]
-    pub fn updated(&self) -> Timestamp {
-        self.updated_at.map_or(self.created_at, |updated_at| updated_at.max(self.created_at))
-    }
-
-    /// The memory after its creation under the ID of its write.
-    #[must_use]
-    pub fn into_memory(self) -> Memory {
-        let updated_at = self.updated();
-        Memory {
-            id: self.id,
-            content: self.content,
-            categories: self.categories,
-            metadata: self.metadata,
-            priority: self.priority,
-            created_at: self.created_at,
-            occurred_at: self.occurred_at,
-            updated_at,
-            expires_at: self.expires_at,
-            created_by: self.created_by,
-        }
-    }
-}
-
-impl From<Memory> for NewMemory {
-    /// Creates the same memory again.
-    fn from(memory: Memory) -> Self {
-        let Memory {
-            id,
-            content,
-            categories,
-            metadata,
-            priority,
-            created_at,
-            occurred_at,
-            updated_at,
-            expires_at,
-            created_by,
-        } = memory;
-        Self {
-            id,
-            content,
-            categories,
-            metadata,
-            priority,
-            created_at,
-            occurred_at,
-            updated_at: (updated_at != created_at).then_some(updated_at),
-            expires_at,
-            created_by,
-            supersedes: None,
-            history: Vec::new(),
-        }
     }
 }
 
@@ -241,56 +141,6 @@ impl TryFrom<String> for Content {
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Content(…)")
-    }
-}
-
-/// A category of a memory: 1 to 64 characters on one line, lower case, trimmed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Category(String);
-
-impl Category {
-    const MAX: usize = 64;
-    /// Maximum number of categories of a memory.
-    pub const MAX_PER_MEMORY: usize = 16;
-
-    /// The category as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Parses a list, and drops duplicates.
-    ///
-    /// # Errors
-    /// [`InvalidValue`] that names the entry.
-    pub fn parse_list(field: &str, texts: &[String]) -> Result<Vec<Self>, InvalidValue> {
-        if texts.len() > Self::MAX_PER_MEMORY {
-            return Err(InvalidValue::new(field, format!("must have at most {} entries", Self::MAX_PER_MEMORY)));
-        }
-        let mut categories = Vec::with_capacity(texts.len());
-        for (index, text) in texts.iter().enumerate() {
-            let category = text
-                .parse::<Self>()
-                .map_err(|error| InvalidValue::new(format!("{field}[{index}]"), error.problem()))?;
-            if !categories.contains(&category) {
-                categories.push(category);
-            }
-        }
-        Ok(categories)
-    }
-}
-
-impl FromStr for Category {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        validation::line("category", text.trim().to_lowercase(), Self::MAX).map(Self)
-    }
-}
-
-impl fmt::Display for Category {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::actor::Actor;
 use super::bank::{Capability, MemoryBankError};
 use super::erasure::{Erasure, ErasureError};
 use super::export::Export;
-use super::history::Actor;
 use super::loading::{Import, ImportReport, ImportStopped};
-use super::model::{Category, Memory, MemoryChanges, NewMemory, OwnMemory};
+use super::model::{Memory, MemoryChanges};
+use super::new_memory::{NewMemory, OwnMemory};
 use super::query::{DateRange, Limit, ListQuery, MemoryFilter, MemoryQuery, Position, QueryText};
 use super::requests::MemoryError;
 use super::search::{Findings, PENDING_SEARCHED};
 use super::service::MemoryService;
 use super::statistics::MemoryStatistics;
 use super::tenants::{Tenant, TenantGroup, TenantRegistry};
-use crate::applications::{ApplicationName, ApplicationRepository, SpaceName};
+use crate::applications::{ApplicationName, ApplicationRepository, Category, SpaceName};
 use crate::audit::{AuditEvent, AuditKind};
 use crate::ids::{ApplicationId, MemoryId, UserId};
 use crate::system::{StorageError, Timestamp};

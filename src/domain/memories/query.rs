@@ -9,7 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::answer_size::AnswerSize;
 use super::condition::Condition;
-use super::model::{Category, Memory, MemoryScope};
+use super::model::{Memory, MemoryScope};
+use super::scalar::Scalar;
+use crate::applications::Category;
 use crate::ids::MemoryId;
 use crate::system::Timestamp;
 use crate::validation::{self, InvalidValue};
@@ -196,30 +198,6 @@ impl MemoryFilter {
                 memory.metadata.as_object().get(name).and_then(Scalar::from_json).as_ref() == Some(wanted)
             })
             && self.condition.as_ref().is_none_or(|condition| condition.is_met_by(memory))
-    }
-}
-
-/// A value that metadata can be compared with.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Scalar {
-    /// Text.
-    Text(String),
-    /// A number.
-    Number(f64),
-    /// A boolean.
-    Bool(bool),
-}
-
-impl Scalar {
-    /// Converts a JSON value; `None` for null, arrays, objects, and text with a NUL.
-    #[must_use]
-    pub fn from_json(value: &Value) -> Option<Self> {
-        match value {
-            Value::String(text) if !text.contains('\0') => Some(Self::Text(text.clone())),
-            Value::Number(number) => number.as_f64().map(Self::Number),
-            Value::Bool(value) => Some(Self::Bool(*value)),
-            _ => None,
-        }
     }
 }
 

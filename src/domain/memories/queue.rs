@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::model::{Memory, MemoryScope, NewMemory};
+use super::model::{Memory, MemoryScope};
+use super::new_memory::NewMemory;
 use super::tenants::TenantGroup;
 use crate::ids::{ApplicationId, MemoryId, RequestId};
 use crate::system::{Entropy, StorageError, Timestamp};

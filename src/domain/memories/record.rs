@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::history::{HistoryEntry, HistoryEvent};
-use super::metadata::{Context, ContextId, Metadata};
-use super::model::{Category, Content, Memory, OwnMemory};
+use super::metadata::Metadata;
+use super::model::{Content, Memory};
+use super::new_memory::OwnMemory;
 use super::object::{object, objects, optional_object};
-use crate::applications::SpaceName;
+use crate::applications::{Category, SpaceName};
+use crate::audit::{Context, ContextId};
 use crate::system::Timestamp;
 use crate::validation::InvalidValue;
 
@@ -96,6 +98,38 @@ impl TryFrom<HistoryRecord> for HistoryEntry {
             by: record.by.as_deref().map(str::parse).transpose()?,
             event,
         })
+    }
+}
+
+impl HistoryEvent {
+    /// What there is to say of it beside its kind, as JSON: the names of the members, or the memory.
+    #[must_use]
+    pub fn body(&self) -> String {
+        match self {
+            Self::Updated(members) => {
+                members.iter().map(|member| member.as_str()).collect::<serde_json::Value>().to_string()
+            }
+            Self::Superseded(memory) => serde_json::json!(MemoryRecord::from(&**memory)).to_string(),
+        }
+    }
+
+    /// Reads a [kind](Self::kind) and a [body](Self::body).
+    ///
+    /// # Errors
+    /// [`InvalidValue`], which repeats nothing of the body.
+    pub fn parse(kind: &str, body: &str) -> Result<Self, InvalidValue> {
+        let invalid = |_| InvalidValue::new("history", "is not what an event of its kind has");
+        match kind {
+            Self::UPDATED => {
+                let names: Vec<String> = serde_json::from_str(body).map_err(invalid)?;
+                Ok(Self::Updated(names.iter().map(|name| name.parse()).collect::<Result<_, _>>()?))
+            }
+            Self::SUPERSEDED => {
+                let record: MemoryRecord = serde_json::from_str(body).map_err(invalid)?;
+                Ok(Self::Superseded(Box::new(record.try_into()?)))
+            }
+            _ => Err(InvalidValue::new("history", "has an event of an unknown kind")),
+        }
     }
 }
 

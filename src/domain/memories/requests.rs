@@ -6,11 +6,13 @@ use sha2::{Digest, Sha256};
 
 use super::bank::MemoryBankError;
 use super::history::HistoryEntry;
-use super::metadata::{Context, Metadata};
-use super::model::{Category, Content, Memory, Priority};
-use super::near_duplicates::NearDuplicate;
+use super::metadata::Metadata;
+use super::model::{Content, Memory, Priority};
 use super::query::{Limit, ListOrder, MemoryFilter, QueryText, Relevance};
 use super::queue::{Fingerprint, IdempotencyKey};
+use super::shingles::NearDuplicate;
+use crate::applications::Category;
+use crate::audit::Context;
 use crate::ids::{MemoryId, RequestId};
 use crate::oauth::MissingPermission;
 use crate::system::{StorageError, Timestamp};

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::actor::Actor;
 use super::bank::{Capabilities, Capability, MemoryBank, MemoryBankError};
 use super::delivery::{Delivery, DeliveryWorker};
 use super::export::Export;
-use super::history::{Actor, HistoryEntry};
+use super::history::HistoryEntry;
 use super::loading::{Import, ImportReport, ImportStopped, merging_reader};
-use super::metadata::Context;
-use super::model::{Category, Memory, MemoryChanges, MemoryScope, MemoryUpdate, NewMemory};
+use super::model::{Memory, MemoryChanges, MemoryScope, MemoryUpdate};
+use super::new_memory::NewMemory;
 use super::query::{ListQuery, MemoryFilter, MemoryQuery, Page, Position};
 use super::queue::{Acceptance, Dispatch, QueuedWrite, TrackedWrite, WriteState};
 use super::requests::{
@@ -18,8 +19,8 @@ use super::requests::{
 };
 use super::search::{Findings, PENDING_SEARCHED, StaleSearches};
 use super::statistics::MemoryStatistics;
-use crate::applications::{Permission, SpaceName};
-use crate::audit::{AuditEvent, AuditKind, AuditLog};
+use crate::applications::{Category, Permission, SpaceName};
+use crate::audit::{AuditEvent, AuditKind, AuditLog, Context};
 use crate::ids::{MemoryId, RequestId};
 use crate::oauth::{Authorized, Caller, Delete, Read, Write};
 use crate::system::{Clock, Timestamp};

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::history::Actor;
-use super::model::{Category, Memory};
+use super::actor::Actor;
+use super::model::Memory;
+use crate::applications::Category;
 use crate::ids::ApplicationId;
 use crate::system::Timestamp;
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::bank::{Capabilities, Histories, IsNew, MemoryBank, MemoryBankError};
-use super::model::{Memory, MemoryScope, MemoryUpdate, NewMemory};
+use super::model::{Memory, MemoryScope, MemoryUpdate};
+use super::new_memory::NewMemory;
 use super::query::{Limit, ListQuery, MemoryQuery, Page, SearchResults};
 use super::statistics::MemoryStatistics;
 use crate::applications::SpaceName;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::audience::Resource;
 use super::grant_store::GrantStore;
-use super::service::TokenPolicy;
+use super::policy::TokenPolicy;
 use super::token::{AccessTokenClaims, Subject, TokenIssuer};
 use crate::applications::{Application, ApplicationRepository, Permission, Permissions, RequestsPerMinute};
 use crate::ids::TokenId;

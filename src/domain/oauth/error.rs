@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::audience::InvalidTarget;
+use super::token::IssueError;
 use crate::applications::{GrantType, HasherError};
 use crate::limits::RateLimited;
 use crate::system::StorageError;
@@ -90,5 +92,17 @@ impl From<HasherError> for OAuthError {
             HasherError::Overloaded => Self::TemporarilyUnavailable(Unavailable::Hasher(error)),
             HasherError::Failed(_) => Self::Internal(error.into()),
         }
+    }
+}
+
+impl From<InvalidTarget> for OAuthError {
+    fn from(InvalidTarget: InvalidTarget) -> Self {
+        Self::InvalidTarget
+    }
+}
+
+impl From<IssueError> for OAuthError {
+    fn from(error: IssueError) -> Self {
+        Self::Internal(error.into())
     }
 }

@@ -58,11 +58,11 @@ impl TokenService {
         inquiry: &TokenInquiry,
         address: IpAddr,
     ) -> Result<Option<ActiveToken>, OAuthError> {
-        let application = self.authenticate(&inquiry.credentials, address).await?;
+        let application = self.admission.authenticate(&inquiry.credentials, address).await?;
         if application.kind == ClientKind::Public {
             return Err(OAuthError::InvalidClient);
         }
-        if let Ok(claims) = self.issuer.verify_access_token(inquiry.token.as_str()) {
+        if let Ok(claims) = self.tokens.issuer.verify_access_token(inquiry.token.as_str()) {
             let Some(audience) = self.policy.audience_of(&claims.audience) else { return Ok(None) };
             let resource = if audience.opens(Resource::Api) { Resource::Api } else { Resource::Mcp };
             let caller = match guard.authenticate(inquiry.token.as_str(), resource).await {
@@ -82,7 +82,7 @@ impl TokenService {
                 expires_at: claims.expires_at,
             }));
         }
-        let Some(claims) = self.verify_refresh_token(&inquiry.token, self.clock.now()) else { return Ok(None) };
+        let Some(claims) = self.tokens.verify_refresh_token(&inquiry.token, self.clock.now()) else { return Ok(None) };
         let used = self.grants.is_consumed(claims.token_id).await?;
         let revoked = self.grants.is_revoked(claims.grant_id, claims.token_id).await?;
         let allowed = application.grants.contains(&GrantType::RefreshToken)

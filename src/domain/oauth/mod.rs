@@ -1,6 +1,7 @@
 //! The OAuth 2.0 server: RFC 6749 with the security best practice of RFC 9700, and JWT access tokens (RFC 9068).
 
 mod access;
+mod admission;
 mod audience;
 mod authorization;
 mod client;
@@ -10,11 +11,14 @@ mod grants;
 #[cfg(test)]
 mod harness;
 mod introspection;
+mod issuing;
 mod keys;
 mod parameters;
+mod policy;
 mod registration;
 mod request;
 mod revocation;
+mod revoker;
 mod scope;
 mod service;
 mod token;
@@ -37,6 +41,7 @@ pub use error::{OAuthError, Unavailable};
 pub use grant_store::MockGrantStore;
 pub use grant_store::{Consumed, Consumption, GrantStore, Revocation, Revoked};
 pub use introspection::{ActiveToken, TokenKind};
+pub use issuing::TokenResponse;
 pub use keys::{
     KeyAlgorithm, KeyError, KeyId, KeyPolicy, KeyPurpose, KeyService, KeyState, KeyVault, MasterKey, NewSigningKey,
     SealedKey, SigningKey, SigningKeyStore, VaultError, state_of,
@@ -44,6 +49,7 @@ pub use keys::{
 #[cfg(feature = "testing")]
 pub use keys::{MockKeyVault, MockSigningKeyStore};
 pub use parameters::{Parameters, QueryFault, parse_basic};
+pub use policy::TokenPolicy;
 #[cfg(feature = "testing")]
 pub use registration::MockClientDocumentSource;
 pub use registration::{
@@ -53,10 +59,9 @@ pub use registration::{
 pub use request::{CodeExchange, GrantRequest, PresentedCredentials, PresentedToken, TokenRequest};
 pub use revocation::TokenInquiry;
 pub use scope::{OFFLINE_ACCESS, RequestedScope};
-pub use service::{TokenPolicy, TokenPorts, TokenResponse, TokenService};
+pub use service::{TokenPorts, TokenService};
 #[cfg(feature = "testing")]
 pub use token::MockTokenIssuer;
 pub use token::{
-    AccessToken, AccessTokenClaims, IssueError, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME,
-    RefreshToken, RefreshTokenClaims, Subject, TokenIssuer, TokenRejected,
+    AccessToken, AccessTokenClaims, IssueError, RefreshToken, RefreshTokenClaims, Subject, TokenIssuer, TokenRejected,
 };

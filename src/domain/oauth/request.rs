@@ -37,6 +37,18 @@ pub enum GrantRequest {
     },
 }
 
+impl GrantRequest {
+    /// Its grant type.
+    #[must_use]
+    pub fn grant_type(&self) -> GrantType {
+        match self {
+            Self::ClientCredentials { .. } => GrantType::ClientCredentials,
+            Self::AuthorizationCode(_) => GrantType::AuthorizationCode,
+            Self::RefreshToken { .. } => GrantType::RefreshToken,
+        }
+    }
+}
+
 /// The parameters of `authorization_code` (RFC 6749 §4.1.3, RFC 7636 §4.5).
 #[derive(Debug)]
 pub struct CodeExchange {

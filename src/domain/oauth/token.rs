@@ -2,20 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::applications::{GrantType, Permissions};
 use crate::ids::{ClientId, GrantId, TokenId, UserId};
 use crate::system::{BoxError, Timestamp};
-
-/// Maximum lifetime of an access token, whatever the configuration and an application say: old signing keys are kept this
-/// long.
-pub const LONGEST_ACCESS_TOKEN_LIFETIME: Duration = Duration::from_hours(24);
-
-/// Maximum lifetime of a refresh token: old signing keys are kept this long.
-pub const LONGEST_REFRESH_TOKEN_LIFETIME: Duration = Duration::from_hours(366 * 24);
 
 /// Whose memories a token is about (the claim `sub`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -16,8 +16,8 @@ pub use model::{Account, AccountLabel, ExternalIdentity, ExternalUser, Login, Pe
 pub use password::Password;
 pub use password_link::{LinkDigest, LinkLifetime, LinkPurpose, LinkToken, PasswordLink};
 pub use ports::{
-    CreatePersonError, IdentityError, IdentityProvider, PasswordHasher, PasswordLinkStore, PersonRepository,
-    SessionStore,
+    CreatePersonError, IdentityError, IdentityProvider, PasswordHasher, PasswordLinkStore, PersonAuthorizations,
+    PersonRepository, SessionStore,
 };
 #[cfg(feature = "testing")]
 pub use ports::{

@@ -183,6 +183,23 @@ pub trait PasswordLinkStore: Send + Sync {
     async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError>;
 }
 
+/// What a person has authorized applications to do, as far as managing people ends it.
+#[async_trait]
+pub trait PersonAuthorizations: Send + Sync {
+    /// Revokes all authorizations of a person: their tokens become invalid at once, and pending codes can no longer be
+    /// exchanged. Returns whether there was any.
+    ///
+    /// # Errors
+    /// [`StorageError`]. The call can be repeated.
+    async fn disconnect_all(&self, person: UserId) -> Result<bool, StorageError>;
+
+    /// Revokes the codes of a person that were not exchanged yet.
+    ///
+    /// # Errors
+    /// As [`disconnect_all`](Self::disconnect_all).
+    async fn withdraw_codes(&self, person: UserId) -> Result<bool, StorageError>;
+}
+
 /// Hashes passwords with a deliberately slow algorithm, and verifies them. All characters of a password are significant.
 #[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]

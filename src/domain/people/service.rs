@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::model::{Account, Login, Person, SignInVersion};
 use super::password::Password;
 use super::password_link::{LinkLifetime, LinkPurpose, LinkToken, PasswordLink};
-use super::ports::{CreatePersonError, PasswordHasher, PasswordLinkStore, PersonRepository, SessionStore};
+use super::ports::{
+    CreatePersonError, PasswordHasher, PasswordLinkStore, PersonAuthorizations, PersonRepository, SessionStore,
+};
 use crate::applications::{HasherError, SecretHash};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::UserId;
-use crate::oauth::AuthorizationService;
 use crate::system::{Clock, Entropy, StorageError, Timestamp};
 
 /// The ports behind [`PeopleService`].
@@ -24,7 +25,7 @@ pub struct PeoplePorts {
     /// Hashes passwords.
     pub hasher: Arc<dyn PasswordHasher>,
     /// Authorizations.
-    pub authorizations: AuthorizationService,
+    pub authorizations: Arc<dyn PersonAuthorizations>,
     /// The audit log.
     pub audit: Arc<dyn AuditLog>,
     /// The clock.

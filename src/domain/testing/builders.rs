@@ -13,13 +13,13 @@ use super::clock::now;
 use super::entropy::SeededEntropy;
 use super::fakes::{FakeIdentityProvider, FakePasswordHasher, FakeSecretHasher};
 use crate::applications::{
-    Application, CategoryAccess, ClientKind, ClientSecret, GrantType, Permissions, PkceRule, RegisteredBy, SpaceName,
-    StoredSecret,
+    Application, Category, CategoryAccess, ClientKind, ClientSecret, GrantType, Permissions, PkceRule, RegisteredBy,
+    SpaceName, StoredSecret,
 };
+use crate::audit::{Context, ContextId};
 use crate::ids::{ApplicationId, ClientId, GrantId, MemoryId, RequestId, SecretId, TokenId, UserId};
 use crate::memories::{
-    Actor, Category, Content, Context, ContextId, MemoryChanges, MemoryScope, MemoryUpdate, Metadata, NewMemory,
-    Priority, QueuedWrite,
+    Actor, Content, MemoryChanges, MemoryScope, MemoryUpdate, Metadata, NewMemory, Priority, QueuedWrite,
 };
 use crate::oauth::{
     Audience, Authorization, AuthorizationCode, Caller, Consumption, KeyAlgorithm, KeyPurpose, SealedKey, SigningKey,
@@ -29,7 +29,7 @@ use crate::people::{
     Account, ExternalIdentity, LinkPurpose, LinkToken, Password, PasswordLink, Person, Session, SessionToken,
     SignInVersion,
 };
-use crate::system::{Entropy, StorageError, Timestamp};
+use crate::system::{Entropy, Timestamp};
 
 /// A UUID that no other call in this process returns.
 #[must_use]
@@ -308,10 +308,4 @@ pub fn signing_key(purpose: KeyPurpose, generation: u32) -> SigningKey {
         activates_at: now(),
         retired_at: None,
     }
-}
-
-/// The error of a store whose database is unavailable.
-#[must_use]
-pub fn database_is_away() -> StorageError {
-    StorageError::Unavailable("the database is unavailable, for this test".into())
 }

@@ -12,8 +12,8 @@ mod in_memory;
 
 pub use builders::{
     application, application_with_secret, authorization, caller, caller_for, categories, category, consumption,
-    content, context, database_is_away, external_person, metadata, new_memory, password_link, person, queued_write,
-    scope, scope_limited_to, scope_of_person, session, signing_key, space, stored_secret, unique, update,
+    content, context, external_person, metadata, new_memory, password_link, person, queued_write, scope,
+    scope_limited_to, scope_of_person, session, signing_key, space, stored_secret, unique, update,
 };
 pub use clock::{FixedClock, now};
 pub use entropy::SeededEntropy;
@@ -24,5 +24,5 @@ pub use fakes::{
 pub use in_memory::{
     InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore, InMemoryGrantStore,
     InMemoryMemoryBank, InMemoryPasswordLinkStore, InMemoryPersonRepository, InMemorySessionStore,
-    InMemorySigningKeyStore, InMemoryTenantRegistry, InMemoryWriteQueue, Outage,
+    InMemorySigningKeyStore, InMemoryTenantRegistry, InMemoryWriteQueue, Outage, database_is_away,
 };

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use memgate_domain::memories::Category;
 use sea_orm::QueryResult;
 use serde_json::json;
 
@@ -14,6 +13,7 @@ use super::row::categories;
 use super::sql::Sql;
 use crate::adapters::database::connections::PooledTransaction;
 use crate::adapters::database::row::{Row, json_array};
+use memgate_domain::applications::Category;
 
 /// The columns of [`Words`], of the table `memories` under the name `m`.
 pub(super) const WORDS_COLUMNS: &str = "m.terms, m.attributes, m.categories, m.index_version";

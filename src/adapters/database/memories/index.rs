@@ -5,7 +5,8 @@
 //! category, for the combination of all of them, for each member of its metadata that a filter can name, and for the period of
 //! its creation.
 
-use memgate_domain::memories::{Category, Condition, DateRange, MemoryFilter, Metadata, Scalar, ValueTest};
+use memgate_domain::applications::Category;
+use memgate_domain::memories::{Condition, DateRange, MemoryFilter, Metadata, Scalar, ValueTest};
 use memgate_domain::system::Timestamp;
 use sha2::{Digest, Sha256};
 

@@ -1,7 +1,7 @@
 //! Converts rows to memories: rows are not trusted.
 
-use memgate_domain::applications::CategoryAccess;
-use memgate_domain::memories::{Actor, Category, Content, Memory, Metadata};
+use memgate_domain::applications::{Category, CategoryAccess};
+use memgate_domain::memories::{Actor, Content, Memory, Metadata};
 use memgate_domain::system::Timestamp;
 use sea_orm::QueryResult;
 

@@ -1,8 +1,7 @@
 //! An application restricted to some categories sees only memories with certain combinations of categories. The index and the
 //! counts are kept per combination, so that a restriction is looked up like any other entry.
 
-use memgate_domain::applications::CategoryAccess;
-use memgate_domain::memories::Category;
+use memgate_domain::applications::{Category, CategoryAccess};
 use sea_orm::ConnectionTrait;
 
 use super::failure::MemoryStoreError;

@@ -40,7 +40,7 @@ fn group_row() -> Row {
 }
 
 /// A number of memories with the same categories.
-fn group_of(row: &QueryResult) -> Result<(Vec<memgate_domain::memories::Category>, u64), MemoryStoreError> {
+fn group_of(row: &QueryResult) -> Result<(Vec<memgate_domain::applications::Category>, u64), MemoryStoreError> {
     let names = categories(&group_row(), &row.try_get_by_index::<String>(0)?)?;
     Ok((names, unsigned(row.try_get_by_index(1)?)))
 }

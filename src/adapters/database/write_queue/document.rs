@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::adapters::database::row::{InvalidRow, Row};
+use crate::domain::applications::Category;
 use crate::domain::ids::ApplicationId;
-use crate::domain::memories::{Actor, Category, Content, Memory, Metadata, NewMemory};
+use crate::domain::memories::{Actor, Content, Memory, Metadata, NewMemory};
 use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
 

@@ -4,7 +4,7 @@
 use poem::Request;
 use poem::http::header;
 
-use crate::domain::memories::{Context, ContextId};
+use crate::domain::audit::{Context, ContextId};
 use crate::domain::validation::InvalidValue;
 
 const GPT_ID: &str = "openai-gpt-id";

@@ -21,11 +21,10 @@ use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::payload::Json;
 use crate::adapters::http::server::query;
 use crate::adapters::http::server::query::Parameter;
-use crate::domain::applications::Permission;
+use crate::domain::applications::{Category, Permission};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{
-    Category, Created, CreatedBeside, DateRange, Limit, ListMemories, ListOrder, Memory, MemoryScope, OnNearDuplicate,
-    Position,
+    Created, CreatedBeside, DateRange, Limit, ListMemories, ListOrder, Memory, MemoryScope, OnNearDuplicate, Position,
 };
 use crate::domain::oauth::{Delete, Read, Write};
 use crate::domain::system::Timestamp;

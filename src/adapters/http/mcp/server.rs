@@ -25,12 +25,13 @@ use crate::adapters::http::server::error::{self, ApiError};
 use crate::adapters::http::server::payload;
 use crate::adapters::http::server::public_url::base_url;
 use crate::adapters::http::server::services::Services;
-use crate::domain::applications::Permission;
+use crate::domain::applications::{Category, Permission};
+use crate::domain::audit::Context;
 use crate::domain::ids::{MemoryId, RequestId};
 use crate::domain::memories::{
-    Category, Content, Context, CreateMemory, Created, CreatedBeside, DateRange, Limit, ListMemories, ListOrder,
-    Memory, MemoryChanges, MemoryError, MemoryFilter, MemoryScope, MemoryService, Metadata, OnNearDuplicate, Position,
-    Priority, QueryText, ResultOrder, SearchMemories,
+    Content, CreateMemory, Created, CreatedBeside, DateRange, Limit, ListMemories, ListOrder, Memory, MemoryChanges,
+    MemoryError, MemoryFilter, MemoryScope, MemoryService, Metadata, OnNearDuplicate, Position, Priority, QueryText,
+    ResultOrder, SearchMemories,
 };
 use crate::domain::oauth::LocalAccess;
 use crate::domain::system::{Clock, Entropy, Timestamp};

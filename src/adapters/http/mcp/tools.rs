@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 use rmcp::model::{JsonObject, Tool as ToolDefinition, ToolAnnotations};
 use serde_json::{Value, json};
 
-use crate::domain::applications::{Permission, Permissions};
-use crate::domain::memories::{Category, Content};
+use crate::domain::applications::{Category, Permission, Permissions};
+use crate::domain::memories::Content;
 
 /// A tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,10 +18,11 @@ use super::return_to::ReturnTo;
 use super::texts::{Filled, Frame, Language, Text, Texts};
 use super::view::{self, PageContext};
 use super::words::Day;
+use crate::domain::applications::Category;
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{
-    Category, Content, DateRange, Limit, ListOrder, MemoryChanges, MemoryError, MemoryRecord, OwnMemory, OwnPage,
-    OwnQuery, Position, QueryText, Source,
+    Content, DateRange, Limit, ListOrder, MemoryChanges, MemoryError, MemoryRecord, OwnMemory, OwnPage, OwnQuery,
+    Position, QueryText, Source,
 };
 use crate::domain::people::SignedInUser;
 use crate::domain::system::Timestamp;

@@ -2,11 +2,11 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::applications::{
-    CategoryAccess, GrantTypes, Permission, Permissions, RegisteredBy, SpaceName, TokenLifetime,
+    CategoryAccess, GrantTypes, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, Permission, Permissions,
+    RegisteredBy, SpaceName, TokenLifetime,
 };
 use crate::applications::{GrantType, PkceRule};
 use crate::ids::ClientId;
-use crate::oauth::{LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME};
 use crate::testing::{
     FakeSecretHasher, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, SeededEntropy, now, space, unique,
 };

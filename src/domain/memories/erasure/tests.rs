@@ -61,7 +61,7 @@ impl Harness {
             links: Arc::new(InMemoryPasswordLinkStore::of(&people)),
             sessions: Arc::new(InMemorySessionStore::of(&people)),
             hasher: Arc::new(FakePasswordHasher::default()),
-            authorizations: AuthorizationService::new(authorization_ports, Arc::new(policy)),
+            authorizations: Arc::new(AuthorizationService::new(authorization_ports, Arc::new(policy))),
             audit: audit.clone(),
             clock: shared_clock.clone(),
             entropy: entropy.clone(),

@@ -1,7 +1,7 @@
 //! basic-memory: notes in Markdown. In a note, `- [kind] text #tag (context)` is an observation, and `- kind [[Note]]` a
 //! relation; the rest is prose.
 
-use super::{Found, Part, Row, categories, from_date};
+use super::rows::{Found, Part, Row, categories, from_date};
 
 const SOURCE: &str = "basic-memory";
 

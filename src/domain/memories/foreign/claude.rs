@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Found, Part, Row, from_text, id, text};
+use super::rows::{Found, Part, Row, from_text, id, text};
 
 const SOURCE: &str = "claude";
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Found, Part, Row, categories, from_text, text};
+use super::rows::{Found, Part, Row, categories, from_text, text};
 
 pub(super) fn rows(value: &Value) -> Result<Vec<Row>, &'static str> {
     let said = value.get("memory").and_then(Value::as_str).ok_or("is not a memory of mem0")?;

@@ -6,7 +6,8 @@ use std::io::{self, Read};
 use serde_json::Value;
 
 use super::super::loading::{ImportReport, Lines, Place};
-use super::{ImportFormat, Items, Part, Row, conversation};
+use super::rows::{Part, Row};
+use super::{ImportFormat, Items, conversation};
 use crate::system::Timestamp;
 
 /// How much of a file is read at a time.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Found, Part, Row, categories, text};
+use super::rows::{Found, Part, Row, categories, text};
 
 const SOURCE: &str = "server-memory";
 

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 use crate::memories::{ImportReader, ImportRow, NewMemory};
 use crate::testing::{now, scope};

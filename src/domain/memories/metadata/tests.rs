@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::audit::ContextId;
 use crate::testing::{context, metadata};
 
 fn object(value: Value) -> Map<String, Value> {

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::applications::Application;
+use crate::memories::NewMemory;
 use crate::testing::{
     application, caller, caller_for, categories, content, context, metadata, new_memory, now, space, unique,
 };

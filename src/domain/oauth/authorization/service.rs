@@ -4,22 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use url::Url;
 
 use super::model::{Authorization, AuthorizationCode};
 use super::request::{AuthorizationRequest, Destination, Refusal, UntrustedRequest, ValidRequest, validate};
 use super::store::{AuthorizationStore, Consent};
-use crate::applications::{Application, ApplicationRepository, Permissions, RegisteredBy};
+use crate::applications::{
+    Application, ApplicationRepository, LONGEST_ACCESS_TOKEN_LIFETIME, Permissions, RegisteredBy,
+};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::{ApplicationId, ClientId, GrantId, UserId};
 use crate::limits::{Allowance, KeyedLimit};
 use crate::oauth::audience::Audience;
 use crate::oauth::grant_store::{GrantStore, Revocation, Revoked};
 use crate::oauth::parameters::Parameters;
+use crate::oauth::policy::TokenPolicy;
 use crate::oauth::registration::{DocumentClients, DocumentUrl, SaveError};
-use crate::oauth::service::TokenPolicy;
-use crate::oauth::token::{LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME};
-use crate::people::Person;
+use crate::people::{Person, PersonAuthorizations};
 use crate::system::{BoxError, Clock, Entropy, StorageError, Timestamp};
 
 /// The ports behind [`AuthorizationService`].
@@ -256,23 +258,11 @@ impl AuthorizationService {
         self.revoke_where(person, |authorization| authorization.application_id == application).await
     }
 
-    /// Revokes all authorizations of a person.
-    ///
-    /// # Errors
-    /// As [`disconnect`](Self::disconnect).
-    pub async fn disconnect_all(&self, person: UserId) -> Result<bool, StorageError> {
-        self.revoke_where(person, |_| true).await
-    }
-
-    /// Revokes the codes of a person that were not exchanged yet.
-    ///
-    /// # Errors
-    /// As [`disconnect`](Self::disconnect).
-    pub async fn withdraw_codes(&self, person: UserId) -> Result<bool, StorageError> {
-        self.revoke_where(person, |authorization| authorization.redeemed_at.is_none()).await
-    }
-
-    async fn revoke_where(&self, person: UserId, ends: impl Fn(&Authorization) -> bool) -> Result<bool, StorageError> {
+    async fn revoke_where(
+        &self,
+        person: UserId,
+        ends: impl Fn(&Authorization) -> bool + Send,
+    ) -> Result<bool, StorageError> {
         let now = self.ports.clock.now();
         let mut any = false;
         for authorization in self.ports.authorizations.list_by_person(person).await?.into_iter().filter(|a| ends(a)) {
@@ -293,7 +283,7 @@ impl AuthorizationService {
 
     /// The revocation of every token that descends from an authorization.
     pub(in crate::oauth) fn revocation_of(&self, authorization: &Authorization, now: Timestamp) -> Revocation {
-        let begun_now = now.plus(self.policy.grant_ttl.min(LONGEST_REFRESH_TOKEN_LIFETIME));
+        let begun_now = self.policy.grant_expiry(now);
         let last_refresh = authorization.keep_until.max(begun_now);
         Revocation {
             what: Revoked::Grant(authorization.grant_id),
@@ -312,6 +302,17 @@ impl AuthorizationService {
 
     pub(in crate::oauth) fn store(&self) -> &dyn AuthorizationStore {
         &*self.ports.authorizations
+    }
+}
+
+#[async_trait]
+impl PersonAuthorizations for AuthorizationService {
+    async fn disconnect_all(&self, person: UserId) -> Result<bool, StorageError> {
+        self.revoke_where(person, |_| true).await
+    }
+
+    async fn withdraw_codes(&self, person: UserId) -> Result<bool, StorageError> {
+        self.revoke_where(person, |authorization| authorization.redeemed_at.is_none()).await
     }
 }
 

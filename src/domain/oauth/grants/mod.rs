@@ -1,6 +1,15 @@
-//! The grants of the token endpoint, one file per grant. To add one: a variant of `GrantType` and `GrantRequest`, a file
-//! here, and an arm in `TokenService::token`; the compiler finds the places.
+//! The grants of the token endpoint, one file per grant, each with the collaborators that it needs. What they share comes
+//! first: a grant takes a [`GrantUse`], which only that phase makes.
+//!
+//! To add one: a variant of `GrantType` and `GrantRequest`, a file here, and an arm in `TokenService::token`; the compiler
+//! finds the places.
 
-pub(super) mod authorization_code;
-pub(super) mod client_credentials;
-pub(super) mod refresh_token;
+mod authorization_code;
+mod client_credentials;
+mod refresh_token;
+mod shared;
+
+pub(super) use authorization_code::AuthorizationCodeGrant;
+pub(super) use client_credentials::ClientCredentialsGrant;
+pub(super) use refresh_token::RefreshTokenGrant;
+pub(super) use shared::GrantUse;

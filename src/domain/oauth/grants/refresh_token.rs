@@ -1,118 +1,116 @@
 //! `refresh_token` (RFC 6749 §6), with rotation (RFC 9700 §4.14).
 
-use crate::applications::{Application, GrantType};
-use crate::audit::{AuditEvent, AuditKind};
+use std::sync::Arc;
+
+use super::GrantUse;
+use crate::applications::Application;
+use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::TokenId;
-use crate::oauth::audience::Audience;
+use crate::oauth::admission::ClientAdmission;
 use crate::oauth::error::OAuthError;
-use crate::oauth::grant_store::{Consumed, Consumption, Revocation, Revoked};
+use crate::oauth::grant_store::{Consumed, Consumption, GrantStore};
+use crate::oauth::issuing::{AccessGrant, TokenFactory, TokenResponse};
+use crate::oauth::policy::TokenPolicy;
 use crate::oauth::request::PresentedToken;
+use crate::oauth::revoker::{Revoker, revocation_of_grant};
 use crate::oauth::scope::RequestedScope;
-use crate::oauth::service::{AccessGrant, TokenResponse, TokenService};
-use crate::oauth::token::{LONGEST_ACCESS_TOKEN_LIFETIME, RefreshTokenClaims, Subject};
-use crate::system::Timestamp;
+use crate::oauth::token::{RefreshTokenClaims, Subject};
+use crate::people::PersonRepository;
+use crate::system::{Clock, Entropy, Timestamp};
 
 /// Exchanges a refresh token for an access token and its own successor.
-///
-/// The scope is validated before the token is consumed, so that a mistake in it costs nothing.
-pub(in crate::oauth) async fn grant(
-    service: &TokenService,
-    application: &Application,
-    token: &PresentedToken,
-    scope: RequestedScope,
-    audience: Option<Audience>,
-) -> Result<TokenResponse, OAuthError> {
-    if !application.grants.contains(&GrantType::RefreshToken) {
-        return Err(OAuthError::UnauthorizedClient(GrantType::RefreshToken));
-    }
-    let now = service.clock.now();
-    let claims = service.verify_refresh_token(token, now).ok_or(OAuthError::InvalidGrant)?;
-    // The application may have lost the grant type since.
-    if claims.client_id != application.client_id
-        || !application.grants.contains(&claims.subject.grant_type())
-        || !application.accepts_tokens_of(claims.issued_at)
-    {
-        return Err(OAuthError::InvalidGrant);
-    }
-    if let Subject::Person(person) = claims.subject
-        && !service.people.is_enabled(person).await?
-    {
-        return Err(OAuthError::InvalidGrant);
-    }
-    // The application may have lost a permission since; it gets what is left.
-    let held = claims.scope.intersection(application.permissions);
-    let scope = scope.within(held).filter(|scope| !scope.is_empty()).ok_or(OAuthError::InvalidScope)?;
-
-    let granted = service.policy.audience_of(&claims.audience).ok_or(OAuthError::InvalidGrant)?;
-    let audience = granted.narrowed_to(audience)?;
-
-    service.admit_public(application)?;
-    let (successor_id, rotated_at) = rotate(service, application, &claims, now).await?;
-    let issued_at = rotated_at.truncated_to_seconds();
-    let successor = RefreshTokenClaims {
-        token_id: successor_id,
-        issued_at,
-        expires_at: service.refresh_expiry(application, issued_at, claims.grant_expires_at),
-        ..claims.clone()
-    };
-    let refresh_token = service.issuer.issue_refresh_token(&successor)?;
-    let grant =
-        AccessGrant { subject: claims.subject, grant_id: claims.grant_id, audience, ends_at: claims.grant_expires_at };
-    let (access_token, expires_in) = service.access_token(application, grant, scope)?;
-    Ok(TokenResponse { access_token, expires_in, scope, refresh_token: Some(refresh_token) })
+#[derive(Clone)]
+pub(in crate::oauth) struct RefreshTokenGrant {
+    pub(in crate::oauth) grants: Arc<dyn GrantStore>,
+    pub(in crate::oauth) people: Arc<dyn PersonRepository>,
+    pub(in crate::oauth) admission: ClientAdmission,
+    pub(in crate::oauth) tokens: TokenFactory,
+    pub(in crate::oauth) revoker: Revoker,
+    pub(in crate::oauth) audit: Arc<dyn AuditLog>,
+    pub(in crate::oauth) clock: Arc<dyn Clock>,
+    pub(in crate::oauth) entropy: Arc<dyn Entropy>,
+    pub(in crate::oauth) policy: Arc<TokenPolicy>,
 }
 
-/// Consumes the token. Returns the ID of its successor and when that was created.
-async fn rotate(
-    service: &TokenService,
-    application: &Application,
-    claims: &RefreshTokenClaims,
-    now: Timestamp,
-) -> Result<(TokenId, Timestamp), OAuthError> {
-    let consumption = Consumption {
-        token_id: claims.token_id,
-        grant_id: claims.grant_id,
-        successor_id: TokenId::generate(&*service.entropy),
-        at: now,
-        keep_until: claims.expires_at,
-    };
-    match service.grants.consume(&consumption).await? {
-        Consumed::First => Ok((consumption.successor_id, now)),
-        Consumed::Before { successor_id, at, successor_used: false }
-            if now.since(at) <= service.retry_window(application) =>
-        {
-            Ok((successor_id, at))
-        }
-        Consumed::Before { .. } => {
-            service.revoke_for(application, &claims.subject, &revocation_of_grant(claims, now)).await?;
-            let event = AuditEvent::new(AuditKind::RefreshTokenReused, now);
-            service.audit.record(&event.application(application.id).grant(claims.grant_id)).await;
-            Err(OAuthError::InvalidGrant)
-        }
-        Consumed::GrantRevoked => Err(OAuthError::InvalidGrant),
-    }
-}
-
-/// A revocation of the whole grant, kept until its last access token must have expired.
-pub(in crate::oauth) fn revocation_of_grant(claims: &RefreshTokenClaims, now: Timestamp) -> Revocation {
-    Revocation {
-        what: Revoked::Grant(claims.grant_id),
-        at: now,
-        keep_until: claims.grant_expires_at.plus(LONGEST_ACCESS_TOKEN_LIFETIME),
-    }
-}
-
-impl TokenService {
-    /// The claims of a refresh token that is genuine and not expired. Uses and revocations are not checked here.
-    pub(in crate::oauth) fn verify_refresh_token(
+impl RefreshTokenGrant {
+    /// The scope is validated before the token is consumed, so that a mistake in it costs nothing.
+    pub(in crate::oauth) async fn grant(
         &self,
+        usage: &GrantUse,
         token: &PresentedToken,
+        scope: RequestedScope,
+    ) -> Result<TokenResponse, OAuthError> {
+        let application = usage.application();
+        let now = self.clock.now();
+        let claims = self.tokens.verify_refresh_token(token, now).ok_or(OAuthError::InvalidGrant)?;
+        // The application may have lost the grant type since.
+        if claims.client_id != application.client_id
+            || !application.grants.contains(&claims.subject.grant_type())
+            || !application.accepts_tokens_of(claims.issued_at)
+        {
+            return Err(OAuthError::InvalidGrant);
+        }
+        if let Subject::Person(person) = claims.subject
+            && !self.people.is_enabled(person).await?
+        {
+            return Err(OAuthError::InvalidGrant);
+        }
+        // The application may have lost a permission since; it gets what is left.
+        let held = claims.scope.intersection(application.permissions);
+        let scope = scope.within(held).filter(|scope| !scope.is_empty()).ok_or(OAuthError::InvalidScope)?;
+
+        let granted = self.policy.audience_of(&claims.audience).ok_or(OAuthError::InvalidGrant)?;
+        let audience = granted.narrowed_to(usage.audience())?;
+
+        self.admission.admit_public(application)?;
+        let (successor_id, rotated_at) = self.rotate(application, &claims, now).await?;
+        let issued_at = rotated_at.truncated_to_seconds();
+        let successor = RefreshTokenClaims {
+            token_id: successor_id,
+            issued_at,
+            expires_at: self.policy.refresh_expiry(application, issued_at, claims.grant_expires_at),
+            ..claims.clone()
+        };
+        let refresh_token = self.tokens.refresh_token(&successor)?;
+        let grant = AccessGrant {
+            subject: claims.subject,
+            grant_id: claims.grant_id,
+            audience,
+            ends_at: claims.grant_expires_at,
+        };
+        let (access_token, expires_in) = self.tokens.access_token(application, grant, scope)?;
+        Ok(TokenResponse { access_token, expires_in, scope, refresh_token: Some(refresh_token) })
+    }
+
+    /// Consumes the token. Returns the ID of its successor and when that was created.
+    async fn rotate(
+        &self,
+        application: &Application,
+        claims: &RefreshTokenClaims,
         now: Timestamp,
-    ) -> Option<RefreshTokenClaims> {
-        let claims = self.issuer.verify_refresh_token(token.as_str()).ok()?;
-        let ours = claims.issuer == self.policy.issuer && self.policy.audience_of(&claims.audience).is_some();
-        let in_time = now < claims.expires_at && claims.issued_at <= now.plus(self.policy.leeway);
-        (ours && in_time).then_some(claims)
+    ) -> Result<(TokenId, Timestamp), OAuthError> {
+        let consumption = Consumption {
+            token_id: claims.token_id,
+            grant_id: claims.grant_id,
+            successor_id: TokenId::generate(&*self.entropy),
+            at: now,
+            keep_until: claims.expires_at,
+        };
+        match self.grants.consume(&consumption).await? {
+            Consumed::First => Ok((consumption.successor_id, now)),
+            Consumed::Before { successor_id, at, successor_used: false }
+                if now.since(at) <= self.policy.retry_window(application) =>
+            {
+                Ok((successor_id, at))
+            }
+            Consumed::Before { .. } => {
+                self.revoker.revoke(application, &claims.subject, &revocation_of_grant(claims, now)).await?;
+                let event = AuditEvent::new(AuditKind::RefreshTokenReused, now);
+                self.audit.record(&event.application(application.id).grant(claims.grant_id)).await;
+                Err(OAuthError::InvalidGrant)
+            }
+            Consumed::GrantRevoked => Err(OAuthError::InvalidGrant),
+        }
     }
 }
 

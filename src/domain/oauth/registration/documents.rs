@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use sha2::{Digest as _, Sha256};
 
-use super::document::{ClientDocument, DocumentUrl};
+use super::document::ClientDocument;
+use super::document_url::DocumentUrl;
 use super::source::{ClientDocumentSource, DocumentProblem};
 use crate::applications::{
     Application, ApplicationChanges, ApplicationRepository, ChangeApplicationError, ClientKind, CreateApplicationError,

@@ -2,12 +2,13 @@
 //! (RFC 7591). What they say about themselves is not verified.
 
 mod document;
+mod document_url;
 mod documents;
 mod dynamic;
 mod metadata;
 mod source;
 
-pub use document::DocumentUrl;
+pub use document_url::DocumentUrl;
 pub use documents::{DocumentClients, SaveError};
 pub use dynamic::DynamicRegistration;
 #[cfg(feature = "testing")]

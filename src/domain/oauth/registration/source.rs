@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::document::DocumentUrl;
+use super::document_url::DocumentUrl;
 
 /// Fetches documents from anywhere on the internet, at the request of anybody.
 #[cfg_attr(feature = "testing", mockall::automock)]

@@ -3,7 +3,10 @@ use std::time::Duration;
 use super::*;
 use crate::applications::ApplicationRepository as _;
 use crate::ids::TokenId;
-use crate::oauth::{AuthorizationPorts, AuthorizationStore, Consent, GrantStore, Redeemed, Redemption, TokenPolicy};
+use crate::oauth::{
+    AuthorizationPorts, AuthorizationService, AuthorizationStore, Consent, GrantStore, Redeemed, Redemption,
+    TokenPolicy,
+};
 use crate::testing::{
     FakePasswordHasher, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore,
     InMemoryGrantStore, InMemoryPasswordLinkStore, InMemoryPersonRepository, InMemorySessionStore, SeededEntropy,
@@ -59,7 +62,7 @@ impl Harness {
             sessions: sessions.clone(),
             links: Arc::new(InMemoryPasswordLinkStore::of(&people)),
             hasher: hasher.clone(),
-            authorizations: AuthorizationService::new(authorization_ports, Arc::new(policy)),
+            authorizations: Arc::new(AuthorizationService::new(authorization_ports, Arc::new(policy))),
             audit: audit.clone(),
             clock: shared_clock,
             entropy,

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::Fixture;
-use crate::audit::{AuditEvent, AuditKind, AuditLog};
+use crate::audit::{AuditEvent, AuditKind, AuditLog, Context};
 use crate::ids::{ApplicationId, GrantId, RequestId, UserId};
-use crate::memories::Context;
 use crate::testing::{context, now, unique};
 
 /// Generates a test per case of this suite.

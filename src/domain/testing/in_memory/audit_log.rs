@@ -5,9 +5,8 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::{Outage, at_most, lock};
-use crate::audit::{AuditEvent, AuditKind, AuditLog};
+use crate::audit::{AuditEvent, AuditKind, AuditLog, Context};
 use crate::ids::UserId;
-use crate::memories::Context;
 use crate::system::{StorageError, Timestamp};
 
 /// Keeps audit events in memory.

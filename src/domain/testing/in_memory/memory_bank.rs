@@ -5,14 +5,13 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 
-use super::{Outage, at_most, lock};
+use super::{Outage, at_most, database_is_away, lock};
 use crate::ids::MemoryId;
 use crate::memories::{
     Capabilities, Capability, Histories, HistoryEntry, HistoryEvent, Hit, ListQuery, Memory, MemoryBank,
     MemoryBankError, MemoryMember, MemoryQuery, MemoryScope, MemoryUpdate, NewMemory, Page, Relevance, SearchResults,
 };
 use crate::system::Timestamp;
-use crate::testing::builders::database_is_away;
 
 /// Keeps memories in memory. How well one fits a search is the share of the question's words that it holds.
 #[derive(Debug)]

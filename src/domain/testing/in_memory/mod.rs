@@ -27,7 +27,6 @@ pub use signing_key_store::InMemorySigningKeyStore;
 pub use tenant_registry::InMemoryTenantRegistry;
 pub use write_queue::InMemoryWriteQueue;
 
-use super::builders::database_is_away;
 use crate::system::StorageError;
 
 /// A switch that makes in-memory adapters fail as if their database were unavailable. Its clones are the same switch.
@@ -52,6 +51,12 @@ impl Outage {
     fn check(&self) -> Result<(), StorageError> {
         if self.is_on() { Err(database_is_away()) } else { Ok(()) }
     }
+}
+
+/// The error of a store whose database is unavailable.
+#[must_use]
+pub fn database_is_away() -> StorageError {
+    StorageError::Unavailable("the database is unavailable, for this test".into())
 }
 
 pub(in crate::testing) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

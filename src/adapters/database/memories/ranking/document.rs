@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use memgate_domain::memories::{Category, Metadata};
+use memgate_domain::applications::Category;
+use memgate_domain::memories::Metadata;
 use serde_json::Value;
 
 use super::terms::terms;

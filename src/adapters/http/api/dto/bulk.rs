@@ -16,9 +16,10 @@ use crate::adapters::http::openapi::object::read_from_objects;
 use crate::adapters::http::server::error::{ApiError, as_problem};
 use crate::adapters::http::server::failure::{NearDuplicateAnswer, Problem};
 use crate::adapters::http::server::payload;
+use crate::domain::audit::Context;
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{
-    Context, CreateMemory, Created, Deletion, EachCreated, MemoryError, MemoryFilter, MemoryService, OnNearDuplicate,
+    CreateMemory, Created, Deletion, EachCreated, MemoryError, MemoryFilter, MemoryService, OnNearDuplicate,
 };
 use crate::domain::validation::InvalidValue;
 

@@ -10,10 +10,12 @@ use crate::adapters::http::openapi::scalar::{
     CategoryText, DateTime, FreeObject, MemoryIdText, MetadataObject, Moment, MomentOrNever, MomentOrUnknown,
 };
 use crate::adapters::http::server::failure::NearDuplicateAnswer;
+use crate::domain::applications::Category;
+use crate::domain::audit::{Context, ContextId};
 use crate::domain::ids::{MemoryId, RequestId};
 use crate::domain::memories::{
-    Category, Content, Context, ContextId, CreateMemory, IdempotencyKey, Memory, MemoryChanges, Metadata,
-    NearDuplicate, OnNearDuplicate, Priority, RequestOutcome, RequestState, StoredMemory, UpdatedMemory,
+    Content, CreateMemory, IdempotencyKey, Memory, MemoryChanges, Metadata, NearDuplicate, OnNearDuplicate, Priority,
+    RequestOutcome, RequestState, StoredMemory, UpdatedMemory,
 };
 use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;

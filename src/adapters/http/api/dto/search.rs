@@ -13,10 +13,10 @@ use crate::adapters::http::openapi::scalar::{
     CategoryText, ConditionObject, DateTime, FreeObject, MetadataFilter, Moment, PageSize,
 };
 use crate::adapters::http::server::payload;
+use crate::domain::audit::Context;
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{
-    Condition, Context, DateRange, Finding, Findings, Limit, MemoryFilter, QueryText, Relevance, ResultOrder,
-    SearchMemories,
+    Condition, DateRange, Finding, Findings, Limit, MemoryFilter, QueryText, Relevance, ResultOrder, SearchMemories,
 };
 use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;

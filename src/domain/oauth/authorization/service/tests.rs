@@ -15,7 +15,7 @@ use crate::oauth::{
     Audience, Authorization, AuthorizationCode, AuthorizationRequest, AuthorizationStore, CodeDigest, Consent,
     GrantStore, Redeemed, Redemption,
 };
-use crate::people::PersonRepository as _;
+use crate::people::{PersonAuthorizations as _, PersonRepository as _};
 use crate::system::StorageError;
 use crate::testing::{authorization, now, person, unique};
 

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use crate::applications::{ApplicationChanges, ClientKind, GrantType, GrantTypes, Permission, Permissions};
-use crate::oauth::harness::{Harness, policy, refresh_token_of};
-use crate::oauth::{
-    Audience, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, OAuthError, Subject, TokenIssuer,
-    TokenPolicy,
+use crate::applications::{
+    ApplicationChanges, ClientKind, GrantType, GrantTypes, LONGEST_ACCESS_TOKEN_LIFETIME,
+    LONGEST_REFRESH_TOKEN_LIFETIME, Permission, Permissions,
 };
+use crate::oauth::harness::{Harness, policy, refresh_token_of};
+use crate::oauth::{Audience, OAuthError, Subject, TokenIssuer, TokenPolicy};
 use crate::system::Timestamp;
 use crate::testing::now;
 
