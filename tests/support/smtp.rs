@@ -40,8 +40,7 @@ impl Received {
     /// A header, unfolded.
     pub fn header(&self, name: &str) -> Option<String> {
         let head = self.data.split("\r\n\r\n").next()?.replace("\r\n ", " ");
-        let found = head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")).map(str::to_owned));
-        found
+        head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")).map(str::to_owned))
     }
 
     /// The text, decoded.
@@ -167,13 +166,14 @@ impl Session {
                     rest.clone_into(&mut from);
                     answer(&mut stream, "250 ok")?;
                 }
-                "RCPT" if known => match self.behaviour.refusal {
-                    Some(refusal) => answer(&mut stream, refusal)?,
-                    None => {
+                "RCPT" if known => {
+                    if let Some(refusal) = self.behaviour.refusal {
+                        answer(&mut stream, refusal)?;
+                    } else {
                         to.push(rest.to_owned());
                         answer(&mut stream, "250 ok")?;
                     }
-                },
+                }
                 "DATA" if !to.is_empty() => {
                     answer(&mut stream, "354 end with a dot")?;
                     let mut data = String::new();

@@ -200,9 +200,9 @@ async fn a_tenant_that_fails_keeps_no_other_from_being_checked() {
         harness.erase_application(MemoriesOfDeleted::Delete).await.unwrap();
         harness.clock.advance(CHECKED_FOR);
         let mut bank = MockMemoryBank::new();
-        bank.expect_sample().returning(move |scope, _| match scope.person().is_some() == failing {
-            true => Err(MemoryBankError::Inconsistent("damaged".into())),
-            false => Ok(Vec::new()),
+        bank.expect_sample().returning(move |scope, _| {
+            let fails = scope.person().is_some() == failing;
+            if fails { Err(MemoryBankError::Inconsistent("damaged".into())) } else { Ok(Vec::new()) }
         });
         let clock = Arc::new(harness.clock.clone());
         let erasure = Erasure::new(Arc::new(bank), harness.queue.clone(), harness.tenants.clone(), clock);
