@@ -42,7 +42,7 @@ pub use delivery::{Attempted, Delivery, DeliveryPolicy, DeliveryWorker};
 pub use embedding::{Embedder, Embedding, EmbeddingError, EmbeddingModel, EmbeddingModelId, TextKind, similarity};
 pub use erasure::{ApplicationExtent, ErasedApplication, Erasure, ErasureError, MemoriesOfDeleted, OwnerEraser};
 pub use export::Export;
-pub use foreign::{Conversation, FoundRow, ImportFormat, Item, Items, Part, Reading, ReadingError, Row};
+pub use foreign::{Conversation, ForeignRow, FoundRow, ImportFormat, Item, Items, Part, Reading, ReadingError};
 pub use history::{HistoryEntry, HistoryEvent, MemoryMember};
 pub use import::{ImportReader, ImportRow, RowError};
 pub use loading::{Import, ImportReport, ImportStopped, LeftOut, Line, Lines, Place, merging_reader};

@@ -1,11 +1,11 @@
 //! basic-memory: notes in Markdown. In a note, `- [kind] text #tag (context)` is an observation, and `- kind [[Note]]` a
 //! relation; the rest is prose.
 
-use super::rows::{Found, Part, Row, categories, from_date};
+use super::rows::{ForeignRow, Found, Part, categories, from_date};
 
 const SOURCE: &str = "basic-memory";
 
-pub(super) fn rows(note: &str) -> Result<Vec<Row>, &'static str> {
+pub(super) fn rows(note: &str) -> Result<Vec<ForeignRow>, &'static str> {
     let note = note.trim_start_matches('\u{feff}').replace("\r\n", "\n");
     let (front, body) = front_matter(&note);
     let mut prose = String::new();

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::rows::{Found, Part, Row, from_seconds, id, text};
+use super::rows::{ForeignRow, Found, Part, from_seconds, id, text};
 
 const SOURCE: &str = "chatgpt";
 
-pub(super) fn rows(conversation: &Value) -> Result<Vec<Row>, &'static str> {
+pub(super) fn rows(conversation: &Value) -> Result<Vec<ForeignRow>, &'static str> {
     let nodes = conversation.get("mapping").and_then(Value::as_object).ok_or("is not a conversation of ChatGPT")?;
     let conversation_id = id(conversation.get("conversation_id").or_else(|| conversation.get("id")));
     let mut rows = Vec::new();

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::rows::{Found, Part, Row, from_text, id, text};
+use super::rows::{ForeignRow, Found, Part, from_text, id, text};
 
 const SOURCE: &str = "claude";
 
-pub(super) fn rows(value: &Value) -> Result<Vec<Row>, &'static str> {
+pub(super) fn rows(value: &Value) -> Result<Vec<ForeignRow>, &'static str> {
     if let Some(messages) = value.get("chat_messages").and_then(Value::as_array) {
         return Ok(messages.iter().flat_map(|message| message_rows(message, value)).collect());
     }
@@ -29,7 +29,7 @@ pub(super) fn rows(value: &Value) -> Result<Vec<Row>, &'static str> {
     if is_known { Ok(rows) } else { Err("is neither a conversation nor a memory of Claude") }
 }
 
-fn message_rows(message: &Value, conversation: &Value) -> Vec<Row> {
+fn message_rows(message: &Value, conversation: &Value) -> Vec<ForeignRow> {
     if text(message, "sender") != "human" {
         return Vec::new();
     }

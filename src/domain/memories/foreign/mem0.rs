@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::rows::{Found, Part, Row, categories, from_text, text};
+use super::rows::{ForeignRow, Found, Part, categories, from_text, text};
 
-pub(super) fn rows(value: &Value) -> Result<Vec<Row>, &'static str> {
+pub(super) fn rows(value: &Value) -> Result<Vec<ForeignRow>, &'static str> {
     let said = value.get("memory").and_then(Value::as_str).ok_or("is not a memory of mem0")?;
     let names = value.get("categories").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let at = from_text(value.get("created_at"));

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 pub use items::{Item, Items};
 pub use reading::{Conversation, FoundRow, Reading, ReadingError};
-pub use rows::{Part, Row};
+pub use rows::{ForeignRow, Part};
 
 use self::rows::{from_seconds, from_text, text};
 use crate::system::Timestamp;
@@ -79,7 +79,7 @@ impl ImportFormat {
     ///
     /// # Errors
     /// Why the item is left out.
-    pub fn rows(self, value: &Value) -> Result<Vec<Row>, &'static str> {
+    pub fn rows(self, value: &Value) -> Result<Vec<ForeignRow>, &'static str> {
         if let Some(list) = listed(value) {
             return list.iter().map(|value| self.rows(value)).collect::<Result<Vec<_>, _>>().map(|rows| rows.concat());
         }
@@ -89,7 +89,7 @@ impl ImportFormat {
             Self::Mem0 => mem0::rows(value),
             Self::ServerMemory => server_memory::rows(value),
             Self::BasicMemory => basic_memory::rows(value.as_str().ok_or("is not a text")?),
-            Self::Memgate => Ok(vec![Row { part: Part::Memories, json: value.to_string() }]),
+            Self::Memgate => Ok(vec![ForeignRow { part: Part::Memories, json: value.to_string() }]),
         }
     }
 }

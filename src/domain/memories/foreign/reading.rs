@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use serde_json::Value;
 
 use super::super::loading::{ImportReport, Lines, Place};
-use super::rows::{Part, Row};
+use super::rows::{ForeignRow, Part};
 use super::{ImportFormat, Items, conversation};
 use crate::system::Timestamp;
 
@@ -25,7 +25,7 @@ pub struct FoundRow {
     /// The conversation that it is a message of, by its number in [`Reading::conversations`].
     pub conversation: Option<usize>,
     /// The row.
-    pub row: Row,
+    pub row: ForeignRow,
 }
 
 /// A conversation in a file.
@@ -279,7 +279,7 @@ impl<E> FileReading<'_, E> {
         self.format = Some(format);
         if format == ImportFormat::Memgate {
             // As it is: what a parser makes of it may have fewer digits.
-            let row = Row { part: Part::Memories, json: text.replace(['\r', '\n'], " ") };
+            let row = ForeignRow { part: Part::Memories, json: text.replace(['\r', '\n'], " ") };
             self.note_format(format);
             self.reading.memories += 1;
             (self.take)(FoundRow { place, conversation: None, row }).map_err(ReadingError::Taker)?;

@@ -16,7 +16,7 @@ pub enum Part {
 
 /// A memory of another program, as a row that an [`ImportReader`](super::ImportReader) reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct ForeignRow {
     /// Which part of the file it belongs to.
     pub part: Part,
     /// The row.
@@ -38,7 +38,7 @@ pub(super) struct Found<'a> {
 
 impl Found<'_> {
     /// The rows that hold the text, in pieces if it is longer than a memory may be; none if there is no text.
-    pub(super) fn rows(&self, part: Part) -> Vec<Row> {
+    pub(super) fn rows(&self, part: Part) -> Vec<ForeignRow> {
         let row = |text: String| {
             let mut row = json!({"content": text, "metadata": {"imported_from": self.source}});
             if !self.categories.is_empty() {
@@ -56,7 +56,7 @@ impl Found<'_> {
             if let Some(updated) = &self.updated {
                 row["updated_at"] = json!(updated);
             }
-            Row { part, json: row.to_string() }
+            ForeignRow { part, json: row.to_string() }
         };
         pieces(self.text).into_iter().map(row).collect()
     }

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::rows::{Found, Part, Row, categories, text};
+use super::rows::{ForeignRow, Found, Part, categories, text};
 
 const SOURCE: &str = "server-memory";
 
-pub(super) fn rows(value: &Value) -> Result<Vec<Row>, &'static str> {
+pub(super) fn rows(value: &Value) -> Result<Vec<ForeignRow>, &'static str> {
     let row = |said: &str, categories| {
         Found { text: said, categories, source: SOURCE, ..Found::default() }.rows(Part::Memories)
     };

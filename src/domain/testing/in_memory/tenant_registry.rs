@@ -16,12 +16,12 @@ use crate::system::{StorageError, Timestamp};
 pub struct InMemoryTenantRegistry {
     people: Arc<InMemoryPersonRepository>,
     applications: Arc<InMemoryApplicationRepository>,
-    tenants: Mutex<BTreeMap<String, Entry>>,
+    tenants: Mutex<BTreeMap<String, StoredTenant>>,
     outage: Outage,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct StoredTenant {
     tenant: Tenant,
     /// When it was closed, and when it is to be looked at.
     closed: Option<(Timestamp, Timestamp)>,
@@ -54,7 +54,7 @@ impl TenantRegistry for InMemoryTenantRegistry {
             is_owned &= self.people.is_enabled(person).await?;
         }
         if is_owned {
-            lock(&self.tenants).insert(tenant.key(), Entry { tenant: tenant.clone(), closed: None });
+            lock(&self.tenants).insert(tenant.key(), StoredTenant { tenant: tenant.clone(), closed: None });
         }
         Ok(is_owned)
     }
@@ -67,7 +67,7 @@ impl TenantRegistry for InMemoryTenantRegistry {
 
     async fn close(&self, tenant: &Tenant, at: Timestamp, check_at: Timestamp) -> Result<(), StorageError> {
         self.outage.check()?;
-        lock(&self.tenants).insert(tenant.key(), Entry { tenant: tenant.clone(), closed: Some((at, check_at)) });
+        lock(&self.tenants).insert(tenant.key(), StoredTenant { tenant: tenant.clone(), closed: Some((at, check_at)) });
         Ok(())
     }
 
@@ -79,7 +79,7 @@ impl TenantRegistry for InMemoryTenantRegistry {
     ) -> Result<Vec<(Tenant, Timestamp)>, StorageError> {
         self.outage.check()?;
         let mut due = Vec::new();
-        for Entry { tenant, closed } in lock(&self.tenants).values_mut() {
+        for StoredTenant { tenant, closed } in lock(&self.tenants).values_mut() {
             if let Some((at, check_at)) = closed
                 && *check_at <= now
                 && due.len() < at_most(limit)

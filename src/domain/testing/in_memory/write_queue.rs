@@ -18,12 +18,12 @@ use crate::system::{StorageError, Timestamp};
 #[derive(Debug, Default)]
 pub struct InMemoryWriteQueue {
     /// In the order of their scopes' lines.
-    writes: Mutex<Vec<Entry>>,
+    writes: Mutex<Vec<StoredWrite>>,
     outage: Outage,
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct StoredWrite {
     tracked: TrackedWrite,
     lease: Option<Lease>,
     failures: DeliveryFailures,
@@ -32,7 +32,7 @@ struct Entry {
     stored_at: Option<Timestamp>,
 }
 
-impl Entry {
+impl StoredWrite {
     fn is_pending(&self) -> bool {
         self.tracked.state == WriteState::Pending
     }
@@ -68,7 +68,7 @@ impl InMemoryWriteQueue {
         self.outage.clone()
     }
 
-    fn change(&self, request: RequestId, change: impl FnOnce(&mut Entry)) {
+    fn change(&self, request: RequestId, change: impl FnOnce(&mut StoredWrite)) {
         if let Some(entry) = lock(&self.writes).iter_mut().find(|entry| entry.tracked.write.request_id == request) {
             change(entry);
         }
@@ -76,7 +76,7 @@ impl InMemoryWriteQueue {
 }
 
 /// Whether one more write of `application` may be pending.
-fn has_room(writes: &[Entry], capacity: u32, application: ApplicationId) -> bool {
+fn has_room(writes: &[StoredWrite], capacity: u32, application: ApplicationId) -> bool {
     let of: Vec<ApplicationId> =
         writes.iter().filter(|entry| entry.is_pending()).map(|entry| entry.tracked.write.application_id).collect();
     let own = of.iter().filter(|each| **each == application).count();
@@ -102,7 +102,9 @@ impl WriteQueue for InMemoryWriteQueue {
     ) -> Result<Acceptance, StorageError> {
         self.outage.check()?;
         let mut writes = lock(&self.writes);
-        if let Some(Entry { tracked, .. }) = writes.iter().find(|entry| is_same_write(&entry.tracked.write, write)) {
+        if let Some(StoredWrite { tracked, .. }) =
+            writes.iter().find(|entry| is_same_write(&entry.tracked.write, write))
+        {
             return Ok(Acceptance::Duplicate { write: Box::new(tracked.write.clone()), state: tracked.state.clone() });
         }
         let tenant = write.scope.tenant();
@@ -123,7 +125,7 @@ impl WriteQueue for InMemoryWriteQueue {
         let (attempts, set_aside) = (u32::from(is_leased), false);
         let tracked = TrackedWrite { write, state, attempts, next_attempt_at, last_error, set_aside };
         let lease = is_leased.then_some(lease);
-        writes.push(Entry {
+        writes.push(StoredWrite {
             tracked,
             lease,
             failures: DeliveryFailures::default(),
@@ -137,7 +139,7 @@ impl WriteQueue for InMemoryWriteQueue {
         self.outage.check()?;
         let mut writes = lock(&self.writes);
         let mut seen = std::collections::HashSet::new();
-        let mut due: Vec<&mut Entry> = writes
+        let mut due: Vec<&mut StoredWrite> = writes
             .iter_mut()
             .filter(|entry| {
                 entry.is_pending() && (entry.tracked.set_aside || seen.insert(entry.tracked.write.scope.tenant()))
@@ -171,7 +173,7 @@ impl WriteQueue for InMemoryWriteQueue {
     ) -> Result<bool, StorageError> {
         self.outage.check()?;
         let mut is_there = false;
-        self.change(request, |Entry { tracked, lease, stored_at, .. }| {
+        self.change(request, |StoredWrite { tracked, lease, stored_at, .. }| {
             is_there = true;
             *lease = None;
             *stored_at = Some(now);
@@ -185,7 +187,7 @@ impl WriteQueue for InMemoryWriteQueue {
 
     async fn mark_failed(&self, request: RequestId, reason: &str, keep_until: Timestamp) -> Result<(), StorageError> {
         self.outage.check()?;
-        self.change(request, |Entry { tracked, lease, .. }| {
+        self.change(request, |StoredWrite { tracked, lease, .. }| {
             if !matches!(tracked.state, WriteState::Stored(_)) {
                 *lease = None;
                 tracked.state = WriteState::Failed(reason.to_owned());
@@ -227,7 +229,7 @@ impl WriteQueue for InMemoryWriteQueue {
         set_aside: bool,
     ) -> Result<(), StorageError> {
         self.outage.check()?;
-        let aside = |entry: &&Entry| entry.is_pending() && entry.tracked.set_aside;
+        let aside = |entry: &&StoredWrite| entry.is_pending() && entry.tracked.set_aside;
         let tenants: Vec<String> =
             lock(&self.writes).iter().filter(aside).map(|entry| entry.tracked.write.scope.tenant()).collect();
         self.change(request, |entry| {
@@ -289,7 +291,7 @@ impl WriteQueue for InMemoryWriteQueue {
         self.outage.check()?;
         let mut writes = lock(&self.writes);
         let before = writes.len();
-        writes.retain(|Entry { tracked, lease, .. }| {
+        writes.retain(|StoredWrite { tracked, lease, .. }| {
             let is_free = lease.is_none_or(|lease| lease.until <= now);
             let is_as_found = tracked.attempts == found.attempts
                 && std::mem::discriminant(&tracked.state) == std::mem::discriminant(&found.state);
@@ -384,7 +386,7 @@ impl WriteQueue for InMemoryWriteQueue {
         self.outage.check()?;
         let writes = lock(&self.writes);
         let mut statistics = QueueStatistics::default();
-        for Entry { tracked, .. } in writes.iter() {
+        for StoredWrite { tracked, .. } in writes.iter() {
             match tracked.state {
                 WriteState::Pending => {
                     statistics.pending += 1;
