@@ -12,7 +12,7 @@ use super::embedder;
 use super::error::{OpenError, StartError};
 use super::services::{Made, Throttles, services};
 use super::signing_clock::SigningClock;
-use crate::adapters::cache::{CachedGrantStore, CachedWriteQueue};
+use crate::adapters::cache::{CachedGrantStore, CachedWriteQueue, StaleSearchMemoryBank};
 use crate::adapters::client_documents::HttpDocumentSource;
 use crate::adapters::database::{Database, SeaOrmGrantStore, ServiceLock};
 use crate::adapters::delivery_worker::TokioDeliveryWorker;
@@ -20,7 +20,7 @@ use crate::adapters::http::{self, AdminServices, Listener, Shutdown, Tls};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::Config;
-use crate::domain::memories::{MemoryBank, StaleSearches, WriteQueue};
+use crate::domain::memories::{MemoryBank, WriteQueue};
 use crate::domain::oauth::{AuthorizationService, ClientDocumentSource, GrantStore};
 use crate::domain::system::{Clock, Entropy};
 
@@ -93,6 +93,10 @@ impl Gate {
             Arc::new(CachedGrantStore::new(Arc::new(SeaOrmGrantStore::new(database)), Arc::clone(&clock)));
         let queue = remembering_queue(config, &backend);
         let bank = options.bank.map_or_else(|| backend.bank(), |bank| backend.admitting(bank));
+        let bank = match config.stale_search {
+            Some(_) => Arc::new(StaleSearchMemoryBank::new(bank)),
+            None => bank,
+        };
         let erasure = backend.erasure(Arc::clone(&bank), Arc::clone(&queue));
         if lock.as_ref().is_some_and(ServiceLock::is_exclusive) {
             // Nobody else can be delivering: what a kill interrupted is due at once, not when its lease expires.
@@ -118,7 +122,7 @@ impl Gate {
             signing_clock: SigningClock::new(Arc::clone(&issuer), Arc::clone(&clock)),
         });
         let memories = match config.stale_search {
-            Some(age) => memories.with_stale_searches(StaleSearches::new(age)),
+            Some(max_age) => memories.with_stale_searches(max_age),
             None => memories,
         };
         let throttles = Throttles::default();

@@ -9,7 +9,7 @@ use futures_util::stream::{self, StreamExt as _};
 use super::history::HistoryEntry;
 use super::model::{Memory, MemoryScope, MemoryUpdate};
 use super::new_memory::NewMemory;
-use super::query::{Limit, ListQuery, MemoryQuery, Page, SearchResults};
+use super::query::{Limit, ListQuery, MemoryQuery, Page, SearchAnswer, SearchResults, StaleAllowed};
 use super::statistics::MemoryStatistics;
 use crate::ids::MemoryId;
 use crate::system::{BoxError, Timestamp};
@@ -70,6 +70,22 @@ pub trait MemoryBank: Send + Sync {
     /// # Errors
     /// [`MemoryBankError`].
     async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError>;
+
+    /// As [`search`](Self::search). While the bank is unavailable, an earlier answer may stand in, if there is one that
+    /// `allowed` allows: to the same search, by the same application, in the same scope, since when no memory of the scope was
+    /// changed or deleted through this bank. Memories that have expired since are left out of it.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`].
+    async fn search_allowing_stale(
+        &self,
+        scope: &MemoryScope,
+        query: &MemoryQuery,
+        allowed: StaleAllowed,
+    ) -> Result<SearchAnswer, MemoryBankError> {
+        let _ = allowed;
+        Ok(SearchAnswer { results: self.search(scope, query).await?, stale_for: None })
+    }
 
     /// The memories of the scope, newest first.
     ///

@@ -5,6 +5,7 @@ mod answer_size;
 mod bank;
 mod bulk;
 mod condition;
+mod creating;
 mod delivery;
 mod embedding;
 mod erasure;
@@ -54,7 +55,7 @@ pub use operations::{Dropped, QueueOperations};
 pub use personal::{OwnPage, OwnQuery, PersonalMemories, Source};
 pub use query::{
     DateRange, Hit, Limit, ListOrder, ListQuery, MemoryFilter, MemoryQuery, Page, Position, QueryText, Relevance,
-    SearchResults,
+    SearchAnswer, SearchResults, StaleAllowed,
 };
 #[cfg(feature = "testing")]
 pub use queue::MockWriteQueue;
@@ -68,7 +69,7 @@ pub use requests::{
     ResultOrder, SearchMemories, StoredMemory, UpdatedMemory,
 };
 pub use scalar::Scalar;
-pub use search::{Finding, Findings, StaleSearches};
+pub use search::{Finding, Findings};
 pub use service::MemoryService;
 pub use shingles::{NearDuplicate, Similarity};
 pub use statistics::MemoryStatistics;

@@ -317,7 +317,6 @@ impl PersonalMemories {
         let tenant = tenants.into_iter().find(|tenant| tenant.space == own.space).ok_or(MemoryError::NotFound)?;
         let memory = NewMemory { history: own.history, ..NewMemory::from(own.memory) };
         let stored = self.memories.bank().create(&tenant.scope(), &memory).await?;
-        self.memories.forget_searches(&tenant.scope());
         self.record(AuditKind::MemoryCreated, person).await;
         Ok(OwnMemory { memory: stored, space: tenant.space, history: memory.history })
     }
@@ -339,9 +338,7 @@ impl PersonalMemories {
     /// # Errors
     /// [`ImportStopped`].
     pub async fn end_import(&self, person: UserId, import: Import) -> Result<ImportReport, ImportStopped> {
-        let scope = import.scope().clone();
         let finished = import.finish().await;
-        self.memories.forget_searches(&scope);
         self.record(AuditKind::MemoryCreated, person).await;
         finished
     }
@@ -352,9 +349,6 @@ impl PersonalMemories {
     /// [`ErasureError`]; the call can be repeated.
     pub async fn delete_all(&self, person: UserId) -> Result<u64, ErasureError> {
         let erased = self.erasure.erase(&TenantGroup::OfPerson(person)).await?;
-        for tenant in self.tenants.list(&TenantGroup::OfPerson(person)).await? {
-            self.memories.forget_searches(&tenant.scope());
-        }
         self.record(AuditKind::MemoryDeleted, person).await;
         Ok(erased)
     }

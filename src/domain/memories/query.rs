@@ -1,6 +1,7 @@
 //! Queries to a memory bank.
 
 use std::fmt;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,7 +13,7 @@ use super::condition::Condition;
 use super::model::{Memory, MemoryScope};
 use super::scalar::Scalar;
 use crate::applications::Category;
-use crate::ids::MemoryId;
+use crate::ids::{ApplicationId, MemoryId};
 use crate::system::Timestamp;
 use crate::validation::{self, InvalidValue};
 
@@ -257,6 +258,24 @@ pub struct SearchResults {
     pub hits: Vec<Hit>,
     /// Total number of matches, as far as the bank knows; at least as many as `hits`.
     pub total_found: u64,
+}
+
+/// Which earlier answers to a search may stand in for the bank's.
+#[derive(Clone, Copy, Debug)]
+pub struct StaleAllowed {
+    /// The application that searches.
+    pub application: ApplicationId,
+    /// How old they may be.
+    pub max_age: Duration,
+}
+
+/// The answer to a search.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchAnswer {
+    /// The results.
+    pub results: SearchResults,
+    /// Their age, if the bank is unavailable and an earlier answer is given.
+    pub stale_for: Option<Duration>,
 }
 
 /// A list, newest first.

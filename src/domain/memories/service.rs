@@ -10,16 +10,12 @@ use super::export::Export;
 use super::history::HistoryEntry;
 use super::loading::{Import, ImportReport, ImportStopped, merging_reader};
 use super::model::{Memory, MemoryChanges, MemoryScope, MemoryUpdate};
-use super::new_memory::NewMemory;
-use super::query::{ListQuery, MemoryFilter, MemoryQuery, Page, Position};
-use super::queue::{Acceptance, Dispatch, QueuedWrite, TrackedWrite, WriteState};
-use super::requests::{
-    CreateMemory, Created, IDEMPOTENCY_WINDOW, ListMemories, MemoryError, MemoryHistory, RequestOutcome, RequestState,
-    SearchMemories, UpdatedMemory,
-};
-use super::search::{Findings, PENDING_SEARCHED, StaleSearches};
+use super::query::{ListQuery, MemoryFilter, MemoryQuery, Page, Position, SearchAnswer, StaleAllowed};
+use super::queue::WriteState;
+use super::requests::{ListMemories, MemoryError, MemoryHistory, SearchMemories, UpdatedMemory};
+use super::search::{Findings, PENDING_SEARCHED};
 use super::statistics::MemoryStatistics;
-use crate::applications::{Category, Permission, SpaceName};
+use crate::applications::{Category, Permission};
 use crate::audit::{AuditEvent, AuditKind, AuditLog, Context};
 use crate::ids::{MemoryId, RequestId};
 use crate::oauth::{Authorized, Caller, Delete, Read, Write};
@@ -33,10 +29,10 @@ const BEING_STORED: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct MemoryService {
     pub(super) delivery: Arc<Delivery>,
-    worker: Arc<dyn DeliveryWorker>,
+    pub(super) worker: Arc<dyn DeliveryWorker>,
     pub(super) audit: Arc<dyn AuditLog>,
     pub(super) clock: Arc<dyn Clock>,
-    stale: Option<Arc<StaleSearches>>,
+    stale_for_at_most: Option<Duration>,
 }
 
 impl MemoryService {
@@ -47,13 +43,13 @@ impl MemoryService {
         audit: Arc<dyn AuditLog>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { delivery, worker, audit, clock, stale: None }
+        Self { delivery, worker, audit, clock, stale_for_at_most: None }
     }
 
-    /// Returns stale search results while the bank is unavailable.
+    /// Allows search results of this age while the bank is unavailable.
     #[must_use]
-    pub fn with_stale_searches(mut self, stale: StaleSearches) -> Self {
-        self.stale = Some(Arc::new(stale));
+    pub fn with_stale_searches(mut self, max_age: Duration) -> Self {
+        self.stale_for_at_most = Some(max_age);
         self
     }
 
@@ -102,211 +98,16 @@ impl MemoryService {
         } else {
             self.delivery.queue().pending(&scope, PENDING_SEARCHED).await?
         };
-        let application = caller.application.id;
-        let began = self.stale.as_ref().map(|stale| stale.begin());
-        let (found, stale_for) = match (self.bank().search(&scope, &query).await, &self.stale) {
-            (Ok(found), stale) => {
-                if let (Some(stale), Some(began)) = (stale, began) {
-                    stale.keep(began, application, &scope, &query, &found);
-                }
-                (found, None)
+        let SearchAnswer { results, stale_for } = match self.stale_for_at_most {
+            Some(max_age) => {
+                let allowed = StaleAllowed { application: caller.application.id, max_age };
+                self.bank().search_allowing_stale(&scope, &query, allowed).await?
             }
-            (Err(error @ MemoryBankError::Unavailable { .. }), Some(stale)) => {
-                match stale.find(application, &scope, &query) {
-                    Some((found, age)) => (found, Some(age)),
-                    None => return Err(error.into()),
-                }
-            }
-            (Err(error), _) => return Err(error.into()),
+            None => SearchAnswer { results: self.bank().search(&scope, &query).await?, stale_for: None },
         };
         self.record(AuditKind::MemoriesSearched, caller, request, search.context).await;
-        let findings = Findings::merge(found, &pending, &scope, &query).in_order(search.order);
+        let findings = Findings::merge(results, &pending, &scope, &query).in_order(search.order);
         Ok(Findings { stale_for, ..findings })
-    }
-
-    /// Stores a memory. Needs `memory:write`. When it returns, the memory is stored, or durably queued.
-    ///
-    /// # Errors
-    /// [`MemoryError`].
-    pub async fn create(
-        &self,
-        caller: &Authorized<Write>,
-        request: RequestId,
-        create: CreateMemory,
-    ) -> Result<Created, MemoryError> {
-        require(self.bank().capabilities().expiry || create.expires_at.is_none(), Capability::Expiry)?;
-        let now = self.clock.now();
-        if create.expires_at.is_some_and(|expiry| expiry <= now) {
-            return Err(InvalidValue::new("expires_at", "must be in the future").into());
-        }
-        let scope = MemoryScope::of(caller);
-        check_categories(&scope, &create.categories)?;
-        if let Some(older) = &create.supersedes {
-            self.check_superseded(caller, &scope, &create, older).await?;
-        }
-        let (context, supersedes) = (create.context.clone(), create.supersedes.is_some());
-        let created = self.store(caller, request, scope.clone(), create, now).await;
-        if supersedes {
-            self.forget_searches(&scope);
-        }
-        let created = created?;
-        self.record(AuditKind::MemoryCreated, caller, request, context).await;
-        Ok(created)
-    }
-
-    /// Checks that `older` can be superseded: the scope contains it, and nothing is under way that would store it again. A
-    /// repetition finds that its first request has superseded it.
-    async fn check_superseded(
-        &self,
-        caller: &Caller,
-        scope: &MemoryScope,
-        create: &CreateMemory,
-        older: &MemoryId,
-    ) -> Result<(), MemoryError> {
-        require(self.bank().capabilities().supersede, Capability::Supersede)?;
-        if self.bank().get(scope, older, self.clock.now()).await?.is_none() {
-            let is_repetition = self.is_repetition(caller, scope, create).await?;
-            return if is_repetition { Ok(()) } else { Err(MemoryError::SupersededNotFound) };
-        }
-        match self.delivery.queue().find_by_memory(scope, older).await? {
-            Some(TrackedWrite { state: WriteState::Pending, .. }) => Err(being_stored().into()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether a request with the same idempotency key was accepted before.
-    pub(super) async fn is_repetition(
-        &self,
-        caller: &Caller,
-        scope: &MemoryScope,
-        create: &CreateMemory,
-    ) -> Result<bool, MemoryError> {
-        let Some(key) = &create.idempotency_key else { return Ok(false) };
-        Ok(self.delivery.queue().find_by_key(caller.application.id, scope, key).await?.is_some())
-    }
-
-    async fn store(
-        &self,
-        caller: &Caller,
-        request: RequestId,
-        scope: MemoryScope,
-        create: CreateMemory,
-        now: Timestamp,
-    ) -> Result<Created, MemoryError> {
-        let fingerprint = create.fingerprint();
-        let memory = NewMemory {
-            id: MemoryId::for_request(request),
-            content: create.content,
-            categories: create.categories,
-            metadata: create.metadata.with_context(&create.context),
-            priority: create.priority,
-            created_at: now,
-            occurred_at: create.occurred_at,
-            updated_at: None,
-            expires_at: create.expires_at,
-            created_by: Some(Actor::of(caller)),
-            supersedes: create.supersedes,
-            history: Vec::new(),
-        };
-        let is_alone = create.idempotency_key.is_none() && memory.supersedes.is_none();
-        if is_alone && self.writes_without_queue(caller) {
-            let memory = self.bank().create_first(&scope, &memory).await?;
-            return Ok(Created::stored(request, memory));
-        }
-        let write = QueuedWrite {
-            request_id: request,
-            application_id: caller.application.id,
-            scope,
-            idempotency_key: create.idempotency_key,
-            fingerprint,
-            memory,
-            accepted_at: now,
-            keep_until: now.plus(IDEMPOTENCY_WINDOW),
-        };
-        let mut accepted = self.delivery.accept(&write).await?;
-        if let (Acceptance::Duplicate { write: known, state: WriteState::Stored(memory) }, _) = &accepted
-            && self.bank().capabilities().local
-            && self.forget_if_gone(known, memory).await?
-        {
-            accepted = self.delivery.accept(&write).await?;
-        }
-        match accepted {
-            (Acceptance::Accepted(Dispatch::Deferred), _) => Ok(Created::Accepted { request_id: request }),
-            (Acceptance::Accepted(Dispatch::Claimed | Dispatch::Queued), claim) => {
-                answer(request, self.worker.carry(&write, claim).await)
-            }
-            (Acceptance::Duplicate { write: known, .. }, _) if known.fingerprint != fingerprint => {
-                Err(MemoryError::IdempotencyConflict)
-            }
-            (Acceptance::Duplicate { write: known, state }, _) => {
-                let state = match state {
-                    WriteState::Pending => self.worker.carry(&known, None).await,
-                    ended => ended,
-                };
-                match state {
-                    // Others may have changed the memory since: who may not read learns no more than what it sent.
-                    WriteState::Stored(memory) if !may_read(caller) => {
-                        let sent = NewMemory { created_at: known.accepted_at, ..write.memory }.into_memory();
-                        Ok(Created::stored(known.request_id, Memory { id: memory.id, ..sent }))
-                    }
-                    state => answer(known.request_id, state),
-                }
-            }
-            (Acceptance::Full, _) => Err(MemoryError::QueueFull),
-        }
-    }
-
-    /// Whether nothing but the memory itself is kept of a write: in an application's own space, where the requester is obvious,
-    /// and in a bank in the same database.
-    fn writes_without_queue(&self, caller: &Caller) -> bool {
-        let application = &caller.application;
-        self.bank().capabilities().local && application.space == SpaceName::own(application.id)
-    }
-
-    /// Deletes a write whose memory does not exist any more. Returns whether that is so. If the bank does not answer, the write is
-    /// kept, and a remote bank is not asked: a duplicate must be answered quickly.
-    async fn forget_if_gone(&self, write: &QueuedWrite, memory: &Memory) -> Result<bool, MemoryError> {
-        let now = self.clock.now();
-        if !matches!(self.bank().get(&write.scope, &memory.id, now).await, Ok(None)) {
-            return Ok(false);
-        }
-        let queue = self.delivery.queue();
-        if let Some(tracked) = queue.find_by_memory(&write.scope, &memory.id).await? {
-            queue.remove(&tracked, now).await?;
-        }
-        Ok(true)
-    }
-
-    /// The status of an earlier request of the same application, and of the same person if it acted for one. Needs
-    /// `memory:write`. The memory is included if the caller may read.
-    ///
-    /// # Errors
-    /// [`MemoryError`], [`MemoryError::RequestNotFound`] among them.
-    pub async fn outcome(&self, caller: &Authorized<Write>, of: RequestId) -> Result<RequestOutcome, MemoryError> {
-        let scope = MemoryScope::of(caller);
-        if let Some(tracked) = self.delivery.queue().find(caller.application.id, of).await? {
-            let write = tracked.write;
-            if write.scope.tenant() != scope.tenant() || !scope.categories().allows(&write.memory.categories) {
-                return Err(MemoryError::RequestNotFound);
-            }
-            if let WriteState::Stored(memory) = &tracked.state
-                && memory.has_expired_at(self.clock.now())
-            {
-                return Err(MemoryError::RequestNotFound);
-            }
-            let state = known_to(caller, tracked.state);
-            return Ok(RequestOutcome { request_id: of, accepted_at: write.accepted_at, state });
-        }
-        if self.writes_without_queue(caller) {
-            // The memory has the ID of the request.
-            let id = MemoryId::for_request(of);
-            if let Some(memory) = self.bank().get(&scope, &id, self.clock.now()).await? {
-                let accepted_at = memory.created_at;
-                let state = known_to(caller, WriteState::Stored(Box::new(memory)));
-                return Ok(RequestOutcome { request_id: of, accepted_at, state });
-            }
-        }
-        Err(MemoryError::RequestNotFound)
     }
 
     /// Lists memories, newest first. Needs `memory:read`.
@@ -377,7 +178,6 @@ impl MemoryService {
         import: Import,
     ) -> Result<ImportReport, ImportStopped> {
         let finished = import.finish().await;
-        self.forget_searches(&MemoryScope::of(caller));
         self.record(AuditKind::MemoryCreated, caller, request, Context::default()).await;
         finished
     }
@@ -506,9 +306,7 @@ impl MemoryService {
             check_categories(scope, categories)?;
         }
         let update = MemoryUpdate { changes: changes.clone(), by, at: now };
-        let memory = self.bank().update(scope, id, &update).await;
-        self.forget_searches(scope);
-        let memory = memory?;
+        let memory = self.bank().update(scope, id, &update).await?;
         if let Some(memory) = &memory {
             // The request that created it must not show what it said before.
             self.delivery.queue().replace_memory(scope, memory).await?;
@@ -519,9 +317,7 @@ impl MemoryService {
     /// Deletes a memory of `scope`, and every copy of it.
     pub(super) async fn delete_in(&self, scope: &MemoryScope, id: &MemoryId) -> Result<(), MemoryError> {
         let under_way = self.write_under_way(scope, id).await?;
-        let deleted = self.bank().delete(scope, id).await;
-        self.forget_searches(scope);
-        let was_stored = deleted?;
+        let was_stored = self.bank().delete(scope, id).await?;
         let mut was_known = self.forget_request(scope, id, was_stored).await?;
         if let Some(write) = under_way.filter(|write| write != id) {
             was_known |= self.forget_request(scope, &write, was_stored).await?;
@@ -563,44 +359,19 @@ impl MemoryService {
         Ok(true)
     }
 
-    /// What was changed, or may have been, must not be returned as a stale result.
-    pub(super) fn forget_searches(&self, scope: &MemoryScope) {
-        if let Some(stale) = &self.stale {
-            stale.forget(scope);
-        }
-    }
-
     pub(super) async fn record(&self, kind: AuditKind, caller: &Caller, request: RequestId, context: Context) {
         let event = AuditEvent::new(kind, self.clock.now()).application(caller.application.id).request(request);
         self.audit.record(&event.context(context)).await;
     }
 }
 
-fn being_stored() -> MemoryBankError {
+pub(super) fn being_stored() -> MemoryBankError {
     let source = "the memory is being stored right now".into();
     MemoryBankError::Unavailable { retry_after: Some(BEING_STORED), reached: false, source }
 }
 
-fn may_read(caller: &Caller) -> bool {
+pub(super) fn may_read(caller: &Caller) -> bool {
     caller.permissions.contains(Permission::MemoryRead)
-}
-
-fn known_to(caller: &Caller, state: WriteState) -> RequestState {
-    match state {
-        WriteState::Pending => RequestState::Pending,
-        WriteState::Stored(memory) => {
-            RequestState::Stored { id: memory.id.clone(), memory: may_read(caller).then_some(memory) }
-        }
-        WriteState::Failed(reason) => RequestState::Failed(reason),
-    }
-}
-
-fn answer(request_id: RequestId, state: WriteState) -> Result<Created, MemoryError> {
-    match state {
-        WriteState::Stored(memory) => Ok(Created::stored(request_id, *memory)),
-        WriteState::Pending => Ok(Created::Accepted { request_id }),
-        WriteState::Failed(reason) => Err(MemoryBankError::Rejected(reason).into()),
-    }
 }
 
 pub(super) fn require(supported: bool, capability: Capability) -> Result<(), MemoryBankError> {
@@ -613,7 +384,7 @@ pub(super) fn require_filter(capabilities: Capabilities, filter: &MemoryFilter) 
     require(capabilities.metadata_filter || !filter.reads_metadata(), Capability::MetadataFilter)
 }
 
-fn check_categories(scope: &MemoryScope, categories: &[Category]) -> Result<(), MemoryError> {
+pub(super) fn check_categories(scope: &MemoryScope, categories: &[Category]) -> Result<(), MemoryError> {
     if scope.categories().allows(categories) { Ok(()) } else { Err(MemoryError::CategoryNotAllowed) }
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::bank::{Capabilities, Histories, IsNew, MemoryBank, MemoryBankError};
 use super::model::{Memory, MemoryScope, MemoryUpdate};
 use super::new_memory::NewMemory;
-use super::query::{Limit, ListQuery, MemoryQuery, Page, SearchResults};
+use super::query::{Limit, ListQuery, MemoryQuery, Page, SearchAnswer, SearchResults, StaleAllowed};
 use super::statistics::MemoryStatistics;
 use crate::applications::SpaceName;
 use crate::ids::{MemoryId, UserId};
@@ -155,6 +155,15 @@ impl MemoryBank for AdmittingMemoryBank {
 
     async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {
         self.bank.search(scope, query).await
+    }
+
+    async fn search_allowing_stale(
+        &self,
+        scope: &MemoryScope,
+        query: &MemoryQuery,
+        allowed: StaleAllowed,
+    ) -> Result<SearchAnswer, MemoryBankError> {
+        self.bank.search_allowing_stale(scope, query, allowed).await
     }
 
     async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {

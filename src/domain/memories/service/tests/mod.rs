@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use super::*;
 use crate::applications::Application;
 use crate::memories::{
-    DeliveryPolicy, Fingerprint, Limit, MemoryFilter, Metadata, Priority, Relevance, ResultOrder, SearchResults,
-    StoredMemory,
+    CreateMemory, Created, DeliveryPolicy, Fingerprint, IDEMPOTENCY_WINDOW, Limit, MemoryFilter, Metadata, NewMemory,
+    Priority, QueuedWrite, Relevance, RequestState, ResultOrder, SearchResults, StoredMemory,
 };
 use crate::testing::{
     FixedClock, InMemoryAuditLog, InMemoryMemoryBank, InMemoryWriteQueue, InlineDeliveryWorker, SeededEntropy,

@@ -186,35 +186,6 @@ async fn what_is_on_its_way_obeys_limit_threshold_and_filters() {
     assert_eq!(found(&harness, SearchMemories { filter, ..search("blue") }).await, [("blue cheese".to_owned(), true)]);
 }
 
-#[tokio::test]
-async fn while_the_bank_is_away_an_earlier_answer_may_stand_in_for_a_while() {
-    let mut harness = Harness::remote();
-    harness.service = harness.service.clone().with_stale_searches(StaleSearches::new(Duration::from_mins(10)));
-    let memory = harness.created("hazelnuts").await;
-    assert_eq!(found(&harness, search("hazelnuts")).await.len(), 1);
-    harness.bank.outage().begin();
-    harness.clock.advance(Duration::from_mins(10));
-    let again =
-        async |asked| harness.service.search(&Authorized::unguarded(&harness.caller), super::request(), asked).await;
-    let stale = again(search("hazelnuts")).await.unwrap();
-    assert_eq!((stale.stale_for, stale.hits.len()), (Some(Duration::from_mins(10)), 1));
-    for other in [search("hazelnut"), SearchMemories { limit: 1.try_into().unwrap(), ..search("hazelnuts") }] {
-        assert!(again(other).await.is_err(), "another search has another answer");
-    }
-    let shared = caller(&Application { space: harness.caller.application.space.clone(), ..application() });
-    assert!(
-        harness.service.search(&Authorized::unguarded(&shared), super::request(), search("hazelnuts")).await.is_err()
-    );
-    harness.clock.advance(Duration::from_millis(1));
-    assert!(again(search("hazelnuts")).await.is_err(), "too old");
-
-    harness.bank.outage().end();
-    assert_eq!(again(search("hazelnuts")).await.unwrap().stale_for, None);
-    harness.service.delete(&Authorized::unguarded(&harness.caller), super::request(), &memory.id).await.unwrap();
-    harness.bank.outage().begin();
-    assert!(again(search("hazelnuts")).await.is_err(), "what was deleted does not come back");
-}
-
 /// Delivers what is due before it says what became of a write.
 struct DueFirst(InlineDeliveryWorker);
 
