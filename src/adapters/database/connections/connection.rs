@@ -1,5 +1,6 @@
 //! One driver connection, to SQLite or PostgreSQL, and the classification of its errors.
 
+use std::io;
 use std::time::Duration;
 
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity};
@@ -137,6 +138,20 @@ impl DriverConnection {
 
 fn parts(statement: Statement) -> (AssertSqlSafe<String>, SqlxValues) {
     (AssertSqlSafe(statement.sql), SqlxValues(statement.values.unwrap_or_else(|| Values(Vec::new()))))
+}
+
+/// Runs `work` for at most `deadline`. The server has its own timeout, but the network may fail.
+pub(super) async fn within<T>(
+    deadline: Option<Duration>,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    match deadline {
+        None => work.await,
+        Some(deadline) => tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| {
+            let problem = format!("no response within {} ms", deadline.as_millis());
+            Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, problem)))
+        }),
+    }
 }
 
 // Primary result codes, https://www.sqlite.org/rescode.html

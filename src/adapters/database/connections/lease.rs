@@ -1,15 +1,13 @@
 //! A connection lent for a statement or a transaction, and its return.
 
-use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{DbErr, ExecResult, QueryResult, RuntimeErr, Statement, sqlx};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::connection::{DriverConnection, aborts_transaction, breaks_connection, is_busy};
-use super::pool::{PoolState, PooledConnection, Purpose};
+use super::connection::{DriverConnection, aborts_transaction, breaks_connection, is_busy, within};
+use super::state::{PoolState, PooledConnection, Purpose};
 
 /// A lent connection. It is returned to the pool if its state is known to be clean; otherwise it is reset first or closed.
 /// Responses after an uncertain error cannot be relied on, and a new connection costs milliseconds.
@@ -185,20 +183,6 @@ impl Drop for ConnectionLease {
             }
             drop(permit);
         });
-    }
-}
-
-/// Runs `work` for at most `deadline`. The server has its own timeout, but the network may fail.
-pub(super) async fn within<T>(
-    deadline: Option<Duration>,
-    work: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, sqlx::Error> {
-    match deadline {
-        None => work.await,
-        Some(deadline) => tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| {
-            let problem = format!("no response within {} ms", deadline.as_millis());
-            Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, problem)))
-        }),
     }
 }
 

@@ -6,9 +6,11 @@
 mod connection;
 mod lease;
 mod pool;
+mod state;
 mod transaction;
 mod writes;
 
 pub use connection::ConnectionTarget;
-pub use pool::{ConnectionPool, PoolOptions, Purpose};
+pub use pool::ConnectionPool;
+pub use state::{PoolOptions, Purpose};
 pub use transaction::PooledTransaction;

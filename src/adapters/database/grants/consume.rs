@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use sea_orm::prelude::Uuid;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, Statement, Value};
 
-use super::{GRANT, USES};
+use super::names::{GRANT, REVOCATIONS, USES};
 use crate::adapters::database::batch::{BatchExecutor, MAX_BATCH};
 use crate::adapters::database::entities::{consumed_refresh_token, revocation};
 use crate::adapters::database::error::storage_error;
@@ -125,7 +125,7 @@ impl Consumptions {
             .filter(revocation::Column::SubjectId.is_in(padded(&grants)))
             .all(self.database.reader())
             .await
-            .map_err(storage_error(super::REVOCATIONS))?;
+            .map_err(storage_error(REVOCATIONS))?;
         Ok(rows.into_iter().map(|row| row.subject_id).collect())
     }
 

@@ -1,6 +1,7 @@
 //! Uses of refresh tokens, and revocations.
 
 mod consume;
+mod names;
 
 use crate::domain::ids::{ApplicationId, GrantId, TokenId};
 use crate::domain::oauth::{Consumed, Consumption, GrantStore, Revocation, Revoked};
@@ -19,16 +20,10 @@ use super::handle::Database;
 use super::row::Row;
 use super::sweep::sweep;
 use consume::Consumptions;
-
-const USES: &str = "consumed_refresh_tokens";
-const REVOCATIONS: &str = "revocations";
+use names::{GRANT, REVOCATIONS, TOKEN, USES};
 
 /// The seed of the per-application locks on PostgreSQL, so that they do not collide with others.
 const APPLICATION_LOCK_SEED: i64 = 0x6d65_6d67_6174_6531;
-
-/// The values of the column `kind`.
-const GRANT: &str = "grant";
-const TOKEN: &str = "token";
 
 /// Stores uses and revocations in SQLite or PostgreSQL. Concurrent uses share a commit.
 #[derive(Clone)]

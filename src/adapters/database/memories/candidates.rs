@@ -10,12 +10,13 @@ use sea_orm::ConnectionTrait;
 use super::failure::MemoryStoreError;
 use super::index;
 use super::index_cache::{CurrentIndex, IndexCache};
-use super::ranking::{BUDGET, Gathering, MAX_TERMS, TermRole, inverse_frequency};
+use super::ranking::{BUDGET, Gathering, MAX_TERMS, TermRole};
 use super::read::{ScopeRow, allowed, within, within_dates};
 use super::row::{categories, memory_row, metadata};
 use super::scope_index::ScopeIndex;
 use super::sets::{VisibleSets, is_stale, unsigned};
 use super::sql::{Entries, Sql, parse_numbers};
+use super::term_statistics::TermStatistics;
 use crate::adapters::database::row::json_array;
 
 const READ_AT_MOST: i64 = BUDGET.cast_signed();
@@ -86,7 +87,7 @@ impl<'a> Reach<'a> {
         &self,
         connection: &impl ConnectionTrait,
         terms: &[String],
-        statistics: &Statistics,
+        statistics: &TermStatistics,
         wanted: usize,
     ) -> Result<Gathering, MemoryStoreError> {
         let whole = self.is_whole_scope();
@@ -166,6 +167,26 @@ impl<'a> Reach<'a> {
             frequencies.insert(row.try_get_by_index(0)?, unsigned(memories));
         }
         Ok(frequencies)
+    }
+
+    /// The counts of what is visible: scores must not reveal which words are in invisible categories.
+    pub(super) async fn statistics(
+        &self,
+        connection: &impl ConnectionTrait,
+        row: &ScopeRow,
+        terms: &[String],
+    ) -> Result<TermStatistics, MemoryStoreError> {
+        let (memories, total_length) = match &self.sets {
+            None => (unsigned(row.memories), unsigned(row.total_length)),
+            Some(sets) => sets.size(),
+        };
+        let mut frequencies = HashMap::with_capacity(terms.len());
+        if self.sets.as_ref().is_some_and(|sets| sets.entries().is_none()) {
+            // Memories with unknown counts may have it.
+            frequencies.extend(terms.iter().map(|term| (term.clone(), 1)));
+        }
+        frequencies.extend(self.frequencies(connection, terms).await?);
+        Ok(TermStatistics::new(memories, total_length, frequencies))
     }
 
     /// The filter in terms of the index.
@@ -292,85 +313,6 @@ impl<'a> Reach<'a> {
             .then(" AND expires_at <= ")
             .value(self.now.unix_millis());
         Ok(sql.numbers(connection).await?)
-    }
-}
-
-/// How common terms are in a scope.
-pub(super) struct Statistics {
-    memories: u64,
-    total_length: u64,
-    frequencies: HashMap<String, u64>,
-    /// The share of its weight that a term has, unless it has all of it.
-    shares: HashMap<String, f64>,
-}
-
-impl Statistics {
-    /// The counts of what is visible: scores must not reveal which words are in invisible categories.
-    pub(super) async fn read(
-        connection: &impl ConnectionTrait,
-        row: &ScopeRow,
-        reach: &Reach<'_>,
-        terms: &[String],
-    ) -> Result<Self, MemoryStoreError> {
-        let (memories, total_length) = match &reach.sets {
-            None => (unsigned(row.memories), unsigned(row.total_length)),
-            Some(sets) => sets.size(),
-        };
-        let mut frequencies = HashMap::with_capacity(terms.len());
-        if reach.sets.as_ref().is_some_and(|sets| sets.entries().is_none()) {
-            // Memories with unknown counts may have it.
-            frequencies.extend(terms.iter().map(|term| (term.clone(), 1)));
-        }
-        frequencies.extend(reach.frequencies(connection, terms).await?);
-        Ok(Self { memories: memories.max(1), total_length, frequencies, shares: HashMap::new() })
-    }
-
-    /// Adds a term that substitutes another, with `share` of its own weight.
-    pub(super) fn add(&mut self, term: &str, memories: u64, share: f64) {
-        self.frequencies.insert(term.to_owned(), memories);
-        self.shares.insert(term.to_owned(), share);
-    }
-
-    /// Whether a memory has `term`.
-    pub(super) fn occurs(&self, term: &str) -> bool {
-        self.frequency(term) > 0
-    }
-
-    /// The terms to search by: all of a question, and of a long text the rarest that occur at all.
-    pub(super) fn most_telling(&self, terms: Vec<String>) -> Vec<String> {
-        if terms.len() <= MAX_TERMS {
-            return terms;
-        }
-        let mut known: Vec<(u64, usize)> = terms.iter().map(|term| self.frequency(term)).zip(0..).collect();
-        known.retain(|(frequency, _)| *frequency > 0);
-        known.sort_unstable();
-        let mut kept: Vec<usize> = known.into_iter().take(MAX_TERMS).map(|(_, number)| number).collect();
-        kept.sort_unstable();
-        kept.into_iter().map(|number| terms[number].clone()).collect()
-    }
-
-    /// Those of `terms` that occur, the rarest first, with the number of memories that have each.
-    pub(super) fn rarest_first<'t>(&self, terms: &'t [String]) -> Vec<(u64, &'t str)> {
-        let sizes = terms.iter().map(|term| (self.frequency(term), term.as_str()));
-        let mut rarest_first: Vec<(u64, &str)> = sizes.filter(|(size, _)| *size > 0).collect();
-        rarest_first.sort_unstable();
-        rarest_first
-    }
-
-    /// How many memories have `term`.
-    fn frequency(&self, term: &str) -> u64 {
-        self.frequencies.get(term).copied().unwrap_or(0).min(self.memories)
-    }
-
-    /// How much `term` weighs.
-    pub(super) fn weight(&self, term: &str) -> f64 {
-        self.shares.get(term).unwrap_or(&1.0) * inverse_frequency(self.memories, self.frequency(term))
-    }
-
-    /// How many terms a memory has on average.
-    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-    pub(super) fn average_length(&self) -> f64 {
-        if self.total_length == 0 { 1.0 } else { self.total_length as f64 / self.memories.max(1) as f64 }
     }
 }
 

@@ -12,74 +12,19 @@
 use std::collections::{BTreeSet, HashMap};
 
 use memgate_domain::applications::CategoryAccess;
-use memgate_domain::ids::MemoryId;
-use memgate_domain::memories::{HistoryEntry, HistoryEvent, Memory, MemoryMember, MemoryUpdate, NewMemory};
-use memgate_domain::system::Timestamp;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult};
+use memgate_domain::memories::{HistoryEntry, HistoryEvent, MemoryMember, MemoryUpdate};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::counts::{CountChanges, WORDS_COLUMNS, Words};
-use super::creation::{Creation, Listing, Prepared, create, list};
+use super::creation::{Creation, create};
 use super::failure::MemoryStoreError;
 use super::history;
-use super::index::{INDEX_VERSION, IndexEntries, listings};
-use super::ranking::Document;
-use super::row::{COLUMN_COUNT, COLUMNS, categories_json, is_visible, memory_of, metadata_json};
+use super::operations::{Change, WriteOp, WriteOutcome};
+use super::row::is_visible;
 use super::sql::Sql;
+use super::stored::{find, find_stale, remove, replace};
 use crate::adapters::database::connections::{ConnectionPool, PooledTransaction};
 use crate::adapters::database::row::json_array;
-
-/// An operation of a caller.
-#[derive(Debug)]
-pub(super) struct WriteOp {
-    /// See [`MemoryScope::tenant`](memgate_domain::memories::MemoryScope::tenant).
-    pub(super) tenant: String,
-    pub(super) access: CategoryAccess,
-    pub(super) change: Change,
-}
-
-#[derive(Debug)]
-pub(super) enum Change {
-    Create(Box<Prepared>),
-    Update {
-        id: MemoryId,
-        update: Box<MemoryUpdate>,
-    },
-    Delete {
-        id: MemoryId,
-    },
-    /// Deletes the history of the memory.
-    ForgetHistory {
-        id: MemoryId,
-        now: Timestamp,
-    },
-    /// Deletes the entry with this number of a history if its memory has expired.
-    ExpireEntry {
-        id: i64,
-        now: Timestamp,
-    },
-    /// Deletes the memory with this row number if it has expired.
-    Expire {
-        seq: i64,
-        now: Timestamp,
-    },
-    /// Reindexes the memory with this row number if its version is older.
-    Reindex {
-        seq: i64,
-    },
-}
-
-/// The outcome of an operation.
-#[derive(Clone, Debug)]
-pub(super) enum WriteOutcome {
-    /// The memory as it was stored.
-    Stored(Box<Memory>),
-    /// The memory that an earlier write with the same ID created.
-    Found(Box<Memory>),
-    /// The memory, its history or a part of that was deleted.
-    Removed,
-    /// There is no such memory.
-    Missing,
-}
 
 /// Applies all operations, in order and in one transaction. An operation whose row is invalid fails alone.
 pub(super) async fn apply_batch(
@@ -213,125 +158,4 @@ async fn apply(
             None => Ok(WriteOutcome::Missing),
         },
     }
-}
-
-/// Puts the memory `older` of the scope, as it is, into the history of the new memory with this row number, with what had
-/// happened to it, and removes it. Does nothing if there is none that is visible.
-pub(super) async fn supersede(
-    transaction: &impl ConnectionTrait,
-    scope_id: i64,
-    access: &CategoryAccess,
-    (seq, new): (i64, &NewMemory),
-    older: &MemoryId,
-    counts: &mut CountChanges,
-) -> Result<(), MemoryStoreError> {
-    let older = match find(transaction, scope_id, older).await {
-        Ok(Some(older)) if older.seq != seq && is_visible(access, &older.memory, new.created_at) => older,
-        Ok(_) => return Ok(()),
-        // What cannot be read cannot be kept. It stays where it is, and the new memory is stored all the same.
-        Err(failure) if failure.is_about_one_row() => return Ok(()),
-        Err(failure) => return Err(failure),
-    };
-    history::hand_over(transaction, older.seq, seq).await?;
-    let event = HistoryEvent::Superseded(Box::new(older.memory));
-    history::add_one(transaction, seq, &HistoryEntry { at: new.created_at, by: new.created_by, event }).await?;
-    remove(transaction, scope_id, older.seq, &older.words, counts).await.map(drop)
-}
-
-async fn find_stale(transaction: &PooledTransaction, seq: i64) -> Result<Option<Found>, MemoryStoreError> {
-    let select = format!("SELECT {COLUMNS}, {WORDS_COLUMNS} FROM memories m WHERE m.index_version < 1 AND m.seq = ");
-    let row = Sql::new(transaction, &select).value(seq).one(transaction).await?;
-    row.as_ref().map(Found::of_row).transpose()
-}
-
-/// A stored memory, its row number, and its counts.
-struct Found {
-    seq: i64,
-    memory: Memory,
-    words: Words,
-}
-
-impl Found {
-    /// Reads [`COLUMNS`] and [`WORDS_COLUMNS`].
-    fn of_row(row: &QueryResult) -> Result<Self, MemoryStoreError> {
-        let (seq, memory) = memory_of(row)?;
-        Ok(Self { seq, memory, words: Words::of_row(row, COLUMN_COUNT)? })
-    }
-}
-
-async fn find(
-    transaction: &impl ConnectionTrait,
-    scope_id: i64,
-    id: &MemoryId,
-) -> Result<Option<Found>, MemoryStoreError> {
-    let select = format!("SELECT {COLUMNS}, {WORDS_COLUMNS} FROM memories m WHERE m.scope_id = ");
-    let sql = Sql::new(transaction, &select).value(scope_id).then(" AND m.id = ").value(id.as_str());
-    let row = sql.one(transaction).await?;
-    row.as_ref().map(Found::of_row).transpose()
-}
-
-/// Updates the memory `found`.
-async fn replace(
-    transaction: &PooledTransaction,
-    scope_id: i64,
-    found: Found,
-    counts: &mut CountChanges,
-) -> Result<WriteOutcome, MemoryStoreError> {
-    let Found { seq, memory, words: earlier } = found;
-    let document = Document::of(memory.content.as_str(), &memory.metadata, &memory.categories);
-    let entries = IndexEntries::of(&document, &memory.categories, &memory.metadata, memory.created_at);
-    let words = Words::of(&document, &memory.categories);
-    Sql::new(transaction, "UPDATE memories SET conversation_id = ")
-        .value(memory.metadata.conversation_id().map(ToOwned::to_owned))
-        .then(", updated_at = ")
-        .value(memory.updated_at.unix_millis())
-        .then(", expires_at = ")
-        .value(memory.expires_at.map(Timestamp::unix_millis))
-        .then(", priority = ")
-        .value(memory.priority.as_str())
-        .then(", categories = ")
-        .value(categories_json(&memory.categories))
-        .then(", length = ")
-        .value(words.length())
-        .then(", question = ")
-        .value(document.question)
-        .then(", attributes = ")
-        .value(words.attributes())
-        .then(", terms = ")
-        .value(words.terms())
-        .then(", metadata = ")
-        .value(metadata_json(&memory.metadata))
-        .then(", content = ")
-        .value(memory.content.as_str())
-        .then(", index_version = ")
-        .value(INDEX_VERSION)
-        .then(", occurred_at = ")
-        .value(memory.occurred_at.map(Timestamp::unix_millis))
-        .then(" WHERE seq = ")
-        .value(seq)
-        .run(transaction)
-        .await?;
-    Sql::unindex(transaction, seq).run(transaction).await?;
-    Sql::index(transaction, [(seq, entries.in_scope(scope_id))]).run(transaction).await?;
-    Sql::new(transaction, "DELETE FROM memory_listings WHERE seq = ").value(seq).run(transaction).await?;
-    let entries = listings(&memory.categories);
-    let (created_at, id) = (memory.created_at, &memory.id);
-    let listings = entries.iter().map(|entry| Listing { scope_id, entry, created_at, id, seq });
-    list(transaction, &listings.collect::<Vec<_>>()).await?;
-    counts.remove(scope_id, seq, &earlier);
-    counts.add(scope_id, seq, &words);
-    Ok(WriteOutcome::Stored(Box::new(memory)))
-}
-
-async fn remove(
-    transaction: &impl ConnectionTrait,
-    scope_id: i64,
-    seq: i64,
-    words: &Words,
-    counts: &mut CountChanges,
-) -> Result<WriteOutcome, MemoryStoreError> {
-    Sql::unindex(transaction, seq).run(transaction).await?;
-    Sql::new(transaction, "DELETE FROM memories WHERE seq = ").value(seq).run(transaction).await?;
-    counts.remove(scope_id, seq, words);
-    Ok(WriteOutcome::Removed)
 }

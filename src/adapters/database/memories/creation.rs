@@ -4,42 +4,19 @@
 use std::collections::HashMap;
 
 use memgate_domain::applications::CategoryAccess;
-use memgate_domain::ids::MemoryId;
-use memgate_domain::memories::{HistoryEntry, Memory, NewMemory};
+use memgate_domain::memories::{HistoryEntry, Memory};
 use memgate_domain::system::Timestamp;
 use sea_orm::ConnectionTrait;
 
-use super::changes::{self, Change, WriteOp, WriteOutcome};
-use super::counts::{CountChanges, Words};
+use super::counts::CountChanges;
 use super::failure::MemoryStoreError;
 use super::history;
-use super::index::{INDEX_VERSION, IndexEntries, listings};
-use super::ranking::Document;
+use super::index::{INDEX_VERSION, Listing, list};
+use super::operations::{Change, Prepared, WriteOp, WriteOutcome};
 use super::row::{COLUMNS, categories_json, memory_of, metadata_json};
-use super::sql::Sql;
+use super::sql::{Sql, parts};
+use super::stored::supersede;
 use crate::adapters::database::row::json_array;
-
-/// The numbers of rows of a statement. They are few, because the driver remembers the prepared statement for each.
-const ROWS: [usize; 4] = [64, 16, 4, 1];
-
-/// A memory to create, with its precomputed words and index entries.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    memory: NewMemory,
-    question: bool,
-    words: Words,
-    entries: IndexEntries,
-    listings: Vec<String>,
-}
-
-impl Prepared {
-    pub(super) fn new(memory: NewMemory) -> Self {
-        let document = Document::of(memory.content.as_str(), &memory.metadata, &memory.categories);
-        let entries = IndexEntries::of(&document, &memory.categories, &memory.metadata, memory.created_at);
-        let (words, listings) = (Words::of(&document, &memory.categories), listings(&memory.categories));
-        Self { memory, question: document.question, words, entries, listings }
-    }
-}
 
 /// A memory to create in a scope.
 pub(super) struct Creation<'a> {
@@ -189,42 +166,9 @@ async fn complete(
         history::add(transaction, &entries).await?;
     }
     match &memory.supersedes {
-        Some(older) => changes::supersede(transaction, scope_id, access, (seq, memory), older, counts).await,
+        Some(older) => supersede(transaction, scope_id, access, (seq, memory), older, counts).await,
         None => Ok(()),
     }
-}
-
-/// A place of a memory in a listing.
-pub(super) struct Listing<'a> {
-    pub(super) scope_id: i64,
-    pub(super) entry: &'a str,
-    pub(super) created_at: Timestamp,
-    pub(super) id: &'a MemoryId,
-    pub(super) seq: i64,
-}
-
-/// Inserts memories into listings. The rows are deleted with the memory.
-pub(super) async fn list(transaction: &impl ConnectionTrait, listings: &[Listing<'_>]) -> Result<(), MemoryStoreError> {
-    for part in parts(listings) {
-        let mut sql =
-            Sql::new(transaction, "INSERT INTO memory_listings (scope_id, entry, created_at, id, seq) VALUES ");
-        for (number, listing) in part.iter().enumerate() {
-            sql = sql
-                .then(if number == 0 { "(" } else { ", (" })
-                .value(listing.scope_id)
-                .then(", ")
-                .value(listing.entry)
-                .then(", ")
-                .value(listing.created_at.unix_millis())
-                .then(", ")
-                .value(listing.id.as_str())
-                .then(", ")
-                .value(listing.seq)
-                .then(")");
-        }
-        sql.run(transaction).await?;
-    }
-    Ok(())
 }
 
 /// The memories of a scope with these IDs; of an invalid row the error.
@@ -241,14 +185,4 @@ async fn find(
         .all(transaction)
         .await?;
     rows.iter().map(|row| Ok((row.try_get_by_index(1)?, memory_of(row).map(|(_, memory)| memory)))).collect()
-}
-
-/// Splits `items` into parts with one of the numbers of [`ROWS`].
-pub(super) fn parts<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let size = ROWS.into_iter().find(|size| *size <= items.len())?;
-        let (part, rest) = items.split_at(size);
-        items = rest;
-        Some(part)
-    })
 }

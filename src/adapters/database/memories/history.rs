@@ -9,11 +9,10 @@ use memgate_domain::memories::{AnswerSize, Histories, HistoryEntry, HistoryEvent
 use memgate_domain::system::Timestamp;
 use sea_orm::{ConnectionTrait, QueryResult};
 
-use super::creation::parts;
 use super::failure::MemoryStoreError;
 use super::read::visible;
 use super::row::{actor, is_visible};
-use super::sql::Sql;
+use super::sql::{Sql, parts};
 use crate::adapters::database::connections::{ConnectionPool, PooledTransaction};
 use crate::adapters::database::row::{Row, json_array};
 

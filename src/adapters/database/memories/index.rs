@@ -6,13 +6,16 @@
 //! its creation.
 
 use memgate_domain::applications::Category;
+use memgate_domain::ids::MemoryId;
 use memgate_domain::memories::{Condition, DateRange, MemoryFilter, Metadata, Scalar, ValueTest};
 use memgate_domain::system::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::failure::MemoryStoreError;
 use super::ranking::Document;
 use super::row::categories_json;
-use super::sql::Entries;
+use super::sql::{Entries, Sql, parts};
+use sea_orm::ConnectionTrait;
 
 /// The version of the entries, and of the terms among them. Memories with another version are reindexed. Changing the number
 /// requires a migration with a partial index of the memories with a lower version.
@@ -165,4 +168,37 @@ fn digest(first: &str, second: &str) -> String {
     let half = u64::from_be_bytes(std::array::from_fn(|index| digest[index]));
     let rest = u16::from_be_bytes([digest[8], digest[9]]);
     format!("{half:016x}{rest:04x}")
+}
+
+/// A place of a memory in a listing.
+pub(super) struct Listing<'a> {
+    pub(super) scope_id: i64,
+    pub(super) entry: &'a str,
+    pub(super) created_at: Timestamp,
+    pub(super) id: &'a MemoryId,
+    pub(super) seq: i64,
+}
+
+/// Inserts memories into listings. The rows are deleted with the memory.
+pub(super) async fn list(transaction: &impl ConnectionTrait, listings: &[Listing<'_>]) -> Result<(), MemoryStoreError> {
+    for part in parts(listings) {
+        let mut sql =
+            Sql::new(transaction, "INSERT INTO memory_listings (scope_id, entry, created_at, id, seq) VALUES ");
+        for (number, listing) in part.iter().enumerate() {
+            sql = sql
+                .then(if number == 0 { "(" } else { ", (" })
+                .value(listing.scope_id)
+                .then(", ")
+                .value(listing.entry)
+                .then(", ")
+                .value(listing.created_at.unix_millis())
+                .then(", ")
+                .value(listing.id.as_str())
+                .then(", ")
+                .value(listing.seq)
+                .then(")");
+        }
+        sql.run(transaction).await?;
+    }
+    Ok(())
 }

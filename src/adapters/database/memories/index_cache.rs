@@ -41,14 +41,14 @@ pub(super) type CurrentIndex = OwnedRwLockReadGuard<NumberedIndex, ScopeIndex>;
 #[derive(Clone, Debug)]
 pub(super) struct IndexCache {
     connection: ConnectionPool,
-    shelf: Arc<Mutex<HashMap<i64, Shelved>>>,
+    shelf: Arc<Mutex<HashMap<i64, ShelvedIndex>>>,
     clock: Arc<AtomicU64>,
     /// One index is built at a time.
     building: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
-enum Shelved {
+enum ShelvedIndex {
     Building,
     /// A row is invalid, so that there is none.
     Failed,
@@ -109,18 +109,18 @@ impl IndexCache {
         Ok(Some(only_index(held.downgrade())))
     }
 
-    fn shelved(&self) -> MutexGuard<'_, HashMap<i64, Shelved>> {
+    fn shelved(&self) -> MutexGuard<'_, HashMap<i64, ShelvedIndex>> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The index of a scope. If there is none it is built.
     fn take(&self, scope_id: i64) -> Option<Arc<RwLock<NumberedIndex>>> {
         match self.shelved().get_mut(&scope_id) {
-            Some(Shelved::Ready { index, used, .. }) => {
+            Some(ShelvedIndex::Ready { index, used, .. }) => {
                 *used = self.clock.fetch_add(1, Ordering::Relaxed);
                 return Some(Arc::clone(index));
             }
-            Some(Shelved::Building | Shelved::Failed) => return None,
+            Some(ShelvedIndex::Building | ShelvedIndex::Failed) => return None,
             None => {}
         }
         self.build(scope_id);
@@ -129,7 +129,7 @@ impl IndexCache {
 
     /// Builds the index of a scope in the background.
     fn build(&self, scope_id: i64) {
-        if matches!(self.shelved().insert(scope_id, Shelved::Building), Some(Shelved::Building)) {
+        if matches!(self.shelved().insert(scope_id, ShelvedIndex::Building), Some(ShelvedIndex::Building)) {
             return;
         }
         let this = self.clone();
@@ -140,7 +140,9 @@ impl IndexCache {
             };
             match built {
                 Ok(index) => this.put(scope_id, index),
-                Err(failure) if failure.is_about_one_row() => drop(this.shelved().insert(scope_id, Shelved::Failed)),
+                Err(failure) if failure.is_about_one_row() => {
+                    drop(this.shelved().insert(scope_id, ShelvedIndex::Failed));
+                }
                 // The next search tries again.
                 Err(_) => drop(this.shelved().remove(&scope_id)),
             }
@@ -150,11 +152,11 @@ impl IndexCache {
     fn put(&self, scope_id: i64, index: NumberedIndex) {
         let (bytes, used) = (index.index.bytes() as u64, self.clock.fetch_add(1, Ordering::Relaxed));
         let mut kept = self.shelved();
-        kept.insert(scope_id, Shelved::Ready { index: Arc::new(RwLock::new(index)), bytes, used });
+        kept.insert(scope_id, ShelvedIndex::Ready { index: Arc::new(RwLock::new(index)), bytes, used });
         loop {
             let ready = kept.iter().filter_map(|(scope, shelved)| match shelved {
-                Shelved::Ready { bytes, used, .. } => Some((*used, *scope, *bytes)),
-                Shelved::Building | Shelved::Failed => None,
+                ShelvedIndex::Ready { bytes, used, .. } => Some((*used, *scope, *bytes)),
+                ShelvedIndex::Building | ShelvedIndex::Failed => None,
             });
             let (total, oldest) = ready.fold((0, None::<(u64, i64)>), |(total, oldest), (used, scope, bytes)| {
                 (total + bytes, Some(oldest.map_or((used, scope), |oldest| oldest.min((used, scope)))))

@@ -43,7 +43,7 @@ impl Meaning {
     }
 
     /// The vector of a query; `None` if it has none, or the model fails: then words alone have to do.
-    pub(super) async fn ask(&self, text: &str) -> Option<Asked<'_>> {
+    pub(super) async fn ask(&self, text: &str) -> Option<AskedMeaning<'_>> {
         let asked = async {
             let background = *self.background.get_or_try_init(|| self.background()).await?;
             let vectors = self.embedder.embed(vec![text.to_owned()], TextKind::Query).await?;
@@ -51,7 +51,7 @@ impl Meaning {
         };
         let asked = timeout(ASK_TIMEOUT, asked).await;
         match asked.unwrap_or_else(|_| Err(EmbeddingError::Failed("it takes too long".into()))) {
-            Ok(asked) => asked.map(|(query, background)| Asked { meaning: self, query, background }),
+            Ok(asked) => asked.map(|(query, background)| AskedMeaning { meaning: self, query, background }),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "failed to embed a query: memories are found by its words alone");
@@ -84,13 +84,13 @@ impl fmt::Debug for Meaning {
 }
 
 /// A query and its vector.
-pub(super) struct Asked<'a> {
+pub(super) struct AskedMeaning<'a> {
     meaning: &'a Meaning,
     query: Embedding,
     background: Usual,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> AskedMeaning<'a> {
     /// Compares the query with what a search may return. `limit` is that of the search.
     pub(super) async fn near(
         self,
@@ -129,7 +129,7 @@ impl<'a> Asked<'a> {
 
 /// The memories whose meaning is near to that of a query.
 pub(super) struct Near<'a> {
-    asked: Asked<'a>,
+    asked: AskedMeaning<'a>,
     /// `None` if the vectors of the scope do not fit into memory.
     compared: Option<Compared>,
 }
@@ -161,7 +161,7 @@ impl Near<'_> {
         if let Some(compared) = &self.compared {
             return Ok(deviations(&compared.vectors, compared.usual));
         }
-        let Asked { meaning, query, background } = &self.asked;
+        let AskedMeaning { meaning, query, background } = &self.asked;
         let model = meaning.embedder.model();
         let rows = vectors_of(transaction, &model.id, scope_id, seqs.iter().copied()).await?;
         let mut vectors = ScopeVectors::empty(model.dimensions);

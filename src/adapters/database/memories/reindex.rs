@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use memgate_domain::applications::CategoryAccess;
 
-use super::changes::{Change, WriteOp, WriteOutcome};
 use super::failure::MemoryStoreError;
+use super::operations::{Change, WriteOp, WriteOutcome};
 use super::sql::Sql;
 use super::writer::Writer;
 use crate::adapters::database::connections::ConnectionPool;

@@ -10,11 +10,11 @@ use memgate_domain::memories::Priority;
 use memgate_domain::system::Timestamp;
 use sea_orm::QueryResult;
 
-use super::candidates::Statistics;
 use super::failure::MemoryStoreError;
 use super::pool::{Conversations, Pool, READ_AT_MOST, chunk_size, with_others};
 use super::ranking::{BUDGET, Candidate, Gathering, TermRole};
 use super::row::memory_row;
+use super::term_statistics::TermStatistics;
 
 /// The columns of an [`IndexedMemory`], of the table `memories` under the name `m`.
 pub(super) const INDEXED_COLUMNS: &str = "m.seq, m.conversation_id, m.created_at, m.expires_at, m.priority, m.length, \
@@ -233,7 +233,7 @@ impl ScopeIndex {
     pub(super) fn pool(
         &self,
         terms: &[String],
-        statistics: &Statistics,
+        statistics: &TermStatistics,
         wanted: usize,
         nearest: &[i64],
         now: Timestamp,
@@ -293,7 +293,7 @@ impl ScopeIndex {
         self.memories.get(usize::try_from(number).ok()?)?.as_ref()
     }
 
-    fn gather(&self, terms: &[String], statistics: &Statistics, wanted: usize, now: i64) -> Gathering {
+    fn gather(&self, terms: &[String], statistics: &TermStatistics, wanted: usize, now: i64) -> Gathering {
         let mut gathering = Gathering::new(BUDGET);
         for (frequency, term) in statistics.rarest_first(terms) {
             let Some(postings) = self.terms.get(term) else { continue };

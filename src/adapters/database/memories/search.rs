@@ -14,16 +14,18 @@ use memgate_domain::applications::CategoryAccess;
 use memgate_domain::memories::{AnswerSize, Hit, Memory, MemoryQuery, MemoryScope, Relevance, SearchResults};
 use sea_orm::ConnectionTrait;
 
-use super::candidates::{Reach, Statistics};
+use super::candidates::Reach;
 use super::failure::MemoryStoreError;
 use super::index_cache::IndexCache;
 use super::meaning::{Meaning, Near};
-use super::pool::{Pool, with_others};
+use super::pool::with_others;
+use super::pool_rows;
 use super::ranking::{CANDIDATES, WeightedQuery, query_terms, relevance, scores, with_meaning};
 use super::read::{allows_nothing, scope_row};
 use super::row::{COLUMNS, is_visible, memories_of};
 use super::spelling;
 use super::sql::Sql;
+use super::term_statistics::TermStatistics;
 use crate::adapters::database::connections::ConnectionPool;
 use crate::adapters::database::row::json_array;
 
@@ -56,7 +58,7 @@ pub(super) async fn search(
                 None => None,
             };
             let texts: Vec<String> = queried.iter().map(|term| term.text.clone()).collect();
-            let mut statistics = Statistics::read(&transaction, &row, &reach, &texts).await?;
+            let mut statistics = reach.statistics(&transaction, &row, &texts).await?;
             let terms = spelling::resolve(&transaction, &reach, &mut statistics, queried).await?;
             let terms = statistics.most_telling(terms);
             Search { scope, query, terms, reach, statistics, near }.run(&transaction).await?
@@ -72,7 +74,7 @@ struct Search<'a> {
     query: &'a MemoryQuery,
     terms: Vec<String>,
     reach: Reach<'a>,
-    statistics: Statistics,
+    statistics: TermStatistics,
     near: Option<Near<'a>>,
 }
 
@@ -87,7 +89,7 @@ impl Search<'_> {
         } else {
             let gathering = self.reach.gather(connection, &self.terms, &self.statistics, wanted).await?;
             let candidates = with_others(gathering.heaviest(wanted), nearest.iter().copied());
-            Pool::read(connection, &self.reach, &gathering, &candidates, &self.terms, average_length).await?
+            pool_rows::read(connection, &self.reach, &gathering, &candidates, &self.terms, average_length).await?
         };
 
         let weights = self.terms.iter().map(|term| self.statistics.weight(term)).collect();

@@ -5,11 +5,12 @@ use std::collections::{BTreeSet, HashSet};
 
 use sea_orm::ConnectionTrait;
 
-use super::candidates::{Reach, Statistics};
+use super::candidates::Reach;
 use super::failure::MemoryStoreError;
 use super::ranking::{QueryTerm, is_one_edit_away, terms_ending_with, whole_stem, word_term};
 use super::read::visible;
 use super::sql::Sql;
+use super::term_statistics::TermStatistics;
 use crate::adapters::database::row::json_array;
 
 /// Maximum number of words of a query that are substituted.
@@ -32,7 +33,7 @@ const SHARE: f64 = 0.5;
 pub(super) async fn resolve(
     connection: &impl ConnectionTrait,
     reach: &Reach<'_>,
-    statistics: &mut Statistics,
+    statistics: &mut TermStatistics,
     queried: Vec<QueryTerm>,
 ) -> Result<Vec<String>, MemoryStoreError> {
     // Terms are distinct, and one that the query contains itself has its full weight.
@@ -72,7 +73,7 @@ pub(super) async fn resolve(
 async fn alternatives(
     connection: &impl ConnectionTrait,
     reach: &Reach<'_>,
-    statistics: &Statistics,
+    statistics: &TermStatistics,
     term: &str,
     word: &str,
 ) -> Result<Vec<(String, u64)>, MemoryStoreError> {

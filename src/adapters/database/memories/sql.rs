@@ -158,3 +158,16 @@ impl Entries {
         groups.collect::<Vec<_>>().join(and)
     }
 }
+
+/// The numbers of rows of a statement. They are few, because the driver remembers the prepared statement for each.
+const ROWS: [usize; 4] = [64, 16, 4, 1];
+
+/// Splits `items` into parts with one of the numbers of [`ROWS`].
+pub(super) fn parts<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = ROWS.into_iter().find(|size| *size <= items.len())?;
+        let (part, rest) = items.split_at(size);
+        items = rest;
+        Some(part)
+    })
+}

@@ -39,20 +39,20 @@ const READ_AT_A_TIME: i64 = 2_000;
 /// The vectors of a scope, up to date for as long as they are held.
 pub(super) type CurrentVectors = OwnedRwLockReadGuard<Option<ScopeVectors>, ScopeVectors>;
 
-type Slot = Arc<RwLock<Option<ScopeVectors>>>;
+type VectorSlot = Arc<RwLock<Option<ScopeVectors>>>;
 
 /// The vectors of all scopes that are searched, of one model.
 #[derive(Debug)]
 pub(super) struct VectorCache {
     connection: ConnectionPool,
     model: EmbeddingModel,
-    shelf: Mutex<HashMap<i64, Shelved>>,
+    shelf: Mutex<HashMap<i64, ShelvedVectors>>,
     clock: AtomicU64,
 }
 
 #[derive(Debug)]
-struct Shelved {
-    slot: Slot,
+struct ShelvedVectors {
+    slot: VectorSlot,
     bytes: u64,
     used: u64,
 }
@@ -137,15 +137,16 @@ impl VectorCache {
         Ok(true)
     }
 
-    fn shelved(&self) -> MutexGuard<'_, HashMap<i64, Shelved>> {
+    fn shelved(&self) -> MutexGuard<'_, HashMap<i64, ShelvedVectors>> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The slot of a scope whose vectors take so many bytes. Others make room for it.
-    fn slot(&self, scope_id: i64, bytes: u64) -> Slot {
+    fn slot(&self, scope_id: i64, bytes: u64) -> VectorSlot {
         let used = self.clock.fetch_add(1, Ordering::Relaxed);
         let mut kept = self.shelved();
-        let shelved = kept.entry(scope_id).or_insert_with(|| Shelved { slot: Slot::default(), bytes, used });
+        let shelved =
+            kept.entry(scope_id).or_insert_with(|| ShelvedVectors { slot: VectorSlot::default(), bytes, used });
         (shelved.bytes, shelved.used) = (bytes, used);
         let slot = Arc::clone(&shelved.slot);
         let mut total: u64 = kept.values().map(|shelved| shelved.bytes).sum();

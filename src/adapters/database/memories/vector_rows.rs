@@ -10,12 +10,11 @@ use std::collections::BTreeSet;
 use memgate_domain::memories::{Embedding, EmbeddingModel, EmbeddingModelId};
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult};
 
-use super::creation::parts;
 use super::failure::MemoryStoreError;
 use super::index_cache::changed_since;
 use super::read::ScopeRow;
 use super::sets::unsigned;
-use super::sql::Sql;
+use super::sql::{Sql, parts};
 use crate::adapters::database::connections::ConnectionPool;
 use crate::adapters::database::row::{Row, json_array};
 

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use sea_orm::{ConnectionTrait as _, DbBackend};
 
-use super::changes::{WriteOp, WriteOutcome, apply_batch};
+use super::changes::apply_batch;
 use super::failure::MemoryStoreError;
+use super::operations::{WriteOp, WriteOutcome};
 use crate::adapters::database::batch::{BatchExecutor, GroupCommit, MAX_BATCH};
 use crate::adapters::database::connections::ConnectionPool;
 use crate::domain::system::StorageError;

@@ -6,10 +6,10 @@ use sea_orm::{
     Statement,
 };
 
-use super::rows::new_row;
-use super::{PENDING, SeaOrmWriteQueue};
+use super::rows::{PENDING, new_row};
 use crate::adapters::database::entities::queued_write;
 use crate::adapters::database::entities::queued_write::Column;
+use crate::adapters::database::handle::Database;
 use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{DeliveryOrder, Dispatch, Lease, QueuedWrite};
 
@@ -30,62 +30,62 @@ pub(super) enum Tried {
     Full,
 }
 
-impl SeaOrmWriteQueue {
-    pub(super) async fn try_accept(
-        &self,
-        write: &QueuedWrite,
-        order: DeliveryOrder,
-        lease: Lease,
-    ) -> Result<Tried, DbErr> {
-        match order {
-            DeliveryOrder::Unordered => {
-                let writer = self.database.writer();
-                if insert(writer, write, 0, Some(lease)).await? {
-                    return Ok(Tried::Inserted(Dispatch::Claimed));
-                }
-                Ok(find_same(writer, write).await?.map_or(Tried::Gone, |known| Tried::Known(Box::new(known))))
+/// Tries once to accept a write.
+pub(super) async fn try_accept(
+    database: &Database,
+    write: &QueuedWrite,
+    order: DeliveryOrder,
+    lease: Lease,
+) -> Result<Tried, DbErr> {
+    match order {
+        DeliveryOrder::Unordered => {
+            let writer = database.writer();
+            if insert(writer, write, 0, Some(lease)).await? {
+                return Ok(Tried::Inserted(Dispatch::Claimed));
             }
-            DeliveryOrder::Fifo { capacity } => self.try_line_up(write, capacity, lease).await,
+            Ok(find_same(writer, write).await?.map_or(Tried::Gone, |known| Tried::Known(Box::new(known))))
         }
+        DeliveryOrder::Fifo { capacity } => try_line_up(database, write, capacity, lease).await,
     }
+}
 
-    async fn try_line_up(&self, write: &QueuedWrite, capacity: u32, lease: Lease) -> Result<Tried, DbErr> {
-        let transaction = self.database.begin().await?;
-        lock_tenant(&transaction, write).await?;
-        // Before the capacity is checked: a duplicate needs none.
-        if write.idempotency_key.is_some()
-            && let Some(known) = find_same(&transaction, write).await?
-        {
-            return Ok(Tried::Known(Box::new(known)));
-        }
-        if !has_room(&transaction, capacity, write.application_id).await? {
-            return Ok(Tried::Full);
-        }
-        let head: Option<i64> = queued_write::Entity::find()
-            .filter(Column::Tenant.eq(write.scope.tenant()))
-            .filter(Column::State.eq(PENDING))
-            .filter(Column::SetAside.eq(false))
-            .select_only()
-            .column(Column::NextAttemptAt)
-            .order_by_asc(Column::Position)
-            .order_by_asc(Column::RequestId)
-            .limit(1)
-            .into_tuple()
-            .one(&transaction)
-            .await?;
-        let dispatch = match head {
-            None => Dispatch::Claimed,
-            Some(next_attempt_at) if next_attempt_at > write.accepted_at.unix_millis() => Dispatch::Deferred,
-            Some(_) => Dispatch::Queued,
-        };
-        let position = end_of_line(&transaction, &write.scope.tenant()).await?;
-        if !insert(&transaction, write, position, (dispatch == Dispatch::Claimed).then_some(lease)).await? {
-            let known = find_same(&transaction, write).await?;
-            return Ok(known.map_or(Tried::Gone, |known| Tried::Known(Box::new(known))));
-        }
-        transaction.commit().await?;
-        Ok(Tried::Inserted(dispatch))
+/// Accepts a write behind those of its tenant.
+async fn try_line_up(database: &Database, write: &QueuedWrite, capacity: u32, lease: Lease) -> Result<Tried, DbErr> {
+    let transaction = database.begin().await?;
+    lock_tenant(&transaction, write).await?;
+    // Before the capacity is checked: a duplicate needs none.
+    if write.idempotency_key.is_some()
+        && let Some(known) = find_same(&transaction, write).await?
+    {
+        return Ok(Tried::Known(Box::new(known)));
     }
+    if !has_room(&transaction, capacity, write.application_id).await? {
+        return Ok(Tried::Full);
+    }
+    let head: Option<i64> = queued_write::Entity::find()
+        .filter(Column::Tenant.eq(write.scope.tenant()))
+        .filter(Column::State.eq(PENDING))
+        .filter(Column::SetAside.eq(false))
+        .select_only()
+        .column(Column::NextAttemptAt)
+        .order_by_asc(Column::Position)
+        .order_by_asc(Column::RequestId)
+        .limit(1)
+        .into_tuple()
+        .one(&transaction)
+        .await?;
+    let dispatch = match head {
+        None => Dispatch::Claimed,
+        Some(next_attempt_at) if next_attempt_at > write.accepted_at.unix_millis() => Dispatch::Deferred,
+        Some(_) => Dispatch::Queued,
+    };
+    let position = end_of_line(&transaction, &write.scope.tenant()).await?;
+    if !insert(&transaction, write, position, (dispatch == Dispatch::Claimed).then_some(lease)).await? {
+        let known = find_same(&transaction, write).await?;
+        return Ok(known.map_or(Tried::Gone, |known| Tried::Known(Box::new(known))));
+    }
+    transaction.commit().await?;
+    Ok(Tried::Inserted(dispatch))
 }
 
 /// The position behind all pending writes of the tenant.

@@ -25,13 +25,7 @@ use crate::domain::memories::{
 use crate::domain::system::{StorageError, Timestamp};
 use accepting::Tried;
 use document::MemoryDocument;
-
-const WRITES: &str = "queued_writes";
-
-/// The values of the column `state`.
-const PENDING: &str = "pending";
-const STORED: &str = "stored";
-const FAILED: &str = "failed";
+use rows::{FAILED, PENDING, STORED, WRITES};
 
 /// How often accepting is retried for a write whose key was taken when it was to be inserted, and free when the other write
 /// was to be read: that was swept in between.
@@ -174,7 +168,7 @@ impl WriteQueue for SeaOrmWriteQueue {
         lease: Lease,
     ) -> Result<Acceptance, StorageError> {
         for _ in 0..ATTEMPTS {
-            match self.try_accept(write, order, lease).await.map_err(storage_error(WRITES))? {
+            match accepting::try_accept(&self.database, write, order, lease).await.map_err(storage_error(WRITES))? {
                 Tried::Inserted(dispatch) => return Ok(Acceptance::Accepted(dispatch)),
                 Tried::Known(model) => {
                     let TrackedWrite { write, state, .. } = rows::read_tracked(&model)?;

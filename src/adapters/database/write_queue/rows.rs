@@ -3,12 +3,18 @@
 use sea_orm::ActiveValue;
 
 use super::document::MemoryDocument;
-use super::{FAILED, PENDING, STORED, WRITES};
 use crate::adapters::database::entities::queued_write;
 use crate::adapters::database::row::{InvalidRow, Row};
 use crate::domain::ids::{ApplicationId, RequestId, UserId};
 use crate::domain::memories::{Claim, IdempotencyKey, Lease, MemoryScope, QueuedWrite, TrackedWrite, WriteState};
 use crate::domain::system::StorageError;
+
+pub(super) const WRITES: &str = "queued_writes";
+
+/// The values of the column `state`.
+pub(super) const PENDING: &str = "pending";
+pub(super) const STORED: &str = "stored";
+pub(super) const FAILED: &str = "failed";
 
 /// The row of a newly accepted write, at this position of its tenant's order, and under this lease.
 pub(super) fn new_row(write: &QueuedWrite, position: i64, lease: Option<Lease>) -> queued_write::ActiveModel {
