@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::breaker_state::BreakerState;
 use super::exchange::{Access, Operation};
 use super::failure::Cause;
-use super::resilience::BreakerState;
 
 /// Why a call, or a retry, did not reach the bank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,6 +3,7 @@
 //! Three parts: a [driver](drivers) per kind of service, which only translates; the [pipeline](resilience) that every
 //! request goes through; and [`RemoteMemoryBank`], which knows which requests an operation needs, in which order.
 
+mod breaker_state;
 mod config;
 mod drivers;
 mod exchange;
@@ -20,11 +21,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::warn;
 
+pub use breaker_state::BreakerState;
 pub use config::{AuthScheme, BankKind, BreakerConfig, HedgeAfter, ProxyUrl, RemoteBankConfig, ResilienceConfig};
 pub use exchange::{Access, BankResponse, Method, Operation, Precondition, RawResponse, Request, ResponseRoom};
 pub use failure::{BankFailure, Cause};
 pub use metrics::{BankMetrics, LeftOut, Rejection};
-pub use resilience::{BreakerMode, BreakerState};
+pub use resilience::BreakerMode;
 pub use transport::{HttpTransport, RemoteBankError, Transport};
 
 use self::drivers::{Driver, UnexpectedResponse};
@@ -149,7 +151,7 @@ impl MemoryBank for RemoteMemoryBank {
 
     async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError> {
         let reached = self.reach(scope, id, self.deadline()).await?;
-        Ok(reached.map(|(_, memory)| memory).filter(|memory| !reading::is_over(memory, now)))
+        Ok(reached.map(|(_, memory)| memory).filter(|memory| !memory.has_expired_at(now)))
     }
 
     async fn update(

@@ -52,7 +52,7 @@ impl RemoteMemoryBank {
                 let relevance = self.driver.relevance(item.score.unwrap_or_default());
                 let fits = relevance.get() >= NOTHING && query.threshold.is_none_or(|threshold| relevance >= threshold);
                 let memory = if fits { self.recognize(item, tenant)? } else { return None };
-                let is_seen = scope.categories().allows(&memory.categories) && !is_over(&memory, query.now);
+                let is_seen = scope.categories().allows(&memory.categories) && !memory.has_expired_at(query.now);
                 (is_seen && query.filter.passes(&memory)).then_some(Hit { memory, relevance })
             })
             .collect()
@@ -76,7 +76,7 @@ impl RemoteMemoryBank {
                 )));
             }
             for memory in items.items.iter().filter_map(|item| self.recognize(item, &tenant)) {
-                if scope.categories().allows(&memory.categories) && !is_over(&memory, query.now) {
+                if scope.categories().allows(&memory.categories) && !memory.has_expired_at(query.now) {
                     newest.add(memory, query);
                 }
             }
@@ -107,7 +107,9 @@ impl RemoteMemoryBank {
             let items = self.driver.read_items(Arc::unwrap_or_clone(exchanged.response))?;
             let seen = items.items.iter().filter(|item| match scope.categories() {
                 CategoryAccess::All => item.is_of(&tenant),
-                access => self.recognize(item, &tenant).is_some_and(|memory| access.allows(&memory.categories)),
+                access @ CategoryAccess::Only(_) => {
+                    self.recognize(item, &tenant).is_some_and(|memory| access.allows(&memory.categories))
+                }
             });
             let ids: Vec<MemoryId> = seen.filter_map(|item| item.id.parse().ok()).take(count(limit)).collect();
             if !ids.is_empty() || !items.has_more || items.items.is_empty() {
@@ -161,11 +163,6 @@ impl RemoteMemoryBank {
             item => Ok(item.is_some_and(|item| item.is_of(&tenant))),
         }
     }
-}
-
-/// Whether a memory has expired.
-pub fn is_over(memory: &Memory, now: Timestamp) -> bool {
-    memory.expires_at.is_some_and(|expiry| expiry <= now)
 }
 
 /// The newest memories that a list has seen so far: one page, and one more. A memory that moves to the bank's next page

@@ -9,7 +9,6 @@ use super::RemoteMemoryBank;
 use super::drivers::Added;
 use super::exchange::{BankResponse, Precondition, Request};
 use super::failure::{BankFailure, Cause};
-use super::reading::is_over;
 use super::resilience::Deadline;
 use super::stored::{BankTenant, NotAMemory};
 use crate::domain::ids::MemoryId;
@@ -141,7 +140,7 @@ impl RemoteMemoryBank {
         let (deadline, tenant) = (self.deadline(), BankTenant::of(scope));
         let _turn = self.turn(&tenant, id, deadline).await?;
         let Some((item, mut memory)) = self.reach(scope, id, deadline).await? else { return Ok(None) };
-        if is_over(&memory, update.at) {
+        if memory.has_expired_at(update.at) {
             return Ok(None);
         }
         update.changes.apply_to(&mut memory, update.at);

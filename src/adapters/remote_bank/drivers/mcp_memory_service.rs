@@ -11,7 +11,7 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Added, Driver, Items, UnexpectedResponse, take_list, take_object, take_text};
+use super::contract::{Added, Driver, Items, UnexpectedResponse, take_list, take_object, take_text};
 use crate::adapters::remote_bank::config::BankKind;
 use crate::adapters::remote_bank::exchange::{BankResponse, Method, Operation, Request};
 use crate::adapters::remote_bank::stored::{BankTenant, Item, metadata_of_write};

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Added, Items, UnexpectedResponse, take_list, take_object, take_text};
+use super::contract::{Added, Items, UnexpectedResponse, take_list, take_object, take_text};
 use crate::adapters::remote_bank::exchange::{BankResponse, Method, Operation, Request};
 use crate::adapters::remote_bank::stored::{BankTenant, Item, metadata_of_write};
 use crate::domain::ids::MemoryId;

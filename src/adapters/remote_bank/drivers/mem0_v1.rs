@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Added, Driver, Items, UnexpectedResponse, mem0};
+use super::contract::{Added, Driver, Items, UnexpectedResponse};
+use super::mem0;
 use crate::adapters::remote_bank::config::BankKind;
 use crate::adapters::remote_bank::exchange::{BankResponse, Method, Operation, Request};
 use crate::adapters::remote_bank::stored::{BankTenant, Item};

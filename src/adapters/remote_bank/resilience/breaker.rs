@@ -7,36 +7,11 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::failure_rate::FailureRate;
+use crate::adapters::remote_bank::breaker_state::BreakerState;
 use crate::adapters::remote_bank::config::BreakerConfig;
 use crate::adapters::remote_bank::exchange::Access;
 use crate::adapters::remote_bank::failure::{BankFailure, Cause};
 use crate::adapters::remote_bank::metrics::BankMetrics;
-
-/// The state of a breaker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BreakerState {
-    /// Attempts are allowed, and their outcomes counted.
-    Closed,
-    /// No attempt is allowed.
-    Open,
-    /// A few probes are allowed.
-    HalfOpen,
-}
-
-impl BreakerState {
-    /// Every state.
-    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
-
-    /// The name in metrics and logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open => "open",
-            Self::HalfOpen => "half_open",
-        }
-    }
-}
 
 /// What determines the state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -8,6 +8,7 @@ mod budget;
 mod bulkhead;
 mod coalescing;
 mod deadline;
+mod exchanged;
 mod failure_rate;
 mod hedge;
 mod retries;
@@ -20,8 +21,9 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-pub use breaker::{Breaker, BreakerMode, BreakerState};
+pub use breaker::{Breaker, BreakerMode};
 pub use deadline::Deadline;
+pub use exchanged::Exchanged;
 
 use self::backoff::Backoff;
 use self::breaker::AttemptOutcome;
@@ -30,23 +32,13 @@ use self::bulkhead::Bulkhead;
 use self::coalescing::SearchCoalescing;
 use self::hedge::HedgeDelay;
 use self::retries::Retries;
+use super::breaker_state::BreakerState;
 use super::config::ResilienceConfig;
 use super::exchange::{Access, BankResponse, Request};
 use super::failure::{BankFailure, Cause};
 use super::metrics::{BankMetrics, Rejection};
 use super::transport::Transport;
 use crate::domain::system::{Clock, Entropy};
-
-/// The result of an exchange.
-#[derive(Clone, Debug)]
-pub struct Exchanged {
-    /// The response.
-    pub response: Arc<BankResponse>,
-    /// How often the request was sent.
-    pub attempts: u32,
-    /// Whether the response is that of the look-up: what was to be created exists already.
-    pub was_there: bool,
-}
 
 /// All mechanisms around one bank.
 pub struct Pipeline {
