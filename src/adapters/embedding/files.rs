@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::ModelError;
+use super::error::ModelError;
 use crate::domain::memories::EmbeddingModelId;
 
 /// Maximum sizes in bytes.

@@ -3,13 +3,15 @@
 //!
 //! Nothing is downloaded, and nothing runs on the threads of the async runtime.
 
+mod error;
 mod files;
 mod static_table;
+mod text_model;
 mod text_tokenizer;
 mod transformer;
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::available_parallelism;
@@ -18,55 +20,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
+pub use self::error::ModelError;
 use self::files::ModelFolder;
 use self::static_table::StaticTable;
+use self::text_model::{PROBE, TextModel};
 use self::transformer::Transformer;
 use crate::domain::memories::{Embedder, Embedding, EmbeddingError, EmbeddingModel, TextKind};
 use crate::domain::system::BoxError;
 
 /// Maximum time in which a model must be loaded.
 const LOAD_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// What must have a vector for a model to be taken.
-const PROBE: &str = "memory";
-
-/// Why a model cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// The folder has no model in it, or is none.
-    #[error(
-        "{folder} is not a folder with an embedding model: it needs `tokenizer.json`, and `model.onnx` (also below `onnx/`) or \
-         `model.safetensors`"
-    )]
-    NoModel {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// A file cannot be read.
-    #[error("{file} cannot be read")]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A file is not what it should be.
-    #[error("{file} {problem}")]
-    Invalid {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
-
-/// A model that computes one vector at a time, for as long as that takes.
-trait TextModel: Send + Sync {
-    fn dimensions(&self) -> usize;
-
-    fn vector(&self, text: &str, of: TextKind) -> Result<Option<Embedding>, BoxError>;
-}
 
 /// Runs a model on threads of its own.
 pub struct LocalEmbedder {

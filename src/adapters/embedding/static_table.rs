@@ -5,9 +5,10 @@ use std::ops::Range;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
+use super::error::ModelError;
 use super::files::{ModelFolder, model_id};
+use super::text_model::TextModel;
 use super::text_tokenizer::TextTokenizer;
-use super::{ModelError, TextModel};
 use crate::domain::memories::{Embedding, EmbeddingModelId, TextKind};
 use crate::domain::system::BoxError;
 

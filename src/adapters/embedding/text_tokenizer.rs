@@ -2,7 +2,7 @@
 
 use tokenizers::{Tokenizer, TruncationParams};
 
-use super::ModelError;
+use super::error::ModelError;
 use super::files::ModelFolder;
 use crate::domain::system::BoxError;
 

@@ -8,9 +8,10 @@ use rten::{Model, NodeId, RunOptions, ThreadPool, Value, ValueOrView};
 use rten_tensor::prelude::*;
 use serde_json::Value as Json;
 
+use super::error::ModelError;
 use super::files::{ModelFolder, model_id};
+use super::text_model::TextModel;
 use super::text_tokenizer::TextTokenizer;
-use super::{ModelError, TextModel};
 use crate::domain::memories::{Embedding, EmbeddingModelId, TextKind};
 use crate::domain::system::BoxError;
 
