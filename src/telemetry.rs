@@ -5,19 +5,26 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::config::{Config, LogFormat};
-
 /// The default filter while serving: only problems of libraries.
 pub const WHILE_SERVING: &str = "warn,memgate=info";
 /// The default filter of every other command: its output is for the operator who waits for it.
 pub const OTHERWISE: &str = "warn";
 
-/// Starts logging with the configured filter, or else with `default`. A second call, as in tests, has no effect.
-pub fn init(config: &Config, default: &str) {
-    let format = config
-        .log_format
-        .unwrap_or_else(|| if std::io::stderr().is_terminal() { LogFormat::Pretty } else { LogFormat::Json });
-    let filter = EnvFilter::new(config.log.as_deref().unwrap_or(default));
+/// The format of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// For machines: one JSON object per line.
+    Json,
+}
+
+/// Starts logging with `filter`; without a format, in one for people on a terminal, and for machines otherwise. A second call, as
+/// in tests, has no effect.
+pub fn init(format: Option<LogFormat>, filter: &str) {
+    let format =
+        format.unwrap_or_else(|| if std::io::stderr().is_terminal() { LogFormat::Pretty } else { LogFormat::Json });
+    let filter = EnvFilter::new(filter);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let _already_started = match format {
         LogFormat::Pretty => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),

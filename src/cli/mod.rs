@@ -8,6 +8,7 @@ mod confirm;
 mod connect;
 mod demo;
 mod embed;
+mod error;
 mod export;
 mod find;
 mod import;
@@ -15,6 +16,7 @@ mod input;
 mod keys;
 mod mcp;
 mod migrate;
+mod open;
 mod openapi;
 mod output;
 mod queue;
@@ -26,8 +28,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::app::Backend;
-use crate::config::{Config, ConfigError};
+use self::error::CliError;
+use self::open::{open, open_with_model};
+use crate::config::Config;
 use crate::telemetry;
 
 /// Gives AI assistants safe, durable memory.
@@ -81,47 +84,6 @@ enum Command {
     Config(config::ConfigCommand),
 }
 
-/// Opens the database, which must exist with its schema up to date, and names it.
-async fn open(config: &Config) -> Result<Backend, CliError> {
-    let backend = Backend::open(config).await.map_err(CliError::failed)?;
-    output::name_database(backend.location());
-    Ok(backend)
-}
-
-/// As [`open`], with the embedding model, if one is configured.
-async fn open_with_model(config: &Config) -> Result<Backend, CliError> {
-    let backend = Backend::open_with_model(config).await.map_err(CliError::failed)?;
-    output::name_database(backend.location());
-    Ok(backend)
-}
-
-/// Why a command failed.
-#[derive(Debug, thiserror::Error)]
-enum CliError {
-    /// The configuration is invalid.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// An argument is invalid in a way that only the command itself can detect.
-    #[error("{0}")]
-    Usage(String),
-    /// Anything else; its sources have the details.
-    #[error(transparent)]
-    Failed(Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl CliError {
-    fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Failed(error.into())
-    }
-
-    fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Config(_) | Self::Usage(_) => ExitCode::from(2),
-            Self::Failed(_) => ExitCode::FAILURE,
-        }
-    }
-}
-
 /// Runs the command line of this process.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -150,7 +112,7 @@ fn execute(command: Command, file: Option<&Path>) -> Result<(), CliError> {
     }
     let config = Config::load(file)?;
     let log = if matches!(command, Command::Serve(_)) { telemetry::WHILE_SERVING } else { telemetry::OTHERWISE };
-    telemetry::init(&config, log);
+    telemetry::init(config.log_format, config.log.as_deref().unwrap_or(log));
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::failed)?;
     let outcome = runtime.block_on(async {
         match command {

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::CliError;
+use super::error::CliError;
 use crate::domain::validation::is_bidi_control;
 
 /// The database of this process, once it is open.

@@ -28,7 +28,7 @@ Examples:
   memgate queue drop REQUEST_ID       delete a dead letter, or what waits, for good")]
 pub(super) enum Queue {
     /// Show the state of the queue, and list the dead letters, oldest first
-    List(List),
+    List(ListWrites),
     /// Retry a dead letter, at the end of its application's queue, or deliver a waiting memory now
     Retry(Retry),
     /// Delete a dead letter, or a waiting memory, permanently
@@ -45,7 +45,7 @@ pub(super) enum Queue {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct List {
+pub(super) struct ListWrites {
     /// List waiting memories instead of dead letters
     #[arg(long)]
     pending: bool,
@@ -101,7 +101,7 @@ impl Queue {
     }
 }
 
-impl List {
+impl ListWrites {
     async fn run(self, backend: &Backend) -> Result<(), CliError> {
         let queue = backend.queue();
         let statistics = queue.statistics().await.map_err(CliError::failed)?;

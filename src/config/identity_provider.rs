@@ -2,7 +2,8 @@
 
 use secrecy::SecretString;
 
-use super::{ConfigError, Parser};
+use super::error::ConfigError;
+use super::parser::Parser;
 use crate::adapters::identity_provider::{Issuer, OpenIdConfig};
 use crate::domain::people::Admission;
 use crate::domain::validation::{InvalidValue, is_bidi_control, is_invisible};

@@ -5,7 +5,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use super::{ConfigError, Parser};
+use super::error::ConfigError;
+use super::parser::Parser;
 use crate::adapters::remote_bank::{
     AuthScheme, BankKind, BreakerConfig, HedgeAfter, RemoteBankConfig, ResilienceConfig,
 };

@@ -1,24 +1,28 @@
 //! The configuration: parsed and validated once, at the start.
 
+mod error;
 mod identity_provider;
 mod mail;
 mod memory_bank;
+mod parser;
 mod settings;
 mod source;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+pub use self::error::ConfigError;
 pub use self::identity_provider::IdentityProviderConfig;
 pub use self::mail::MailConfig;
 pub use self::memory_bank::MemoryBankConfig;
+use self::parser::Parser;
+pub use self::parser::parse_duration;
 pub use self::settings::{SETTINGS, Setting};
 pub use self::source::{Source, Values};
 use crate::adapters::http::TlsFiles;
@@ -28,7 +32,7 @@ use crate::domain::applications::{
 use crate::domain::memories::DeliveryPolicy;
 use crate::domain::oauth::{KeyAlgorithm, MasterKey};
 use crate::domain::validation::InvalidValue;
-use crate::telemetry;
+use crate::telemetry::{self, LogFormat};
 
 /// The configuration.
 #[derive(Clone, Debug)]
@@ -117,61 +121,6 @@ pub struct Config {
     pub log: Option<String>,
     /// `log_format`, where it was given.
     pub log_format: Option<LogFormat>,
-}
-
-/// The format of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Pretty,
-    /// For machines: one JSON object per line.
-    Json,
-}
-
-/// Why the configuration is invalid.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// There is no setting with this name.
-    #[error("there is no setting `{name}`; did you mean `{nearest}`? `memgate config show` lists all of them")]
-    Unknown {
-        /// The name.
-        name: String,
-        /// The setting with the most similar name.
-        nearest: String,
-    },
-    /// A value is invalid.
-    #[error("{name} {problem}")]
-    Invalid {
-        /// The variable.
-        name: String,
-        /// The problem, with a valid example.
-        problem: String,
-    },
-    /// A variable is not valid UTF-8.
-    #[error("{name} must be UTF-8 text")]
-    NotText {
-        /// The variable.
-        name: String,
-    },
-    /// The file cannot be read.
-    #[error("the configuration file {path} cannot be read")]
-    File {
-        /// The file.
-        path: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file is not TOML.
-    #[error("the configuration file {path} is not valid TOML at line {line}: {problem}")]
-    Syntax {
-        /// The file.
-        path: String,
-        /// The line.
-        line: usize,
-        /// The problem.
-        problem: String,
-    },
 }
 
 impl Config {
@@ -353,80 +302,6 @@ impl Config {
     pub fn uses_postgres(&self) -> bool {
         self.database_url.expose_secret().starts_with("postgres")
     }
-}
-
-struct Parser<'a>(&'a Values);
-
-impl Parser<'_> {
-    fn text(&self, name: &'static str) -> &str {
-        self.0.get(name).trim()
-    }
-
-    fn required<T>(&self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, ConfigError> {
-        parse(self.text(name))
-            .map_err(|problem| ConfigError::Invalid { name: format!("MEMGATE_{}", name.to_uppercase()), problem })
-    }
-
-    fn optional<T>(
-        &self,
-        name: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Result<Option<T>, ConfigError> {
-        if self.text(name).is_empty() { Ok(None) } else { self.required(name, parse).map(Some) }
-    }
-
-    fn parse<T: FromStr>(&self, name: &'static str, problem: &str) -> Result<T, ConfigError> {
-        self.required(name, |text| text.parse().map_err(|_| problem.to_owned()))
-    }
-
-    fn number<T>(&self, name: &'static str, least: T, most: T) -> Result<T, ConfigError>
-    where
-        T: FromStr + PartialOrd + std::fmt::Display + Copy,
-    {
-        self.required(name, |text| {
-            let number = text.parse().ok().filter(|number| least <= *number && *number <= most);
-            number.ok_or_else(|| format!("must be a whole number from {least} to {most}"))
-        })
-    }
-
-    /// A duration in whole seconds.
-    fn duration(&self, name: &'static str, least: Duration, most: Duration) -> Result<Duration, ConfigError> {
-        self.parse_time(name, least, most, parse_duration)
-    }
-
-    /// A duration that may have a fraction of a second.
-    fn time(&self, name: &'static str, least: Duration, most: Duration) -> Result<Duration, ConfigError> {
-        self.parse_time(name, least, most, |text| match text.parse() {
-            Ok(seconds) => Some(Duration::from_secs(seconds)),
-            Err(_) => humantime::parse_duration(text).ok(),
-        })
-    }
-
-    fn parse_time(
-        &self,
-        name: &'static str,
-        least: Duration,
-        most: Duration,
-        parse: impl Fn(&str) -> Option<Duration>,
-    ) -> Result<Duration, ConfigError> {
-        self.required(name, |text| {
-            let duration = parse(text).filter(|duration| least <= *duration && *duration <= most);
-            duration.ok_or_else(|| {
-                let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
-                format!("must be a duration from {least} to {most}, such as 90s, 10m, 1h or 30d")
-            })
-        })
-    }
-}
-
-/// Parses a duration in whole seconds: `90` (seconds), `90s`, `10m`, `1h`, `30d`, or several of these in a row.
-#[must_use]
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let duration = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => humantime::parse_duration(text).ok()?,
-    };
-    (duration.subsec_nanos() == 0).then_some(duration)
 }
 
 fn tls_files(v: &Parser<'_>) -> Result<Option<TlsFiles>, ConfigError> {

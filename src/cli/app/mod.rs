@@ -1,6 +1,7 @@
 //! `memgate app`: applications and their secrets.
 
 mod arguments;
+mod named;
 mod secret;
 mod view;
 
@@ -9,10 +10,11 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 
 use self::arguments::{CreateArguments, UpdateArguments};
+use self::named::{ByClientId, explain};
 use super::confirm::Confirmation;
 use super::{CliError, open};
 use crate::config::Config;
-use crate::domain::applications::{Application, ApplicationError, ApplicationService};
+use crate::domain::applications::{Application, ApplicationService};
 use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{ErasureError, MemoriesOfDeleted};
 
@@ -46,17 +48,6 @@ pub(super) enum App {
     },
     #[command(subcommand)]
     Secret(secret::Secret),
-}
-
-/// An application, by ID.
-#[derive(Debug, Args)]
-pub(in crate::cli) struct ByClientId {
-    /// Application ID (its client_id)
-    #[arg(value_name = "CLIENT_ID")]
-    id: ApplicationId,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
 }
 
 /// Which applications are listed, and how.
@@ -128,7 +119,7 @@ async fn create(applications: &ApplicationService, arguments: CreateArguments) -
 /// Prints page by page: there may be more applications than fit into memory.
 async fn list(applications: &ApplicationService, arguments: &ListArguments) -> Result<(), CliError> {
     const PAGE: u32 = 500;
-    let mut view = view::List::new(arguments.json);
+    let mut view = view::ApplicationList::new(arguments.json);
     let (mut after, mut left) = (arguments.after, arguments.limit.unwrap_or(usize::MAX));
     while left > 0 {
         let page = applications.list(after, PAGE).await.map_err(explain)?;
@@ -154,19 +145,5 @@ fn explain_erasure(error: ErasureError) -> CliError {
             CliError::failed(format!("{error}. Nothing was deleted; delete the application without --with-memories"))
         }
         other => CliError::failed(format!("{other}. The application is disabled, but not deleted: repeat the command")),
-    }
-}
-
-/// Invalid input is a usage error; the rest is not.
-fn explain(error: ApplicationError) -> CliError {
-    match error {
-        ApplicationError::Invalid(invalid) => CliError::Usage(invalid.to_string()),
-        ApplicationError::NotFound => {
-            CliError::failed("there is no application with this ID; `memgate app list` shows them")
-        }
-        ApplicationError::SecretNotFound => CliError::failed(
-            "the application has no secret with this ID; `memgate app secret list CLIENT_ID` shows them",
-        ),
-        other => CliError::failed(other),
     }
 }

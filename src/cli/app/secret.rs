@@ -6,7 +6,8 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::arguments::lifetime;
-use super::{ByClientId, explain, view};
+use super::named::{ByClientId, explain};
+use super::view;
 use crate::cli::confirm::Confirmation;
 use crate::cli::{CliError, output};
 use crate::domain::applications::{ApplicationError, ApplicationService};

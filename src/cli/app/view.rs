@@ -30,12 +30,12 @@ pub(super) fn application(application: &Application, json: bool) -> Result<(), C
 }
 
 /// A list of applications that is printed page by page.
-pub(super) enum List {
+pub(super) enum ApplicationList {
     Json(output::JsonArray),
     Table(output::Table),
 }
 
-impl List {
+impl ApplicationList {
     pub(super) fn new(json: bool) -> Self {
         if json {
             Self::Json(output::JsonArray::default())

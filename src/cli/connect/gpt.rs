@@ -4,8 +4,9 @@ use clap::Args;
 use serde_json::json;
 use url::Url;
 
+use super::check;
 use super::instructions::{ACTIONS, instructions};
-use super::{check, for_people};
+use super::registration::for_people;
 use crate::cli::{CliError, open, output};
 use crate::config::Config;
 use crate::domain::applications::{

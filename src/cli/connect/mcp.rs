@@ -4,7 +4,8 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{check, for_people};
+use super::check;
+use super::registration::for_people;
 use crate::cli::{CliError, find, open, output};
 use crate::config::Config;
 use crate::domain::applications::{ApplicationName, ClientKind, NewApplication, Permission, RedirectUri, SpaceName};
@@ -21,7 +22,7 @@ Examples:
   memgate connect mcp --client chatgpt --same-memories-as CLIENT_ID_OF_THE_GPT
 
 docs/mcp.md leads through it from the beginning.")]
-pub(in crate::cli) struct Mcp {
+pub(in crate::cli) struct ConnectMcp {
     /// The client
     #[arg(long, value_enum, default_value = "claude")]
     client: McpClient,
@@ -154,7 +155,7 @@ impl McpClient {
     }
 }
 
-impl Mcp {
+impl ConnectMcp {
     pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
         let public_url = self.public_url(config)?;
         if !self.skip_check {

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use url::Url;
 
-use super::{ByLoginOrId, explain, find};
+use super::named::{ByLoginOrId, explain, find};
 use crate::adapters::http::{Language, emails};
 use crate::app::{mailer, public_url};
 use crate::cli::{CliError, output};

@@ -1,18 +1,20 @@
 //! `memgate user`: the people who sign in.
 
 mod link;
+mod named;
 mod password;
 mod view;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
+use self::named::{ByLoginOrId, explain, find};
 use super::confirm::Confirmation;
 use super::{CliError, open, output};
 use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::ids::UserId;
 use crate::domain::memories::{ErasureError, MemoriesOfDeleted};
-use crate::domain::people::{Login, PeopleError, PeopleService, Person};
+use crate::domain::people::{Login, PeopleService, Person};
 
 /// Manage the people who sign in and connect applications to memories of their own.
 ///
@@ -66,17 +68,6 @@ pub(super) enum User {
     },
 }
 
-/// A person, by login or ID.
-#[derive(Debug, Args)]
-pub(super) struct ByLoginOrId {
-    /// The login, or the ID shown by `user list`
-    #[arg(value_name = "PERSON")]
-    person: String,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
-}
-
 impl User {
     pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
         let backend = open(config).await?;
@@ -110,18 +101,6 @@ impl User {
             }
         }
     }
-}
-
-/// The person with that login or ID. A login that looks like an ID is only matched if nobody has that ID.
-async fn find(people: &PeopleService, named: &ByLoginOrId) -> Result<Person, CliError> {
-    if let Ok(id) = named.person.parse::<UserId>() {
-        match people.get(id).await {
-            Err(PeopleError::NotFound) => {}
-            other => return other.map_err(explain),
-        }
-    }
-    let login: Login = named.person.parse().map_err(|_| explain(PeopleError::NotFound))?;
-    people.get_by_login(&login).await.map_err(explain)
 }
 
 async fn everybody(people: &PeopleService) -> Result<Vec<Person>, CliError> {
@@ -166,13 +145,6 @@ async fn delete(
         return output::json(&serde_json::json!({ "id": id, "deleted": true, "memories_deleted": erased }));
     }
     output::line(format!("Deleted {label}, and {erased} memories."))
-}
-
-fn explain(error: PeopleError) -> CliError {
-    match error {
-        PeopleError::NotFound => CliError::failed("there is no such person; `memgate user list` shows everybody"),
-        other => CliError::failed(other),
-    }
 }
 
 fn explain_erasure(error: ErasureError) -> CliError {
