@@ -76,20 +76,20 @@ impl BreakerSwitch for RemoteBreakers {
             .map(|operation| {
                 let (state, mode) = self.0.breaker(access(operation));
                 let mode = match mode {
-                    BreakerMode::Automatic => http::BreakerMode::Automatic,
-                    BreakerMode::ForcedOpen => http::BreakerMode::ForcedOpen,
-                    BreakerMode::ForcedClosed => http::BreakerMode::ForcedClosed,
+                    BreakerMode::Automatic => http::BreakerSetting::Automatic,
+                    BreakerMode::ForcedOpen => http::BreakerSetting::ForcedOpen,
+                    BreakerMode::ForcedClosed => http::BreakerSetting::ForcedClosed,
                 };
                 BreakerView { operation, state: state.as_str(), mode }
             })
             .to_vec()
     }
 
-    fn switch(&self, operation: Option<BreakerOperation>, mode: http::BreakerMode) {
+    fn switch(&self, operation: Option<BreakerOperation>, mode: http::BreakerSetting) {
         let mode = match mode {
-            http::BreakerMode::Automatic => BreakerMode::Automatic,
-            http::BreakerMode::ForcedOpen => BreakerMode::ForcedOpen,
-            http::BreakerMode::ForcedClosed => BreakerMode::ForcedClosed,
+            http::BreakerSetting::Automatic => BreakerMode::Automatic,
+            http::BreakerSetting::ForcedOpen => BreakerMode::ForcedOpen,
+            http::BreakerSetting::ForcedClosed => BreakerMode::ForcedClosed,
         };
         let all = [BreakerOperation::Read, BreakerOperation::Write];
         for one in all.into_iter().filter(|one| operation.is_none_or(|wanted| wanted == *one)) {

@@ -30,7 +30,7 @@ use super::server::caching::StaticDocument;
 use super::server::envelope::Envelope;
 use super::server::public_url::base_url;
 use super::server::services::Services;
-use super::server::table::{self, Document};
+use super::server::table::{self, DocumentEndpoint};
 use super::{mcp, pages};
 
 /// All routes, in their envelope.
@@ -107,12 +107,12 @@ pub(super) fn add_documents_to(route: Route, public_url: &str, confirm: ConfirmW
     route
         .at("/openapi.json", json_document(own))
         .at("/openapi/gpt-actions.json", json_document(gpt))
-        .at("/docs", Document(move |request: &Request| page.response(request)))
-        .at(swagger::RECEIVER, Document(move |request: &Request| receiver.response(request)))
+        .at("/docs", DocumentEndpoint(move |request: &Request| page.response(request)))
+        .at(swagger::RECEIVER, DocumentEndpoint(move |request: &Request| receiver.response(request)))
 }
 
 fn json_document(document: StaticDocument) -> impl Endpoint<Output = Response> {
-    Document(move |request: &Request| {
+    DocumentEndpoint(move |request: &Request| {
         let response = Response::builder().header(header::CONTENT_TYPE, "application/json");
         document.respond(request.headers(), response)
     })

@@ -45,7 +45,7 @@ pub trait BreakerSwitch: Send + Sync {
     fn breakers(&self) -> Vec<BreakerView>;
 
     /// Switches the breaker of `operation`, or all of them.
-    fn switch(&self, operation: Option<BreakerOperation>, mode: BreakerMode);
+    fn switch(&self, operation: Option<BreakerOperation>, mode: BreakerSetting);
 }
 
 /// The kinds of operation that have their own breaker.
@@ -61,7 +61,7 @@ pub enum BreakerOperation {
 /// What determines the state of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum BreakerMode {
+pub enum BreakerSetting {
     /// The outcomes of calls.
     Automatic,
     /// An operator keeps it open: no call reaches the bank.
@@ -78,7 +78,7 @@ pub struct BreakerView {
     /// `closed`, `half_open` or `open`.
     pub state: &'static str,
     /// What determines the state.
-    pub mode: BreakerMode,
+    pub mode: BreakerSetting,
 }
 
 read_from_objects!(Switch);
@@ -87,7 +87,7 @@ read_from_objects!(Switch);
 #[serde(deny_unknown_fields, remote = "Self")]
 struct Switch {
     operation: Option<BreakerOperation>,
-    mode: BreakerMode,
+    mode: BreakerSetting,
 }
 
 /// `/metrics` and `/admin/breaker`.

@@ -41,10 +41,10 @@ pub(crate) struct HealthApi {
 /// The result of a check, shared by concurrent callers: anybody may call as often as they like, without putting load on what
 /// is checked.
 #[derive(Default)]
-struct SharedCheck(Mutex<Option<(Instant, Outcome)>>);
+struct SharedCheck(Mutex<Option<(Instant, CheckOutcome)>>);
 
 /// The reason of a failure.
-type Outcome = Shared<BoxFuture<'static, Option<String>>>;
+type CheckOutcome = Shared<BoxFuture<'static, Option<String>>>;
 
 impl SharedCheck {
     async fn outcome<E: std::error::Error + Send + 'static>(
@@ -61,7 +61,7 @@ impl SharedCheck {
         &self,
         name: &'static str,
         check: impl Future<Output = Result<(), E>> + Send + 'static,
-    ) -> Outcome {
+    ) -> CheckOutcome {
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((began, outcome)) = &*latest
             && began.elapsed() < FRESH_FOR

@@ -6,6 +6,8 @@
 //! access token, permission, rate limit.
 
 mod answer;
+mod arguments;
+mod call;
 mod client;
 mod message;
 mod origin;
@@ -32,13 +34,15 @@ use crate::adapters::http::server::public_url::base_url;
 use crate::adapters::http::server::services::Services;
 use crate::domain::applications::{Permission, Permissions};
 use crate::domain::ids::RequestId;
-use crate::domain::oauth::{AccessError, AnyToken, Authorized, Caller, MissingPermission, Resource};
+use crate::domain::oauth::{AccessError, Caller, MissingPermission, Resource};
+use call::McpCall;
 use message::{InvalidMessage, Message};
 use origin::AllowedOrigins;
 use server::McpServer;
 use tools::Tool;
 
-pub use stdio::{LocalServices, StdioError, serve_stdio};
+pub use server::LocalServices;
+pub use stdio::{StdioError, serve_stdio};
 
 /// The path of the endpoint. Some clients fail with any other path.
 pub(super) const PATH: &str = "/mcp";
@@ -51,13 +55,6 @@ const EVENT_STREAM: &str = "text/event-stream";
 pub(super) fn add_to(route: Route, services: &Arc<Services>) -> Route {
     let endpoint = Arc::new(McpEndpoint::new(services));
     route.at(PATH, Arc::clone(&endpoint).boxed()).at("/mcp/", endpoint.boxed())
-}
-
-/// The caller and the request, for the tools.
-#[derive(Clone)]
-pub(super) struct McpCall {
-    pub(super) caller: Authorized<AnyToken>,
-    pub(super) request_id: RequestId,
 }
 
 struct McpEndpoint {

@@ -12,29 +12,29 @@ use rmcp::model::{
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::McpCall;
 use super::answer::{self, Summary};
+use super::arguments::{
+    AddArguments, DeleteArguments, FetchArguments, ListMemoriesArguments, NoArguments, OrderArgument, SearchArguments,
+    UpdateMemoryArguments, memory_id, moment, occurred, one_category, page_size, read,
+};
+use super::call::McpCall;
 use super::client::ClientProgram;
-use super::stdio::LocalServices;
 use super::tools::Tool;
 use crate::adapters::http::server::error::{self, ApiError};
-use crate::adapters::http::server::payload;
 use crate::adapters::http::server::public_url::base_url;
 use crate::adapters::http::server::services::Services;
 use crate::domain::applications::{Category, Permission};
 use crate::domain::audit::Context;
-use crate::domain::ids::{MemoryId, RequestId};
+use crate::domain::ids::RequestId;
 use crate::domain::memories::{
-    Content, CreateMemory, Created, CreatedBeside, DateRange, Limit, ListMemories, ListOrder, Memory, MemoryChanges,
-    MemoryError, MemoryFilter, MemoryScope, MemoryService, Metadata, OnNearDuplicate, Position, Priority, QueryText,
-    ResultOrder, SearchMemories,
+    Content, CreateMemory, Created, CreatedBeside, Limit, ListMemories, ListOrder, Memory, MemoryChanges, MemoryError,
+    MemoryFilter, MemoryScope, MemoryService, Metadata, OnNearDuplicate, Position, Priority, QueryText, ResultOrder,
+    SearchMemories,
 };
 use crate::domain::oauth::LocalAccess;
-use crate::domain::system::{Clock, Entropy, Timestamp};
+use crate::domain::system::{Clock, Entropy};
 use crate::domain::validation::InvalidValue;
 
 /// The instructions for the client's model. Some clients truncate them, so the first 512 characters must suffice.
@@ -64,6 +64,20 @@ const VERSIONS: [ProtocolVersion; 4] = [
     ProtocolVersion::V_2025_11_25,
     ProtocolVersion::V_2026_07_28,
 ];
+
+/// What the server of one local client needs.
+pub struct LocalServices {
+    /// The memories.
+    pub memories: MemoryService,
+    /// Whose, and with which permissions.
+    pub access: LocalAccess,
+    /// The base of the memories' URLs, without a trailing slash.
+    pub public_url: String,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The source of request IDs.
+    pub entropy: Arc<dyn Entropy>,
+}
 
 /// Handles the requests of one client.
 #[derive(Clone)]
@@ -425,111 +439,6 @@ impl ServerHandler for McpServer {
         result.cache_scope = Some(CacheScope::Private);
         Ok(result)
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SearchArguments {
-    query: String,
-    #[serde(default, deserialize_with = "whole_number")]
-    limit: Option<u32>,
-    category: Option<String>,
-    occurred_from: Option<String>,
-    occurred_until: Option<String>,
-    order: Option<OrderArgument>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum OrderArgument {
-    #[default]
-    Relevance,
-    OccurredAt,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FetchArguments {
-    id: String,
-    #[serde(default, deserialize_with = "whole_number")]
-    offset: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AddArguments {
-    content: String,
-    categories: Option<Vec<String>>,
-    occurred_at: Option<String>,
-    supersedes: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UpdateMemoryArguments {
-    id: String,
-    content: Option<String>,
-    categories: Option<Vec<String>>,
-    occurred_at: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoArguments {}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DeleteArguments {
-    id: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListMemoriesArguments {
-    cursor: Option<String>,
-    #[serde(default, deserialize_with = "whole_number")]
-    limit: Option<u32>,
-    category: Option<String>,
-}
-
-/// A number without a fraction, because `5.0` is an integer in JSON Schema.
-fn whole_number<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
-    // Without a fraction it is written as an integer.
-    let whole = || number.as_f64().filter(|number| number.fract() == 0.0)?.to_string().parse().ok();
-    let number = number.as_u64().or_else(whole).and_then(|number| T::try_from(number).ok());
-    number.map(Some).ok_or_else(|| D::Error::custom("invalid value, expected a whole number that is not negative"))
-}
-
-/// Parses the arguments of a tool, with the error texts of the REST API.
-fn read<T: DeserializeOwned>(arguments: JsonObject) -> Result<T, InvalidValue> {
-    payload::from_object(arguments)
-}
-
-/// An impossible ID is treated like any unknown one.
-fn memory_id(text: &str) -> Result<MemoryId, MemoryError> {
-    text.parse().map_err(|_| MemoryError::NotFound)
-}
-
-fn moment(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, InvalidValue> {
-    text.map(|text| Timestamp::parse(field, text)).transpose()
-}
-
-fn occurred(from: Option<&str>, until: Option<&str>) -> Result<DateRange, InvalidValue> {
-    let end = until.map(|text| Timestamp::parse_end("occurred_until", text)).transpose()?;
-    DateRange::new("occurred", moment("occurred_from", from)?, end)
-}
-
-fn one_category(name: Option<&str>) -> Result<Option<Category>, InvalidValue> {
-    name.map(str::parse).transpose()
-}
-
-fn page_size(asked: Option<u32>, default: u32, most: u32) -> Result<Limit, InvalidValue> {
-    let limit = asked.unwrap_or(default);
-    if !(1..=most).contains(&limit) {
-        return Err(InvalidValue::new("limit", format!("must be 1 to {most}")));
-    }
-    Limit::try_from(i64::from(limit))
 }
 
 #[cfg(test)]

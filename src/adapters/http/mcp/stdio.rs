@@ -1,7 +1,6 @@
 //! MCP over standard input and output: one JSON-RPC message per line, for a client that starts memgate as its own process.
 
 use std::io;
-use std::sync::Arc;
 
 use bytes::BufMut as _;
 use rmcp::service::{QuitReason, ServerInitializeError};
@@ -10,25 +9,8 @@ use rmcp::transport::io::stdio_pipes;
 use rmcp::{RoleServer, ServiceExt as _};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::server::McpServer;
+use super::server::{LocalServices, McpServer};
 use crate::adapters::http::server::limits::MAX_BODY_BYTES;
-use crate::domain::memories::MemoryService;
-use crate::domain::oauth::LocalAccess;
-use crate::domain::system::{Clock, Entropy};
-
-/// What the server of one local client needs.
-pub struct LocalServices {
-    /// The memories.
-    pub memories: MemoryService,
-    /// Whose, and with which permissions.
-    pub access: LocalAccess,
-    /// The base of the memories' URLs, without a trailing slash.
-    pub public_url: String,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// The source of request IDs.
-    pub entropy: Arc<dyn Entropy>,
-}
 
 /// Why a session ended other than by the client.
 #[derive(Debug, thiserror::Error)]

@@ -8,13 +8,12 @@ use url::form_urlencoded;
 use super::assets;
 use super::browser::Browser;
 use super::error::PageError;
-use super::memories::source_name;
 use super::memory_error::page_error;
 use super::return_to::ReturnTo;
 use super::sign_in::{self, Notice};
-use super::texts::{Frame, Language};
+use super::texts::{Day, Frame, Language};
 use super::view::{self, PageContext};
-use super::words::Day;
+use super::words::source_name;
 use crate::domain::memories::{MemoryStatistics, Source};
 use crate::domain::people::SignedInUser;
 

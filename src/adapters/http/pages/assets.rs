@@ -9,7 +9,7 @@ use poem::http::header;
 use poem::{Request, Response, Route};
 use sha2::{Digest, Sha256};
 
-use crate::adapters::http::server::table::Document;
+use crate::adapters::http::server::table::DocumentEndpoint;
 
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
@@ -31,7 +31,7 @@ pub(crate) fn icon_path() -> &'static str {
 pub(crate) fn add_to(route: Route) -> Route {
     [&STYLESHEET, &ICON]
         .into_iter()
-        .fold(route, |route, asset| route.at(&asset.path, Document(|_: &Request| asset.response())))
+        .fold(route, |route, asset| route.at(&asset.path, DocumentEndpoint(|_: &Request| asset.response())))
 }
 
 struct Asset {

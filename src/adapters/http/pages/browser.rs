@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use poem::{FromRequest, Request, RequestBody, Response, Result};
 
-use super::consent;
 use super::cookies::{CookieKind, Cookies};
 use super::error::PageError;
 use super::return_to::ReturnTo;
 use super::texts::Frame;
+use super::view;
 use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::services::Services;
+use crate::domain::ids::MemoryId;
+use crate::domain::oauth::AuthorizationError;
 use crate::domain::people::{SessionToken, SignInAttempt, SignedInUser};
 
 pub(crate) struct Browser<'a> {
@@ -70,11 +72,34 @@ impl Browser<'_> {
         if let Some(before) = self.session() {
             self.services.sign_in.sign_out(&before).await?;
         }
-        let mut response = consent::go_on_to(self, return_to).await?;
+        let mut response = self.go_on_to(return_to).await?;
         self.forget_attempts(&mut response);
         let lifetime = user.session.expires_at.since(self.services.clock.now());
         self.cookies.set(&mut response, CookieKind::Session, user.token.expose(), lifetime);
         Ok(response)
+    }
+
+    /// Continues to `return_to` after a form. A request that is rejected by now redirects to the application, which the
+    /// `form-action` of the form's page would block: then an intermediate page continues.
+    ///
+    /// # Errors
+    /// [`PageError::Internal`].
+    pub(crate) async fn go_on_to(&self, return_to: &ReturnTo) -> Result<Response, PageError> {
+        if let ReturnTo::Authorization(query) = return_to
+            && let Err(AuthorizationError::Refused { location }) =
+                self.services.authorizations.validate(query.as_bytes()).await
+        {
+            return view::hand_over_to(&location, &self.t);
+        }
+        view::see_other(&return_to.to_string())
+    }
+
+    /// The memory that the path names.
+    ///
+    /// # Errors
+    /// [`PageError::NotFound`].
+    pub(crate) fn memory_id(&self) -> Result<MemoryId, PageError> {
+        self.request.path_params::<String>().ok().and_then(|id| id.parse().ok()).ok_or(PageError::NotFound)
     }
 
     /// Clears the cookies of sign-in attempts.

@@ -10,9 +10,9 @@ use super::browser::Browser;
 use super::error::PageError;
 use super::forms::Form;
 use super::return_to::ReturnTo;
-use super::texts::{Frame, Language};
+use super::texts::{Day, Frame, Language};
 use super::view::{self, PageContext};
-use super::words::{self, Day, PermissionInWords};
+use super::words::{self, PermissionInWords};
 use crate::domain::ids::ApplicationId;
 use crate::domain::oauth::Connection;
 

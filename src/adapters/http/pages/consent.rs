@@ -110,21 +110,6 @@ pub(crate) async fn answer(browser: Browser<'_>, form: ListForm) -> Result<Respo
     }
 }
 
-/// Continues to `return_to` after a form. A request that is rejected by now redirects to the application, which the
-/// `form-action` of the form's page would block: then an intermediate page continues.
-///
-/// # Errors
-/// [`PageError::Internal`].
-pub(crate) async fn go_on_to(browser: &Browser<'_>, return_to: &ReturnTo) -> Result<Response, PageError> {
-    if let ReturnTo::Authorization(query) = return_to
-        && let Err(AuthorizationError::Refused { location }) =
-            browser.services.authorizations.validate(query.as_bytes()).await
-    {
-        return view::hand_over_to(&location, &browser.t);
-    }
-    view::see_other(&return_to.to_string())
-}
-
 /// Reports the error to the application, if it is verified, or else to the person.
 fn refuse(error: AuthorizationError) -> Result<Response, PageError> {
     match error {

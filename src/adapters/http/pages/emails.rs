@@ -2,8 +2,7 @@
 
 use secrecy::SecretString;
 
-use super::texts::Language;
-use super::words::Moment;
+use super::texts::{Language, Moment};
 use crate::domain::people::{Email, LinkPurpose, NewLink};
 
 /// The message that carries `link`, which is at `url`.

@@ -1,18 +1,12 @@
-//! The error pages for people, and their HTTP statuses.
+//! Why a page could not be shown, and the HTTP status of that.
 
-use askama::Template;
-use poem::error::{NotFoundError, ResponseError};
-use poem::http::{HeaderValue, StatusCode, header};
-use poem::{IntoResponse, Response};
+use poem::error::ResponseError;
+use poem::http::StatusCode;
 
-use super::assets;
 use super::return_to::ReturnTo;
-use super::texts::{Filled, Frame, Language, Text, Texts};
-use super::view::{self, PageContext};
-use crate::adapters::http::server::error;
-use crate::adapters::http::server::error::{ApiError, SHORT_WAIT};
+use super::texts::{Text, Texts};
+use crate::adapters::http::server::error::ApiError;
 use crate::domain::applications::HasherError;
-use crate::domain::ids::RequestId;
 use crate::domain::memories::ErasureError;
 use crate::domain::oauth::UntrustedRequest;
 use crate::domain::people::{LinkError, PeopleError, SignInError};
@@ -108,41 +102,30 @@ impl From<PeopleError> for PageError {
     }
 }
 
-#[derive(Template)]
-#[template(path = "error.html")]
-struct ErrorPage<'a> {
-    t: &'a Frame,
-    title: Text,
-    text: Text,
-    detail: Option<Filled>,
-    again: Option<String>,
-    request_id: RequestId,
-}
-
 /// An error as shown to a person.
-struct ErrorKind {
-    status: StatusCode,
+pub(super) struct ErrorKind {
+    pub(super) status: StatusCode,
     /// Its name in the log.
-    slug: &'static str,
-    title: fn(&Texts) -> Text,
-    text: fn(&Texts) -> Text,
+    pub(super) slug: &'static str,
+    pub(super) title: fn(&Texts) -> Text,
+    pub(super) text: fn(&Texts) -> Text,
 }
 
-const NOT_FOUND: ErrorKind = ErrorKind {
+pub(super) const NOT_FOUND: ErrorKind = ErrorKind {
     status: StatusCode::NOT_FOUND,
     slug: "no-such-page",
     title: |t| t.not_found_title,
     text: |t| t.not_found_text,
 };
 
-const INVALID_FORM: ErrorKind = ErrorKind {
+pub(super) const INVALID_FORM: ErrorKind = ErrorKind {
     status: StatusCode::BAD_REQUEST,
     slug: "unreadable-form",
     title: |t| t.invalid_form_title,
     text: |t| t.invalid_form_text,
 };
 
-const INTERNAL_ERROR: ErrorKind = ErrorKind {
+pub(super) const INTERNAL_ERROR: ErrorKind = ErrorKind {
     status: StatusCode::INTERNAL_SERVER_ERROR,
     slug: "internal",
     title: |t| t.internal_title,
@@ -215,80 +198,6 @@ impl From<&ApiError> for ErrorKind {
             },
         }
     }
-}
-
-/// Converts any error of a page into an error page, and logs it once.
-pub(crate) fn render(error: &poem::Error, t: &Frame, request_id: RequestId) -> Response {
-    if let Some(error) = error.downcast_ref::<PageError>() {
-        return answer(&ErrorKind::from(error), error, details(error, t), t, request_id);
-    }
-    if let Some(error) = error.downcast_ref() {
-        return render_api(error, t, request_id);
-    }
-    let page = match error.status() {
-        _ if error.is::<NotFoundError>() => NOT_FOUND,
-        status if status.is_client_error() => ErrorKind { status, ..INVALID_FORM },
-        _ => INTERNAL_ERROR,
-    };
-    answer(&page, error, Details::default(), t, request_id)
-}
-
-/// As [`render`].
-pub(crate) fn render_api(error: &ApiError, t: &Frame, request_id: RequestId) -> Response {
-    let mut response = answer(&ErrorKind::from(error), error, Details::default(), t, request_id);
-    if let ApiError::MethodNotAllowed { allow } = error {
-        response.headers_mut().insert(header::ALLOW, allow.clone());
-    }
-    response
-}
-
-/// The variable parts of an error page.
-#[derive(Default)]
-struct Details {
-    detail: Option<Filled>,
-    again: Option<String>,
-}
-
-fn details(error: &PageError, t: &Texts) -> Details {
-    match error {
-        PageError::Untrusted(problem) => Details { detail: Some(untrusted(problem, t)), again: None },
-        PageError::ForeignForm { again: Some(again) } | PageError::NoCookie { again } => {
-            Details { detail: None, again: Some(again.to_string()) }
-        }
-        _ => Details::default(),
-    }
-}
-
-/// Why an application's request is not trusted.
-fn untrusted(problem: &UntrustedRequest, t: &Texts) -> Filled {
-    match problem {
-        UntrustedRequest::Malformed => t.untrusted_malformed.into(),
-        UntrustedRequest::NoClient => t.untrusted_no_client.into(),
-        UntrustedRequest::UnknownClient => t.untrusted_unknown_client.into(),
-        UntrustedRequest::UnusableDocument { host, problem } => t.untrusted_document.strong(host).name(problem),
-        UntrustedRequest::TooManyApplications => t.untrusted_too_many.into(),
-        UntrustedRequest::NoRedirectUri => t.untrusted_no_redirect.into(),
-        UntrustedRequest::UnregisteredRedirectUri => t.untrusted_redirect.into(),
-    }
-}
-
-fn answer(
-    kind: &ErrorKind,
-    error: &(dyn std::error::Error + 'static),
-    details: Details,
-    t: &Frame,
-    request_id: RequestId,
-) -> Response {
-    let ErrorKind { status, slug, title, text } = *kind;
-    error::log(status, slug, error, request_id);
-    let Details { detail, again } = details;
-    let page = ErrorPage { t, title: title(t), text: text(t), detail, again, request_id };
-    let mut response =
-        view::show(status, PageContext::AuthorizationFlow, &page).unwrap_or_else(|_| status.into_response());
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(SHORT_WAIT.as_secs()));
-    }
-    response
 }
 
 impl ResponseError for PageError {

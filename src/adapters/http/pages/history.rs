@@ -6,11 +6,10 @@ use super::account::sender;
 use super::browser::Browser;
 use super::error::PageError;
 use super::forms::ListForm;
-use super::memories::{named, not_found};
+use super::memory_error::not_found;
 use super::return_to::ReturnTo;
-use super::texts::{Filled, Texts};
+use super::texts::{Filled, Moment, Texts};
 use super::view;
-use super::words::Moment;
 use crate::domain::memories::{Actor, HistoryEntry, HistoryEvent, MemoryMember, OwnMemory};
 
 /// Something that happened, as a person reads it.
@@ -63,7 +62,7 @@ fn listed(members: &[MemoryMember], t: &Texts) -> String {
 /// `POST /account/memories/{id}/history`: forgets it.
 #[handler]
 pub(crate) async fn forget(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
-    let id = named(&browser)?;
+    let id = browser.memory_id()?;
     let return_to = ReturnTo::Memory(id.clone());
     let user = sender(&browser, form.get("form_token"), return_to.clone()).await?;
     browser.services.own_memories.forget_history(user.person.id, &id).await.map_err(not_found)?;

@@ -8,9 +8,10 @@ use super::browser::Browser;
 use super::cookies::CookieKind;
 use super::error::PageError;
 use super::forms::Form;
+use super::paths::is_page;
 use super::return_to::ReturnTo;
 use super::texts::Language;
-use super::{consent, is_page, view};
+use super::view;
 
 /// For how long a choice is remembered.
 const LIFETIME: Duration = Duration::from_hours(365 * 24);
@@ -21,7 +22,7 @@ pub(crate) async fn choose(browser: Browser<'_>, form: Form) -> Result<Response,
     let language = Language::from_tag(form.get("language")).ok_or(PageError::InvalidForm)?;
     let here = Some(form.get("here")).filter(|here| leads_to_a_page(here));
     let mut response = match here.map(ReturnTo::parse) {
-        Some(Some(request @ ReturnTo::Authorization(_))) => consent::go_on_to(&browser, &request).await?,
+        Some(Some(request @ ReturnTo::Authorization(_))) => browser.go_on_to(&request).await?,
         _ => view::see_other(here.unwrap_or("/"))?,
     };
     browser.cookies.set(&mut response, CookieKind::Language, language.tag(), LIFETIME);

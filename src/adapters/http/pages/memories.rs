@@ -13,11 +13,11 @@ use super::browser::Browser;
 use super::error::PageError;
 use super::forms::ListForm;
 use super::history::{self, EntryInWords};
-use super::memory_error::{memory_problem, page_error};
+use super::memory_error::{memory_problem, not_found, page_error};
 use super::return_to::ReturnTo;
-use super::texts::{Filled, Frame, Language, Text, Texts};
+use super::texts::{Day, Filled, Frame, Language, Text};
 use super::view::{self, PageContext};
-use super::words::Day;
+use super::words::source_name;
 use crate::domain::applications::Category;
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{
@@ -78,15 +78,6 @@ impl MemoryInWords {
             words.shortened = true;
         }
         words
-    }
-}
-
-pub(super) fn source_name(source: Option<&Source>, space: &str, t: &Texts) -> String {
-    match source {
-        Some(Source { application: Some(name), .. }) => name.to_string(),
-        Some(Source { space, .. }) if space.owner().is_none() => space.to_string(),
-        _ if space.starts_with("app-") => t.application_gone.to_string(),
-        _ => space.to_owned(),
     }
 }
 
@@ -278,15 +269,10 @@ fn show_memory(
     view::show(status, PageContext::Standalone, &page)
 }
 
-/// The memory that the address names.
-pub(super) fn named(browser: &Browser<'_>) -> Result<MemoryId, PageError> {
-    browser.request.path_params::<String>().ok().and_then(|id| id.parse().ok()).ok_or(PageError::NotFound)
-}
-
 /// `GET /account/memories/{id}`: the page that assistants cite.
 #[handler]
 pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
-    let id = named(&browser)?;
+    let id = browser.memory_id()?;
     let user = match signed_in(&browser, ReturnTo::Memory(id.clone())).await? {
         Ok(user) => user,
         Err(sign_in) => return Ok(sign_in),
@@ -302,7 +288,7 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
 /// `POST /account/memories/{id}`: a correction.
 #[handler]
 pub(crate) async fn save(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
-    let id = named(&browser)?;
+    let id = browser.memory_id()?;
     let return_to = ReturnTo::Memory(id.clone());
     let user = sender(&browser, form.get("form_token"), return_to.clone()).await?;
     let own = &browser.services.own_memories;
@@ -482,11 +468,4 @@ pub(crate) async fn delete_all(browser: Browser<'_>, form: ListForm) -> Result<R
     }
     browser.services.own_memories.delete_all(user.person.id).await?;
     show_list(&browser, &user, Some(browser.t.all_deleted)).await
-}
-
-pub(super) fn not_found(error: MemoryError) -> PageError {
-    match error {
-        MemoryError::NotFound => PageError::NotFound,
-        error => page_error(error),
-    }
 }

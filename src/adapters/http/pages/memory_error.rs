@@ -50,3 +50,10 @@ pub(crate) fn page_error(error: MemoryError) -> PageError {
         error => PageError::Internal(error.into()),
     }
 }
+
+pub(super) fn not_found(error: MemoryError) -> PageError {
+    match error {
+        MemoryError::NotFound => PageError::NotFound,
+        error => page_error(error),
+    }
+}

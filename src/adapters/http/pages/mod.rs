@@ -11,6 +11,7 @@ pub(crate) mod consent;
 pub(crate) mod cookies;
 pub(crate) mod emails;
 pub(crate) mod error;
+mod error_page;
 pub(crate) mod export;
 pub(crate) mod forms;
 pub(crate) mod history;
@@ -18,7 +19,8 @@ pub(crate) mod import;
 pub(crate) mod language;
 pub(crate) mod memories;
 pub(crate) mod memory_error;
-pub(crate) mod privacy;
+mod paths;
+mod privacy;
 pub(crate) mod privacy_policy;
 pub(crate) mod provider;
 pub(crate) mod return_to;
@@ -33,20 +35,10 @@ pub(crate) mod words;
 use poem::http::Method;
 use poem::{EndpointExt, Route};
 
-pub(crate) use error::{render, render_api};
+pub(crate) use error_page::{render, render_api};
+pub(crate) use paths::is_page;
 
 use super::server::table::Methods;
-
-/// Whether `path` is a page for people, rather than for programs.
-pub(crate) fn is_page(path: &str) -> bool {
-    let mut parts = path.trim_start_matches('/').split('/');
-    match parts.next() {
-        Some("auth") => {
-            matches!(parts.next(), Some("authorize" | "callback" | "consent" | "sign-in" | "sign-out"))
-        }
-        first => matches!(first, Some("account" | "language" | "privacy" | "")),
-    }
-}
 
 /// Adds every page.
 pub(crate) fn add_to(route: Route) -> Route {
@@ -109,29 +101,4 @@ pub(crate) fn add_to(route: Route) -> Route {
         .at("/account/connections/revoke", Methods::new([(post.clone(), connections::revoke.boxed())]))
         .at("/language", Methods::new([(post, language::choose.boxed())]))
         .at("/privacy", Methods::new([(get, privacy::show.boxed())]))
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_are_told_from_what_programs_call() {
-        for page in [
-            "/auth/authorize",
-            "/auth/sign-in/provider",
-            "/account/nowhere",
-            "/account",
-            "/",
-            "/privacy",
-            "/auth/consent",
-        ] {
-            assert!(is_page(page), "{page}");
-        }
-        for other in
-            ["/auth", "/auth/token", "/auth/revoke", "/api/v1/me", "/assets/x", "/accounts", "/privacy-x", "/languages"]
-        {
-            assert!(!is_page(other), "{other}");
-        }
-    }
 }

@@ -15,9 +15,9 @@ use super::forms::ListForm;
 use super::return_to::ReturnTo;
 use super::set_password::password_problem;
 use super::sign_in::SignInRefusal;
-use super::texts::{Filled, Frame, Language, Text};
+use super::texts::{Filled, Frame, Language, Moment, Text};
 use super::view::{self, PageContext};
-use super::words::{self, Moment};
+use super::words;
 use crate::domain::memories::MemoriesOfDeleted;
 use crate::domain::people::{Account, Password, PeopleError, SessionId, SignInError, SignedInUser};
 

@@ -11,9 +11,8 @@ use super::cookies::{ATTEMPT_LIFETIME, CookieKind};
 use super::error::PageError;
 use super::forms::Form;
 use super::return_to::ReturnTo;
-use super::texts::{Filled, Frame, Language, Texts};
+use super::texts::{Filled, Frame, Language, Moment, Texts};
 use super::view::{self, PageContext};
-use super::words::Moment;
 use crate::domain::people::{LinkError, LinkPurpose, LinkToken, Password, PasswordLink, Person};
 
 #[derive(Template)]

@@ -6,7 +6,6 @@ use poem::{Response, handler};
 use url::form_urlencoded;
 
 use super::browser::Browser;
-use super::consent;
 use super::cookies::{ATTEMPT_LIFETIME, CookieKind};
 use super::error::PageError;
 use super::forms::Form;
@@ -187,7 +186,7 @@ pub(crate) async fn with_password(browser: Browser<'_>, form: Form) -> Result<Re
     if !attempt.as_ref().is_some_and(|attempt| form.belongs_to(&attempt.form_token())) {
         // A person who has signed in in another tab meanwhile continues; nothing of this form is used.
         if browser.signed_in_user().await?.is_some() {
-            return consent::go_on_to(&browser, &return_to).await;
+            return browser.go_on_to(&return_to).await;
         }
         return Err(match attempt {
             Some(_) => PageError::ForeignForm { again: Some(return_to) },

@@ -3,7 +3,6 @@
 use poem::{Response, handler};
 
 use super::browser::Browser;
-use super::consent;
 use super::cookies::CookieKind;
 use super::error::PageError;
 use super::forms::Form;
@@ -24,7 +23,7 @@ pub(crate) async fn sign_out(browser: Browser<'_>, form: Form) -> Result<Respons
     browser.services.sign_in.sign_out(&session).await?;
     let mut response = match return_to {
         // Somebody else may want to decide on the application's request.
-        Some(request @ ReturnTo::Authorization(_)) => consent::go_on_to(&browser, &request).await?,
+        Some(request @ ReturnTo::Authorization(_)) => browser.go_on_to(&request).await?,
         _ => view::see_other(&format!("/auth/sign-in?{SIGNED_OUT}"))?,
     };
     browser.forget_attempts(&mut response);

@@ -6,9 +6,10 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use url::Url;
 
-use super::texts::{Filled, Language, Text, Texts};
+use super::texts::{Day, Filled, Language, Moment, Text, Texts};
 use crate::domain::applications::{Application, Permission, Permissions};
 use crate::domain::audit::AuditKind;
+use crate::domain::memories::Source;
 use crate::domain::system::Timestamp;
 
 /// A permission as described to a person.
@@ -34,14 +35,6 @@ impl PermissionInWords {
     }
 }
 
-/// A day, in UTC.
-pub(crate) struct Day {
-    /// In machine-readable form.
-    pub(crate) machine: String,
-    /// In readable form.
-    pub(crate) words: String,
-}
-
 impl Day {
     /// The day of `at`.
     pub(crate) fn of(at: Timestamp, language: Language) -> Self {
@@ -49,14 +42,6 @@ impl Day {
         let at = at.to_utc();
         Self { machine: at.format(MACHINE).unwrap_or_default(), words: language.day(at.date()) }
     }
-}
-
-/// A moment, in UTC.
-pub(crate) struct Moment {
-    /// As programs read it.
-    pub(crate) machine: String,
-    /// As people do.
-    pub(crate) words: String,
 }
 
 impl Moment {
@@ -136,6 +121,15 @@ pub(crate) fn wait(wait: Duration, t: &Texts) -> Filled {
         1 => t.wait_a_second.into(),
         seconds @ ..=120 => t.wait_seconds.plain(seconds),
         seconds => t.wait_minutes.plain(seconds.div_ceil(60)),
+    }
+}
+
+pub(crate) fn source_name(source: Option<&Source>, space: &str, t: &Texts) -> String {
+    match source {
+        Some(Source { application: Some(name), .. }) => name.to_string(),
+        Some(Source { space, .. }) if space.owner().is_none() => space.to_string(),
+        _ if space.starts_with("app-") => t.application_gone.to_string(),
+        _ => space.to_owned(),
     }
 }
 

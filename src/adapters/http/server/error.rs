@@ -19,8 +19,8 @@ use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::failure::{NearDuplicateAnswer, OAuthFailure, Problem};
 use super::json::json_response;
+use crate::adapters::http::server::limits::MAX_STREAM_BYTES;
 use crate::adapters::http::server::limits::{BODY_TIMEOUT, MAX_BODY_BYTES};
-use crate::adapters::http::server::streamed::MAX_STREAM_BYTES;
 use crate::domain::applications::HasherError;
 use crate::domain::ids::RequestId;
 use crate::domain::limits::RateLimited;

@@ -8,3 +8,6 @@ pub const MAX_BODY_BYTES: usize = 512 * 1024;
 
 /// How long a body may take to arrive.
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Maximum length of such a body in bytes.
+pub(crate) const MAX_STREAM_BYTES: u64 = 4 << 30;

@@ -16,12 +16,10 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::ApiError;
-use super::limits::BODY_TIMEOUT;
+use super::limits::{BODY_TIMEOUT, MAX_STREAM_BYTES};
 use super::listener::PiecewiseBody;
 use super::payload;
 
-/// Maximum length of such a body in bytes.
-pub(crate) const MAX_STREAM_BYTES: u64 = 4 << 30;
 /// After how long a body must have come at the least rate on average.
 const GRACE: Duration = Duration::from_mins(1);
 /// The least rate, in bytes per second: a body holds a slot that others wait for.

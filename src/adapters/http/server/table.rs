@@ -64,9 +64,9 @@ impl Endpoint for Methods {
 }
 
 /// A document at its own path: GET only.
-pub(crate) struct Document<F>(pub(crate) F);
+pub(crate) struct DocumentEndpoint<F>(pub(crate) F);
 
-impl<F: Fn(&Request) -> Response + Send + Sync> Endpoint for Document<F> {
+impl<F: Fn(&Request) -> Response + Send + Sync> Endpoint for DocumentEndpoint<F> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {

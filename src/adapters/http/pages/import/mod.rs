@@ -17,20 +17,18 @@ use tokio::task::JoinHandle;
 
 pub use self::uploads::Uploads;
 
-use self::receive::{MAX_UPLOAD_BYTES, Refused, UploadForm};
-use self::uploads::{Failure, Held, Occupied, Outcome, Step, Storing, Waiting};
-use self::work::{Choice, LOOKED_UP, Messages};
+use self::receive::{MAX_UPLOAD_BYTES, RefusedUpload, UploadForm};
+use self::uploads::{Failure, HeldUpload, ImportOutcome, Occupied, Step, Storing, WaitingUpload};
+use self::work::{Choice, LOOKED_UP, Messages, SpaceOption};
 use super::account::{sender, signed_in};
 use super::assets;
 use super::browser::Browser;
 use super::error::PageError;
 use super::forms::ListForm;
-use super::memories::source_name;
 use super::return_to::ReturnTo;
-use super::texts::{Frame, Language, Text, Texts};
+use super::texts::{Day, Frame, Language, Text, Texts};
 use super::view::{self, PageContext};
-use super::words::Day;
-use crate::domain::applications::SpaceName;
+use super::words::source_name;
 use crate::domain::memories::{ImportFormat, ImportReport, LeftOut};
 use crate::domain::people::SignedInUser;
 
@@ -53,18 +51,12 @@ struct ImportPage<'a> {
     form_token: &'a str,
 }
 
-/// A place that memories can go to.
-struct SpaceOption {
-    space: SpaceName,
-    name: String,
-}
-
 #[derive(Template)]
 #[template(path = "import_preview.html")]
 struct PreviewPage<'a> {
     t: &'a Frame,
     number: u64,
-    waiting: &'a Waiting,
+    waiting: &'a WaitingUpload,
     space: &'a str,
     formats: String,
     left_out: u64,
@@ -94,7 +86,7 @@ struct ProgressPage<'a> {
 #[template(path = "import_report.html")]
 struct ReportPage<'a> {
     t: &'a Frame,
-    outcome: &'a Outcome,
+    outcome: &'a ImportOutcome,
     space: &'a str,
     left_out: u64,
     reasons: Vec<&'a LeftOut>,
@@ -111,15 +103,15 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
     let now = browser.services.clock.now();
     match browser.services.uploads.of(user.person.id, now) {
         None => show_form(&browser, &user, StatusCode::OK, None).await,
-        Some(Held { step: Step::Failed(failure), .. }) => {
+        Some(HeldUpload { step: Step::Failed(failure), .. }) => {
             show_form(&browser, &user, StatusCode::OK, Some(failure.problem(&browser.t))).await
         }
-        Some(Held { step: Step::Reading, .. }) => show_progress(&browser.t, &user, None),
-        Some(Held { step: Step::Storing(storing), .. }) => show_progress(&browser.t, &user, Some(&storing)),
-        Some(Held { step: Step::Waiting(waiting), number, .. }) => {
+        Some(HeldUpload { step: Step::Reading, .. }) => show_progress(&browser.t, &user, None),
+        Some(HeldUpload { step: Step::Storing(storing), .. }) => show_progress(&browser.t, &user, Some(&storing)),
+        Some(HeldUpload { step: Step::Waiting(waiting), number, .. }) => {
             show_preview(&browser.t, &user, number, &waiting, None)
         }
-        Some(Held { step: Step::Done(outcome), .. }) => show_report(&browser.t, &user, &outcome),
+        Some(HeldUpload { step: Step::Done(outcome), .. }) => show_report(&browser.t, &user, &outcome),
     }
 }
 
@@ -187,7 +179,7 @@ fn show_preview(
     t: &Frame,
     user: &SignedInUser,
     number: u64,
-    waiting: &Waiting,
+    waiting: &WaitingUpload,
     problem: Option<Text>,
 ) -> Result<Response, PageError> {
     let mut conversations: Vec<_> = waiting.conversations.iter().enumerate().collect();
@@ -219,7 +211,7 @@ fn show_preview(
     view::show(status, PageContext::Standalone, &page)
 }
 
-fn show_report(t: &Frame, user: &SignedInUser, outcome: &Outcome) -> Result<Response, PageError> {
+fn show_report(t: &Frame, user: &SignedInUser, outcome: &ImportOutcome) -> Result<Response, PageError> {
     let form_token = user.token.form_token();
     let page = ReportPage {
         t,
@@ -268,17 +260,17 @@ pub(crate) async fn upload(browser: Browser<'_>, mut form: UploadForm) -> Result
     };
     let uploaded = match form.file("file").await {
         Ok(uploaded) => uploaded,
-        Err(Refused::Form) => return Err(PageError::InvalidForm),
-        Err(Refused::Interrupted) => {
+        Err(RefusedUpload::Form) => return Err(PageError::InvalidForm),
+        Err(RefusedUpload::Interrupted) => {
             return refuse(StatusCode::BAD_REQUEST, browser.t.import_interrupted).await;
         }
-        Err(Refused::Empty) => {
+        Err(RefusedUpload::Empty) => {
             return refuse(StatusCode::BAD_REQUEST, browser.t.import_empty).await;
         }
-        Err(Refused::TooLarge) => {
+        Err(RefusedUpload::TooLarge) => {
             return refuse(StatusCode::PAYLOAD_TOO_LARGE, browser.t.import_too_large).await;
         }
-        Err(Refused::Disk(error)) => return Err(PageError::Unavailable(error.into())),
+        Err(RefusedUpload::Disk(error)) => return Err(PageError::Unavailable(error.into())),
     };
     let number = services.uploads.begin(person, services.clock.now());
     let work = work::read(services.clone(), person, number, uploaded, receiving, option);
@@ -293,7 +285,7 @@ pub(crate) async fn confirm(browser: Browser<'_>, form: ListForm<FIELDS>) -> Res
     let (services, person, now) = (&browser.services, user.person.id, browser.services.clock.now());
     let number: u64 = form.get("number").parse().map_err(|_| PageError::InvalidForm)?;
     let held = services.uploads.of(person, now).filter(|held| held.number == number);
-    let Some(Held { step: Step::Waiting(waiting), .. }) = held else {
+    let Some(HeldUpload { step: Step::Waiting(waiting), .. }) = held else {
         // It was decided about in another window, or not in time.
         return view::see_other(&ReturnTo::Import.to_string());
     };
@@ -316,7 +308,7 @@ pub(crate) async fn confirm(browser: Browser<'_>, form: ListForm<FIELDS>) -> Res
 }
 
 impl Choice {
-    fn rows_of(&self, waiting: &Waiting) -> u64 {
+    fn rows_of(&self, waiting: &WaitingUpload) -> u64 {
         let messages = match &self.messages {
             Messages::None => 0,
             Messages::All => waiting.messages,

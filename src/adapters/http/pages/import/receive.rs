@@ -33,7 +33,7 @@ const PIECE: usize = 64 * 1024;
 
 /// Why an upload was not received.
 #[derive(Debug)]
-pub(super) enum Refused {
+pub(super) enum RefusedUpload {
     /// It is not what the page sends.
     Form,
     /// It came to an end too early, or did not come in time.
@@ -77,70 +77,70 @@ impl<'a> FromRequest<'a> for UploadForm {
 
 impl UploadForm {
     /// The value of the next field, which must have this name.
-    pub(super) async fn text(&mut self, name: &str) -> Result<String, Refused> {
+    pub(super) async fn text(&mut self, name: &str) -> Result<String, RefusedUpload> {
         let field = self.next(name).await?;
         let mut text = String::new();
         let read = within(field.into_async_read().take(MAX_FIELD + 1).read_to_string(&mut text)).await?;
         match read {
             Ok(_) if text.len() as u64 <= MAX_FIELD => Ok(text),
-            Err(_) if self.watch.was_interrupted() => Err(Refused::Interrupted),
-            _ => Err(Refused::Form),
+            Err(_) if self.watch.was_interrupted() => Err(RefusedUpload::Interrupted),
+            _ => Err(RefusedUpload::Form),
         }
     }
 
     /// The file in the next field, which must have this name.
-    pub(super) async fn file(mut self, name: &str) -> Result<Uploaded, Refused> {
+    pub(super) async fn file(mut self, name: &str) -> Result<Uploaded, RefusedUpload> {
         let field = self.next(name).await?;
         let name = shown(field.file_name().unwrap_or_default());
         within(self.copy(field.into_async_read())).await?.map(|file| Uploaded { file, name })
     }
 
-    async fn copy(&self, input: impl AsyncRead) -> Result<File, Refused> {
+    async fn copy(&self, input: impl AsyncRead) -> Result<File, RefusedUpload> {
         let mut input = std::pin::pin!(input);
-        let file = tempfile::tempfile().map_err(Refused::Disk)?;
+        let file = tempfile::tempfile().map_err(RefusedUpload::Disk)?;
         let mut output = tokio::fs::File::from_std(file);
         let (mut piece, mut received) = (vec![0; PIECE], 0_u64);
         loop {
-            let length = input.read(&mut piece).await.map_err(|_| Refused::Interrupted)?;
+            let length = input.read(&mut piece).await.map_err(|_| RefusedUpload::Interrupted)?;
             if length == 0 {
                 break;
             }
             received += length as u64;
             if received > MAX_DROPPED_BYTES {
-                return Err(Refused::TooLarge);
+                return Err(RefusedUpload::TooLarge);
             }
             if received <= MAX_UPLOAD_BYTES {
-                output.write_all(&piece[..length]).await.map_err(Refused::Disk)?;
+                output.write_all(&piece[..length]).await.map_err(RefusedUpload::Disk)?;
             } else if received - (length as u64) <= MAX_UPLOAD_BYTES {
-                output.set_len(0).await.map_err(Refused::Disk)?;
+                output.set_len(0).await.map_err(RefusedUpload::Disk)?;
             }
         }
         match received {
-            0 => Err(Refused::Empty),
-            received if received > MAX_UPLOAD_BYTES => Err(Refused::TooLarge),
+            0 => Err(RefusedUpload::Empty),
+            received if received > MAX_UPLOAD_BYTES => Err(RefusedUpload::TooLarge),
             _ => {
-                output.flush().await.map_err(Refused::Disk)?;
+                output.flush().await.map_err(RefusedUpload::Disk)?;
                 let mut file = output.into_std().await;
-                io::Seek::rewind(&mut file).map_err(Refused::Disk)?;
+                io::Seek::rewind(&mut file).map_err(RefusedUpload::Disk)?;
                 Ok(file)
             }
         }
     }
 
-    async fn next(&mut self, name: &str) -> Result<Field, Refused> {
+    async fn next(&mut self, name: &str) -> Result<Field, RefusedUpload> {
         self.watch.between_fields();
         let field = within(self.fields.next_field()).await?;
         self.watch.within_field();
         match field {
             Ok(Some(field)) if field.name() == Some(name) => Ok(field),
-            Err(_) if self.watch.was_interrupted() => Err(Refused::Interrupted),
-            _ => Err(Refused::Form),
+            Err(_) if self.watch.was_interrupted() => Err(RefusedUpload::Interrupted),
+            _ => Err(RefusedUpload::Form),
         }
     }
 }
 
-async fn within<T>(work: impl Future<Output = T>) -> Result<T, Refused> {
-    tokio::time::timeout(UPLOAD_TIMEOUT, work).await.map_err(|_| Refused::Interrupted)
+async fn within<T>(work: impl Future<Output = T>) -> Result<T, RefusedUpload> {
+    tokio::time::timeout(UPLOAD_TIMEOUT, work).await.map_err(|_| RefusedUpload::Interrupted)
 }
 
 /// The last part of a path, as it is shown.

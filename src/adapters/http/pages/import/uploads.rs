@@ -39,12 +39,12 @@ pub struct Uploads {
 #[derive(Default)]
 struct Inner {
     receiving: HashSet<UserId>,
-    held: HashMap<UserId, Held>,
+    held: HashMap<UserId, HeldUpload>,
 }
 
 /// How far a person's import is.
 #[derive(Clone)]
-pub(super) struct Held {
+pub(super) struct HeldUpload {
     /// Tells it from an earlier one.
     pub(super) number: u64,
     pub(super) step: Step,
@@ -56,17 +56,17 @@ pub(super) enum Step {
     /// The upload is read.
     Reading,
     /// It was read; the person decides.
-    Waiting(Arc<Waiting>),
+    Waiting(Arc<WaitingUpload>),
     /// What was chosen is stored.
     Storing(Arc<Storing>),
     /// All was done that could be.
-    Done(Arc<Outcome>),
+    Done(Arc<ImportOutcome>),
     /// The upload could not be read.
     Failed(Failure),
 }
 
 /// An upload that was read.
-pub(super) struct Waiting {
+pub(super) struct WaitingUpload {
     pub(super) space: SpaceName,
     /// What the person calls it.
     pub(super) space_name: String,
@@ -101,7 +101,7 @@ pub(super) struct Storing {
 }
 
 /// How an import ended.
-pub(super) struct Outcome {
+pub(super) struct ImportOutcome {
     pub(super) space_name: String,
     pub(super) report: ImportReport,
     /// The items of the file that could not be read.
@@ -152,7 +152,7 @@ impl Uploads {
     }
 
     /// How far the person's import is.
-    pub(super) fn of(&self, person: UserId, now: Timestamp) -> Option<Held> {
+    pub(super) fn of(&self, person: UserId, now: Timestamp) -> Option<HeldUpload> {
         self.sweep(now);
         self.inner().held.get(&person).cloned()
     }
@@ -163,7 +163,7 @@ impl Uploads {
     /// [`Occupied`].
     pub(super) fn receive(self: &Arc<Self>, person: UserId) -> Result<Receiving, Occupied> {
         let mut inner = self.inner();
-        if inner.held.get(&person).is_some_and(Held::is_under_way) || inner.receiving.contains(&person) {
+        if inner.held.get(&person).is_some_and(HeldUpload::is_under_way) || inner.receiving.contains(&person) {
             return Err(Occupied::Already);
         }
         if inner.receiving.len() >= RECEIVED_AT_ONCE {
@@ -176,13 +176,19 @@ impl Uploads {
     /// An upload is read from now on. Returns its number.
     pub(super) fn begin(&self, person: UserId, now: Timestamp) -> u64 {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let held = Held { number, step: Step::Reading, until: now.plus(LIFETIME) };
+        let held = HeldUpload { number, step: Step::Reading, until: now.plus(LIFETIME) };
         self.inner().held.insert(person, held);
         number
     }
 
     /// The reading of an upload has ended.
-    pub(super) fn end_reading(&self, person: UserId, number: u64, now: Timestamp, read: Result<Waiting, Failure>) {
+    pub(super) fn end_reading(
+        &self,
+        person: UserId,
+        number: u64,
+        now: Timestamp,
+        read: Result<WaitingUpload, Failure>,
+    ) {
         self.sweep(now);
         let mut inner = self.inner();
         let step = match read {
@@ -204,7 +210,7 @@ impl Uploads {
         number: u64,
         now: Timestamp,
         total: u64,
-    ) -> Option<(Arc<Waiting>, Arc<Storing>)> {
+    ) -> Option<(Arc<WaitingUpload>, Arc<Storing>)> {
         let mut inner = self.inner();
         let held = inner.held.get(&person).filter(|held| held.number == number)?;
         let Step::Waiting(waiting) = &held.step else { return None };
@@ -215,7 +221,7 @@ impl Uploads {
     }
 
     /// An import has ended.
-    pub(super) fn end_storing(&self, person: UserId, number: u64, now: Timestamp, outcome: Outcome) {
+    pub(super) fn end_storing(&self, person: UserId, number: u64, now: Timestamp, outcome: ImportOutcome) {
         self.inner().proceed(person, number, now, Step::Done(Arc::new(outcome)));
     }
 }
@@ -229,7 +235,7 @@ impl Inner {
     }
 }
 
-impl Held {
+impl HeldUpload {
     fn is_under_way(&self) -> bool {
         matches!(self.step, Step::Reading | Step::Storing(_))
     }
@@ -270,8 +276,8 @@ mod tests {
     use super::*;
     use memgate_domain::testing::{now, person};
 
-    fn waiting(bytes: u64) -> Waiting {
-        Waiting {
+    fn waiting(bytes: u64) -> WaitingUpload {
+        WaitingUpload {
             space: "home".parse().unwrap(),
             space_name: String::new(),
             file_name: String::new(),

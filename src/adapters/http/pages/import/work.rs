@@ -8,13 +8,19 @@ use std::sync::atomic::Ordering;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 
-use super::SpaceOption;
 use super::receive::Uploaded;
-use super::uploads::{Failure, Outcome, Preview, ROWS_OF_ONE, Receiving, Storing, Waiting};
+use super::uploads::{Failure, ImportOutcome, Preview, ROWS_OF_ONE, Receiving, Storing, WaitingUpload};
 use crate::adapters::http::server::services::Services;
+use crate::domain::applications::SpaceName;
 use crate::domain::ids::UserId;
 use crate::domain::memories::{FoundRow, Place, Reading};
 use crate::files::{self, FileError, FileLimits};
+
+/// A place that memories can go to.
+pub(super) struct SpaceOption {
+    pub(super) space: SpaceName,
+    pub(super) name: String,
+}
 
 /// How many rows a preview looks up at most.
 pub(super) const LOOKED_UP: u64 = 50_000;
@@ -54,7 +60,7 @@ enum NotWritten {
 }
 
 /// Writes the rows of an upload into a temporary file, each with its conversation (0 for none) and its place before it.
-fn into_rows(upload: Uploaded, space: SpaceOption) -> Result<Waiting, Failure> {
+fn into_rows(upload: Uploaded, space: SpaceOption) -> Result<WaitingUpload, Failure> {
     let disk = |error: io::Error| {
         tracing::error!(error = &error as &dyn std::error::Error, "an upload cannot be written to a temporary file");
         Failure::Internal
@@ -82,7 +88,7 @@ fn into_rows(upload: Uploaded, space: SpaceOption) -> Result<Waiting, Failure> {
     }
     let rows = rows.into_inner().map_err(|error| disk(error.into_error()))?;
     let Reading { formats, conversations, conversation_count, memories, messages, skipped, left_out, .. } = reading;
-    Ok(Waiting {
+    Ok(WaitingUpload {
         space: space.space,
         space_name: space.name,
         file_name: upload.name,
@@ -112,7 +118,7 @@ fn sample(json: &str) -> Option<String> {
 }
 
 /// What an import of everything would do; `None` if the memory bank does not answer.
-async fn preview(services: &Services, person: UserId, waiting: &Waiting) -> Result<Option<Preview>, Failure> {
+async fn preview(services: &Services, person: UserId, waiting: &WaitingUpload) -> Result<Option<Preview>, Failure> {
     let mut import = services.own_memories.preview_import(person, waiting.space.clone());
     let mut rows = Rows::of(&waiting.rows).map_err(|_| Failure::Internal)?;
     let mut seen = 0;
@@ -158,7 +164,7 @@ pub(super) async fn store(
     services: Arc<Services>,
     person: UserId,
     number: u64,
-    waiting: Arc<Waiting>,
+    waiting: Arc<WaitingUpload>,
     storing: Arc<Storing>,
     choice: Choice,
 ) {
@@ -184,7 +190,7 @@ pub(super) async fn store(
     }
     let report = ended.unwrap_or_else(|stopped| *stopped.report);
     let (space_name, left_out) = (waiting.space_name.clone(), waiting.left_out.clone());
-    let outcome = Outcome { space_name, report, left_out, not_chosen, stopped };
+    let outcome = ImportOutcome { space_name, report, left_out, not_chosen, stopped };
     services.uploads.end_storing(person, number, services.clock.now(), outcome);
 }
 

@@ -1,6 +1,7 @@
 //! The texts in Spanish.
 
-use super::{Text, Texts};
+use super::catalog::Texts;
+use super::text::Text;
 
 pub(super) const TEXTS: Texts = Texts {
     // Frame

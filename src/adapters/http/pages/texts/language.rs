@@ -4,7 +4,8 @@ use poem::Request;
 use poem::http::header;
 use time::{Date, Month};
 
-use super::{Texts, de, en, es, fr, ja, pt};
+use super::catalog::Texts;
+use super::{de, en, es, fr, ja, pt};
 use crate::adapters::http::pages::cookies::{CookieKind, Cookies};
 
 /// A language of the pages.

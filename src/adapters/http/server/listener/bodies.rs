@@ -25,18 +25,18 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct BodyBudget {
     limit: usize,
     numbers: AtomicU64,
-    held: Mutex<Held>,
+    held: Mutex<HeldBytes>,
 }
 
 #[derive(Default)]
-struct Held {
+struct HeldBytes {
     bytes: usize,
     /// Incomplete bodies, oldest first.
-    arriving: BTreeMap<u64, Arc<Slot>>,
+    arriving: BTreeMap<u64, Arc<BodySlot>>,
 }
 
 /// The share of one body.
-struct Slot {
+struct BodySlot {
     number: u64,
     bytes: Mutex<usize>,
     is_broken_off: AtomicBool,
@@ -53,7 +53,7 @@ impl BodyBudget {
         if body.is_end_stream() {
             return (poem::Body::empty(), Arrival(None));
         }
-        let slot = Slot {
+        let slot = BodySlot {
             number: self.numbers.fetch_add(1, Ordering::Relaxed),
             bytes: Mutex::new(0),
             is_broken_off: AtomicBool::new(false),
@@ -72,7 +72,7 @@ impl BodyBudget {
     }
 
     /// Adds received bytes. Returns whether the body may continue.
-    fn grow(&self, slot: &Arc<Slot>, bytes: usize) -> bool {
+    fn grow(&self, slot: &Arc<BodySlot>, bytes: usize) -> bool {
         let mut held = lock(&self.held);
         if slot.is_broken_off.load(Ordering::Relaxed) {
             return false;
@@ -94,17 +94,17 @@ impl BodyBudget {
     }
 
     /// The body is complete; it can no longer be aborted.
-    fn complete(&self, slot: &Slot) {
+    fn complete(&self, slot: &BodySlot) {
         lock(&self.held).arriving.remove(&slot.number);
     }
 
-    fn release(&self, slot: &Slot) {
+    fn release(&self, slot: &BodySlot) {
         lock(&self.held).give_back(slot);
     }
 }
 
-impl Held {
-    fn give_back(&mut self, slot: &Slot) {
+impl HeldBytes {
+    fn give_back(&mut self, slot: &BodySlot) {
         self.arriving.remove(&slot.number);
         self.bytes -= std::mem::take(&mut *lock(&slot.bytes));
     }
@@ -117,7 +117,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Incoming {
     body: Mutex<BoxBody<Bytes, io::Error>>,
     budget: Arc<BodyBudget>,
-    slot: Arc<Slot>,
+    slot: Arc<BodySlot>,
     is_wanted: AtomicBool,
     has_ended: AtomicBool,
     is_piecewise: AtomicBool,

@@ -27,13 +27,12 @@ use tower_http::CompressionLevel;
 use tower_http::compression::Compression;
 use tower_http::compression::predicate::{Predicate as _, SizeAbove};
 
-use super::Shutdown;
 use super::activity::{Activity, UnreadAnswer};
 use super::bodies::BodyBudget;
 use super::stream::Stream;
 use crate::adapters::http::server::envelope::is_compressible;
 use crate::adapters::http::server::host::refuse_host;
-use crate::adapters::http::server::shutdown::shutdown_requested;
+use crate::adapters::http::server::shutdown::{Shutdown, shutdown_requested};
 
 /// TLS handshake timeout.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,7 +55,7 @@ const QUIET_CHECKS: u32 = 4;
 
 /// The shared state of a connection's requests.
 #[derive(Clone)]
-pub(crate) struct Connection {
+pub(crate) struct ServedConnection {
     pub(crate) local: SocketAddr,
     pub(crate) peer: SocketAddr,
     pub(crate) endpoint: Arc<BoxEndpoint<'static>>,
@@ -64,7 +63,7 @@ pub(crate) struct Connection {
     pub(crate) shutdown: Shutdown,
 }
 
-impl Connection {
+impl ServedConnection {
     pub(crate) async fn serve(self, socket: TcpStream, tls: Option<Arc<ServerConfig>>) {
         // A response is written at once: waiting for more of it only delays its end.
         if let Err(error) = socket.set_nodelay(true) {

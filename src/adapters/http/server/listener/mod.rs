@@ -12,14 +12,13 @@ use std::time::Duration;
 
 use poem::endpoint::BoxEndpoint;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use self::bodies::BodyBudget;
 pub(crate) use self::bodies::PiecewiseBody;
-use self::connection::Connection;
-use crate::adapters::http::server::shutdown::shutdown_requested;
+use self::connection::ServedConnection;
+use crate::adapters::http::server::shutdown::{Shutdown, shutdown_requested};
 use crate::adapters::http::server::tls::Tls;
 
 /// Time allowed for requests in flight at shutdown.
@@ -30,15 +29,6 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum total size of request bodies in memory, over all connections of a listener.
 const BODY_BYTES: usize = 64 << 20;
-
-/// The progress of the shutdown, as connections see it.
-#[derive(Clone)]
-pub struct Shutdown {
-    /// Set while requests are still accepted, but each HTTP/1 response closes its connection.
-    pub(crate) draining: watch::Receiver<bool>,
-    /// Set when nothing more is accepted.
-    pub(crate) stopped: watch::Receiver<bool>,
-}
 
 /// A bound port that is not served yet.
 pub struct Listener {
@@ -88,7 +78,7 @@ impl Listener {
                 () = shutdown_requested(&mut shutdown.stopped) => break,
                 accepted = self.socket.accept() => match accepted {
                     Ok((stream, peer)) => {
-                        let connection = Connection {
+                        let connection = ServedConnection {
                             local: self.address,
                             peer,
                             endpoint: Arc::clone(&endpoint),

@@ -1,6 +1,7 @@
 use poem::{EndpointExt as _, Request, Response, endpoint};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use super::activity::{ANSWER_TIMEOUT, IDLE_TIMEOUT, STALL_TIMEOUT};
 use super::connection::HTTP2_STREAMS;
