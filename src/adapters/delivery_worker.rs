@@ -41,11 +41,11 @@ struct WorkerState {
     /// Notified when something may be due.
     due: Notify,
     stopping: AtomicBool,
-    waiting: Mutex<HashMap<RequestId, Waiting>>,
+    waiting: Mutex<HashMap<RequestId, WaitingCallers>>,
 }
 
 /// Callers that wait for a write.
-struct Waiting {
+struct WaitingCallers {
     tenant: String,
     callers: Vec<oneshot::Sender<WriteState>>,
 }
@@ -202,7 +202,7 @@ impl WorkerState {
         let mut waiting = self.waiting();
         let entry = waiting
             .entry(write.request_id)
-            .or_insert_with(|| Waiting { tenant: write.scope.tenant(), callers: Vec::new() });
+            .or_insert_with(|| WaitingCallers { tenant: write.scope.tenant(), callers: Vec::new() });
         entry.callers.push(sender);
         receiver
     }
@@ -218,7 +218,7 @@ impl WorkerState {
         }
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, Waiting>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, WaitingCallers>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

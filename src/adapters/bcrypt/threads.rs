@@ -48,17 +48,17 @@ pub struct BcryptThreads {
 struct WorkQueue {
     free: usize,
     turn: usize,
-    waiting: [Waiting; Work::ALL.len()],
+    waiting: [WaitingWork; Work::ALL.len()],
 }
 
 /// The waiting callers of one kind of work. Those from different addresses take turns.
 #[derive(Default)]
-struct Waiting {
+struct WaitingWork {
     /// In the order of their turns; none is empty.
     addresses: VecDeque<(Option<IpAddr>, VecDeque<oneshot::Sender<Thread>>)>,
 }
 
-impl Waiting {
+impl WaitingWork {
     fn len(&self) -> usize {
         self.addresses.iter().map(|(_, callers)| callers.len()).sum()
     }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::config::Issuer;
-use super::failure::{Problem, ProviderFailure, ProviderRequest};
+use super::failure::{ProviderFailure, ProviderProblem, ProviderRequest};
 use super::http::HttpClient;
 use crate::domain::system::{Clock, Timestamp};
 
@@ -74,8 +74,8 @@ impl Directory {
         let discovery = CoreProviderMetadata::discover_async(self.issuer.url().clone(), &*self.http);
         let fetched = match timeout(self.timeout, discovery).await {
             Ok(Ok(metadata)) => self.http.check(metadata.authorization_endpoint().url()).map(|()| metadata),
-            Ok(Err(error)) => Err(Problem::from(error)),
-            Err(_) => Err(Problem::Slow),
+            Ok(Err(error)) => Err(ProviderProblem::from(error)),
+            Err(_) => Err(ProviderProblem::Slow),
         };
         match fetched {
             Ok(metadata) => {

@@ -36,11 +36,11 @@ impl fmt::Display for ProviderRequest {
 #[error("{question}, {problem}")]
 pub(super) struct ProviderFailure {
     question: ProviderRequest,
-    problem: Problem,
+    problem: ProviderProblem,
 }
 
 impl ProviderFailure {
-    pub(super) fn new(question: ProviderRequest, problem: Problem) -> Self {
+    pub(super) fn new(question: ProviderRequest, problem: ProviderProblem) -> Self {
         Self { question, problem }
     }
 }
@@ -48,26 +48,26 @@ impl ProviderFailure {
 impl From<ProviderFailure> for IdentityError {
     fn from(failure: ProviderFailure) -> Self {
         match failure.problem {
-            Problem::Busy
-            | Problem::NotConnected
-            | Problem::ConnectionLost
-            | Problem::Slow
-            | Problem::TooLarge
-            | Problem::Status(_)
-            | Problem::Unreadable
-            | Problem::NoEndpoint => Self::Unavailable(Box::new(failure)),
-            Problem::Insecure
-            | Problem::OtherIssuer
-            | Problem::Refused(_)
-            | Problem::NotUnderstood
-            | Problem::Untrusted(_) => Self::Rejected(Box::new(failure)),
+            ProviderProblem::Busy
+            | ProviderProblem::NotConnected
+            | ProviderProblem::ConnectionLost
+            | ProviderProblem::Slow
+            | ProviderProblem::TooLarge
+            | ProviderProblem::Status(_)
+            | ProviderProblem::Unreadable
+            | ProviderProblem::NoEndpoint => Self::Unavailable(Box::new(failure)),
+            ProviderProblem::Insecure
+            | ProviderProblem::OtherIssuer
+            | ProviderProblem::Refused(_)
+            | ProviderProblem::NotUnderstood
+            | ProviderProblem::Untrusted(_) => Self::Rejected(Box::new(failure)),
         }
     }
 }
 
 /// Causes of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Problem {
+pub(super) enum ProviderProblem {
     #[error("too many sign-ins are in progress, so no request was sent")]
     Busy,
     #[error("could not connect")]
@@ -98,7 +98,7 @@ pub(super) enum Problem {
     Untrusted(&'static str),
 }
 
-impl From<DiscoveryError<Problem>> for Problem {
+impl From<DiscoveryError<ProviderProblem>> for ProviderProblem {
     fn from(error: DiscoveryError<Self>) -> Self {
         match error {
             DiscoveryError::Request(problem) => problem,
@@ -109,7 +109,7 @@ impl From<DiscoveryError<Problem>> for Problem {
     }
 }
 
-impl From<RequestTokenError<Problem, StandardErrorResponse<CoreErrorResponseType>>> for Problem {
+impl From<RequestTokenError<ProviderProblem, StandardErrorResponse<CoreErrorResponseType>>> for ProviderProblem {
     fn from(error: RequestTokenError<Self, StandardErrorResponse<CoreErrorResponseType>>) -> Self {
         match error {
             RequestTokenError::Request(problem) => problem,
@@ -128,7 +128,7 @@ impl From<RequestTokenError<Problem, StandardErrorResponse<CoreErrorResponseType
     }
 }
 
-impl From<UserInfoError<Problem>> for Problem {
+impl From<UserInfoError<ProviderProblem>> for ProviderProblem {
     fn from(error: UserInfoError<Self>) -> Self {
         match error {
             UserInfoError::Request(problem) => problem,
@@ -139,7 +139,7 @@ impl From<UserInfoError<Problem>> for Problem {
     }
 }
 
-impl From<ClaimsVerificationError> for Problem {
+impl From<ClaimsVerificationError> for ProviderProblem {
     fn from(error: ClaimsVerificationError) -> Self {
         Self::Untrusted(match error {
             ClaimsVerificationError::Expired(_) => "it has expired",

@@ -7,7 +7,7 @@ use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use url::Url;
 
 use super::config::Issuer;
-use super::failure::Problem;
+use super::failure::ProviderProblem;
 
 /// Maximum size of a response in bytes. A key set has a few thousand.
 const ANSWER_LIMIT: usize = 512 * 1024;
@@ -38,22 +38,23 @@ impl HttpClient {
         Ok(Self { client: builder.build()?, issuer })
     }
 
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, Problem> {
-        let request = reqwest::Request::try_from(request).map_err(|_| Problem::NotUnderstood)?;
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, ProviderProblem> {
+        let request = reqwest::Request::try_from(request).map_err(|_| ProviderProblem::NotUnderstood)?;
         self.check(request.url())?;
-        let cause =
-            |error: reqwest::Error| if error.is_connect() { Problem::NotConnected } else { Problem::ConnectionLost };
+        let cause = |error: reqwest::Error| {
+            if error.is_connect() { ProviderProblem::NotConnected } else { ProviderProblem::ConnectionLost }
+        };
         let mut response = self.client.execute(request).await.map_err(cause)?;
         let status = response.status();
         if status.is_server_error() || status.is_redirection() || status == http::StatusCode::TOO_MANY_REQUESTS {
-            return Err(Problem::Status(status.as_u16()));
+            return Err(ProviderProblem::Status(status.as_u16()));
         }
         let mut answer = http::Response::new(Vec::new());
         *answer.status_mut() = status;
         *answer.headers_mut() = std::mem::take(response.headers_mut());
-        while let Some(chunk) = response.chunk().await.map_err(|_| Problem::ConnectionLost)? {
+        while let Some(chunk) = response.chunk().await.map_err(|_| ProviderProblem::ConnectionLost)? {
             if answer.body().len() + chunk.len() > ANSWER_LIMIT {
-                return Err(Problem::TooLarge);
+                return Err(ProviderProblem::TooLarge);
             }
             answer.body_mut().extend_from_slice(&chunk);
         }
@@ -61,14 +62,14 @@ impl HttpClient {
     }
 
     /// Rejects a URL that the provider named and that is less secure than the issuer.
-    pub(super) fn check(&self, url: &Url) -> Result<(), Problem> {
-        if self.issuer.allows(url) { Ok(()) } else { Err(Problem::Insecure) }
+    pub(super) fn check(&self, url: &Url) -> Result<(), ProviderProblem> {
+        if self.issuer.allows(url) { Ok(()) } else { Err(ProviderProblem::Insecure) }
     }
 }
 
 impl<'c> AsyncHttpClient<'c> for HttpClient {
-    type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, Problem>> + Send + 'c>>;
+    type Error = ProviderProblem;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, ProviderProblem>> + Send + 'c>>;
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(self.send(request))

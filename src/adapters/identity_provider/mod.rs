@@ -27,7 +27,7 @@ use url::Url;
 
 pub use self::config::{Issuer, OpenIdConfig};
 use self::directory::Directory;
-use self::failure::{Problem, ProviderFailure, ProviderRequest};
+use self::failure::{ProviderFailure, ProviderProblem, ProviderRequest};
 use self::http::HttpClient;
 use crate::domain::limits::Allowance;
 use crate::domain::people::{ExternalIdentity, IdentityError, IdentityProvider, ProvenIdentity, SignInAttempt};
@@ -125,10 +125,10 @@ impl OpenIdProvider {
         let client = self.client(&metadata);
         let request = client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
-            .map_err(|_| failure(Problem::NoEndpoint))?
+            .map_err(|_| failure(ProviderProblem::NoEndpoint))?
             .set_pkce_verifier(code_verifier(attempt));
         let answer = request.request_async(&*self.http).await.map_err(|error| failure(error.into()))?;
-        let id_token = answer.id_token().ok_or(failure(Problem::NotUnderstood))?;
+        let id_token = answer.id_token().ok_or(failure(ProviderProblem::NotUnderstood))?;
 
         let nonce = nonce(attempt);
         let claims = match id_token.claims(&self.verifier(&metadata), &nonce) {
@@ -139,8 +139,9 @@ impl OpenIdProvider {
             claims => claims,
         };
         let claims = claims.map_err(|error| failure(error.into()))?;
-        let identity = ExternalIdentity::new(claims.issuer(), claims.subject())
-            .map_err(|_| failure(Problem::Untrusted("its subject is not a single line of 1 to 255 characters")))?;
+        let identity = ExternalIdentity::new(claims.issuer(), claims.subject()).map_err(|_| {
+            failure(ProviderProblem::Untrusted("its subject is not a single line of 1 to 255 characters"))
+        })?;
         let verified_email = match claims.email() {
             Some(email) => verified(email, claims.email_verified()),
             None => self.ask_for_email(&client, answer.access_token(), claims.subject()).await?,
@@ -157,11 +158,11 @@ impl OpenIdProvider {
     ) -> Result<Option<String>, ProviderFailure> {
         let failure = |problem| ProviderFailure::new(ProviderRequest::UserInfo, problem);
         if token.secret().is_empty() || !token.secret().bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(failure(Problem::Untrusted("its access token is not a valid header value")));
+            return Err(failure(ProviderProblem::Untrusted("its access token is not a valid header value")));
         }
         let Ok(request) = client.user_info(token.clone(), Some(subject.clone())) else { return Ok(None) };
         let claims: CoreUserInfoClaims =
-            request.request_async(&*self.http).await.map_err(|error| failure(Problem::from(error)))?;
+            request.request_async(&*self.http).await.map_err(|error| failure(ProviderProblem::from(error)))?;
         Ok(claims.email().and_then(|email| verified(email, claims.email_verified())))
     }
 }
@@ -189,9 +190,9 @@ impl IdentityProvider for OpenIdProvider {
         let failed = |problem| Err(ProviderFailure::new(ProviderRequest::Token, problem));
         let identified = match self.concurrency.try_acquire() {
             Ok(_permit) => timeout(self.config.timeout, self.redeem(attempt, code)).await,
-            Err(_) => Ok(failed(Problem::Busy)),
+            Err(_) => Ok(failed(ProviderProblem::Busy)),
         };
-        let identified = identified.unwrap_or_else(|_| failed(Problem::Slow));
+        let identified = identified.unwrap_or_else(|_| failed(ProviderProblem::Slow));
         if let Err(failure) = &identified {
             self.log(*failure);
         }
