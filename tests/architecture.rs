@@ -1,5 +1,6 @@
-//! The dependency rule: `domain` ← `adapters` ← `app` and `cli`.
+//! The dependency rule: `domain` ← `adapters` ← `app` and `cli`; and what may import what within them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,6 +37,10 @@ const FRAMEWORKS: [&str; 11] = [
     "std::fs",
     "std::process",
 ];
+
+/// The folders of the domain: each may import those before it.
+const DOMAIN: [&str; 10] =
+    ["validation", "system", "ids", "audit", "applications", "limits", "people", "oauth", "memories", "testing"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -168,4 +173,257 @@ fn migrations_are_frozen_and_import_nothing_of_the_program() {
             assert!(!named, "{file}:{number} imports the program: a released migration must not change with it");
         }
     }
+}
+
+#[test]
+fn the_folders_of_the_domain_import_in_one_direction() {
+    let place = |module: &ModulePath| module.get(1).map(|folder| DOMAIN.iter().position(|known| known == folder));
+    for (importer, imported) in Imports::of_all_source().edges() {
+        if let (Some(above), Some(below)) = (place(importer), place(imported))
+            && importer[0] == "memgate_domain"
+            && imported[0] == "memgate_domain"
+        {
+            let names = [importer, imported].map(|module| module.join("::"));
+            let (above, below) = (above.expect(&names[0]), below.expect(&names[1]));
+            assert!(below <= above, "{} imports {}: the order is {}", names[0], names[1], DOMAIN.join(" < "));
+        }
+    }
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let imports = Imports::of_all_source();
+    let mut left: BTreeSet<(&ModulePath, &ModulePath)> = imports.edges().collect();
+    assert!(left.len() > 1_000, "the imports were not found");
+    loop {
+        // What imports nothing that is left, or is imported by nothing that is left, is in no circle.
+        let importers: BTreeSet<_> = left.iter().map(|(importer, _)| *importer).collect();
+        let imported: BTreeSet<_> = left.iter().map(|(_, imported)| *imported).collect();
+        let before = left.len();
+        left.retain(|(a, b)| importers.contains(b) && imported.contains(a));
+        if left.len() == before {
+            break;
+        }
+    }
+    // Every module that is left imports another one that is left.
+    let mut circle: Vec<&ModulePath> = left.first().map(|(importer, _)| *importer).into_iter().collect();
+    while let Some(last) = circle.last() {
+        let next = left.iter().find(|(importer, _)| importer == last).unwrap().1;
+        if let Some(start) = circle.iter().position(|module| *module == next) {
+            let names: Vec<String> = circle[start..].iter().chain([&next]).map(|module| module.join("::")).collect();
+            panic!("move what they share into a file of its own: {}", names.join(" -> "));
+        }
+        circle.push(next);
+    }
+}
+
+/// The crate and the modules that lead to a module.
+type ModulePath = Vec<String>;
+
+/// The modules that have files of their own, with what each says.
+struct Imports(BTreeMap<ModulePath, Source>);
+
+/// The code of a module, as far as it matters here.
+#[derive(Default)]
+struct Source {
+    /// Every `use`, with the name that it gives, and whether it is public.
+    uses: Vec<(Vec<String>, String, bool)>,
+    /// Every other path.
+    paths: Vec<Vec<String>>,
+    items: BTreeSet<String>,
+    modules: Vec<String>,
+}
+
+impl Imports {
+    fn of_all_source() -> Self {
+        let mut modules = BTreeMap::new();
+        for (name, folder) in [("memgate", "src"), ("memgate_domain", "src/domain")] {
+            let mut open = vec![(vec![name.to_owned()], root().join(folder).join("lib.rs"))];
+            while let Some((module, file)) = open.pop() {
+                let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+                let source = Source::read(&code(&text).map(|(_, line)| line).collect::<Vec<_>>().join("\n"));
+                let is_folder = matches!(file.file_stem().and_then(|stem| stem.to_str()), Some("lib" | "mod"));
+                let folder = if is_folder { file.parent().unwrap().to_owned() } else { file.with_extension("") };
+                for child in &source.modules {
+                    let file = folder.join(format!("{child}.rs"));
+                    let file = if file.exists() { file } else { folder.join(child).join("mod.rs") };
+                    open.push(([&module[..], std::slice::from_ref(child)].concat(), file));
+                }
+                modules.insert(module, source);
+            }
+        }
+        Self(modules)
+    }
+
+    /// Which module imports which, by any path. What a module makes public of the modules below it is no import.
+    fn edges(&self) -> impl Iterator<Item = (&ModulePath, &ModulePath)> {
+        self.0.iter().flat_map(move |(importer, source)| {
+            let uses = source.uses.iter().map(|(path, _, public)| (path.clone(), *public));
+            let paths = source.paths.iter().map(|path| {
+                let alias = source.uses.iter().find(|(_, name, _)| *name == path[0]);
+                (alias.map_or_else(|| path.clone(), |(start, ..)| [start, &path[1..]].concat()), false)
+            });
+            let imported = uses.chain(paths).filter_map(move |(path, public)| {
+                let (module, _) = self.0.get_key_value(&self.definer(importer, &path, 0)?)?;
+                (module != importer && !(public && module.starts_with(importer))).then_some((importer, module))
+            });
+            imported.collect::<BTreeSet<_>>()
+        })
+    }
+
+    /// The module that defines what `path` means in `module`; `None` if that is in another crate.
+    fn definer(&self, module: &ModulePath, path: &[String], depth: usize) -> Option<ModulePath> {
+        let supers = path.iter().take_while(|segment| *segment == "super").count();
+        let (start, rest) = match path.first()?.as_str() {
+            "crate" => (module[..1].to_vec(), &path[1..]),
+            "memgate_domain" => (vec!["memgate_domain".to_owned()], &path[1..]),
+            "self" => (module.clone(), &path[1..]),
+            "super" => (module[..module.len() - supers].to_vec(), &path[supers..]),
+            child if self.0.get(module)?.modules.iter().any(|known| known == child) => (module.clone(), path),
+            _ => return None,
+        };
+        self.walk(start, rest, depth)
+    }
+
+    fn walk(&self, module: ModulePath, path: &[String], depth: usize) -> Option<ModulePath> {
+        let Some(name) = path.first().filter(|name| *name != "*") else { return Some(module) };
+        let source = self.0.get(&module)?;
+        if source.modules.contains(name) && !(path.len() == 1 && source.items.contains(name)) {
+            return self.walk([&module[..], std::slice::from_ref(name)].concat(), &path[1..], depth);
+        }
+        // A name that is imported, perhaps with all others, stands for what it was imported from.
+        let is_named = |known: &&(Vec<String>, String, bool)| known.1 == *name;
+        if !source.items.contains(name)
+            && depth < 8
+            && let Some((start, ..)) = source.uses.iter().find(is_named)
+        {
+            return self.definer(&module, &[start, &path[1..]].concat(), depth + 1);
+        }
+        Some(module)
+    }
+}
+
+impl Source {
+    fn read(code: &str) -> Self {
+        let tokens = tokens(code);
+        let mut source = Self::default();
+        let (mut depth, mut at) = (0, 0);
+        let is_name = |token: &str| token.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        while at < tokens.len() {
+            match tokens[at] {
+                "use" => {
+                    let public = at > 0 && matches!(tokens[at - 1], "pub" | ")");
+                    at += 1;
+                    source.read_use(&tokens, &mut at, &[], public);
+                    continue;
+                }
+                "{" => depth += 1,
+                "}" => depth -= 1,
+                // A visibility is no import.
+                "pub" if tokens.get(at + 1..at + 3) == Some(&["(", "in"]) => {
+                    at += tokens[at..].iter().position(|token| *token == ")").unwrap();
+                }
+                "mod" if tokens.get(at + 2) == Some(&";") => source.modules.push(tokens[at + 1].to_owned()),
+                "struct" | "enum" | "trait" | "type" | "fn" | "const" | "static" if depth == 0 => {
+                    source.items.extend(tokens.get(at + 1).map(|name| (*name).to_owned()));
+                }
+                token if is_name(token) && (at == 0 || tokens[at - 1] != "::") => {
+                    let mut path = vec![token.to_owned()];
+                    while tokens.get(at + 1) == Some(&"::") && tokens.get(at + 2).is_some_and(|next| is_name(next)) {
+                        path.push(tokens[at + 2].to_owned());
+                        at += 2;
+                    }
+                    if path.len() > 1 {
+                        source.paths.push(path);
+                    }
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        source
+    }
+
+    /// Reads a tree of imports, up to what ends it.
+    fn read_use(&mut self, tokens: &[&str], at: &mut usize, before: &[String], public: bool) {
+        let mut path = before.to_vec();
+        let mut name = None;
+        loop {
+            match tokens[*at] {
+                "::" => {}
+                "as" => {
+                    *at += 1;
+                    name = Some(tokens[*at].to_owned());
+                }
+                "{" => {
+                    while tokens[*at] != "}" {
+                        *at += 1;
+                        self.read_use(tokens, at, &path, public);
+                    }
+                    *at += 1;
+                    return;
+                }
+                "," | "}" | ";" => break,
+                // The module itself, within braces.
+                "self" if !path.is_empty() => {}
+                token => path.push(token.to_owned()),
+            }
+            *at += 1;
+        }
+        if path.len() > before.len() || tokens[*at - 1] == "self" {
+            let name = name.unwrap_or_else(|| path.last().unwrap().clone());
+            self.uses.push((path, name, public));
+        }
+    }
+}
+
+/// Names, `::` and punctuation; no literals, no comments and no lifetimes.
+fn tokens(code: &str) -> Vec<&str> {
+    let mut tokens = Vec::new();
+    let mut rest = code.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let name = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let length = if name > 0 {
+            if !first.is_ascii_digit() && !rest[name..].starts_with(['"', '#']) {
+                tokens.push(&rest[..name]);
+            }
+            let hashes = rest[name..].bytes().take_while(|byte| *byte == b'#').count();
+            if rest[..name].ends_with('r') && rest[name + hashes..].starts_with('"') {
+                let end = format!("\"{}", "#".repeat(hashes));
+                let begin = name + hashes + 1;
+                begin + rest[begin..].find(&end).unwrap() + end.len()
+            } else {
+                name
+            }
+        } else if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("::") {
+            tokens.push("::");
+            2
+        } else if first == '"' || first == '\'' {
+            literal(rest)
+        } else {
+            tokens.push(&rest[..first.len_utf8()]);
+            first.len_utf8()
+        };
+        rest = rest[length..].trim_start();
+    }
+    tokens
+}
+
+/// The length of the text or character that `rest` begins with; 1 if it is a lifetime.
+fn literal(rest: &str) -> usize {
+    let quote = rest.chars().next().unwrap();
+    let mut characters = rest.char_indices().skip(1);
+    if quote == '\'' && !rest.starts_with("'\\") && rest.chars().nth(2) != Some('\'') {
+        return 1;
+    }
+    while let Some((at, character)) = characters.next() {
+        if character == '\\' {
+            characters.next();
+        } else if character == quote {
+            return at + 1;
+        }
+    }
+    rest.len()
 }
