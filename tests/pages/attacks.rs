@@ -198,3 +198,22 @@ async fn no_page_can_be_framed_stored_or_made_to_load_anything() {
         assert_eq!(policy.contains("form-action 'self';"), !may_leave, "{policy}");
     }
 }
+
+#[tokio::test]
+async fn one_person_of_an_application_leaves_half_of_what_it_may_to_others() {
+    let place = Place::configured(&[("MEMGATE_RATE_LIMIT", "20")]).await;
+    let ((_, of_marta), (_, of_nils)) = (place.connected().await, place.connected_as("nils").await);
+    let get = async |token: &str| {
+        let request = place.gate.http.get(place.gate.url("/api/v1/me")).bearer_auth(token);
+        request.send().await.unwrap().status().as_u16()
+    };
+    let mut statuses = Vec::new();
+    for _ in 0..100 {
+        statuses.push(get(&of_marta).await);
+    }
+    assert_eq!(statuses, [[200; 10].as_slice(), [429; 90].as_slice()].concat());
+    for _ in 0..10 {
+        assert_eq!(get(&of_nils).await, 200);
+    }
+    assert_eq!(get(&of_nils).await, 429, "no more in all");
+}

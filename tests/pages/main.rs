@@ -76,7 +76,12 @@ impl Place {
 
     /// Lets Marta allow the application's request and exchanges the code. Returns the access token.
     async fn connected(&self) -> (browser::Browser<'_>, String) {
-        let (mut browser, page) = self.browser_at_consent("marta").await;
+        self.connected_as("marta").await
+    }
+
+    /// The same of somebody else.
+    async fn connected_as(&self, login: &str) -> (browser::Browser<'_>, String) {
+        let (mut browser, page) = self.browser_at_consent(login).await;
         let answer = browser.submit("/auth/consent", &consent::fields(&page, "allow")).await;
         let code = consent::parameter(&answer.location(), "code").unwrap();
         let parameters = [("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", REDIRECT_URI)];

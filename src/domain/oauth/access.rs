@@ -175,7 +175,7 @@ pub enum AdmissionError {
     /// The token lacks the permission.
     #[error(transparent)]
     Forbidden(#[from] MissingPermission),
-    /// The application exceeded its rate limit.
+    /// The application exceeded its rate limit, or the person the share of it.
     #[error(transparent)]
     RateLimited(#[from] RateLimited),
 }
@@ -221,7 +221,7 @@ impl AccessGuard {
     /// [`AdmissionError::Forbidden`], [`AdmissionError::RateLimited`].
     pub fn authorize<N: Need>(&self, caller: Caller) -> Result<Authorized<N>, AdmissionError> {
         let authorized = Authorized::prove(caller)?;
-        self.limits.take(&authorized.application, self.clock.now())?;
+        self.limits.take(&authorized.application, authorized.subject.person(), self.clock.now())?;
         Ok(authorized)
     }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::client::ClientAuthenticator;
 use super::error::OAuthError;
 use super::request::PresentedCredentials;
+use super::token::Subject;
 use crate::applications::{Application, ClientKind};
+use crate::ids::UserId;
 use crate::limits::RateLimits;
 use crate::system::Clock;
 
@@ -30,17 +32,17 @@ impl ClientAdmission {
     ) -> Result<Arc<Application>, OAuthError> {
         let application = self.clients.authenticate(credentials, address).await?;
         if application.kind == ClientKind::Confidential {
-            self.take(&application)?;
+            self.take(&application, None)?;
         }
         Ok(application)
     }
 
-    /// Counts a request of a public application, before something is written for it.
-    pub(super) fn admit_public(&self, application: &Application) -> Result<(), OAuthError> {
-        if application.kind == ClientKind::Public { self.take(application) } else { Ok(()) }
+    /// Counts a request of a public application about `subject`, before something is written for it.
+    pub(super) fn admit_public(&self, application: &Application, subject: &Subject) -> Result<(), OAuthError> {
+        if application.kind == ClientKind::Public { self.take(application, subject.person()) } else { Ok(()) }
     }
 
-    fn take(&self, application: &Application) -> Result<(), OAuthError> {
-        Ok(self.limits.take(application, self.clock.now())?)
+    fn take(&self, application: &Application, person: Option<UserId>) -> Result<(), OAuthError> {
+        Ok(self.limits.take(application, person, self.clock.now())?)
     }
 }

@@ -61,7 +61,7 @@ impl TokenService {
         if client_id != application.client_id {
             return Ok(());
         }
-        self.admission.admit_public(&application)?;
+        self.admission.admit_public(&application, &subject)?;
         let (kind, revocation) = match (&subject, &revocation.what) {
             (Subject::Person(person), Revoked::Token(_))
                 if !self.revoker.may_revoke_one(&application, *person, now) =>

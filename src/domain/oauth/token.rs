@@ -19,6 +19,15 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// The person, if it is one.
+    #[must_use]
+    pub fn person(&self) -> Option<UserId> {
+        match self {
+            Self::Application => None,
+            Self::Person(person) => Some(*person),
+        }
+    }
+
     /// The grant type that issues the first tokens of this subject. If an application lacks it, its existing tokens are
     /// rejected too.
     #[must_use]

@@ -71,7 +71,7 @@ impl LocalAccess {
             return Err(LocalAccessError::NoPerson);
         }
         let now = self.clock.now();
-        self.limits.take(&application, now)?;
+        self.limits.take(&application, self.subject.person(), now)?;
         let caller = Caller {
             permissions: application.permissions,
             subject: self.subject.clone(),

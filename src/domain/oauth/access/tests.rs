@@ -150,6 +150,18 @@ async fn a_request_is_counted_once_whatever_it_is_authorized_for() {
 }
 
 #[tokio::test]
+async fn a_request_for_a_person_is_counted_as_theirs_too() {
+    let harness = Harness::new();
+    let marta = harness.person.id;
+    for (subject, person) in [(Subject::Application, None), (Subject::Person(marta), Some(marta))] {
+        let claims = AccessTokenClaims { subject, ..claims(&harness) };
+        let token = harness.issuer.issue_access_token(&claims).unwrap();
+        harness.guard.admit::<Read>(token.expose()).await.unwrap();
+        assert_eq!(harness.limiter.asked().pop().unwrap().1, person);
+    }
+}
+
+#[tokio::test]
 async fn the_limit_is_the_applications_own_or_the_configured_one() {
     let harness = Harness::new();
     let configured = admit::<AnyToken>(&harness, Permissions::all()).await.unwrap();
@@ -158,7 +170,7 @@ async fn the_limit_is_the_applications_own_or_the_configured_one() {
     harness.change(ApplicationChanges { rate_limit, ..ApplicationChanges::default() }).await;
     let own = admit::<AnyToken>(&harness, Permissions::all()).await.unwrap();
     assert_eq!(harness.guard.rate_limit(&own).get(), 5);
-    let asked: Vec<_> = harness.limiter.asked().into_iter().map(|(id, limit)| (id, limit.get())).collect();
+    let asked: Vec<_> = harness.limiter.asked().into_iter().map(|(id, _, limit)| (id, limit.get())).collect();
     assert_eq!(asked, [(harness.application.id, 600), (harness.application.id, 5)]);
 }
 

@@ -71,7 +71,7 @@ impl AuthorizationCodeGrant {
             now: authorization.audience.narrowed_to(usage.audience())?,
         };
 
-        self.admission.admit_public(application)?;
+        self.admission.admit_public(application, &Subject::Person(authorization.person))?;
         let grant_id = authorization.grant_id;
         let keep_until = self.end_of_grant(application, now);
         match self.authorizations.store().redeem(&Redemption { grant_id, at: now, keep_until }).await? {

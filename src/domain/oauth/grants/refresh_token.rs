@@ -62,7 +62,7 @@ impl RefreshTokenGrant {
         let granted = self.policy.audience_of(&claims.audience).ok_or(OAuthError::InvalidGrant)?;
         let audience = granted.narrowed_to(usage.audience())?;
 
-        self.admission.admit_public(application)?;
+        self.admission.admit_public(application, &claims.subject)?;
         let (successor_id, rotated_at) = self.rotate(application, &claims, now).await?;
         let issued_at = rotated_at.truncated_to_seconds();
         let successor = RefreshTokenClaims {

@@ -151,7 +151,7 @@ async fn tokens_are_issued_revoked_and_judged_within_the_allowance_of_the_applic
     for answer in refused {
         assert!(matches!(answer, Err(OAuthError::RateLimited(_))), "{answer:?}");
     }
-    assert_eq!(harness.limiter.asked(), vec![(harness.application.id, 7.try_into().unwrap()); 6]);
+    assert_eq!(harness.limiter.asked(), vec![(harness.application.id, None, 7.try_into().unwrap()); 6]);
 }
 
 #[tokio::test]

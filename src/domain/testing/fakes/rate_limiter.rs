@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::applications::RequestsPerMinute;
-use crate::ids::ApplicationId;
+use crate::ids::{ApplicationId, UserId};
 use crate::limits::{RateLimited, RateLimiter};
 use crate::system::Timestamp;
 use crate::testing::in_memory::lock;
@@ -13,7 +13,7 @@ use crate::testing::in_memory::lock;
 #[derive(Debug)]
 pub struct FakeRateLimiter {
     left: Mutex<u32>,
-    asked: Mutex<Vec<(ApplicationId, RequestsPerMinute)>>,
+    asked: Mutex<Vec<(ApplicationId, Option<UserId>, RequestsPerMinute)>>,
 }
 
 impl FakeRateLimiter {
@@ -34,14 +34,20 @@ impl FakeRateLimiter {
 
     /// For whom it was asked, and with which limit, in order.
     #[must_use]
-    pub fn asked(&self) -> Vec<(ApplicationId, RequestsPerMinute)> {
+    pub fn asked(&self) -> Vec<(ApplicationId, Option<UserId>, RequestsPerMinute)> {
         lock(&self.asked).clone()
     }
 }
 
 impl RateLimiter for FakeRateLimiter {
-    fn take(&self, application: ApplicationId, limit: RequestsPerMinute, _: Timestamp) -> Result<(), RateLimited> {
-        lock(&self.asked).push((application, limit));
+    fn take(
+        &self,
+        application: ApplicationId,
+        person: Option<UserId>,
+        limit: RequestsPerMinute,
+        _: Timestamp,
+    ) -> Result<(), RateLimited> {
+        lock(&self.asked).push((application, person, limit));
         let mut left = lock(&self.left);
         *left = left.checked_sub(1).ok_or(RateLimited { retry_after: Self::RETRY_AFTER })?;
         Ok(())
