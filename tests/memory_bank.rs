@@ -2,11 +2,13 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use memgate::adapters::database::memories::EmbeddedMemoryBank;
 use memgate::adapters::database::{Database, DatabaseOptions};
-use memgate::domain::applications::Category;
+use memgate::domain::applications::{Category, CategoryAccess, NewApplication};
 use memgate::domain::memories::{
     DateRange, Limit, ListQuery, MemoryBank, MemoryBankError, MemoryChanges, MemoryFilter, MemoryQuery, MemoryScope,
     NewMemory, SearchResults,
@@ -16,6 +18,8 @@ use memgate_domain::testing::{
 };
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::{Value, json};
+use support::database::TestDatabase;
+use support::gate::{TestGate, new_application};
 use support::postgres::PostgresDatabase;
 
 /// A migrated database of its own, and what has to live as long.
@@ -677,6 +681,63 @@ async fn a_long_search_under_a_restriction_or_a_date_range_takes_as_few_statemen
             let count = store.database.searcher().statements() - before;
             // With those that begin and end the transaction.
             assert!(count <= 50, "{what}: {count} statements on {:?}", store.backend());
+        }
+    }
+}
+
+/// Long texts and questions, of which each finds all of them.
+fn many_words(seed: usize) -> String {
+    let words: Vec<String> = (0..300).map(|number| format!("word{}x", (seed * 131 + number * 7) % 2_000)).collect();
+    words.join(" ")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_one_application_searches_through_all_it_has_others_get_everything() {
+    const MEMORIES: usize = 1_500;
+    let all = [Some(TestDatabase::sqlite()), TestDatabase::postgres().await];
+    for database in all.into_iter().flatten() {
+        let gate = TestGate::on(database).await;
+        let (space, limited) =
+            ("large".parse().unwrap(), CategoryAccess::Only(categories(&["work"]).into_iter().collect()));
+        let free = gate.register(NewApplication { space: Some(space), ..new_application() }).await;
+        let space = Some("large".parse().unwrap());
+        let limited = gate.register(NewApplication { space, categories: limited, ..new_application() }).await;
+        let other = gate.application().await;
+        let [of_free, of_limited] = [gate.access_token(&free).await, gate.access_token(&limited).await];
+        let of_other = gate.access_token(&other).await;
+        gate.remember(&of_other, "green tea").await;
+        let line = |number| json!({"content": many_words(number), "categories": ["work"]}).to_string();
+        let lines: Vec<String> = (0..MEMORIES).map(line).collect();
+        let request = gate.http.post(gate.url("/api/v1/import")).bearer_auth(&of_free).body(lines.join("\n"));
+        let imported = request.header("content-type", "application/x-ndjson").send().await.unwrap();
+        assert_eq!(imported.json::<Value>().await.unwrap()["created"], MEMORIES);
+
+        let dated = json!({"date_range": {"start": "2000-01-01", "end": "2100-01-01"}});
+        for (token, filters) in [(&of_free, dated), (&of_limited, json!({}))] {
+            let done = AtomicBool::new(false);
+            let attack = async |number: usize| {
+                let mut answers = BTreeSet::new();
+                while !done.load(Ordering::SeqCst) {
+                    let body = json!({"query": many_words(number), "filters": filters});
+                    let request = gate.http.post(gate.url("/api/v1/search")).bearer_auth(token).json(&body);
+                    answers.insert(request.send().await.unwrap().status().as_u16());
+                }
+                answers
+            };
+            let attacks = futures_util::future::join_all((0..10).map(attack));
+            let others = async {
+                for _ in 0..10 {
+                    assert_eq!(gate.search(&of_other, "tea").await["results"].as_array().unwrap().len(), 1);
+                    gate.access_token(&other).await;
+                    let ready = gate.http.get(gate.url("/health/ready")).send().await.unwrap();
+                    assert_eq!(ready.status(), 200);
+                    gate.remember(&of_other, "another").await;
+                }
+                done.store(true, Ordering::SeqCst);
+            };
+            let (answers, ()) = tokio::join!(attacks, others);
+            let answers: BTreeSet<u16> = answers.into_iter().flatten().collect();
+            assert!(answers.contains(&200) && answers.is_subset(&[200, 503].into()), "{answers:?} to {filters}");
         }
     }
 }

@@ -113,7 +113,7 @@ impl EmbeddedMemoryBank {
         scope: &MemoryScope,
         work: impl Future<Output = Result<T, MemoryStoreError>>,
     ) -> Result<T, MemoryBankError> {
-        let _slot = self.slots.take(scope.space().as_str()).await?;
+        let _slot = self.slots.take(scope.space().as_str(), scope.person()).await?;
         let in_time = tokio::time::timeout(SEARCH_TIMEOUT, work).await;
         Ok(in_time.unwrap_or(Err(MemoryStoreError::TooSlow(SEARCH_TIMEOUT)))?)
     }
