@@ -1,12 +1,13 @@
 //! Pages for people: the identity provider, a database that is unavailable, and what is wrong with a request. What people do on
 //! them is in `tests/pages`.
 
+use memgate::adapters::http::AnswerBudget;
 use memgate::domain::people::PersonRepository as _;
 use memgate_domain::testing::{FakeIdentityProvider, person};
 use poem::Request;
 use poem::http::Method;
 
-use super::face::{Answer, CHALLENGE, FORM, Face, PUBLIC_URL, request};
+use super::face::{Answer, CHALLENGE, FORM, Face, PUBLIC_URL, Parts, request};
 use super::page::Page;
 
 const CONNECTIONS: &str = "/account/connections";
@@ -70,6 +71,22 @@ async fn who_comes_back_from_the_identity_provider_gets_to_the_page_they_wanted(
     assert_eq!(back.location(), CONNECTIONS);
     assert!(back.cookies().starts_with("__Host-memgate-session=") && !back.cookies().contains(';'));
     assert!(get(&face, CONNECTIONS, &back.cookies()).await.page(200).says("the memories of marta@example.com"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn exports_that_nobody_reads_are_bounded() {
+    let answers = AnswerBudget::new(4 << 20, 64 << 20);
+    let face = Face::of(Parts { answers, ..Parts::default() });
+    face.provider.know("1", Some("marta@example.com"));
+    let start = get(&face, START, "").await;
+    let back = get(&face, &format!("/auth/callback?code=1&state={}", state(&start)), &start.cookies()).await;
+    for path in ["/account/export/memories.jsonl", "/account/export/memgate.zip"] {
+        let unread = face.unread(request(Method::GET, path).header("cookie", back.cookies()).finish()).await;
+        assert_eq!(unread.status(), 200);
+        get(&face, path, &back.cookies()).await.page(503);
+        drop(unread);
+        assert_eq!(get(&face, path, &back.cookies()).await.status, 200);
+    }
 }
 
 #[tokio::test]

@@ -66,11 +66,16 @@ impl<'a> Browser<'a> {
 
     /// What is downloaded from `path`.
     pub async fn get_bytes(&mut self, path: &str) -> Vec<u8> {
+        self.download(path).await.unwrap()
+    }
+
+    /// What is downloaded from `path`, or why it breaks off.
+    pub async fn download(&self, path: &str) -> reqwest::Result<Vec<u8>> {
         let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = self.http.get(self.gate.url(path)).header("cookie", cookies.join("; "));
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200);
-        response.bytes().await.unwrap().into()
+        Ok(response.bytes().await?.into())
     }
 
     /// Sends a form as a browser does from a page of the same site.

@@ -172,6 +172,12 @@ impl Import {
         self.report.leave_out(place, reason);
     }
 
+    /// Forgets the rows that are not decided yet: nothing more is stored.
+    pub fn abandon(&mut self) {
+        self.report.rows -= self.batch.drain(..).count() as u64;
+        self.ids.clear();
+    }
+
     async fn take(&mut self, place: Place, memory: NewMemory) -> Result<(), ImportStopped> {
         self.report.rows += 1;
         // Two in one batch would not find each other in the bank.

@@ -327,6 +327,25 @@ impl SignInService {
         Ok(person.map(|person| SignedInUser { token, session, person }))
     }
 
+    /// Whether the user with this token, who was recognized before, still would be.
+    ///
+    /// # Errors
+    /// [`SignInError::TemporarilyUnavailable`], [`SignInError::Internal`].
+    pub async fn is_signed_in(&self, token: &SessionToken) -> Result<bool, SignInError> {
+        match self.ports.sessions.find(&token.id(), self.ports.clock.now()).await? {
+            Some(session) => self.is_enabled(session.person).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Whether a person exists and is enabled: what goes on in their name without a session asks this.
+    ///
+    /// # Errors
+    /// [`SignInError::TemporarilyUnavailable`], [`SignInError::Internal`].
+    pub async fn is_enabled(&self, person: UserId) -> Result<bool, SignInError> {
+        Ok(self.ports.people.is_enabled(person).await?)
+    }
+
     /// Ends the session with this token.
     ///
     /// # Errors

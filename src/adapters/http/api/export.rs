@@ -1,5 +1,7 @@
 //! `/api/v1/export`: all memories, as a stream.
 
+use std::io;
+
 use poem::Request;
 use poem_openapi::OpenApi;
 
@@ -28,12 +30,12 @@ impl ExportApi {
     ) -> Result<JsonLines, ListFailure> {
         let Exchange { services, request_id, .. } = exchange;
         // A stream holds a page at a time, until its end.
-        let reservation = services.answers.reserve(caller.application.id, Limit::PAGE.get()).await?;
+        let reservation = services.answers.reserve(&caller, Limit::PAGE.get()).await?;
         let export = services.memories.export(&caller, *request_id).await?;
         let admission = Admission::<Read>::of(request)?;
         let may_go_on = move || {
             let (admission, _held) = (admission.clone(), &reservation);
-            async move { admission.check().await }
+            async move { admission.check().await.map_err(io::Error::other) }
         };
         Ok(JsonLines::of(export, may_go_on).await.map_err(MemoryError::from)?)
     }

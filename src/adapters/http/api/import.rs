@@ -32,7 +32,7 @@ impl ImportApi {
         let Exchange { services, request_id, .. } = exchange;
         let admission = Admission::of(request)?;
         let mut import = services.memories.begin_import(&caller);
-        let _slot = services.imports.take(import.scope().tenant())?;
+        let _slot = services.imports.take(&caller, import.scope().tenant())?;
         let received = receive(&mut import, body, &admission).await;
         let ended = services.memories.end_import(&caller, *request_id, import).await;
         match (received, ended) {

@@ -1,6 +1,5 @@
 //! `/account/export`: everything about a person, to take away.
 
-use std::future::ready;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,9 +23,11 @@ use super::memory_error::page_error;
 use super::return_to::ReturnTo;
 use super::texts::{Frame, Language};
 use super::view::{self, PageContext};
+use crate::adapters::http::server::answers::Reservation;
 use crate::adapters::http::server::json_lines::{JsonLines, lines};
-use crate::domain::memories::{Export, OwnMemory};
-use crate::domain::people::SignedInUser;
+use crate::adapters::http::server::services::Services;
+use crate::domain::memories::{Export, Limit, OwnMemory};
+use crate::domain::people::{SessionToken, SignedInUser};
 use crate::domain::system::Timestamp;
 
 /// How many events the document about the account has at most.
@@ -59,8 +60,15 @@ pub(crate) async fn memories(browser: Browser<'_>) -> Result<Response, PageError
         Ok(user) => user,
         Err(sign_in) => return Ok(sign_in),
     };
+    // A stream holds a page at a time, until its end.
+    let reservation = reserve(&browser, &user).await?;
     let export = browser.services.own_memories.export(user.person.id).await.map_err(page_error)?;
-    let lines = JsonLines::of(export, || ready(Ok(()))).await;
+    let session = Arc::new(StandingSession::of(&browser, &user));
+    let may_go_on = move || {
+        let (session, _held) = (Arc::clone(&session), &reservation);
+        async move { session.check().await }
+    };
+    let lines = JsonLines::of(export, may_go_on).await;
     Ok(lines.map_err(|error| page_error(error.into()))?.into_response())
 }
 
@@ -87,21 +95,23 @@ pub(crate) async fn everything(browser: Browser<'_>) -> Result<Response, PageErr
         Ok(user) => user,
         Err(sign_in) => return Ok(sign_in),
     };
+    let reservation = reserve(&browser, &user).await?;
     let document = format!("{:#}\n", document(&browser, &user).await?);
     let mut export = browser.services.own_memories.export(user.person.id).await.map_err(page_error)?;
     // The first page is read at once, so that a failure is a page.
     let first = export.next().await.map_err(|error| page_error(error.into()))?;
-    let (sender, receiver) = mpsc::channel(1);
+    let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(1);
     let now = browser.services.clock.now();
+    let session = StandingSession::of(&browser, &user);
     tokio::spawn(async move {
-        if let Err(error) = write_archive(&sender, &document, first, export, now).await {
+        if let Err(error) = write_archive(&sender, &document, first, export, &session, now).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "an export was broken off");
             // A response that breaks off is not taken for the whole.
             drop(sender.send(Err(error)).await);
         }
     });
-    let pieces = stream::unfold(receiver, |mut receiver: mpsc::Receiver<io::Result<Bytes>>| async move {
-        receiver.recv().await.map(|piece| (piece, receiver))
+    let pieces = stream::unfold((receiver, reservation), |(mut receiver, reservation)| async move {
+        receiver.recv().await.map(|piece| (piece, (receiver, reservation)))
     });
     Ok(Response::builder()
         .status(StatusCode::OK)
@@ -111,12 +121,40 @@ pub(crate) async fn everything(browser: Browser<'_>) -> Result<Response, PageErr
         .body(Body::from_bytes_stream(pieces)))
 }
 
+/// Reserves what the response holds in memory.
+async fn reserve(browser: &Browser<'_>, user: &SignedInUser) -> Result<Reservation, PageError> {
+    let reserved = browser.services.answers.reserve_for_person(user.person.id, Limit::PAGE.get()).await;
+    reserved.map_err(|error| PageError::Unavailable(error.into()))
+}
+
+/// The session of an export, which asks again as it goes on.
+struct StandingSession {
+    services: Arc<Services>,
+    token: SessionToken,
+}
+
+impl StandingSession {
+    fn of(browser: &Browser<'_>, user: &SignedInUser) -> Self {
+        Self { services: Arc::clone(&browser.services), token: user.token.clone() }
+    }
+
+    /// An export ends with the session, which ends with its person and with a new password.
+    async fn check(&self) -> io::Result<()> {
+        if self.services.sign_in.is_signed_in(&self.token).await.map_err(io::Error::other)? {
+            Ok(())
+        } else {
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, "the session has ended"))
+        }
+    }
+}
+
 /// Writes the archive a page at a time; whoever reads it slowly holds no more than one.
 async fn write_archive(
     sender: &mpsc::Sender<io::Result<Bytes>>,
     document: &str,
     first: Option<Vec<OwnMemory>>,
     mut export: Export,
+    session: &StandingSession,
     now: Timestamp,
 ) -> io::Result<()> {
     let written = Written::default();
@@ -140,6 +178,7 @@ async fn write_archive(
         if !written.send_to(sender).await {
             return Ok(());
         }
+        session.check().await?;
         page = export.next().await.map_err(io::Error::other)?;
     }
     let (encoder, descriptor) = writer.finish().map_err(io::Error::other)?;

@@ -9,7 +9,8 @@ use poem::{Body, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::ApiError;
-use crate::domain::ids::ApplicationId;
+use crate::domain::ids::{ApplicationId, UserId};
+use crate::domain::oauth::Caller;
 
 /// Unit in which bytes are counted.
 const UNIT: usize = 1024;
@@ -20,15 +21,19 @@ const UNITS_PER_ANSWER: u32 = 2 * 1024;
 /// How long a request waits for earlier responses to be read.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// Bounds the bytes of unread responses with memories in them, per application and in total.
+/// Bounds the bytes of unread responses with memories in them, per application and in total. A person gets at most half of
+/// what an application does.
 ///
 /// A request reserves what its response may need before the memory bank is called, and the response's bytes count until
 /// the socket has taken them. A client that does not read its responses waits, and is then refused; others are unaffected.
 pub struct AnswerBudget {
     per_application: usize,
     all: Arc<Semaphore>,
-    applications: Mutex<HashMap<ApplicationId, Arc<Semaphore>>>,
+    callers: Mutex<HashMap<Holder, Arc<Semaphore>>>,
 }
+
+/// An application, a person of one, or a person with a browser.
+type Holder = (Option<ApplicationId>, Option<UserId>);
 
 impl AnswerBudget {
     /// Bounds per application and in total, in bytes. A single response always fits.
@@ -38,7 +43,7 @@ impl AnswerBudget {
         Self {
             per_application: units(per_application),
             all: Arc::new(Semaphore::new(units(all))),
-            applications: Mutex::default(),
+            callers: Mutex::default(),
         }
     }
 
@@ -46,25 +51,58 @@ impl AnswerBudget {
     ///
     /// # Errors
     /// [`ApiError::AnswersUnread`] if earlier responses are not read in time.
-    pub(crate) async fn reserve(&self, application: ApplicationId, memories: u32) -> Result<Reservation, ApiError> {
+    pub(crate) async fn reserve(&self, caller: &Caller, memories: u32) -> Result<Reservation, ApiError> {
+        self.reserve_for(caller.application.id, caller.subject.person(), memories).await
+    }
+
+    /// The same for a person with a browser, who gets at most half of what an application does.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve).
+    pub(crate) async fn reserve_for_person(&self, person: UserId, memories: u32) -> Result<Reservation, ApiError> {
+        self.reserve_within([(None, Some(person))], memories).await
+    }
+
+    async fn reserve_for(
+        &self,
+        application: ApplicationId,
+        person: Option<UserId>,
+        memories: u32,
+    ) -> Result<Reservation, ApiError> {
+        // The person's first, so that whoever waits for that holds nothing of what others need.
+        let of_person = person.map(|person| (Some(application), Some(person)));
+        self.reserve_within(of_person.into_iter().chain([(Some(application), None)]), memories).await
+    }
+
+    async fn reserve_within(
+        &self,
+        holders: impl IntoIterator<Item = Holder>,
+        memories: u32,
+    ) -> Result<Reservation, ApiError> {
         let units = memories.saturating_mul(UNITS_PER_MEMORY).clamp(UNITS_PER_MEMORY, UNITS_PER_ANSWER);
-        let own = self.of(application);
+        let bounds: Vec<_> = holders.into_iter().map(|holder| self.of(holder)).chain([Arc::clone(&self.all)]).collect();
         let wait = async {
-            let own = own.acquire_many_owned(units).await.ok()?;
-            let all = Arc::clone(&self.all).acquire_many_owned(units).await.ok()?;
-            Some(Reservation { permits: [own, all] })
+            let mut permits = Vec::with_capacity(3);
+            for bound in bounds {
+                permits.push(bound.acquire_many_owned(units).await.ok()?);
+            }
+            Some(Reservation { permits })
         };
         tokio::time::timeout(WAIT, wait).await.ok().flatten().ok_or(ApiError::AnswersUnread)
     }
 
-    fn of(&self, application: ApplicationId) -> Arc<Semaphore> {
-        let mut applications = self.applications.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = applications.get(&application) {
+    fn of(&self, holder: Holder) -> Arc<Semaphore> {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = callers.get(&holder) {
             return Arc::clone(known);
         }
         // Whoever holds or waits for a reservation has a reference.
-        applications.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
-        Arc::clone(applications.entry(application).or_insert_with(|| Arc::new(Semaphore::new(self.per_application))))
+        callers.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
+        let units = match holder {
+            (_, None) => self.per_application,
+            (_, Some(_)) => (self.per_application / 2).max(UNITS_PER_ANSWER as usize),
+        };
+        Arc::clone(callers.entry(holder).or_insert_with(|| Arc::new(Semaphore::new(units))))
     }
 }
 
@@ -77,7 +115,7 @@ impl Default for AnswerBudget {
 
 /// The reservation of one response.
 pub(crate) struct Reservation {
-    permits: [OwnedSemaphorePermit; 2],
+    permits: Vec<OwnedSemaphorePermit>,
 }
 
 impl Reservation {
@@ -130,7 +168,7 @@ mod tests {
     }
 
     async fn answer(budget: &AnswerBudget, of: ApplicationId, bytes: usize) -> Response {
-        let reservation = budget.reserve(of, 1000).await.unwrap();
+        let reservation = budget.reserve_for(of, None, 1000).await.unwrap();
         let mut response = Response::builder().body(vec![0; bytes]);
         reservation.hold(&mut response).await;
         response
@@ -140,10 +178,24 @@ mod tests {
     async fn an_application_that_reads_nothing_is_refused_and_others_are_not() {
         let budget = AnswerBudget::new(4 * MIB, 64 * MIB);
         let unread = [answer(&budget, application(1), 2 * MIB).await, answer(&budget, application(1), 2 * MIB).await];
-        assert!(matches!(budget.reserve(application(1), 1).await, Err(ApiError::AnswersUnread)));
+        assert!(matches!(budget.reserve_for(application(1), None, 1).await, Err(ApiError::AnswersUnread)));
         answer(&budget, application(2), 2 * MIB).await;
         drop(unread);
         answer(&budget, application(1), 2 * MIB).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_person_who_reads_nothing_leaves_half_of_the_application_to_others() {
+        let budget = AnswerBudget::new(8 * MIB, 64 * MIB);
+        let (marta, nils) = (Some(UserId::from_uuid(Uuid::from_u128(1))), Some(UserId::from_uuid(Uuid::from_u128(2))));
+        let mut unread = Vec::new();
+        for _ in 0..2 {
+            unread.push(budget.reserve_for(application(1), marta, 1000).await.unwrap());
+        }
+        assert!(budget.reserve_for(application(1), marta, 1).await.is_err());
+        unread.push(budget.reserve_for(application(1), nils, 1000).await.unwrap());
+        drop(unread);
+        assert!(budget.reserve_for(application(1), marta, 1).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -153,9 +205,9 @@ mod tests {
         for number in 0..3 {
             unread.push(answer(&budget, application(number), 2 * MIB).await);
         }
-        assert!(budget.reserve(application(9), 1).await.is_err());
+        assert!(budget.reserve_for(application(9), None, 1).await.is_err());
         unread.pop();
-        assert!(budget.reserve(application(9), 1).await.is_ok());
+        assert!(budget.reserve_for(application(9), None, 1).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -167,10 +219,10 @@ mod tests {
         }
         // More than is reserved for one memory.
         let mut large = Response::builder().body(vec![0; MIB]);
-        budget.reserve(application(1), 1).await.unwrap().hold(&mut large).await;
-        assert!(budget.reserve(application(1), 1000).await.is_err(), "less than 2 MiB are left");
+        budget.reserve_for(application(1), None, 1).await.unwrap().hold(&mut large).await;
+        assert!(budget.reserve_for(application(1), None, 1000).await.is_err(), "less than 2 MiB are left");
         drop((unread, large));
-        assert_eq!(budget.of(application(1)).available_permits(), 4096);
+        assert_eq!(budget.of((Some(application(1)), None)).available_permits(), 4096);
     }
 
     #[tokio::test]
@@ -179,6 +231,6 @@ mod tests {
         for number in 0..100 {
             answer(&budget, application(number), 1).await;
         }
-        assert_eq!(budget.applications.lock().unwrap().len(), 1);
+        assert_eq!(budget.callers.lock().unwrap().len(), 1);
     }
 }

@@ -29,7 +29,7 @@ impl Exchange {
     /// # Errors
     /// [`ApiError::AnswersUnread`].
     pub(crate) async fn reserve(&self, caller: &Caller, memories: u32) -> Result<(), ApiError> {
-        let reservation = self.services.answers.reserve(caller.application.id, memories).await?;
+        let reservation = self.services.answers.reserve(caller, memories).await?;
         *self.reservation.lock().unwrap_or_else(PoisonError::into_inner) = Some(reservation);
         Ok(())
     }

@@ -9,7 +9,6 @@ use poem_openapi::ApiResponse;
 use poem_openapi::payload::Payload;
 use poem_openapi::registry::{MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
 
-use super::error::ApiError;
 use super::payload::media_type;
 use crate::domain::memories::{Export, MemoryBankError, MemoryRecord, OwnMemory};
 
@@ -28,13 +27,12 @@ impl JsonLines {
         may_go_on: impl Fn() -> F + Send + 'static,
     ) -> Result<Self, MemoryBankError>
     where
-        F: Future<Output = Result<(), ApiError>> + Send,
+        F: Future<Output = io::Result<()>> + Send,
     {
         let first = export.next().await?;
         let rest = stream::try_unfold((export, may_go_on), |(mut export, may_go_on)| async move {
-            may_go_on().await.map_err(|error| {
-                tracing::debug!(error = &error as &dyn std::error::Error, "an export was broken off");
-                io::Error::other(error)
+            may_go_on().await.inspect_err(|error| {
+                tracing::debug!(error = error as &dyn std::error::Error, "an export was broken off");
             })?;
             let page = export.next().await.map_err(|error| {
                 tracing::warn!(error = &error as &dyn std::error::Error, "an export was broken off");

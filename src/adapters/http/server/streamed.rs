@@ -1,6 +1,5 @@
 //! Request bodies of any length, which are processed while they arrive.
 
-use std::collections::HashSet;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,19 +12,20 @@ use poem::{Body, Request, RequestBody, Result};
 use poem_openapi::payload::Payload;
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::ApiError;
 use super::limits::{BODY_TIMEOUT, MAX_STREAM_BYTES};
 use super::listener::PiecewiseBody;
 use super::payload;
+use crate::domain::ids::{ApplicationId, UserId};
+use crate::domain::oauth::Caller;
 
 /// After how long a body must have come at the least rate on average.
 const GRACE: Duration = Duration::from_mins(1);
 /// The least rate, in bytes per second: a body holds a slot that others wait for.
 const LEAST_RATE: u64 = 1024;
 /// How many imports run at the same time.
-const IMPORTS: usize = 8;
+const IMPORTS: usize = 16;
 
 /// A body of lines.
 pub(crate) struct LinesBody {
@@ -105,61 +105,97 @@ impl<'a> ApiExtractor<'a> for LinesBody {
     }
 }
 
-/// Bounds concurrent imports: one for each tenant, and a few in all, so that others keep their share of the bank.
-#[derive(Debug)]
-pub struct ImportSlots {
-    all: Arc<Semaphore>,
-    tenants: Arc<Mutex<HashSet<String>>>,
-}
+/// Bounds concurrent imports: one for each tenant, and a few in all, so that others keep their share of the bank. An
+/// application, and a person, get no more than they leave free, so that however few import at once, others can begin.
+#[derive(Debug, Default)]
+pub struct ImportSlots(Arc<Mutex<Vec<Holder>>>);
 
-impl Default for ImportSlots {
-    fn default() -> Self {
-        Self { all: Arc::new(Semaphore::new(IMPORTS)), tenants: Arc::default() }
-    }
+/// Whose import takes a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Holder {
+    tenant: String,
+    application: ApplicationId,
+    person: Option<UserId>,
 }
 
 impl ImportSlots {
-    /// The right of `tenant` to import, until the slot is dropped.
+    /// The right of `caller` to import into `tenant`, until the slot is dropped.
     ///
     /// # Errors
     /// [`ApiError::ImportUnderWay`].
-    pub(crate) fn take(&self, tenant: String) -> Result<ImportSlot, ApiError> {
-        let permit = Arc::clone(&self.all).try_acquire_owned().map_err(|_| ApiError::ImportUnderWay)?;
-        let is_first = self.tenants.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
-        if !is_first {
+    pub(crate) fn take(&self, caller: &Caller, tenant: String) -> Result<ImportSlot, ApiError> {
+        let (application, person) = (caller.application.id, caller.subject.person());
+        self.take_for(Holder { tenant, application, person })
+    }
+
+    fn take_for(&self, holder: Holder) -> Result<ImportSlot, ApiError> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = IMPORTS - held.len();
+        let of_application = held.iter().filter(|other| other.application == holder.application).count();
+        let of_person = held.iter().filter(|other| other.person.is_some() && other.person == holder.person).count();
+        let is_tenants_first = held.iter().all(|other| other.tenant != holder.tenant);
+        if !is_tenants_first || of_application.max(of_person) >= free {
             return Err(ApiError::ImportUnderWay);
         }
-        Ok(ImportSlot { tenant, tenants: Arc::clone(&self.tenants), _permit: permit })
+        held.push(holder.clone());
+        Ok(ImportSlot { holder, held: Arc::clone(&self.0) })
     }
 }
 
 /// See [`ImportSlots::take`].
 #[derive(Debug)]
 pub(crate) struct ImportSlot {
-    tenant: String,
-    tenants: Arc<Mutex<HashSet<String>>>,
-    _permit: OwnedSemaphorePermit,
+    holder: Holder,
+    held: Arc<Mutex<Vec<Holder>>>,
 }
 
 impl Drop for ImportSlot {
     fn drop(&mut self) {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.tenant);
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).retain(|held| *held != self.holder);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use memgate_domain::testing::{person, unique};
+
     use super::*;
 
+    /// An import of an application for a person, into a tenant of its own.
+    fn holder(application: ApplicationId, person: UserId) -> Holder {
+        Holder { tenant: unique().to_string(), application, person: Some(person) }
+    }
+
+    fn application() -> ApplicationId {
+        ApplicationId::from_uuid(unique())
+    }
+
+    /// The slots that imports as `next` makes them get.
+    fn all(slots: &ImportSlots, next: impl Fn() -> Holder) -> Vec<ImportSlot> {
+        std::iter::repeat_with(|| slots.take_for(next())).map_while(Result::ok).collect()
+    }
+
     #[test]
-    fn a_tenant_imports_once_at_a_time_and_all_tenants_a_few_times() {
+    fn a_tenant_imports_once_at_a_time() {
         let slots = ImportSlots::default();
-        let first = slots.take("a".to_owned()).unwrap();
-        assert!(matches!(slots.take("a".to_owned()), Err(ApiError::ImportUnderWay)));
-        let others: Vec<_> = (1..IMPORTS).map(|number| slots.take(number.to_string()).unwrap()).collect();
-        assert!(matches!(slots.take("b".to_owned()), Err(ApiError::ImportUnderWay)));
+        let holder = holder(application(), person().id);
+        let first = slots.take_for(holder.clone()).unwrap();
+        assert!(matches!(slots.take_for(holder.clone()), Err(ApiError::ImportUnderWay)));
         drop(first);
-        slots.take("a".to_owned()).unwrap();
-        drop(others);
+        slots.take_for(holder).unwrap();
+        assert!(slots.0.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn one_application_and_one_person_leave_half_of_what_is_free_to_others() {
+        let slots = ImportSlots::default();
+        let gpt = application();
+        let of_gpt = all(&slots, || holder(gpt, person().id));
+        assert_eq!(of_gpt.len(), IMPORTS / 2);
+        let marta = person().id;
+        let of_marta = all(&slots, || holder(application(), marta));
+        assert_eq!(of_marta.len(), IMPORTS / 4, "through however many applications");
+        let of_others = all(&slots, || holder(application(), person().id));
+        assert_eq!(of_gpt.len() + of_marta.len() + of_others.len(), IMPORTS, "and no more in all");
     }
 }

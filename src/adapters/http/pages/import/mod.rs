@@ -123,6 +123,7 @@ impl Failure {
             Self::TooMuchText => t.import_too_much,
             Self::Busy => t.import_busy,
             Self::Internal => t.import_internal,
+            Self::BrokenOff => t.import_broken_off,
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::domain::applications::SpaceName;
 use crate::domain::ids::UserId;
 use crate::domain::memories::{Conversation, ImportFormat, ImportReport};
-use crate::domain::system::Timestamp;
+use crate::domain::system::{Clock, Timestamp};
 
 /// For how long something is kept after its last step.
 const LIFETIME: Duration = Duration::from_mins(30);
@@ -22,6 +22,8 @@ const LIFETIME: Duration = Duration::from_mins(30);
 const RECEIVED_AT_ONCE: usize = 8;
 /// How many are read at the same time.
 const READ_AT_ONCE: usize = 2;
+/// How many imports store something at the same time; they take turns.
+const STORED_AT_ONCE: usize = 4;
 /// How many uploads wait for a decision.
 const WAITING: usize = 32;
 /// Maximum size of the rows of one upload in bytes.
@@ -34,6 +36,7 @@ pub struct Uploads {
     inner: Mutex<Inner>,
     numbers: AtomicU64,
     pub(super) reading: Semaphore,
+    pub(super) storing: Semaphore,
 }
 
 #[derive(Default)]
@@ -61,7 +64,7 @@ pub(super) enum Step {
     Storing(Arc<Storing>),
     /// All was done that could be.
     Done(Arc<ImportOutcome>),
-    /// The upload could not be read.
+    /// The upload could not be read, or its import broke off.
     Failed(Failure),
 }
 
@@ -112,7 +115,7 @@ pub(super) struct ImportOutcome {
     pub(super) stopped: bool,
 }
 
-/// Why an upload could not be read.
+/// Why an upload could not be read, or stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     /// It is a ZIP archive that is damaged.
@@ -125,11 +128,18 @@ pub(super) enum Failure {
     Busy,
     /// The disk.
     Internal,
+    /// Storing ended without an outcome.
+    BrokenOff,
 }
 
 impl Default for Uploads {
     fn default() -> Self {
-        Self { inner: Mutex::default(), numbers: AtomicU64::new(1), reading: Semaphore::new(READ_AT_ONCE) }
+        Self {
+            inner: Mutex::default(),
+            numbers: AtomicU64::new(1),
+            reading: Semaphore::new(READ_AT_ONCE),
+            storing: Semaphore::new(STORED_AT_ONCE),
+        }
     }
 }
 
@@ -220,6 +230,11 @@ impl Uploads {
         Some((waiting, storing))
     }
 
+    /// Watches the work on the upload with this number: if it ends without an outcome, the import is not under way any more.
+    pub(super) fn watch(self: &Arc<Self>, person: UserId, number: u64, clock: &Arc<dyn Clock>) -> Watched {
+        Watched { uploads: Arc::clone(self), person, number, clock: Arc::clone(clock) }
+    }
+
     /// An import has ended.
     pub(super) fn end_storing(&self, person: UserId, number: u64, now: Timestamp, outcome: ImportOutcome) {
         self.inner().proceed(person, number, now, Step::Done(Arc::new(outcome)));
@@ -271,10 +286,30 @@ impl Drop for Receiving {
     }
 }
 
+/// See [`Uploads::watch`].
+pub(super) struct Watched {
+    uploads: Arc<Uploads>,
+    person: UserId,
+    number: u64,
+    clock: Arc<dyn Clock>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let mut inner = self.uploads.inner();
+        let failure = match inner.held.get(&self.person).map(|held| &held.step) {
+            Some(Step::Reading) => Failure::Internal,
+            Some(Step::Storing(_)) => Failure::BrokenOff,
+            _ => return,
+        };
+        inner.proceed(self.person, self.number, self.clock.now(), Step::Failed(failure));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use memgate_domain::testing::{now, person};
+    use memgate_domain::testing::{FixedClock, now, person};
 
     fn waiting(bytes: u64) -> WaitingUpload {
         WaitingUpload {
@@ -325,6 +360,28 @@ mod tests {
         uploads.forget(marta);
         uploads.end_reading(marta, number, now(), Ok(waiting(1)));
         assert!(uploads.of(marta, now()).is_none());
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_leaves_nothing_under_way() {
+        let (uploads, clock): (_, Arc<dyn Clock>) = (Arc::new(Uploads::default()), Arc::new(FixedClock::at(now())));
+        let panics = |watched: Watched| async move {
+            let _watched = watched;
+            panic!("a mistake");
+        };
+        let marta = person().id;
+        let number = uploads.begin(marta, now());
+        let older = uploads.watch(marta, number, &clock);
+        let number = uploads.begin(marta, now());
+        drop(older);
+        assert!(matches!(uploads.of(marta, now()).unwrap().step, Step::Reading), "another upload");
+        assert!(tokio::spawn(panics(uploads.watch(marta, number, &clock))).await.is_err());
+        assert!(matches!(uploads.of(marta, now()).unwrap().step, Step::Failed(Failure::Internal)));
+
+        let (marta, number) = upload(&uploads, 1);
+        uploads.begin_storing(marta, number, now(), 1).unwrap();
+        assert!(tokio::spawn(panics(uploads.watch(marta, number, &clock))).await.is_err());
+        assert!(matches!(uploads.of(marta, now()).unwrap().step, Step::Failed(Failure::BrokenOff)));
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(super) struct SpaceOption {
 
 /// How many rows a preview looks up at most.
 pub(super) const LOOKED_UP: u64 = 50_000;
+/// After how many rows an import asks whether its person may still import, and lets others store.
+const ROWS_OF_A_TURN: u64 = 256;
 /// How many texts a preview shows.
 const SAMPLES: usize = 5;
 /// How much of each, in characters.
@@ -38,6 +40,7 @@ pub(super) async fn read(
     receiving: Receiving,
     space: SpaceOption,
 ) {
+    let _watched = services.uploads.watch(person, number, &services.clock);
     let read = async {
         let _turn = services.uploads.reading.acquire().await.map_err(|_| Failure::Internal)?;
         let rows = tokio::task::spawn_blocking(move || into_rows(upload, space));
@@ -168,11 +171,22 @@ pub(super) async fn store(
     storing: Arc<Storing>,
     choice: Choice,
 ) {
+    let _watched = services.uploads.watch(person, number, &services.clock);
     let mut import = services.own_memories.begin_import(person, waiting.space.clone()).expecting(storing.total);
-    let mut not_chosen = 0;
+    let (mut not_chosen, mut turn) = (0, None);
     let added = async {
         let mut rows = Rows::of(&waiting.rows)?;
-        while let Some(row) = rows.next().await? {
+        for seen in 0_u64.. {
+            if seen.is_multiple_of(ROWS_OF_A_TURN) {
+                // Whoever waits for a turn comes first.
+                drop(turn.take());
+                turn = Some(services.uploads.storing.acquire().await.map_err(io::Error::other)?);
+                if !services.sign_in.is_enabled(person).await.map_err(io::Error::other)? {
+                    import.abandon();
+                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the person is disabled or deleted"));
+                }
+            }
+            let Some(row) = rows.next().await? else { break };
             if !choice.includes(row.conversation) {
                 not_chosen += 1;
                 continue;

@@ -363,6 +363,7 @@ texts! {
     import_too_much,
     import_busy,
     import_internal,
+    import_broken_off,
     import_choose_space,
     import_already,
     import_interrupted,

@@ -419,6 +419,9 @@ pub(super) const TEXTS: Texts = Texts {
         "Gerade importieren zu viele Personen. Versuche es in ein paar Minuten noch einmal. Nichts wurde gespeichert.",
     ),
     import_internal: Text("Die Datei war hier nicht lesbar. Versuche es später noch einmal. Nichts wurde gespeichert."),
+    import_broken_off: Text(
+        "Der Import wurde hier abgebrochen. Was gespeichert wurde, bleibt. Importiere dieselbe Datei noch einmal: Nichts wird doppelt gespeichert.",
+    ),
     import_choose_space: Text("Wähle, wohin die Erinnerungen gehen. Nichts wurde gespeichert."),
     import_already: Text("Ein Import läuft schon. Warte, bis er fertig ist. Nichts wurde gespeichert."),
     import_interrupted: Text(

@@ -403,6 +403,9 @@ pub(super) const TEXTS: Texts = Texts {
     import_too_much: Text("This file holds more text than one import takes. Split it. Nothing was stored."),
     import_busy: Text("Too many people are importing now. Try again in a few minutes. Nothing was stored."),
     import_internal: Text("The file could not be read here. Try again later. Nothing was stored."),
+    import_broken_off: Text(
+        "The import was broken off here. What was stored stays. Import the same file again: nothing is stored twice.",
+    ),
     import_choose_space: Text("Choose where the memories go. Nothing was stored."),
     import_already: Text("An import is under way already. Wait until it is done. Nothing was stored."),
     import_interrupted: Text("The file did not arrive completely. Nothing was stored. Try again."),

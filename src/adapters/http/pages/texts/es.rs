@@ -419,6 +419,9 @@ pub(super) const TEXTS: Texts = Texts {
         "Hay demasiadas personas importando ahora. Inténtalo de nuevo dentro de unos minutos. No se ha guardado nada.",
     ),
     import_internal: Text("El archivo no se ha podido leer aquí. Inténtalo más tarde. No se ha guardado nada."),
+    import_broken_off: Text(
+        "La importación se interrumpió aquí. Lo que se guardó se conserva. Importa el mismo archivo otra vez: nada se guarda dos veces.",
+    ),
     import_choose_space: Text("Elige adónde van los recuerdos. No se ha guardado nada."),
     import_already: Text("Ya hay una importación en curso. Espera a que termine. No se ha guardado nada."),
     import_interrupted: Text("El archivo no ha llegado completo. No se ha guardado nada. Inténtalo de nuevo."),

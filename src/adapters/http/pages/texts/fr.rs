@@ -431,6 +431,9 @@ pub(super) const TEXTS: Texts = Texts {
         "Trop de personnes importent en ce moment. Réessayez dans quelques minutes. Rien n’a été enregistré.",
     ),
     import_internal: Text("Le fichier n’a pas pu être lu ici. Réessayez plus tard. Rien n’a été enregistré."),
+    import_broken_off: Text(
+        "L’importation a été interrompue ici. Ce qui a été enregistré reste. Importez à nouveau le même fichier\u{a0}: rien n’est enregistré deux fois.",
+    ),
     import_choose_space: Text("Choisissez où vont les souvenirs. Rien n’a été enregistré."),
     import_already: Text("Une importation est déjà en cours. Attendez qu’elle soit terminée. Rien n’a été enregistré."),
     import_interrupted: Text("Le fichier n’est pas arrivé en entier. Rien n’a été enregistré. Réessayez."),

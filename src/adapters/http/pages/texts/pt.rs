@@ -409,6 +409,9 @@ pub(super) const TEXTS: Texts = Texts {
     import_too_much: Text("Este arquivo contém mais texto do que uma importação aceita. Divida-o. Nada foi guardado."),
     import_busy: Text("Há pessoas demais importando agora. Tente de novo em alguns minutos. Nada foi guardado."),
     import_internal: Text("Não foi possível ler o arquivo aqui. Tente mais tarde. Nada foi guardado."),
+    import_broken_off: Text(
+        "A importação foi interrompida aqui. O que foi guardado permanece. Importe o mesmo arquivo de novo: nada é guardado duas vezes.",
+    ),
     import_choose_space: Text("Escolha para onde vão as memórias. Nada foi guardado."),
     import_already: Text("Já há uma importação em andamento. Espere até que termine. Nada foi guardado."),
     import_interrupted: Text("O arquivo não chegou por inteiro. Nada foi guardado. Tente de novo."),
