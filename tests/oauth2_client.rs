@@ -132,7 +132,8 @@ async fn it_exchanges_the_code_of_a_persons_consent_with_pkce() {
         .url();
     // What a browser does is tried in `tests/pages`; here the person agrees in the domain.
     let authorizations = gate.gate().authorizations();
-    let request = authorizations.validate(url.query().unwrap().as_bytes()).await.unwrap();
+    let request =
+        authorizations.validate(url.query().unwrap().as_bytes(), std::net::Ipv4Addr::LOCALHOST.into()).await.unwrap();
     let location = authorizations.approve(&request, &person).await.unwrap();
     let answer: HashMap<String, String> = location.query_pairs().into_owned().collect();
     assert_eq!(answer["state"], *state.secret());

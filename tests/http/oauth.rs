@@ -127,7 +127,7 @@ async fn a_public_client_may_send_its_id_with_an_empty_secret_in_the_header() {
     let id = face.application.client_id.as_str();
     let parameters = [("response_type", "code"), ("client_id", id), REDIRECT_URI, ("code_challenge", CHALLENGE)];
     let query = urlencoded(&[&parameters[..], &[("code_challenge_method", "S256")]].concat());
-    let request = face.authorizations.validate(query.as_bytes()).await.unwrap();
+    let request = face.authorizations.validate(query.as_bytes(), std::net::Ipv4Addr::LOCALHOST.into()).await.unwrap();
     let location = face.authorizations.approve(&request, &person).await.unwrap();
     let code = location.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
 

@@ -49,7 +49,7 @@ impl Place {
     async fn code(&self, challenge: Option<&str>) -> String {
         let authorizations = self.gate.gate().authorizations();
         let request = authorizations
-            .validate(Self::query(&self.application, challenge).as_bytes())
+            .validate(Self::query(&self.application, challenge).as_bytes(), std::net::Ipv4Addr::LOCALHOST.into())
             .await
             .expect("a valid request");
         let location = authorizations.approve(&request, &self.person).await.unwrap();

@@ -143,6 +143,23 @@ async fn a_document_that_cannot_be_used_is_explained_and_nothing_is_redirected()
 }
 
 #[tokio::test]
+async fn whoever_names_ever_new_clients_has_to_wait_and_connected_clients_go_on() {
+    let place = place().await;
+    let (mut browser, _) = allowed(&place, &request(&place, WEB, &[])).await;
+    let mut refused = Vec::new();
+    for number in 0..200 {
+        let client = format!("https://c{number}.example/metadata.json");
+        let answer = browser.get(&place.request(&[("client_id", &client), ("redirect_uri", WEB)])).await;
+        refused.push((answer.status, answer.header("retry-after").map(str::to_owned)));
+    }
+    let waits = refused.iter().filter(|(status, wait)| *status == 429 && wait.as_deref() == Some("10")).count();
+    assert_eq!((waits, place.gate.documents.fetched()), (181, 20), "{refused:?}");
+    assert!(refused[..19].iter().all(|refused| *refused == (400, None)));
+    let page = browser.get(&request(&place, WEB, &[])).await;
+    assert!(page.assert_page(200).says("Your Bank"), "its document is remembered");
+}
+
+#[tokio::test]
 async fn the_operator_has_the_last_word() {
     let place = place().await;
     let (_, code) = allowed(&place, &request(&place, WEB, &[])).await;

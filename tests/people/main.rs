@@ -244,7 +244,10 @@ impl Place {
             ("redirect_uri", "https://app.example/callback"),
         ]);
         let authorizations = self.gate.gate().authorizations();
-        let request = authorizations.validate(url.query().unwrap().as_bytes()).await.unwrap();
+        let request = authorizations
+            .validate(url.query().unwrap().as_bytes(), std::net::Ipv4Addr::LOCALHOST.into())
+            .await
+            .unwrap();
         let location = authorizations.approve(&request, person).await.unwrap();
         let code = location.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
         let parameters =

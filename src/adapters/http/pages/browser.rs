@@ -87,7 +87,7 @@ impl Browser<'_> {
     pub(crate) async fn go_on_to(&self, return_to: &ReturnTo) -> Result<Response, PageError> {
         if let ReturnTo::Authorization(query) = return_to
             && let Err(AuthorizationError::Refused { location }) =
-                self.services.authorizations.validate(query.as_bytes()).await
+                self.services.authorizations.validate(query.as_bytes(), self.address()).await
         {
             return view::hand_over_to(&location, &self.t);
         }

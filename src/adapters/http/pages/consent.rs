@@ -37,7 +37,7 @@ struct ConsentPage<'a> {
 #[handler]
 pub(crate) async fn ask(browser: Browser<'_>) -> Result<Response, PageError> {
     let query = browser.query();
-    let request = match browser.services.authorizations.validate(query.as_bytes()).await {
+    let request = match browser.services.authorizations.validate(query.as_bytes(), browser.address()).await {
         Ok(request) => request,
         Err(error) => return refuse(error),
     };
@@ -90,7 +90,7 @@ pub(crate) async fn answer(browser: Browser<'_>, form: ListForm) -> Result<Respo
         return Err(PageError::ForeignForm { again: Some(return_to) });
     };
     let authorizations = &browser.services.authorizations;
-    let request = match authorizations.validate(query.as_bytes()).await {
+    let request = match authorizations.validate(query.as_bytes(), browser.address()).await {
         Ok(request) => request,
         Err(error) => return refuse(error),
     };

@@ -1,5 +1,7 @@
 //! Why a page could not be shown, and the HTTP status of that.
 
+use std::time::Duration;
+
 use poem::error::ResponseError;
 use poem::http::StatusCode;
 
@@ -8,7 +10,7 @@ use super::texts::{Text, Texts};
 use crate::adapters::http::server::error::ApiError;
 use crate::domain::applications::HasherError;
 use crate::domain::memories::ErasureError;
-use crate::domain::oauth::UntrustedRequest;
+use crate::domain::oauth::{DocumentProblem, UntrustedRequest};
 use crate::domain::people::{LinkError, PeopleError, SignInError};
 use crate::domain::system::{BoxError, StorageError};
 
@@ -51,6 +53,15 @@ pub(crate) enum PageError {
     /// An internal error.
     #[error("the page cannot be shown")]
     Internal(#[source] BoxError),
+}
+
+impl PageError {
+    /// How long somebody has to wait who asked for the documents of too many clients.
+    pub(super) fn asked_too_often(&self) -> Option<Duration> {
+        let Self::Untrusted(UntrustedRequest::UnusableDocument { problem, .. }) = self else { return None };
+        let DocumentProblem::AskedTooOften { retry_after } = problem else { return None };
+        Some(*retry_after)
+    }
 }
 
 impl From<SignInError> for PageError {
@@ -143,7 +154,10 @@ impl From<&PageError> for ErrorKind {
     fn from(error: &PageError) -> Self {
         match error {
             PageError::Untrusted(_) => Self {
-                status: StatusCode::BAD_REQUEST,
+                status: match error.asked_too_often() {
+                    Some(_) => StatusCode::TOO_MANY_REQUESTS,
+                    None => StatusCode::BAD_REQUEST,
+                },
                 slug: "untrusted-request",
                 title: |t| t.untrusted_title,
                 text: |t| t.untrusted_text,

@@ -10,7 +10,7 @@ use super::error::{ErrorKind, INTERNAL_ERROR, INVALID_FORM, NOT_FOUND, PageError
 use super::texts::{Filled, Frame, Language, Text, Texts};
 use super::view::{self, PageContext};
 use crate::adapters::http::server::error;
-use crate::adapters::http::server::error::{ApiError, SHORT_WAIT};
+use crate::adapters::http::server::error::{ApiError, SHORT_WAIT, whole_seconds};
 use crate::domain::ids::RequestId;
 use crate::domain::oauth::UntrustedRequest;
 
@@ -28,7 +28,11 @@ struct ErrorPage<'a> {
 /// Converts any error of a page into an error page, and logs it once.
 pub(crate) fn render(error: &poem::Error, t: &Frame, request_id: RequestId) -> Response {
     if let Some(error) = error.downcast_ref::<PageError>() {
-        return answer(&ErrorKind::from(error), error, details(error, t), t, request_id);
+        let mut response = answer(&ErrorKind::from(error), error, details(error, t), t, request_id);
+        if let Some(wait) = error.asked_too_often() {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        }
+        return response;
     }
     if let Some(error) = error.downcast_ref() {
         return render_api(error, t, request_id);

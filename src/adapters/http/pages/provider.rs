@@ -57,7 +57,7 @@ fn kept_return_to(browser: &Browser<'_>) -> Option<ReturnTo> {
 
 async fn asks_for_recent_sign_in(browser: &Browser<'_>, return_to: &ReturnTo) -> bool {
     let ReturnTo::Authorization(query) = return_to else { return false };
-    let request = browser.services.authorizations.validate(query.as_bytes()).await;
+    let request = browser.services.authorizations.validate(query.as_bytes(), browser.address()).await;
     request.is_ok_and(|request| request.asks_for_recent_sign_in())
 }
 

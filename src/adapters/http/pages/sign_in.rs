@@ -164,7 +164,9 @@ pub(crate) async fn ask_again(
 ) -> Result<Response, PageError> {
     let refusal = SignInRefusal::of(error, &browser.t)?;
     let asking = match return_to {
-        ReturnTo::Authorization(query) => browser.services.authorizations.validate(query.as_bytes()).await.ok(),
+        ReturnTo::Authorization(query) => {
+            browser.services.authorizations.validate(query.as_bytes(), browser.address()).await.ok()
+        }
         _ => None,
     };
     ask(browser, return_to, asking.as_ref(), &Notice::Refused(&refusal, login))

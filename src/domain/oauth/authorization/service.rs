@@ -1,6 +1,7 @@
 //! The authorization endpoint, and a person's view of what is authorized.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,17 +108,17 @@ impl AuthorizationService {
         Self { ports, policy, consents: Arc::new(KeyedLimit::new(CONSENTS, PEOPLE)) }
     }
 
-    /// Validates the query (or the form) of an authorization request. Nothing is written.
+    /// Validates the query (or the form) of an authorization request that comes from `address`. Nothing is written.
     ///
     /// # Errors
     /// [`AuthorizationError`].
-    pub async fn validate(&self, query: &[u8]) -> Result<AuthorizationRequest, AuthorizationError> {
+    pub async fn validate(&self, query: &[u8], address: IpAddr) -> Result<AuthorizationRequest, AuthorizationError> {
         let (parameters, fault) = Parameters::from_query(query);
         if fault.as_ref().is_some_and(|fault| fault.concerns(&["client_id", "redirect_uri"])) {
             return Err(UntrustedRequest::Malformed.into());
         }
         let client_id = parameters.get("client_id").ok_or(UntrustedRequest::NoClient)?;
-        let application = self.application(client_id).await?;
+        let application = self.application(client_id, address).await?;
         let destination = Destination::of(&application, &parameters, &self.policy.issuer)?;
         let validated = match fault {
             Some(fault) => Err(Refusal::InvalidRequest(fault.to_string())),
@@ -141,7 +142,7 @@ impl AuthorizationService {
     }
 
     /// The enabled application with this client ID, as its document describes it now if it has one.
-    async fn application(&self, client_id: &str) -> Result<Arc<Application>, AuthorizationError> {
+    async fn application(&self, client_id: &str, address: IpAddr) -> Result<Arc<Application>, AuthorizationError> {
         let client_id: ClientId = client_id.parse().map_err(|_| UntrustedRequest::UnknownClient)?;
         let stored = self.ports.applications.find_by_client_id(&client_id).await?;
         let is_of_document = |stored: &Application| matches!(stored.registered_by, RegisteredBy::Document { .. });
@@ -151,7 +152,7 @@ impl AuthorizationService {
         match (&self.ports.documents, DocumentUrl::of(&client_id), stored) {
             (_, _, Some(stored)) if !is_of_document(&stored) => Ok(stored),
             (Some(documents), Some(url), stored) => {
-                let described = documents.application(&url, stored).await;
+                let described = documents.application(&url, stored, address).await;
                 described.map_err(|problem| {
                     UntrustedRequest::UnusableDocument { host: url.host().to_owned(), problem }.into()
                 })

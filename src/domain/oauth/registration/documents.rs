@@ -1,6 +1,7 @@
 //! Clients that a document describes: fetching and caching documents, and making applications of them.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::applications::{
 };
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::{ApplicationId, ClientId};
-use crate::limits::{Allowance, Coalescing};
+use crate::limits::{AddressLimit, Allowance, Coalescing, network_of};
 use crate::system::{Clock, Entropy, StorageError, Timestamp};
 
 /// How long a document is used without being fetched again: what its publisher says, within these bounds.
@@ -36,6 +37,10 @@ const RUNNING_PER_HOST: usize = 2;
 /// How often documents of one host are fetched, and how many hosts are counted.
 const PER_HOST: Allowance = Allowance { burst: 20, interval: Duration::from_secs(10) };
 const HOSTS: usize = 1_000;
+/// The same by who asks for them, of which so many are fetched at the same time.
+const PER_ADDRESS: Allowance = Allowance { burst: 20, interval: Duration::from_secs(10) };
+const RUNNING_PER_ADDRESS: usize = 4;
+const ADDRESSES: usize = 10_000;
 /// After how long the application of a document is written again although nothing changed, so that no sweep takes an
 /// application that is being connected.
 const WRITTEN_AGAIN_AFTER: Duration = Duration::from_mins(10);
@@ -55,6 +60,7 @@ pub struct DocumentClients {
     known: Arc<Mutex<HashMap<ClientId, Known>>>,
     running: Arc<Coalescing<Outcome>>,
     fetches: Arc<Mutex<Fetches>>,
+    by_address: Arc<AddressLimit>,
 }
 
 type Outcome = Result<Confirmed, DocumentProblem>;
@@ -118,10 +124,12 @@ impl DocumentClients {
             known: Arc::default(),
             running: Arc::default(),
             fetches: Arc::default(),
+            by_address: Arc::new(AddressLimit::new(PER_ADDRESS, ADDRESSES)),
         }
     }
 
-    /// The application that the document at `url` describes now. `stored` is what is stored of it. Nothing is written.
+    /// The application that the document at `url` describes now. `stored` is what is stored of it. Nothing is written. Anybody at
+    /// `address` can ask for any document, so what has to be fetched is counted there.
     ///
     /// # Errors
     /// [`DocumentProblem`] if the document cannot be used, and cannot be replaced by an earlier copy either.
@@ -129,8 +137,9 @@ impl DocumentClients {
         &self,
         url: &DocumentUrl,
         stored: Option<Arc<Application>>,
+        address: IpAddr,
     ) -> Result<Arc<Application>, DocumentProblem> {
-        let confirmed = match self.document(url).await {
+        let confirmed = match self.document(url, address).await {
             Ok(confirmed) => confirmed,
             Err(problem) => {
                 let now = self.clock.now();
@@ -225,7 +234,7 @@ impl DocumentClients {
     }
 
     /// The document at `url`: remembered, fetched, or stale if it cannot be fetched.
-    async fn document(&self, url: &DocumentUrl) -> Outcome {
+    async fn document(&self, url: &DocumentUrl, address: IpAddr) -> Outcome {
         let now = self.clock.now();
         let known = lock(&self.known).get(url.client_id()).cloned().unwrap_or_default();
         if let Some(confirmed) = &known.confirmed
@@ -237,7 +246,7 @@ impl DocumentClients {
         let failed = known.failed.filter(|(_, at)| *at <= now && now.since(*at) < FAILED_FOR);
         let problem = match failed {
             Some((problem, _)) => problem,
-            None => match self.fetch(url, now).await {
+            None => match self.fetch(url, address, now).await {
                 Ok(confirmed) => return Ok(confirmed),
                 Err(problem) => problem,
             },
@@ -247,10 +256,12 @@ impl DocumentClients {
     }
 
     /// Fetches the document once for all who wait for it, and remembers the outcome.
-    async fn fetch(&self, url: &DocumentUrl, now: Timestamp) -> Outcome {
+    async fn fetch(&self, url: &DocumentUrl, address: IpAddr, now: Timestamp) -> Outcome {
         let digest = Sha256::digest(url.client_id().as_str()).into();
         let fetching = self.running.join_or_begin(digest, || {
-            let running = Fetches::begin(&self.fetches, url.host(), now)?;
+            let counted = self.by_address.take(address, now);
+            counted.map_err(|retry_after| DocumentProblem::AskedTooOften { retry_after })?;
+            let running = Fetches::begin(&self.fetches, url.host(), network_of(address), now)?;
             let (source, url) = (Arc::clone(&self.source), url.clone());
             Ok::<_, DocumentProblem>(
                 async move {
@@ -298,7 +309,8 @@ impl DocumentClients {
 /// What is being fetched from where.
 #[derive(Default)]
 struct Fetches {
-    running: usize,
+    /// For whom each is running.
+    running: Vec<IpAddr>,
     hosts: HashMap<String, Host>,
 }
 
@@ -313,12 +325,19 @@ struct Host {
 struct Running {
     fetches: Arc<Mutex<Fetches>>,
     host: String,
+    network: IpAddr,
 }
 
 impl Fetches {
-    fn begin(fetches: &Arc<Mutex<Self>>, host: &str, now: Timestamp) -> Result<Running, DocumentProblem> {
+    fn begin(
+        fetches: &Arc<Mutex<Self>>,
+        host: &str,
+        network: IpAddr,
+        now: Timestamp,
+    ) -> Result<Running, DocumentProblem> {
         let mut all = lock(fetches);
-        if all.running >= RUNNING_AT_MOST {
+        let of_network = all.running.iter().filter(|other| **other == network).count();
+        if all.running.len() >= RUNNING_AT_MOST || of_network >= RUNNING_PER_ADDRESS {
             return Err(DocumentProblem::Busy);
         }
         if all.hosts.len() >= HOSTS && !all.hosts.contains_key(host) {
@@ -332,15 +351,17 @@ impl Fetches {
             return Err(DocumentProblem::Busy);
         }
         counted.running += 1;
-        all.running += 1;
-        Ok(Running { fetches: Arc::clone(fetches), host: host.to_owned() })
+        all.running.push(network);
+        Ok(Running { fetches: Arc::clone(fetches), host: host.to_owned(), network })
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         let mut all = lock(&self.fetches);
-        all.running -= 1;
+        if let Some(index) = all.running.iter().position(|network| *network == self.network) {
+            all.running.swap_remove(index);
+        }
         if let Some(host) = all.hosts.get_mut(&self.host) {
             host.running -= 1;
         }

@@ -47,6 +47,12 @@ pub enum DocumentProblem {
     /// Too many documents are being fetched.
     #[error("cannot be fetched now, since too many others are; try again in a minute")]
     Busy,
+    /// Too many documents were fetched for the address that asks.
+    #[error("cannot be fetched now, since your address asked for too many; try again in {} seconds", .retry_after.as_secs_f64().ceil())]
+    AskedTooOften {
+        /// How long to wait.
+        retry_after: Duration,
+    },
     /// An address of its host is private, reserved, or this machine.
     #[error("is at an address that is not public")]
     ForbiddenAddress,
@@ -84,7 +90,7 @@ impl DocumentProblem {
     #[must_use]
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Unreachable | Self::Slow | Self::Busy => true,
+            Self::Unreachable | Self::Slow | Self::Busy | Self::AskedTooOften { .. } => true,
             // Among them what the protection of a site against robots answers.
             Self::Status(status) => matches!(status, 401 | 403 | 408 | 425 | 429 | 500..=599),
             _ => false,

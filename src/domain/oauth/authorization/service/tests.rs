@@ -10,7 +10,7 @@ use crate::applications::{
 };
 use crate::audit::AuditKind;
 use crate::ids::TokenId;
-use crate::oauth::harness::Harness;
+use crate::oauth::harness::{HOME, Harness};
 use crate::oauth::{
     Audience, Authorization, AuthorizationCode, AuthorizationRequest, AuthorizationStore, CodeDigest, Consent,
     GrantStore, Redeemed, Redemption,
@@ -53,7 +53,7 @@ fn query(harness: &Harness, changes: &[(&str, &str)]) -> String {
 }
 
 async fn begin(harness: &Harness, changes: &[(&str, &str)]) -> Result<AuthorizationRequest, AuthorizationError> {
-    harness.authorizing.validate(query(harness, changes).as_bytes()).await
+    harness.authorizing.validate(query(harness, changes).as_bytes(), HOME).await
 }
 
 fn answer(url: &Url) -> HashMap<String, String> {
@@ -116,7 +116,7 @@ async fn a_client_or_a_redirect_uri_that_is_given_twice_is_nobodys() {
         ["client_id=x", "redirect_uri=https://evil.example", "redirect_uri=%ff", "client_id=%00", "redirect%5furi=x"]
     {
         for query in [format!("{}&{twice}", query(&harness, &[])), format!("{twice}&{}", query(&harness, &[]))] {
-            let answer = harness.authorizing.validate(query.as_bytes()).await;
+            let answer = harness.authorizing.validate(query.as_bytes(), HOME).await;
             assert!(matches!(answer, Err(AuthorizationError::Untrusted(UntrustedRequest::Malformed))), "{answer:?}");
         }
     }
@@ -159,7 +159,7 @@ async fn a_parameter_that_is_given_twice_is_told_to_the_client_and_not_used() {
     let harness = harness(PkceRule::Required);
     for fault in ["scope=memory:write", "state=other", "scope=a&scope=b"] {
         let query = format!("{}&{fault}", query(&harness, &[]));
-        let refused = harness.authorizing.validate(query.as_bytes()).await;
+        let refused = harness.authorizing.validate(query.as_bytes(), HOME).await;
         if let Err(AuthorizationError::Refused { location }) = &refused {
             let state = answer(location).get("state").cloned();
             assert_eq!(state.as_deref(), if fault.starts_with("state") { None } else { Some("a+b &c") }, "{fault}");
@@ -169,13 +169,13 @@ async fn a_parameter_that_is_given_twice_is_told_to_the_client_and_not_used() {
     // Unknown parameters are ignored (RFC 6749 §3.1), even if repeated or badly escaped.
     for ignored in ["unknown=1&unknown=2", "x=%zz", "y=a%0Ab"] {
         for query in [format!("{}&{ignored}", query(&harness, &[])), format!("{ignored}&{}", query(&harness, &[]))] {
-            assert!(harness.authorizing.validate(query.as_bytes()).await.is_ok(), "{query}");
+            assert!(harness.authorizing.validate(query.as_bytes(), HOME).await.is_ok(), "{query}");
         }
     }
     let many: Vec<String> = (0..64).map(|number| format!("&p{number}=x")).collect();
     let many = many.concat();
     let too_many = format!("{}{many}", query(&harness, &[]));
-    assert_eq!(told(harness.authorizing.validate(too_many.as_bytes()).await), "invalid_request");
+    assert_eq!(told(harness.authorizing.validate(too_many.as_bytes(), HOME).await), "invalid_request");
 }
 
 #[tokio::test]

@@ -1,3 +1,4 @@
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -11,6 +12,7 @@ use crate::testing::{
 };
 
 const URL: &str = "https://client.example/metadata.json";
+const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const DAY: Duration = Duration::from_hours(24);
 
 struct Harness {
@@ -23,6 +25,11 @@ struct Harness {
 
 fn url(text: &str) -> DocumentUrl {
     DocumentUrl::of(&text.parse().unwrap()).unwrap()
+}
+
+/// One of many addresses.
+fn address(number: usize) -> IpAddr {
+    Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(number).unwrap()).into()
 }
 
 fn document(client_id: &str) -> Value {
@@ -48,7 +55,7 @@ impl Harness {
 
     async fn ask(&self) -> Result<Arc<Application>, DocumentProblem> {
         let stored = self.applications.find_by_client_id(url(URL).client_id()).await.unwrap();
-        self.clients.application(&url(URL), stored).await
+        self.clients.application(&url(URL), stored, HOME).await
     }
 
     async fn save(&self) -> Arc<Application> {
@@ -187,7 +194,7 @@ async fn the_remembered_documents_are_bounded_and_failures_go_first() {
     harness.ask().await.unwrap();
     for number in 0..CAPACITY + 10 {
         let unknown = url(&format!("https://h{number}.example/x"));
-        harness.clients.application(&unknown, None).await.unwrap_err();
+        harness.clients.application(&unknown, None, address(number)).await.unwrap_err();
     }
     assert_eq!(lock(&harness.clients.known).len(), CAPACITY);
     let fetched = harness.source.fetched();
@@ -199,16 +206,20 @@ async fn the_remembered_documents_are_bounded_and_failures_go_first() {
 async fn one_host_cannot_keep_the_service_busy() {
     let harness = Harness::new();
     let of = |host: &str, number: u32| url(&format!("https://{host}.example/{number}"));
+    let from = |number: u32| address(usize::try_from(number).unwrap());
     for number in 0..PER_HOST.burst {
-        let refused = harness.clients.application(&of("evil", number), None).await.unwrap_err();
+        let refused = harness.clients.application(&of("evil", number), None, from(number)).await.unwrap_err();
         assert_eq!(refused, DocumentProblem::Unreachable);
     }
     let fetched = harness.source.fetched();
-    assert_eq!(harness.clients.application(&of("evil", 99), None).await.unwrap_err(), DocumentProblem::Busy);
+    assert_eq!(harness.clients.application(&of("evil", 99), None, from(99)).await.unwrap_err(), DocumentProblem::Busy);
     assert_eq!(harness.source.fetched(), fetched);
     assert!(harness.ask().await.is_ok(), "other hosts are served");
     harness.clock.advance(PER_HOST.interval);
-    assert_eq!(harness.clients.application(&of("evil", 99), None).await.unwrap_err(), DocumentProblem::Unreachable);
+    assert_eq!(
+        harness.clients.application(&of("evil", 99), None, from(99)).await.unwrap_err(),
+        DocumentProblem::Unreachable
+    );
 }
 
 /// A source that counts what it does at once.
@@ -238,19 +249,46 @@ async fn concurrent_fetches_are_shared_and_bounded() {
     let tarpit = Arc::new(Tarpit::default());
     let clients = clients(tarpit.clone(), &FixedClock::default());
     let one = url(URL);
-    let same = futures_util::future::join_all((0..50).map(|_| clients.application(&one, None))).await;
+    let same = futures_util::future::join_all((0..50).map(|_| clients.application(&one, None, HOME))).await;
     assert!(same.iter().all(|outcome| outcome.as_ref().unwrap_err() == &DocumentProblem::Slow));
     assert_eq!(tarpit.fetched.load(Ordering::SeqCst), 1);
 
     let urls: Vec<DocumentUrl> = (0..100).map(|number| url(&format!("https://h{number}.example/x"))).collect();
-    let all = futures_util::future::join_all(urls.iter().map(|url| clients.application(url, None))).await;
+    let asked = urls.iter().enumerate().map(|(number, url)| clients.application(url, None, address(number)));
+    let all = futures_util::future::join_all(asked).await;
     let busy = all.iter().filter(|outcome| outcome.as_ref().unwrap_err() == &DocumentProblem::Busy).count();
     assert_eq!((tarpit.most.load(Ordering::SeqCst), busy), (RUNNING_AT_MOST, 100 - RUNNING_AT_MOST));
 
     let urls: Vec<DocumentUrl> = (0..10).map(|number| url(&format!("https://one.example/{number}"))).collect();
-    let all = futures_util::future::join_all(urls.iter().map(|url| clients.application(url, None))).await;
+    let all = futures_util::future::join_all(urls.iter().map(|url| clients.application(url, None, HOME))).await;
     let busy = all.iter().filter(|outcome| outcome.as_ref().unwrap_err() == &DocumentProblem::Busy).count();
     assert_eq!(busy, 10 - RUNNING_PER_HOST);
+
+    let urls: Vec<DocumentUrl> = (0..10).map(|number| url(&format!("https://g{number}.example/x"))).collect();
+    let all = futures_util::future::join_all(urls.iter().map(|url| clients.application(url, None, address(7)))).await;
+    let busy = all.iter().filter(|outcome| outcome.as_ref().unwrap_err() == &DocumentProblem::Busy).count();
+    assert_eq!(busy, 10 - RUNNING_PER_ADDRESS);
+}
+
+#[tokio::test]
+async fn one_address_gets_few_documents_fetched_and_others_are_served() {
+    let harness = Harness::new();
+    let made_up = |number: u32| url(&format!("https://h{number}.example/x"));
+    for number in 0..PER_ADDRESS.burst {
+        let refused = harness.clients.application(&made_up(number), None, HOME).await.unwrap_err();
+        assert_eq!(refused, DocumentProblem::Unreachable);
+    }
+    let fetched = harness.source.fetched();
+    for number in 0..1_000 {
+        let refused = harness.clients.application(&made_up(1_000 + number), None, HOME).await.unwrap_err();
+        assert_eq!(refused, DocumentProblem::AskedTooOften { retry_after: PER_ADDRESS.interval });
+    }
+    assert_eq!(harness.source.fetched(), fetched);
+    assert!(harness.clients.application(&url(URL), None, address(2)).await.is_ok());
+    assert!(harness.ask().await.is_ok(), "what is remembered is not counted");
+    harness.clock.advance(PER_ADDRESS.interval);
+    let refused = harness.clients.application(&made_up(9_999), None, HOME).await.unwrap_err();
+    assert_eq!(refused, DocumentProblem::Unreachable);
 }
 
 #[tokio::test]
