@@ -10,8 +10,10 @@ pub(crate) use documentation::{
     ListFailure, RequestFailure, SearchFailure, UpdateFailure,
 };
 
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use poem::Response;
 use poem::error::{NotFoundError, ResponseError};
@@ -19,6 +21,7 @@ use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::failure::{NearDuplicateAnswer, OAuthFailure, Problem};
 use super::json::json_response;
+use super::repeated::Repeated;
 use crate::adapters::http::server::limits::MAX_STREAM_BYTES;
 use crate::adapters::http::server::limits::{BODY_TIMEOUT, MAX_BODY_BYTES};
 use crate::domain::applications::HasherError;
@@ -512,7 +515,11 @@ fn oauth_response(summary: ErrorResponse, description: String, base: &str) -> Re
     response
 }
 
-/// Logs an error that is answered with `status`.
+/// The failures because something is unavailable, by kind.
+static UNAVAILABLE: Mutex<BTreeMap<&'static str, Repeated>> = Mutex::new(BTreeMap::new());
+
+/// Logs an error that is answered with `status`. Of each kind of unavailability, one request a second is logged as a warning,
+/// with the number of those that were not.
 pub(crate) fn log(status: StatusCode, kind: &'static str, error: &(dyn Error + 'static), request_id: RequestId) {
     let (code, status) = (status, status.as_u16());
     if code.is_client_error() {
@@ -522,7 +529,17 @@ pub(crate) fn log(status: StatusCode, kind: &'static str, error: &(dyn Error + '
         // Anybody can cause it as often as they like; the metrics count it.
         tracing::debug!(request.id = %request_id, status, kind, error = %Chain(error), "too many secrets wait to be verified");
     } else if matches!(code, StatusCode::SERVICE_UNAVAILABLE | StatusCode::NOT_IMPLEMENTED) {
-        tracing::warn!(request.id = %request_id, status, kind, error = %Chain(error), "a request failed because something is unavailable");
+        // Whoever reads no answers, or fills a queue, causes it as often as they like.
+        let due =
+            UNAVAILABLE.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default().count(Instant::now());
+        match due {
+            Some(failed) => {
+                tracing::warn!(request.id = %request_id, status, kind, failed, error = %Chain(error), "a request failed because something is unavailable");
+            }
+            None => {
+                tracing::debug!(request.id = %request_id, status, kind, error = %Chain(error), "a request failed because something is unavailable");
+            }
+        }
     } else {
         tracing::error!(request.id = %request_id, status, kind, error = %Chain(error), "a request failed with an internal error");
     }

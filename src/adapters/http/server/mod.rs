@@ -20,6 +20,7 @@ pub(crate) mod metrics;
 pub(crate) mod payload;
 pub(crate) mod public_url;
 pub(crate) mod query;
+pub(crate) mod repeated;
 pub(crate) mod services;
 pub(crate) mod shutdown;
 pub(crate) mod streamed;

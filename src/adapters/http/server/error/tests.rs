@@ -20,12 +20,32 @@ impl<S: tracing::Subscriber> Layer<S> for Levels {
 
 /// The level of the one line that this error leaves when it is answered with `status`.
 fn level_of(status: StatusCode, error: &(dyn Error + 'static)) -> Level {
+    levels_of(status, "kind", &[error])[0]
+}
+
+/// The same for each of these.
+fn levels_of(status: StatusCode, kind: &'static str, errors: &[&(dyn Error + 'static)]) -> Vec<Level> {
     let levels = Levels::default();
     let id = RequestId::from_uuid(uuid::Uuid::nil());
-    with_default(tracing_subscriber::registry().with(levels.clone()), || log(status, "kind", error, id));
-    let levels = levels.0.lock().unwrap();
-    assert_eq!(levels.len(), 1, "{error}");
-    levels[0]
+    with_default(tracing_subscriber::registry().with(levels.clone()), || {
+        for error in errors {
+            log(status, kind, *error, id);
+        }
+    });
+    let levels = levels.0.lock().unwrap().clone();
+    assert_eq!(levels.len(), errors.len());
+    levels
+}
+
+#[test]
+fn what_a_caller_can_repeat_is_a_warning_once_a_second() {
+    let (unread, began) = (ApiError::AnswersUnread, Instant::now());
+    let errors: Vec<&(dyn Error + 'static)> = vec![&unread; 10_000];
+    let levels = levels_of(StatusCode::SERVICE_UNAVAILABLE, "of-this-test", &errors);
+    let warnings = levels.iter().filter(|level| **level == Level::WARN).count();
+    assert_eq!(levels[0], Level::WARN, "somebody has to know");
+    assert!(warnings as u64 <= 1 + began.elapsed().as_secs(), "{warnings} warnings");
+    assert!(levels.iter().all(|level| matches!(*level, Level::WARN | Level::DEBUG)));
 }
 
 #[test]
@@ -41,7 +61,8 @@ fn what_anybody_can_cause_without_end_fills_no_log() {
 fn what_an_operator_has_to_know_is_a_warning_or_an_error() {
     let away = || StorageError::Unavailable("the disk is full".into());
     assert_eq!(level_of(StatusCode::SERVICE_UNAVAILABLE, &RefusedGrant(OAuthError::from(away()))), Level::WARN);
-    assert_eq!(level_of(StatusCode::SERVICE_UNAVAILABLE, &SignInError::from(away())), Level::WARN);
+    let levels = levels_of(StatusCode::SERVICE_UNAVAILABLE, "of-another-kind", &[&SignInError::from(away())]);
+    assert_eq!(levels, [Level::WARN]);
     let broken = HasherError::Failed("a stored hash is malformed".into());
     assert_eq!(level_of(StatusCode::INTERNAL_SERVER_ERROR, &RefusedGrant(OAuthError::from(broken))), Level::ERROR);
 }

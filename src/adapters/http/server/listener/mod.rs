@@ -8,16 +8,16 @@ mod stream;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use poem::endpoint::BoxEndpoint;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::Instant;
 
 use self::bodies::BodyBudget;
 pub(crate) use self::bodies::PiecewiseBody;
 use self::connection::ServedConnection;
+use crate::adapters::http::server::repeated::Repeated;
 use crate::adapters::http::server::shutdown::{Shutdown, shutdown_requested};
 use crate::adapters::http::server::tls::Tls;
 
@@ -25,8 +25,6 @@ use crate::adapters::http::server::tls::Tls;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Delay before the next attempt after accepting a connection failed.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// Interval at which failures to accept are logged.
-const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum total size of request bodies in memory, over all connections of a listener.
 const BODY_BYTES: usize = 64 << 20;
 
@@ -72,7 +70,7 @@ impl Listener {
     async fn answer(self, endpoint: Arc<BoxEndpoint<'static>>, mut shutdown: Shutdown) {
         let bodies = Arc::new(BodyBudget::new(self.body_bytes));
         let mut connections = JoinSet::new();
-        let mut failures = AcceptFailures::default();
+        let mut failures = Repeated::default();
         loop {
             tokio::select! {
                 () = shutdown_requested(&mut shutdown.stopped) => break,
@@ -104,25 +102,6 @@ impl Listener {
             tracing::warn!(connections = connections.len(), "shutdown timed out; cancelling the remaining requests");
             connections.shutdown().await;
         }
-    }
-}
-
-/// Counts failures to accept, so that running out of descriptors does not flood the log.
-#[derive(Default)]
-struct AcceptFailures {
-    unreported: u64,
-    reported_at: Option<Instant>,
-}
-
-impl AcceptFailures {
-    /// Counts one failure; returns how many there were since the last report if another one is due.
-    fn count(&mut self, now: Instant) -> Option<u64> {
-        self.unreported += 1;
-        if self.reported_at.is_some_and(|at| now.duration_since(at) < ACCEPT_LOG_INTERVAL) {
-            return None;
-        }
-        self.reported_at = Some(now);
-        Some(std::mem::take(&mut self.unreported))
     }
 }
 

@@ -2,6 +2,7 @@ use poem::{EndpointExt as _, Request, Response, endpoint};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::activity::{ANSWER_TIMEOUT, IDLE_TIMEOUT, STALL_TIMEOUT};
 use super::connection::HTTP2_STREAMS;
@@ -341,15 +342,4 @@ async fn http2_is_bounded_in_streams_and_windows() {
         .collect();
     let (streams, window) = (settings[&3], settings[&4]);
     assert_eq!((streams, window), (HTTP2_STREAMS, 64 * 1024));
-}
-
-#[test]
-fn failures_to_accept_are_reported_once_a_second_with_their_number() {
-    let (mut failures, start) = (AcceptFailures::default(), Instant::now());
-    let reports: Vec<Option<u64>> =
-        (0..25).map(|number: u32| failures.count(start + ACCEPT_BACKOFF * number)).collect();
-    let expected: Vec<(usize, u64)> = vec![(0, 1), (10, 10), (20, 10)];
-    let made: Vec<(usize, u64)> =
-        reports.iter().enumerate().filter_map(|(number, report)| Some((number, (*report)?))).collect();
-    assert_eq!(made, expected);
 }
