@@ -5,8 +5,8 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// The default filter while serving: only problems of libraries.
-pub const WHILE_SERVING: &str = "warn,memgate=info";
+/// The default filter while serving: only problems of libraries. That of passkeys reports whatever anybody sends as an error.
+pub const WHILE_SERVING: &str = "warn,memgate=info,webauthn_rs=off,webauthn_rs_core=off";
 /// The default filter of every other command: its output is for the operator who waits for it.
 pub const OTHERWISE: &str = "warn";
 

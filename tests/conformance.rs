@@ -16,8 +16,8 @@ use memgate::adapters::cache::{
 use memgate::adapters::database::memories::EmbeddedMemoryBank;
 use memgate::adapters::database::{
     Database, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore, SeaOrmGrantStore,
-    SeaOrmPasswordLinkStore, SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmTenantRegistry,
-    SeaOrmWriteQueue,
+    SeaOrmPasskeyRepository, SeaOrmPasswordLinkStore, SeaOrmPersonRepository, SeaOrmSessionStore,
+    SeaOrmSigningKeyStore, SeaOrmTenantRegistry, SeaOrmWriteQueue,
 };
 use memgate::adapters::embedding::LocalEmbedder;
 use memgate::domain::applications::ApplicationRepository;
@@ -30,6 +30,7 @@ use memgate_domain::conformance;
 use memgate_domain::testing::FixedClock;
 use memgate_domain::testing::conformance::Fixture;
 use memgate_domain::testing::conformance::authorization_store::Consents;
+use memgate_domain::testing::conformance::passkey_repository::Passkeys;
 use memgate_domain::testing::conformance::password_link_store::Links;
 use memgate_domain::testing::conformance::session_store::Accounts;
 use memgate_domain::testing::conformance::tenant_registry::Owners;
@@ -86,6 +87,11 @@ fn accounts(database: Database) -> Arc<Accounts> {
 fn links(database: Database) -> Arc<Links> {
     let links = Arc::new(SeaOrmPasswordLinkStore::new(database.clone()));
     Arc::new(Links { people: people(database), links })
+}
+
+fn passkeys(database: Database) -> Arc<Passkeys> {
+    let passkeys = Arc::new(SeaOrmPasskeyRepository::new(database.clone()));
+    Arc::new(Passkeys { people: people(database), passkeys })
 }
 
 fn cached_people(database: Database) -> Arc<dyn PersonRepository> {
@@ -182,6 +188,10 @@ mod on_sqlite {
         super::conformance!(password_link_store, super::on_sqlite(super::links).await);
     }
 
+    mod passkey_repository {
+        super::conformance!(passkey_repository, super::on_sqlite(super::passkeys).await);
+    }
+
     mod authorization_store {
         super::conformance!(authorization_store, super::on_sqlite(super::consents).await);
     }
@@ -244,6 +254,10 @@ mod on_postgres {
 
     mod password_link_store {
         super::conformance!(password_link_store, super::on_postgres(super::links).await);
+    }
+
+    mod passkey_repository {
+        super::conformance!(passkey_repository, super::on_postgres(super::passkeys).await);
     }
 
     mod authorization_store {

@@ -13,3 +13,4 @@ pub mod mail;
 pub mod rate_limiter;
 pub mod remote_bank;
 pub mod system;
+pub mod webauthn;

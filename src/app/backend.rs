@@ -14,8 +14,8 @@ use crate::adapters::cache::CachedTenantRegistry;
 use crate::adapters::database::memories::{EmbeddedMemoryBank, VectorCounts};
 use crate::adapters::database::{
     Database, DatabaseError, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore,
-    SeaOrmGrantStore, SeaOrmPasswordLinkStore, SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore,
-    SeaOrmTenantRegistry, SeaOrmWriteQueue, ServiceLock,
+    SeaOrmGrantStore, SeaOrmPasskeyRepository, SeaOrmPasswordLinkStore, SeaOrmPersonRepository, SeaOrmSessionStore,
+    SeaOrmSigningKeyStore, SeaOrmTenantRegistry, SeaOrmWriteQueue, ServiceLock,
 };
 use crate::adapters::delivery_worker::{DeliveryWorkerOptions, TokioDeliveryWorker};
 use crate::adapters::jwt::SealingKeyVault;
@@ -32,7 +32,7 @@ use crate::domain::oauth::{
     SigningKeyStore, TokenPolicy,
 };
 use crate::domain::people::{
-    PasswordHasher, PasswordLinkStore, PeoplePorts, PeopleService, PersonRepository, SessionStore,
+    PasskeyRepository, PasswordHasher, PasswordLinkStore, PeoplePorts, PeopleService, PersonRepository, SessionStore,
 };
 use crate::domain::system::{Clock, Entropy, Timestamp};
 
@@ -51,6 +51,7 @@ pub struct Backend {
     pub(super) people: Arc<dyn PersonRepository>,
     pub(super) sessions: Arc<dyn SessionStore>,
     pub(super) links: Arc<dyn PasswordLinkStore>,
+    pub(super) passkeys: Arc<dyn PasskeyRepository>,
     pub(super) authorizations: Arc<dyn AuthorizationStore>,
     pub(super) passwords: Arc<dyn PasswordHasher>,
     pub(super) audit: Arc<dyn AuditLog>,
@@ -119,6 +120,7 @@ impl Backend {
             people: Arc::new(SeaOrmPersonRepository::new(database.clone())),
             sessions: Arc::new(SeaOrmSessionStore::new(database.clone())),
             links: Arc::new(SeaOrmPasswordLinkStore::new(database.clone())),
+            passkeys: Arc::new(SeaOrmPasskeyRepository::new(database.clone())),
             authorizations: Arc::new(SeaOrmAuthorizationStore::new(database.clone())),
             passwords: Arc::new(passwords),
             hasher: Arc::new(hasher),

@@ -13,7 +13,7 @@ use crate::adapters::jwt::JwtTokenIssuer;
 use crate::domain::audit::AuditLog;
 use crate::domain::memories::{Erasure, WriteQueue};
 use crate::domain::oauth::{AuthorizationStore, GrantStore, KeyService};
-use crate::domain::people::{PasswordLinkStore, SessionStore};
+use crate::domain::people::{PasskeyRepository, PasswordLinkStore, SessionStore};
 use crate::domain::system::{Clock, StorageError, Timestamp};
 
 /// How soon a key rotated or retired by another process is noticed.
@@ -38,6 +38,7 @@ pub(super) struct Background {
     pub(super) authorizations: Arc<dyn AuthorizationStore>,
     pub(super) sessions: Arc<dyn SessionStore>,
     pub(super) links: Arc<dyn PasswordLinkStore>,
+    pub(super) passkeys: Arc<dyn PasskeyRepository>,
     pub(super) queue: Arc<dyn WriteQueue>,
     pub(super) erasure: Erasure,
     pub(super) audit: Arc<dyn AuditLog>,
@@ -205,18 +206,20 @@ impl Background {
                 self.sweep_authorizations(now),
                 async { self.sessions.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 async { self.links.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
+                async { self.passkeys.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 async { self.queue.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 async { self.audit.sweep(audited_since, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 self.sweep_memories(now),
             );
             match swept {
-                Ok((0, 0, 0, 0, 0, 0, 0)) => return,
-                Ok((grants, authorizations, sessions, links, writes, events, memories)) => {
+                Ok((0, 0, 0, 0, 0, 0, 0, 0)) => return,
+                Ok((grants, authorizations, sessions, links, challenges, writes, events, memories)) => {
                     tracing::debug!(
                         grants,
                         authorizations,
                         sessions,
                         links,
+                        challenges,
                         writes,
                         events,
                         memories,

@@ -22,6 +22,7 @@ use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::Config;
 use crate::domain::memories::{MemoryBank, WriteQueue};
 use crate::domain::oauth::{AuthorizationService, ClientDocumentSource, GrantStore};
+use crate::domain::people::ChallengeKey;
 use crate::domain::system::{Clock, Entropy};
 
 /// Options that tests override.
@@ -79,6 +80,7 @@ impl Gate {
         let (database, lock) = open_database(config, &options).await?;
         let backend = Backend::with(config, database, options.clock, options.entropy, embedder)?;
         let (keys, vault) = backend.keys_and_vault().await?;
+        let challenge_key = ChallengeKey::new(vault.derived_key("passkey challenges"));
         let issuer = Arc::new(JwtTokenIssuer::new(vault, keys.maintain().await?)?);
 
         let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
@@ -111,6 +113,7 @@ impl Gate {
             authorizations: Arc::clone(&backend.authorizations),
             sessions: Arc::clone(&backend.sessions),
             links: Arc::clone(&backend.links),
+            passkeys: Arc::clone(&backend.passkeys),
             queue: Arc::clone(&queue),
             erasure: erasure.clone(),
             audit: Arc::clone(&backend.audit),
@@ -130,7 +133,8 @@ impl Gate {
         let (stop, stopped) = watch::channel(false);
         let shutdown = Shutdown { draining: drained.clone(), stopped: stopped.clone() };
         let client_documents = options.client_documents;
-        let made = Made { issuer, grants, memories, erasure, client_documents, draining: drained, uploads };
+        let made =
+            Made { issuer, grants, memories, erasure, client_documents, challenge_key, draining: drained, uploads };
         let services = services(config, &backend, &public_url, made, &throttles)?;
         warn_of_one_throttle_for_all(config, &public_url);
 

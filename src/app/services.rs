@@ -17,6 +17,7 @@ use crate::adapters::http::{
 use crate::adapters::identity_provider::{OpenIdError, OpenIdProvider};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::adapters::rate_limiter::InMemoryRateLimiter;
+use crate::adapters::webauthn::WebauthnVerifier;
 use crate::config::{Config, IdentityProviderConfig};
 use crate::domain::applications::ApplicationRepository;
 use crate::domain::limits::{FailurePolicy, FailureThrottle, RateLimits};
@@ -25,7 +26,10 @@ use crate::domain::oauth::{
     AccessGuard, ClientAuthenticator, ClientDocumentSource, DocumentClients, DynamicRegistration, GrantStore,
     TokenIssuer, TokenPorts, TokenService,
 };
-use crate::domain::people::{ExternalSignIn, PersonRepository, SignInPorts, SignInService};
+use crate::domain::people::{
+    ChallengeKey, ExternalSignIn, PasskeyPorts, PasskeyService, PasskeyVerifier, PersonRepository, SignInPorts,
+    SignInService,
+};
 use crate::domain::system::StorageError;
 
 /// Connects the readiness check to the database, and to the keys last read from it.
@@ -94,6 +98,20 @@ fn sign_in(
     Ok(SignInService::new(ports, throttle, external, config.session_ttl))
 }
 
+/// Passkeys, where browsers have them at `public_url`.
+fn passkeys(backend: &Backend, public_url: &str, challenge_key: ChallengeKey) -> PasskeyService {
+    let verifier = WebauthnVerifier::at(public_url).map(|verifier| Arc::new(verifier) as Arc<dyn PasskeyVerifier>);
+    let ports = PasskeyPorts {
+        passkeys: Arc::clone(&backend.passkeys),
+        verifier,
+        people: Arc::clone(&backend.people),
+        audit: Arc::clone(&backend.audit),
+        clock: Arc::clone(&backend.clock),
+        entropy: Arc::clone(&backend.entropy),
+    };
+    PasskeyService::new(ports, challenge_key)
+}
+
 /// What the services need beside the backend.
 pub(super) struct Made {
     pub(super) issuer: Arc<JwtTokenIssuer>,
@@ -101,6 +119,7 @@ pub(super) struct Made {
     pub(super) memories: MemoryService,
     pub(super) erasure: Erasure,
     pub(super) client_documents: Arc<dyn ClientDocumentSource>,
+    pub(super) challenge_key: ChallengeKey,
     pub(super) draining: watch::Receiver<bool>,
     pub(super) uploads: Arc<Uploads>,
 }
@@ -118,7 +137,8 @@ pub(super) fn services(
     made: Made,
     throttles: &Throttles,
 ) -> Result<Services, StartError> {
-    let Made { issuer, grants, memories, erasure, client_documents, draining, uploads } = made;
+    let Made { issuer, grants, memories, erasure, client_documents, challenge_key, draining, uploads } = made;
+    let passkeys = passkeys(backend, public_url, challenge_key);
     let (clock, entropy) = (Arc::clone(&backend.clock), Arc::clone(&backend.entropy));
     let ping = Ping { database: backend.database.clone(), issuer: Arc::clone(&issuer) };
     let signing_clock = Arc::new(SigningClock::new(Arc::clone(&issuer), Arc::clone(&clock)));
@@ -180,7 +200,8 @@ pub(super) fn services(
     let tokens = TokenService::new(clients, ports, Arc::clone(&policy));
     Ok(Services {
         tokens,
-        sign_in: sign_in(config, backend, public_url, Arc::clone(&throttles.sign_in))?,
+        sign_in: sign_in(config, backend, public_url, Arc::clone(&throttles.sign_in))?.with_passkeys(passkeys.clone()),
+        passkeys,
         authorizations,
         guard,
         own_memories: PersonalMemories::new(

@@ -72,6 +72,10 @@ uuid_id!(
     UserId, "user_id"
 );
 uuid_id!(
+    /// Identifies a passkey of a person.
+    PasskeyId, "passkey_id"
+);
+uuid_id!(
     /// Identifies one HTTP request, and the write that it asked for.
     RequestId, "request_id"
 );

@@ -16,14 +16,17 @@ use memgate::domain::memories::{
 use memgate::domain::oauth::{
     AccessGuard, AuthorizationPorts, AuthorizationService, ClientAuthenticator, TokenPolicy, TokenPorts, TokenService,
 };
-use memgate::domain::people::{Admission, ExternalSignIn, PeoplePorts, PeopleService, SignInPorts, SignInService};
+use memgate::domain::people::{
+    Admission, ChallengeKey, ExternalSignIn, PasskeyPorts, PasskeyService, PeoplePorts, PeopleService, SignInPorts,
+    SignInService,
+};
 use memgate::domain::system::{Clock, StorageError};
 use memgate_domain::testing::{
     FakeIdentityProvider, FakePasswordHasher, FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer, FixedClock,
     InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore, InMemoryGrantStore,
-    InMemoryMemoryBank, InMemoryPasswordLinkStore, InMemoryPersonRepository, InMemorySessionStore,
-    InMemoryTenantRegistry, InMemoryWriteQueue, InlineDeliveryWorker, Outage, SeededEntropy, application_with_secret,
-    database_is_away,
+    InMemoryMemoryBank, InMemoryPasskeyRepository, InMemoryPasswordLinkStore, InMemoryPersonRepository,
+    InMemorySessionStore, InMemoryTenantRegistry, InMemoryWriteQueue, InlineDeliveryWorker, Outage, SeededEntropy,
+    application_with_secret, database_is_away,
 };
 use poem::endpoint::BoxEndpoint;
 use poem::http::{HeaderMap, Method, StatusCode};
@@ -198,6 +201,17 @@ impl Face {
             clock: Arc::clone(&shared_clock),
             entropy: Arc::clone(&entropy) as _,
         });
+        let passkeys = PasskeyService::new(
+            PasskeyPorts {
+                passkeys: Arc::new(InMemoryPasskeyRepository::of(&people)),
+                verifier: None,
+                people: Arc::clone(&people) as _,
+                audit: Arc::clone(&audit) as _,
+                clock: Arc::clone(&shared_clock),
+                entropy: Arc::clone(&entropy) as _,
+            },
+            ChallengeKey::new([7; 32]),
+        );
         let application_service = ApplicationService::new(
             Arc::clone(&applications) as _,
             Arc::clone(&hasher) as _,
@@ -225,6 +239,7 @@ impl Face {
             people: accounts,
             tokens: TokenService::new(clients, token_ports, Arc::clone(&policy)),
             sign_in: SignInService::new(sign_in_ports, sign_in_throttle, Some(external), Duration::from_hours(12)),
+            passkeys,
             authorizations,
             guard: AccessGuard::new(
                 Arc::clone(&issuer) as _,

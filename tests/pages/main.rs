@@ -7,12 +7,14 @@ mod page;
 mod support;
 
 mod attacks;
+mod authenticator;
 mod browser;
 mod connections;
 mod consent;
 mod importing;
 mod languages;
 mod memories;
+mod passkeys;
 mod password_links;
 mod registering;
 mod security;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use memgate::adapters::cache::{CachedApplicationRepository, CachedGrantStore};
 use memgate::adapters::database::{
     Database, DatabaseOptions, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore, SeaOrmGrantStore,
-    SeaOrmPasswordLinkStore, SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
+    SeaOrmPasskeyRepository, SeaOrmPasswordLinkStore, SeaOrmPersonRepository, SeaOrmSessionStore,
+    SeaOrmSigningKeyStore, SeaOrmWriteQueue,
 };
 use memgate::domain::applications::{
     ApplicationChanges, ApplicationRepository, ChangeApplicationError, CreateApplicationError,
@@ -18,12 +19,13 @@ use memgate::domain::oauth::{
     AuthorizationStore, Consumed, GrantStore, KeyPurpose, Redemption, Revocation, Revoked, SigningKeyStore,
 };
 use memgate::domain::people::{
-    Account, CreatePersonError, ExternalUser, PasswordLinkStore, PersonRepository, SessionStore,
+    Account, AddPasskeyError, CreatePersonError, ExternalUser, PasskeyRepository, PasswordLinkStore, PersonRepository,
+    SessionStore, SpentChallenge,
 };
 use memgate::domain::system::StorageError;
 use memgate_domain::testing::{
     FixedClock, application, application_with_secret, authorization, consumption, external_person, new_memory, now,
-    password_link, person, queued_write, session, signing_key, unique,
+    passkey, password_link, person, queued_write, session, signing_key, unique,
 };
 use sea_orm::ConnectionTrait;
 
@@ -144,6 +146,17 @@ async fn assert_the_ports_of_people_are_unavailable(database: &Database) {
     assert_unavailable(links.find(local.id, now()).await);
     assert_unavailable(links.delete(&link).await);
     assert_unavailable(links.sweep(now(), 1).await);
+
+    let passkeys = SeaOrmPasskeyRepository::new(database.clone());
+    let passkey = passkey(&local);
+    let added = passkeys.add(&passkey).await;
+    assert!(matches!(added, Err(AddPasskeyError::Storage(StorageError::Unavailable(_)))), "{added:?}");
+    assert_unavailable(passkeys.find(&passkey.credential_id).await);
+    assert_unavailable(passkeys.list_by_person(local.id).await);
+    assert_unavailable(passkeys.record_use(&passkey, &passkey.credential, now()).await);
+    assert_unavailable(passkeys.remove(local.id, passkey.id).await);
+    assert_unavailable(passkeys.spend(&SpentChallenge { digest: [7; 32], expires_at: now() }).await);
+    assert_unavailable(passkeys.sweep(now(), 1).await);
 
     let authorizations = SeaOrmAuthorizationStore::new(database.clone());
     let (authorization, _) = authorization(&application(), local.id);

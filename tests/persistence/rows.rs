@@ -2,7 +2,8 @@
 
 use memgate::adapters::database::{
     Database, SeaOrmApplicationRepository, SeaOrmAuditLog, SeaOrmAuthorizationStore, SeaOrmGrantStore,
-    SeaOrmPasswordLinkStore, SeaOrmPersonRepository, SeaOrmSessionStore, SeaOrmSigningKeyStore, SeaOrmWriteQueue,
+    SeaOrmPasskeyRepository, SeaOrmPasswordLinkStore, SeaOrmPersonRepository, SeaOrmSessionStore,
+    SeaOrmSigningKeyStore, SeaOrmWriteQueue,
 };
 use memgate::domain::applications::{Application, ApplicationRepository};
 use memgate::domain::audit::{AuditEvent, AuditKind, AuditLog};
@@ -11,11 +12,13 @@ use memgate::domain::memories::{DeliveryOrder, IdempotencyKey, Lease, QueuedWrit
 use memgate::domain::oauth::{
     Authorization, AuthorizationStore, Consent, GrantStore, KeyPurpose, Revocation, Revoked, SigningKeyStore,
 };
-use memgate::domain::people::{Account, ExternalUser, PasswordLinkStore, PersonRepository, SessionStore};
+use memgate::domain::people::{
+    Account, ExternalUser, PasskeyRepository, PasswordLinkStore, PersonRepository, SessionStore,
+};
 use memgate::domain::system::StorageError;
 use memgate_domain::testing::{
-    application, application_with_secret, authorization, consumption, external_person, now, password_link, person,
-    queued_write, session, signing_key, unique,
+    application, application_with_secret, authorization, consumption, external_person, now, passkey, password_link,
+    person, queued_write, session, signing_key, unique,
 };
 use sea_orm::{ConnectionTrait, DbBackend};
 
@@ -30,6 +33,7 @@ on_both_databases!(
     an_invalid_local_person_is_an_error,
     an_invalid_external_person_is_an_error,
     an_invalid_session_is_an_error,
+    an_invalid_passkey_is_an_error,
     an_invalid_password_link_is_an_error,
     an_invalid_authorization_is_an_error,
     an_invalid_audit_event_is_an_error,
@@ -252,6 +256,27 @@ async fn an_invalid_session_is_an_error(place: Place) {
     with_each_change(&database, "sessions", &changes, |change| {
         let (sessions, key, id) = (sessions.clone(), key.clone(), session.id);
         async move { assert_refused(sessions.find(&id, now()).await, "sessions", &key, &change) }
+    })
+    .await;
+}
+
+async fn an_invalid_passkey_is_an_error(place: Place) {
+    let database = place.migrated().await;
+    let somebody = person();
+    SeaOrmPersonRepository::new(database.clone()).create(&somebody).await.unwrap();
+    let passkeys = SeaOrmPasskeyRepository::new(database.clone());
+    let passkey = passkey(&somebody);
+    passkeys.add(&passkey).await.unwrap();
+    let changes = [
+        if database.backend() == DbBackend::Sqlite { "credential_id = x''" } else { "credential_id = ''" },
+        "name = ''",
+        "name = ' s3cret'",
+        "created_at = 9223372036854775807",
+        "last_used_at = 9223372036854775807",
+    ];
+    with_each_change(&database, "passkeys", &changes, |change| {
+        let (passkeys, key) = (passkeys.clone(), passkey.id.to_string());
+        async move { assert_refused(passkeys.list_by_person(somebody.id).await, "passkeys", &key, &change) }
     })
     .await;
 }

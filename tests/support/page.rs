@@ -12,6 +12,13 @@ impl Page {
         unescape(rest.split('"').next().unwrap())
     }
 
+    /// The value of the first attribute of that name.
+    #[track_caller]
+    pub fn attribute(&self, name: &str) -> String {
+        let (_, rest) = self.0.split_once(&format!(r#" {name}=""#)).expect("the page has such an attribute");
+        unescape(rest.split('"').next().unwrap())
+    }
+
     /// The values of the ticked boxes of that name.
     pub fn ticked(&self, name: &str) -> Vec<String> {
         let boxes = self.0.split("<input ").skip(1).map(|rest| rest.split('>').next().unwrap());
@@ -49,11 +56,13 @@ impl Page {
         {
             assert_eq!(page.matches(once).count(), times, "{once}: {page}");
         }
-        for never in
-            ["<script", "<style", " style=", "javascript:", "<iframe", " onclick", " onerror", " onload", "http://"]
-        {
+        for never in ["<style", " style=", "javascript:", "<iframe", " onclick", " onerror", " onload", "http://"] {
             assert!(!page.replace(r#"xmlns="http://www.w3.org/2000/svg""#, "").contains(never), "{never}: {page}");
         }
+        // Where a passkey is asked for there is the script that does so, and nowhere else any.
+        let scripts = usize::from(page.contains(" data-passkey="));
+        assert_eq!(page.matches("<script").count(), scripts, "{page}");
+        assert_eq!(page.matches(r#"<script src="/assets/passkeys-"#).count(), scripts, "{page}");
         for input in page.split("<input ").skip(1).map(|rest| rest.split('>').next().unwrap()) {
             let id = input.split(r#"id=""#).nth(1).map(|rest| rest.split('"').next().unwrap());
             let labelled = id.is_some_and(|id| page.contains(&format!(r#"<label for="{id}">"#)));

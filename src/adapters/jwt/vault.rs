@@ -7,6 +7,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use jwt_simple::prelude::{ES256KeyPair, Ed25519KeyPair, HS256Key, RS256KeyPair};
 use secrecy::{ExposeSecret, SecretSlice};
+use sha2::{Digest, Sha256};
 
 use crate::domain::oauth::{
     KeyAlgorithm, KeyId, KeyPurpose, KeyVault, MasterKey, NewSigningKey, SealedKey, SigningKey, VaultError,
@@ -35,6 +36,17 @@ impl SealingKeyVault {
     /// A vault with this master key.
     pub fn new(master: MasterKey, entropy: Arc<dyn Entropy>) -> Self {
         Self { master, entropy }
+    }
+
+    /// A key for another purpose, which reveals nothing of the master key. All instances with the same master key have it.
+    #[must_use]
+    pub fn derived_key(&self, purpose: &str) -> [u8; 32] {
+        let digest = Sha256::new()
+            .chain_update("memgate derived key\0")
+            .chain_update(purpose)
+            .chain_update("\0")
+            .chain_update(self.master.expose());
+        digest.finalize().into()
     }
 
     /// Opens a key.
@@ -161,6 +173,13 @@ mod tests {
         let ciphertext = cipher(&vault.master).unwrap().encrypt(&XNonce::from(nonce), payload).unwrap();
         let sealed = [&[FORMAT_WITHOUT_TIMES], nonce.as_slice(), &ciphertext].concat();
         SigningKey { sealed: SealedKey::from_stored(sealed), ..key.clone() }
+    }
+
+    #[test]
+    fn a_derived_key_differs_by_purpose_and_by_master_key() {
+        let keys = [vault(1).derived_key("a"), vault(1).derived_key("b"), vault(2).derived_key("a")];
+        assert_eq!(vault(1).derived_key("a"), keys[0]);
+        assert!(keys[0] != keys[1] && keys[0] != keys[2]);
     }
 
     #[tokio::test]

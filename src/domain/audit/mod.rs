@@ -50,8 +50,14 @@ pub enum AuditKind {
     PasswordChanged,
     /// A link with which a person chooses a password was made.
     PasswordLinkCreated,
+    /// A person added a passkey.
+    PasskeyAdded,
+    /// A person removed a passkey.
+    PasskeyRemoved,
     /// A person signed in.
     PersonSignedIn,
+    /// A person signed in with a passkey.
+    PersonSignedInWithPasskey,
     /// A person authorized an application to act on their behalf.
     AuthorizationGranted,
     /// A person revoked an authorization.
@@ -80,7 +86,7 @@ pub enum AuditKind {
 
 impl AuditKind {
     /// Every kind.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 35] = [
         Self::ApplicationCreated,
         Self::ApplicationUpdated,
         Self::ApplicationEnabled,
@@ -100,7 +106,10 @@ impl AuditKind {
         Self::PersonDeleted,
         Self::PasswordChanged,
         Self::PasswordLinkCreated,
+        Self::PasskeyAdded,
+        Self::PasskeyRemoved,
         Self::PersonSignedIn,
+        Self::PersonSignedInWithPasskey,
         Self::AuthorizationGranted,
         Self::AuthorizationEnded,
         Self::AuthorizationCodeReused,
@@ -138,7 +147,10 @@ impl AuditKind {
             Self::PersonDeleted => "person_deleted",
             Self::PasswordChanged => "password_changed",
             Self::PasswordLinkCreated => "password_link_created",
+            Self::PasskeyAdded => "passkey_added",
+            Self::PasskeyRemoved => "passkey_removed",
             Self::PersonSignedIn => "person_signed_in",
+            Self::PersonSignedInWithPasskey => "person_signed_in_with_passkey",
             Self::AuthorizationGranted => "authorization_granted",
             Self::AuthorizationEnded => "authorization_ended",
             Self::AuthorizationCodeReused => "authorization_code_reused",

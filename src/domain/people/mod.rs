@@ -3,6 +3,8 @@
 mod admission;
 mod mail;
 mod model;
+mod passkey;
+mod passkeys;
 mod password;
 mod password_link;
 mod ports;
@@ -13,16 +15,22 @@ mod sign_in;
 pub use admission::{Admission, EmailDomain, label_of};
 pub use mail::{Email, EmailAddress, MailError, Mailer};
 pub use model::{Account, AccountLabel, ExternalIdentity, ExternalUser, Login, Person, ProvenIdentity, SignInVersion};
+pub use passkey::{
+    ChallengeKey, CredentialId, Passkey, PasskeyChallenge, PasskeyName, SpentChallenge, StoredCredential,
+};
+pub use passkeys::{PasskeyError, PasskeyPorts, PasskeyService};
 pub use password::Password;
 pub use password_link::{LinkDigest, LinkLifetime, LinkPurpose, LinkToken, PasswordLink};
 pub use ports::{
-    CreatePersonError, IdentityError, IdentityProvider, PasswordHasher, PasswordLinkStore, PersonAuthorizations,
+    AddPasskeyError, CreatePersonError, IdentityError, IdentityProvider, NewCredential, PasskeyClaim,
+    PasskeyRepository, PasskeyVerifier, PasskeyVerifierError, PasswordHasher, PasswordLinkStore, PersonAuthorizations,
     PersonRepository, SessionStore,
 };
 #[cfg(feature = "testing")]
 pub use ports::{
-    MockIdentityProvider, MockPasswordHasher, MockPasswordLinkStore, MockPersonRepository, MockSessionStore,
+    MockIdentityProvider, MockPasskeyRepository, MockPasskeyVerifier, MockPasswordHasher, MockPasswordLinkStore,
+    MockPersonRepository, MockSessionStore,
 };
 pub use service::{LinkError, NewLink, PeopleError, PeoplePorts, PeopleService};
-pub use session::{FormToken, Session, SessionId, SessionToken, SignInAttempt};
+pub use session::{FormToken, PasskeyCeremony, Session, SessionId, SessionToken, SignInAttempt};
 pub use sign_in::{ExternalSignIn, ProviderAnswer, SignInError, SignInPorts, SignInService, SignedInUser};

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use url::Url;
 
 use super::model::{ExternalUser, Login, Person, ProvenIdentity, SignInVersion};
+use super::passkey::{CredentialId, Passkey, PasskeyChallenge, SpentChallenge, StoredCredential};
 use super::password::Password;
 use super::password_link::PasswordLink;
 use super::session::{Session, SessionId, SignInAttempt};
 use crate::applications::{HasherError, SecretHash};
-use crate::ids::UserId;
+use crate::ids::{PasskeyId, UserId};
 use crate::system::{BoxError, StorageError, Timestamp};
 
 /// Stores people. Every method is atomic, for concurrent callers on any number of machines.
@@ -198,6 +199,154 @@ pub trait PersonAuthorizations: Send + Sync {
     /// # Errors
     /// As [`disconnect_all`](Self::disconnect_all).
     async fn withdraw_codes(&self, person: UserId) -> Result<bool, StorageError>;
+}
+
+/// Stores passkeys, and which challenges were used. Every method is atomic, for concurrent callers on any number of machines.
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait PasskeyRepository: Send + Sync {
+    /// Stores a new passkey. A person never has more than [`Passkey::MAX_PER_PERSON`].
+    ///
+    /// # Errors
+    /// [`AddPasskeyError::TooMany`] if its person has as many as there can be, or does not exist, and
+    /// [`AddPasskeyError::Exists`] if the ID or the credential ID is taken; nothing is changed in either case.
+    async fn add(&self, passkey: &Passkey) -> Result<(), AddPasskeyError>;
+
+    /// The passkey with that credential ID.
+    ///
+    /// # Errors
+    /// [`StorageError`]. An unavailable database is never reported as `None`.
+    async fn find(&self, credential_id: &CredentialId) -> Result<Option<Passkey>, StorageError>;
+
+    /// The passkeys of a person, the oldest first.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn list_by_person(&self, person: UserId) -> Result<Vec<Passkey>, StorageError>;
+
+    /// Records that `used` signed its person in at `now`, and replaces its credential by `renewed`. Returns `false`, and changes
+    /// nothing, if the passkey was removed or has another credential by now.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn record_use(
+        &self,
+        used: &Passkey,
+        renewed: &StoredCredential,
+        now: Timestamp,
+    ) -> Result<bool, StorageError>;
+
+    /// Removes a passkey of a person. Returns whether there was one.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn remove(&self, person: UserId, id: PasskeyId) -> Result<bool, StorageError>;
+
+    /// Records that a challenge was used. Of any number of callers with one challenge, exactly one gets `true`.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn spend(&self, challenge: &SpentChallenge) -> Result<bool, StorageError>;
+
+    /// Deletes at most `limit` used challenges that expired before `now`. Returns how many.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError>;
+}
+
+/// Why a passkey was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum AddPasskeyError {
+    /// The ID or the credential ID is taken.
+    #[error("this passkey exists already")]
+    Exists,
+    /// Its person has as many as there can be, or does not exist.
+    #[error("no more passkeys can be stored for this person")]
+    TooMany,
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Verifies the responses of browsers to Web Authentication, for one origin. User verification is always required.
+#[cfg_attr(feature = "testing", mockall::automock)]
+pub trait PasskeyVerifier: Send + Sync {
+    /// The options with which a browser creates a discoverable credential of `person`, as JSON: an object whose `publicKey` has
+    /// binary members in URL-safe Base64. Authenticators with one of the `known` credentials refuse.
+    ///
+    /// # Errors
+    /// [`PasskeyVerifierError::Failed`].
+    fn creation_options(
+        &self,
+        person: &Person,
+        known: &[CredentialId],
+        challenge: &PasskeyChallenge,
+    ) -> Result<String, PasskeyVerifierError>;
+
+    /// The options with which a browser asks for any credential, in the same form.
+    ///
+    /// # Errors
+    /// [`PasskeyVerifierError::Failed`].
+    fn request_options(&self, challenge: &PasskeyChallenge) -> Result<String, PasskeyVerifierError>;
+
+    /// What a response says of itself, of which nothing is verified; `None` if it cannot be read.
+    fn claim(&self, response: &str) -> Option<PasskeyClaim>;
+
+    /// Verifies that `response` creates a credential for this challenge and origin, with the user verified.
+    ///
+    /// # Errors
+    /// [`PasskeyVerifierError`].
+    fn register(
+        &self,
+        response: &str,
+        person: &Person,
+        known: &[CredentialId],
+        challenge: &PasskeyChallenge,
+    ) -> Result<NewCredential, PasskeyVerifierError>;
+
+    /// Verifies that `response` is signed by this passkey for this challenge and origin, with the user verified, and with a
+    /// counter that has gone up, if there is one. Returns the credential with its new counter.
+    ///
+    /// # Errors
+    /// [`PasskeyVerifierError`].
+    fn authenticate(
+        &self,
+        response: &str,
+        challenge: &PasskeyChallenge,
+        passkey: &Passkey,
+    ) -> Result<StoredCredential, PasskeyVerifierError>;
+}
+
+/// What a browser's response says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasskeyClaim {
+    /// The challenge that it answers.
+    pub challenge: Vec<u8>,
+    /// The ID of its credential.
+    pub credential_id: CredentialId,
+    /// Whose credential it is, if it signs somebody in.
+    pub person: Option<UserId>,
+}
+
+/// A verified new credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCredential {
+    /// Its ID.
+    pub id: CredentialId,
+    /// What is stored of it.
+    pub credential: StoredCredential,
+}
+
+/// Why a response was not verified.
+#[derive(Debug, thiserror::Error)]
+pub enum PasskeyVerifierError {
+    /// It is not what it must be.
+    #[error("the response of the browser was refused")]
+    Refused(#[source] BoxError),
+    /// It could not be verified.
+    #[error("the response of the browser could not be verified")]
+    Failed(#[source] BoxError),
 }
 
 /// Hashes passwords with a deliberately slow algorithm, and verifies them. All characters of a password are significant.

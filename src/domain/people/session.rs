@@ -103,7 +103,31 @@ kept_by_a_browser!(
     SignInAttempt, begin, "sign-in form"
 );
 
+/// The browser and the purpose for which a passkey is asked.
+#[derive(Clone, Copy)]
+pub struct PasskeyCeremony([u8; 32]);
+
+impl PasskeyCeremony {
+    /// What distinguishes it from every other.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PasskeyCeremony {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasskeyCeremony(…)")
+    }
+}
+
 impl SessionToken {
+    /// Adding a passkey in this browser.
+    #[must_use]
+    pub fn passkey_ceremony(&self) -> PasskeyCeremony {
+        PasskeyCeremony(digest("passkey registration", self.expose()))
+    }
+
     /// The ID of the session in the store.
     #[must_use]
     pub fn id(&self) -> SessionId {
@@ -120,6 +144,12 @@ impl SessionToken {
 }
 
 impl SignInAttempt {
+    /// Signing in with a passkey in this browser.
+    #[must_use]
+    pub fn passkey_ceremony(&self) -> PasskeyCeremony {
+        PasskeyCeremony(digest("passkey sign-in", self.expose()))
+    }
+
     /// `state` for the identity provider.
     #[must_use]
     pub fn state(&self) -> FormToken {
@@ -197,6 +227,8 @@ mod tests {
             for derived in [
                 session.expose().to_owned(),
                 URL_SAFE_NO_PAD.encode(session.id().as_bytes()),
+                URL_SAFE_NO_PAD.encode(session.passkey_ceremony().as_bytes()),
+                URL_SAFE_NO_PAD.encode(attempt.passkey_ceremony().as_bytes()),
                 session.form_token().as_str().to_owned(),
                 attempt.expose().to_owned(),
                 attempt.form_token().as_str().to_owned(),

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::admission::{Admission, label_of};
 use super::model::{Account, ExternalUser, Login, Person};
+use super::passkeys::{PasskeyError, PasskeyService};
 use super::password::Password;
 use super::ports::{IdentityError, IdentityProvider, PasswordHasher, PersonRepository, SessionStore};
 use super::session::{Session, SessionId, SessionToken, SignInAttempt};
@@ -51,6 +52,7 @@ pub struct SignInService {
     external: Option<ExternalSignIn>,
     session_ttl: Duration,
     successes: Arc<KeyedLimit<UserId>>,
+    passkeys: Option<PasskeyService>,
 }
 
 /// How often a person may sign in.
@@ -95,6 +97,12 @@ pub enum SignInError {
     /// No identity provider is configured.
     #[error("sign-in with an identity provider is not set up here")]
     NoProvider,
+    /// People cannot sign in with passkeys here.
+    #[error("people cannot sign in with passkeys here")]
+    NoPasskeys,
+    /// The passkey is unknown, its response was not verified, or its person is disabled: deliberately the same.
+    #[error("the passkey was not accepted")]
+    PasskeyRefused,
     /// The response belongs to no attempt of this browser.
     #[error("this answer of the identity provider does not belong to a sign-in that began in this browser")]
     ForeignAnswer,
@@ -124,6 +132,17 @@ impl From<StorageError> for SignInError {
     }
 }
 
+impl From<PasskeyError> for SignInError {
+    fn from(error: PasskeyError) -> Self {
+        match error {
+            PasskeyError::NotOffered => Self::NoPasskeys,
+            PasskeyError::Refused | PasskeyError::TooMany | PasskeyError::Exists => Self::PasskeyRefused,
+            PasskeyError::Internal(error) => Self::Internal(error),
+            PasskeyError::Storage(error) => error.into(),
+        }
+    }
+}
+
 impl From<Throttled> for SignInError {
     fn from(throttled: Throttled) -> Self {
         Self::TooManyFailures { retry_after: throttled.retry_after }
@@ -149,7 +168,13 @@ impl SignInService {
         session_ttl: Duration,
     ) -> Self {
         let successes = Arc::new(KeyedLimit::new(SIGN_INS, PEOPLE));
-        Self { ports, throttle, external, session_ttl, successes }
+        Self { ports, throttle, external, session_ttl, successes, passkeys: None }
+    }
+
+    /// The same, and people can sign in with passkeys where there are any.
+    #[must_use]
+    pub fn with_passkeys(self, passkeys: PasskeyService) -> Self {
+        Self { passkeys: Some(passkeys), ..self }
     }
 
     /// A new attempt, for its cookie.
@@ -200,7 +225,8 @@ impl SignInService {
         };
         attempt.succeeded();
         // The password was replaced, or the account disabled, during the verification.
-        let user = self.open_session(person).await?.ok_or(SignInError::WrongCredentials)?;
+        let user = self.open_session(person, AuditKind::PersonSignedIn).await?;
+        let user = user.ok_or(SignInError::WrongCredentials)?;
         self.renew(user.person.id, &password, &hash).await;
         Ok(user)
     }
@@ -246,7 +272,52 @@ impl SignInService {
     /// # Errors
     /// [`SignInError::TooManyFailures`], [`SignInError::TemporarilyUnavailable`], [`SignInError::Internal`].
     pub async fn after_verification(&self, person: Person) -> Result<Option<SignedInUser>, SignInError> {
-        self.open_session(person).await
+        self.open_session(person, AuditKind::PersonSignedIn).await
+    }
+
+    /// Whether people can sign in with passkeys.
+    #[must_use]
+    pub fn has_passkeys(&self) -> bool {
+        self.passkeys.as_ref().is_some_and(PasskeyService::is_offered)
+    }
+
+    /// The options for the browser of `attempt` to sign in with a passkey, as JSON.
+    ///
+    /// # Errors
+    /// [`SignInError::NoPasskeys`], [`SignInError::Internal`].
+    pub fn passkey_options(&self, attempt: &SignInAttempt) -> Result<String, SignInError> {
+        Ok(self.passkeys.as_ref().ok_or(SignInError::NoPasskeys)?.sign_in_options(attempt)?)
+    }
+
+    /// Signs in with the response of a passkey in the browser of `attempt`, which is at `address`. The address is counted before
+    /// anything is read.
+    ///
+    /// # Errors
+    /// [`SignInError`].
+    pub async fn with_passkey(
+        &self,
+        attempt: &SignInAttempt,
+        response: &str,
+        address: IpAddr,
+    ) -> Result<SignedInUser, SignInError> {
+        let passkeys = self.passkeys.as_ref().filter(|passkeys| passkeys.is_offered());
+        let passkeys = passkeys.ok_or(SignInError::NoPasskeys)?;
+        let counted = self.throttle.begin_unnamed(address, self.ports.clock.now())?;
+        let person = match passkeys.verify(attempt, response).await {
+            Ok(person) => person,
+            Err(error @ (PasskeyError::Storage(_) | PasskeyError::Internal(_))) => {
+                counted.unavailable();
+                return Err(error.into());
+            }
+            Err(error) => {
+                self.fail(counted, None).await;
+                return Err(error.into());
+            }
+        };
+        counted.succeeded();
+        // The account was disabled, or its password replaced, during the verification.
+        let user = self.open_session(person, AuditKind::PersonSignedInWithPasskey).await?;
+        user.ok_or(SignInError::PasskeyRefused)
     }
 
     /// The name of the identity provider; `None` if there is none.
@@ -311,7 +382,7 @@ impl SignInService {
         if !person.enabled {
             return Err(SignInError::NotAdmitted);
         }
-        self.open_session(person).await?.ok_or(SignInError::NotAdmitted)
+        self.open_session(person, AuditKind::PersonSignedIn).await?.ok_or(SignInError::NotAdmitted)
     }
 
     /// The user with this cookie; `None` if the session has ended, or its person is disabled or deleted.
@@ -417,7 +488,7 @@ impl SignInService {
     }
 
     /// `None` if what was verified of `person` is true no longer.
-    async fn open_session(&self, person: Person) -> Result<Option<SignedInUser>, SignInError> {
+    async fn open_session(&self, person: Person, how: AuditKind) -> Result<Option<SignedInUser>, SignInError> {
         let signed_in_at = self.ports.clock.now();
         // Each session leaves a line and an event behind.
         let allowed = self.successes.take(person.id, signed_in_at);
@@ -432,7 +503,7 @@ impl SignInService {
         if !self.ports.sessions.create(&session, person.sign_in_version).await? {
             return Ok(None);
         }
-        self.record(AuditKind::PersonSignedIn, person.id).await;
+        self.record(how, person.id).await;
         Ok(Some(SignedInUser { token, session, person }))
     }
 

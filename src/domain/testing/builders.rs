@@ -17,7 +17,7 @@ use crate::applications::{
     SpaceName, StoredSecret,
 };
 use crate::audit::{Context, ContextId};
-use crate::ids::{ApplicationId, ClientId, GrantId, MemoryId, RequestId, SecretId, TokenId, UserId};
+use crate::ids::{ApplicationId, ClientId, GrantId, MemoryId, PasskeyId, RequestId, SecretId, TokenId, UserId};
 use crate::memories::{
     Actor, Content, MemoryChanges, MemoryScope, MemoryUpdate, Metadata, NewMemory, Priority, QueuedWrite,
 };
@@ -26,8 +26,8 @@ use crate::oauth::{
     Subject,
 };
 use crate::people::{
-    Account, ExternalIdentity, LinkPurpose, LinkToken, Password, PasswordLink, Person, Session, SessionToken,
-    SignInVersion,
+    Account, ExternalIdentity, LinkPurpose, LinkToken, Passkey, Password, PasswordLink, Person, Session, SessionToken,
+    SignInVersion, StoredCredential,
 };
 use crate::system::{Entropy, Timestamp};
 
@@ -272,6 +272,21 @@ pub fn password_link(person: &Person) -> (PasswordLink, LinkToken) {
         expires_at: now().plus(Duration::from_hours(1)),
     };
     (link, token)
+}
+
+/// A passkey of `person` that was not used yet, as the [`FakePasskeyVerifier`](super::FakePasskeyVerifier) accepts it.
+#[must_use]
+pub fn passkey(person: &Person) -> Passkey {
+    let id = unique();
+    Passkey {
+        id: PasskeyId::from_uuid(id),
+        person: person.id,
+        credential_id: id.as_bytes().to_vec().try_into().expect("a valid credential ID"),
+        name: "Phone".parse().expect("a valid name"),
+        credential: StoredCredential::new("0".to_owned()).expect("a valid credential"),
+        created_at: now(),
+        last_used_at: None,
+    }
 }
 
 /// An authorization of `application` by `person`, with all permissions. The code was not exchanged yet, and has no challenge.

@@ -12,17 +12,18 @@ mod in_memory;
 
 pub use builders::{
     application, application_with_secret, authorization, caller, caller_for, categories, category, consumption,
-    content, context, external_person, metadata, new_memory, password_link, person, queued_write, scope,
+    content, context, external_person, metadata, new_memory, passkey, password_link, person, queued_write, scope,
     scope_limited_to, scope_of_person, session, signing_key, space, stored_secret, unique, update,
 };
 pub use clock::{FixedClock, now};
 pub use entropy::SeededEntropy;
 pub use fakes::{
-    FakeDocumentSource, FakeEmbedder, FakeIdentityProvider, FakeKeyVault, FakePasswordHasher, FakeRateLimiter,
-    FakeSecretHasher, FakeTokenIssuer, InlineDeliveryWorker,
+    FakeDocumentSource, FakeEmbedder, FakeIdentityProvider, FakeKeyVault, FakePasskeyVerifier, FakePasswordHasher,
+    FakeRateLimiter, FakeResponse, FakeSecretHasher, FakeTokenIssuer, InlineDeliveryWorker,
 };
 pub use in_memory::{
     InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore, InMemoryGrantStore,
-    InMemoryMemoryBank, InMemoryPasswordLinkStore, InMemoryPersonRepository, InMemorySessionStore,
-    InMemorySigningKeyStore, InMemoryTenantRegistry, InMemoryWriteQueue, Outage, database_is_away,
+    InMemoryMemoryBank, InMemoryPasskeyRepository, InMemoryPasswordLinkStore, InMemoryPersonRepository,
+    InMemorySessionStore, InMemorySigningKeyStore, InMemoryTenantRegistry, InMemoryWriteQueue, Outage,
+    database_is_away,
 };

@@ -1,4 +1,4 @@
-//! The static files of the pages: a stylesheet and an icon. Their names change with their content, so browsers may cache
+//! The static files of the pages: a stylesheet, a script for passkeys, and an icon. Their names change with their content, so browsers may cache
 //! them forever.
 
 use std::sync::LazyLock;
@@ -15,6 +15,9 @@ const FOREVER: &str = "public, max-age=31536000, immutable";
 
 static STYLESHEET: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("style", "css", "text/css; charset=utf-8", include_str!("assets/style.css")));
+static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new("passkeys", "js", "text/javascript; charset=utf-8", include_str!("assets/passkeys.js"))
+});
 static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_str!("assets/icon.svg")));
 
@@ -23,13 +26,18 @@ pub(crate) fn stylesheet_path() -> &'static str {
     &STYLESHEET.path
 }
 
+/// The path of the script for passkeys.
+pub(crate) fn script_path() -> &'static str {
+    &SCRIPT.path
+}
+
 /// The path of the icon.
 pub(crate) fn icon_path() -> &'static str {
     &ICON.path
 }
 
 pub(crate) fn add_to(route: Route) -> Route {
-    [&STYLESHEET, &ICON]
+    [&STYLESHEET, &SCRIPT, &ICON]
         .into_iter()
         .fold(route, |route, asset| route.at(&asset.path, DocumentEndpoint(|_: &Request| asset.response())))
 }

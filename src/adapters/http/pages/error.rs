@@ -11,7 +11,7 @@ use crate::adapters::http::server::error::ApiError;
 use crate::domain::applications::HasherError;
 use crate::domain::memories::ErasureError;
 use crate::domain::oauth::{DocumentProblem, UntrustedRequest};
-use crate::domain::people::{LinkError, PeopleError, SignInError};
+use crate::domain::people::{LinkError, PasskeyError, PeopleError, SignInError};
 use crate::domain::system::{BoxError, StorageError};
 
 /// Why a page could not be shown, or a form not be processed.
@@ -68,6 +68,7 @@ impl From<SignInError> for PageError {
     fn from(error: SignInError) -> Self {
         match error {
             SignInError::TemporarilyUnavailable(_) => Self::Unavailable(error.into()),
+            SignInError::NoPasskeys => Self::NotFound,
             error => Self::Internal(error.into()),
         }
     }
@@ -98,6 +99,16 @@ impl From<LinkError> for PageError {
         match error {
             LinkError::Storage(error) => error.into(),
             LinkError::Hasher(HasherError::Overloaded) => Self::Unavailable(error.into()),
+            error => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<PasskeyError> for PageError {
+    fn from(error: PasskeyError) -> Self {
+        match error {
+            PasskeyError::NotOffered => Self::NotFound,
+            PasskeyError::Storage(error) => error.into(),
             error => Self::Internal(error.into()),
         }
     }

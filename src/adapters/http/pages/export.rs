@@ -238,6 +238,19 @@ async fn document(browser: &Browser<'_>, user: &SignedInUser) -> Result<Value, P
             json!({"signed_in_at": session.signed_in_at.to_string(), "expires_at": session.expires_at.to_string()})
         })
         .collect();
+    let passkeys: Vec<Value> = services
+        .passkeys
+        .list(id)
+        .await?
+        .iter()
+        .map(|passkey| {
+            json!({
+                "name": passkey.name.as_str(),
+                "created_at": passkey.created_at.to_string(),
+                "last_used_at": passkey.last_used_at.map(|at| at.to_string()),
+            })
+        })
+        .collect();
     let events: Vec<Value> = services
         .sign_in
         .history(id, EVENTS)
@@ -256,6 +269,7 @@ async fn document(browser: &Browser<'_>, user: &SignedInUser) -> Result<Value, P
         "account": user.person.label(),
         "created_at": user.person.created_at.to_string(),
         "connections": connections,
+        "passkeys": passkeys,
         "sessions": sessions,
         "events": events,
     }))

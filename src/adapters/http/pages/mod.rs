@@ -1,6 +1,6 @@
 //! The pages that a person sees: sign-in, consent, connected applications, privacy, and what went wrong.
 //!
-//! They are rendered here, need no script, load nothing from elsewhere, and cannot be framed. A form is processed only if it
+//! They are rendered here, need no script but for passkeys, load nothing from elsewhere, and cannot be framed. A form is processed only if it
 //! has the CSRF token that was issued to this browser, and if the browser does not report that another site sent it.
 
 pub(crate) mod account;
@@ -19,6 +19,7 @@ pub(crate) mod import;
 pub(crate) mod language;
 pub(crate) mod memories;
 pub(crate) mod memory_error;
+mod passkeys;
 mod paths;
 mod privacy;
 pub(crate) mod privacy_policy;
@@ -52,6 +53,10 @@ pub(crate) fn add_to(route: Route) -> Route {
         .at(
             "/auth/sign-in",
             Methods::new([(get.clone(), sign_in::show.boxed()), (post.clone(), sign_in::with_password.boxed())]),
+        )
+        .at(
+            "/auth/sign-in/passkey",
+            Methods::new([(get.clone(), passkeys::challenge.boxed()), (post.clone(), passkeys::enter.boxed())]),
         )
         .at("/auth/sign-in/provider", Methods::new([(get.clone(), provider::start.boxed())]))
         .at("/auth/callback", Methods::new([(get.clone(), provider::callback.boxed())]))
@@ -91,6 +96,9 @@ pub(crate) fn add_to(route: Route) -> Route {
         )
         .at("/account/security", Methods::new([(get.clone(), security::show.boxed())]))
         .at("/account/security/password", Methods::new([(post.clone(), security::change_password.boxed())]))
+        .at("/account/security/passkeys", Methods::new([(post.clone(), passkeys::add.boxed())]))
+        .at("/account/security/passkeys/new", Methods::new([(post.clone(), passkeys::ask.boxed())]))
+        .at("/account/security/passkeys/remove", Methods::new([(post.clone(), passkeys::remove.boxed())]))
         .at("/account/security/end-session", Methods::new([(post.clone(), security::end_session.boxed())]))
         .at(
             "/account/security/sign-out-everywhere",

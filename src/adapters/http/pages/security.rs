@@ -1,4 +1,4 @@
-//! `/account/security`: password, sessions, what happened in one's name, and the end of the account.
+//! `/account/security`: password, passkeys, sessions, what happened in one's name, and the end of the account.
 
 use askama::Template;
 use base64::Engine as _;
@@ -19,8 +19,13 @@ use super::texts::{Filled, Frame, Language, Moment, Text};
 use super::view::{self, PageContext};
 use super::words;
 use crate::domain::memories::MemoriesOfDeleted;
-use crate::domain::people::{Account, Password, PeopleError, SessionId, SignInError, SignedInUser};
+use crate::domain::people::{
+    Account, Passkey, PasskeyName, Password, PeopleError, SessionId, SignInError, SignedInUser,
+};
 
+/// The query strings after a passkey was added and removed.
+pub(super) const ADDED: &str = "passkey-added";
+pub(super) const REMOVED: &str = "passkey-removed";
 /// How many events are shown.
 const HISTORY: u32 = 50;
 
@@ -31,11 +36,33 @@ struct SecurityPage<'a> {
     account: &'a str,
     has_password: bool,
     shortest: usize,
+    /// `None` if there are none to show and none can be added.
+    passkeys: Option<Vec<PasskeyInWords>>,
+    can_add_passkey: bool,
+    longest_name: usize,
     sessions: Vec<SessionInWords>,
     events: Vec<EventInWords>,
     problem: Option<Filled>,
     notice: Option<Text>,
     form_token: &'a str,
+}
+
+struct PasskeyInWords {
+    id: String,
+    name: String,
+    since: Moment,
+    used: Option<Moment>,
+}
+
+impl PasskeyInWords {
+    fn of(passkey: &Passkey, language: Language) -> Self {
+        Self {
+            id: passkey.id.to_string(),
+            name: passkey.name.to_string(),
+            since: Moment::of(passkey.created_at, language),
+            used: passkey.last_used_at.map(|at| Moment::of(at, language)),
+        }
+    }
 }
 
 struct SessionInWords {
@@ -58,11 +85,16 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
         Ok(user) => user,
         Err(sign_in) => return Ok(sign_in),
     };
-    let notice = (browser.query() == "ended").then_some(browser.t.session_over);
+    let notice = match browser.query() {
+        "ended" => Some(browser.t.session_over),
+        ADDED => Some(browser.t.passkey_added),
+        REMOVED => Some(browser.t.passkey_removed),
+        _ => None,
+    };
     render(&browser, &user, StatusCode::OK, None, notice).await
 }
 
-async fn render(
+pub(super) async fn render(
     browser: &Browser<'_>,
     user: &SignedInUser,
     status: StatusCode,
@@ -90,12 +122,20 @@ async fn render(
         let text = words::event(event.kind, &browser.t)?;
         Some(EventInWords { text, at: Moment::of(event.at, browser.t.language), application })
     });
+    let passkeys = services.passkeys.list(user.person.id).await?;
+    let offered = services.passkeys.is_offered_to(&user.person);
+    let can_add_passkey = offered && passkeys.len() < Passkey::MAX_PER_PERSON as usize;
+    let passkeys = (offered || !passkeys.is_empty())
+        .then(|| passkeys.iter().map(|passkey| PasskeyInWords::of(passkey, browser.t.language)).collect());
     let form_token = user.token.form_token();
     let page = SecurityPage {
         t: &browser.t,
         account: user.person.label(),
         has_password: matches!(user.person.account, Account::Local { .. }),
         shortest: Password::MIN,
+        passkeys,
+        can_add_passkey,
+        longest_name: PasskeyName::MAX,
         sessions: sessions.collect(),
         events: events.collect(),
         problem,
@@ -106,7 +146,11 @@ async fn render(
 }
 
 /// Confirms the current password, or says what is wrong on the page.
-async fn confirm(browser: &Browser<'_>, user: &SignedInUser, password: &str) -> Result<Option<Response>, PageError> {
+pub(super) async fn confirm(
+    browser: &Browser<'_>,
+    user: &SignedInUser,
+    password: &str,
+) -> Result<Option<Response>, PageError> {
     match browser.services.sign_in.confirm(&user.person, password, browser.address()).await {
         Ok(()) => Ok(None),
         Err(SignInError::WrongCredentials) => {

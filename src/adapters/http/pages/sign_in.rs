@@ -16,7 +16,7 @@ use super::words::Unverified;
 use super::{assets, words};
 use crate::adapters::http::server::error::{SHORT_WAIT, whole_seconds};
 use crate::domain::oauth::AuthorizationRequest;
-use crate::domain::people::{IdentityError, SignInError};
+use crate::domain::people::{IdentityError, SignInAttempt, SignInError};
 
 /// The query string after signing out.
 pub(crate) const SIGNED_OUT: &str = "signed-out";
@@ -27,6 +27,7 @@ struct SignInPage<'a> {
     t: &'a Frame,
     application: Option<&'a str>,
     provider: Option<Provider<'a>>,
+    passkeys: bool,
     notice: Option<Text>,
     problem: Option<&'a Filled>,
     /// Whether the input caused the problem.
@@ -91,7 +92,8 @@ impl SignInRefusal {
             SignInError::Provider(IdentityError::Rejected(_)) => {
                 Self::new(StatusCode::BAD_GATEWAY, t.provider_rejected)
             }
-            SignInError::NoProvider => return Err(PageError::NotFound),
+            SignInError::PasskeyRefused => Self::new(StatusCode::FORBIDDEN, t.passkey_refused),
+            SignInError::NoProvider | SignInError::NoPasskeys => return Err(PageError::NotFound),
             error @ (SignInError::TemporarilyUnavailable(_) | SignInError::Internal(_)) => return Err(error.into()),
         })
     }
@@ -117,10 +119,13 @@ pub(crate) fn ask(
     // What an application that nobody verified calls itself proves nothing.
     let origin = asking.and_then(|request| Unverified::of(&request.application, t)).map(|unverified| unverified.origin);
     let application = origin.as_deref().or_else(|| asking.map(|request| request.application.name.as_str()));
+    let passkeys = services.sign_in.has_passkeys();
+    let context = if passkeys { PageContext::SignIn } else { PageContext::AuthorizationFlow };
     let page = SignInPage {
         t,
         application,
         provider,
+        passkeys,
         notice: None,
         problem: None,
         wrong: false,
@@ -129,14 +134,14 @@ pub(crate) fn ask(
         return_to: &return_to,
     };
     let mut response = match notice {
-        Notice::Nothing => view::show(StatusCode::OK, PageContext::AuthorizationFlow, &page)?,
+        Notice::Nothing => view::show(StatusCode::OK, context, &page)?,
         Notice::SignedOut => {
             let page = SignInPage { notice: Some(t.signed_out), ..page };
-            view::show(StatusCode::OK, PageContext::AuthorizationFlow, &page)?
+            view::show(StatusCode::OK, context, &page)?
         }
         Notice::Refused(refusal, login) => {
             let page = SignInPage { problem: Some(&refusal.problem), wrong: refusal.wrong, login, ..page };
-            let mut response = view::show(refusal.status, PageContext::AuthorizationFlow, &page)?;
+            let mut response = view::show(refusal.status, context, &page)?;
             if let Some(seconds) = refusal.retry_after {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
@@ -183,22 +188,33 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
 
 #[handler]
 pub(crate) async fn with_password(browser: Browser<'_>, form: Form) -> Result<Response, PageError> {
-    let return_to = ReturnTo::parse(form.get("return_to")).unwrap_or_default();
-    let attempt = browser.attempt(CookieKind::SignIn);
-    if !attempt.as_ref().is_some_and(|attempt| form.belongs_to(&attempt.form_token())) {
-        // A person who has signed in in another tab meanwhile continues; nothing of this form is used.
-        if browser.signed_in_user().await?.is_some() {
-            return browser.go_on_to(&return_to).await;
-        }
-        return Err(match attempt {
-            Some(_) => PageError::ForeignForm { again: Some(return_to) },
-            None => PageError::NoCookie { again: return_to },
-        });
-    }
+    let return_to = match attempt_of(&browser, &form).await? {
+        Ok((_, return_to)) => return_to,
+        Err(answer) => return Ok(answer),
+    };
     let login = form.get("login");
     let signed_in = browser.services.sign_in.with_password(login, form.get("password"), browser.address()).await;
     match signed_in {
         Ok(user) => browser.start_session(&user, &return_to).await,
         Err(error) => ask_again(&browser, &return_to, error, login).await,
+    }
+}
+
+/// The attempt to which a form of the sign-in page belongs, and where it leads; or the answer to somebody who has signed in
+/// already.
+///
+/// # Errors
+/// [`PageError::ForeignForm`], [`PageError::NoCookie`], [`PageError::Unavailable`], [`PageError::Internal`].
+pub(super) async fn attempt_of(
+    browser: &Browser<'_>,
+    form: &Form,
+) -> Result<Result<(SignInAttempt, ReturnTo), Response>, PageError> {
+    let return_to = ReturnTo::parse(form.get("return_to")).unwrap_or_default();
+    match browser.attempt(CookieKind::SignIn) {
+        Some(attempt) if form.belongs_to(&attempt.form_token()) => Ok(Ok((attempt, return_to))),
+        // A person who has signed in in another tab meanwhile continues; nothing of this form is used.
+        _ if browser.signed_in_user().await?.is_some() => Ok(Err(browser.go_on_to(&return_to).await?)),
+        Some(_) => Err(PageError::ForeignForm { again: Some(return_to) }),
+        None => Err(PageError::NoCookie { again: return_to }),
     }
 }

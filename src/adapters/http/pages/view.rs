@@ -14,22 +14,32 @@ use super::{assets, words};
 pub(crate) enum PageContext {
     /// Within an authorization flow.
     AuthorizationFlow,
+    /// The sign-in page with passkeys: within an authorization flow, with the script that asks for one.
+    SignIn,
     /// The response to its form redirects to the application. Chromium applies `form-action` to that redirect and all that
     /// follow it, at the application's site and elsewhere, so such a page cannot have one (ADR 11).
     BeforeRedirect,
     /// A page on its own.
     Standalone,
+    /// A page on its own, with the script that creates a passkey.
+    AddPasskey,
 }
 
 impl PageContext {
-    /// The policy allows a page to load its stylesheet and its icon, to send its forms here, and nothing else.
+    /// The policy allows a page to load its stylesheet and its icon, to send its forms here, and nothing else. Where passkeys
+    /// are used there is a script too, which the sign-in page lets ask for a challenge.
     fn content_security_policy(self) -> String {
         let form_action = match self {
             Self::BeforeRedirect => "",
-            Self::AuthorizationFlow | Self::Standalone => "form-action 'self'; ",
+            Self::AuthorizationFlow | Self::SignIn | Self::Standalone | Self::AddPasskey => "form-action 'self'; ",
+        };
+        let script = match self {
+            Self::SignIn => "script-src 'self'; connect-src 'self'; ",
+            Self::AddPasskey => "script-src 'self'; ",
+            Self::AuthorizationFlow | Self::BeforeRedirect | Self::Standalone => "",
         };
         format!(
-            "default-src 'none'; style-src 'self'; img-src 'self' data:; {form_action}base-uri 'none'; \
+            "default-src 'none'; style-src 'self'; img-src 'self' data:; {script}{form_action}base-uri 'none'; \
              frame-ancestors 'none'"
         )
     }
@@ -37,8 +47,8 @@ impl PageContext {
     /// An application may have opened the flow in a separate window, which must keep its opener to report back.
     fn opener_policy(self) -> &'static str {
         match self {
-            Self::AuthorizationFlow | Self::BeforeRedirect => "unsafe-none",
-            Self::Standalone => "same-origin",
+            Self::AuthorizationFlow | Self::SignIn | Self::BeforeRedirect => "unsafe-none",
+            Self::Standalone | Self::AddPasskey => "same-origin",
         }
     }
 }
@@ -105,7 +115,9 @@ mod tests {
             policy.split("; ").find_map(|directive| directive.strip_prefix("form-action ")).map(str::to_owned)
         };
         assert_eq!(form_action(PageContext::BeforeRedirect), None);
-        for context in [PageContext::AuthorizationFlow, PageContext::Standalone] {
+        for context in
+            [PageContext::AuthorizationFlow, PageContext::SignIn, PageContext::Standalone, PageContext::AddPasskey]
+        {
             assert_eq!(form_action(context).as_deref(), Some("'self'"));
         }
         for context in [PageContext::BeforeRedirect, PageContext::AuthorizationFlow, PageContext::Standalone] {
@@ -113,6 +125,21 @@ mod tests {
             for directive in ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"] {
                 assert!(policy.split("; ").any(|known| known == directive), "{policy}");
             }
+        }
+    }
+
+    #[test]
+    fn scripts_run_where_passkeys_are_used_alone_and_are_our_own() {
+        for (context, scripts, connections) in [
+            (PageContext::AuthorizationFlow, None, None),
+            (PageContext::BeforeRedirect, None, None),
+            (PageContext::Standalone, None, None),
+            (PageContext::SignIn, Some("'self'"), Some("'self'")),
+            (PageContext::AddPasskey, Some("'self'"), None),
+        ] {
+            let policy = context.content_security_policy();
+            let of = |name: &str| policy.split("; ").find_map(|directive| directive.strip_prefix(name)).map(str::trim);
+            assert_eq!((of("script-src"), of("connect-src")), (scripts, connections), "{policy}");
         }
     }
 

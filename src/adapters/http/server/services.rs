@@ -15,7 +15,7 @@ use crate::adapters::http::pages::import::Uploads;
 use crate::adapters::http::pages::privacy_policy::PrivacyPolicy;
 use crate::domain::memories::{MemoryService, OwnerEraser, PersonalMemories};
 use crate::domain::oauth::{AccessGuard, AuthorizationService, DynamicRegistration, TokenPolicy, TokenService};
-use crate::domain::people::{PeopleService, SignInService};
+use crate::domain::people::{PasskeyService, PeopleService, SignInService};
 use crate::domain::system::{Clock, Entropy};
 
 /// Everything that the HTTP API depends on.
@@ -26,6 +26,8 @@ pub struct Services {
     pub guard: AccessGuard,
     /// Signs people in.
     pub sign_in: SignInService,
+    /// Passkeys.
+    pub passkeys: PasskeyService,
     /// What people have authorized.
     pub authorizations: AuthorizationService,
     /// The memory API.

@@ -263,7 +263,7 @@ async fn a_proof_that_was_overtaken_while_it_was_verified_opens_no_session() {
     let verified = harness.people.find(harness.person.id).await.unwrap().unwrap();
     let hash = FakePasswordHasher::hash_of(&Password::choose("another horse").unwrap());
     harness.people.set_password(harness.person.id, &hash, now()).await.unwrap();
-    assert!(harness.service.open_session(verified).await.unwrap().is_none());
+    assert!(harness.service.open_session(verified, AuditKind::PersonSignedIn).await.unwrap().is_none());
     assert_eq!(harness.audit.kinds(), [], "nobody signed in");
 }
 

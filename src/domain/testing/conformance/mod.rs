@@ -26,6 +26,7 @@ pub mod embedder;
 mod fixture;
 pub mod grant_store;
 pub mod memory_bank;
+pub mod passkey_repository;
 pub mod password_hasher;
 pub mod password_link_store;
 pub mod person_repository;
@@ -60,6 +61,9 @@ macro_rules! conformance {
     };
     (memory_bank, $fixture:expr) => {
         $crate::memory_bank_cases!($fixture);
+    };
+    (passkey_repository, $fixture:expr) => {
+        $crate::passkey_repository_cases!($fixture);
     };
     (password_hasher, $fixture:expr) => {
         $crate::password_hasher_cases!($fixture);
@@ -129,6 +133,7 @@ mod tests {
             ("authorization_store", &[include_str!("authorization_store.rs")]),
             ("embedder", &[include_str!("embedder.rs")]),
             ("grant_store", &[include_str!("grant_store.rs")]),
+            ("passkey_repository", &[include_str!("passkey_repository.rs")]),
             ("password_hasher", &[include_str!("password_hasher.rs")]),
             ("password_link_store", &[include_str!("password_link_store.rs")]),
             ("person_repository", &[include_str!("person_repository.rs")]),

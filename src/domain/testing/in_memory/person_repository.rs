@@ -10,8 +10,8 @@ use super::{Outage, at_most, lock};
 use crate::applications::SecretHash;
 use crate::ids::UserId;
 use crate::people::{
-    Account, CreatePersonError, ExternalUser, Login, PasswordLink, Person, PersonRepository, Session, SessionId,
-    SignInVersion,
+    Account, CreatePersonError, ExternalUser, Login, Passkey, PasswordLink, Person, PersonRepository, Session,
+    SessionId, SignInVersion,
 };
 use crate::system::{StorageError, Timestamp};
 
@@ -22,12 +22,13 @@ pub struct InMemoryPersonRepository {
     outage: Outage,
 }
 
-/// People, and their sessions and links, which go along with them.
+/// People, and their sessions, links and passkeys, which go along with them.
 #[derive(Debug, Default)]
 pub(super) struct PeopleState {
     pub(super) people: BTreeMap<UserId, Person>,
     pub(super) sessions: HashMap<SessionId, Session>,
     pub(super) links: HashMap<UserId, PasswordLink>,
+    pub(super) passkeys: Vec<Passkey>,
 }
 
 impl InMemoryPersonRepository {
@@ -187,6 +188,7 @@ impl PersonRepository for InMemoryPersonRepository {
         let mut state = lock(&self.state);
         state.sessions.retain(|_, session| session.person != id);
         state.links.remove(&id);
+        state.passkeys.retain(|passkey| passkey.person != id);
         Ok(state.people.remove(&id).is_some())
     }
 }
