@@ -66,7 +66,7 @@ export class Browser {
 export async function signIn(page, login, password = PASSWORD) {
   await page.getByLabel('Login').fill(login);
   await page.getByLabel('Password').fill(password);
-  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
 }
 
 /// Opens a page on which `login` signs in on the way, and waits for the heading that follows.
