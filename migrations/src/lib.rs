@@ -34,6 +34,7 @@ mod m20261126_000073_create_memory_history;
 mod m20261126_000080_create_password_links;
 mod m20261126_000096_number_changes_of_memories;
 mod m20261126_000097_create_memory_vectors;
+mod m20261127_000100_count_what_applications_do;
 
 use std::collections::BTreeMap;
 
@@ -80,6 +81,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000080_create_password_links::Migration),
             Box::new(m20261126_000096_number_changes_of_memories::Migration),
             Box::new(m20261126_000097_create_memory_vectors::Migration),
+            Box::new(m20261127_000100_count_what_applications_do::Migration),
         ]
     }
 }
