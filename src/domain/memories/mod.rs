@@ -41,7 +41,9 @@ pub use bulk::{Deletion, EachCreated};
 pub use condition::{Condition, Side, ValueTest};
 pub use delivery::{Attempted, Delivery, DeliveryPolicy, DeliveryWorker};
 pub use embedding::{Embedder, Embedding, EmbeddingError, EmbeddingModel, EmbeddingModelId, TextKind, similarity};
-pub use erasure::{ApplicationExtent, ErasedApplication, Erasure, ErasureError, MemoriesOfDeleted, OwnerEraser};
+pub use erasure::{
+    AccountClosure, ApplicationExtent, ErasedApplication, Erasure, ErasureError, MemoriesOfDeleted, OwnerEraser,
+};
 pub use export::Export;
 pub use foreign::{Conversation, ForeignRow, FoundRow, ImportFormat, Item, Items, Part, Reading, ReadingError};
 pub use history::{HistoryEntry, HistoryEvent, MemoryMember};
