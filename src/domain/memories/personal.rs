@@ -231,7 +231,7 @@ impl PersonalMemories {
     pub async fn export(&self, person: UserId) -> Result<Export, MemoryError> {
         let tenants = self.tenants.list(&TenantGroup::OfPerson(person)).await?;
         let scopes = tenants.iter().map(Tenant::scope);
-        let export = Export::begin(self.memories.delivery.shared_bank(), scopes, self.memories.clock.now())?;
+        let export = Export::begin(self.memories.delivery.shared_bank(), scopes, Arc::clone(&self.memories.clock))?;
         self.record(AuditKind::MemoryRead, person).await;
         Ok(export)
     }

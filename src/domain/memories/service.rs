@@ -152,7 +152,7 @@ impl MemoryService {
     /// # Errors
     /// [`MemoryError`].
     pub async fn export(&self, caller: &Authorized<Read>, request: RequestId) -> Result<Export, MemoryError> {
-        let export = Export::begin(self.delivery.shared_bank(), [MemoryScope::of(caller)], self.clock.now())?;
+        let export = Export::begin(self.delivery.shared_bank(), [MemoryScope::of(caller)], Arc::clone(&self.clock))?;
         self.record(AuditKind::MemoryRead, caller, request).await;
         Ok(export)
     }
