@@ -49,6 +49,7 @@ impl Page {
         {
             assert_eq!(page.matches(once).count(), times, "{once}: {page}");
         }
+        assert!(page.contains(r#"<a class="brand" href="/">"#), "no page is a dead end: {page}");
         for never in
             ["<script", "<style", " style=", "javascript:", "<iframe", " onclick", " onerror", " onload", "http://"]
         {
