@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use support::archive::zip;
 use support::database::TestDatabase;
 use support::gate::TestGate;
-use support::process::{fail, installation, run_with_input, succeed, succeed_json};
+use support::process::{Server, fail, installation, memgate, run_with_input, succeed, succeed_json};
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/memories.jsonl");
 
@@ -192,6 +192,57 @@ async fn a_body_larger_than_all_bodies_in_memory_may_be_is_imported_as_it_arrive
     assert_eq!(answer.status(), 200);
     let report: Value = answer.json().await.unwrap();
     assert_eq!((&report["rows"], &report["created"], &report["duplicates"]), (&json!(100), &json!(7), &json!(93)));
+}
+
+/// What the service may take while it reads a body of any size: in a debug build it begins with some 40 MiB.
+const PEAK: u64 = 160 << 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_and_an_export_of_any_size_take_bounded_memory() {
+    let folder = installation();
+    let application = succeed_json(folder.path(), &["app", "create", "--name", "A"]);
+    let server = Server::start(memgate(folder.path()));
+    // Installs what reqwest needs.
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let id = application["client_id"].as_str().unwrap();
+    let secret = application["client_secret"].as_str().unwrap();
+    let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
+    let request = http.post(format!("{}/auth/token", server.url)).body(form);
+    let answer = request.header("content-type", "application/x-www-form-urlencoded").send().await.unwrap();
+    let token: Value = answer.json().await.unwrap();
+    let token = token["access_token"].as_str().unwrap();
+    let import = |body: reqwest::Body| {
+        let request = http.post(format!("{}/api/v1/import", server.url)).bearer_auth(token).body(body);
+        request.header("content-type", "application/x-ndjson").send()
+    };
+
+    // Blank lines, then one that is broken, then one line without an end.
+    let blank = Bytes::from(vec![b'\n'; 1 << 20]);
+    let endless = Bytes::from(vec![b' '; 1 << 20]);
+    let frames = std::iter::repeat_n(blank, 8)
+        .chain([Bytes::from_static(b"{\"content\": \"tea\"}\nbroken\n")])
+        .chain(std::iter::repeat_n(endless, 200));
+    let frames = frames.map(|piece| Ok::<_, std::io::Error>(Frame::data(piece)));
+    let body = StreamBody::new(futures_util::stream::iter(frames));
+    let report: Value = import(reqwest::Body::wrap(body)).await.unwrap().json().await.unwrap();
+    assert_eq!(report["reasons"][0]["line"], (8 << 20) + 2, "{report}");
+    assert_eq!(report["reasons"][1]["reason"], "is longer than 1 MiB", "{report}");
+    assert!(server.peak_memory() < PEAK, "{} bytes for an import", server.peak_memory());
+
+    // More than may be resident, of memories of 32,000 characters.
+    let line = |number: usize| format!("{{\"content\": \"{number} {}\"}}\n", "x".repeat(32_000));
+    let frames = (0..6_000).map(move |number| Ok::<_, std::io::Error>(Frame::data(Bytes::from(line(number)))));
+    let body = StreamBody::new(futures_util::stream::iter(frames));
+    let report: Value = import(reqwest::Body::wrap(body)).await.unwrap().json().await.unwrap();
+    assert_eq!(report["created"], 6_000, "{report}");
+    let mut export = http.get(format!("{}/api/v1/export", server.url)).bearer_auth(token).send().await.unwrap();
+    let mut bytes = 0;
+    while let Some(piece) = export.chunk().await.unwrap() {
+        bytes += piece.len();
+    }
+    assert!(bytes > 6_000 * 32_000, "{bytes}");
+    assert!(server.peak_memory() < PEAK, "{} bytes for an export", server.peak_memory());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The OpenAPI document: it is current, and within the limits of the assistants that import it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use memgate::adapters::http::openapi_document;
 use serde_json::Value;
@@ -51,6 +51,31 @@ fn every_operation_has_its_own_id_in_camel_case() {
         assert!(id.chars().all(|c| c.is_ascii_alphanumeric()), "{id}");
         assert!(seen.insert(id), "{id} is there twice");
     }
+}
+
+#[test]
+fn the_documentation_names_every_operation_of_the_memory_api_with_what_it_needs() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api.md")).unwrap();
+    let (_, table) = text.split_once("| operation | needs |\n| --- | --- |\n").unwrap();
+    let quoted = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let mut documented = BTreeMap::new();
+    for row in table.lines().take_while(|line| line.starts_with('|')) {
+        let mut cells = row.split('|').skip(1);
+        let (operations, needs) = (quoted(cells.next().unwrap()), quoted(cells.next().unwrap()));
+        for operation in operations {
+            assert_eq!(documented.insert(operation.clone(), needs.clone()), None, "{operation} is there twice");
+        }
+    }
+    let document = document();
+    let mut expected = BTreeMap::new();
+    for (place, operation) in operations(&document) {
+        let (method, path) = place.split_once(' ').unwrap();
+        if let Some(permissions) = operation["security"][0]["OAuth2"].as_array() {
+            let needs = permissions.iter().map(|permission| permission.as_str().unwrap().to_owned()).collect();
+            expected.insert(format!("{} {path}", method.to_uppercase()), needs);
+        }
+    }
+    assert_eq!(documented, expected, "the table of operations in docs/api.md");
 }
 
 #[test]

@@ -35,6 +35,7 @@ mod m20261126_000074_create_passkeys;
 mod m20261126_000080_create_password_links;
 mod m20261126_000096_number_changes_of_memories;
 mod m20261126_000097_create_memory_vectors;
+mod m20261127_000100_count_what_applications_do;
 
 use std::collections::BTreeMap;
 
@@ -82,6 +83,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000080_create_password_links::Migration),
             Box::new(m20261126_000096_number_changes_of_memories::Migration),
             Box::new(m20261126_000097_create_memory_vectors::Migration),
+            Box::new(m20261127_000100_count_what_applications_do::Migration),
         ]
     }
 }

@@ -338,6 +338,12 @@ impl Backend {
         QueueOperations::new(self.queue(), self.audit(), Arc::clone(&self.clock))
     }
 
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
     /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {

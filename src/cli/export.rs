@@ -14,7 +14,7 @@ use crate::domain::people::Login;
 ///
 /// With --application, the memories of the application itself; with --user, those of a person in all applications; with
 /// both, those of the person in the space of the application. `memgate import` reads the output. What is written is what
-/// was stored when the command began.
+/// was stored when the command began; what was superseded meanwhile is in the history of the memory that took its place.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 pub(super) struct Export {
@@ -47,7 +47,7 @@ impl Export {
             }
             None => application.iter().map(|application| MemoryScope::of_application(application)).collect::<Vec<_>>(),
         };
-        let mut pages = Pages::begin(backend.bank(), scopes, backend.now()).map_err(CliError::failed)?;
+        let mut pages = Pages::begin(backend.bank(), scopes, backend.clock()).map_err(CliError::failed)?;
         let mut output = BufWriter::new(io::stdout().lock());
         while let Some(page) = pages.next().await.map_err(CliError::failed)? {
             for memory in &page {

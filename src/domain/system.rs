@@ -42,6 +42,12 @@ impl Timestamp {
         self.0
     }
 
+    /// Days since the Unix epoch, in UTC, rounded down.
+    #[must_use]
+    pub fn utc_day(self) -> i64 {
+        self.0.div_euclid(24 * 60 * 60 * 1000)
+    }
+
     /// Whole seconds since the Unix epoch, rounded down, as in JWT claims.
     #[must_use]
     pub fn unix_seconds(self) -> i64 {

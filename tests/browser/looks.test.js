@@ -1,7 +1,7 @@
 // What every page looks like, on a desk and on a phone, in light and dark, and whether everybody can use it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { allow, headingOf, inspect, openAs, signIn } from './support/browser.js';
+import { allow, goBackBy, headingOf, inspect, openAs, signIn } from './support/browser.js';
 import { ChatGpt } from './support/chatgpt.js';
 import { world } from './support/world.js';
 
@@ -172,6 +172,15 @@ looks('a memory with a history', async (page) => {
   await page.getByText('replaced an older memory').waitFor();
 });
 
+looks('a corrected memory', async (page) => {
+  await withMemories(page);
+  await page.goto(account('/memories?q=hazelnuts'));
+  await page.getByRole('link', { name: /Open and correct/ }).first().click();
+  await page.getByLabel('What is remembered').fill('Marta is allergic to hazelnuts.');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('button', { name: 'Undo' }).waitFor();
+});
+
 looks('memories deleted', async (page) => {
   await withMemories(page);
   await page.goto(account('/memories'));
@@ -186,7 +195,52 @@ looks('delete all memories', async (page) => {
   await headingOf(page, 'Delete all memories?');
 });
 
+looks('delete for good', async (page) => {
+  const chatgpt = new ChatGpt(here.internet, here.gate, here.gpt);
+  await chatgpt.comeBack(await allow(page, chatgpt.signInUrl(), 'marta'));
+  for (let number = 0; number < 5; number += 1) {
+    const content = `Minutes of meeting ${number}: ${'everything that was said about the boat. '.repeat(780)}`;
+    assert.equal((await chatgpt.call('createMemory', { body: { content } })).status, 201);
+  }
+  await page.goto(account('/memories?q=minutes'));
+  for (const box of await page.getByRole('checkbox').all()) await box.check();
+  await page.getByRole('button', { name: 'Delete selected' }).click();
+  await headingOf(page, 'Delete these for good?');
+});
+
 looks('security', (page) => openAs(page, account('/security'), 'nils', 'Security'));
+
+looks('security with two sessions and what an application did', async (page) => {
+  await here.browser.visit((other) => openAs(other, account('/security'), 'marta', 'Security'));
+  await withMemories(page);
+  await page.goto(account('/security'));
+  assert.ok((await page.getByRole('button', { name: /^End the session/ }).count()) >= 1);
+  await page.getByText(/^Trip planner stored memories: \d+$/).waitFor();
+});
+
+looks('account to delete', async (page) => {
+  await openAs(page, account('/security'), 'nils', 'Security');
+  await page.getByLabel('Your password').fill('wrong horse battery');
+  await page.getByRole('checkbox').check();
+  await page.getByRole('button', { name: 'Delete account' }).click();
+  await page.getByRole('alert').waitFor();
+});
+
+looks('set a password', async (page) => {
+  const { url } = await here.gate.run(['user', 'invite', 'olga']);
+  await page.goto(url);
+  await headingOf(page, 'Welcome. Choose a password');
+});
+
+looks('a link that is dead', async (page) => {
+  await page.goto(account('/set-password?link=x'));
+  await headingOf(page, 'This link does not work, or no longer');
+});
+
+looks('address that is not there', async (page) => {
+  assert.equal((await page.goto(`${here.gate.url}/login`)).status(), 404);
+  await page.getByRole('link', { name: 'Go to the start page' }).waitFor();
+});
 
 looks('account in numbers', async (page) => {
   await withMemories(page);
@@ -229,6 +283,18 @@ looks('import report', async (page) => {
   await headingOf(page, 'The import is done');
 });
 
+looks('more than one page of results', async (page) => {
+  const chatgpt = new ChatGpt(here.internet, here.gate, here.gpt);
+  await chatgpt.comeBack(await allow(page, chatgpt.signInUrl(), 'marta'));
+  for (let number = 0; number < 21; number += 1) {
+    assert.equal((await chatgpt.call('createMemory', { body: { content: `Lighthouse number ${number}` } })).status, 201);
+  }
+  await page.goto(account('/memories?q=lighthouse'));
+  await page.getByRole('link', { name: 'More results' }).click();
+  // With what was said beside them in the same conversation there are more than 21.
+  assert.ok((await page.getByRole('checkbox').count()) >= 1);
+});
+
 looks('export', (page) => openAs(page, account('/export'), 'nils', 'Export'));
 
 for (const [locale, signInName, heading] of [
@@ -258,6 +324,79 @@ for (const [locale, signInName, heading] of [
       { locale },
     ));
 }
+
+test('somebody new gets in, finds, corrects, takes back, takes away, brings along and leaves without a document', () =>
+  here.browser.visit(async (page) => {
+    const { url } = await here.gate.run(['user', 'invite', 'petra']);
+    await page.goto(url);
+    await page.getByLabel(/^Password, at least/).fill('correct horse battery');
+    await page.getByLabel('Password again').fill('correct horse battery');
+    await page.getByRole('button', { name: 'Set the password and sign in' }).click();
+    await page.getByRole('navigation', { name: 'Your account' }).waitFor();
+
+    // An assistant is connected from where it is.
+    const chatgpt = new ChatGpt(here.internet, here.gate, here.gpt);
+    await page.goto(chatgpt.signInUrl());
+    await headingOf(page, /^Allow /);
+    await chatgpt.comeBack(await goBackBy(page, 'Allow'));
+    for (const content of ['Petra keeps bees.', 'Petra lives in Porto.', 'Petra plays the cello.']) {
+      assert.equal((await chatgpt.call('createMemory', { body: { content } })).status, 201);
+    }
+
+    await page.goto(`${here.gate.url}/`);
+    await inspect(page, 'newcomer-1-home');
+    await page.getByRole('link', { name: 'Go to your account' }).click();
+    await inspect(page, 'newcomer-2-account');
+    await page.getByRole('navigation').getByRole('link', { name: 'Memories' }).click();
+    await page.getByLabel('Search').fill('Where does Petra live?');
+    await page.getByRole('button', { name: 'Search' }).click();
+    const porto = page.locator('.memory', { hasText: 'Porto' });
+    await porto.getByRole('link', { name: /Open and correct/ }).click();
+    await page.getByLabel('What is remembered').fill('Petra lives in Turin.');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText(/^Saved\./).waitFor();
+    await inspect(page, 'newcomer-3-corrected');
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.getByText(/^Undone\. This memory is as it was before/).waitFor();
+    await page.getByLabel('What is remembered').fill('Petra lives in Turin.');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText(/^Saved\./).waitFor();
+    await page.getByRole('button', { name: 'Delete this memory' }).click();
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.getByText(/^Undone\./).waitFor();
+    await inspect(page, 'newcomer-4-undone');
+
+    await page.getByRole('navigation').getByRole('link', { name: 'Export' }).click();
+    const download = page.waitForEvent('download');
+    await page.getByRole('link', { name: 'Download everything' }).click();
+    const archive = await (await download).path();
+    await page.getByRole('navigation').getByRole('link', { name: 'Memories' }).click();
+    await page.getByRole('link', { name: 'Delete all your memories' }).click();
+    await page.getByRole('checkbox').check();
+    await page.getByRole('button', { name: 'Delete all' }).click();
+    await page.getByText('All your memories are deleted.').waitFor();
+    await inspect(page, 'newcomer-5-nothing');
+    await page.getByRole('link', { name: 'Import memories from a file' }).click();
+    await page.getByLabel(/^File/).setInputFiles(archive);
+    await page.getByRole('button', { name: 'Look at the file' }).click();
+    await headingOf(page, 'Check the import');
+    await inspect(page, 'newcomer-6-import');
+    await page.getByRole('button', { name: 'Import', exact: true }).click();
+    await headingOf(page, 'The import is done');
+    await page.getByRole('link', { name: 'See your memories' }).click();
+    await page.getByText('Petra lives in Turin.').waitFor();
+
+    await page.getByRole('navigation').getByRole('link', { name: 'Security' }).click();
+    await page.getByText('Trip planner stored memories: 3').waitFor();
+    await page.getByLabel('Your password').fill('correct horse battery');
+    await page.getByRole('checkbox').check();
+    await page.getByRole('button', { name: 'Delete account' }).click();
+    await page.getByText('Your account and everything in it are deleted.').waitFor();
+    await inspect(page, 'newcomer-7-left');
+    await page.getByRole('link', { name: 'Sign in' }).click();
+    await signIn(page, 'petra');
+    await page.getByRole('alert').waitFor();
+  }));
 
 test('a person chooses a language with the keyboard alone, and it stays', () =>
   here.browser.visit(async (page) => {

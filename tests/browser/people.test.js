@@ -105,7 +105,7 @@ test('from signing in to the code, a keyboard is enough', () =>
     await page.keyboard.type('correct horse battery');
     await page.keyboard.press('Enter');
     await headingOf(page, /^Allow /);
-    assert.deepEqual(await stops(page), ['Store memories', 'Delete memories', 'Not you? Sign out', 'Deny', 'Allow', 'connected applications', 'Privacy', 'Language', 'Change']);
+    assert.deepEqual(await stops(page), ['memgate', 'Store memories', 'Delete memories', 'Not you? Sign out', 'Deny', 'Allow', 'connected applications', 'Privacy', 'Language', 'Change']);
     await reach(page, 'Allow');
     await page.keyboard.press('Enter');
     await page.waitForURL('https://chatgpt.com/**');

@@ -395,6 +395,9 @@ impl Answer {
         assert_eq!(self.header("cache-control"), Some("no-store"));
         assert_eq!(self.header("pragma"), Some("no-cache"));
         assert!(!error["error_description"].as_str().unwrap().is_empty());
-        error["error"].as_str().unwrap().to_owned()
+        let error = error["error"].as_str().unwrap().to_owned();
+        let row = format!("| {status} | `{error}` |");
+        assert!(include_str!("../../docs/api.md").contains(&row), "docs/api.md does not explain {error} with {status}");
+        error
     }
 }

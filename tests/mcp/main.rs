@@ -6,6 +6,7 @@ mod page;
 mod support;
 
 mod audience;
+mod bounds;
 mod doors;
 mod messages;
 mod protocol;

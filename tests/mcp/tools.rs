@@ -65,6 +65,49 @@ async fn a_new_memory_names_those_that_are_nearly_the_same_and_can_supersede_one
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_said_when_is_stored_changed_filtered_and_ordered_by() {
+    let client = Client::new().await;
+    for (content, occurred_at) in [
+        ("Marta ran a marathon in Porto.", json!("2026-03-01")),
+        ("Marta ran a marathon in Berlin.", json!("2026-05-08T10:00:00+02:00")),
+        ("Marta ran a marathon in Ulm.", json!("2025-12-31")),
+    ] {
+        let added = client.call("add_memory", json!({"content": content, "occurred_at": occurred_at})).await;
+        assert!(added["memory"]["occurred_at"].is_string(), "{added}");
+    }
+    let cities = |found: &Value| -> Vec<String> {
+        let results = found["results"].as_array().unwrap();
+        results.iter().map(|result| result["title"].as_str().unwrap().split(' ').nth(5).unwrap().to_owned()).collect()
+    };
+    let search = |more: Value| {
+        let mut arguments = json!({"query": "Where did Marta run a marathon?"});
+        arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        client.call("search", arguments)
+    };
+    assert_eq!(cities(&search(json!({"order": "occurred_at"})).await), ["Berlin.", "Porto.", "Ulm."]);
+    let range = json!({"occurred_from": "2026-01-01", "occurred_until": "2026-03-01", "order": "occurred_at"});
+    assert_eq!(cities(&search(range).await), ["Porto."], "the last day is in it");
+    let from = search(json!({"occurred_from": "2026-05-08T08:00:00Z"})).await;
+    assert_eq!(cities(&from), ["Berlin."]);
+    assert_eq!(from["results"][0]["occurred_at"], "2026-05-08T08:00:00Z");
+
+    let id = from["results"][0]["id"].as_str().unwrap();
+    let changed = client.call("update_memory", json!({"id": id, "occurred_at": "2024-05-08"})).await;
+    assert_eq!(changed["memory"]["occurred_at"], "2024-05-08T00:00:00Z");
+    assert_eq!(client.call("fetch", json!({"id": id})).await["metadata"]["occurred_at"], "2024-05-08T00:00:00Z");
+    assert_eq!(cities(&search(json!({"occurred_until": "2024-12-31"})).await), ["Berlin."]);
+    for (tool, arguments, words) in [
+        ("add_memory", json!({"content": "x", "occurred_at": "some day"}), "`occurred_at`"),
+        ("search", json!({"query": "x", "occurred_from": "2026-02-30"}), "`occurred_from`"),
+        ("search", json!({"query": "x", "occurred_from": "2026-03-02", "occurred_until": "2026-03-01"}), "`occurred"),
+        ("search", json!({"query": "x", "order": "newest"}), "`order`"),
+    ] {
+        let said = client.failing_call(tool, arguments.clone()).await;
+        assert!(said.contains(words), "{tool} {arguments}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_memories_are_behind_rest_and_mcp() {
     let client = Client::new().await;
     let by_rest = client.gate.remember(&client.token, "Nils prefers green tea.").await;

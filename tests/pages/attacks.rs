@@ -1,27 +1,73 @@
 //! What another site, somebody in between, or somebody at the same machine tries.
 
+use std::collections::BTreeSet;
+
 use super::browser::{Answer, Browser};
 use super::consent::{fields, parameter};
 use super::{CONNECTIONS, PASSWORD, Place};
 
-/// The forms of a browser that has signed in, with everything right but their token.
-fn forms(place: &Place) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
-    vec![
-        ("/auth/consent", vec![("return_to", place.request(&[])), ("decision", "allow".to_owned())]),
-        ("/auth/sign-out", vec![("return_to", CONNECTIONS.to_owned())]),
-        ("/account/connections/revoke", vec![("application", place.application.id.to_string())]),
-    ]
+/// The pages, from which the forms are known.
+const PAGES: &str = include_str!("../../src/adapters/http/pages/mod.rs");
+/// What takes a POST without the token of a session, and why: another site may send the first; before the next two nobody has
+/// signed in, and they have cookies of their own; the last changes a language.
+const WITHOUT_SESSION: [&str; 4] = ["/auth/authorize", "/auth/sign-in", "/account/set-password", "/language"];
+/// Takes a file, and has tests of its own.
+const UPLOAD: &str = "/account/import";
+
+/// The path of a form, and its fields.
+type Form = (String, Vec<(&'static str, String)>);
+
+/// The forms of a browser that has signed in, with everything right but their token. `memory` can be deleted and changed.
+fn forms(place: &Place, memory: &str) -> Vec<Form> {
+    let new = "another battery staple";
+    let forms: [(&str, &[(&'static str, &str)]); 15] = [
+        ("/auth/consent", &[("return_to", &place.request(&[])), ("decision", "allow")]),
+        ("/auth/sign-out", &[("return_to", CONNECTIONS)]),
+        ("/account/connections/revoke", &[("application", &place.application.id.to_string())]),
+        ("/account/memories", &[("id", memory)]),
+        ("/account/memories/:id", &[("content", "Forged"), ("categories", "forged")]),
+        ("/account/memories/:id/history", &[]),
+        ("/account/undo", &[("memories", "[]"), ("deadline", "9999999999"), ("seal", "x")]),
+        ("/account/delete-memories", &[("confirmed", "yes")]),
+        ("/account/import/confirm", &[("number", "1"), ("memories", "yes")]),
+        ("/account/import/discard", &[]),
+        ("/account/security/password", &[("current", PASSWORD), ("new", new), ("again", new)]),
+        ("/account/security/end-session", &[("session", &"A".repeat(43))]),
+        ("/account/security/sign-out-everywhere", &[]),
+        ("/account/security/delete", &[("current", PASSWORD), ("confirmed", "yes")]),
+        ("/auth/sign-out", &[]),
+    ];
+    let owned = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());
+    forms.map(|(path, fields)| (path.replace(":id", memory), fields.iter().map(owned).collect())).into()
 }
 
-async fn submit(
-    browser: &mut Browser<'_>,
-    form: &(&str, Vec<(&'static str, String)>),
-    token: Option<&str>,
-    headers: &[(&str, &str)],
-) -> Answer {
+#[tokio::test]
+async fn every_form_is_tried_without_its_token() {
+    let place = Place::new().await;
+    let routes = PAGES.split(".at(").skip(1).filter(|route| route.contains("post"));
+    let paths = routes.map(|route| route.split('"').nth(1).unwrap().to_owned());
+    let expected: BTreeSet<String> =
+        paths.filter(|path| path != UPLOAD && !WITHOUT_SESSION.contains(&&**path)).collect();
+    let tried: BTreeSet<String> = forms(&place, ":id").into_iter().map(|(path, _)| path).collect();
+    assert_eq!(tried, expected);
+}
+
+async fn submit(browser: &mut Browser<'_>, form: &Form, token: Option<&str>, headers: &[(&str, &str)]) -> Answer {
     let mut fields: Vec<_> = form.1.iter().map(|(name, value)| (*name, &**value)).collect();
     fields.extend(token.map(|token| ("form_token", token)));
-    browser.submit_with(form.0, &fields, headers).await
+    browser.submit_with(&form.0, &fields, headers).await
+}
+
+/// What Marta remembers.
+const REMEMBERED: &str = "Marta drinks tea, and nobody changes that.";
+
+/// Remembers something that has a history, and returns its id.
+async fn remember(place: &Place, token: &str) -> String {
+    let older = place.gate.remember(token, "Marta drinks coffee.").await;
+    let body = serde_json::json!({"content": REMEMBERED, "supersedes": older["memory_id"]});
+    let request = place.gate.http.post(place.gate.url("/api/v1/memories")).bearer_auth(token).json(&body);
+    let created: serde_json::Value = request.send().await.unwrap().json().await.unwrap();
+    created["memory"]["memory_id"].as_str().unwrap().to_owned()
 }
 
 /// That the page refuses the form, and that Marta is still signed in and connected.
@@ -30,7 +76,15 @@ async fn assert_nothing_happened(place: &Place, browser: &mut Browser<'_>, answe
     assert_eq!(answer.headers.get_all("set-cookie").iter().count(), 0);
     let page = browser.get(CONNECTIONS).await.page;
     assert!(page.says("the memories of marta") && page.says("Trip planner"));
-    place.gate.search(access_token, "anything").await;
+    let found = place.gate.search(access_token, "tea").await;
+    assert_eq!(found["results"][0]["content"], REMEMBERED);
+}
+
+/// That the memory has its history, and Marta her password.
+async fn assert_nothing_has_happened(place: &Place, browser: &mut Browser<'_>, memory: &str) {
+    let page = browser.get(&format!("/account/memories/{memory}")).await;
+    assert!(page.assert_page(200).says("Marta drinks coffee."), "{}", page.page.text());
+    assert_eq!(Browser::of(&place.gate).sign_in(CONNECTIONS, "marta", PASSWORD).await.location(), CONNECTIONS);
 }
 
 #[tokio::test]
@@ -41,12 +95,20 @@ async fn a_form_without_the_token_of_its_own_session_is_refused_and_nothing_happ
     other.sign_in(CONNECTIONS, "nils", PASSWORD).await;
     let foreign = other.get(CONNECTIONS).await.page.hidden("form_token");
     let of_sign_in = Browser::of(&place.gate).get(CONNECTIONS).await.page.hidden("form_token");
-    for form in forms(&place) {
+    let memory = remember(&place, &access_token).await;
+    for form in forms(&place, &memory) {
         for token in [None, Some(""), Some("wrong"), Some(&*foreign), Some(&*of_sign_in)] {
             let answer = submit(&mut browser, &form, token, &[]).await;
             assert_nothing_happened(&place, &mut browser, &answer, &access_token).await;
         }
     }
+    let space = format!("app-{}", place.application.id);
+    for token in ["", "wrong", &foreign] {
+        let fields = [("form_token", token), ("space", &space)];
+        let answer = browser.upload(UPLOAD, &fields, "a.jsonl", "{\"content\": \"forged\"}").await;
+        assert_nothing_happened(&place, &mut browser, &answer, &access_token).await;
+    }
+    assert_nothing_has_happened(&place, &mut browser, &memory).await;
 }
 
 #[tokio::test]
@@ -54,7 +116,8 @@ async fn a_form_that_another_site_sent_is_refused_even_with_the_right_token() {
     let place = Place::new().await;
     let (mut browser, access_token) = place.connected().await;
     let token = browser.get(CONNECTIONS).await.page.hidden("form_token");
-    for form in forms(&place) {
+    let memory = remember(&place, &access_token).await;
+    for form in forms(&place, &memory) {
         for headers in [
             [("origin", "https://evil.example")].as_slice(),
             &[("origin", "https://evil.example"), ("sec-fetch-site", "same-origin")],
@@ -66,6 +129,7 @@ async fn a_form_that_another_site_sent_is_refused_even_with_the_right_token() {
             assert_nothing_happened(&place, &mut browser, &answer, &access_token).await;
         }
     }
+    assert_nothing_has_happened(&place, &mut browser, &memory).await;
 }
 
 #[tokio::test]
@@ -167,9 +231,39 @@ async fn nobody_is_sent_to_another_site_after_signing_in_or_out() {
 #[tokio::test]
 async fn no_page_can_be_framed_stored_or_made_to_load_anything() {
     let place = Place::new().await;
-    let (mut browser, _) = place.connected().await;
+    let (mut browser, access_token) = place.connected().await;
+    let memory = remember(&place, &access_token).await;
     let mut stranger = Browser::of(&place.gate);
-    let pages = [
+    let token = browser.get("/account/security").await.page.hidden("form_token");
+    let form = |fields: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
+        let fields = fields.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        [("form_token", token.clone())].into_iter().chain(fields).collect()
+    };
+    let mut own = Vec::new();
+    for path in ["/", "/account", "/account/memories", "/account/memories?q=tea", "/account/memories?from=x"] {
+        own.push(browser.get(path).await);
+    }
+    own.push(browser.get(&format!("/account/memories/{memory}")).await);
+    for path in ["/account/delete-memories", "/account/security", "/account/export", "/account/import", "/privacy"] {
+        own.push(browser.get(path).await);
+    }
+    for (path, fields) in [
+        ("/account/memories", form(&[])),
+        ("/account/memories", form(&[("id", &memory)])),
+        ("/account/delete-memories", form(&[])),
+        ("/account/security/delete", form(&[])),
+        ("/account/security/password", form(&[("current", "x")])),
+    ] {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        own.push(browser.submit(path, &fields).await);
+    }
+    let space = format!("app-{}", place.application.id);
+    let upload = [("form_token", &*token), ("space", &*space)];
+    assert_eq!(browser.upload(UPLOAD, &upload, "a.jsonl", "{\"content\": \"x\"}").await.location(), UPLOAD);
+    own.push(browser.get(UPLOAD).await);
+    let dead = stranger.get("/account/set-password?link=x").await;
+    own.push(dead);
+    let pages = own.into_iter().chain([
         stranger.get(CONNECTIONS).await,
         stranger.get(&place.request(&[])).await,
         stranger.get("/auth/sign-in").await,
@@ -179,10 +273,11 @@ async fn no_page_can_be_framed_stored_or_made_to_load_anything() {
         stranger.get("/auth/consent").await,
         stranger.get("/privacy").await,
         stranger.submit("/auth/sign-in", &[]).await,
+        stranger.get("/").await,
         browser.get(CONNECTIONS).await,
         browser.get(&place.request(&[])).await,
-    ];
-    for answer in &pages {
+    ]);
+    for answer in pages {
         answer.assert_page(answer.status);
         assert_eq!(answer.header("x-frame-options"), Some("DENY"));
         assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));

@@ -19,9 +19,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use super::browser::{Answer, Browser, multipart};
 use super::page::Page;
 use super::support::archive::zip;
-use super::support::database::TestDatabase;
-use super::support::gate::TestGate;
-use super::{PASSWORD, Place, of_a_gpt};
+use super::{PASSWORD, Place};
 
 const IMPORT: &str = "/account/import";
 
@@ -101,7 +99,7 @@ async fn everything_that_was_taken_away_is_brought_back_to_the_same() {
     let path = format!("/account/memories/{id}");
     let form_token = browser.get(&path).await.page.hidden("form_token");
     let fields = [("form_token", &*form_token), ("content", "Corrected"), ("categories", "food")];
-    browser.submit(&path, &fields).await.location();
+    assert!(browser.submit(&path, &fields).await.assert_page(200).says("Saved."));
     let before = lines_of(&mut browser).await;
     assert_ne!(before[7]["updated_at"], before[7]["created_at"]);
 
@@ -334,15 +332,6 @@ async fn an_upload_is_its_owners_until_it_is_discarded_or_forgotten() {
     assert!(lines_of(&mut browser).await.is_empty());
 }
 
-/// A place before this bank.
-async fn place_before(bank: Arc<dyn MemoryBank>) -> Place {
-    let gate = TestGate::with_bank(TestDatabase::sqlite(), &[], bank).await;
-    let password = memgate::domain::people::Password::choose(PASSWORD).unwrap();
-    gate.gate().backend().people().create("marta".parse().unwrap(), &password).await.unwrap();
-    let application = gate.register(of_a_gpt("Trip planner")).await;
-    Place { gate, application }
-}
-
 fn many_rows() -> String {
     let rows: Vec<String> = (0..600).map(|number| format!("{{\"content\": \"memory {number}\"}}")).collect();
     rows.join("\n")
@@ -351,7 +340,7 @@ fn many_rows() -> String {
 #[tokio::test]
 async fn an_import_that_stops_says_so_and_goes_on_when_it_is_repeated() {
     let bank = Arc::new(InMemoryMemoryBank::default());
-    let place = place_before(bank.clone()).await;
+    let place = Place::before(bank.clone()).await;
     let (mut browser, _) = place.connected().await;
     let rows = many_rows();
     let page = upload(&mut browser, "a.jsonl", &rows).await;
@@ -466,12 +455,37 @@ impl<S: tracing::Subscriber> Layer<S> for BrokenOff {
 }
 
 #[tokio::test]
+async fn how_far_an_import_has_got_is_told_while_it_is_under_way() {
+    let bank = Turnstile::new();
+    let place = Place::before(bank.clone()).await;
+    let (mut browser, _) = place.connected().await;
+    confirm_waiting(&mut browser, &bank).await;
+    for stored in [0, 256, 512] {
+        let progress = browser.get(IMPORT).await;
+        let says = format!("{stored} of 600 so far.");
+        assert!(
+            progress.assert_page(200).says(&says) && progress.header("refresh").is_some(),
+            "{}",
+            progress.page.text()
+        );
+        assert!(progress.page.says("Memories are being stored"));
+        assert_eq!(bank.inner.len(), stored);
+        bank.open.add_permits(1);
+        if stored < 512 {
+            bank.arrival().await;
+        }
+    }
+    let done = settled(&mut browser).await;
+    assert!(done.assert_page(200).says("Stored: 600"), "{}", done.page.text());
+}
+
+#[tokio::test]
 async fn an_import_ends_with_its_person_and_stores_nothing_more() {
     let broken_off = Arc::new(Semaphore::new(0));
     let subscriber = tracing_subscriber::registry().with(BrokenOff(Arc::clone(&broken_off)));
     let _subscribed = tracing::subscriber::set_default(subscriber);
     let bank = Turnstile::new();
-    let place = place_before(bank.clone()).await;
+    let place = Place::before(bank.clone()).await;
     let (mut browser, _) = place.connected().await;
     confirm_waiting(&mut browser, &bank).await;
     let people = place.gate.gate().backend().people();
@@ -490,7 +504,7 @@ async fn an_import_ends_with_its_person_and_stores_nothing_more() {
 #[tokio::test]
 async fn an_import_that_breaks_off_without_an_outcome_is_not_under_way_for_ever() {
     let bank = Turnstile::new();
-    let place = place_before(bank.clone()).await;
+    let place = Place::before(bank.clone()).await;
     let (mut browser, _) = place.connected().await;
     confirm_waiting(&mut browser, &bank).await;
     bank.panics.store(true, Ordering::SeqCst);
@@ -508,7 +522,7 @@ async fn an_import_that_breaks_off_without_an_outcome_is_not_under_way_for_ever(
 #[tokio::test]
 async fn an_export_of_the_pages_ends_with_its_session() {
     let bank = Turnstile::new();
-    let place = place_before(bank.clone()).await;
+    let place = Place::before(bank.clone()).await;
     let (mut browser, token) = place.connected().await;
     bank.open.add_permits(3);
     let imported = place.gate.http.post(place.gate.url("/api/v1/import")).bearer_auth(&token).body(many_rows());

@@ -21,8 +21,12 @@ mod security;
 mod signing_in;
 mod unverified;
 
+use std::sync::Arc;
+
 use memgate::domain::applications::{GrantType, NewApplication, PkceRule};
+use memgate::domain::memories::{Capabilities, MemoryBank};
 use memgate::domain::people::Password;
+use memgate_domain::testing::InMemoryMemoryBank;
 use support::database::TestDatabase;
 use support::gate::{TestApplication, TestGate, new_application};
 
@@ -42,13 +46,21 @@ impl Place {
     }
 
     async fn configured(variables: &[(&str, &str)]) -> Self {
-        let gate = TestGate::configured(TestDatabase::sqlite(), variables).await;
+        Self::on(TestGate::configured(TestDatabase::sqlite(), variables).await).await
+    }
+
+    async fn on(gate: TestGate) -> Self {
         let password = Password::choose(PASSWORD).unwrap();
         for login in ["marta", "nils"] {
             gate.gate().backend().people().create(login.parse().unwrap(), &password).await.unwrap();
         }
         let application = gate.register(of_a_gpt("Trip planner")).await;
         Self { gate, application }
+    }
+
+    /// As [`new`](Self::new), before this bank.
+    async fn before(bank: Arc<dyn MemoryBank>) -> Self {
+        Self::on(TestGate::with_bank(TestDatabase::sqlite(), &[], bank).await).await
     }
 
     /// The application's request with these changes; an empty value takes a parameter away.
@@ -92,6 +104,12 @@ impl Place {
         let answer: serde_json::Value = answer.json().await.unwrap();
         (browser, answer["access_token"].as_str().unwrap().to_owned())
     }
+}
+
+/// A bank that cannot list what it holds.
+fn bank_without_list() -> Arc<InMemoryMemoryBank> {
+    let capabilities = Capabilities { list: false, ..InMemoryMemoryBank::CAPABILITIES };
+    Arc::new(InMemoryMemoryBank::with_capabilities(capabilities))
 }
 
 /// An application as `memgate connect gpt` registers it.

@@ -1,12 +1,14 @@
 //! What a person sees, corrects, deletes and takes back of their own memories.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use memgate_domain::testing::InMemoryMemoryBank;
 use serde_json::Value;
 
 use super::browser::{Answer, Browser};
 use super::page::Page;
-use super::{PASSWORD, Place};
+use super::{PASSWORD, Place, bank_without_list};
 
 const MEMORIES: &str = "/account/memories";
 
@@ -51,7 +53,15 @@ async fn a_person_sees_what_is_remembered_and_from_which_application() {
 async fn what_cannot_be_asked_for_is_said_on_the_page() {
     let place = Place::new().await;
     let (mut browser, _) = place.connected().await;
-    for query in ["from=yesterday", "from=2033-05-18&to=2033-05-17", "after=x", "application=a/b", "category=a%0Ab"] {
+    for query in [
+        "from=yesterday",
+        "from=2033-05-18&to=2033-05-17",
+        "after=x",
+        "application=a/b",
+        "category=a%0Ab",
+        "q=a&skip=x",
+        "q=a&skip=200",
+    ] {
         let answer = browser.get(&format!("/account/memories?{query}")).await;
         assert!(answer.assert_page(400).0.contains(r#"role="alert""#), "{query}");
     }
@@ -79,6 +89,87 @@ async fn all_memories_are_reached_page_by_page() {
 }
 
 #[tokio::test]
+async fn what_a_search_finds_is_reached_page_by_page_and_a_page_says_when_there_is_more() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    for first in [0, 100, 200] {
+        let memories: Vec<Value> =
+            (first..first + 100).map(|n| serde_json::json!({"content": format!("Fact number {n}.")})).collect();
+        let request = place.gate.http.post(place.gate.url("/api/v1/bulk/memories")).bearer_auth(&token);
+        let answer = request.json(&serde_json::json!({"memories": memories})).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+    let mut path = format!("{MEMORIES}?q=fact");
+    let mut seen = std::collections::BTreeSet::new();
+    let last = loop {
+        let answer = browser.get(&path).await;
+        let page = answer.assert_page(200);
+        let facts = page.0.split("Fact number ").skip(1).map(|rest| rest.split('.').next().unwrap().to_owned());
+        let before = seen.len();
+        seen.extend(facts);
+        assert_eq!(seen.len(), before + 20);
+        match page.0.split_once(r#"href="/account/memories?q=fact&#38;skip="#) {
+            Some((_, rest)) => path = format!("{MEMORIES}?q=fact&skip={}", rest.split('"').next().unwrap()),
+            None => break answer,
+        }
+    };
+    assert_eq!(seen.len(), 200);
+    assert!(last.page.says("These are the best 200 results."), "{}", last.page.text());
+    let page = browser.get(&format!("{MEMORIES}?q=%22number+7.%22")).await;
+    assert!(!page.assert_page(200).says("These are the best"), "{}", page.page.text());
+}
+
+#[tokio::test]
+async fn a_list_says_which_conversation_a_memory_comes_from() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    let body = serde_json::json!({"content": "tea", "context": {"conversation_id": "c-<7>"}});
+    let request = place.gate.http.post(place.gate.url("/api/v1/memories")).bearer_auth(&token).json(&body);
+    let memory: Value = request.send().await.unwrap().json().await.unwrap();
+    for path in [MEMORIES.to_owned(), format!("{MEMORIES}/{}", id_of(&memory["memory"]))] {
+        let page = browser.get(&path).await;
+        assert!(page.assert_page(200).says("From the conversation c-<7>."), "{}", page.page.text());
+    }
+}
+
+#[tokio::test]
+async fn before_a_bank_that_cannot_list_a_page_says_what_cannot_be_done() {
+    let place = Place::before(bank_without_list()).await;
+    let (mut browser, token) = place.connected().await;
+    place.gate.remember(&token, "Marta drinks tea").await;
+    let export = browser.get("/account/export").await;
+    let page = export.assert_page(200);
+    assert!(
+        page.says("so it cannot export them") && page.says("Download account") && !page.says("Download everything")
+    );
+    for path in ["/account/export/memgate.zip", "/account/export/memories.jsonl"] {
+        assert!(browser.get(path).await.assert_page(501).says("so it cannot export them"), "{path}");
+    }
+    let page = browser.get("/account/delete-memories").await.page;
+    let confirmed = fields(&page, &["form_token"], &[("confirmed", "yes")]);
+    let refused = submit(&mut browser, "/account/delete-memories", &confirmed).await;
+    assert!(refused.assert_page(501).says("Nothing was deleted."), "{}", refused.page.text());
+    assert_eq!(place.gate.search(&token, "tea").await["results"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn before_a_bank_that_is_away_nobody_is_told_that_everything_is_deleted() {
+    let bank = Arc::new(InMemoryMemoryBank::default());
+    let place = Place::before(bank.clone()).await;
+    let (mut browser, token) = place.connected().await;
+    place.gate.remember(&token, "Marta drinks tea").await;
+    let page = browser.get("/account/delete-memories").await.page;
+    let confirmed = fields(&page, &["form_token"], &[("confirmed", "yes")]);
+    bank.outage().begin();
+    let stopped = submit(&mut browser, "/account/delete-memories", &confirmed).await;
+    assert!(stopped.assert_page(503).says("some of your memories may still be there"), "{}", stopped.page.text());
+    bank.outage().end();
+    let deleted = submit(&mut browser, "/account/delete-memories", &confirmed).await;
+    assert!(deleted.assert_page(200).says("All your memories are deleted."));
+    assert_eq!(bank.len(), 0);
+}
+
+#[tokio::test]
 async fn the_page_of_a_memory_is_its_owners_and_asks_who_it_is() {
     let place = Place::new().await;
     let (mut browser, token) = place.connected().await;
@@ -102,7 +193,7 @@ async fn a_correction_is_what_assistants_find_from_then_on() {
     let page = browser.get(&path).await.page;
     let changed = [("content", "Marta drinks tea\r\nand water"), ("categories", "Drinks, health")];
     let answer = submit(&mut browser, &path, &fields(&page, &["form_token"], &changed)).await;
-    assert!(browser.get(&answer.location()).await.assert_page(200).says("Saved."));
+    assert!(answer.assert_page(200).says("Saved."), "{}", answer.page.text());
     let found = place.gate.search(&token, "tea").await;
     let found = &found["results"][0];
     assert_eq!(found["content"], "Marta drinks tea\nand water");
@@ -113,6 +204,50 @@ async fn a_correction_is_what_assistants_find_from_then_on() {
     let foreign = [("form_token", "x".to_owned()), ("content", "Marta drinks wine".to_owned())];
     submit(&mut browser, &path, &foreign).await.assert_page(403);
     assert_eq!(place.gate.search(&token, "wine").await["results"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn a_correction_can_be_undone_for_a_while_and_as_long_as_it_is_the_last_change() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    let body = serde_json::json!({"content": "Marta's \"coffee\" & <b>cake</b>", "categories": ["food", "guests"]});
+    let request = place.gate.http.post(place.gate.url("/api/v1/memories")).bearer_auth(&token).json(&body);
+    let memory: Value = request.send().await.unwrap().json().await.unwrap();
+    let id = id_of(&memory["memory"]);
+    let path = format!("{MEMORIES}/{id}");
+    let hidden = ["form_token", "memories", "deadline", "seal"];
+    let token_of_page = browser.get(&path).await.page.hidden("form_token");
+    let correction = |text: &str| {
+        [("form_token", token_of_page.clone()), ("content", text.to_owned()), ("categories", "drinks".to_owned())]
+    };
+    place.gate.advance(Duration::from_secs(1));
+    let saved = submit(&mut browser, &path, &correction("Marta drinks tea")).await;
+    let undo = fields(saved.assert_page(200), &hidden, &[]);
+    let forged: Vec<_> = undo.iter().map(|(name, value)| (*name, value.replace("cake", "wine"))).collect();
+    submit(&mut browser, "/account/undo", &forged).await.assert_page(403);
+    let undone = submit(&mut browser, "/account/undo", &undo).await;
+    assert_eq!(undone.location(), format!("{path}?undone"));
+    let page = browser.get(&undone.location()).await;
+    assert!(page.assert_page(200).says("as it was before") && page.page.says("Marta's \"coffee\" & <b>cake</b>"));
+    let found = place.gate.search(&token, "coffee").await;
+    assert_eq!(found["results"][0]["categories"], serde_json::json!(["food", "guests"]));
+
+    place.gate.advance(Duration::from_secs(1));
+    let saved = submit(&mut browser, &path, &correction("Marta drinks tea")).await;
+    let undo = fields(saved.assert_page(200), &hidden, &[]);
+    place.gate.advance(Duration::from_secs(1));
+    let change = place.gate.http.patch(place.gate.url(&format!("/api/v1/memories/{id}"))).bearer_auth(&token);
+    assert_eq!(change.json(&serde_json::json!({"content": "Marta drinks water"})).send().await.unwrap().status(), 200);
+    let late = submit(&mut browser, "/account/undo", &undo).await;
+    assert!(late.assert_page(200).says("It is too late to undo this.") && late.page.says("Marta drinks water"));
+
+    let saved = submit(&mut browser, &path, &correction("Marta drinks tea")).await;
+    let undo = fields(saved.assert_page(200), &hidden, &[]);
+    place.gate.advance(Duration::from_mins(31));
+    let late = submit(&mut browser, "/account/undo", &undo).await;
+    assert!(late.assert_page(200).says("It is too late to undo this.") && late.page.says("Marta drinks tea"));
+    let same = submit(&mut browser, &path, &correction("Marta drinks tea")).await;
+    assert!(same.assert_page(200).says("Saved.") && !same.page.says("Undo"), "{}", same.page.text());
 }
 
 #[tokio::test]
@@ -265,6 +400,31 @@ async fn the_way_to_everything_begins_at_the_first_page() {
         browser.get(path).await.assert_page(200);
     }
     assert!(browser.get("/").await.assert_page(200).says("You are signed in as marta"));
+}
+
+#[tokio::test]
+async fn a_browser_that_has_lost_its_way_gets_a_page_and_a_program_a_problem() {
+    let place = Place::new().await;
+    let accepting = |path: &str, accept: &'static str| {
+        let request = place.gate.http.get(place.gate.url(path)).header("accept", accept);
+        async move {
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), 404);
+            let media_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
+            (media_type, Page(answer.text().await.unwrap()))
+        }
+    };
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    for path in ["/login", "/memories", "/auth/login", "/account/nowhere", "/assets/none", "/docs/x"] {
+        let (media_type, page) = accepting(path, browser).await;
+        assert_eq!(media_type, "text/html; charset=utf-8", "{path}");
+        page.assert_sound();
+        assert!(page.says("Go to the start page"), "{path}: {}", page.text());
+    }
+    for (path, accept) in [("/login", "*/*"), ("/auth/login", "application/json"), ("/api/v1/nothing", browser)] {
+        let (media_type, page) = accepting(path, accept).await;
+        assert!(media_type.contains("json"), "{path}: {}", page.0);
+    }
 }
 
 #[tokio::test]

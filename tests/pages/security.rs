@@ -1,7 +1,12 @@
 //! Password, sessions, history and the end of an account.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use memgate_domain::testing::InMemoryMemoryBank;
+
 use super::browser::{Answer, Browser};
-use super::{PASSWORD, Place};
+use super::{PASSWORD, Place, bank_without_list};
 
 const SECURITY: &str = "/account/security";
 const NEW: &str = "another battery staple";
@@ -104,6 +109,85 @@ async fn what_happened_in_ones_name_is_told_to_oneself_alone() {
 }
 
 #[tokio::test]
+async fn what_applications_changed_is_named_and_counted_on_the_page_and_in_the_export() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    let mut paths = Vec::new();
+    for text in ["Marta drinks tea", "Marta plays chess", "Marta lives in Porto"] {
+        let memory = place.gate.remember(&token, text).await;
+        paths.push(place.gate.url(&format!("/api/v1/memories/{}", memory["memory_id"].as_str().unwrap())));
+    }
+    place.gate.search(&token, "tea").await;
+    let http = &place.gate.http;
+    let changed = http.patch(&paths[0]).bearer_auth(&token).json(&serde_json::json!({"content": "Marta drinks water"}));
+    for (request, status) in [
+        (changed, 200),
+        (http.delete(&paths[1]).bearer_auth(&token), 200),
+        (http.delete(&paths[2]).bearer_auth(&token), 200),
+        (http.delete(&paths[2]).bearer_auth(&token), 404),
+    ] {
+        assert_eq!(request.send().await.unwrap().status(), status);
+    }
+    let page = browser.get(SECURITY).await.page;
+    let did = ["stored memories: 3", "changed memories: 1", "deleted memories: 2"];
+    for text in did {
+        assert!(page.says(&format!("Trip planner {text}")), "{text}: {}", page.text());
+    }
+    let document = browser.get("/account/export/account.json").await.page.0;
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    let events = document["events"].as_array().unwrap();
+    for (event, times) in [("memory_created", 3), ("memory_updated", 1), ("memory_deleted", 2)] {
+        let found = events.iter().find(|known| known["event"] == event).unwrap();
+        assert_eq!((&found["times"], &found["name"]), (&times.into(), &"Trip planner".into()), "{found}");
+    }
+    let fields = [("form_token", page.hidden("form_token")), ("application", place.application.id.to_string())];
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    browser.submit("/account/connections/revoke", &fields).await.location();
+    let page = browser.get(SECURITY).await.page;
+    assert!(page.says("An application was disconnected. Trip planner"), "{}", page.text());
+    place.gate.applications().delete(place.application.id).await.unwrap();
+    let page = browser.get(SECURITY).await.page;
+    assert!(page.says("An application that is no longer here deleted memories: 2"), "{}", page.text());
+    let page = signed_in(&place, "nils").await.get(SECURITY).await.page;
+    assert!(did.iter().all(|text| !page.says(text)), "{}", page.text());
+}
+
+#[tokio::test]
+async fn an_account_is_closed_before_a_bank_that_is_away_and_the_deletion_goes_on() {
+    let bank = Arc::new(InMemoryMemoryBank::default());
+    let place = Place::before(bank.clone()).await;
+    let (mut browser, token) = place.connected().await;
+    place.gate.remember(&token, "Marta drinks tea").await;
+    bank.outage().begin();
+    let closed = send(&mut browser, "delete", &[("current", PASSWORD), ("confirmed", "yes")]).await;
+    let page = closed.assert_page(202);
+    assert!(page.says("Your account is closed") && page.says("as soon as it responds again"), "{}", page.text());
+    assert!(browser.get(SECURITY).await.assert_page(200).says("to see what your assistants remember"));
+    assert_eq!(Browser::of(&place.gate).sign_in(SECURITY, "marta", PASSWORD).await.status, 403);
+    bank.outage().end();
+    assert_eq!(bank.len(), 1);
+    place.gate.advance(Duration::from_mins(3));
+    place.gate.gate().run_background_work().await;
+    assert_eq!(bank.len(), 0);
+}
+
+#[tokio::test]
+async fn an_account_stays_before_a_bank_that_cannot_delete_all_of_it() {
+    let bank = bank_without_list();
+    let place = Place::before(bank.clone()).await;
+    let (mut browser, token) = place.connected().await;
+    place.gate.remember(&token, "Marta drinks tea").await;
+    let confirmed = [("current", PASSWORD), ("confirmed", "yes")];
+    let answer = send(&mut browser, "delete", &confirmed).await;
+    assert!(answer.assert_page(501).says("Nothing was deleted."), "{}", answer.page.text());
+    assert!(browser.get(SECURITY).await.assert_page(200).says("Change your password"));
+    place.gate.search(&token, "tea").await;
+    assert_eq!(bank.len(), 1);
+    let mut nils = signed_in(&place, "nils").await;
+    assert_eq!(send(&mut nils, "delete", &confirmed).await.location(), "/?deleted", "who has none can leave");
+}
+
+#[tokio::test]
 async fn an_account_is_deleted_with_everything_in_it_once_that_is_confirmed() {
     let place = Place::new().await;
     let (mut browser, token) = place.connected().await;
@@ -113,6 +197,7 @@ async fn an_account_is_deleted_with_everything_in_it_once_that_is_confirmed() {
     place.gate.search(&token, "tea").await;
     let answer = send(&mut browser, "delete", &[("current", PASSWORD), ("confirmed", "yes")]).await;
     assert_eq!(answer.location(), "/?deleted");
+    assert!(browser.get("/?deleted").await.assert_page(200).says("Your account and everything in it are deleted."));
     let request = place.gate.http.get(place.gate.url("/api/v1/me")).bearer_auth(&token);
     assert_eq!(request.send().await.unwrap().status(), 401);
     assert_eq!(Browser::of(&place.gate).sign_in(SECURITY, "marta", PASSWORD).await.status, 403);

@@ -56,6 +56,7 @@ impl Page {
         {
             assert_eq!(page.matches(once).count(), times, "{once}: {page}");
         }
+        assert!(page.contains(r#"<a class="brand" href="/">"#), "no page is a dead end: {page}");
         for never in ["<style", " style=", "javascript:", "<iframe", " onclick", " onerror", " onload", "http://"] {
             assert!(!page.replace(r#"xmlns="http://www.w3.org/2000/svg""#, "").contains(never), "{never}: {page}");
         }

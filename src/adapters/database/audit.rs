@@ -1,14 +1,19 @@
-//! The audit log: every event is logged, and rare ones are stored in a table too.
+//! The audit log: every event is logged, rare ones are stored in a table too, and what applications change for people is
+//! counted there.
+
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use sea_orm::{ActiveValue, ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
+use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select};
 
-use super::entities::audit_event;
+use super::batch::{BatchExecutor, GroupCommit};
+use super::entities::audit_event::{self, Column};
 use super::error::storage_error;
 use super::handle::Database;
 use super::row::Row;
 use super::sweep::sweep;
-use crate::domain::audit::{AuditEvent, AuditKind, AuditLog, Context, ContextId};
+use crate::domain::audit::{AuditEvent, AuditKind, AuditLog, Context, ContextId, Storage};
 use crate::domain::ids::{ApplicationId, GrantId, RequestId, UserId};
 use crate::domain::system::{StorageError, Timestamp};
 
@@ -18,32 +23,36 @@ const EVENTS: &str = "audit_events";
 #[derive(Clone, Debug)]
 pub struct SeaOrmAuditLog {
     database: Database,
+    counts: GroupCommit<DailyCounts>,
 }
 
 impl SeaOrmAuditLog {
-    /// Uses `database`, whose migrations are applied.
+    /// Uses `database`, whose migrations are applied. Starts a task on the runtime of the caller.
     #[must_use]
     pub fn new(database: Database) -> Self {
-        Self { database }
+        let counts = GroupCommit::start(DailyCounts(database.clone()));
+        Self { database, counts }
     }
 
-    async fn keep(&self, event: &AuditEvent) -> Result<(), DbErr> {
-        let row = audit_event::ActiveModel {
-            id: ActiveValue::NotSet,
-            kind: ActiveValue::Set(event.kind.as_str().to_owned()),
-            happened_at: ActiveValue::Set(event.at.unix_millis()),
-            application_id: ActiveValue::Set(event.application_id.map(ApplicationId::as_uuid)),
-            person_id: ActiveValue::Set(event.person_id.map(UserId::as_uuid)),
-            grant_id: ActiveValue::Set(event.grant_id.map(GrantId::as_uuid)),
-            request_id: ActiveValue::Set(event.request_id.map(RequestId::as_uuid)),
-        };
-        audit_event::Entity::insert(row).exec_without_returning(self.database.writer()).await.map(drop)
+    async fn keep(&self, event: &AuditEvent) -> Result<(), StorageError> {
+        match event.storage() {
+            Storage::Nothing => Ok(()),
+            Storage::Event => {
+                let insert = audit_event::Entity::insert(row_of(event));
+                // Boxed, since it is large, and most events are not stored.
+                Box::pin(insert.exec_without_returning(self.database.writer()))
+                    .await
+                    .map(drop)
+                    .map_err(storage_error(EVENTS))
+            }
+            Storage::DailyCount => self.counts.submit(event.clone()).await,
+        }
     }
 
     async fn newest(&self, events: Select<audit_event::Entity>, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
         let rows = events
-            .order_by_desc(audit_event::Column::HappenedAt)
-            .order_by_desc(audit_event::Column::Id)
+            .order_by_desc(Column::HappenedAt)
+            .order_by_desc(Column::Id)
             .limit(u64::from(limit))
             .all(self.database.reader())
             .await
@@ -56,32 +65,84 @@ impl SeaOrmAuditLog {
 impl AuditLog for SeaOrmAuditLog {
     async fn record(&self, event: &AuditEvent) {
         log(event);
-        if !event.kind.is_kept() {
-            return;
-        }
-        // Boxed, since it is large, and most events are not stored.
-        if let Err(error) = Box::pin(self.keep(event)).await {
+        if let Err(error) = self.keep(event).await {
+            let cause = std::error::Error::source(&error).unwrap_or(&error);
             tracing::error!(
                 target: "memgate::audit",
                 kind = event.kind.as_str(),
-                error = &error as &dyn std::error::Error,
+                error = cause,
                 "failed to store an audit event; this log entry is its only record"
             );
         }
     }
 
     async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
-        self.newest(audit_event::Entity::find(), limit).await
+        self.newest(audit_event::Entity::find().filter(Column::Day.is_null()), limit).await
     }
 
     async fn recent_of_person(&self, person: UserId, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
-        let concerned = audit_event::Column::PersonId.eq(person.as_uuid());
+        let concerned = Column::PersonId.eq(person.as_uuid());
         self.newest(audit_event::Entity::find().filter(concerned), limit).await
     }
 
     async fn sweep(&self, before: Timestamp, limit: u32) -> Result<u64, StorageError> {
-        let older = audit_event::Column::HappenedAt.lt(before.unix_millis());
+        let older = Column::HappenedAt.lt(before.unix_millis());
         sweep(self.database.writer(), EVENTS, &["id"], older, limit).await.map_err(storage_error(EVENTS))
+    }
+}
+
+/// Adds up what happened on the same day, in one statement for many callers.
+#[derive(Debug)]
+struct DailyCounts(Database);
+
+#[async_trait]
+impl BatchExecutor for DailyCounts {
+    type Op = AuditEvent;
+    type Output = ();
+
+    async fn run(&self, events: &[AuditEvent]) -> Result<Vec<()>, StorageError> {
+        // Ordered, so that instances which count the same lock their rows in the same order.
+        let mut counts: BTreeMap<_, AuditEvent> = BTreeMap::new();
+        for event in events {
+            let key = (event.person_id, event.application_id, event.kind.as_str(), event.at.utc_day());
+            counts
+                .entry(key)
+                .and_modify(|count| {
+                    count.times = count.times.saturating_add(event.times);
+                    count.at = count.at.max(event.at);
+                })
+                .or_insert_with(|| AuditEvent { grant_id: None, request_id: None, ..event.clone() });
+        }
+        let rows = counts
+            .values()
+            .map(|count| audit_event::ActiveModel { day: ActiveValue::Set(Some(count.at.utc_day())), ..row_of(count) });
+        let is = |column: Column| Expr::col((audit_event::Entity, column));
+        let new = |column: Column| Expr::col(("excluded", column));
+        let later = Expr::case(new(Column::HappenedAt).gt(is(Column::HappenedAt)), new(Column::HappenedAt));
+        let known = OnConflict::columns([Column::PersonId, Column::ApplicationId, Column::Kind, Column::Day])
+            .value(Column::Times, is(Column::Times).add(new(Column::Times)))
+            .value(Column::HappenedAt, later.finally(is(Column::HappenedAt)))
+            .to_owned();
+        audit_event::Entity::insert_many(rows)
+            .on_conflict(known)
+            .exec_without_returning(self.0.writer())
+            .await
+            .map_err(storage_error(EVENTS))?;
+        Ok(vec![(); events.len()])
+    }
+}
+
+fn row_of(event: &AuditEvent) -> audit_event::ActiveModel {
+    audit_event::ActiveModel {
+        id: ActiveValue::NotSet,
+        kind: ActiveValue::Set(event.kind.as_str().to_owned()),
+        happened_at: ActiveValue::Set(event.at.unix_millis()),
+        application_id: ActiveValue::Set(event.application_id.map(ApplicationId::as_uuid)),
+        person_id: ActiveValue::Set(event.person_id.map(UserId::as_uuid)),
+        grant_id: ActiveValue::Set(event.grant_id.map(GrantId::as_uuid)),
+        request_id: ActiveValue::Set(event.request_id.map(RequestId::as_uuid)),
+        times: ActiveValue::Set(i64::try_from(event.times).unwrap_or(i64::MAX)),
+        day: ActiveValue::Set(None),
     }
 }
 
@@ -92,6 +153,7 @@ fn log(event: &AuditEvent) {
                 target: "memgate::audit",
                 kind = event.kind.as_str(),
                 at = %event.at,
+                times = (event.times != 1).then_some(event.times),
                 application.id = event.application_id.map(display),
                 person.id = event.person_id.map(display),
                 grant.id = event.grant_id.map(display),
@@ -149,6 +211,7 @@ fn read_event(model: &audit_event::Model) -> Result<AuditEvent, StorageError> {
         kind: AuditKind::from_name(&model.kind)
             .ok_or_else(|| row.inconsistent("column kind is not a kind of event"))?,
         at: row.timestamp("happened_at", model.happened_at)?,
+        times: u64::try_from(model.times).map_err(|_| row.inconsistent("column times is negative"))?,
         application_id: model.application_id.map(ApplicationId::from_uuid),
         person_id: model.person_id.map(UserId::from_uuid),
         grant_id: model.grant_id.map(GrantId::from_uuid),

@@ -9,6 +9,18 @@ pub use context::{Context, ContextId};
 use crate::ids::{ApplicationId, GrantId, RequestId, UserId};
 use crate::system::{StorageError, Timestamp};
 
+/// What is stored of an event, in addition to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// Nothing: a row per search would cost more than the search.
+    Nothing,
+    /// The event.
+    Event,
+    /// How often its like happened on that day in UTC: events of the same kind, application and person are one, whose
+    /// [`times`](AuditEvent::times) are added up, at the time of the latest, and without a grant or a request.
+    DailyCount,
+}
+
 /// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AuditKind {
@@ -171,16 +183,6 @@ impl AuditKind {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
-
-    /// Whether the event is stored in addition to the log: the rare ones that change who may do what. Everyday use of memories
-    /// is only logged, because a row per search would cost more than the search.
-    #[must_use]
-    pub fn is_kept(self) -> bool {
-        !matches!(
-            self,
-            Self::MemoriesSearched | Self::MemoryRead | Self::MemoryCreated | Self::MemoryUpdated | Self::MemoryDeleted
-        )
-    }
 }
 
 /// One entry. It contains no content, query, secret, token or address.
@@ -190,6 +192,8 @@ pub struct AuditEvent {
     pub kind: AuditKind,
     /// Its time.
     pub at: Timestamp,
+    /// How often it happened.
+    pub times: u64,
     /// The application.
     pub application_id: Option<ApplicationId>,
     /// The person.
@@ -209,12 +213,20 @@ impl AuditEvent {
         Self {
             kind,
             at,
+            times: 1,
             application_id: None,
             person_id: None,
             grant_id: None,
             request_id: None,
             context: Context::default(),
         }
+    }
+
+    /// Sets how often it happened.
+    #[must_use]
+    pub fn times(mut self, times: u64) -> Self {
+        self.times = times;
+        self
     }
 
     /// Sets the application.
@@ -251,6 +263,20 @@ impl AuditEvent {
         self.request_id = Some(id);
         self
     }
+
+    /// What is stored of it: the rare events that change who may do what, and what an application changed in a person's
+    /// memories, which the person is told.
+    #[must_use]
+    pub fn storage(&self) -> Storage {
+        match self.kind {
+            AuditKind::MemoriesSearched | AuditKind::MemoryRead => Storage::Nothing,
+            AuditKind::MemoryCreated | AuditKind::MemoryUpdated | AuditKind::MemoryDeleted => {
+                let in_ones_name = self.application_id.is_some() && self.person_id.is_some() && self.times > 0;
+                if in_ones_name { Storage::DailyCount } else { Storage::Nothing }
+            }
+            _ => Storage::Event,
+        }
+    }
 }
 
 /// Stores audit events.
@@ -260,13 +286,13 @@ pub trait AuditLog: Send + Sync {
     /// Records `event`. The adapter logs failures: what was done cannot be undone.
     async fn record(&self, event: &AuditEvent);
 
-    /// The newest `limit` stored events ([`AuditKind::is_kept`]), newest first.
+    /// The newest `limit` events that are stored themselves ([`Storage::Event`]), newest first.
     ///
     /// # Errors
     /// [`StorageError`].
     async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, StorageError>;
 
-    /// The newest `limit` kept events that concern a person, newest first.
+    /// The newest `limit` stored events and daily counts that concern a person, newest first.
     ///
     /// # Errors
     /// [`StorageError`].

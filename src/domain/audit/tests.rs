@@ -14,11 +14,23 @@ fn every_kind_is_found_by_its_name() {
 }
 
 #[test]
-fn everyday_use_of_memories_is_not_kept_and_everything_else_is() {
-    let not_kept: Vec<&str> =
-        AuditKind::ALL.into_iter().filter(|kind| !kind.is_kept()).map(AuditKind::as_str).collect();
+fn of_the_use_of_memories_only_what_an_application_changes_for_a_person_is_counted() {
+    let of = |kind| AuditEvent::new(kind, now());
+    let not_stored = AuditKind::ALL.into_iter().filter(|kind| of(*kind).storage() != Storage::Event);
+    let names: Vec<&str> = not_stored.clone().map(AuditKind::as_str).collect();
     let everyday = ["memories_searched", "memory_read", "memory_created", "memory_updated", "memory_deleted"];
-    assert_eq!(not_kept, everyday);
+    assert_eq!(names, everyday);
+    let (application, person) = (ApplicationId::from_uuid(unique()), UserId::from_uuid(unique()));
+    for kind in not_stored {
+        for event in [of(kind), of(kind).person(person), of(kind).application(application)] {
+            assert_eq!(event.storage(), Storage::Nothing, "{event:?}");
+        }
+        let reads = matches!(kind, AuditKind::MemoriesSearched | AuditKind::MemoryRead);
+        let for_a_person = of(kind).application(application).person(person);
+        let expected = if reads { Storage::Nothing } else { Storage::DailyCount };
+        assert_eq!(for_a_person.storage(), expected, "{kind:?}");
+        assert_eq!(for_a_person.times(0).storage(), Storage::Nothing, "{kind:?}");
+    }
 }
 
 #[test]
@@ -34,6 +46,7 @@ fn an_event_says_whom_it_concerns() {
     let expected = AuditEvent {
         kind: AuditKind::GrantRevoked,
         at: now(),
+        times: 1,
         application_id: Some(application),
         person_id: Some(person),
         grant_id: Some(grant),

@@ -12,7 +12,7 @@ use super::query::{Limit, ListQuery, MemoryFilter};
 use super::requests::{CreateMemory, Created, MemoryError};
 use super::service::{MemoryService, require, require_filter};
 use super::shingles::NearDuplicate;
-use crate::audit::{AuditKind, Context};
+use crate::audit::AuditKind;
 use crate::ids::{MemoryId, RequestId};
 use crate::oauth::{Authorized, ReadAndDelete, Write};
 use crate::system::Timestamp;
@@ -80,10 +80,7 @@ impl MemoryService {
     ) -> Result<EachCreated, MemoryError> {
         let CreatedBeside { created, near_duplicates } =
             self.create_beside(caller, request, create, on_near_duplicate).await?;
-        let is_duplicate = match &created {
-            Created::Stored(stored) => stored.request_id != request,
-            Created::Accepted { request_id } => *request_id != request,
-        };
+        let is_duplicate = created.is_repetition(request);
         Ok(EachCreated { created, is_duplicate, near_duplicates })
     }
 
@@ -109,7 +106,7 @@ impl MemoryService {
         let expected = confirmation_of(&scope, &selected);
         match confirmation {
             None => {
-                self.record(AuditKind::MemoryRead, caller, request, Context::default()).await;
+                self.record(AuditKind::MemoryRead, caller, request).await;
                 return Ok(Deletion::Planned { matching, confirmation: expected });
             }
             Some(confirmation) if confirmation != expected => return Err(MemoryError::SelectionChanged { matching }),
@@ -129,7 +126,7 @@ impl MemoryService {
                 }
             }
         }
-        self.record(AuditKind::MemoryDeleted, caller, request, Context::default()).await;
+        self.audit.record(&self.event(AuditKind::MemoryDeleted, caller, request).times(deleted)).await;
         match reason {
             Some(error) if deleted == 0 => Err(error),
             reason => Ok(Deletion::Done { deleted, failed, reason }),

@@ -37,7 +37,8 @@ impl MemoryService {
         }
         let context = create.context.clone();
         let created = self.store(caller, request, scope, create, now).await?;
-        self.record(AuditKind::MemoryCreated, caller, request, context).await;
+        let event = self.event(AuditKind::MemoryCreated, caller, request).context(context);
+        self.audit.record(&event.times(u64::from(!created.is_repetition(request)))).await;
         Ok(created)
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bank::{MemoryBank, MemoryBankError};
+use super::bank::{Capability, MemoryBank, MemoryBankError};
 use super::query::Limit;
 use super::queue::WriteQueue;
 use super::tenants::{Tenant, TenantGroup, TenantRegistry};
@@ -50,6 +50,18 @@ pub struct ErasedApplication {
     pub left: Vec<Tenant>,
     /// Number of other applications that use the space.
     pub shared_with: usize,
+}
+
+/// What became of an account that a person closed. In any case nobody signs in to it any more, and nothing is stored in its name.
+#[derive(Debug)]
+pub enum AccountClosure {
+    /// It is deleted with everything in it.
+    Complete,
+    /// It is deleted, and so is what was on its way to the bank. The bank is not available: what it holds is deleted by
+    /// [`Erasure::check_closed`] when it is.
+    GoesOn(MemoryBankError),
+    /// Something is left that only a call of [`OwnerEraser::erase_person`] deletes.
+    Incomplete(ErasureError),
 }
 
 /// Why not everything was deleted. The call can be repeated, unless stated otherwise.
@@ -103,15 +115,40 @@ impl Erasure {
     /// # Errors
     /// [`ErasureError`].
     pub async fn erase(&self, group: &TenantGroup) -> Result<u64, ErasureError> {
-        let mut erased = 0;
-        for tenant in self.tenants.list(group).await? {
+        let tenants = self.close(group).await?;
+        self.delete_all_of(&tenants).await
+    }
+
+    /// The tenants of a group whose memories can be deleted.
+    ///
+    /// # Errors
+    /// [`MemoryBankError::Unsupported`] if there are any and the bank cannot list; [`StorageError`].
+    async fn erasable(&self, group: &TenantGroup) -> Result<Vec<Tenant>, ErasureError> {
+        let tenants = self.tenants.list(group).await?;
+        if !tenants.is_empty() && !self.bank.capabilities().list {
+            return Err(MemoryBankError::Unsupported(Capability::List).into());
+        }
+        Ok(tenants)
+    }
+
+    /// Closes the tenants of a group, and deletes what is on its way to the bank.
+    async fn close(&self, group: &TenantGroup) -> Result<Vec<Tenant>, ErasureError> {
+        let tenants = self.erasable(group).await?;
+        for tenant in &tenants {
             let now = self.clock.now();
-            self.tenants.close(&tenant, now, now.plus(CHECK_AFTER)).await?;
+            self.tenants.close(tenant, now, now.plus(CHECK_AFTER)).await?;
             self.queue.erase(&TenantGroup::One(tenant.clone())).await?;
-            erased += self.delete_all(&tenant).await?;
         }
         // What was accepted for tenants without stored memories.
         self.queue.erase(group).await?;
+        Ok(tenants)
+    }
+
+    async fn delete_all_of(&self, tenants: &[Tenant]) -> Result<u64, ErasureError> {
+        let mut erased = 0;
+        for tenant in tenants {
+            erased += self.delete_all(tenant).await?;
+        }
         Ok(erased)
     }
 
@@ -187,6 +224,9 @@ impl OwnerEraser {
     /// [`ErasureError`]; [`PeopleError::NotFound`] if nothing is known of this person.
     pub async fn erase_person(&self, id: UserId, memories: MemoriesOfDeleted) -> Result<u64, ErasureError> {
         let group = TenantGroup::OfPerson(id);
+        if memories == MemoriesOfDeleted::Delete {
+            self.erasure.erasable(&group).await?;
+        }
         let is_there = match self.people.disable(id).await {
             Ok(_) => true,
             Err(PeopleError::NotFound) => {
@@ -203,6 +243,34 @@ impl OwnerEraser {
             self.people.delete(id).await?;
         }
         Ok(erased)
+    }
+
+    /// Deletes the account of a person, with the memories, at that person's own wish. A bank that is away does not keep the account:
+    /// what it holds is deleted later.
+    ///
+    /// # Errors
+    /// [`ErasureError`] if nothing was done.
+    pub async fn close_account(&self, id: UserId) -> Result<AccountClosure, ErasureError> {
+        let group = TenantGroup::OfPerson(id);
+        self.erasure.erasable(&group).await?;
+        self.people.disable(id).await?;
+        Ok(match self.erase_disabled(id, &group).await {
+            Ok(None) => AccountClosure::Complete,
+            Ok(Some(error)) => AccountClosure::GoesOn(error),
+            Err(error) => AccountClosure::Incomplete(error),
+        })
+    }
+
+    /// Deletes a person who is disabled. Returns why the bank could not be asked to delete the memories, if it could not.
+    async fn erase_disabled(&self, id: UserId, group: &TenantGroup) -> Result<Option<MemoryBankError>, ErasureError> {
+        let tenants = self.erasure.close(group).await?;
+        let unavailable = match self.erasure.delete_all_of(&tenants).await {
+            Ok(_) => None,
+            Err(ErasureError::Bank(error)) if error.is_retryable() => Some(error),
+            Err(error) => return Err(error),
+        };
+        self.people.delete(id).await?;
+        Ok(unavailable)
     }
 
     /// What [`erase_person`](Self::erase_person) would affect: the tenants of the person that may have memories.
@@ -264,6 +332,7 @@ impl OwnerEraser {
         let group = TenantGroup::InSpace(space.clone());
         let mut erased = 0;
         if memories == MemoriesOfDeleted::Delete {
+            self.erasure.erasable(&group).await?;
             if application.is_some() {
                 self.applications.set_enabled(id, false).await?;
             }

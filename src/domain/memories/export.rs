@@ -1,43 +1,61 @@
 //! All memories of some scopes, a page at a time, however many there are.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::bank::{Capability, Histories, MemoryBank, MemoryBankError};
+use super::history::HistoryEvent;
 use super::model::{Memory, MemoryScope};
 use super::new_memory::OwnMemory;
 use super::query::{Limit, ListQuery, Position};
 use crate::ids::MemoryId;
-use crate::system::Timestamp;
+use crate::system::{Clock, Timestamp};
 
 /// An export under way. It holds one page at a time.
 ///
-/// It has every memory that was there when it began and is not deleted while it runs; what is stored later is not in it.
+/// It has every memory that was there when it began and is not deleted while it runs, or the one that superseded it; nothing
+/// else that is stored later is in it.
 pub struct Export {
     bank: Arc<dyn MemoryBank>,
+    clock: Arc<dyn Clock>,
     scopes: VecDeque<MemoryScope>,
     after: Option<Position>,
-    now: Timestamp,
+    began: Timestamp,
+    phase: Phase,
     /// Memories of `scope` whose histories were not read yet.
     listed: VecDeque<Memory>,
     scope: Option<MemoryScope>,
 }
 
+/// What of the first scope is being listed.
+enum Phase {
+    /// What was stored before the export began.
+    Before,
+    /// What is dated later, from the newest on, until there is nothing that was not looked at: it may have superseded something
+    /// from before meanwhile, or have a date in the future.
+    Since {
+        /// Those that were looked at.
+        seen: HashSet<MemoryId>,
+        /// Whether some of these are from this time through the list.
+        found: bool,
+    },
+}
+
 impl Export {
-    /// Begins at `now`.
+    /// Begins now.
     ///
     /// # Errors
     /// [`MemoryBankError::Unsupported`] if the bank cannot list.
     pub fn begin(
         bank: Arc<dyn MemoryBank>,
         scopes: impl IntoIterator<Item = MemoryScope>,
-        now: Timestamp,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, MemoryBankError> {
         if !bank.capabilities().list {
             return Err(MemoryBankError::Unsupported(Capability::List));
         }
-        let (scopes, listed) = (scopes.into_iter().collect(), VecDeque::new());
-        Ok(Self { bank, scopes, after: None, now, listed, scope: None })
+        let (scopes, listed, began) = (scopes.into_iter().collect(), VecDeque::new(), clock.now());
+        Ok(Self { bank, clock, scopes, after: None, began, phase: Phase::Before, listed, scope: None })
     }
 
     /// The next memories, with their histories; `None` after the last.
@@ -49,36 +67,81 @@ impl Export {
             self.list().await?;
         }
         let Some(scope) = self.scope.as_ref().filter(|_| !self.listed.is_empty()) else { return Ok(None) };
-        let mut histories = Histories { read: self.listed.len(), ..Histories::default() };
-        if self.bank.capabilities().history {
-            let ids: Vec<MemoryId> = self.listed.iter().map(|memory| memory.id.clone()).collect();
-            histories = self.bank.histories(scope, &ids, self.now).await?;
-        }
-        let read = histories.read.clamp(1, self.listed.len());
+        let mut histories = self.histories(scope, &self.listed).await?;
         let own = |memory: Memory| OwnMemory {
             history: histories.entries.remove(&memory.id).unwrap_or_default(),
             memory,
             space: scope.space().clone(),
         };
-        Ok(Some(self.listed.drain(..read).map(own).collect()))
+        Ok(Some(self.listed.drain(..histories.read).map(own).collect()))
     }
 
     /// Lists the next memories, if there are any.
     async fn list(&mut self) -> Result<(), MemoryBankError> {
-        while let Some(scope) = self.scopes.front() {
-            let query = ListQuery { after: self.after.take(), ..ListQuery::new(Limit::PAGE, self.now) };
-            let page = self.bank.list(scope, &query).await?;
+        while self.listed.is_empty()
+            && let Some(scope) = self.scopes.front().cloned()
+        {
+            let query = ListQuery { after: self.after.take(), ..ListQuery::new(Limit::PAGE, self.began) };
+            let page = self.bank.list(&scope, &query).await?;
+            let (before, since): (Vec<Memory>, Vec<Memory>) =
+                page.memories.into_iter().partition(|memory| memory.created_at <= self.began);
             self.scope = Some(scope.clone());
-            self.listed.extend(page.memories.into_iter().filter(|memory| memory.created_at <= self.now));
-            match page.next {
+            let Phase::Since { seen, found } = &mut self.phase else {
+                self.listed.extend(before);
+                self.after = page.next;
+                if self.after.is_none() {
+                    self.phase = Phase::Since { seen: HashSet::new(), found: false };
+                }
+                continue;
+            };
+            let new: VecDeque<Memory> = since.into_iter().filter(|memory| seen.insert(memory.id.clone())).collect();
+            *found |= !new.is_empty();
+            // What follows what is from before is from before, too.
+            match page.next.filter(|_| before.is_empty()) {
                 Some(next) => self.after = Some(next),
-                None => drop(self.scopes.pop_front()),
+                // Something new may have come at the top meanwhile, and have superseded what was not reached yet.
+                None if std::mem::take(found) => {}
+                None => {
+                    self.scopes.pop_front();
+                    self.phase = Phase::Before;
+                }
             }
-            if !self.listed.is_empty() {
-                break;
-            }
+            let of_before = self.of_before(&scope, new).await?;
+            self.listed.extend(of_before);
         }
         Ok(())
+    }
+
+    /// Those of `memories`, which are dated after the beginning, that stand for what was there before.
+    async fn of_before(
+        &self,
+        scope: &MemoryScope,
+        mut memories: VecDeque<Memory>,
+    ) -> Result<Vec<Memory>, MemoryBankError> {
+        let (mut chosen, now) = (Vec::new(), self.clock.now());
+        while !memories.is_empty() {
+            let histories = self.histories(scope, &memories).await?;
+            let supersedes = |memory: &Memory| {
+                let mut entries = histories.entries.get(&memory.id).into_iter().flatten();
+                entries.any(
+                    |entry| matches!(&entry.event, HistoryEvent::Superseded(older) if older.created_at <= self.began),
+                )
+            };
+            let read = memories.drain(..histories.read);
+            chosen.extend(read.filter(|memory| memory.created_at > now || supersedes(memory)));
+        }
+        Ok(chosen)
+    }
+
+    /// The histories of the first of `memories`.
+    async fn histories(&self, scope: &MemoryScope, memories: &VecDeque<Memory>) -> Result<Histories, MemoryBankError> {
+        if !self.bank.capabilities().history {
+            return Ok(Histories { read: memories.len(), ..Histories::default() });
+        }
+        let ids: Vec<MemoryId> = memories.iter().map(|memory| memory.id.clone()).collect();
+        let mut histories = self.bank.histories(scope, &ids, self.clock.now()).await?;
+        histories.read = histories.read.clamp(1, memories.len());
+        Ok(histories)
     }
 }
 
@@ -87,8 +150,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::memories::{HistoryEvent, MemoryChanges, MemoryMember, NewMemory, Priority};
-    use crate::testing::{InMemoryMemoryBank, new_memory, now, scope, update};
+    use crate::memories::{MemoryChanges, MemoryMember, NewMemory, Priority};
+    use crate::testing::{FixedClock, InMemoryMemoryBank, new_memory, now, scope, update};
 
     async fn all(mut export: Export) -> Vec<Memory> {
         let mut memories = Vec::new();
@@ -110,9 +173,11 @@ mod tests {
                 stored.push(bank.create(scope, &memory).await.unwrap());
             }
         }
-        let export = Export::begin(bank.clone(), scopes.clone(), now()).unwrap();
+        let clock = FixedClock::default();
+        let export = Export::begin(bank.clone(), scopes.clone(), Arc::new(clock.clone())).unwrap();
         // What is stored after the beginning is not part of it.
-        let late = NewMemory { created_at: now().plus(Duration::from_secs(1)), ..new_memory("late") };
+        clock.advance(Duration::from_secs(1));
+        let late = NewMemory { created_at: clock.now(), ..new_memory("late") };
         bank.create(&scopes[0], &late).await.unwrap();
         assert_eq!(all(export).await, stored);
     }
@@ -125,7 +190,7 @@ mod tests {
         let newer = bank.create(&scope, &newer).await.unwrap();
         let changes = MemoryChanges { priority: Some(Priority::High), ..MemoryChanges::default() };
         bank.update(&scope, &newer.id, &update(&changes, now())).await.unwrap();
-        let mut export = Export::begin(bank, [scope], now()).unwrap();
+        let mut export = Export::begin(bank, [scope], Arc::new(FixedClock::default())).unwrap();
         let exported = export.next().await.unwrap().unwrap();
         assert!(export.next().await.unwrap().is_none());
         let events: Vec<&HistoryEvent> = exported[0].history.iter().map(|entry| &entry.event).collect();
@@ -135,11 +200,52 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_superseded_meanwhile_is_exported_with_what_took_its_place() {
+        let (bank, scope, clock) = (Arc::new(InMemoryMemoryBank::default()), scope(), FixedClock::default());
+        let mut stored = Vec::new();
+        for number in 0..201 {
+            let memory = NewMemory { created_at: now().minus(Duration::from_secs(number)), ..new_memory("x") };
+            stored.push(bank.create(&scope, &memory).await.unwrap());
+        }
+        let mut export = Export::begin(bank.clone(), [scope.clone()], Arc::new(clock.clone())).unwrap();
+        let first = export.next().await.unwrap().unwrap();
+        assert_eq!(first.len(), 200);
+        let oldest = stored.pop().unwrap();
+        let mut newest = oldest.clone();
+        for _ in 0..2 {
+            clock.advance(Duration::from_secs(1));
+            for supersedes in [None, Some(newest.id.clone())] {
+                let memory = NewMemory { created_at: clock.now(), supersedes, ..new_memory("late") };
+                newest = bank.create(&scope, &memory).await.unwrap();
+            }
+        }
+        let second = export.next().await.unwrap().unwrap();
+        assert!(export.next().await.unwrap().is_none());
+        assert_eq!(second.iter().map(|own| &own.memory).collect::<Vec<_>>(), [&newest]);
+        let oldest = HistoryEvent::Superseded(Box::new(oldest));
+        assert_eq!(second[0].history.last().map(|entry| &entry.event), Some(&oldest), "it is in the history");
+    }
+
+    #[tokio::test]
+    async fn what_is_dated_in_the_future_is_exported_once() {
+        let (bank, scope) = (Arc::new(InMemoryMemoryBank::default()), scope());
+        let mut stored = Vec::new();
+        for days in [400, 2, 1, 0] {
+            let memory = NewMemory { created_at: now().plus(Duration::from_hours(24 * days)), ..new_memory("x") };
+            stored.push(bank.create(&scope, &memory).await.unwrap());
+        }
+        let export = Export::begin(bank, [scope], Arc::new(FixedClock::default())).unwrap();
+        let mut exported = all(export).await;
+        exported.sort_by_key(|memory| std::cmp::Reverse(memory.created_at));
+        assert_eq!(exported, stored);
+    }
+
+    #[tokio::test]
     async fn a_bank_that_cannot_list_exports_nothing() {
         let mut capabilities = InMemoryMemoryBank::CAPABILITIES;
         capabilities.list = false;
         let bank = Arc::new(InMemoryMemoryBank::with_capabilities(capabilities));
-        let refused = Export::begin(bank, [scope()], now()).err().unwrap();
+        let refused = Export::begin(bank, [scope()], Arc::new(FixedClock::default())).err().unwrap();
         assert!(matches!(refused, MemoryBankError::Unsupported(Capability::List)));
     }
 }

@@ -158,7 +158,7 @@ impl ImportReader {
             return Err(RowError::CategoryNotAllowed);
         }
         let created_by = row.created_by.as_deref().map(str::parse).transpose()?;
-        // Never in the future: an export would not have it.
+        // Never in the future.
         self.next = self.next.plus(Duration::from_millis(1)).min(self.now);
         let memory = NewMemory {
             id: match row.memory_id {

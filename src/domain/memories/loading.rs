@@ -167,6 +167,12 @@ impl Import {
         Ok(())
     }
 
+    /// How many rows something has become of so far; the others wait to be stored together.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.report.rows.saturating_sub(u64::try_from(self.batch.len()).unwrap_or(u64::MAX))
+    }
+
     /// Counts a row without a readable text, such as a line that is not UTF-8.
     pub fn leave_out(&mut self, place: Place, reason: impl Into<String>) {
         self.report.leave_out(place, reason);

@@ -41,7 +41,9 @@ pub use bulk::{Deletion, EachCreated};
 pub use condition::{Condition, Side, ValueTest};
 pub use delivery::{Attempted, Delivery, DeliveryPolicy, DeliveryWorker};
 pub use embedding::{Embedder, Embedding, EmbeddingError, EmbeddingModel, EmbeddingModelId, TextKind, similarity};
-pub use erasure::{ApplicationExtent, ErasedApplication, Erasure, ErasureError, MemoriesOfDeleted, OwnerEraser};
+pub use erasure::{
+    AccountClosure, ApplicationExtent, ErasedApplication, Erasure, ErasureError, MemoriesOfDeleted, OwnerEraser,
+};
 pub use export::Export;
 pub use foreign::{Conversation, ForeignRow, FoundRow, ImportFormat, Item, Items, Part, Reading, ReadingError};
 pub use history::{HistoryEntry, HistoryEvent, MemoryMember};
@@ -52,7 +54,7 @@ pub use model::{Content, Memory, MemoryChanges, MemoryScope, MemoryUpdate, Prior
 pub use near_duplicates::{CreatedBeside, OnNearDuplicate};
 pub use new_memory::{NewMemory, OwnMemory};
 pub use operations::{Dropped, QueueOperations};
-pub use personal::{OwnPage, OwnQuery, PersonalMemories, Source};
+pub use personal::{OwnNext, OwnPage, OwnQuery, PersonalMemories, Source};
 pub use query::{
     DateRange, Hit, Limit, ListOrder, ListQuery, MemoryFilter, MemoryQuery, Page, Position, QueryText, Relevance,
     SearchAnswer, SearchResults, StaleAllowed,

@@ -43,11 +43,16 @@ pub struct OwnQuery {
     pub created: DateRange,
     /// Where the page before ended; of a list alone.
     pub after: Option<Position>,
+    /// How many of what is found came before; of a search alone, and less than [`MAX_FOUND`](Self::MAX_FOUND).
+    pub skip: u32,
     /// How many at most.
     pub limit: Limit,
 }
 
 impl OwnQuery {
+    /// How many memories a search finds at most, over all of its pages.
+    pub const MAX_FOUND: u32 = 200;
+
     fn filter(&self) -> MemoryFilter {
         MemoryFilter {
             categories: self.category.iter().cloned().collect(),
@@ -62,8 +67,17 @@ impl OwnQuery {
 pub struct OwnPage {
     /// The memories: of a search the best fits first, of a list the newest first.
     pub memories: Vec<OwnMemory>,
-    /// Where the next page begins; `None` if this is the last, and for a search.
-    pub next: Option<Position>,
+    /// Where the next page begins; `None` if this is the last.
+    pub next: Option<OwnNext>,
+}
+
+/// Where a page of a person's memories begins.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OwnNext {
+    /// Of a list: after this position.
+    After(Position),
+    /// Of a search: after so many. [`OwnQuery::MAX_FOUND`] says that more match, and are not shown.
+    Skip(u32),
 }
 
 /// Lets people see, correct and delete what is stored of them.
@@ -125,9 +139,11 @@ impl PersonalMemories {
     }
 
     async fn search(&self, tenants: &[Tenant], own: &OwnQuery, text: &QueryText) -> Result<OwnPage, MemoryError> {
+        let end = own.skip.saturating_add(own.limit.get()).min(OwnQuery::MAX_FOUND);
         let query = MemoryQuery {
             text: text.clone(),
-            limit: own.limit,
+            // One more says whether there is another page.
+            limit: Limit::try_from(i64::from(end) + 1)?,
             threshold: None,
             filter: own.filter(),
             now: self.memories.clock.now(),
@@ -153,8 +169,10 @@ impl PersonalMemories {
             }
         }
         found.sort_by(|(a, _), (b, _)| b.get().total_cmp(&a.get()));
-        found.truncate(own.limit.get() as usize);
-        Ok(OwnPage { memories: found.into_iter().map(|(_, memory)| memory).collect(), next: None })
+        let next = (found.len() > end as usize).then_some(OwnNext::Skip(end));
+        found.truncate(end as usize);
+        let page = found.into_iter().skip(own.skip as usize).map(|(_, memory)| memory);
+        Ok(OwnPage { memories: page.collect(), next })
     }
 
     /// One page over all tenants: each lists the same number of memories after the same position, and the newest of all of
@@ -194,7 +212,7 @@ impl PersonalMemories {
             listed.truncate(limit);
             next = listed.last().map(|own| Position::after(&own.memory, query.order));
         }
-        Ok(OwnPage { memories: listed, next })
+        Ok(OwnPage { memories: listed, next: next.map(OwnNext::After) })
     }
 
     /// The statistics of the person's memories in each of the places where there are or were any.
@@ -231,7 +249,7 @@ impl PersonalMemories {
     pub async fn export(&self, person: UserId) -> Result<Export, MemoryError> {
         let tenants = self.tenants.list(&TenantGroup::OfPerson(person)).await?;
         let scopes = tenants.iter().map(Tenant::scope);
-        let export = Export::begin(self.memories.delivery.shared_bank(), scopes, self.memories.clock.now())?;
+        let export = Export::begin(self.memories.delivery.shared_bank(), scopes, Arc::clone(&self.memories.clock))?;
         self.record(AuditKind::MemoryRead, person).await;
         Ok(export)
     }
@@ -282,7 +300,7 @@ impl PersonalMemories {
     pub async fn forget_history(&self, person: UserId, id: &MemoryId) -> Result<(), MemoryError> {
         let (tenant, _) = self.locate(person, id, self.memories.clock.now()).await?;
         self.memories.forget_history_in(&tenant.scope(), id).await?;
-        self.record(AuditKind::MemoryDeleted, person).await;
+        self.record(AuditKind::MemoryUpdated, person).await;
         Ok(())
     }
 

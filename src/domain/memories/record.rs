@@ -232,6 +232,7 @@ impl TryFrom<MemoryRecord> for Memory {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -279,6 +280,103 @@ mod tests {
         let OwnMemory { memory, history, .. } = own;
         assert_eq!(read.history, history);
         assert_eq!(read.into_memory(), memory);
+    }
+
+    /// Any text that a memory may have.
+    fn text() -> impl Strategy<Value = Content> {
+        any::<String>().prop_filter_map("a memory has such a text", |text| Content::try_from(text).ok())
+    }
+
+    /// Any moment that RFC 3339 can represent.
+    fn moment() -> impl Strategy<Value = Timestamp> {
+        any::<i64>().prop_map(|millis| Timestamp::from_unix_millis(millis % 300_000_000_000_000))
+    }
+
+    fn actor() -> impl Strategy<Value = Option<Actor>> {
+        let application = any::<[u8; 16]>().prop_map(|bytes| {
+            Actor::Application(ApplicationId::from_uuid(uuid::Builder::from_random_bytes(bytes).into_uuid()))
+        });
+        prop::option::of(prop_oneof![Just(Actor::Person), application])
+    }
+
+    /// Any JSON, as far as metadata goes.
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 6, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map(any::<String>(), inner, 0..3)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn memory() -> impl Strategy<Value = Memory> {
+        let ids = (any::<u128>(), "[!-~]{1,20}", "[!-~]{1,20}", any::<[bool; 2]>());
+        let members = prop::collection::btree_map("[a-z]{1,8}", value(), 0..4);
+        let dates = (moment(), prop::option::of(moment()), any::<u32>(), any::<bool>());
+        let words = prop::collection::btree_set("[a-z]{1,10}", 0..4);
+        let priority = prop::sample::select(vec!["low", "normal", "high"]);
+        (ids, text(), words, members, dates, priority, actor()).prop_filter_map(
+            "a memory has such metadata",
+            |((id, gpt, conversation, [of_gpt, in_conversation]), content, words, members, dates, priority, by)| {
+                let (created_at, occurred_at, later, expires) = dates;
+                let context = Context {
+                    custom_gpt_id: of_gpt.then(|| ContextId::parse("gpt", &gpt)).transpose().ok()?,
+                    conversation_id: in_conversation.then(|| ContextId::parse("c", &conversation)).transpose().ok()?,
+                };
+                Some(Memory {
+                    id: format!("m-{id:x}").parse().ok()?,
+                    content,
+                    categories: Category::parse_list("categories", &words.into_iter().collect::<Vec<_>>()).ok()?,
+                    metadata: Metadata::from_caller(members.into_iter().collect()).ok()?.with_context(&context),
+                    priority: priority.parse().ok()?,
+                    created_at,
+                    occurred_at,
+                    updated_at: created_at.plus(std::time::Duration::from_secs(later.into())),
+                    // What has expired is left out.
+                    expires_at: expires.then(|| now().plus(std::time::Duration::from_secs(1))),
+                    created_by: by,
+                })
+            },
+        )
+    }
+
+    fn entry() -> impl Strategy<Value = HistoryEntry> {
+        let members = prop::sample::subsequence(MemoryMember::ALL.to_vec(), 1..=MemoryMember::ALL.len());
+        let event = prop_oneof![
+            members.prop_map(HistoryEvent::Updated),
+            memory().prop_map(|memory| HistoryEvent::Superseded(Box::new(memory))),
+        ];
+        (moment(), actor(), event).prop_map(|(at, by, event)| HistoryEntry { at, by, event })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn whatever_a_memory_is_an_export_and_an_import_lose_nothing(
+            memory in memory(),
+            history in prop::collection::vec(entry(), 0..4),
+        ) {
+            let own = OwnMemory { memory, space: "home".parse().unwrap(), history };
+            let line = serde_json::to_string(&MemoryRecord::from(&own)).unwrap();
+            prop_assert!(!line.contains(['\n', '\r']), "one line: {line}");
+            let record: MemoryRecord = serde_json::from_str(&line).unwrap();
+            prop_assert_eq!(&OwnMemory::try_from(record).unwrap(), &own);
+            let ImportRow::Memory(read) = ImportReader::new(scope(), now()).read(&line).unwrap() else {
+                panic!("it has not expired")
+            };
+            prop_assert_eq!(&read.history, &own.history);
+            let read = read.into_memory();
+            prop_assert_eq!(read, Memory { created_by: own.memory.created_by, ..own.memory });
+        }
     }
 
     fn changed_history(record: &MemoryRecord, change: impl FnOnce(&mut HistoryRecord)) -> MemoryRecord {

@@ -131,6 +131,15 @@ impl Created {
     pub(super) fn stored(request_id: RequestId, memory: Memory) -> Self {
         Self::Stored(Box::new(StoredMemory { request_id, memory }))
     }
+
+    /// Whether an earlier request than `request` had created it.
+    pub(super) fn is_repetition(&self, request: RequestId) -> bool {
+        let first = match self {
+            Self::Stored(stored) => stored.request_id,
+            Self::Accepted { request_id } => *request_id,
+        };
+        first != request
+    }
 }
 
 /// The status of a request to store a memory.

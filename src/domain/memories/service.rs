@@ -16,9 +16,9 @@ use super::requests::{ListMemories, MemoryError, MemoryHistory, SearchMemories, 
 use super::search::{Findings, PENDING_SEARCHED};
 use super::statistics::MemoryStatistics;
 use crate::applications::{Category, Permission};
-use crate::audit::{AuditEvent, AuditKind, AuditLog, Context};
+use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::{MemoryId, RequestId};
-use crate::oauth::{Authorized, Caller, Delete, Read, Write};
+use crate::oauth::{Authorized, Caller, Delete, Read, Subject, Write};
 use crate::system::{Clock, Timestamp};
 use crate::validation::InvalidValue;
 
@@ -105,7 +105,7 @@ impl MemoryService {
             }
             None => SearchAnswer { results: self.bank().search(&scope, &query).await?, stale_for: None },
         };
-        self.record(AuditKind::MemoriesSearched, caller, request, search.context).await;
+        self.audit.record(&self.event(AuditKind::MemoriesSearched, caller, request).context(search.context)).await;
         let findings = Findings::merge(results, &pending, &scope, &query).in_order(search.order);
         Ok(Findings { stale_for, ..findings })
     }
@@ -128,7 +128,7 @@ impl MemoryService {
         let query = ListQuery { limit, after, order, filter, now: self.clock.now() };
         let page = self.bank().list(&scope, &query).await?;
         let next = page.next.as_ref().map(|position| position.to_cursor(&scope));
-        self.record(AuditKind::MemoryRead, caller, request, Context::default()).await;
+        self.record(AuditKind::MemoryRead, caller, request).await;
         Ok((page, next))
     }
 
@@ -143,7 +143,7 @@ impl MemoryService {
     ) -> Result<MemoryStatistics, MemoryError> {
         require(self.bank().capabilities().list, Capability::List)?;
         let statistics = self.bank().statistics(&MemoryScope::of(caller), self.clock.now()).await?;
-        self.record(AuditKind::MemoryRead, caller, request, Context::default()).await;
+        self.record(AuditKind::MemoryRead, caller, request).await;
         Ok(statistics)
     }
 
@@ -152,8 +152,8 @@ impl MemoryService {
     /// # Errors
     /// [`MemoryError`].
     pub async fn export(&self, caller: &Authorized<Read>, request: RequestId) -> Result<Export, MemoryError> {
-        let export = Export::begin(self.delivery.shared_bank(), [MemoryScope::of(caller)], self.clock.now())?;
-        self.record(AuditKind::MemoryRead, caller, request, Context::default()).await;
+        let export = Export::begin(self.delivery.shared_bank(), [MemoryScope::of(caller)], Arc::clone(&self.clock))?;
+        self.record(AuditKind::MemoryRead, caller, request).await;
         Ok(export)
     }
 
@@ -178,7 +178,8 @@ impl MemoryService {
         import: Import,
     ) -> Result<ImportReport, ImportStopped> {
         let finished = import.finish().await;
-        self.record(AuditKind::MemoryCreated, caller, request, Context::default()).await;
+        let report = finished.as_ref().unwrap_or_else(|stopped| &stopped.report);
+        self.audit.record(&self.event(AuditKind::MemoryCreated, caller, request).times(report.created)).await;
         finished
     }
 
@@ -193,7 +194,7 @@ impl MemoryService {
         id: &MemoryId,
     ) -> Result<Memory, MemoryError> {
         let memory = self.bank().get(&MemoryScope::of(caller), id, self.clock.now()).await?;
-        self.record(AuditKind::MemoryRead, caller, request, Context::default()).await;
+        self.record(AuditKind::MemoryRead, caller, request).await;
         memory.ok_or(MemoryError::NotFound)
     }
 
@@ -210,7 +211,7 @@ impl MemoryService {
         require(self.bank().capabilities().history, Capability::History)?;
         let (scope, now) = (MemoryScope::of(caller), self.clock.now());
         let memory = self.bank().get(&scope, id, now).await?;
-        self.record(AuditKind::MemoryRead, caller, request, Context::default()).await;
+        self.record(AuditKind::MemoryRead, caller, request).await;
         let memory = memory.ok_or(MemoryError::NotFound)?;
         let entries = self.history_of(&scope, id, now).await?;
         Ok(MemoryHistory { memory, entries })
@@ -241,7 +242,7 @@ impl MemoryService {
         id: &MemoryId,
     ) -> Result<(), MemoryError> {
         self.forget_history_in(&MemoryScope::of(caller), id).await?;
-        self.record(AuditKind::MemoryDeleted, caller, request, Context::default()).await;
+        self.record(AuditKind::MemoryUpdated, caller, request).await;
         Ok(())
     }
 
@@ -263,8 +264,8 @@ impl MemoryService {
         changes: &MemoryChanges,
     ) -> Result<UpdatedMemory, MemoryError> {
         let memory = self.update_in(&MemoryScope::of(caller), id, changes, Actor::of(caller)).await?;
-        self.record(AuditKind::MemoryUpdated, caller, request, Context::default()).await;
         let memory = memory.ok_or(MemoryError::NotFound)?;
+        self.record(AuditKind::MemoryUpdated, caller, request).await;
         Ok(UpdatedMemory { id: memory.id.clone(), memory: may_read(caller).then_some(memory) })
     }
 
@@ -280,7 +281,7 @@ impl MemoryService {
         id: &MemoryId,
     ) -> Result<(), MemoryError> {
         self.delete_in(&MemoryScope::of(caller), id).await?;
-        self.record(AuditKind::MemoryDeleted, caller, request, Context::default()).await;
+        self.record(AuditKind::MemoryDeleted, caller, request).await;
         Ok(())
     }
 
@@ -359,9 +360,16 @@ impl MemoryService {
         Ok(true)
     }
 
-    pub(super) async fn record(&self, kind: AuditKind, caller: &Caller, request: RequestId, context: Context) {
+    pub(super) async fn record(&self, kind: AuditKind, caller: &Caller, request: RequestId) {
+        self.audit.record(&self.event(kind, caller, request)).await;
+    }
+
+    pub(super) fn event(&self, kind: AuditKind, caller: &Caller, request: RequestId) -> AuditEvent {
         let event = AuditEvent::new(kind, self.clock.now()).application(caller.application.id).request(request);
-        self.audit.record(&event.context(context)).await;
+        match caller.subject {
+            Subject::Application => event,
+            Subject::Person(person) => event.person(person),
+        }
     }
 }
 

@@ -11,6 +11,9 @@ pub struct Model {
     pub grant_id: Option<Uuid>,
     pub request_id: Option<Uuid>,
     pub person_id: Option<Uuid>,
+    pub times: i64,
+    /// Of a daily count, the day; nothing else has one.
+    pub day: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

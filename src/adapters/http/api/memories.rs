@@ -18,6 +18,7 @@ use crate::adapters::http::openapi::tag::Tag;
 use crate::adapters::http::server::bearer::Bearer;
 use crate::adapters::http::server::error::{CreateFailure, DeleteFailure, GetFailure, ListFailure, UpdateFailure};
 use crate::adapters::http::server::exchange::Exchange;
+use crate::adapters::http::server::limits::MAX_FILTERS;
 use crate::adapters::http::server::payload::Json;
 use crate::adapters::http::server::query;
 use crate::adapters::http::server::query::Parameter;
@@ -112,6 +113,9 @@ impl MemoriesApi {
             occurred_until.text.as_deref().map(|text| Timestamp::parse_end("occurred_until", text)).transpose()?;
         if start.zip(end).is_some_and(|(start, end)| end < start) {
             return Err(InvalidValue::new("occurred_until", "must not be before `occurred_from`").into());
+        }
+        if filters.text.as_ref().is_some_and(|text| text.chars().count() > MAX_FILTERS) {
+            return Err(InvalidValue::new("filters", format!("must have at most {MAX_FILTERS} characters")).into());
         }
         let mut filter = filters.text.as_deref().map(read_filters).transpose()?.unwrap_or_default();
         if let Some(category) = category.text.as_deref().map(str::parse::<Category>).transpose()? {

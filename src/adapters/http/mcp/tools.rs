@@ -101,7 +101,7 @@ impl Tool {
             Self::AddMemory => (
                 "Store a memory",
                 "Stores something worth knowing in later conversations, when the person asks for it or states a lasting fact, \
-                 preference or decision. Search first: if it changes what is stored, use update_memory instead. Never store \
+                 preference or decision. Search first: if it changes what is stored, use update_memory instead; with supersedes the older memory is no longer found. Never store \
                  passwords, keys, card numbers, or what the person asked you not to keep.",
             ),
             Self::UpdateMemory => (

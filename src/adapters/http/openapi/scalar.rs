@@ -9,6 +9,7 @@ use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::adapters::http::server::limits::MAX_FILTERS;
 use crate::domain::memories::{Limit, MemoryFilter, Metadata};
 use crate::domain::system::Timestamp;
 
@@ -111,7 +112,7 @@ text! {
         ..MetaSchema::new("string")
     };
     /// Filters as JSON.
-    FiltersText, "filters", MetaSchema { max_length: Some(8192), ..MetaSchema::new("string") };
+    FiltersText, "filters", MetaSchema { max_length: Some(MAX_FILTERS), ..MetaSchema::new("string") };
     /// A cursor of a list.
     CursorText, "cursor", pattern("^[A-Za-z0-9_-]+$");
 }

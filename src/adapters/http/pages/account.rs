@@ -27,6 +27,7 @@ const CATEGORIES: usize = 20;
 struct HomePage<'a> {
     t: &'a Frame,
     account: Option<&'a str>,
+    deleted: bool,
 }
 
 #[derive(Template)]
@@ -97,7 +98,8 @@ fn listing(name: &str, value: &str) -> String {
 pub(crate) async fn home(browser: Browser<'_>) -> Result<Response, PageError> {
     let user = browser.signed_in_user().await?;
     let account = user.as_ref().map(|user| user.person.label());
-    view::show(StatusCode::OK, PageContext::Standalone, &HomePage { t: &browser.t, account })
+    let deleted = user.is_none() && browser.query() == "deleted";
+    view::show(StatusCode::OK, PageContext::Standalone, &HomePage { t: &browser.t, account, deleted })
 }
 
 /// `/account`.

@@ -19,14 +19,15 @@ use super::account::signed_in;
 use super::assets;
 use super::browser::Browser;
 use super::error::PageError;
-use super::memory_error::page_error;
+use super::memory_error::memory_problem;
 use super::return_to::ReturnTo;
-use super::texts::{Frame, Language};
+use super::security::application_names;
+use super::texts::{Filled, Frame, Language};
 use super::view::{self, PageContext};
 use crate::adapters::http::server::answers::Reservation;
 use crate::adapters::http::server::json_lines::{JsonLines, lines};
 use crate::adapters::http::server::services::Services;
-use crate::domain::memories::{Export, Limit, OwnMemory};
+use crate::domain::memories::{Capability, Export, Limit, MemoryBankError, MemoryError, OwnMemory};
 use crate::domain::people::{SessionToken, SignedInUser};
 use crate::domain::system::Timestamp;
 
@@ -38,6 +39,9 @@ const EVENTS: u32 = 10_000;
 struct ExportPage<'a> {
     t: &'a Frame,
     account: &'a str,
+    /// Whether memories can be exported.
+    exportable: bool,
+    problem: Option<Filled>,
     form_token: &'a str,
 }
 
@@ -48,9 +52,37 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
         Ok(user) => user,
         Err(sign_in) => return Ok(sign_in),
     };
+    show_with(&browser, &user, StatusCode::OK, None)
+}
+
+fn show_with(
+    browser: &Browser<'_>,
+    user: &SignedInUser,
+    status: StatusCode,
+    problem: Option<Filled>,
+) -> Result<Response, PageError> {
     let form_token = user.token.form_token();
-    let page = ExportPage { t: &browser.t, account: user.person.label(), form_token: form_token.as_str() };
-    view::show(StatusCode::OK, PageContext::Standalone, &page)
+    let exportable = browser.services.memories.capabilities().list;
+    let page = ExportPage {
+        t: &browser.t,
+        account: user.person.label(),
+        exportable,
+        problem: problem.or_else(|| (!exportable).then(|| browser.t.cannot_export.into())),
+        form_token: form_token.as_str(),
+    };
+    view::show(status, PageContext::Standalone, &page)
+}
+
+/// The page that says why an export did not begin.
+fn refuse(browser: &Browser<'_>, user: &SignedInUser, error: MemoryError) -> Result<Response, PageError> {
+    let (status, problem) = match error {
+        MemoryError::Bank(MemoryBankError::Unsupported(Capability::List)) => (StatusCode::NOT_IMPLEMENTED, None),
+        error => {
+            let (status, problem) = memory_problem(error, &browser.t)?;
+            (status, Some(problem))
+        }
+    };
+    show_with(browser, user, status, problem)
 }
 
 /// `GET /account/export/memories.jsonl`.
@@ -62,14 +94,19 @@ pub(crate) async fn memories(browser: Browser<'_>) -> Result<Response, PageError
     };
     // A stream holds a page at a time, until its end.
     let reservation = reserve(&browser, &user).await?;
-    let export = browser.services.own_memories.export(user.person.id).await.map_err(page_error)?;
+    let export = match browser.services.own_memories.export(user.person.id).await {
+        Ok(export) => export,
+        Err(error) => return refuse(&browser, &user, error),
+    };
     let session = Arc::new(StandingSession::of(&browser, &user));
     let may_go_on = move || {
         let (session, _held) = (Arc::clone(&session), &reservation);
         async move { session.check().await }
     };
-    let lines = JsonLines::of(export, may_go_on).await;
-    Ok(lines.map_err(|error| page_error(error.into()))?.into_response())
+    match JsonLines::of(export, may_go_on).await {
+        Ok(lines) => Ok(lines.into_response()),
+        Err(error) => refuse(&browser, &user, error.into()),
+    }
 }
 
 /// `GET /account/export/account.json`: the account, its connections and what happened.
@@ -97,9 +134,15 @@ pub(crate) async fn everything(browser: Browser<'_>) -> Result<Response, PageErr
     };
     let reservation = reserve(&browser, &user).await?;
     let document = format!("{:#}\n", document(&browser, &user).await?);
-    let mut export = browser.services.own_memories.export(user.person.id).await.map_err(page_error)?;
+    let mut export = match browser.services.own_memories.export(user.person.id).await {
+        Ok(export) => export,
+        Err(error) => return refuse(&browser, &user, error),
+    };
     // The first page is read at once, so that a failure is a page.
-    let first = export.next().await.map_err(|error| page_error(error.into()))?;
+    let first = match export.next().await {
+        Ok(first) => first,
+        Err(error) => return refuse(&browser, &user, error.into()),
+    };
     let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(1);
     let now = browser.services.clock.now();
     let session = StandingSession::of(&browser, &user);
@@ -251,16 +294,17 @@ async fn document(browser: &Browser<'_>, user: &SignedInUser) -> Result<Value, P
             })
         })
         .collect();
-    let events: Vec<Value> = services
-        .sign_in
-        .history(id, EVENTS)
-        .await?
+    let events = services.sign_in.history(id, EVENTS).await?;
+    let names = application_names(browser, &events).await?;
+    let events: Vec<Value> = events
         .iter()
         .map(|event| {
             json!({
                 "event": event.kind.as_str(),
                 "at": event.at.to_string(),
+                "times": event.times,
                 "client_id": event.application_id.map(|id| id.to_string()),
+                "name": event.application_id.and_then(|id| names.get(&id)),
             })
         })
         .collect();

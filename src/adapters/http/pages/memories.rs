@@ -21,8 +21,8 @@ use super::words::source_name;
 use crate::domain::applications::Category;
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{
-    Content, DateRange, Limit, ListOrder, MemoryChanges, MemoryError, MemoryRecord, OwnMemory, OwnPage, OwnQuery,
-    Position, QueryText, Source,
+    Content, DateRange, ErasureError, Limit, ListOrder, Memory, MemoryBankError, MemoryChanges, MemoryError,
+    MemoryRecord, OwnMemory, OwnNext, OwnPage, OwnQuery, Position, QueryText, Source,
 };
 use crate::domain::people::SignedInUser;
 use crate::domain::system::Timestamp;
@@ -90,6 +90,7 @@ struct Asked {
     from: String,
     to: String,
     after: String,
+    skip: String,
 }
 
 impl Asked {
@@ -103,6 +104,7 @@ impl Asked {
                 "from" => &mut asked.from,
                 "to" => &mut asked.to,
                 "after" => &mut asked.after,
+                "skip" => &mut asked.skip,
                 _ => continue,
             };
             value.trim().clone_into(field);
@@ -128,12 +130,13 @@ impl Asked {
             category: given(&self.category).map(str::parse::<Category>).transpose()?,
             created: DateRange::new("date_range", moment("from", &self.from)?, end)?,
             after: given(&self.after).map(read_position).transpose()?,
+            skip: given(&self.skip).map(read_skip).transpose()?.unwrap_or_default(),
             limit: Limit::try_from(PAGE_SIZE)?,
         })
     }
 
-    /// The address of the page that begins after `position`.
-    fn next(&self, position: &Position) -> String {
+    /// The address of the page that begins at `next`.
+    fn next(&self, next: &OwnNext) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         for (name, value) in [
             ("q", &self.q),
@@ -146,7 +149,12 @@ impl Asked {
                 query.append_pair(name, value);
             }
         }
-        query.append_pair("after", &format!("{}:{}", position.at.unix_millis(), position.id));
+        match next {
+            OwnNext::After(position) => {
+                query.append_pair("after", &format!("{}:{}", position.at.unix_millis(), position.id))
+            }
+            OwnNext::Skip(found) => query.append_pair("skip", &found.to_string()),
+        };
         format!("{}?{}", ReturnTo::Memories, query.finish())
     }
 }
@@ -160,6 +168,12 @@ fn read_position(text: &str) -> Result<Position, InvalidValue> {
         at: Timestamp::from_unix_millis(millis.parse().map_err(|_| invalid())?),
         id: id.parse().map_err(|_| invalid())?,
     })
+}
+
+/// How many of what a search finds come before the page.
+fn read_skip(text: &str) -> Result<u32, InvalidValue> {
+    let skip = text.parse().ok().filter(|skip| *skip < OwnQuery::MAX_FOUND);
+    skip.ok_or_else(|| InvalidValue::new("after", "is not a place in this list; begin at its start"))
 }
 
 struct SourceOption {
@@ -178,6 +192,9 @@ struct MemoriesPage<'a> {
     sources: Vec<SourceOption>,
     memories: Vec<MemoryInWords>,
     next: Option<String>,
+    searched: bool,
+    /// How many are shown at most, if a search finds more.
+    only_best: Option<u32>,
     problem: Option<Filled>,
     notice: Option<Text>,
     form_token: &'a str,
@@ -222,7 +239,9 @@ async fn show_list(browser: &Browser<'_>, user: &SignedInUser, notice: Option<Te
                 selected: source.space.as_str() == asked.application,
             })
             .collect(),
-        next: page.next.as_ref().map(|position| asked.next(position)),
+        only_best: matches!(page.next, Some(OwnNext::Skip(OwnQuery::MAX_FOUND))).then_some(OwnQuery::MAX_FOUND),
+        next: page.next.as_ref().map(|next| asked.next(next)),
+        searched: !asked.q.is_empty(),
         asked: &asked,
         problem,
         notice,
@@ -239,10 +258,33 @@ struct MemoryPage<'a> {
     memory: MemoryInWords,
     categories: String,
     problem: Option<Filled>,
-    saved: bool,
+    saved: Option<Saved>,
+    undone: bool,
     forgotten: bool,
+    minutes: u64,
     history: Vec<EntryInWords>,
     form_token: &'a str,
+}
+
+/// That a correction was saved, and what undoes it.
+struct Saved {
+    undo: Option<Undo>,
+}
+
+/// What takes a correction back as long as nothing else has changed the memory; `None` if nothing was changed, or if it is too
+/// long. The old text goes into the page alone, sealed.
+fn undo_of_correction(
+    browser: &Browser<'_>,
+    user: &SignedInUser,
+    before: OwnMemory,
+    saved: &OwnMemory,
+) -> Result<Option<Undo>, PageError> {
+    let is_same = before.memory.content == saved.memory.content && before.memory.categories == saved.memory.categories;
+    // The time of the correction tells whether it is the last.
+    let memory = Memory { updated_at: saved.memory.updated_at, ..before.memory };
+    let memories = written(&[OwnMemory { memory, history: Vec::new(), space: before.space }])?;
+    let undo = Undo::seal(browser, user, UndoKind::Correction, memories);
+    Ok((!is_same && undo.memories.len() <= UNDO_BYTES).then_some(undo))
 }
 
 fn show_memory(
@@ -250,6 +292,7 @@ fn show_memory(
     user: &SignedInUser,
     memory: MemoryInWords,
     problem: Option<(StatusCode, Filled)>,
+    saved: Option<Saved>,
     query: &str,
     history: Vec<EntryInWords>,
 ) -> Result<Response, PageError> {
@@ -261,8 +304,10 @@ fn show_memory(
         categories: memory.categories.join(", "),
         memory,
         problem,
-        saved: query == "saved",
+        saved,
+        undone: query == "undone",
         forgotten: query == "forgotten",
+        minutes: UNDO_WINDOW.as_secs() / 60,
         history,
         form_token: form_token.as_str(),
     };
@@ -282,7 +327,7 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
     let sources = own.sources(user.person.id).await?;
     let history = history::in_words(&browser, &memory).await?;
     let memory = MemoryInWords::whole(&memory, &sources, &browser.t);
-    show_memory(&browser.t, &user, memory, None, browser.query(), history)
+    show_memory(&browser.t, &user, memory, None, None, browser.query(), history)
 }
 
 /// `POST /account/memories/{id}`: a correction.
@@ -292,23 +337,29 @@ pub(crate) async fn save(browser: Browser<'_>, form: ListForm) -> Result<Respons
     let return_to = ReturnTo::Memory(id.clone());
     let user = sender(&browser, form.get("form_token"), return_to.clone()).await?;
     let own = &browser.services.own_memories;
+    let before = own.get(user.person.id, &id).await.map_err(not_found)?;
     let saved = match read_changes(&form) {
         Ok(changes) => own.update(user.person.id, &id, &changes).await,
         Err(error) => Err(error.into()),
     };
     match saved {
-        Ok(_) => view::see_other(&format!("{return_to}?saved")),
+        Ok(saved) => {
+            let undo = undo_of_correction(&browser, &user, before, &saved)?;
+            let sources = own.sources(user.person.id).await?;
+            let history = history::in_words(&browser, &saved).await?;
+            let memory = MemoryInWords::whole(&saved, &sources, &browser.t);
+            show_memory(&browser.t, &user, memory, None, Some(Saved { undo }), "", history)
+        }
         Err(MemoryError::NotFound) => Err(PageError::NotFound),
         Err(error) => {
             // What was typed is not lost.
             let problem = memory_problem(error, &browser.t)?;
-            let before = own.get(user.person.id, &id).await.map_err(not_found)?;
             let sources = own.sources(user.person.id).await?;
             let mut memory = MemoryInWords::whole(&before, &sources, &browser.t);
             form.get("content").clone_into(&mut memory.content);
             memory.categories = form.get("categories").split(',').map(|name| name.trim().to_owned()).collect();
             let history = history::in_words(&browser, &before).await?;
-            show_memory(&browser.t, &user, memory, Some(problem), "", history)
+            show_memory(&browser.t, &user, memory, Some(problem), None, "", history)
         }
     }
 }
@@ -342,6 +393,32 @@ struct Undo {
     memories: String,
     deadline: i64,
     seal: String,
+}
+
+/// What an [`Undo`] takes back.
+#[derive(Clone, Copy)]
+enum UndoKind {
+    Deletion,
+    Correction,
+}
+
+impl UndoKind {
+    /// What is sealed.
+    fn sealed(self, deadline: &str, memories: &str) -> String {
+        let kind = match self {
+            Self::Deletion => "deletion",
+            Self::Correction => "correction",
+        };
+        format!("{kind} {deadline} {memories}")
+    }
+}
+
+impl Undo {
+    fn seal(browser: &Browser<'_>, user: &SignedInUser, kind: UndoKind, memories: String) -> Self {
+        let deadline = browser.services.clock.now().plus(UNDO_WINDOW).unix_seconds();
+        let seal = user.token.seal(&kind.sealed(&deadline.to_string(), &memories)).as_str().to_owned();
+        Self { memories, deadline, seal }
+    }
 }
 
 #[derive(Template)]
@@ -389,12 +466,8 @@ pub(crate) async fn delete(browser: Browser<'_>, form: ListForm) -> Result<Respo
         }
     }
     let memories = written(&deleted)?;
-    let deadline = browser.services.clock.now().plus(UNDO_WINDOW).unix_seconds();
-    let undo = (!deleted.is_empty() && memories.len() <= UNDO_BYTES).then(|| Undo {
-        seal: user.token.seal(&format!("{deadline} {memories}")).as_str().to_owned(),
-        memories,
-        deadline,
-    });
+    let is_short = !deleted.is_empty() && memories.len() <= UNDO_BYTES;
+    let undo = is_short.then(|| Undo::seal(&browser, &user, UndoKind::Deletion, memories));
     let page = DeletedPage {
         t: &browser.t,
         account: user.person.label(),
@@ -418,9 +491,11 @@ fn written(memories: &[OwnMemory]) -> Result<String, PageError> {
 pub(crate) async fn restore(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
     let user = sender(&browser, form.get("form_token"), ReturnTo::Memories).await?;
     let (memories, deadline) = (form.get("memories"), form.get("deadline"));
-    if !user.token.seal(&format!("{deadline} {memories}")).matches(form.get("seal")) {
+    let is_sealed = |kind: UndoKind| user.token.seal(&kind.sealed(deadline, memories)).matches(form.get("seal"));
+    let kinds = [UndoKind::Deletion, UndoKind::Correction];
+    let Some(kind) = kinds.into_iter().find(|kind| is_sealed(*kind)) else {
         return Err(PageError::ForeignForm { again: Some(ReturnTo::Memories) });
-    }
+    };
     let in_time = deadline.parse().is_ok_and(|deadline: i64| browser.services.clock.now().unix_seconds() <= deadline);
     if !in_time {
         return show_list(&browser, &user, Some(browser.t.too_late_to_undo)).await;
@@ -428,9 +503,27 @@ pub(crate) async fn restore(browser: Browser<'_>, form: ListForm) -> Result<Resp
     let records: Vec<MemoryRecord> = serde_json::from_str(memories).map_err(|_| PageError::InvalidForm)?;
     for record in records {
         let memory = OwnMemory::try_from(record).map_err(|_| PageError::InvalidForm)?;
-        browser.services.own_memories.restore(user.person.id, memory).await.map_err(page_error)?;
+        match kind {
+            UndoKind::Deletion => {
+                browser.services.own_memories.restore(user.person.id, memory).await.map_err(page_error)?;
+            }
+            UndoKind::Correction => return take_back(&browser, &user, memory.memory).await,
+        }
     }
     show_list(&browser, &user, Some(browser.t.undone)).await
+}
+
+/// Gives a memory the text and the categories that it had, unless something else has changed it since its correction.
+async fn take_back(browser: &Browser<'_>, user: &SignedInUser, before: Memory) -> Result<Response, PageError> {
+    let own = &browser.services.own_memories;
+    let current = own.get(user.person.id, &before.id).await.map_err(not_found)?;
+    if current.memory.updated_at != before.updated_at {
+        return show_list(browser, user, Some(browser.t.too_late_to_undo)).await;
+    }
+    let (content, categories) = (Some(before.content), Some(before.categories));
+    let changes = MemoryChanges { content, categories, ..MemoryChanges::default() };
+    own.update(user.person.id, &before.id, &changes).await.map_err(not_found)?;
+    view::see_other(&format!("{}?undone", ReturnTo::Memory(before.id)))
 }
 
 #[derive(Template)]
@@ -452,10 +545,10 @@ pub(crate) async fn ask_delete_all(browser: Browser<'_>) -> Result<Response, Pag
     show_delete_all(&browser.t, &user, None)
 }
 
-fn show_delete_all(t: &Frame, user: &SignedInUser, problem: Option<Text>) -> Result<Response, PageError> {
+fn show_delete_all(t: &Frame, user: &SignedInUser, problem: Option<(StatusCode, Text)>) -> Result<Response, PageError> {
     let form_token = user.token.form_token();
+    let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, problem)| (status, Some(problem)));
     let page = DeleteAllPage { t, account: user.person.label(), form_token: form_token.as_str(), problem };
-    let status = if problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     view::show(status, PageContext::Standalone, &page)
 }
 
@@ -464,8 +557,16 @@ fn show_delete_all(t: &Frame, user: &SignedInUser, problem: Option<Text>) -> Res
 pub(crate) async fn delete_all(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
     let user = sender(&browser, form.get("form_token"), ReturnTo::Memories).await?;
     if form.get("confirmed") != "yes" {
-        return show_delete_all(&browser.t, &user, Some(browser.t.tick_to_confirm));
+        return show_delete_all(&browser.t, &user, Some((StatusCode::BAD_REQUEST, browser.t.tick_to_confirm)));
     }
-    browser.services.own_memories.delete_all(user.person.id).await?;
-    show_list(&browser, &user, Some(browser.t.all_deleted)).await
+    match browser.services.own_memories.delete_all(user.person.id).await {
+        Ok(_) => show_list(&browser, &user, Some(browser.t.all_deleted)).await,
+        Err(ErasureError::Bank(MemoryBankError::Unsupported(_))) => {
+            show_delete_all(&browser.t, &user, Some((StatusCode::NOT_IMPLEMENTED, browser.t.cannot_delete_all)))
+        }
+        Err(ErasureError::Bank(error)) if error.is_retryable() => {
+            show_delete_all(&browser.t, &user, Some((StatusCode::SERVICE_UNAVAILABLE, browser.t.delete_all_stopped)))
+        }
+        Err(error) => Err(error.into()),
+    }
 }

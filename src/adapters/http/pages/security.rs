@@ -1,5 +1,7 @@
 //! `/account/security`: password, passkeys, sessions, what happened in one's name, and the end of the account.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,7 +20,9 @@ use super::sign_in::SignInRefusal;
 use super::texts::{Filled, Frame, Language, Moment, Text};
 use super::view::{self, PageContext};
 use super::words;
-use crate::domain::memories::MemoriesOfDeleted;
+use crate::domain::audit::AuditEvent;
+use crate::domain::ids::ApplicationId;
+use crate::domain::memories::{AccountClosure, ErasureError, MemoryBankError};
 use crate::domain::people::{
     Account, Passkey, PasskeyName, Password, PeopleError, SessionId, SignInError, SignedInUser,
 };
@@ -27,7 +31,7 @@ use crate::domain::people::{
 pub(super) const ADDED: &str = "passkey-added";
 pub(super) const REMOVED: &str = "passkey-removed";
 /// How many events are shown.
-const HISTORY: u32 = 50;
+const HISTORY: u32 = 100;
 
 #[derive(Template)]
 #[template(path = "security.html")]
@@ -73,9 +77,8 @@ struct SessionInWords {
 }
 
 struct EventInWords {
-    text: Text,
+    text: Filled,
     at: Moment,
-    application: Option<String>,
 }
 
 /// `GET /account/security`.
@@ -109,18 +112,12 @@ pub(super) async fn render(
         since: Moment::of(session.signed_in_at, browser.t.language),
         until: Moment::of(session.expires_at, browser.t.language),
     });
-    let connections = services.authorizations.connections(user.person.id).await?;
-    let name_of = |id| {
-        let connection = connections.iter().find(|connection| connection.application_id == id);
-        connection
-            .and_then(|connection| connection.application.as_ref())
-            .map(|application| application.name.to_string())
-    };
     let events = services.sign_in.history(user.person.id, HISTORY).await?;
-    let events = events.into_iter().filter_map(|event| {
-        let application = event.application_id.and_then(name_of);
-        let text = words::event(event.kind, &browser.t)?;
-        Some(EventInWords { text, at: Moment::of(event.at, browser.t.language), application })
+    let names = application_names(browser, &events).await?;
+    let events = events.iter().filter_map(|event| {
+        let application = event.application_id.and_then(|id| names.get(&id)).map(String::as_str);
+        let text = words::event(event, application, &browser.t)?;
+        Some(EventInWords { text, at: Moment::of(event.at, browser.t.language) })
     });
     let passkeys = services.passkeys.list(user.person.id).await?;
     let offered = services.passkeys.is_offered_to(&user.person);
@@ -143,6 +140,21 @@ pub(super) async fn render(
         form_token: form_token.as_str(),
     };
     view::show(status, PageContext::Standalone, &page)
+}
+
+/// The names of the applications in `events` that are still registered.
+pub(super) async fn application_names(
+    browser: &Browser<'_>,
+    events: &[AuditEvent],
+) -> Result<BTreeMap<ApplicationId, String>, PageError> {
+    let ids: BTreeSet<ApplicationId> = events.iter().filter_map(|event| event.application_id).collect();
+    let mut names = BTreeMap::new();
+    for id in ids {
+        if let Some(name) = browser.services.own_memories.application_name(id).await? {
+            names.insert(id, name.to_string());
+        }
+    }
+    Ok(names)
 }
 
 /// Confirms the current password, or says what is wrong on the page.
@@ -218,10 +230,39 @@ pub(crate) async fn delete_account(browser: Browser<'_>, form: ListForm) -> Resu
         return Ok(refused);
     }
     browser.services.uploads.forget(user.person.id);
-    browser.services.eraser.erase_person(user.person.id, MemoriesOfDeleted::Delete).await?;
-    let mut response = view::see_other("/?deleted")?;
+    let closure = match browser.services.eraser.close_account(user.person.id).await {
+        Ok(closure) => closure,
+        Err(ErasureError::Bank(MemoryBankError::Unsupported(_))) => {
+            let problem = browser.t.cannot_delete_all.into();
+            return render(&browser, &user, StatusCode::NOT_IMPLEMENTED, Some(problem), None).await;
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut response = match closure {
+        AccountClosure::Complete => view::see_other("/?deleted")?,
+        AccountClosure::GoesOn(_) => show_closed(&browser.t, StatusCode::ACCEPTED, browser.t.deletion_goes_on)?,
+        AccountClosure::Incomplete(error) => {
+            tracing::error!(
+                person.id = %user.person.id,
+                error = &error as &dyn std::error::Error,
+                "an account was closed and not deleted; `memgate user delete` deletes what is left"
+            );
+            show_closed(&browser.t, StatusCode::INTERNAL_SERVER_ERROR, browser.t.deletion_incomplete)?
+        }
+    };
     browser.cookies.clear(&mut response, CookieKind::Session);
     Ok(response)
+}
+
+#[derive(Template)]
+#[template(path = "account_closed.html")]
+struct ClosedPage<'a> {
+    t: &'a Frame,
+    text: Text,
+}
+
+fn show_closed(t: &Frame, status: StatusCode, text: Text) -> Result<Response, PageError> {
+    view::show(status, PageContext::Standalone, &ClosedPage { t, text })
 }
 
 /// Goes on to the sign-in page, with a browser that has forgotten its session.

@@ -6,9 +6,9 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use url::Url;
 
-use super::texts::{Day, Filled, Language, Moment, Text, Texts};
+use super::texts::{Day, Filled, Frame, Language, Moment, Text, Texts};
 use crate::domain::applications::{Application, Permission, Permissions};
-use crate::domain::audit::AuditKind;
+use crate::domain::audit::{AuditEvent, AuditKind};
 use crate::domain::memories::Source;
 use crate::domain::system::Timestamp;
 
@@ -53,9 +53,20 @@ impl Moment {
     }
 }
 
-/// What happened, as it is told to the person whom it concerns; `None` for what tells them nothing.
-pub(crate) fn event(kind: AuditKind, t: &Texts) -> Option<Text> {
-    Some(match kind {
+/// What happened, as it is told to the person whom it concerns; `None` for what tells them nothing. `application` is the name of
+/// the one that had a part in it, if that is still known.
+pub(crate) fn event(event: &AuditEvent, application: Option<&str>, t: &Frame) -> Option<Filled> {
+    let did = |text: Text| {
+        let gone = t.application_gone.to_string();
+        text.name(application.unwrap_or(&gone)).plain(t.number(event.times))
+    };
+    match event.kind {
+        AuditKind::MemoryCreated => return Some(did(t.event_stored)),
+        AuditKind::MemoryUpdated => return Some(did(t.event_changed)),
+        AuditKind::MemoryDeleted => return Some(did(t.event_erased)),
+        _ => {}
+    }
+    let text = match event.kind {
         AuditKind::PersonCreated => t.event_created,
         AuditKind::PersonEnabled => t.event_enabled,
         AuditKind::PersonDisabled => t.event_disabled,
@@ -70,7 +81,8 @@ pub(crate) fn event(kind: AuditKind, t: &Texts) -> Option<Text> {
         AuditKind::AuthorizationEnded => t.event_ended,
         AuditKind::AuthorizationCodeReused | AuditKind::RefreshTokenReused => t.event_reused,
         _ => return None,
-    })
+    };
+    Some(application.map_or_else(|| text.into(), |name| text.followed_by(name)))
 }
 
 /// The letter that represents a name.

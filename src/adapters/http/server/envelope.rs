@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use poem::error::NotFoundError;
 use poem::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use poem::middleware::{CatchPanic, CatchPanicEndpoint, PanicHandler};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result, Route};
@@ -44,7 +45,10 @@ impl Envelope {
             base: base_url(&self.services.policy.issuer),
             request_id,
         };
-        let page = (area == Area::Page).then(|| Frame::of(&request, Cookies::at(&self.services.policy.issuer)));
+        let frame = || Frame::of(&request, Cookies::at(&self.services.policy.issuer));
+        let page = (area == Area::Page).then(frame);
+        // Somebody mistyped an address, or followed an old link.
+        let stray = (page.is_none() && area != Area::Api && wants_page(&request)).then(frame);
         // An authorization request with too many parameters is reported to the application's redirect URI.
         if request.uri().path() != "/auth/authorize"
             && let Err(error) = query::refuse_too_many(&request)
@@ -64,7 +68,10 @@ impl Envelope {
                 (None, render_api(&ApiError::Panicked, page.as_ref(), refused))
             }
             Ok(response) => (response.data().copied(), response),
-            Err(error) => (error.data().copied(), render(&error, page.as_ref(), refused)),
+            Err(error) => {
+                let page = page.as_ref().or(stray.as_ref().filter(|_| error.is::<NotFoundError>()));
+                (error.data().copied(), render(&error, page, refused))
+            }
         };
         if let Some(reservation) = exchange.take_reservation() {
             reservation.hold(&mut response).await;
@@ -151,6 +158,14 @@ fn render_api(error: &ApiError, page: Option<&Frame>, refused: Refused<'_>) -> R
         Some(frame) => pages::render_api(error, frame, refused.request_id),
         None => error::render_api(error, refused),
     }
+}
+
+/// Whether a browser asks for something to show, rather than a program for data (RFC 9110 §12.5.1).
+fn wants_page(request: &Request) -> bool {
+    let accepted = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = accepted.flat_map(|value| value.split(',')).filter_map(|range| range.split(';').next());
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && ranges.any(|range| range.trim().eq_ignore_ascii_case("text/html"))
 }
 
 fn holds_secret(request: &Request, area: Area) -> bool {

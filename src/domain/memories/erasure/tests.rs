@@ -1,8 +1,8 @@
 use super::*;
 use crate::applications::{Application, ApplicationRepository as _, GrantType};
 use crate::memories::{
-    AdmittingMemoryBank, DeliveryOrder, Lease, ListQuery, MemoryBankError, MemoryScope, MockMemoryBank, NewMemory,
-    QueuedWrite, Undelivered,
+    AdmittingMemoryBank, Capabilities, DeliveryOrder, Lease, ListQuery, MemoryBankError, MemoryScope, MockMemoryBank,
+    NewMemory, QueuedWrite, Undelivered,
 };
 use crate::oauth::{AuthorizationPorts, AuthorizationService, TokenPolicy};
 use crate::people::{PeoplePorts, Person, PersonRepository as _};
@@ -28,11 +28,15 @@ struct Harness {
 
 impl Harness {
     fn new() -> Self {
+        Self::before(InMemoryMemoryBank::default())
+    }
+
+    fn before(bank: InMemoryMemoryBank) -> Self {
         let grants = [GrantType::ClientCredentials].into();
         let (clock, person, application) = (FixedClock::default(), person(), Application { grants, ..application() });
         let people = Arc::new(InMemoryPersonRepository::holding([person.clone()]));
         let applications = Arc::new(InMemoryApplicationRepository::holding([application.clone()]));
-        let (bank, queue) = (Arc::new(InMemoryMemoryBank::default()), Arc::new(InMemoryWriteQueue::default()));
+        let (bank, queue) = (Arc::new(bank), Arc::new(InMemoryWriteQueue::default()));
         let tenants = Arc::new(InMemoryTenantRegistry::of(people.clone(), applications.clone()));
         let audit = Arc::new(InMemoryAuditLog::default());
         let (shared_clock, entropy) = (Arc::new(clock.clone()), Arc::new(SeededEntropy::default()));
@@ -262,9 +266,48 @@ async fn a_space_that_was_erased_can_be_used_again() {
 async fn a_bank_that_is_unavailable_leaves_the_person_disabled_and_the_call_can_be_repeated() {
     let harness = Harness::new();
     harness.store(&harness.scope(), "x").await;
-    harness.tenants.outage().begin();
-    assert!(matches!(harness.erase_person().await, Err(ErasureError::Storage(_))));
+    harness.bank.outage().begin();
+    assert!(matches!(harness.erase_person().await, Err(ErasureError::Bank(_))));
     assert!(!harness.people.find(harness.person.id).await.unwrap().unwrap().enabled);
-    harness.tenants.outage().end();
+    harness.bank.outage().end();
     assert_eq!(harness.erase_person().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn an_account_is_closed_whether_the_bank_is_available_or_not() {
+    let harness = Harness::new();
+    let space = space("another");
+    harness.applications.create(&Application { space: space.clone(), ..application() }).await.unwrap();
+    let scopes = [harness.scope(), MemoryScope::from_stored(space, Some(harness.person.id))];
+    for scope in &scopes {
+        harness.store(scope, "x").await;
+        harness.accept(scope).await;
+    }
+    harness.bank.outage().begin();
+    let closure = harness.eraser.close_account(harness.person.id).await.unwrap();
+    assert!(matches!(closure, AccountClosure::GoesOn(_)), "{closure:?}");
+    assert_eq!(harness.people.find(harness.person.id).await.unwrap(), None);
+    assert_eq!(harness.queue.list(Undelivered::Pending, 10).await.unwrap(), []);
+    harness.bank.outage().end();
+    harness.clock.advance(CHECK_AFTER);
+    assert_eq!(harness.eraser.erasure.check_closed(10).await.unwrap(), 2, "in every space");
+    let again = harness.eraser.close_account(harness.person.id).await;
+    assert!(matches!(again, Err(ErasureError::Person(PeopleError::NotFound))), "{again:?}");
+}
+
+#[tokio::test]
+async fn before_a_bank_that_cannot_list_nothing_is_done_half() {
+    let capabilities = Capabilities { list: false, ..InMemoryMemoryBank::CAPABILITIES };
+    let harness = Harness::before(InMemoryMemoryBank::with_capabilities(capabilities));
+    harness.store(&harness.scope(), "x").await;
+    for refused in [
+        harness.erase_person().await.err(),
+        harness.eraser.close_account(harness.person.id).await.err(),
+        harness.erase_application(MemoriesOfDeleted::Delete).await.err(),
+    ] {
+        assert!(matches!(refused, Some(ErasureError::Bank(MemoryBankError::Unsupported(_)))), "{refused:?}");
+    }
+    assert!(harness.people.find(harness.person.id).await.unwrap().unwrap().enabled);
+    assert!(harness.applications.find(harness.application.id).await.unwrap().unwrap().enabled);
+    harness.store(&harness.scope(), "nothing is closed").await;
 }

@@ -86,7 +86,8 @@ async fn a_list_goes_through_all_applications_newest_first_and_page_by_page() {
         assert!(page.memories.len() <= 4);
         all.extend(page.memories.into_iter().map(|own| own.memory.content.as_str().to_owned()));
         match page.next {
-            Some(next) => query.after = Some(next),
+            Some(OwnNext::After(next)) => query.after = Some(next),
+            Some(OwnNext::Skip(_)) => panic!("a list has positions"),
             None => break,
         }
     }
@@ -110,7 +111,7 @@ async fn memories_are_narrowed_to_an_application_a_category_and_a_time() {
         let created = DateRange::new("date_range", ago(2), ago(1)).unwrap();
         let mut query = OwnQuery { created, limit: limit(limited), ..OwnQuery::default() };
         let mut found = harness.texts(&query).await;
-        while let Some(next) = harness.own.find(harness.person.id, &query).await.unwrap().next {
+        while let Some(OwnNext::After(next)) = harness.own.find(harness.person.id, &query).await.unwrap().next {
             query.after = Some(next);
             found.extend(harness.texts(&query).await);
         }
@@ -131,6 +132,34 @@ async fn a_search_finds_in_all_applications_and_nothing_of_others() {
     let mut found = harness.texts(&OwnQuery { text, ..OwnQuery::default() }).await;
     found.sort();
     assert_eq!(found, ["Marta drinks tea", "Marta has green tea at home"]);
+}
+
+#[tokio::test]
+async fn what_a_search_finds_is_reached_page_by_page_up_to_a_limit() {
+    let harness = Harness::new();
+    for minutes in 0..OwnQuery::MAX_FOUND {
+        harness.store(usize::from(minutes % 3 == 0), &format!("tea {minutes}"), u64::from(minutes)).await;
+    }
+    let text = Some("tea".to_owned().try_into().unwrap());
+    let mut query = OwnQuery { text, limit: limit(60), ..OwnQuery::default() };
+    let (mut found, mut pages) = (Vec::new(), Vec::new());
+    loop {
+        let page = harness.own.find(harness.person.id, &query).await.unwrap();
+        found.extend(page.memories.into_iter().map(|own| own.memory.id));
+        let Some(next) = page.next else { break };
+        pages.push(next.clone());
+        match next {
+            OwnNext::Skip(skip) => query.skip = skip,
+            OwnNext::After(_) => panic!("a search has no positions"),
+        }
+    }
+    assert_eq!(pages, [60, 120, 180].map(OwnNext::Skip));
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), OwnQuery::MAX_FOUND as usize);
+    harness.store(0, "tea once more", 0).await;
+    let last = harness.own.find(harness.person.id, &query).await.unwrap();
+    assert_eq!((last.memories.len(), last.next), (20, Some(OwnNext::Skip(OwnQuery::MAX_FOUND))));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::{Outage, at_most, lock};
-use crate::audit::{AuditEvent, AuditKind, AuditLog, Context};
+use crate::audit::{AuditEvent, AuditKind, AuditLog, Context, Storage};
 use crate::ids::UserId;
 use crate::system::{StorageError, Timestamp};
 
@@ -31,8 +31,21 @@ impl InMemoryAuditLog {
 
     fn newest(&self, limit: u32, concerned: impl Fn(&AuditEvent) -> bool) -> Result<Vec<AuditEvent>, StorageError> {
         self.outage.check()?;
-        let mut kept: Vec<AuditEvent> =
-            lock(&self.events).iter().filter(|event| event.kind.is_kept() && concerned(event)).cloned().collect();
+        let mut kept: Vec<AuditEvent> = Vec::new();
+        for event in lock(&self.events).iter().filter(|event| concerned(event)) {
+            let counted = match event.storage() {
+                Storage::Nothing => continue,
+                Storage::Event => None,
+                Storage::DailyCount => kept.iter_mut().find(|known| is_counted_with(event, known)),
+            };
+            match counted {
+                Some(known) => (known.times, known.at) = (known.times + event.times, known.at.max(event.at)),
+                None if event.storage() == Storage::DailyCount => {
+                    kept.push(AuditEvent { grant_id: None, request_id: None, ..event.clone() });
+                }
+                None => kept.push(event.clone()),
+            }
+        }
         kept.sort_by_key(|event| event.at);
         let newest = kept.into_iter().rev().take(at_most(limit));
         Ok(newest.map(|event| event.context(Context::default())).collect())
@@ -54,7 +67,7 @@ impl AuditLog for InMemoryAuditLog {
     }
 
     async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
-        self.newest(limit, |_| true)
+        self.newest(limit, |event| event.storage() == Storage::Event)
     }
 
     async fn recent_of_person(&self, person: UserId, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
@@ -65,12 +78,18 @@ impl AuditLog for InMemoryAuditLog {
         self.outage.check()?;
         let mut swept = 0;
         lock(&self.events).retain(|event| {
-            let goes = swept < limit && event.kind.is_kept() && event.at < before;
+            let goes = swept < limit && event.storage() != Storage::Nothing && event.at < before;
             swept += u32::from(goes);
             !goes
         });
         Ok(u64::from(swept))
     }
+}
+
+/// Whether two events are one daily count.
+fn is_counted_with(one: &AuditEvent, other: &AuditEvent) -> bool {
+    let key = |event: &AuditEvent| (event.kind, event.at.utc_day(), event.application_id, event.person_id);
+    key(one) == key(other)
 }
 
 #[cfg(test)]

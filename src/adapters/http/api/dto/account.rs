@@ -57,7 +57,7 @@ pub(in super::super) struct CapabilitiesAnswer {
     memory_bank: String,
     /// Memories can be updated.
     update: bool,
-    /// Memories can be listed.
+    /// Memories can be listed. Without it they cannot be exported, counted or deleted by filters either.
     list: bool,
     /// Searches can be filtered by date.
     date_filter: bool,

@@ -312,7 +312,7 @@ pub(in super::super) struct CreatedMemory {
     request_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     memory: Option<MemoryAnswer>,
-    /// Memories that are nearly the same, the most similar first; left out unless the request asked for them.
+    /// Memories that are nearly the same, the most similar first; left out unless the request asked for them, or comes from ChatGPT.
     #[serde(skip_serializing_if = "Option::is_none")]
     near_duplicates: Option<Vec<NearDuplicateAnswer>>,
     /// The meaning of `accepted`, in plain language.

@@ -31,6 +31,8 @@ pub(in super::super) struct TokenRequestBody {
     client_secret: Option<String>,
     /// The requested permissions, separated by spaces; default: all permissions of the application.
     scope: Option<String>,
+    /// The API that the token is for (RFC 8707): the public URL of this service, or that of its MCP endpoint. It may be repeated.
+    resource: Option<String>,
     /// The refresh token, with that grant type.
     refresh_token: Option<String>,
     /// The code, with the grant type `authorization_code`.

@@ -192,7 +192,7 @@ pub(super) async fn store(
                 continue;
             }
             import.add(row.place, &row.json).await.map_err(|stopped| io::Error::other(stopped.reason))?;
-            storing.done.fetch_add(1, Ordering::Relaxed);
+            storing.done.store(import.settled(), Ordering::Relaxed);
         }
         Ok::<_, io::Error>(())
     };

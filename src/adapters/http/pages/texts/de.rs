@@ -100,6 +100,7 @@ pub(super) const TEXTS: Texts = Texts {
     ),
     // Errors
     start_again: Text("Neu beginnen"),
+    to_first_page: Text("Zur Startseite"),
     request_id: Text("Wenn du um Hilfe bittest, nenne diese Anfragenummer: {0}"),
     untrusted_title: Text("Dieser Anfrage ist nicht zu trauen"),
     untrusted_text: Text(
@@ -179,6 +180,10 @@ pub(super) const TEXTS: Texts = Texts {
     this_memory_of: Text("diese Erinnerung vom {0}"),
     delete_selected: Text("Auswahl löschen"),
     older_memories: Text("Ältere Erinnerungen"),
+    more_found: Text("Weitere Treffer"),
+    only_best_found: Text(
+        "Das sind die besten {0} Treffer. Andere findest du mit weiteren Wörtern oder einer Kategorie.",
+    ),
     delete_all_memories: Text("Alle deine Erinnerungen löschen"),
     download_memories: Text("Deine Erinnerungen herunterladen"),
     a_memory: Text("Eine Erinnerung"),
@@ -220,6 +225,7 @@ pub(super) const TEXTS: Texts = Texts {
     nothing_selected: Text("Nichts war ausgewählt, also wurde nichts gelöscht."),
     too_late_to_undo: Text("Dafür ist es zu spät. Nichts wurde wiederhergestellt."),
     undone: Text("Rückgängig gemacht. Was gelöscht war, ist wieder da."),
+    correction_undone: Text("Rückgängig gemacht. Diese Erinnerung ist wieder wie vorher."),
     delete_for_good_title: Text("Endgültig löschen?"),
     delete_for_good_heading: Text("Diese endgültig löschen?"),
     delete_for_good_lead: Text(
@@ -239,6 +245,15 @@ pub(super) const TEXTS: Texts = Texts {
     memory_gone: Text("Diese Erinnerung gibt es nicht mehr."),
     memory_refused: Text("Der Speicherdienst hat das abgelehnt: {0}"),
     cannot_list: Text("Dieser Dienst kann Erinnerungen nicht auflisten. Suche stattdessen nach etwas."),
+    cannot_export: Text(
+        "Dieser Dienst kann Erinnerungen nicht auflisten und deshalb nicht exportieren. Dein Konto kannst du trotzdem herunterladen.",
+    ),
+    cannot_delete_all: Text(
+        "Dieser Dienst kann Erinnerungen nicht auflisten und sie deshalb nicht alle löschen. Nichts wurde gelöscht. Wende dich an die Person, die diesen Dienst betreibt.",
+    ),
+    delete_all_stopped: Text(
+        "Der Speicherdienst antwortet gerade nicht, deshalb sind manche deiner Erinnerungen vielleicht noch da. Versuche es gleich noch einmal.",
+    ),
     cannot_do: Text("Das kann dieser Dienst nicht."),
     invalid_content: Text("Der Text muss 1 bis 32.768 Zeichen haben."),
     invalid_categories: Text(
@@ -298,6 +313,17 @@ pub(super) const TEXTS: Texts = Texts {
     your_password: Text("Dein Passwort"),
     delete_account_tick: Text("Ich will mein Konto und alles darin löschen"),
     delete_account: Text("Konto löschen"),
+    account_deleted: Text("Dein Konto und alles darin ist gelöscht."),
+    account_closed: Text("Dein Konto ist geschlossen"),
+    account_closed_lead: Text(
+        "Du kannst dich nicht mehr anmelden, und keine Anwendung kann deine Erinnerungen mehr nutzen.",
+    ),
+    deletion_goes_on: Text(
+        "Der Speicherdienst antwortet gerade nicht. Was er noch von dir enthält, wird gelöscht, sobald er wieder antwortet; du musst dafür nichts tun.",
+    ),
+    deletion_incomplete: Text(
+        "Nicht alles ließ sich löschen. Bitte die Person, die diesen Dienst betreibt, den Rest zu löschen.",
+    ),
     session_over: Text("Diese Sitzung ist beendet."),
     current_password_wrong: Text("Das aktuelle Passwort stimmt nicht. Nichts wurde geändert."),
     new_passwords_differ: Text("Die beiden neuen Passwörter sind verschieden. Nichts wurde geändert."),
@@ -314,6 +340,9 @@ pub(super) const TEXTS: Texts = Texts {
     event_granted: Text("Du hast einer Anwendung erlaubt, deine Erinnerungen zu nutzen."),
     event_ended: Text("Eine Anwendung wurde getrennt."),
     event_reused: Text("Eine Anwendung wurde getrennt, weil ihre Zugangsdaten zweimal verwendet wurden."),
+    event_stored: Text("{0} hat Erinnerungen gespeichert: {1}"),
+    event_changed: Text("{0} hat Erinnerungen geändert: {1}"),
+    event_erased: Text("{0} hat Erinnerungen gelöscht: {1}"),
     // Choosing a password
     choose_password: Text("Passwort wählen"),
     welcome: Text("Willkommen. Wähle ein Passwort"),

@@ -98,6 +98,7 @@ pub(super) const TEXTS: Texts = Texts {
     ),
     // Errors
     start_again: Text("Start again"),
+    to_first_page: Text("Go to the start page"),
     request_id: Text("If you ask for help, mention this request ID: {0}"),
     untrusted_title: Text("This request cannot be trusted"),
     untrusted_text: Text(
@@ -177,6 +178,8 @@ pub(super) const TEXTS: Texts = Texts {
     this_memory_of: Text("this memory of {0}"),
     delete_selected: Text("Delete selected"),
     older_memories: Text("Older memories"),
+    more_found: Text("More results"),
+    only_best_found: Text("These are the best {0} results. Add words or choose a category to find others."),
     delete_all_memories: Text("Delete all your memories"),
     download_memories: Text("Download your memories"),
     a_memory: Text("A memory"),
@@ -216,6 +219,7 @@ pub(super) const TEXTS: Texts = Texts {
     nothing_selected: Text("Nothing was selected, so nothing was deleted."),
     too_late_to_undo: Text("It is too late to undo this. Nothing was restored."),
     undone: Text("Undone. What was deleted is back."),
+    correction_undone: Text("Undone. This memory is as it was before."),
     delete_for_good_title: Text("Delete for good?"),
     delete_for_good_heading: Text("Delete these for good?"),
     delete_for_good_lead: Text(
@@ -235,6 +239,15 @@ pub(super) const TEXTS: Texts = Texts {
     memory_gone: Text("This memory is no longer here."),
     memory_refused: Text("The memory service refused this: {0}"),
     cannot_list: Text("This service cannot list memories. Search for something instead."),
+    cannot_export: Text(
+        "This service cannot list memories, so it cannot export them. You can still download your account.",
+    ),
+    cannot_delete_all: Text(
+        "This service cannot list memories, so it cannot delete all of them. Nothing was deleted. Contact the person who runs this service.",
+    ),
+    delete_all_stopped: Text(
+        "The memory service does not respond right now, so some of your memories may still be there. Try again in a moment.",
+    ),
     cannot_do: Text("This service cannot do that."),
     invalid_content: Text("The text must have 1 to 32,768 characters."),
     invalid_categories: Text("A memory can have at most 16 categories, each on one line with at most 64 characters."),
@@ -292,6 +305,15 @@ pub(super) const TEXTS: Texts = Texts {
     your_password: Text("Your password"),
     delete_account_tick: Text("I want to delete my account and everything in it"),
     delete_account: Text("Delete account"),
+    account_deleted: Text("Your account and everything in it are deleted."),
+    account_closed: Text("Your account is closed"),
+    account_closed_lead: Text("You can no longer sign in, and no application can use your memories any more."),
+    deletion_goes_on: Text(
+        "The memory service does not respond right now. What it still holds of you is deleted as soon as it responds again; you do not have to do anything.",
+    ),
+    deletion_incomplete: Text(
+        "Not everything could be deleted. Ask the person who runs this service to delete the rest.",
+    ),
     session_over: Text("That session is over."),
     current_password_wrong: Text("The current password is not right. Nothing was changed."),
     new_passwords_differ: Text("The two new passwords are different. Nothing was changed."),
@@ -308,6 +330,9 @@ pub(super) const TEXTS: Texts = Texts {
     event_granted: Text("You allowed an application to use your memories."),
     event_ended: Text("An application was disconnected."),
     event_reused: Text("An application was disconnected because its credentials were used twice."),
+    event_stored: Text("{0} stored memories: {1}"),
+    event_changed: Text("{0} changed memories: {1}"),
+    event_erased: Text("{0} deleted memories: {1}"),
     // Choosing a password
     choose_password: Text("Choose a password"),
     welcome: Text("Welcome. Choose a password"),

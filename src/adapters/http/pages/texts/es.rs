@@ -98,6 +98,7 @@ pub(super) const TEXTS: Texts = Texts {
     ),
     // Errors
     start_again: Text("Empezar de nuevo"),
+    to_first_page: Text("Ir a la página de inicio"),
     request_id: Text("Si pides ayuda, menciona este identificador de solicitud: {0}"),
     untrusted_title: Text("Esta solicitud no es de confianza"),
     untrusted_text: Text(
@@ -179,6 +180,10 @@ pub(super) const TEXTS: Texts = Texts {
     this_memory_of: Text("este recuerdo del {0}"),
     delete_selected: Text("Borrar seleccionados"),
     older_memories: Text("Recuerdos anteriores"),
+    more_found: Text("Más resultados"),
+    only_best_found: Text(
+        "Estos son los {0} mejores resultados. Añade palabras o elige una categoría para encontrar otros.",
+    ),
     delete_all_memories: Text("Borrar todos tus recuerdos"),
     download_memories: Text("Descargar tus recuerdos"),
     a_memory: Text("Un recuerdo"),
@@ -218,6 +223,7 @@ pub(super) const TEXTS: Texts = Texts {
     nothing_selected: Text("No había nada seleccionado, así que no se ha borrado nada."),
     too_late_to_undo: Text("Es demasiado tarde para deshacerlo. No se ha restaurado nada."),
     undone: Text("Deshecho. Lo que se borró ha vuelto."),
+    correction_undone: Text("Deshecho. Este recuerdo vuelve a ser como antes."),
     delete_for_good_title: Text("¿Borrar definitivamente?"),
     delete_for_good_heading: Text("¿Borrarlos definitivamente?"),
     delete_for_good_lead: Text(
@@ -237,6 +243,15 @@ pub(super) const TEXTS: Texts = Texts {
     memory_gone: Text("Este recuerdo ya no está aquí."),
     memory_refused: Text("El servicio de memoria lo ha rechazado: {0}"),
     cannot_list: Text("Este servicio no puede listar recuerdos. Busca algo en su lugar."),
+    cannot_export: Text(
+        "Este servicio no puede listar recuerdos y por eso no puede exportarlos. Aun así, puedes descargar tu cuenta.",
+    ),
+    cannot_delete_all: Text(
+        "Este servicio no puede listar recuerdos y por eso no puede borrarlos todos. No se ha borrado nada. Contacta con la persona que gestiona este servicio.",
+    ),
+    delete_all_stopped: Text(
+        "El servicio de memoria no responde ahora, así que puede que aún queden recuerdos. Inténtalo de nuevo dentro de un momento.",
+    ),
     cannot_do: Text("Este servicio no puede hacer eso."),
     invalid_content: Text("El texto debe tener entre 1 y 32\u{a0}768 caracteres."),
     invalid_categories: Text(
@@ -300,6 +315,15 @@ pub(super) const TEXTS: Texts = Texts {
     your_password: Text("Tu contraseña"),
     delete_account_tick: Text("Quiero eliminar mi cuenta y todo lo que contiene"),
     delete_account: Text("Eliminar cuenta"),
+    account_deleted: Text("Se han eliminado tu cuenta y todo lo que contenía."),
+    account_closed: Text("Tu cuenta está cerrada"),
+    account_closed_lead: Text("Ya no puedes iniciar sesión, y ninguna aplicación puede usar tus recuerdos."),
+    deletion_goes_on: Text(
+        "El servicio de memoria no responde ahora. Lo que todavía guarda de ti se borrará en cuanto vuelva a responder; no tienes que hacer nada.",
+    ),
+    deletion_incomplete: Text(
+        "No se ha podido borrar todo. Pide a la persona que gestiona este servicio que borre el resto.",
+    ),
     session_over: Text("Esa sesión se ha cerrado."),
     current_password_wrong: Text("La contraseña actual no es correcta. No se ha cambiado nada."),
     new_passwords_differ: Text("Las dos contraseñas nuevas son distintas. No se ha cambiado nada."),
@@ -316,6 +340,9 @@ pub(super) const TEXTS: Texts = Texts {
     event_granted: Text("Permitiste que una aplicación use tus recuerdos."),
     event_ended: Text("Se desconectó una aplicación."),
     event_reused: Text("Se desconectó una aplicación porque sus credenciales se usaron dos veces."),
+    event_stored: Text("{0} guardó recuerdos: {1}"),
+    event_changed: Text("{0} cambió recuerdos: {1}"),
+    event_erased: Text("{0} borró recuerdos: {1}"),
     // Choosing a password
     choose_password: Text("Elige una contraseña"),
     welcome: Text("Te damos la bienvenida. Elige una contraseña"),

@@ -102,6 +102,7 @@ pub(super) const TEXTS: Texts = Texts {
     ),
     // Errors
     start_again: Text("Recommencer"),
+    to_first_page: Text("Aller à la page d’accueil"),
     request_id: Text("Si vous demandez de l’aide, indiquez cet identifiant de requête\u{a0}: {0}"),
     untrusted_title: Text("Cette demande n’est pas fiable"),
     untrusted_text: Text(
@@ -185,6 +186,10 @@ pub(super) const TEXTS: Texts = Texts {
     this_memory_of: Text("ce souvenir du {0}"),
     delete_selected: Text("Supprimer la sélection"),
     older_memories: Text("Souvenirs plus anciens"),
+    more_found: Text("Plus de résultats"),
+    only_best_found: Text(
+        "Ce sont les {0} meilleurs résultats. Ajoutez des mots ou choisissez une catégorie pour en trouver d’autres.",
+    ),
     delete_all_memories: Text("Supprimer tous vos souvenirs"),
     download_memories: Text("Télécharger vos souvenirs"),
     a_memory: Text("Un souvenir"),
@@ -224,6 +229,7 @@ pub(super) const TEXTS: Texts = Texts {
     nothing_selected: Text("Rien n’était sélectionné, donc rien n’a été supprimé."),
     too_late_to_undo: Text("Il est trop tard pour annuler. Rien n’a été restauré."),
     undone: Text("Annulé. Ce qui avait été supprimé est de retour."),
+    correction_undone: Text("Annulé. Ce souvenir est de nouveau comme avant."),
     delete_for_good_title: Text("Supprimer définitivement\u{a0}?"),
     delete_for_good_heading: Text("Les supprimer définitivement\u{a0}?"),
     delete_for_good_lead: Text(
@@ -243,6 +249,15 @@ pub(super) const TEXTS: Texts = Texts {
     memory_gone: Text("Ce souvenir n’est plus là."),
     memory_refused: Text("Le service de mémoire a refusé\u{a0}: {0}"),
     cannot_list: Text("Ce service ne peut pas lister les souvenirs. Faites plutôt une recherche."),
+    cannot_export: Text(
+        "Ce service ne peut pas lister les souvenirs et ne peut donc pas les exporter. Vous pouvez tout de même télécharger votre compte.",
+    ),
+    cannot_delete_all: Text(
+        "Ce service ne peut pas lister les souvenirs et ne peut donc pas tous les supprimer. Rien n’a été supprimé. Contactez la personne qui gère ce service.",
+    ),
+    delete_all_stopped: Text(
+        "Le service de mémoire ne répond pas pour le moment : certains de vos souvenirs sont peut-être encore là. Réessayez dans un instant.",
+    ),
     cannot_do: Text("Ce service ne sait pas faire cela."),
     invalid_content: Text("Le texte doit compter de 1 à 32\u{202f}768 caractères."),
     invalid_categories: Text(
@@ -310,6 +325,17 @@ pub(super) const TEXTS: Texts = Texts {
     your_password: Text("Votre mot de passe"),
     delete_account_tick: Text("Je veux supprimer mon compte et tout ce qu’il contient"),
     delete_account: Text("Supprimer le compte"),
+    account_deleted: Text("Votre compte et tout ce qu’il contenait sont supprimés."),
+    account_closed: Text("Votre compte est fermé"),
+    account_closed_lead: Text(
+        "Vous ne pouvez plus vous connecter, et aucune application ne peut plus utiliser vos souvenirs.",
+    ),
+    deletion_goes_on: Text(
+        "Le service de mémoire ne répond pas pour le moment. Ce qu’il conserve encore de vous sera supprimé dès qu’il répondra de nouveau ; vous n’avez rien à faire.",
+    ),
+    deletion_incomplete: Text(
+        "Tout n’a pas pu être supprimé. Demandez à la personne qui gère ce service de supprimer le reste.",
+    ),
     session_over: Text("Cette session est fermée."),
     current_password_wrong: Text("Le mot de passe actuel n’est pas le bon. Rien n’a été modifié."),
     new_passwords_differ: Text("Les deux nouveaux mots de passe sont différents. Rien n’a été modifié."),
@@ -326,6 +352,9 @@ pub(super) const TEXTS: Texts = Texts {
     event_granted: Text("Vous avez autorisé une application à utiliser vos souvenirs."),
     event_ended: Text("Une application a été déconnectée."),
     event_reused: Text("Une application a été déconnectée, car ses identifiants ont été utilisés deux fois."),
+    event_stored: Text("{0} a enregistré des souvenirs : {1}"),
+    event_changed: Text("{0} a modifié des souvenirs : {1}"),
+    event_erased: Text("{0} a supprimé des souvenirs : {1}"),
     // Choosing a password
     choose_password: Text("Choisir un mot de passe"),
     welcome: Text("Bienvenue. Choisissez un mot de passe"),

@@ -100,6 +100,7 @@ pub(super) const TEXTS: Texts = Texts {
     ),
     // Errors
     start_again: Text("最初からやり直す"),
+    to_first_page: Text("トップページへ"),
     request_id: Text("問い合わせの際は、このリクエスト ID をお伝えください: {0}"),
     untrusted_title: Text("このリクエストは信頼できません"),
     untrusted_text: Text(
@@ -179,6 +180,10 @@ pub(super) const TEXTS: Texts = Texts {
     this_memory_of: Text("{0} のメモリー"),
     delete_selected: Text("選択したものを削除"),
     older_memories: Text("以前のメモリー"),
+    more_found: Text("次の検索結果"),
+    only_best_found: Text(
+        "上位 {0} 件の検索結果です。ほかのメモリーを探すには、言葉を追加するか、カテゴリーを指定してください。",
+    ),
     delete_all_memories: Text("メモリーをすべて削除"),
     download_memories: Text("メモリーをダウンロード"),
     a_memory: Text("メモリー"),
@@ -218,6 +223,7 @@ pub(super) const TEXTS: Texts = Texts {
     nothing_selected: Text("何も選択されていないため、何も削除されませんでした。"),
     too_late_to_undo: Text("元に戻せる時間を過ぎました。何も復元されませんでした。"),
     undone: Text("元に戻しました。削除したものが復元されました。"),
+    correction_undone: Text("元に戻しました。このメモリーは以前のとおりです。"),
     delete_for_good_title: Text("完全に削除しますか？"),
     delete_for_good_heading: Text("選択したものを完全に削除しますか？"),
     delete_for_good_lead: Text(
@@ -237,6 +243,15 @@ pub(super) const TEXTS: Texts = Texts {
     memory_gone: Text("このメモリーはもうありません。"),
     memory_refused: Text("メモリーのサービスに拒否されました: {0}"),
     cannot_list: Text("このサービスはメモリーを一覧表示できません。代わりに検索してください。"),
+    cannot_export: Text(
+        "このサービスはメモリーを一覧表示できないため、エクスポートできません。アカウントの情報はダウンロードできます。",
+    ),
+    cannot_delete_all: Text(
+        "このサービスはメモリーを一覧表示できないため、すべてを削除することはできません。何も削除されていません。このサービスの運営者にお問い合わせください。",
+    ),
+    delete_all_stopped: Text(
+        "現在、メモリーのサービスが応答していないため、一部のメモリーが残っている可能性があります。しばらくしてからもう一度お試しください。",
+    ),
     cannot_do: Text("このサービスではできません。"),
     invalid_content: Text("本文は 1 文字以上 32,768 文字以下にしてください。"),
     invalid_categories: Text("カテゴリーは 16 個まで、それぞれ 1 行で 64 文字以下にしてください。"),
@@ -296,6 +311,13 @@ pub(super) const TEXTS: Texts = Texts {
     your_password: Text("パスワード"),
     delete_account_tick: Text("アカウントとその中のすべてを削除します"),
     delete_account: Text("アカウントを削除"),
+    account_deleted: Text("アカウントと、その中のすべてを削除しました。"),
+    account_closed: Text("アカウントを閉鎖しました"),
+    account_closed_lead: Text("今後サインインはできず、どのアプリケーションもあなたのメモリーを利用できません。"),
+    deletion_goes_on: Text(
+        "現在、メモリーのサービスが応答していません。残っているものは、サービスが復旧ししだい削除されます。あなたの操作は必要ありません。",
+    ),
+    deletion_incomplete: Text("一部を削除できませんでした。残りの削除は、このサービスの運営者に依頼してください。"),
     session_over: Text("そのセッションを終了しました。"),
     current_password_wrong: Text("現在のパスワードが正しくありません。何も変更されていません。"),
     new_passwords_differ: Text("2 つの新しいパスワードが一致しません。何も変更されていません。"),
@@ -312,6 +334,9 @@ pub(super) const TEXTS: Texts = Texts {
     event_granted: Text("アプリケーションにメモリーの利用を許可しました。"),
     event_ended: Text("アプリケーションの接続が解除されました。"),
     event_reused: Text("認証情報が 2 回使われたため、アプリケーションの接続が解除されました。"),
+    event_stored: Text("{0}が保存したメモリー: {1} 件"),
+    event_changed: Text("{0}が変更したメモリー: {1} 件"),
+    event_erased: Text("{0}が削除したメモリー: {1} 件"),
     // Choosing a password
     choose_password: Text("パスワードの設定"),
     welcome: Text("ようこそ。パスワードを設定してください"),

@@ -98,6 +98,7 @@ pub(super) const TEXTS: Texts = Texts {
     ),
     // Errors
     start_again: Text("Começar de novo"),
+    to_first_page: Text("Ir para a página inicial"),
     request_id: Text("Se você pedir ajuda, informe este identificador da solicitação: {0}"),
     untrusted_title: Text("Esta solicitação não é confiável"),
     untrusted_text: Text(
@@ -175,6 +176,10 @@ pub(super) const TEXTS: Texts = Texts {
     this_memory_of: Text("esta memória de {0}"),
     delete_selected: Text("Excluir selecionadas"),
     older_memories: Text("Memórias mais antigas"),
+    more_found: Text("Mais resultados"),
+    only_best_found: Text(
+        "Estes são os {0} melhores resultados. Acrescente palavras ou escolha uma categoria para encontrar outros.",
+    ),
     delete_all_memories: Text("Excluir todas as suas memórias"),
     download_memories: Text("Baixar as suas memórias"),
     a_memory: Text("Uma memória"),
@@ -214,6 +219,7 @@ pub(super) const TEXTS: Texts = Texts {
     nothing_selected: Text("Nada estava selecionado, então nada foi excluído."),
     too_late_to_undo: Text("É tarde demais para desfazer isso. Nada foi restaurado."),
     undone: Text("Desfeito. O que foi excluído voltou."),
+    correction_undone: Text("Desfeito. Esta memória está de novo como antes."),
     delete_for_good_title: Text("Excluir definitivamente?"),
     delete_for_good_heading: Text("Excluir estas definitivamente?"),
     delete_for_good_lead: Text(
@@ -233,6 +239,15 @@ pub(super) const TEXTS: Texts = Texts {
     memory_gone: Text("Esta memória não está mais aqui."),
     memory_refused: Text("O serviço de memória recusou isso: {0}"),
     cannot_list: Text("Este serviço não consegue listar memórias. Pesquise alguma coisa."),
+    cannot_export: Text(
+        "Este serviço não consegue listar memórias e por isso não pode exportá-las. Mesmo assim, você pode baixar a sua conta.",
+    ),
+    cannot_delete_all: Text(
+        "Este serviço não consegue listar memórias e por isso não pode excluir todas. Nada foi excluído. Fale com a pessoa que administra este serviço.",
+    ),
+    delete_all_stopped: Text(
+        "O serviço de memória não responde agora, por isso algumas das suas memórias talvez ainda estejam lá. Tente de novo em instantes.",
+    ),
     cannot_do: Text("Este serviço não consegue fazer isso."),
     invalid_content: Text("O texto precisa ter de 1 a 32.768 caracteres."),
     invalid_categories: Text(
@@ -296,6 +311,15 @@ pub(super) const TEXTS: Texts = Texts {
     your_password: Text("Sua senha"),
     delete_account_tick: Text("Quero excluir a minha conta e tudo o que há nela"),
     delete_account: Text("Excluir conta"),
+    account_deleted: Text("A sua conta e tudo o que havia nela foram excluídos."),
+    account_closed: Text("A sua conta está encerrada"),
+    account_closed_lead: Text("Você não pode mais entrar, e nenhum aplicativo pode mais usar as suas memórias."),
+    deletion_goes_on: Text(
+        "O serviço de memória não responde agora. O que ele ainda guarda sobre você será excluído assim que voltar a responder; você não precisa fazer nada.",
+    ),
+    deletion_incomplete: Text(
+        "Nem tudo pôde ser excluído. Peça à pessoa que administra este serviço que exclua o resto.",
+    ),
     session_over: Text("Essa sessão foi encerrada."),
     current_password_wrong: Text("A senha atual não está certa. Nada foi alterado."),
     new_passwords_differ: Text("As duas senhas novas são diferentes. Nada foi alterado."),
@@ -312,6 +336,9 @@ pub(super) const TEXTS: Texts = Texts {
     event_granted: Text("Você permitiu que um aplicativo usasse as suas memórias."),
     event_ended: Text("Um aplicativo foi desconectado."),
     event_reused: Text("Um aplicativo foi desconectado porque as credenciais dele foram usadas duas vezes."),
+    event_stored: Text("{0} guardou memórias: {1}"),
+    event_changed: Text("{0} alterou memórias: {1}"),
+    event_erased: Text("{0} excluiu memórias: {1}"),
     // Choosing a password
     choose_password: Text("Escolha uma senha"),
     welcome: Text("Boas-vindas. Escolha uma senha"),

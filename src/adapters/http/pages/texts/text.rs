@@ -19,6 +19,7 @@ impl fmt::Display for Text {
 pub(crate) struct Filled {
     text: &'static str,
     parts: Vec<String>,
+    after: String,
 }
 
 impl From<Text> for Filled {
@@ -29,7 +30,7 @@ impl From<Text> for Filled {
 
 impl Text {
     fn empty(self) -> Filled {
-        Filled { text: self.0, parts: Vec::new() }
+        Filled { text: self.0, parts: Vec::new(), after: String::new() }
     }
 
     /// Fills in a name that stands out.
@@ -60,6 +61,13 @@ impl Text {
     /// Fills in a link.
     pub(crate) fn link(self, address: &str, text: impl fmt::Display) -> Filled {
         self.empty().link(address, text)
+    }
+
+    /// The text, and a name after it.
+    pub(crate) fn followed_by(self, name: impl fmt::Display) -> Filled {
+        let mut filled = self.empty();
+        filled.after = format!(" <bdi>{}</bdi>", escaped(name));
+        filled
     }
 
     /// Fills in a name for a title, where there is no markup: it is isolated by characters.
@@ -133,7 +141,8 @@ impl fmt::Display for Filled {
             f.write_str(part.map_or("", String::as_str))?;
             rest = after;
         }
-        f.write_str(&escaped(rest))
+        f.write_str(&escaped(rest))?;
+        f.write_str(&self.after)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::adapters::http::server::failure::{OAuthFailure, Problem};
 
 /// Defines the errors of operations: each is an [`ApiError`] that is documented with these statuses.
 macro_rules! failures {
-    ($($(#[$doc:meta])* $name:ident: [$($status:literal),+];)+) => { $(
+    ($($(#[$doc:meta])* $name:ident: [$($status:literal $(= $text:literal)?),+];)+) => { $(
         $(#[$doc])*
         #[derive(Debug)]
         pub(crate) struct $name(ApiError);
@@ -31,7 +31,7 @@ macro_rules! failures {
         impl ApiResponse for $name {
             fn meta() -> MetaResponses {
                 let media = || MetaMediaType { content_type: PROBLEM_JSON, schema: Problem::schema_ref() };
-                MetaResponses { responses: vec![$(documented($status, problem($status), media())),+] }
+                MetaResponses { responses: vec![$(documented($status, described(&[$($text)?], $status), media())),+] }
             }
 
             fn register(registry: &mut Registry) {
@@ -47,7 +47,20 @@ failures! {
     /// Of a search.
     SearchFailure: [400, 401, 403, 413, 415, 422, 429, 500, 501, 502, 503];
     /// Of a create.
-    CreateFailure: [400, 401, 403, 409, 413, 415, 422, 429, 500, 501, 502, 503];
+    CreateFailure: [
+        400,
+        401,
+        403,
+        409 = "The idempotency key was used before with another body, or nearly the same is stored already.",
+        413,
+        415,
+        422 = "The memory bank refused this, or there is no memory to supersede; `detail` says which.",
+        429,
+        500,
+        501,
+        502,
+        503
+    ];
     /// Of an import.
     ImportFailure: [400, 401, 403, 413, 415, 422, 429, 500, 501, 502, 503];
     /// Of a list.
@@ -61,7 +74,12 @@ failures! {
     /// Of several creates, each of which has an outcome of its own.
     BulkCreateFailure: [400, 401, 403, 413, 415, 429, 500, 503];
     /// Of a deletion by a filter.
-    BulkDeleteFailure: [400, 401, 403, 409, 413, 415, 422, 429, 500, 501, 502, 503];
+    BulkDeleteFailure: [
+        400,
+        401,
+        403,
+        409 = "The memories that match the filters are not those that were confirmed.",
+        413, 415, 422, 429, 500, 501, 502, 503];
     /// Of a query about an earlier request.
     RequestFailure: [400, 401, 403, 404, 429, 500, 503];
 }
@@ -96,6 +114,11 @@ fn header(name: &str, description: &str, schema: MetaSchema) -> MetaHeader {
     }
 }
 
+/// The meaning of a status at an operation: a text of its own, or that of all.
+fn described(own: &[&'static str], status: u16) -> &'static str {
+    own.first().copied().unwrap_or_else(|| problem(status))
+}
+
 /// The meaning of a status at the memory API.
 fn problem(status: u16) -> &'static str {
     match status {
@@ -103,12 +126,9 @@ fn problem(status: u16) -> &'static str {
         401 => "The access token is missing, expired or revoked: get a new one.",
         403 => "The access token lacks the permission, or the category is not allowed.",
         404 => "It does not exist, or does not belong to the caller.",
-        409 => {
-            "The idempotency key was used before, with another body; nearly the same is stored; or what was confirmed has changed."
-        }
         413 => "The body is too large.",
         415 => "The body has another media type than the operation takes, or is compressed.",
-        422 => "The memory bank refused this, or there is no memory to supersede; `detail` says which.",
+        422 => "The memory bank refused this; `detail` says why.",
         429 => "Too many requests: wait as long as the header `Retry-After` says.",
         501 => "The memory bank cannot do this; `/api/v1/capabilities` says what it can.",
         502 => "The memory bank does not work correctly; an operator has to fix it.",

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::applications::Application;
+use crate::audit::Context;
 use crate::memories::{
     CreateMemory, Created, DeliveryPolicy, Fingerprint, IDEMPOTENCY_WINDOW, Limit, MemoryFilter, Metadata, NewMemory,
     Priority, QueuedWrite, Relevance, RequestState, ResultOrder, SearchResults, StoredMemory,

@@ -62,6 +62,7 @@ macro_rules! memory_bank_cases {
                 results_come_best_first_with_a_relevance_from_0_to_1,
                 results_below_the_threshold_are_left_out,
                 of_memories_that_fit_equally_the_more_important_comes_first,
+                of_memories_that_fit_equally_the_one_said_later_comes_first,
                 a_created_memory_is_found_at_once,
                 // filtering
                 a_search_can_be_narrowed_to_categories,

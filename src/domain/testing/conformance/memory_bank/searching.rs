@@ -1,7 +1,8 @@
 //! Searching.
 
-use super::{create, found, limit, memory_at, query, search, sorted, texts};
+use super::{after, create, found, limit, memory_at, query, search, sorted, texts};
 use crate::memories::{MemoryBank, MemoryQuery, MemoryScope, NewMemory, Priority, Relevance};
+use crate::system::Timestamp;
 use crate::testing::conformance::Fixture;
 use crate::testing::{new_memory, scope};
 
@@ -193,6 +194,18 @@ pub async fn of_memories_that_fit_equally_the_more_important_comes_first(fixture
     let hits = search(bank, &scope, &query("Who likes marzipan?")).await;
     let order: Vec<Priority> = hits.iter().map(|hit| hit.memory.priority).collect();
     assert_eq!(order, [Priority::High, Priority::Normal, Priority::Low]);
+}
+
+pub async fn of_memories_that_fit_equally_the_one_said_later_comes_first(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    // In another order than they were created in; without a date, creating is saying.
+    for (created, said) in [(0, Some(9_000)), (1, None), (2, Some(5_000)), (3, Some(7_000))] {
+        let occurred_at = said.map(after);
+        create(bank, &scope, NewMemory { occurred_at, ..memory_at("Guests like marzipan.", created) }).await;
+    }
+    let hits = search(bank, &scope, &query("Who likes marzipan?")).await;
+    let order: Vec<Timestamp> = hits.iter().map(|hit| hit.memory.occurred()).collect();
+    assert_eq!(order, [9_000, 7_000, 5_000, 1].map(after));
 }
 
 pub async fn a_created_memory_is_found_at_once(fixture: Fixture<dyn MemoryBank>) {
