@@ -57,7 +57,7 @@ independent-clients:
 
 # hold MCP against the official clients, the conformance suite and the Inspector, which this installs
 mcp-judges:
-    cargo build --bin memgate
+    cargo build --bin memgate --example judges-gate
     .ci/mcp-judges
 
 # the tests with a browser, headless Chromium and what drives it, which this installs; screenshots are in target/browser

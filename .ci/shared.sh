@@ -87,9 +87,11 @@ stop() {
     rm -rf "$folder"
 }
 
-# Starts memgate and waits until it serves.
+# Starts memgate, or the command that is given, and waits until it serves.
 start_memgate() {
-    "$memgate" serve > "$folder/log" 2>&1 &
+    local serve=("$memgate" serve)
+    [ $# -eq 0 ] || serve=("$@")
+    "${serve[@]}" > "$folder/log" 2>&1 &
     started+=($!)
     for _ in $(seq 100); do
         curl --silent --fail --output /dev/null "$url/health/ready" && return

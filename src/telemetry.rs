@@ -2,8 +2,11 @@
 
 use std::io::IsTerminal as _;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The default filter while serving: only problems of libraries. That of passkeys reports whatever anybody sends as an error.
 pub const WHILE_SERVING: &str = "warn,memgate=info,webauthn_rs=off,webauthn_rs_core=off";
@@ -27,9 +30,17 @@ pub fn init(format: Option<LogFormat>, filter: &str) {
     let filter = EnvFilter::new(filter);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let _already_started = match format {
-        LogFormat::Pretty => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Pretty => {
+            let builder = builder.with_ansi(std::io::stderr().is_terminal()).with_target(false);
+            builder.finish().with(filter_fn(holds_no_content)).try_init()
+        }
+        LogFormat::Json => builder.json().flatten_event(true).finish().with(filter_fn(holds_no_content)).try_init(),
     };
+}
+
+/// Below warnings, rmcp logs whole requests and results: what people say, and what is stored of them.
+fn holds_no_content(event: &Metadata<'_>) -> bool {
+    *event.level() <= Level::WARN || !event.target().starts_with("rmcp")
 }
 
 /// Whether `filter` means what it says. A single word that is not a level would name a target and turn off everything else,

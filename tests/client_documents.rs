@@ -1,142 +1,44 @@
 //! Fetching the documents of clients, from a publisher with TLS of its own and names that a test resolves.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+#[path = "support/publisher.rs"]
+mod publisher;
+mod support;
 
-use async_trait::async_trait;
-use memgate::adapters::client_documents::{HostResolver, HttpDocumentSource, Network};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use memgate::adapters::client_documents::{HttpDocumentSource, Network};
+use memgate::app::{Gate, GateOptions};
 use memgate::domain::oauth::{ClientDocumentSource as _, DocumentProblem, DocumentUrl, FetchedDocument};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
-use tokio::sync::Notify;
-use tokio_rustls::TlsAcceptor;
+use publisher::{HOST, Names, PUBLISHER, Publisher, is_publisher, json};
+use serde_json::json as object;
+use support::database::TestDatabase;
 
-const HOST: &str = "client.example";
-/// Where the publisher is. Tests let this be a public address, and no other.
-const PUBLISHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
-
-fn is_publisher(address: IpAddr) -> bool {
-    address == PUBLISHER
-}
-
-/// Resolves each host by its answers in turn; the last one stays.
-#[derive(Default)]
-struct Names {
-    answers: Mutex<HashMap<String, Vec<Vec<IpAddr>>>>,
-    asked: AtomicUsize,
-}
-
-impl Names {
-    fn of(host: &str, answers: &[&[IpAddr]]) -> Arc<Self> {
-        let names = Self::default();
-        let answers = answers.iter().rev().map(|answer| answer.to_vec()).collect();
-        names.answers.lock().unwrap().insert(host.to_owned(), answers);
-        Arc::new(names)
-    }
-}
-
-#[async_trait]
-impl HostResolver for Names {
-    async fn resolve(&self, host: &str) -> std::io::Result<Vec<IpAddr>> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        let mut all = self.answers.lock().unwrap();
-        let answers = all.get_mut(host).ok_or(std::io::ErrorKind::NotFound)?;
-        Ok(if answers.len() > 1 { answers.pop().unwrap() } else { answers[0].clone() })
-    }
-}
-
-/// A server with a certificate for [`HOST`] that answers by the path of a request.
-struct Publisher {
-    address: SocketAddr,
-    authority: reqwest::Certificate,
-    requests: Arc<Mutex<Vec<String>>>,
-    arrived: Arc<Notify>,
-}
-
-impl Publisher {
-    async fn start() -> Self {
-        let _already_installed = rustls::crypto::ring::default_provider().install_default();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![HOST.to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = rustls::ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
-        let listener = TcpListener::bind((PUBLISHER, 0)).await.unwrap();
-        let publisher = Self {
-            address: listener.local_addr().unwrap(),
-            authority: reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap(),
-            requests: Arc::default(),
-            arrived: Arc::default(),
-        };
-        tokio::spawn(serve(
-            listener,
-            TlsAcceptor::from(Arc::new(config)),
-            Arc::clone(&publisher.requests),
-            Arc::clone(&publisher.arrived),
-        ));
-        publisher
-    }
-
-    fn url(&self, path: &str) -> DocumentUrl {
-        url(&format!("https://{HOST}:{}{path}", self.address.port()))
-    }
-
-    fn source(&self, resolver: Arc<Names>) -> HttpDocumentSource {
-        let authorities = vec![self.authority.clone()];
-        HttpDocumentSource::of(Network { resolver, allows: is_publisher, authorities })
-    }
-
-    async fn fetch(&self, path: &str) -> Result<FetchedDocument, DocumentProblem> {
-        self.source(Names::of(HOST, &[&[PUBLISHER]])).fetch(&self.url(path)).await
-    }
-
-    fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
-    }
+async fn published() -> Publisher {
+    Publisher::start(0, answer).await
 }
 
 fn url(text: &str) -> DocumentUrl {
     DocumentUrl::of(&text.parse().unwrap()).unwrap()
 }
 
-async fn serve(listener: TcpListener, tls: TlsAcceptor, requests: Arc<Mutex<Vec<String>>>, arrived: Arc<Notify>) {
-    while let Ok((connection, _)) = listener.accept().await {
-        let (tls, requests, arrived) = (tls.clone(), Arc::clone(&requests), Arc::clone(&arrived));
-        tokio::spawn(async move {
-            let Ok(mut connection) = tls.accept(connection).await else { return };
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                let Ok(byte) = connection.read_u8().await else { return };
-                head.push(byte);
-            }
-            let head = String::from_utf8(head).unwrap();
-            let path = head.split(' ').nth(1).unwrap().to_owned();
-            requests.lock().unwrap().push(head);
-            arrived.notify_one();
-            let Some(answer) = answer(&path) else { return std::future::pending().await };
-            let _gone = connection.write_all(answer.as_bytes()).await;
-            let _gone = connection.shutdown().await;
-        });
-    }
+fn url_at(publisher: &Publisher, path: &str) -> DocumentUrl {
+    url(&format!("https://{HOST}:{}{path}", publisher.port()))
 }
 
-/// The bytes of the answer; `None` if there never is one.
-fn answer(path: &str) -> Option<String> {
-    let json = |headers: &str, body: &str| {
-        let length = body.len();
-        format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\n\r\n{body}")
-    };
+async fn fetch(publisher: &Publisher, path: &str) -> Result<FetchedDocument, DocumentProblem> {
+    publisher.source(Names::of(HOST, &[&[PUBLISHER]])).fetch(&url_at(publisher, path)).await
+}
+
+fn answer(path: &str, port: u16) -> Option<String> {
     let of_size = |size: usize| format!("\"{}\"", "x".repeat(size - 2));
     Some(match path {
+        "/client.json" => {
+            let client_id = format!("https://{HOST}:{port}{path}");
+            let redirect_uris = ["http://127.0.0.1/callback"];
+            let document = object!({"client_id": client_id, "client_name": "Editor", "redirect_uris": redirect_uris});
+            json("", &document.to_string())
+        }
         "/plain" => json("cache-control: max-age=600\r\n", "{}"),
         "/fits" => json("", &of_size(10_240)),
         "/large" => json("", &of_size(11 * 1024)),
@@ -156,8 +58,8 @@ fn answer(path: &str) -> Option<String> {
 
 #[tokio::test]
 async fn a_document_is_fetched_by_one_request_without_credentials() {
-    let publisher = Publisher::start().await;
-    let fetched = publisher.fetch("/plain").await.unwrap();
+    let publisher = published().await;
+    let fetched = fetch(&publisher, "/plain").await.unwrap();
     assert_eq!(fetched.body, b"{}");
     assert_eq!(fetched.max_age, Some(std::time::Duration::from_mins(10)));
     let [request] = publisher.requests().try_into().unwrap();
@@ -166,12 +68,12 @@ async fn a_document_is_fetched_by_one_request_without_credentials() {
     for never in ["cookie", "authorization", "referer"] {
         assert!(!request.contains(never), "{request}");
     }
-    assert_eq!(publisher.fetch("/fits").await.unwrap().body.len(), 10_240);
+    assert_eq!(fetch(&publisher, "/fits").await.unwrap().body.len(), 10_240);
 }
 
 #[tokio::test]
 async fn what_is_no_small_json_document_is_refused() {
-    let publisher = Publisher::start().await;
+    let publisher = published().await;
     for (path, problem) in [
         ("/large", DocumentProblem::TooLarge),
         ("/endless", DocumentProblem::TooLarge),
@@ -181,15 +83,15 @@ async fn what_is_no_small_json_document_is_refused() {
         ("/down", DocumentProblem::Status(503)),
         ("/cut", DocumentProblem::Unreachable),
     ] {
-        assert_eq!(publisher.fetch(path).await, Err(problem), "{path}");
+        assert_eq!(fetch(&publisher, path).await, Err(problem), "{path}");
     }
     assert_eq!(publisher.requests().len(), 7, "nothing is tried again, and no redirect is followed");
 }
 
 #[tokio::test]
 async fn a_publisher_that_does_not_answer_is_left() {
-    let publisher = Publisher::start().await;
-    let (source, url) = (publisher.source(Names::of(HOST, &[&[PUBLISHER]])), publisher.url("/never"));
+    let publisher = published().await;
+    let (source, url) = (publisher.source(Names::of(HOST, &[&[PUBLISHER]])), url_at(&publisher, "/never"));
     let fetching = tokio::spawn(async move { source.fetch(&url).await });
     publisher.arrived.notified().await;
     // From here on, time passes as soon as nothing else happens.
@@ -199,7 +101,7 @@ async fn a_publisher_that_does_not_answer_is_left() {
 
 #[tokio::test]
 async fn no_address_but_a_public_one_is_connected_to() {
-    let publisher = Publisher::start().await;
+    let publisher = published().await;
     let public = "1.1.1.1";
     for addresses in [
         &["127.0.0.1"][..],
@@ -231,37 +133,86 @@ async fn no_address_but_a_public_one_is_connected_to() {
             authorities: vec![publisher.authority.clone()],
             ..Network::default()
         };
-        let refused = HttpDocumentSource::of(network).fetch(&publisher.url("/plain")).await;
+        let refused = HttpDocumentSource::of(network).fetch(&url_at(&publisher, "/plain")).await;
         assert_eq!(refused, Err(DocumentProblem::ForbiddenAddress), "{addresses:?}");
     }
-    let local = url(&format!("https://localhost:{}/plain", publisher.address.port()));
+    let local = url(&format!("https://localhost:{}/plain", publisher.port()));
     assert_eq!(HttpDocumentSource::default().fetch(&local).await, Err(DocumentProblem::ForbiddenAddress));
     assert!(publisher.requests().is_empty());
 }
 
 #[tokio::test]
 async fn a_name_that_is_rebound_between_check_and_connection_changes_nothing() {
-    let publisher = Publisher::start().await;
+    let publisher = published().await;
     let names = Names::of(HOST, &[&[PUBLISHER], &["127.0.0.1".parse().unwrap()]]);
     let source = publisher.source(Arc::clone(&names));
-    assert!(source.fetch(&publisher.url("/plain")).await.is_ok(), "connected to the address that was checked");
-    assert_eq!(names.asked.load(Ordering::SeqCst), 1, "there is one look-up per fetch");
-    assert_eq!(source.fetch(&publisher.url("/plain")).await, Err(DocumentProblem::ForbiddenAddress));
+    assert!(source.fetch(&url_at(&publisher, "/plain")).await.is_ok(), "connected to the address that was checked");
+    assert_eq!(names.asked(), 1, "there is one look-up per fetch");
+    assert_eq!(source.fetch(&url_at(&publisher, "/plain")).await, Err(DocumentProblem::ForbiddenAddress));
     assert_eq!(publisher.requests().len(), 1);
 }
 
 #[tokio::test]
 async fn a_publisher_has_to_prove_its_name() {
-    let publisher = Publisher::start().await;
-    let port = publisher.address.port();
+    let publisher = published().await;
+    let port = publisher.port();
     let source = publisher.source(Names::of("other.example", &[&[PUBLISHER]]));
     let other = url(&format!("https://other.example:{port}/plain"));
     assert_eq!(source.fetch(&other).await, Err(DocumentProblem::Unreachable), "the certificate is for another name");
-    assert_eq!(source.fetch(&publisher.url("/plain")).await, Err(DocumentProblem::Unreachable), "unknown name");
-    let stranger = Publisher::start().await;
+    assert_eq!(source.fetch(&url_at(&publisher, "/plain")).await, Err(DocumentProblem::Unreachable), "unknown name");
+    let stranger = published().await;
     let authorities = vec![stranger.authority.clone()];
     let network = Network { resolver: Names::of(HOST, &[&[PUBLISHER]]), allows: is_publisher, authorities };
-    let refused = HttpDocumentSource::of(network).fetch(&publisher.url("/plain")).await;
+    let refused = HttpDocumentSource::of(network).fetch(&url_at(&publisher, "/plain")).await;
     assert_eq!(refused, Err(DocumentProblem::Unreachable), "the authority is unknown");
     assert!(publisher.requests().is_empty());
+}
+
+#[test]
+fn no_proxy_of_the_environment_is_asked() {
+    // Nothing listens there.
+    let proxy = "http://127.0.0.1:9";
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "a_document_is_fetched_by_one_request_without_credentials"]);
+    for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        child.env(name, proxy);
+    }
+    child.env_remove("NO_PROXY").env_remove("no_proxy");
+    let output = child.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// The page that a person sees at the request of the client that the publisher describes.
+async fn authorize(publisher: &Publisher, source: HttpDocumentSource) -> (u16, String) {
+    let database = TestDatabase::sqlite();
+    let config = support::gate::config(&database, &[]);
+    let options = GateOptions { client_documents: Arc::new(source), ..GateOptions::default() };
+    let gate = Gate::start(&config, options).await.unwrap();
+    let parameters = [
+        ("response_type", "code"),
+        ("client_id", &*url_at(publisher, "/client.json").url().to_string()),
+        ("redirect_uri", "http://127.0.0.1:49152/callback"),
+        ("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"),
+        ("code_challenge_method", "S256"),
+    ];
+    let page = reqwest::Url::parse_with_params(&format!("{}/auth/authorize", gate.public_url()), parameters).unwrap();
+    let answer = reqwest::Client::builder().no_proxy().build().unwrap().get(page).send().await.unwrap();
+    let answer = (answer.status().as_u16(), answer.text().await.unwrap());
+    gate.stop().await;
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_asks_a_person_what_a_document_asks_and_fetches_it_from_the_internet_alone() {
+    let publisher = published().await;
+    let (status, page) = authorize(&publisher, publisher.source(Names::of(HOST, &[&[PUBLISHER]]))).await;
+    assert_eq!(status, 200, "{page}");
+    assert!(page.contains(r#"name="password""#) && page.contains(HOST), "{page}");
+    assert_eq!(publisher.requests().len(), 1);
+    let internet = Network { resolver: Names::of(HOST, &[&[PUBLISHER]]), ..Network::default() };
+    let (status, page) = authorize(&publisher, HttpDocumentSource::of(internet)).await;
+    assert_eq!(status, 400, "{page}");
+    assert!(page.contains(HOST), "{page}");
+    assert_eq!(publisher.requests().len(), 1);
 }

@@ -36,6 +36,7 @@ mod m20261126_000080_create_password_links;
 mod m20261126_000096_number_changes_of_memories;
 mod m20261126_000097_create_memory_vectors;
 mod m20261127_000100_count_what_applications_do;
+mod m20261127_000101_say_what_applications_are_for;
 
 use std::collections::BTreeMap;
 
@@ -84,6 +85,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000096_number_changes_of_memories::Migration),
             Box::new(m20261126_000097_create_memory_vectors::Migration),
             Box::new(m20261127_000100_count_what_applications_do::Migration),
+            Box::new(m20261127_000101_say_what_applications_are_for::Migration),
         ]
     }
 }

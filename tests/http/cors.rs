@@ -37,6 +37,7 @@ async fn every_origin_reads_the_documents_and_gets_and_revokes_tokens() {
         "/openapi/gpt-actions.json",
         "/auth/token",
         "/auth/revoke",
+        "/auth/register",
     ] {
         for origin in [FOREIGN, CONFIGURED, "null"] {
             let answer = get(&face, path, origin).await;
@@ -53,12 +54,14 @@ async fn every_origin_reads_the_documents_and_gets_and_revokes_tokens() {
 #[tokio::test]
 async fn a_script_learns_why_it_was_refused() {
     let face = Face::new();
-    for (path, origin) in [("/auth/token", FOREIGN), ("/api/v1/me", CONFIGURED), ("/api/v1/nowhere", CONFIGURED)] {
+    for (path, origin) in
+        [("/auth/token", FOREIGN), ("/api/v1/me", CONFIGURED), ("/api/v1/nowhere", CONFIGURED), ("/mcp", CONFIGURED)]
+    {
         let answer = get(&face, path, origin).await;
         assert!(answer.status.is_client_error());
         assert!(answer.header("access-control-allow-origin").is_some(), "{path}");
         let exposed = list(&answer.headers, "access-control-expose-headers");
-        for name in ["www-authenticate", "retry-after", "x-request-id"] {
+        for name in ["www-authenticate", "retry-after", "x-request-id", "mcp-protocol-version"] {
             assert!(exposed.contains(&name.to_owned()), "{path}: {name}");
         }
     }

@@ -41,9 +41,20 @@ async fn a_panic_in_a_handler_is_an_internal_error_with_a_request_id() {
 #[tokio::test]
 async fn an_unknown_path_is_not_found() {
     let face = Face::new();
-    for path in
-        ["/nowhere", "/api", "/api/v1/memories/a/b", "/api/v1/memories/", "/health", "//api/v1/me", "/%00", "/%ff"]
-    {
+    for path in [
+        "/nowhere",
+        "/api",
+        "/api/v1/memories/a/b",
+        "/api/v1/memories/",
+        "/health",
+        "//api/v1/me",
+        "/%00",
+        "/%ff",
+        // Clients probe such addresses, and take a page for an answer.
+        "/.well-known/nowhere",
+        "/.well-known/oauth-protected-resource/nowhere",
+        "/.well-known/openid-configuration/mcp",
+    ] {
         face.get(path).await.problem(404, "no-such-path");
     }
     assert_eq!(face.get("/auth/nowhere").await.oauth_error(404), "invalid_request");

@@ -76,7 +76,58 @@ struct Asking<'a> {
     token_url: &'a str,
 }
 
+/// What a client of MCP learns from the first refusal.
+struct Discovered {
+    scope: String,
+    issuer: Value,
+}
+
+impl Discovered {
+    /// A client without a secret that asks for everything that it was told to.
+    fn asking<'a>(&'a self, client_id: &'a str, redirect_uri: &'a str, resource: &'a str) -> Asking<'a> {
+        Asking {
+            client_id,
+            secret: None,
+            redirect_uri,
+            scope: &self.scope,
+            resource,
+            authorization_url: text(&self.issuer["authorization_endpoint"]),
+            token_url: text(&self.issuer["token_endpoint"]),
+        }
+    }
+}
+
 impl World {
+    /// The service behind [`PUBLIC_URL`], where Marta has an account as the document says.
+    fn of(folder: &Path) -> Self {
+        let _already_installed = rustls::crypto::ring::default_provider().install_default();
+        let mut command = memgate(folder);
+        command.env("MEMGATE_PUBLIC_URL", PUBLIC_URL);
+        let world = Self::new(Server::start(command));
+        let create = documented("gpt-actions.md", "memgate user create");
+        let created = run_with_input(folder, &create.split(' ').skip(1).collect::<Vec<_>>(), PASSWORD);
+        assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+        world
+    }
+
+    /// The way from the first 401 to the authorization server.
+    async fn discover(&self, mcp: &str) -> Discovered {
+        let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+            "protocolVersion": super::LEGACY, "capabilities": {}, "clientInfo": {"name": "ChatGPT", "version": "1"},
+        }});
+        let request = self.post(mcp).header("accept", "application/json, text/event-stream").json(&hello);
+        let refused = request.send().await.unwrap();
+        assert_eq!(refused.status(), 401);
+        let challenge = refused.headers()["www-authenticate"].to_str().unwrap().to_owned();
+        let quoted =
+            |name: &str| challenge.split_once(&format!("{name}=\"")).unwrap().1.split('"').next().unwrap().to_owned();
+        let resource = self.json(self.get(&quoted("resource_metadata")), 200).await;
+        assert_eq!(resource["resource"], mcp);
+        let issuer = text(&resource["authorization_servers"][0]);
+        let issuer = self.json(self.get(&format!("{issuer}/.well-known/oauth-authorization-server")), 200).await;
+        Discovered { scope: quoted("scope"), issuer }
+    }
+
     fn new(server: Server) -> Self {
         let http = Client::builder().no_proxy().redirect(Policy::none()).timeout(Duration::from_secs(30)).build();
         Self { server, http: http.unwrap(), cookies: Vec::new() }
@@ -202,15 +253,9 @@ fn action(document: &Value, operation: &str) -> (String, String) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_gpt_stores_mcp_finds_and_rest_corrects_as_the_documents_say() {
-    let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let folder = installation();
     let folder = folder.path();
-    let mut command = memgate(folder);
-    command.env("MEMGATE_PUBLIC_URL", PUBLIC_URL);
-    let mut world = World::new(Server::start(command));
-    let create = documented("gpt-actions.md", "memgate user create");
-    let created = run_with_input(folder, &create.split(' ').skip(1).collect::<Vec<_>>(), PASSWORD);
-    assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+    let mut world = World::of(folder);
 
     // docs/gpt-actions.md: what the command prints is what the editor asks for.
     let connect = documented("gpt-actions.md", "memgate connect gpt");
@@ -241,29 +286,8 @@ async fn what_a_gpt_stores_mcp_finds_and_rest_corrects_as_the_documents_say() {
     let connect = documented("mcp.md", "memgate connect mcp --client chatgpt --same-memories-as");
     let connector = registered(folder, &connect.replace("GPT_CLIENT_ID", text(&gpt["client_id"])));
     let mcp = text(&connector["url"]);
-    let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
-        "protocolVersion": super::LEGACY, "capabilities": {}, "clientInfo": {"name": "ChatGPT", "version": "1"},
-    }});
-    let request = world.post(mcp).header("accept", "application/json, text/event-stream").json(&hello);
-    let refused = request.send().await.unwrap();
-    assert_eq!(refused.status(), 401);
-    let challenge = refused.headers()["www-authenticate"].to_str().unwrap().to_owned();
-    let quoted =
-        |name: &str| challenge.split_once(&format!("{name}=\"")).unwrap().1.split('"').next().unwrap().to_owned();
-    let (metadata, scope) = (quoted("resource_metadata"), quoted("scope"));
-    let resource = world.json(world.get(&metadata), 200).await;
-    assert_eq!(resource["resource"], mcp);
-    let issuer = text(&resource["authorization_servers"][0]);
-    let issuer = world.json(world.get(&format!("{issuer}/.well-known/oauth-authorization-server")), 200).await;
-    let mut asking = Asking {
-        client_id: text(&connector["client_id"]),
-        secret: None,
-        redirect_uri: CONNECTOR_CALLBACK,
-        scope: &scope,
-        resource: mcp,
-        authorization_url: text(&issuer["authorization_endpoint"]),
-        token_url: text(&issuer["token_endpoint"]),
-    };
+    let found = world.discover(mcp).await;
+    let mut asking = found.asking(text(&connector["client_id"]), CONNECTOR_CALLBACK, mcp);
     let tokens = world.connect(&asking).await;
     let mcp_token = text(&tokens["access_token"]).to_owned();
     let found = world.call(mcp, &mcp_token, "search", json!({"query": "Which nuts must Marta not eat?"})).await;
@@ -310,4 +334,146 @@ async fn what_a_gpt_stores_mcp_finds_and_rest_corrects_as_the_documents_say() {
     }
     let found = world.call(mcp, &mcp_token, "search", json!({"query": "hazelnuts"})).await;
     assert_eq!(text(&found["results"][0]["id"]), id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_may_only_read_and_names_no_resource_gets_in_by_what_the_challenge_says() {
+    let folder = installation();
+    let folder = folder.path();
+    let mut world = World::of(folder);
+    let connect = documented("mcp.md", "memgate connect mcp --client claude");
+    let client = registered(folder, &format!("{connect} --permission memory:read"));
+    let mcp = text(&client["url"]);
+    let found = world.discover(mcp).await;
+    assert_eq!(found.scope, "memory:read memory:write memory:delete");
+    let asking = found.asking(text(&client["client_id"]), "http://localhost:49152/callback", "");
+    let tokens = world.connect(&asking).await;
+    assert_eq!(tokens["scope"], "memory:read", "the answer says what is left");
+    let found = world.call(mcp, text(&tokens["access_token"]), "search", json!({"query": "tea"})).await;
+    assert_eq!(found, json!({"results": []}));
+}
+
+/// The blocks of a page in this language.
+pub(super) fn blocks(document: &str, language: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(document)).unwrap();
+    let start = format!("```{language}\n");
+    text.split(&start).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_command_of_the_page_can_be_pasted_and_what_it_says_of_programs_is_true() {
+    let folder = installation();
+    let folder = folder.path();
+    let world = World::of(folder);
+    let gpt = registered(folder, &format!("MEMGATE_PUBLIC_URL={PUBLIC_URL} memgate connect gpt --name GPT"));
+    let commands = blocks("mcp.md", "sh");
+    assert_eq!(commands.len(), 5);
+    let mut printed = String::new();
+    for command in commands {
+        let mut command = command.trim_end().replace("GPT_CLIENT_ID", text(&gpt["client_id"]));
+        if command.contains("connect mcp") {
+            // Nothing answers at that address here.
+            command.push_str(" --skip-check");
+        }
+        printed.push_str(&paste(folder, &command));
+    }
+    for said in [
+        "claude mcp add --transport http --client-id",
+        &format!("MCP Server URL  {PUBLIC_URL}/mcp"),
+        "Registered My client.",
+        "client_id",
+        "memgate user create",
+    ] {
+        assert!(printed.contains(said), "{said}: {printed}");
+    }
+
+    // "A program of your own needs no person".
+    let create = "memgate app create --json --name Program --grant client_credentials --permission memory:read \
+                  --permission memory:write";
+    let program: Value = serde_json::from_str(&paste(folder, create)).unwrap();
+    let mcp = format!("{PUBLIC_URL}/mcp");
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", text(&program["client_id"])),
+        ("client_secret", text(&program["client_secret"])),
+        ("resource", &*mcp),
+    ];
+    let form: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let request = world.post("/auth/token").header("content-type", "application/x-www-form-urlencoded").body(form);
+    let tokens = world.json(request, 200).await;
+    let token = text(&tokens["access_token"]);
+    world.call(&mcp, token, "add_memory", json!({"content": "Programs need no person."})).await;
+    let found = world.call(&mcp, token, "search", json!({"query": "programs"})).await;
+    assert_eq!(found["results"].as_array().unwrap().len(), 1);
+}
+
+/// What the clients of `connect mcp` send people back to, and where they keep their settings.
+const CLIENTS: [(&str, &[&str], Option<&str>); 6] = [
+    (
+        "claude",
+        &[
+            "https://claude.ai/api/mcp/auth_callback",
+            "https://claude.com/api/mcp/auth_callback",
+            "http://localhost:54321/callback",
+        ],
+        None,
+    ),
+    ("chatgpt", &[CONNECTOR_CALLBACK, "https://chatgpt.com/connector_platform_oauth_redirect"], None),
+    ("vscode", &["http://127.0.0.1:33418/", "https://vscode.dev/redirect"], Some(".vscode/mcp.json")),
+    ("cursor", &["cursor://anysphere.cursor-mcp/oauth/callback"], Some("~/.cursor/mcp.json")),
+    ("codex", &["http://127.0.0.1:1455/callback"], Some("~/.codex/config.toml")),
+    ("gemini", &["http://localhost:7777/oauth/callback"], Some("~/.gemini/settings.json")),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_client_is_registered_for_its_callbacks_and_its_file_names_the_endpoint_and_the_client() {
+    let folder = installation();
+    let folder = folder.path();
+    let world = World::of(folder);
+    for (name, callbacks, file) in CLIENTS {
+        let client = registered(folder, &format!("memgate connect mcp --client {name} --public-url {PUBLIC_URL}"));
+        let id = text(&client["client_id"]);
+        assert_eq!(client["url"], format!("{PUBLIC_URL}/mcp"), "{name}");
+        let stored: Value = serde_json::from_str(&paste(folder, &format!("memgate app show {id} --json"))).unwrap();
+        assert_eq!((&stored["kind"], &stored["default_resource"]), (&json!("public"), &json!("mcp")), "{name}");
+        for callback in callbacks.iter().chain(&["https://evil.example/callback"]) {
+            let query = [
+                ("response_type", "code"),
+                ("client_id", id),
+                ("redirect_uri", callback),
+                ("code_challenge", CHALLENGE),
+                ("code_challenge_method", "S256"),
+            ];
+            let url = Url::parse_with_params(&format!("{PUBLIC_URL}/auth/authorize"), query).unwrap();
+            let answer = world.get(url.as_str()).send().await.unwrap();
+            assert_eq!(answer.status() == 200, callbacks.contains(callback), "{name}: {callback}");
+        }
+        assert_eq!(client.get("file").and_then(Value::as_str), file, "{name}");
+        let instructions = text(&client["instructions"]);
+        let Some(file) = file else {
+            assert!(instructions.contains(id) && instructions.contains(&format!("{PUBLIC_URL}/mcp")), "{instructions}");
+            continue;
+        };
+        let content = text(&client["content"]);
+        let settings: Value = match file.rsplit_once('.').unwrap().1 {
+            "toml" => toml::from_str(content).unwrap(),
+            _ => serde_json::from_str(content).unwrap(),
+        };
+        let (server, known_by) = match name {
+            "vscode" => (&settings["servers"]["memgate"], &client["client_id"]),
+            "cursor" => (&settings["mcpServers"]["memgate"], &settings["mcpServers"]["memgate"]["auth"]["CLIENT_ID"]),
+            "codex" => {
+                let server = &settings["mcp_servers"]["memgate"];
+                (server, &server["oauth"]["client_id"])
+            }
+            _ => {
+                let server = &settings["mcpServers"]["memgate"];
+                (server, &server["oauth"]["clientId"])
+            }
+        };
+        let url = server.get("url").or(server.get("httpUrl"));
+        assert_eq!(url, Some(&client["url"]), "{name}: {content}");
+        assert_eq!(known_by, id, "{name}: {content}");
+        assert!(name != "vscode" || instructions.contains(id), "VS Code asks for it: {instructions}");
+    }
 }

@@ -6,7 +6,9 @@ mod page;
 mod support;
 
 mod audience;
+mod audit;
 mod bounds;
+mod cancelling;
 mod doors;
 mod messages;
 mod protocol;
@@ -20,6 +22,9 @@ use support::gate::TestGate;
 
 const MODERN: &str = "2026-07-28";
 const LEGACY: &str = "2025-11-25";
+
+/// What clients pass to a model.
+const MAX_ANSWER: usize = 30_000;
 
 /// A gate, and a client of its MCP endpoint.
 struct Client {
@@ -58,7 +63,16 @@ impl Client {
         assert_eq!(answer.status(), 200, "{method}");
         assert_eq!(answer.headers()["content-type"], "application/json");
         assert!(answer.headers().get("mcp-session-id").is_none(), "there are no sessions");
-        answer.json().await.unwrap()
+        let text = answer.text().await.unwrap();
+        assert!(method != "tools/call" || text.len() < MAX_ANSWER, "{params}: {}", text.len());
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// The result of a modern request.
+    async fn modern(&self, method: &str, params: Value) -> Value {
+        let answer = self.modern_request(method, params).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{method}");
+        answer.json::<Value>().await.unwrap()["result"].clone()
     }
 
     /// A request of the protocol versions without `initialize`.
@@ -76,13 +90,21 @@ impl Client {
         request.json(&json!({"jsonrpc": "2.0", "id": "m", "method": method, "params": params}))
     }
 
-    /// The result of a tool, whose value and text say the same.
+    /// The schema of what a tool returns.
+    async fn output_schema(&self, tool: &str) -> Value {
+        let listed = self.legacy("tools/list", json!({})).await;
+        let tools = listed["result"]["tools"].as_array().unwrap();
+        tools.iter().find(|listed| listed["name"] == tool).unwrap()["outputSchema"].clone()
+    }
+
+    /// The result of a tool, whose value and text say the same, as the tool promised it.
     async fn call(&self, tool: &str, arguments: Value) -> Value {
         let answer = self.legacy("tools/call", json!({"name": tool, "arguments": arguments})).await;
         let result = &answer["result"];
         assert_ne!(result["isError"], true, "{tool}: {answer}");
         let text: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
         assert_eq!(text, result["structuredContent"], "{tool}");
+        assert_satisfies(&text, &self.output_schema(tool).await, tool);
         text
     }
 
@@ -93,5 +115,33 @@ impl Client {
         assert_eq!(result["isError"], true, "{tool}: {answer}");
         assert!(result.get("structuredContent").is_none(), "a failure has no value: {answer}");
         result["content"][0]["text"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Checks a value against a schema with what the schemas of tools use: types, required members, and no others than are named.
+fn assert_satisfies(value: &Value, schema: &Value, place: &str) {
+    match schema["type"].as_str().unwrap() {
+        "string" => assert!(value.is_string(), "{place}: {value}"),
+        "boolean" => assert!(value.is_boolean(), "{place}: {value}"),
+        "integer" => assert!(value.is_u64(), "{place}: {value}"),
+        "number" => assert!(value.is_number(), "{place}: {value}"),
+        "array" => {
+            let items = value.as_array().unwrap_or_else(|| panic!("{place}: {value}"));
+            for item in items {
+                assert_satisfies(item, &schema["items"], place);
+            }
+        }
+        "object" => {
+            let members = value.as_object().unwrap_or_else(|| panic!("{place}: {value}"));
+            let Some(properties) = schema["properties"].as_object() else { return };
+            for required in schema["required"].as_array().into_iter().flatten() {
+                assert!(members.contains_key(required.as_str().unwrap()), "{place}: {required} is missing in {value}");
+            }
+            for (name, member) in members {
+                let property = properties.get(name).unwrap_or_else(|| panic!("{place}: {name} was not announced"));
+                assert_satisfies(member, property, &format!("{place}.{name}"));
+            }
+        }
+        other => panic!("{place}: {other}"),
     }
 }

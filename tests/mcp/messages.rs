@@ -51,8 +51,8 @@ async fn calls_are_counted_towards_the_applications_rate_limit() {
     let client = Client { gate: client.gate, token };
     let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
     assert_eq!(client.raw(list).await.status(), 200);
-    client.call("list_memories", json!({})).await;
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_memories","arguments":{}}}"#;
+    assert_eq!(client.raw(call).await.status(), 200);
     for message in [list, call] {
         let answer = client.raw(message).await;
         assert_eq!(answer.status(), 429);

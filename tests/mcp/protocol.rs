@@ -1,8 +1,11 @@
 //! The two protocol eras on one endpoint, and the way in: method, host, origin, token, permission, rate limit.
 
+use memgate::domain::applications::{NewApplication, Permission};
 use poem::http::Method;
 use serde_json::{Value, json};
 
+use super::support::database::TestDatabase;
+use super::support::gate::{TestGate, new_application};
 use super::{Client, LEGACY, MODERN};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,10 +50,15 @@ async fn a_client_of_the_modern_version_needs_no_handshake() {
     let versions = discovered["result"]["supportedVersions"].as_array().unwrap();
     assert!(versions.contains(&json!(MODERN)) && versions.contains(&json!("2025-03-26")), "{discovered}");
     assert_eq!(discovered["result"]["resultType"], "complete");
+    let extensions = &discovered["result"]["capabilities"]["extensions"];
+    assert_eq!(extensions["io.modelcontextprotocol/oauth-client-credentials"], json!({}), "{discovered}");
+    assert!(discovered["result"]["ttlMs"].is_u64() && discovered["result"]["cacheScope"].is_string(), "{discovered}");
 
-    let listed: Value = client.modern_request("tools/list", json!({})).send().await.unwrap().json().await.unwrap();
-    assert_eq!(listed["result"]["resultType"], "complete");
-    assert_eq!((&listed["result"]["ttlMs"], &listed["result"]["cacheScope"]), (&json!(60_000), &json!("private")));
+    for method in ["tools/list", "prompts/list", "resources/list", "resources/templates/list"] {
+        let listed = client.modern(method, json!({})).await;
+        assert_eq!(listed["resultType"], "complete", "{method}");
+        assert_eq!((&listed["ttlMs"], &listed["cacheScope"]), (&json!(60_000), &json!("private")), "{method}");
+    }
 
     let call = json!({"name": "add_memory", "arguments": {"content": "Marta lives in Porto."}});
     let called: Value = client.modern_request("tools/call", call).send().await.unwrap().json().await.unwrap();
@@ -86,6 +94,51 @@ async fn headers_that_contradict_the_body_are_refused() {
             assert!(answer["error"]["data"]["supported"].as_array().unwrap().contains(&json!(MODERN)));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_names_its_tool_in_its_headers_too() {
+    let client = Client::new().await;
+    let params = || json!({"name": "search", "arguments": {"query": "tea"}});
+    for (header, status) in [(Some("search"), 200), (Some("delete_memory"), 400), (None, 400)] {
+        let mut request = client.modern_request("tools/call", params()).build().unwrap();
+        request.headers_mut().remove("mcp-name");
+        if let Some(name) = header {
+            request.headers_mut().insert("mcp-name", name.parse().unwrap());
+        }
+        let answer = client.gate.http.execute(request).await.unwrap();
+        assert_eq!(answer.status(), status, "{header:?}");
+        let answer: Value = answer.json().await.unwrap();
+        let code = answer["error"]["code"].as_i64();
+        assert_eq!((code, &answer["id"]), ((status == 400).then_some(-32020), &json!("m")), "{header:?}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_sent_in_another_way_is_400_with_the_way_to_the_metadata_of_mcp() {
+    let client = Client::new().await;
+    let metadata = format!("resource_metadata=\"{}\"", client.gate.url("/.well-known/oauth-protected-resource/mcp"));
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    let twice = client.post().bearer_auth(&client.token).header("Authorization", "Bearer other");
+    let in_url = client.gate.http.post(client.gate.url("/mcp?access_token=x"));
+    for request in [twice, in_url] {
+        let answer = request.json(&ping).send().await.unwrap();
+        assert_eq!(answer.status(), 400);
+        let challenge = answer.headers()["www-authenticate"].to_str().unwrap();
+        assert!(challenge.contains("invalid_request") && challenge.contains(&metadata), "{challenge}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tool_that_the_application_may_not_use_is_refused_in_words() {
+    let gate = TestGate::on(TestDatabase::sqlite()).await;
+    let permissions = [Permission::MemoryRead].into_iter().collect();
+    let application = gate.register(NewApplication { permissions, ..new_application() }).await;
+    let token = gate.mcp_token(&application, "memory:read").await;
+    let client = Client { gate, token };
+    // Nobody could grant it, so asking a person again would not help.
+    let words = client.failing_call("add_memory", json!({"content": "x"})).await;
+    assert!(words.contains("memory:write"), "{words}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

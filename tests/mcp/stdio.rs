@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::MODERN;
+use super::doors::blocks;
 use super::support::process::{Server, fail, installation, memgate, run_with_input, succeed, succeed_json};
 
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -26,8 +27,13 @@ struct Session {
 impl Session {
     fn start(folder: &Path, arguments: &[&str]) -> Self {
         let mut command = memgate(folder);
-        command.arg("mcp").args(arguments).env("MEMGATE_LOG", "debug");
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        command.arg("mcp").args(arguments);
+        Self::of(command, Stdio::null())
+    }
+
+    fn of(mut command: Command, log: Stdio) -> Self {
+        command.env("MEMGATE_LOG", "debug").env("MEMGATE_LOG_FORMAT", "json");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let (sender, lines) = mpsc::channel();
         let output = BufReader::new(child.stdout.take().unwrap());
         thread::spawn(move || output.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
@@ -89,6 +95,15 @@ fn with_application(arguments: &[&str]) -> (TempDir, String) {
     (folder, id)
 }
 
+/// What a client of the newest protocol says of itself in every request.
+fn modern() -> Value {
+    json!({
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+    })
+}
+
 fn create_user(folder: &Path, login: &str) {
     assert!(run_with_input(folder, &["user", "create", login], "correct horse battery").status.success());
 }
@@ -129,11 +144,7 @@ fn a_client_starts_it_stores_and_finds() {
 fn a_client_of_the_newest_protocol_needs_no_handshake() {
     let (folder, id) = with_application(&[]);
     let mut session = Session::start(folder.path(), &["--application", &id]);
-    let meta = json!({
-        "io.modelcontextprotocol/protocolVersion": MODERN,
-        "io.modelcontextprotocol/clientCapabilities": {},
-        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-    });
+    let meta = modern();
     let discovered = session.request("server/discover", &json!({"_meta": meta}));
     let server = &discovered["result"]["_meta"]["io.modelcontextprotocol/serverInfo"];
     assert_eq!(server["name"], "memgate", "{discovered}");
@@ -141,6 +152,47 @@ fn a_client_of_the_newest_protocol_needs_no_handshake() {
     let added = session.request("tools/call", &json!({"name": "add_memory", "arguments": arguments, "_meta": meta}));
     assert_eq!(added["result"]["structuredContent"]["status"], "stored", "{added}");
     assert_eq!(session.end(), 0);
+}
+
+#[test]
+fn the_entry_that_the_page_shows_starts_it_and_its_log_names_client_version_and_tool() {
+    let (folder, id) = with_application(&[]);
+    let folder = folder.path();
+    create_user(folder, "marta");
+    let [page] = blocks("mcp.md", "json").try_into().unwrap();
+    let entry: Value = serde_json::from_str(&page).unwrap();
+    let server = &entry["mcpServers"]["memgate"];
+    assert_eq!(server["command"], "memgate");
+    let fill = |text: &Value| match text.as_str().unwrap() {
+        "CLIENT_ID" => id.clone(),
+        "LOGIN" => "marta".to_owned(),
+        text => text.replace("/var/lib/memgate", folder.to_str().unwrap()),
+    };
+    let mut command = memgate(folder);
+    command.args(server["args"].as_array().unwrap().iter().map(fill));
+    for (name, value) in server["env"].as_object().unwrap() {
+        command.env(name, fill(value));
+    }
+    let log = folder.join("log");
+    let mut session = Session::of(command, std::fs::File::create(&log).unwrap().into());
+    session.initialize();
+    session.call("add_memory", &json!({"content": "Marta likes rye bread."}));
+    let params = json!({"name": "list_memories", "arguments": {}, "_meta": modern()});
+    assert_ne!(session.request("tools/call", &params)["result"]["isError"], true);
+    assert_eq!(session.end(), 0);
+    let log = std::fs::read_to_string(log).unwrap();
+    let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let called: Vec<Value> = events.filter(|event| event["kind"] == "tool_called").collect();
+    assert_eq!(called.len(), 2, "{log}");
+    for (called, client, version, tool) in
+        [(&called[0], "editor 1", "2025-11-25", "add_memory"), (&called[1], "test 1", MODERN, "list_memories")]
+    {
+        assert_eq!(
+            (&called["client.name"], &called["protocol.version"], &called["tool"], &called["application.id"]),
+            (&json!(client), &json!(version), &json!(tool), &json!(id))
+        );
+    }
+    assert!(!log.contains("rye bread"), "no content is logged");
 }
 
 #[test]

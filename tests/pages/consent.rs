@@ -143,7 +143,7 @@ async fn a_request_that_cannot_be_trusted_is_a_page_and_never_a_redirect() {
         (("redirect_uri", "https://evil.example/"), "is not registered for this application"),
         (("redirect_uri", "https://chatgpt.com/aip/g-124/oauth/callback"), "is not registered for this application"),
         (("redirect_uri", "https://chatgpt.com/aip/g-123/oauth/callback/"), "is not registered for this application"),
-        (("redirect_uri", "https://chatgpt.com/aip/g-123/oauth/callback#x"), "is not registered for this application"),
+        (("redirect_uri", "https://chatgpt.com/aip/g-123/oauth/callback#x"), "must not have a fragment"),
     ] {
         let request = place.request(&[change]);
         for browser in [&mut Browser::of(&place.gate), &mut signed_in] {
@@ -261,7 +261,7 @@ async fn a_silent_request_is_told_that_a_person_has_to_answer() {
 #[tokio::test]
 async fn an_application_hears_of_a_refusal_that_comes_up_while_somebody_signs_in() {
     let place = Place::new().await;
-    let request = place.request(&[("scope", "memory:read memory:write")]);
+    let request = place.request(&[("scope", "memory:write")]);
     let mut browser = Browser::of(&place.gate);
     let page = browser.get(&request).await.page;
     let changes = memgate::domain::applications::ApplicationChanges {
@@ -284,7 +284,7 @@ async fn an_application_hears_of_a_refusal_that_comes_up_while_somebody_signs_in
 #[tokio::test]
 async fn who_chooses_a_language_is_not_stopped_by_a_refusal_that_came_up_meanwhile() {
     let place = Place::new().await;
-    let request = place.request(&[("scope", "memory:read memory:write")]);
+    let request = place.request(&[("scope", "memory:write")]);
     let mut browser = Browser::of(&place.gate);
     let page = browser.get(&request).await.page;
     let choice = [("language", "de"), ("here", &*page.hidden("here"))];

@@ -160,6 +160,19 @@ async fn whoever_names_ever_new_clients_has_to_wait_and_connected_clients_go_on(
 }
 
 #[tokio::test]
+async fn a_redirect_uri_that_no_application_can_have_is_refused_with_the_reason_and_the_others_work() {
+    let place = Place::new().await;
+    let plain = "http://claude.example/callback";
+    let listed = json!({"client_id": CLIENT, "client_name": "Editor", "redirect_uris": [plain, WEB]});
+    place.gate.documents.publish(&listed, None);
+    let mut browser = Browser::of(&place.gate);
+    let answer = browser.get(&request(&place, plain, &[])).await;
+    let page = answer.assert_page(400);
+    assert!(page.says("cannot be used by any application") && page.says("http is for loopback"), "{}", page.0);
+    browser.get(&request(&place, WEB, &[])).await.assert_page(200);
+}
+
+#[tokio::test]
 async fn the_operator_has_the_last_word() {
     let place = place().await;
     let (_, code) = allowed(&place, &request(&place, WEB, &[])).await;

@@ -302,6 +302,7 @@ fn application_row(application: &Application) -> application::ActiveModel {
         grants: Some(application.grants.clone()),
         redirect_uris: Some(application.redirect_uris.clone()),
         pkce: Some(application.pkce),
+        default_resource: Some(application.default_resource),
         space: Some(application.space.clone()),
         categories: Some(application.categories.clone()),
         rate_limit: Some(application.rate_limit),
@@ -339,6 +340,7 @@ fn changed_columns(changes: &ApplicationChanges, now: Timestamp) -> application:
         grants: set(changes.grants.as_ref(), |set| json_array(set.iter().map(|grant| grant.as_str()))),
         redirect_uris: set(changes.redirect_uris.as_ref(), |uris| json_array(uris.iter().map(RedirectUri::as_str))),
         pkce: set(changes.pkce.as_ref(), |rule| rule.as_str().to_owned()),
+        default_resource: set(changes.default_resource.as_ref(), |resource| resource.as_str().to_owned()),
         space: set(changes.space.as_ref(), ToString::to_string),
         categories: set(changes.categories.as_ref(), |access| match access {
             CategoryAccess::All => None,
@@ -399,6 +401,7 @@ fn read_application(
         grants: row.parse_list("grants", &model.grants, Row::parse::<GrantType>)?,
         redirect_uris: row.parse_list("redirect_uris", &model.redirect_uris, Row::parse::<RedirectUri>)?,
         pkce: row.parse("pkce", &model.pkce)?,
+        default_resource: row.parse("default_resource", &model.default_resource)?,
         space: row.parse("space", &model.space)?,
         categories,
         rate_limit: rate_limit.transpose()?,

@@ -8,7 +8,7 @@ use crate::cli::CliError;
 use crate::config::parse_duration;
 use crate::domain::applications::{
     ApplicationChanges, ApplicationName, Category, CategoryAccess, ClientKind, GrantType, NewApplication, Permission,
-    PkceRule, RedirectUri, RequestsPerMinute, SpaceName, TokenLifetime,
+    PkceRule, RedirectUri, RequestsPerMinute, Resource, SpaceName, TokenLifetime,
 };
 use crate::domain::ids::ApplicationId;
 
@@ -33,6 +33,9 @@ pub(in crate::cli) struct CreateArguments {
     /// Whether authorization requests must use PKCE: required, or optional for a client that does not support it
     #[arg(long, value_name = "RULE", default_value = "required")]
     pkce: PkceRule,
+    /// What its tokens are for if it does not send the parameter `resource`: api, or mcp for a client of MCP that does not
+    #[arg(long, value_name = "RESOURCE", default_value = "api")]
+    default_resource: Resource,
     /// Memory space to share with other applications [default: one of its own]
     #[arg(long, value_name = "NAME")]
     space: Option<SpaceName>,
@@ -76,6 +79,7 @@ impl CreateArguments {
             permissions: or(self.permissions),
             redirect_uris: self.redirect_uris,
             pkce: self.pkce,
+            default_resource: self.default_resource,
             space: self.space,
             categories: access_to(self.categories),
             rate_limit: self.rate_limit,
@@ -109,6 +113,9 @@ pub(in crate::cli) struct UpdateArguments {
     /// Whether authorization requests must use PKCE: required or optional
     #[arg(long, value_name = "RULE")]
     pkce: Option<PkceRule>,
+    /// What its tokens are for if it does not send the parameter `resource`: api or mcp
+    #[arg(long, value_name = "RESOURCE")]
+    default_resource: Option<Resource>,
     /// Another memory space; existing memories are not moved
     #[arg(long, value_name = "NAME")]
     space: Option<SpaceName>,
@@ -144,6 +151,7 @@ impl UpdateArguments {
             grants: given(self.grants),
             redirect_uris: if self.no_redirect_uris { Some(Vec::new()) } else { given(self.redirect_uris) },
             pkce: self.pkce,
+            default_resource: self.default_resource,
             space: self.space,
             categories: match (self.all_categories, self.categories.is_empty()) {
                 (false, true) => None,

@@ -132,6 +132,7 @@ fn application_json(application: &Application) -> Value {
         "grants": application.grants.iter().copied().map(GrantType::as_str).collect::<Vec<_>>(),
         "redirect_uris": application.redirect_uris.iter().map(RedirectUri::as_str).collect::<Vec<_>>(),
         "pkce": application.pkce.as_str(),
+        "default_resource": application.default_resource.as_str(),
         "space": application.space.as_str(),
         "categories": match &application.categories {
             CategoryAccess::All => Value::Null,

@@ -8,7 +8,9 @@ use super::check;
 use super::registration::for_people;
 use crate::cli::{CliError, find, open, output};
 use crate::config::Config;
-use crate::domain::applications::{ApplicationName, ClientKind, NewApplication, Permission, RedirectUri, SpaceName};
+use crate::domain::applications::{
+    ApplicationName, ClientKind, NewApplication, Permission, RedirectUri, Resource, SpaceName,
+};
 use crate::domain::ids::ApplicationId;
 
 /// Register an MCP client and print what to enter, or the text of its configuration file.
@@ -200,7 +202,12 @@ impl ConnectMcp {
         let uris = self.client.redirect_uris().iter().map(|uri| uri.parse());
         let redirect_uris = uris.collect::<Result<_, _>>().map_err(CliError::failed)?;
         // Whoever has the program has what is in it, so there is no secret.
-        Ok(NewApplication { redirect_uris, space, ..for_people(name, ClientKind::Public, &self.permissions) })
+        Ok(NewApplication {
+            redirect_uris,
+            space,
+            default_resource: Resource::Mcp,
+            ..for_people(name, ClientKind::Public, &self.permissions)
+        })
     }
 
     /// The public URL, which vendors reach only over https; a client on this computer takes http as well.

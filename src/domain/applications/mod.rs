@@ -7,6 +7,7 @@ mod model;
 mod permissions;
 mod ports;
 mod redirect_uri;
+mod resource;
 mod secret;
 mod service;
 
@@ -20,5 +21,6 @@ pub use ports::{ApplicationRepository, ChangeApplicationError, CreateApplication
 #[cfg(feature = "testing")]
 pub use ports::{MockApplicationRepository, MockSecretHasher};
 pub use redirect_uri::RedirectUri;
+pub use resource::Resource;
 pub use secret::{ClientSecret, SecretHash, SecretHint, StoredSecret};
 pub use service::{ApplicationError, ApplicationService, IssuedSecret, Registration};

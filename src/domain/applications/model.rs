@@ -10,6 +10,7 @@ use super::category::CategoryAccess;
 use super::limits::{RequestsPerMinute, TokenLifetime};
 use super::permissions::{GrantTypes, Permissions};
 use super::redirect_uri::RedirectUri;
+use super::resource::Resource;
 use super::secret::StoredSecret;
 use crate::ids::{ApplicationId, ClientId};
 use crate::system::Timestamp;
@@ -36,6 +37,8 @@ pub struct Application {
     pub redirect_uris: Vec<RedirectUri>,
     /// Whether its authorization requests must use PKCE.
     pub pkce: PkceRule,
+    /// What its tokens are for if it does not say (RFC 8707).
+    pub default_resource: Resource,
     /// The space that its memories live in.
     pub space: SpaceName,
     /// The categories that it may see and write.
@@ -82,6 +85,7 @@ impl Application {
             grants: new.grants,
             redirect_uris: new.redirect_uris,
             pkce: new.pkce,
+            default_resource: new.default_resource,
             space: new.space.unwrap_or_else(|| SpaceName::own(id)),
             categories: new.categories,
             rate_limit: new.rate_limit,
@@ -324,6 +328,8 @@ pub struct NewApplication {
     pub redirect_uris: Vec<RedirectUri>,
     /// See [`Application::pkce`].
     pub pkce: PkceRule,
+    /// See [`Application::default_resource`].
+    pub default_resource: Resource,
     /// A shared space; `None` for one of its own.
     pub space: Option<SpaceName>,
     /// See [`Application::categories`].
@@ -350,6 +356,7 @@ impl NewApplication {
             grants,
             redirect_uris: Vec::new(),
             pkce: PkceRule::Required,
+            default_resource: Resource::Api,
             space: None,
             categories: CategoryAccess::All,
             rate_limit: None,
@@ -374,6 +381,8 @@ pub struct ApplicationChanges {
     pub redirect_uris: Option<Vec<RedirectUri>>,
     /// See [`Application::pkce`].
     pub pkce: Option<PkceRule>,
+    /// See [`Application::default_resource`].
+    pub default_resource: Option<Resource>,
     /// See [`Application::space`]. Memories are not moved.
     pub space: Option<SpaceName>,
     /// See [`Application::categories`].
@@ -408,6 +417,7 @@ impl ApplicationChanges {
         set(&mut application.grants, self.grants.as_ref());
         set(&mut application.redirect_uris, self.redirect_uris.as_ref());
         set(&mut application.pkce, self.pkce.as_ref());
+        set(&mut application.default_resource, self.default_resource.as_ref());
         set(&mut application.space, self.space.as_ref());
         set(&mut application.categories, self.categories.as_ref());
         set(&mut application.rate_limit, self.rate_limit.as_ref());

@@ -7,11 +7,10 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::audience::Resource;
 use super::grant_store::GrantStore;
 use super::policy::TokenPolicy;
 use super::token::{AccessTokenClaims, Subject, TokenIssuer};
-use crate::applications::{Application, ApplicationRepository, Permission, Permissions, RequestsPerMinute};
+use crate::applications::{Application, ApplicationRepository, Permission, Permissions, RequestsPerMinute, Resource};
 use crate::ids::TokenId;
 use crate::limits::{RateLimited, RateLimits};
 use crate::people::PersonRepository;

@@ -2,14 +2,7 @@
 
 use url::Url;
 
-/// A protected resource of this service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resource {
-    /// The REST API.
-    Api,
-    /// The Model Context Protocol.
-    Mcp,
-}
+use crate::applications::{Application, Resource};
 
 /// The resources that a token opens: at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,44 +16,69 @@ pub enum Audience {
 }
 
 /// A resource was asked for that this service does not have, or that was not granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidTarget;
+/// The text says what there is, or what was granted, and repeats nothing of the request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidTarget(String);
+
+/// Where the REST API is, under the issuer. Its metadata (RFC 9728) name it by this URL.
+const API_PATH: &str = "/api";
+const MCP_PATH: &str = "/mcp";
 
 impl Audience {
     /// Reads the parameters `resource`; `None` if there are none. Each is compared as a URL: the case of its host, its
-    /// default port and a slash at its end make no difference.
+    /// default port and a slash at its end make no difference. The REST API is known by its audience, by the issuer, and
+    /// by the URL in its metadata.
     ///
     /// # Errors
     /// [`InvalidTarget`] if one of them is not a resource of the service with this issuer and API audience.
     pub fn requested<T: AsRef<str>>(resources: &[T], issuer: &str, api: &str) -> Result<Option<Self>, InvalidTarget> {
+        let unknown = || {
+            let [api, mcp] = [Resource::Api, Resource::Mcp].map(|resource| resource.uri(issuer, api));
+            InvalidTarget(format!("the resource is not one of this service, which are {api} and {mcp}"))
+        };
         let mut audience: Option<Self> = None;
         for resource in resources {
-            let resource = canonical(resource.as_ref()).ok_or(InvalidTarget)?;
-            let one = if canonical(&mcp_uri(issuer)).is_some_and(|mcp| mcp == resource) {
+            let resource = canonical(resource.as_ref()).ok_or_else(unknown)?;
+            let is = |uri: &str| canonical(uri).is_some_and(|uri| uri == resource);
+            let one = if is(&under(issuer, MCP_PATH)) {
                 Self::Mcp
-            } else if [api, issuer].iter().any(|uri| canonical(uri).is_some_and(|uri| uri == resource)) {
+            } else if is(api) || is(issuer) || is(&under(issuer, API_PATH)) {
                 Self::Api
             } else {
-                return Err(InvalidTarget);
+                return Err(unknown());
             };
             audience = Some(audience.map_or(one, |before| before.and(one)));
         }
         Ok(audience)
     }
 
+    /// What the tokens of an application are for if a request does not say. One that came by itself came for MCP.
+    #[must_use]
+    pub fn by_default(application: &Application) -> Self {
+        match application.default_resource {
+            Resource::Api if !application.registered_by.is_unverified() => Self::Api,
+            Resource::Api | Resource::Mcp => Self::Mcp,
+        }
+    }
+
     fn and(self, other: Self) -> Self {
         if self == other { self } else { Self::Both }
     }
 
-    /// What is left of a grant for this audience if `requested` is asked for; all of it if nothing is.
+    /// What is left of a grant for this audience, at the service with this issuer and API audience, if `requested` is asked
+    /// for; all of it if nothing is.
     ///
     /// # Errors
     /// [`InvalidTarget`] if more is asked for than was granted.
-    pub fn narrowed_to(self, requested: Option<Self>) -> Result<Self, InvalidTarget> {
+    pub fn narrowed_to(self, requested: Option<Self>, issuer: &str, api: &str) -> Result<Self, InvalidTarget> {
         match requested {
             None => Ok(self),
             Some(requested) if self == Self::Both || self == requested => Ok(requested),
-            Some(_) => Err(InvalidTarget),
+            Some(requested) => {
+                let [granted, asked] = [self, requested].map(|audience| audience.uris(issuer, api).join(" "));
+                Err(InvalidTarget(format!("the grant is for {granted} and not for {asked}")))
+            }
         }
     }
 
@@ -69,8 +87,8 @@ impl Audience {
     pub fn uris(self, issuer: &str, api: &str) -> Vec<String> {
         match self {
             Self::Api => vec![api.to_owned()],
-            Self::Mcp => vec![mcp_uri(issuer)],
-            Self::Both => vec![api.to_owned(), mcp_uri(issuer)],
+            Self::Mcp => vec![under(issuer, MCP_PATH)],
+            Self::Both => vec![api.to_owned(), under(issuer, MCP_PATH)],
         }
     }
 
@@ -78,7 +96,7 @@ impl Audience {
     #[must_use]
     pub fn of_uris(uris: &[String], issuer: &str, api: &str) -> Option<Self> {
         // Every request comes through here, so nothing is allocated.
-        let is_mcp = |uri: &str| uri.strip_suffix("/mcp").is_some_and(|base| base == issuer.trim_end_matches('/'));
+        let is_mcp = |uri: &str| uri.strip_suffix(MCP_PATH).is_some_and(|base| base == issuer.trim_end_matches('/'));
         match uris {
             [one] if one == api => Some(Self::Api),
             [one] if is_mcp(one) => Some(Self::Mcp),
@@ -120,13 +138,13 @@ impl Resource {
     pub fn uri(self, issuer: &str, api: &str) -> String {
         match self {
             Self::Api => api.to_owned(),
-            Self::Mcp => mcp_uri(issuer),
+            Self::Mcp => under(issuer, MCP_PATH),
         }
     }
 }
 
-fn mcp_uri(issuer: &str) -> String {
-    format!("{}/mcp", issuer.trim_end_matches('/'))
+fn under(issuer: &str, path: &str) -> String {
+    format!("{}{path}", issuer.trim_end_matches('/'))
 }
 
 /// The URL without what makes no difference; `None` if it cannot name a resource (RFC 8707 §2).
@@ -147,7 +165,8 @@ mod tests {
 
     #[test]
     fn a_resource_is_compared_as_a_url() {
-        for api in [ISSUER, "https://memory.example/", "HTTPS://MEMORY.example:443"] {
+        let of_metadata = "https://memory.example/api";
+        for api in [ISSUER, "https://memory.example/", "HTTPS://MEMORY.example:443", of_metadata] {
             assert_eq!(requested(&[api]), Ok(Some(Audience::Api)), "{api}");
         }
         for mcp in ["https://memory.example/mcp", "https://memory.example/mcp/", "https://Memory.Example:443/mcp"] {
@@ -164,7 +183,9 @@ mod tests {
             "memory.example/mcp",
             "",
         ] {
-            assert_eq!(requested(&[foreign]), Err(InvalidTarget), "{foreign}");
+            let InvalidTarget(said) = requested(&[foreign]).unwrap_err();
+            let ours = "https://memory.example and https://memory.example/mcp";
+            assert_eq!(said, format!("the resource is not one of this service, which are {ours}"), "{foreign}");
         }
     }
 
@@ -173,22 +194,22 @@ mod tests {
         assert_eq!(requested(&[]), Ok(None));
         assert_eq!(requested(&[ISSUER, ISSUER]), Ok(Some(Audience::Api)));
         assert_eq!(requested(&["https://memory.example/mcp", ISSUER]), Ok(Some(Audience::Both)));
-        assert_eq!(requested(&["https://memory.example/mcp", "https://evil.example"]), Err(InvalidTarget));
+        assert!(requested(&["https://memory.example/mcp", "https://evil.example"]).is_err());
     }
 
     #[test]
     fn a_grant_is_narrowed_and_never_widened() {
         use Audience::{Api, Both, Mcp};
         for (granted, asked, expected) in [
-            (Api, None, Ok(Api)),
-            (Both, None, Ok(Both)),
-            (Both, Some(Mcp), Ok(Mcp)),
-            (Both, Some(Both), Ok(Both)),
-            (Api, Some(Api), Ok(Api)),
-            (Api, Some(Mcp), Err(InvalidTarget)),
-            (Mcp, Some(Both), Err(InvalidTarget)),
+            (Api, None, Some(Api)),
+            (Both, None, Some(Both)),
+            (Both, Some(Mcp), Some(Mcp)),
+            (Both, Some(Both), Some(Both)),
+            (Api, Some(Api), Some(Api)),
+            (Api, Some(Mcp), None),
+            (Mcp, Some(Both), None),
         ] {
-            assert_eq!(granted.narrowed_to(asked), expected, "{granted:?} {asked:?}");
+            assert_eq!(granted.narrowed_to(asked, ISSUER, ISSUER).ok(), expected, "{granted:?} {asked:?}");
         }
     }
 

@@ -36,10 +36,8 @@ pub enum OAuthError {
     #[error("the scope is unknown or goes beyond what was granted to this application")]
     InvalidScope,
     /// The parameter `resource` names what is not here, or what was not granted (RFC 8707 §2).
-    #[error(
-        "the resource is not one of this service, or the grant is not for it; see /.well-known/oauth-protected-resource"
-    )]
-    InvalidTarget,
+    #[error(transparent)]
+    InvalidTarget(#[from] InvalidTarget),
     /// A client that registers itself has no usable redirect URI (RFC 7591 §3.2.2).
     #[error("{0}")]
     InvalidRedirectUri(String),
@@ -92,12 +90,6 @@ impl From<HasherError> for OAuthError {
             HasherError::Overloaded => Self::TemporarilyUnavailable(Unavailable::Hasher(error)),
             HasherError::Failed(_) => Self::Internal(error.into()),
         }
-    }
-}
-
-impl From<InvalidTarget> for OAuthError {
-    fn from(InvalidTarget: InvalidTarget) -> Self {
-        Self::InvalidTarget
     }
 }
 

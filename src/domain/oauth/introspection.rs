@@ -3,12 +3,11 @@
 use std::net::IpAddr;
 
 use super::access::{AccessError, AccessGuard};
-use super::audience::Resource;
 use super::error::OAuthError;
 use super::revocation::TokenInquiry;
 use super::service::TokenService;
 use super::token::Subject;
-use crate::applications::{ClientKind, GrantType, Permissions};
+use crate::applications::{ClientKind, GrantType, Permissions, Resource};
 use crate::ids::{ClientId, TokenId};
 use crate::system::Timestamp;
 

@@ -27,7 +27,7 @@ pub use access::{
     AccessError, AccessGuard, AdmissionError, AnyToken, Authorized, Caller, Delete, LocalAccess, LocalAccessError,
     MissingPermission, Need, Read, ReadAndDelete, Write, bearer_token,
 };
-pub use audience::{Audience, InvalidTarget, Resource};
+pub use audience::{Audience, InvalidTarget};
 #[cfg(feature = "testing")]
 pub use authorization::MockAuthorizationStore;
 pub use authorization::{

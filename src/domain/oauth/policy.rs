@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::audience::{Audience, InvalidTarget, Resource};
+use super::audience::{Audience, InvalidTarget};
 use crate::applications::{
-    Application, ClientKind, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, TokenLifetime,
+    Application, ClientKind, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, Resource, TokenLifetime,
 };
 use crate::system::Timestamp;
 
@@ -37,6 +37,14 @@ impl TokenPolicy {
     /// [`InvalidTarget`].
     pub fn requested_audience(&self, resources: &[String]) -> Result<Option<Audience>, InvalidTarget> {
         Audience::requested(resources, &self.issuer, &self.audience)
+    }
+
+    /// What a token of a grant for `granted` is for if `requested` is asked for.
+    ///
+    /// # Errors
+    /// [`InvalidTarget`].
+    pub fn narrow(&self, granted: Audience, requested: Option<Audience>) -> Result<Audience, InvalidTarget> {
+        granted.narrowed_to(requested, &self.issuer, &self.audience)
     }
 
     /// The values of `aud` of a token for `audience`.

@@ -31,13 +31,26 @@ impl RequestedScope {
         }
     }
 
-    /// What is granted out of `held`: never more, and never less than was explicitly requested. `None` is `invalid_scope`.
+    /// What is granted out of `held` to a client that nobody stands beside: never more, and never less than was explicitly
+    /// requested. `None` is `invalid_scope`.
     #[must_use]
     pub fn within(self, held: Permissions) -> Option<Permissions> {
         match self {
             Self::All => Some(held),
             Self::Exactly(asked) if asked.is_subset_of(held) => Some(asked),
             Self::Exactly(_) | Self::Unknown => None,
+        }
+    }
+
+    /// What a person is asked to grant out of `held`: what was requested, as far as it is held (RFC 6749 §3.3). The challenge
+    /// of a resource names everything, whatever the application may do; the consent page and the token response say what is
+    /// left. `None` is `invalid_scope`: an unknown scope, or nothing left.
+    #[must_use]
+    pub fn offered_out_of(self, held: Permissions) -> Option<Permissions> {
+        match self {
+            Self::All => Some(held),
+            Self::Exactly(asked) => Some(asked.intersection(held)).filter(|left| !left.is_empty()),
+            Self::Unknown => None,
         }
     }
 }
@@ -75,13 +88,20 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_is_never_widened_and_never_narrowed_in_silence() {
+    fn a_scope_is_never_widened_and_is_narrowed_only_where_a_person_sees_it() {
         let all = Permissions::all();
         let read: Permissions = [Permission::MemoryRead].into_iter().collect();
         assert_eq!(RequestedScope::All.within(read), Some(read));
         assert_eq!(RequestedScope::Exactly(read).within(all), Some(read));
         assert_eq!(RequestedScope::Exactly(all).within(read), None);
         assert_eq!(RequestedScope::Unknown.within(all), None);
+
+        assert_eq!(RequestedScope::All.offered_out_of(read), Some(read));
+        assert_eq!(RequestedScope::Exactly(read).offered_out_of(all), Some(read));
+        assert_eq!(RequestedScope::Exactly(all).offered_out_of(read), Some(read));
+        let write = [Permission::MemoryWrite].into_iter().collect();
+        assert_eq!(RequestedScope::Exactly(write).offered_out_of(read), None);
+        assert_eq!(RequestedScope::Unknown.offered_out_of(all), None);
     }
 
     proptest! {

@@ -14,7 +14,7 @@ use super::entropy::SeededEntropy;
 use super::fakes::{FakeIdentityProvider, FakePasswordHasher, FakeSecretHasher};
 use crate::applications::{
     Application, Category, CategoryAccess, ClientKind, ClientSecret, GrantType, Permissions, PkceRule, RegisteredBy,
-    SpaceName, StoredSecret,
+    Resource, SpaceName, StoredSecret,
 };
 use crate::audit::{Context, ContextId};
 use crate::ids::{ApplicationId, ClientId, GrantId, MemoryId, PasskeyId, RequestId, SecretId, TokenId, UserId};
@@ -53,6 +53,7 @@ pub fn application() -> Application {
         grants: GrantType::ALL.into(),
         redirect_uris: vec!["https://client.example/callback".parse().expect("a valid redirect URI")],
         pkce: PkceRule::Required,
+        default_resource: Resource::Api,
         space: SpaceName::own(id),
         categories: CategoryAccess::All,
         rate_limit: None,

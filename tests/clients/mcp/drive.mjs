@@ -1,13 +1,13 @@
 // The official clients for JavaScript, from the first 401 to a refreshed token: both packages, and both protocol eras.
-// Arguments: the client (sdk, client-legacy or client-auto) and how it is known (registered or dynamic).
-// The environment has MCP_URL, CLIENT_ID, LOGIN and PASSWORD.
+// Arguments: the client (sdk, client-legacy or client-auto) and how it is known (registered, dynamic or document).
+// The environment has MCP_URL, CLIENT_ID, DOCUMENT_URL, LOGIN and PASSWORD.
 
 import assert from 'node:assert/strict';
 
 import { authorize } from './browser.mjs';
 
 const [kind, way] = process.argv.slice(2);
-const { MCP_URL, CLIENT_ID } = process.env;
+const { MCP_URL, CLIENT_ID, DOCUMENT_URL } = process.env;
 
 const { Client, StreamableHTTPClientTransport, UnauthorizedError } =
   kind === 'sdk'
@@ -29,6 +29,8 @@ class Provider {
     token_endpoint_auth_method: 'none',
   };
   client = way === 'registered' ? { client_id: CLIENT_ID, issuer: new URL(MCP_URL).origin } : undefined;
+
+  clientMetadataUrl = way === 'document' ? DOCUMENT_URL : undefined;
 
   clientInformation = () => this.client;
   saveClientInformation(client) {
@@ -73,6 +75,7 @@ const connect = async (provider) => {
 const provider = new Provider();
 let client = await connect(provider);
 assert.equal(provider.saved, 1);
+assert.equal(provider.client.client_id === DOCUMENT_URL, way === 'document', 'a document where there shall be one');
 assert.ok(provider.held.refresh_token, 'a refresh token');
 
 const text = `The judge ${kind} by ${way} likes plum cake.`;

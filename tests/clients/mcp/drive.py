@@ -1,7 +1,7 @@
 """The official client for Python, from the first 401 to a refreshed token.
 
-Arguments: the protocol (legacy or auto; version 1 of the package knows only legacy) and how the client is known (registered
-or dynamic). The environment has MCP_URL, CLIENT_ID, LOGIN and PASSWORD.
+Arguments: the protocol (legacy or auto; version 1 of the package knows only legacy) and how the client is known (registered,
+dynamic or document). The environment has MCP_URL, CLIENT_ID, DOCUMENT_URL, LOGIN and PASSWORD.
 """
 
 import asyncio
@@ -76,7 +76,10 @@ class Person:
 
 
 def provider(storage, person):
-    return OAuthClientProvider(URL, METADATA, storage, person.redirected, person.callback)
+    document = os.environ["DOCUMENT_URL"] if WAY == "document" else None
+    return OAuthClientProvider(
+        URL, METADATA, storage, person.redirected, person.callback, client_metadata_url=document
+    )
 
 
 async def session(storage, person, work):
@@ -124,6 +127,7 @@ async def main():
     await session(storage, person, first)
     assert (storage.saved, person.asked) == (1, 1), (storage.saved, person.asked)
     assert storage.tokens.refresh_token
+    assert (storage.client.client_id == os.environ["DOCUMENT_URL"]) == (WAY == "document"), storage.client
     # The access token is about to expire: the client uses its refresh token, and nobody is asked.
     storage.tokens = storage.tokens.model_copy(update={"expires_in": -1})
     await session(storage, person, second)

@@ -14,6 +14,7 @@ pub struct Model {
     pub grants: String,
     pub redirect_uris: String,
     pub pkce: String,
+    pub default_resource: String,
     pub space: String,
     pub categories: Option<String>,
     pub rate_limit: Option<i64>,

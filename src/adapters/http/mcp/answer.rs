@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use crate::domain::memories::{Finding, Memory, NearDuplicate};
 
-/// Maximum number of bytes of JSON of a result. It is sent twice, as a value and as text for clients that read only that,
-/// and both together stay below the 30 kB that clients pass to a model.
-const MAX_BYTES: usize = 13_000;
-/// Maximum number of bytes of JSON of the text of one result among several.
-const SNIPPET_BYTES: usize = 1_500;
-/// Maximum number of bytes of JSON of the application's own metadata beside a text.
-const METADATA_BYTES: usize = 6_000;
+/// Maximum number of bytes of a result. It is sent twice, as a value and as text for clients that read only that, and both
+/// together, with what is around them, stay below the 30 kB that clients pass to a model.
+const MAX_BYTES: usize = 28_000;
+/// Maximum number of bytes of the text of one result among several.
+const SNIPPET_BYTES: usize = 3_000;
+/// Maximum number of bytes of the application's own metadata beside a text.
+const METADATA_BYTES: usize = 12_000;
 /// Maximum number of characters of a title.
 const TITLE: usize = 80;
 /// Appended to a truncated text.
@@ -67,16 +67,17 @@ impl Summary {
     }
 }
 
-/// The first of `summaries` that fit into one result; at least one. Returns how many were left out.
-pub(super) fn fit(summaries: &mut Vec<Summary>) -> usize {
+/// The first of `items` that fit into one result; at least one. Returns how many were left out.
+pub(super) fn fit(items: &mut Vec<impl Serialize>) -> usize {
     let mut used = 0;
-    let fitting = summaries.iter().take_while(|summary| {
-        used += bytes_of(summary) + 1;
+    let fitting = items.iter().take_while(|item| {
+        // A comma in either copy.
+        used += bytes_of(item) + 2;
         used <= MAX_BYTES
     });
-    let kept = fitting.count().max(1).min(summaries.len());
-    let left_out = summaries.len() - kept;
-    summaries.truncate(kept);
+    let kept = fitting.count().max(1).min(items.len());
+    let left_out = items.len() - kept;
+    items.truncate(kept);
     left_out
 }
 
@@ -156,14 +157,19 @@ fn url(memory: &Memory, public_url: &str) -> String {
     format!("{public_url}/account/memories/{}", memory.id)
 }
 
-/// Number of leading bytes of `text` that become at most `room` bytes of JSON; a whole number of characters.
+/// Number of leading bytes of `text` that take at most `room` bytes of a result, as [`bytes_of`] counts them; a whole number
+/// of characters.
 fn prefix(text: &str, room: usize) -> usize {
     let mut used = 0;
     for (at, c) in text.char_indices() {
         used += match c {
-            '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
-            c if u32::from(c) < 0x20 => 6,
-            c => c.len_utf8(),
+            // `\"` and `\\\"`
+            '"' | '\\' => 2 + 4,
+            // `\n` and `\\n`
+            '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2 + 3,
+            // `\u0001` and `\\u0001`
+            c if u32::from(c) < 0x20 => 6 + 7,
+            c => 2 * c.len_utf8(),
         };
         if used > room {
             return at;
@@ -172,8 +178,10 @@ fn prefix(text: &str, room: usize) -> usize {
     text.len()
 }
 
+/// Number of bytes that a value takes in a result: as it is, and as text, where its JSON is escaped once more.
 fn bytes_of(value: &impl Serialize) -> usize {
-    serde_json::to_string(value).map_or(0, |json| json.len())
+    let json = serde_json::to_string(value).unwrap_or_default();
+    2 * json.len() + json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count()
 }
 
 #[cfg(test)]
@@ -210,6 +218,24 @@ mod tests {
         }
         assert_eq!(read, content);
         assert!(parts > 2);
+    }
+
+    #[test]
+    fn what_a_text_takes_is_counted_as_it_is_sent() {
+        for text in ["plain", "Zürich 会議", "\"'\\/", "a\nb\tc\r", "\u{1}\u{1f}\u{7f}", "\u{8}\u{c}"] {
+            let sent = serde_json::to_string(&into_result(&json!({ "text": text }))).unwrap();
+            let around = serde_json::to_string(&into_result(&json!({ "text": "" }))).unwrap();
+            let taken = sent.len() - around.len();
+            assert_eq!(bytes_of(&text) - bytes_of(&""), taken, "{text:?}");
+            assert_eq!(prefix(text, taken), text.len(), "{text:?}");
+            assert!(prefix(text, taken - 1) < text.len(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_memory_is_the_end_of_its_parts() {
+        let content = "\"quoted\" 会議の記録。\n".repeat(1_500);
+        let memory = memory(&content);
         assert!(fetched(&memory, content.chars().count() + 1, "").is_none(), "beyond the end");
         assert_eq!(fetched(&memory, content.chars().count(), "").unwrap()["text"], "", "just at the end");
     }

@@ -22,14 +22,15 @@ impl ClientProgram {
     pub(super) fn of(context: &RequestContext<RoleServer>) -> Self {
         let parts = context.extensions.get::<Parts>();
         let header = |name: &str| parts.and_then(|parts| parts.headers.get(name)).and_then(|value| value.to_str().ok());
-        // Over standard input and output, the client has introduced itself at the beginning.
-        let peer = context.peer.peer_info();
+        // Over standard input and output, the client has introduced itself at the beginning. Over HTTP each request stands for
+        // itself, and rmcp describes itself there.
+        let peer = context.peer.peer_info().filter(|_| parts.is_none());
         let info = context.meta.client_info().or_else(|| peer.as_ref().map(|peer| peer.client_info.clone()));
-        let protocol = match (header("mcp-protocol-version"), &peer) {
-            (Some(version), _) => printable(version),
-            (None, Some(peer)) => printable(&peer.protocol_version.to_string()),
-            (None, None) => OLDEST.to_owned(),
-        };
+        let protocol = header("mcp-protocol-version")
+            .map(str::to_owned)
+            .or_else(|| context.meta.protocol_version().map(|version| version.to_string()))
+            .or_else(|| peer.as_ref().map(|peer| peer.protocol_version.to_string()))
+            .map_or_else(|| OLDEST.to_owned(), |version| printable(&version));
         Self { name: name(info.as_ref(), header("user-agent")), protocol }
     }
 }

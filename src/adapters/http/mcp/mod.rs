@@ -25,16 +25,16 @@ use rmcp::transport::streamable_http_server::session::never::NeverSessionManager
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::Value;
 
-use super::server::error::{ApiError, Refused};
+use super::server::error::{self, ApiError, Refused};
 use super::server::exchange::Exchange;
 use super::server::{bearer, payload};
 use crate::adapters::http::server::json::json_response;
 use crate::adapters::http::server::limits::MAX_BODY_BYTES;
 use crate::adapters::http::server::public_url::base_url;
 use crate::adapters::http::server::services::Services;
-use crate::domain::applications::{Permission, Permissions};
+use crate::domain::applications::Resource;
 use crate::domain::ids::RequestId;
-use crate::domain::oauth::{AccessError, Caller, MissingPermission, Resource};
+use crate::domain::oauth::{Caller, MissingPermission};
 use call::McpCall;
 use message::{InvalidMessage, Message};
 use origin::AllowedOrigins;
@@ -46,10 +46,13 @@ pub use stdio::{StdioError, serve_stdio};
 
 /// The path of the endpoint. Some clients fail with any other path.
 pub(super) const PATH: &str = "/mcp";
-/// The path of the metadata of the resource at [`PATH`] (RFC 9728).
-const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource/mcp";
 const JSON: &str = "application/json";
 const EVENT_STREAM: &str = "text/event-stream";
+
+/// Whether this is a path of the endpoint.
+pub(super) fn is_endpoint(path: &str) -> bool {
+    path.strip_suffix('/').unwrap_or(path) == PATH
+}
 
 /// Adds the endpoint.
 pub(super) fn add_to(route: Route, services: &Arc<Services>) -> Route {
@@ -61,7 +64,6 @@ struct McpEndpoint {
     json: StreamableHttpService<McpServer, NeverSessionManager>,
     event_stream: StreamableHttpService<McpServer, NeverSessionManager>,
     origins: AllowedOrigins,
-    challenge: Challenge,
     base: String,
 }
 
@@ -85,13 +87,27 @@ impl McpEndpoint {
             json: service(true),
             event_stream: service(false),
             origins: AllowedOrigins::new(&services.policy.issuer, services.cors_origins.clone()),
-            challenge: Challenge { resource_metadata: format!("{base}{RESOURCE_METADATA}") },
             base,
         }
     }
 
-    fn refused(&self, request_id: RequestId) -> Refused<'_> {
-        Refused { under_auth: false, authorization_sent: true, base: &self.base, request_id }
+    /// The rejection of a tool for which the token lacks the permission although the application has it, so that asking the
+    /// person again can help.
+    fn missing_scope(&self, caller: &Caller, tool: Option<Tool>, request_id: RequestId) -> Option<Response> {
+        let held = caller.application.permissions;
+        let needed = tool?.permission();
+        if caller.permissions.contains(needed) || !held.contains(needed) {
+            return None;
+        }
+        let refused = Refused {
+            under_auth: false,
+            authorization_sent: true,
+            resource: Resource::Mcp,
+            scope: Some(held),
+            base: &self.base,
+            request_id,
+        };
+        Some(error::render_api(&MissingPermission(needed).into(), refused))
     }
 
     async fn answer(&self, request: Request) -> Result<Response> {
@@ -103,14 +119,9 @@ impl McpEndpoint {
             Ok(message) => message,
             Err(invalid) => return Ok(json_rpc(InvalidMessage::status(), &invalid.to_json())),
         };
-        let caller = match bearer::authenticate(&request, &services.guard, Resource::Mcp).await {
-            Ok(caller) => caller,
-            Err(error) => return Ok(self.challenge.unauthorized(&error, self.refused(request_id))),
-        };
+        let caller = bearer::authenticate(&request, &services.guard, Resource::Mcp).await?;
         let tool = message.tool.as_deref().and_then(Tool::find);
-        if let Some(needed) = tool.map(Tool::permission)
-            && let Some(response) = self.challenge.missing_scope(&caller, needed, self.refused(request_id))
-        {
+        if let Some(response) = self.missing_scope(&caller, tool, request_id) {
             return Ok(response);
         }
         let caller = services.guard.authorize(caller).map_err(ApiError::from)?;
@@ -173,48 +184,4 @@ fn to_http(request: &Request, body: Bytes, call: McpCall) -> poem::http::Request
     parts.headers.remove(header::AUTHORIZATION);
     parts.extensions.insert(call);
     poem::http::Request::from_parts(parts, Full::new(body))
-}
-
-/// How a client is told to get a token, or one with more permissions (RFC 6750 §3, RFC 9728 §5.1).
-struct Challenge {
-    resource_metadata: String,
-}
-
-impl Challenge {
-    /// Every scope that the tools need: clients that mishandle a later step-up get all at once, and a person can deselect what
-    /// they do not want.
-    fn scope() -> Permissions {
-        Permissions::all()
-    }
-
-    fn unauthorized(&self, error: &ApiError, refused: Refused<'_>) -> Response {
-        let mut response = super::server::error::render_api(error, refused);
-        match error {
-            ApiError::Unauthenticated => self.insert(&mut response, "Bearer ", Self::scope()),
-            ApiError::Access(AccessError::InvalidToken | AccessError::WrongAudience { .. }) => {
-                self.insert(&mut response, "Bearer error=\"invalid_token\", ", Self::scope());
-            }
-            _ => {}
-        }
-        response
-    }
-
-    /// The rejection of a tool for which the token lacks the permission although the application has it, so that asking the
-    /// person again can help.
-    fn missing_scope(&self, caller: &Caller, needed: Permission, refused: Refused<'_>) -> Option<Response> {
-        if caller.permissions.contains(needed) || !caller.application.permissions.contains(needed) {
-            return None;
-        }
-        let error = ApiError::from(MissingPermission(needed));
-        let mut response = super::server::error::render_api(&error, refused);
-        self.insert(&mut response, "Bearer error=\"insufficient_scope\", ", caller.application.permissions);
-        Some(response)
-    }
-
-    fn insert(&self, response: &mut Response, start: &str, scope: Permissions) {
-        let value = format!("{start}scope=\"{scope}\", resource_metadata=\"{}\"", self.resource_metadata);
-        if let Ok(value) = HeaderValue::try_from(value) {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
-        }
-    }
 }

@@ -274,7 +274,7 @@ impl Tool {
                             },
                             "required": ["category", "memories"],
                         },
-                        "description": "The categories, the most used first; at most 100.",
+                        "description": "The categories, the most used first; at most 100, and as many as fit.",
                     },
                     "total": {"type": "integer", "description": "How many categories there are in all."},
                     "uncategorized": {"type": "integer", "description": "How many memories have no category."},
@@ -345,10 +345,20 @@ mod tests {
         assert_eq!(names(&Permission::ALL).len(), 7);
         assert_eq!(names(&Permission::ALL)[..2], ["search", "fetch"]);
         let annotations = |tool: Tool| tool.definition().annotations.clone().unwrap();
-        assert_eq!(annotations(Tool::Search).read_only_hint, Some(true));
-        assert_eq!(annotations(Tool::AddMemory).destructive_hint, Some(false));
-        assert_eq!(annotations(Tool::AddMemory).idempotent_hint, Some(false));
-        assert_eq!(annotations(Tool::DeleteMemory).destructive_hint, Some(true));
-        assert!(Tool::ALL.into_iter().all(|tool| annotations(tool).open_world_hint == Some(false)));
+        for (tool, read_only, destructive, idempotent) in [
+            (Tool::Search, true, false, true),
+            (Tool::Fetch, true, false, true),
+            (Tool::AddMemory, false, false, false),
+            (Tool::UpdateMemory, false, true, true),
+            (Tool::DeleteMemory, false, true, true),
+            (Tool::ListMemories, true, false, true),
+            (Tool::ListCategories, true, false, true),
+        ] {
+            let hints = annotations(tool);
+            assert_eq!(hints.read_only_hint, Some(read_only), "{tool:?}");
+            assert_eq!(hints.destructive_hint, Some(destructive), "{tool:?}");
+            assert_eq!(hints.idempotent_hint, Some(idempotent), "{tool:?}");
+            assert_eq!(hints.open_world_hint, Some(false), "{tool:?}");
+        }
     }
 }

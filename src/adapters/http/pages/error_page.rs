@@ -81,6 +81,7 @@ fn untrusted(problem: &UntrustedRequest, t: &Texts) -> Filled {
         UntrustedRequest::TooManyApplications => t.untrusted_too_many.into(),
         UntrustedRequest::NoRedirectUri => t.untrusted_no_redirect.into(),
         UntrustedRequest::UnregisteredRedirectUri => t.untrusted_redirect.into(),
+        UntrustedRequest::UnusableRedirectUri { problem } => t.untrusted_unusable_redirect.name(problem),
     }
 }
 

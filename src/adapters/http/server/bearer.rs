@@ -15,7 +15,8 @@ use super::exchange::Exchange;
 use super::payload;
 use super::services::Services;
 use crate::adapters::http::openapi::security;
-use crate::domain::oauth::{AccessGuard, Authorized, Caller, Need, Parameters, Resource, bearer_token};
+use crate::domain::applications::Resource;
+use crate::domain::oauth::{AccessGuard, Authorized, Caller, Need, Parameters, bearer_token};
 
 /// The caller, who has the permission that the operation needs.
 pub(crate) struct Bearer<N>(Authorized<N>);

@@ -16,7 +16,8 @@ const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
      last-event-id",
 );
 /// Response headers that a script may read in addition to the safelisted ones.
-const EXPOSED: HeaderValue = HeaderValue::from_static("WWW-Authenticate, Retry-After, X-Request-Id");
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("WWW-Authenticate, Retry-After, X-Request-Id, MCP-Protocol-Version");
 /// How long a browser may cache a preflight, in seconds: the longest that a major browser accepts.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 const ANY: HeaderValue = HeaderValue::from_static("*");

@@ -16,9 +16,10 @@ use super::exchange::Exchange;
 use super::public_url::base_url;
 use super::query;
 use super::services::Services;
-use crate::adapters::http::pages;
 use crate::adapters::http::pages::cookies::Cookies;
 use crate::adapters::http::pages::texts::Frame;
+use crate::adapters::http::{mcp, pages};
+use crate::domain::applications::{Permissions, Resource};
 use crate::domain::ids::RequestId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -39,9 +40,13 @@ impl Envelope {
     }
 
     async fn answer(&self, mut request: Request, area: Area, request_id: RequestId) -> (Option<OperationId>, Response) {
+        let is_mcp = mcp::is_endpoint(request.uri().path());
         let refused = Refused {
             under_auth: area == Area::Auth,
             authorization_sent: request.headers().contains_key(header::AUTHORIZATION),
+            resource: if is_mcp { Resource::Mcp } else { Resource::Api },
+            // Clients that mishandle a later step-up get all at once, and a person can untick what they do not want.
+            scope: is_mcp.then(Permissions::all),
             base: base_url(&self.services.policy.issuer),
             request_id,
         };

@@ -24,7 +24,7 @@ use super::json::json_response;
 use super::repeated::Repeated;
 use crate::adapters::http::server::limits::MAX_STREAM_BYTES;
 use crate::adapters::http::server::limits::{BODY_TIMEOUT, MAX_BODY_BYTES};
-use crate::domain::applications::HasherError;
+use crate::domain::applications::{HasherError, Permission, Permissions, Resource};
 use crate::domain::ids::RequestId;
 use crate::domain::limits::RateLimited;
 use crate::domain::memories::{ImportReport, MemoryBankError, MemoryError};
@@ -35,7 +35,9 @@ use crate::domain::validation::InvalidValue;
 const PROBLEM_JSON: &str = "application/problem+json";
 const PROBLEM_TYPE: &str = "urn:memgate:problem:";
 /// Where a client without a token finds out how to get one (RFC 9728 §3.1: the metadata of the resource `/api`).
-pub(crate) const API_RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource/api";
+const API_RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource/api";
+/// The same for a client of MCP.
+const MCP_RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource/mcp";
 /// `Retry-After` when the duration of an outage is unknown.
 pub(crate) const SHORT_WAIT: Duration = Duration::from_secs(2);
 /// How long to wait for what is swept once an hour.
@@ -149,11 +151,13 @@ struct ErrorResponse {
     headers: Vec<(HeaderName, HeaderValue)>,
     /// The parameters of a `Bearer` challenge, where there is one.
     bearer: Option<String>,
+    /// The permission that is missing.
+    scope: Option<Permission>,
 }
 
 impl ErrorResponse {
     fn new(status: StatusCode, slug: &'static str, title: &'static str) -> Self {
-        Self { status, slug, title, headers: Vec::new(), bearer: None }
+        Self { status, slug, title, headers: Vec::new(), bearer: None, scope: None }
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -171,17 +175,25 @@ impl ErrorResponse {
         Self { bearer: Some(parameters.into()), ..self }
     }
 
-    /// The challenge says where the metadata of the API is (RFC 9728 §5.1).
-    fn write_headers_to(self, response: &mut Response, base: &str) {
+    /// The challenge says where the metadata of the resource are (RFC 9728 §5.1), and what to ask for.
+    fn write_headers_to(self, response: &mut Response, refused: Refused<'_>) {
         let headers = response.headers_mut();
         for (name, value) in self.headers {
             headers.insert(name, value);
         }
         let Some(parameters) = self.bearer else { return };
-        let separator = if parameters.is_empty() { "" } else { ", " };
-        let challenge = format!(
-            r#"Bearer realm="memgate"{separator}{parameters}, resource_metadata="{base}{API_RESOURCE_METADATA}""#
-        );
+        let mut challenge = r#"Bearer realm="memgate""#.to_owned();
+        if !parameters.is_empty() {
+            challenge = format!("{challenge}, {parameters}");
+        }
+        if let Some(scope) = refused.scope.map(|all| all.to_string()).or(self.scope.map(|one| one.to_string())) {
+            challenge = format!(r#"{challenge}, scope="{scope}""#);
+        }
+        let metadata = match refused.resource {
+            Resource::Api => API_RESOURCE_METADATA,
+            Resource::Mcp => MCP_RESOURCE_METADATA,
+        };
+        challenge = format!(r#"{challenge}, resource_metadata="{}{metadata}""#, refused.base);
         if let Ok(challenge) = HeaderValue::try_from(challenge) {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
@@ -202,9 +214,12 @@ impl From<&ApiError> for ErrorResponse {
                 Self::new(StatusCode::UNAUTHORIZED, "invalid-token", "The access token is not valid")
                     .bearer(r#"error="invalid_token", error_description="the token is invalid, expired or revoked""#)
             }
-            ApiError::Access(AccessError::WrongAudience { .. }) => {
-                Self::new(StatusCode::UNAUTHORIZED, "invalid-token", "The access token is for another resource")
-                    .bearer(r#"error="invalid_token", error_description="the token is for another resource""#)
+            ApiError::Access(AccessError::WrongAudience { expected, actual }) => {
+                Self::new(StatusCode::UNAUTHORIZED, "invalid-token", "The access token is for another resource").bearer(
+                    format!(
+                        r#"error="invalid_token", error_description="the token is for {actual} and not for {expected}""#
+                    ),
+                )
             }
             ApiError::Access(AccessError::Storage(error)) => of_storage(error),
             ApiError::Memory(error) => of_memory(error),
@@ -254,8 +269,9 @@ impl From<&ApiError> for ErrorResponse {
 }
 
 fn forbidden(MissingPermission(permission): MissingPermission) -> ErrorResponse {
-    ErrorResponse::new(StatusCode::FORBIDDEN, "insufficient-scope", "A permission is missing")
-        .bearer(format!(r#"error="insufficient_scope", scope="{permission}""#))
+    let response = ErrorResponse::new(StatusCode::FORBIDDEN, "insufficient-scope", "A permission is missing")
+        .bearer(r#"error="insufficient_scope""#);
+    ErrorResponse { scope: Some(permission), ..response }
 }
 
 fn of_memory(error: &MemoryError) -> ErrorResponse {
@@ -343,7 +359,7 @@ fn of_oauth(error: &OAuthError) -> ErrorResponse {
         OAuthError::UnauthorizedClient(_) => bad_request("unauthorized_client"),
         OAuthError::UnsupportedGrantType => bad_request("unsupported_grant_type"),
         OAuthError::InvalidScope => bad_request("invalid_scope"),
-        OAuthError::InvalidTarget => bad_request("invalid_target"),
+        OAuthError::InvalidTarget(_) => bad_request("invalid_target"),
         OAuthError::InvalidRedirectUri(_) => bad_request("invalid_redirect_uri"),
         OAuthError::InvalidClientMetadata(_) => bad_request("invalid_client_metadata"),
         OAuthError::TooManyFailures { retry_after } | OAuthError::RateLimited(RateLimited { retry_after }) => {
@@ -374,6 +390,10 @@ pub(crate) struct Refused<'a> {
     pub(crate) under_auth: bool,
     /// Whether the request had the header `Authorization`.
     pub(crate) authorization_sent: bool,
+    /// The resource whose metadata a challenge names.
+    pub(crate) resource: Resource,
+    /// All that a challenge tells the client to ask for; `None` for the permission that is missing.
+    pub(crate) scope: Option<Permissions>,
     /// The public URL without a slash at its end.
     pub(crate) base: &'a str,
     /// Names the request.
@@ -382,7 +402,7 @@ pub(crate) struct Refused<'a> {
 
 /// Turns whatever an endpoint returned as an error into an answer, and logs it, once.
 pub(crate) fn render(error: &poem::Error, refused: Refused<'_>) -> Response {
-    let Refused { under_auth, authorization_sent, base, request_id } = refused;
+    let Refused { under_auth, authorization_sent, request_id, .. } = refused;
     if let Some(RefusedGrant(error)) = error.downcast_ref() {
         let mut response = of_oauth(error);
         if !authorization_sent {
@@ -391,7 +411,7 @@ pub(crate) fn render(error: &poem::Error, refused: Refused<'_>) -> Response {
             response.headers.retain(|(name, _)| name != header::WWW_AUTHENTICATE);
         }
         log(response.status, response.slug, error, request_id);
-        return oauth_response(response, error.to_string(), base);
+        return oauth_response(response, error.to_string(), refused);
     }
     if let Some(error) = error.downcast_ref() {
         return render_api(error, refused);
@@ -409,10 +429,10 @@ pub(crate) fn render(error: &poem::Error, refused: Refused<'_>) -> Response {
     let detail = "the request could not be read; compare it with /openapi.json".to_owned();
     log(response.status, response.slug, error, request_id);
     if under_auth {
-        return oauth_response(as_oauth(response), detail, base);
+        return oauth_response(as_oauth(response), detail, refused);
     }
     let problem = problem(&response, detail, request_id);
-    problem_response(response, &problem, base)
+    problem_response(response, &problem, refused)
 }
 
 /// As [`render`].
@@ -420,10 +440,10 @@ pub(crate) fn render_api(error: &ApiError, refused: Refused<'_>) -> Response {
     let response = ErrorResponse::from(error);
     log(response.status, response.slug, error, refused.request_id);
     if refused.under_auth {
-        return oauth_response(as_oauth(response), error.to_string(), refused.base);
+        return oauth_response(as_oauth(response), error.to_string(), refused);
     }
     let problem = problem_of(&response, error, refused.request_id);
-    problem_response(response, &problem, refused.base)
+    problem_response(response, &problem, refused)
 }
 
 /// Logs an error that is one of several outcomes in an answer.
@@ -490,9 +510,9 @@ pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-fn problem_response(summary: ErrorResponse, problem: &Problem, base: &str) -> Response {
+fn problem_response(summary: ErrorResponse, problem: &Problem, refused: Refused<'_>) -> Response {
     let mut response = json_response(summary.status, PROBLEM_JSON, problem);
-    summary.write_headers_to(&mut response, base);
+    summary.write_headers_to(&mut response, refused);
     response
 }
 
@@ -508,10 +528,10 @@ fn problem(summary: &ErrorResponse, detail: String, request_id: RequestId) -> Pr
     }
 }
 
-fn oauth_response(summary: ErrorResponse, description: String, base: &str) -> Response {
+fn oauth_response(summary: ErrorResponse, description: String, refused: Refused<'_>) -> Response {
     let failure = OAuthFailure { error: summary.slug.to_owned(), error_description: description };
     let mut response = json_response(summary.status, "application/json", &failure);
-    summary.write_headers_to(&mut response, base);
+    summary.write_headers_to(&mut response, refused);
     response
 }
 
@@ -523,8 +543,9 @@ static UNAVAILABLE: Mutex<BTreeMap<&'static str, Repeated>> = Mutex::new(BTreeMa
 pub(crate) fn log(status: StatusCode, kind: &'static str, error: &(dyn Error + 'static), request_id: RequestId) {
     let (code, status) = (status, status.as_u16());
     if code.is_client_error() {
-        // The text is left out: it may name what a caller made up.
-        tracing::debug!(request.id = %request_id, status, kind, "refused a request");
+        // Other texts are left out: they may name what a caller made up.
+        let error = names_resources(error).then(|| error.to_string());
+        tracing::debug!(request.id = %request_id, status, kind, error, "refused a request");
     } else if is_overload(error) {
         // Anybody can cause it as often as they like; the metrics count it.
         tracing::debug!(request.id = %request_id, status, kind, error = %Chain(error), "too many secrets wait to be verified");
@@ -543,6 +564,12 @@ pub(crate) fn log(status: StatusCode, kind: &'static str, error: &(dyn Error + '
     } else {
         tracing::error!(request.id = %request_id, status, kind, error = %Chain(error), "a request failed with an internal error");
     }
+}
+
+/// Whether an error says which resource was expected and which one came; these are all ours.
+fn names_resources(error: &(dyn Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(ApiError::Access(AccessError::WrongAudience { .. })))
+        || matches!(error.downcast_ref(), Some(OAuthError::InvalidTarget(_)))
 }
 
 /// Whether an error has come of too many secrets that wait to be verified.

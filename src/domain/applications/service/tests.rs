@@ -5,7 +5,7 @@ use crate::applications::{
     CategoryAccess, GrantTypes, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, Permission, Permissions,
     RegisteredBy, SpaceName, TokenLifetime,
 };
-use crate::applications::{GrantType, PkceRule};
+use crate::applications::{GrantType, PkceRule, Resource};
 use crate::ids::ClientId;
 use crate::testing::{
     FakeSecretHasher, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, SeededEntropy, now, space, unique,
@@ -81,6 +81,7 @@ async fn a_registered_application_has_all_it_was_given_and_a_first_secret() {
         space: Some(space("shared")),
         redirect_uris: vec!["https://a.example/b".parse().unwrap()],
         pkce: PkceRule::Optional,
+        default_resource: Resource::Mcp,
         categories: CategoryAccess::Only(BTreeSet::new()),
         rate_limit: Some(7.try_into().unwrap()),
         access_token_ttl: Some(lifetime(LONGEST_ACCESS_TOKEN_LIFETIME)),
@@ -99,6 +100,7 @@ async fn a_registered_application_has_all_it_was_given_and_a_first_secret() {
         grants: new.grants,
         redirect_uris: new.redirect_uris,
         pkce: PkceRule::Optional,
+        default_resource: Resource::Mcp,
         space: space("shared"),
         categories: new.categories,
         rate_limit: new.rate_limit,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use url::Url;
 
 use super::pkce::CodeChallenge;
-use crate::applications::{Application, GrantType, Permission, Permissions, PkceRule};
-use crate::oauth::audience::Audience;
+use crate::applications::{Application, GrantType, Permission, Permissions, PkceRule, RedirectUri};
+use crate::oauth::audience::{Audience, InvalidTarget};
 use crate::oauth::parameters::{Parameters, SIGNED_IN_AFTER};
 use crate::oauth::registration::DocumentProblem;
 use crate::oauth::scope::RequestedScope;
@@ -132,6 +132,12 @@ pub enum UntrustedRequest {
     /// The application has not registered this `redirect_uri`.
     #[error("the address to go to afterwards (redirect_uri) is not registered for this application")]
     UnregisteredRedirectUri,
+    /// No application can have this `redirect_uri`, so one that lists it was registered without it.
+    #[error("the address to go to afterwards (redirect_uri) cannot be used: it {problem}")]
+    UnusableRedirectUri {
+        /// Why, without anything of the URI.
+        problem: String,
+    },
 }
 
 /// Where a response goes, and what every response includes.
@@ -152,7 +158,10 @@ impl Destination {
     ) -> Result<Self, UntrustedRequest> {
         let redirect_uri = parameters.get("redirect_uri").ok_or(UntrustedRequest::NoRedirectUri)?;
         if !application.redirect_uris.iter().any(|registered| registered.accepts(redirect_uri)) {
-            return Err(UntrustedRequest::UnregisteredRedirectUri);
+            return Err(match RedirectUri::exact(redirect_uri) {
+                Ok(_) => UntrustedRequest::UnregisteredRedirectUri,
+                Err(error) => UntrustedRequest::UnusableRedirectUri { problem: error.problem().to_owned() },
+            });
         }
         let url = Url::parse(redirect_uri).map_err(|_| UntrustedRequest::UnregisteredRedirectUri)?;
         Ok(Self {
@@ -191,10 +200,10 @@ pub(super) enum Refusal {
     UnauthorizedClient,
     #[error("only the response type code is supported")]
     UnsupportedResponseType,
-    #[error("the scope is unknown or goes beyond what was granted to this application")]
+    #[error("the scope is unknown, or nothing of it was granted to this application")]
     InvalidScope,
-    #[error("the resource is not one of this service")]
-    InvalidTarget,
+    #[error(transparent)]
+    InvalidTarget(InvalidTarget),
     #[error("the person did not allow it")]
     AccessDenied,
     #[error("this person connected applications too often; try again later")]
@@ -211,7 +220,7 @@ impl Refusal {
             Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::InvalidScope => "invalid_scope",
-            Self::InvalidTarget => "invalid_target",
+            Self::InvalidTarget(_) => "invalid_target",
             Self::AccessDenied => "access_denied",
             Self::ConnectedTooOften => "temporarily_unavailable",
             Self::InteractionRequired => "interaction_required",
@@ -245,7 +254,7 @@ pub(super) fn validate(application: &Application, parameters: &Parameters) -> Re
     }
     let challenge = challenge(application, parameters)?;
     let scope = RequestedScope::parse(parameters.get("scope"));
-    let scope = scope.within(application.permissions).ok_or(Refusal::InvalidScope)?;
+    let scope = scope.offered_out_of(application.permissions).ok_or(Refusal::InvalidScope)?;
     Ok(ValidRequest { scope, challenge, recency: Recency::parse(parameters)? })
 }
 

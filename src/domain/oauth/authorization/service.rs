@@ -127,14 +127,13 @@ impl AuthorizationService {
         match validated {
             Ok(ValidRequest { scope, challenge, recency }) => {
                 let resources: Vec<String> = parameters.all("resource").map(str::to_owned).collect();
-                let Ok(audience) = self.policy.requested_audience(&resources) else {
-                    return Err(AuthorizationError::Refused {
-                        location: destination.refusing(&Refusal::InvalidTarget),
-                    });
+                let audience = match self.policy.requested_audience(&resources) {
+                    Ok(audience) => audience.unwrap_or_else(|| Audience::by_default(&application)),
+                    Err(error) => {
+                        let location = destination.refusing(&Refusal::InvalidTarget(error));
+                        return Err(AuthorizationError::Refused { location });
+                    }
                 };
-                // A client that came by itself came for MCP.
-                let by_default = if application.registered_by.is_unverified() { Audience::Mcp } else { Audience::Api };
-                let audience = audience.unwrap_or(by_default);
                 Ok(AuthorizationRequest { application, scope, audience, recency, challenge, destination })
             }
             Err(refusal) => Err(AuthorizationError::Refused { location: destination.refusing(&refusal) }),

@@ -66,10 +66,8 @@ impl AuthorizationCodeGrant {
             return Err(OAuthError::InvalidGrant);
         }
 
-        let audience = GrantedAudience {
-            whole: authorization.audience,
-            now: authorization.audience.narrowed_to(usage.audience())?,
-        };
+        let whole = authorization.audience;
+        let audience = GrantedAudience { whole, now: self.policy.narrow(whole, usage.audience())? };
 
         self.admission.admit_public(application, &Subject::Person(authorization.person))?;
         let grant_id = authorization.grant_id;

@@ -29,7 +29,7 @@ impl ClientCredentialsGrant {
         }
         let scope = scope.within(application.permissions).ok_or(OAuthError::InvalidScope)?;
         let grant_id = GrantId::generate(&*self.entropy);
-        let audience = usage.audience().unwrap_or(Audience::Api);
+        let audience = usage.audience().unwrap_or_else(|| Audience::by_default(application));
         let audience = GrantedAudience { whole: audience, now: audience };
         self.tokens.begin_grant(application, Subject::Application, grant_id, scope, audience)
     }

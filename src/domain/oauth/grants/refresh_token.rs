@@ -60,7 +60,7 @@ impl RefreshTokenGrant {
         let scope = scope.within(held).filter(|scope| !scope.is_empty()).ok_or(OAuthError::InvalidScope)?;
 
         let granted = self.policy.audience_of(&claims.audience).ok_or(OAuthError::InvalidGrant)?;
-        let audience = granted.narrowed_to(usage.audience())?;
+        let audience = self.policy.narrow(granted, usage.audience())?;
 
         self.admission.admit_public(application, &claims.subject)?;
         let (successor_id, rotated_at) = self.rotate(application, &claims, now).await?;

@@ -2,9 +2,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::applications::Application;
-use crate::applications::{ApplicationRepository, ClientKind};
+use crate::applications::{ApplicationRepository, ClientKind, Resource};
 use crate::oauth::GrantStore as _;
-use crate::oauth::Resource;
 use crate::oauth::harness::{HOME, Harness, parameters, parameters_of, refresh_token_of, token};
 use crate::oauth::revoker::UNTIL_ENDED_EVERYWHERE;
 use crate::oauth::{AccessError, TokenIssuer, TokenResponse};

@@ -133,6 +133,7 @@ texts! {
     untrusted_too_many,
     untrusted_no_redirect,
     untrusted_redirect,
+    untrusted_unusable_redirect,
     // Export
     export_lead,
     export_everything,

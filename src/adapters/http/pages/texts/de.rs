@@ -149,6 +149,7 @@ pub(super) const TEXTS: Texts = Texts {
     untrusted_too_many: Text("Hier sind zu viele Anwendungen verbunden; der Betreiber kann welche entfernen."),
     untrusted_no_redirect: Text("Die Anfrage sagt nicht, wohin es danach geht (der Parameter redirect_uri fehlt)."),
     untrusted_redirect: Text("Die Adresse für danach (redirect_uri) ist für diese Anwendung nicht registriert."),
+    untrusted_unusable_redirect: Text("Die Adresse für danach (redirect_uri) kann keine Anwendung verwenden ({0})."),
     // Export
     export_lead: Text("Alles, was über {0} gespeichert ist, zum Aufbewahren oder Mitnehmen."),
     export_everything: Text("Alles"),

@@ -147,6 +147,9 @@ pub(super) const TEXTS: Texts = Texts {
         "The request does not say where to go afterwards (the parameter redirect_uri is missing).",
     ),
     untrusted_redirect: Text("The address to go to afterwards (redirect_uri) is not registered for this application."),
+    untrusted_unusable_redirect: Text(
+        "The address to go to afterwards (redirect_uri) cannot be used by any application: it {0}.",
+    ),
     // Export
     export_lead: Text("Everything that is stored about {0}, to keep or to take elsewhere."),
     export_everything: Text("Everything"),

@@ -147,6 +147,7 @@ pub(super) const TEXTS: Texts = Texts {
     ),
     untrusted_no_redirect: Text("La solicitud no dice adónde ir después (falta el parámetro redirect_uri)."),
     untrusted_redirect: Text("La dirección de destino (redirect_uri) no está registrada para esta aplicación."),
+    untrusted_unusable_redirect: Text("Ninguna aplicación puede usar la dirección de destino (redirect_uri) ({0})."),
     // Export
     export_lead: Text("Todo lo que se guarda sobre {0}, para conservarlo o llevarlo a otro lugar."),
     export_everything: Text("Todo"),

@@ -153,6 +153,9 @@ pub(super) const TEXTS: Texts = Texts {
     ),
     untrusted_no_redirect: Text("La demande ne dit pas où aller ensuite (il manque le paramètre redirect_uri)."),
     untrusted_redirect: Text("L’adresse où aller ensuite (redirect_uri) n’est pas enregistrée pour cette application."),
+    untrusted_unusable_redirect: Text(
+        "Aucune application ne peut utiliser l’adresse où aller ensuite (redirect_uri) ({0}).",
+    ),
     // Export
     export_lead: Text("Tout ce qui est enregistré au sujet de {0}, à conserver ou à emporter ailleurs."),
     export_everything: Text("Tout"),

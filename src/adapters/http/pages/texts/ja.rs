@@ -147,6 +147,9 @@ pub(super) const TEXTS: Texts = Texts {
     untrusted_too_many: Text("接続されているアプリケーションが多すぎます。運営者が一部を削除できます。"),
     untrusted_no_redirect: Text("移動先が示されていません（パラメーター redirect_uri がありません）。"),
     untrusted_redirect: Text("移動先のアドレス（redirect_uri）は、このアプリケーションに登録されていません。"),
+    untrusted_unusable_redirect: Text(
+        "移動先のアドレス（redirect_uri）は、どのアプリケーションも使用できません（{0}）。",
+    ),
     // Export
     export_lead: Text("{0} について保存されているすべてを、手元に保管したり別の場所へ移したりできます。"),
     export_everything: Text("すべて"),

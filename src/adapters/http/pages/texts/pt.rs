@@ -143,6 +143,9 @@ pub(super) const TEXTS: Texts = Texts {
     untrusted_too_many: Text("Há aplicativos demais conectados aqui; quem administra o serviço pode remover alguns."),
     untrusted_no_redirect: Text("A solicitação não diz para onde ir depois (falta o parâmetro redirect_uri)."),
     untrusted_redirect: Text("O endereço para onde ir depois (redirect_uri) não está registrado para este aplicativo."),
+    untrusted_unusable_redirect: Text(
+        "Nenhum aplicativo pode usar o endereço para onde ir depois (redirect_uri) ({0}).",
+    ),
     // Export
     export_lead: Text("Tudo o que está guardado sobre {0}, para manter ou levar para outro lugar."),
     export_everything: Text("Tudo"),

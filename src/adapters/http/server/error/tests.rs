@@ -5,8 +5,29 @@ use tracing::subscriber::with_default;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use super::*;
+use crate::domain::oauth::Audience;
 use crate::domain::people::SignInError;
 use crate::domain::system::StorageError;
+
+/// Notes the text of every error.
+#[derive(Clone, Default)]
+struct Texts(Arc<Mutex<Vec<String>>>);
+
+impl tracing::field::Visit for Texts {
+    fn record_debug(&mut self, _field: &tracing::field::Field, _value: &dyn std::fmt::Debug) {}
+
+    fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
+        if field.name() == "error" {
+            self.0.lock().unwrap().push(value.to_owned());
+        }
+    }
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Texts {
+    fn on_event(&self, event: &tracing::Event<'_>, _context: Context<'_, S>) {
+        event.record(&mut self.clone());
+    }
+}
 
 /// Notes the level of every event.
 #[derive(Clone, Default)]
@@ -65,4 +86,37 @@ fn what_an_operator_has_to_know_is_a_warning_or_an_error() {
     assert_eq!(levels, [Level::WARN]);
     let broken = HasherError::Failed("a stored hash is malformed".into());
     assert_eq!(level_of(StatusCode::INTERNAL_SERVER_ERROR, &RefusedGrant(OAuthError::from(broken))), Level::ERROR);
+}
+
+#[test]
+fn a_token_or_a_grant_for_another_resource_is_logged_with_both_and_nothing_that_a_caller_made_up() {
+    let (ours, mcp) = ("https://memory.example", "https://memory.example/mcp");
+    let wrong = AccessError::WrongAudience { expected: mcp.to_owned(), actual: ours.to_owned() };
+    let foreign = Audience::requested(&["https://evil.example"], ours, ours).unwrap_err();
+    let widened = Audience::Api.narrowed_to(Some(Audience::Mcp), ours, ours).unwrap_err();
+    let id = RequestId::from_uuid(uuid::Uuid::nil());
+    for (error, logged) in [
+        (&ApiError::from(wrong) as &(dyn Error + 'static), true),
+        (&OAuthError::from(foreign), true),
+        (&OAuthError::from(widened), true),
+        (&OAuthError::InvalidRequest("made up".to_owned()), false),
+        (&ApiError::Malformed("made up".to_owned()), false),
+    ] {
+        let texts = Texts::default();
+        let subscriber = tracing_subscriber::registry().with(texts.clone());
+        with_default(subscriber, || log(StatusCode::BAD_REQUEST, "kind", error, id));
+        let texts = texts.0.lock().unwrap();
+        assert_eq!(texts.len(), usize::from(logged), "{error}");
+        assert!(
+            texts.iter().all(|text| text.contains(ours) && text.contains(mcp) && !text.contains("evil")),
+            "{texts:?}"
+        );
+    }
+}
+
+#[test]
+fn who_comes_when_too_many_registered_is_told_when_to_come_back() {
+    let response = of_oauth(&OAuthError::TooManyRegistrations);
+    assert_eq!((response.status, response.slug), (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"));
+    assert_eq!(response.headers, [(header::RETRY_AFTER, HeaderValue::from(3600))]);
 }

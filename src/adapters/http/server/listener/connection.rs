@@ -65,10 +65,6 @@ pub(crate) struct ServedConnection {
 
 impl ServedConnection {
     pub(crate) async fn serve(self, socket: TcpStream, tls: Option<Arc<ServerConfig>>) {
-        // A response is written at once: waiting for more of it only delays its end.
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(error = %error, "failed to set TCP_NODELAY");
-        }
         let activity = Arc::new(Activity::default());
         let stream = Stream::new(socket, Arc::clone(&activity));
         let Some(tls) = tls else { return self.serve_http(stream, Scheme::HTTP, activity).await };

@@ -34,6 +34,10 @@ struct Lingering {
 
 impl Stream {
     pub(crate) fn new(inner: TcpStream, activity: Arc<Activity>) -> Self {
+        // A response is written at once: waiting for more of it only delays its end.
+        if let Err(error) = inner.set_nodelay(true) {
+            tracing::debug!(error = %error, "failed to set TCP_NODELAY");
+        }
         Self { inner, activity, lingering: None }
     }
 
@@ -97,5 +101,21 @@ impl AsyncWrite for Stream {
             lingering.left = lingering.left.saturating_sub(bytes);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_does_not_wait_for_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        assert!(!socket.nodelay().unwrap());
+        assert!(Stream::new(socket, Arc::default()).inner.nodelay().unwrap());
     }
 }

@@ -89,6 +89,7 @@ async fn a_valid_request_is_understood_and_nothing_is_written_for_it() {
 async fn what_may_come_from_anybody_is_never_redirected() {
     let harness = harness(PkceRule::Required);
     let (other, _) = harness.register().await;
+    let unusable = |problem: &str| UntrustedRequest::UnusableRedirectUri { problem: problem.to_owned() };
     for (changes, expected) in [
         (vec![("client_id", "")], UntrustedRequest::NoClient),
         (vec![("client_id", "nobody")], UntrustedRequest::UnknownClient),
@@ -97,8 +98,20 @@ async fn what_may_come_from_anybody_is_never_redirected() {
         (vec![("redirect_uri", "")], UntrustedRequest::NoRedirectUri),
         (vec![("redirect_uri", "https://evil.example/callback")], UntrustedRequest::UnregisteredRedirectUri),
         (vec![("redirect_uri", "https://app.example/callback")], UntrustedRequest::UnregisteredRedirectUri),
-        (vec![("redirect_uri", "gpt-callback")], UntrustedRequest::UnregisteredRedirectUri),
-        (vec![("redirect_uri", "javascript:alert(1)")], UntrustedRequest::UnregisteredRedirectUri),
+        (
+            vec![("redirect_uri", "gpt-callback")],
+            unusable(
+                "must be an absolute URI such as https://example.com/callback, or gpt-callback, chatgpt-connector or claude for the callbacks of these",
+            ),
+        ),
+        (
+            vec![("redirect_uri", "http://app.example/callback")],
+            unusable("must use https; http is for loopback addresses only"),
+        ),
+        (
+            vec![("redirect_uri", "javascript:alert(1)")],
+            unusable("must use https, http on a loopback address, or an app's own scheme such as com.example.app:/"),
+        ),
         // The more severe of two mistakes decides.
         (vec![("redirect_uri", "https://evil.example"), ("scope", "x")], UntrustedRequest::UnregisteredRedirectUri),
     ] {
@@ -179,11 +192,13 @@ async fn a_parameter_that_is_given_twice_is_told_to_the_client_and_not_used() {
 }
 
 #[tokio::test]
-async fn the_grant_must_be_allowed_and_the_scope_must_be_held() {
+async fn the_grant_must_be_allowed_and_no_more_is_asked_of_a_person_than_is_held() {
     let harness = harness(PkceRule::Required);
-    let read = [Permission::MemoryRead].into_iter().collect();
+    let read: Permissions = [Permission::MemoryRead].into_iter().collect();
     harness.change(ApplicationChanges { permissions: Some(read), ..ApplicationChanges::default() }).await;
-    assert_eq!(told(begin(&harness, &[("scope", "memory:read memory:write")]).await), "invalid_scope");
+    assert_eq!(begin(&harness, &[("scope", "memory:read memory:write")]).await.unwrap().scope, read);
+    assert_eq!(told(begin(&harness, &[("scope", "memory:write memory:delete")]).await), "invalid_scope");
+    assert_eq!(told(begin(&harness, &[("scope", "memory:read memory:admin")]).await), "invalid_scope");
     let grants = Some([GrantType::ClientCredentials, GrantType::RefreshToken].into());
     harness.change(ApplicationChanges { grants, ..ApplicationChanges::default() }).await;
     assert_eq!(told(begin(&harness, &[]).await), "unauthorized_client");

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-use crate::applications::{ApplicationChanges, GrantType, Permission, Permissions};
+use crate::applications::{ApplicationChanges, GrantType, Permission, Permissions, Resource};
 use crate::audit::AuditKind;
 use crate::ids::TokenId;
 use crate::oauth::harness::{HOME, Harness, parameters_of, policy, refresh_token_of, token};
 use crate::oauth::{
-    AccessError, Authorization, AuthorizationStore, Consent, GrantStore, OAuthError, Resource, Subject, TokenIssuer,
-    TokenPolicy, TokenResponse, Unavailable,
+    AccessError, Authorization, AuthorizationStore, Consent, GrantStore, OAuthError, Subject, TokenIssuer, TokenPolicy,
+    TokenResponse, Unavailable,
 };
 use crate::people::PersonRepository;
 use crate::testing::{authorization, now, unique};

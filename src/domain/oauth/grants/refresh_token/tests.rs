@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use crate::applications::{ApplicationChanges, GrantType, Permission, Permissions};
+use crate::applications::{ApplicationChanges, GrantType, Permission, Permissions, Resource};
 use crate::audit::AuditKind;
 use crate::ids::TokenId;
 use crate::oauth::harness::{Harness, parameters_of, policy, refresh_token_of, token};
 use crate::oauth::{
-    GrantStore, OAuthError, RefreshTokenClaims, Resource, Revocation, Revoked, TokenIssuer, TokenPolicy, TokenResponse,
+    GrantStore, OAuthError, RefreshTokenClaims, Revocation, Revoked, TokenIssuer, TokenPolicy, TokenResponse,
     Unavailable,
 };
 use crate::system::Clock;
@@ -371,7 +371,7 @@ async fn a_foreign_resource_costs_no_refresh_token() {
     for resource in ["https://evil.example", "x", mcp.as_str()] {
         let members = [("grant_type", "refresh_token"), ("refresh_token", &*token), ("resource", resource)];
         let answer = harness.token(&members).await;
-        assert!(matches!(answer, Err(OAuthError::InvalidTarget)), "{resource}: {answer:?}");
+        assert!(matches!(answer, Err(OAuthError::InvalidTarget(_))), "{resource}: {answer:?}");
     }
     harness.refresh(&token).await.unwrap();
 }

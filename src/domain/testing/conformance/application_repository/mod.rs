@@ -8,7 +8,7 @@ use super::Fixture;
 use crate::applications::{
     Application, ApplicationChanges, ApplicationRepository, CategoryAccess, ChangeApplicationError, ClientKind,
     CreateApplicationError, GrantType, GrantTypes, Permission, Permissions, PkceRule, RegisteredBy, RequestsPerMinute,
-    StoredSecret, TokenLifetime,
+    Resource, StoredSecret, TokenLifetime,
 };
 use crate::ids::{ApplicationId, SecretId};
 use crate::system::Timestamp;
@@ -95,6 +95,7 @@ fn full_application() -> Application {
         .map(|uri| uri.parse().unwrap())
         .into(),
         pkce: PkceRule::Optional,
+        default_resource: Resource::Mcp,
         space: space("Shared_space-1.x"),
         categories: limited(&["travel", "with, comma", "naïve \"quotes\"", "日本"]),
         rate_limit: Some(rate(1_000_000)),
@@ -236,7 +237,7 @@ pub async fn applications_are_listed_in_pages_in_the_order_of_their_ids(fixture:
 }
 
 /// A change of each member by itself.
-fn single_changes() -> [ApplicationChanges; 11] {
+fn single_changes() -> [ApplicationChanges; 12] {
     let none = ApplicationChanges::default;
     [
         ApplicationChanges { name: Some("Another name".parse().unwrap()), ..none() },
@@ -244,6 +245,7 @@ fn single_changes() -> [ApplicationChanges; 11] {
         ApplicationChanges { grants: Some([GrantType::ClientCredentials].into()), ..none() },
         ApplicationChanges { redirect_uris: Some(vec!["https://a.example/b".parse().unwrap()]), ..none() },
         ApplicationChanges { pkce: Some(PkceRule::Required), ..none() },
+        ApplicationChanges { default_resource: Some(Resource::Api), ..none() },
         ApplicationChanges { space: Some(space("another")), ..none() },
         ApplicationChanges { categories: Some(limited(&["work"])), ..none() },
         ApplicationChanges { rate_limit: Some(Some(rate(1))), ..none() },
