@@ -8,9 +8,10 @@ use super::{CONNECTIONS, PASSWORD, Place};
 
 /// The pages, from which the forms are known.
 const PAGES: &str = include_str!("../../src/adapters/http/pages/mod.rs");
-/// What takes a POST without the token of a session, and why: another site may send the first; before the next two nobody has
+/// What takes a POST without the token of a session, and why: another site may send the first; before the next three nobody has
 /// signed in, and they have cookies of their own; the last changes a language.
-const WITHOUT_SESSION: [&str; 4] = ["/auth/authorize", "/auth/sign-in", "/account/set-password", "/language"];
+const WITHOUT_SESSION: [&str; 5] =
+    ["/auth/authorize", "/auth/sign-in", "/auth/sign-in/passkey", "/account/set-password", "/language"];
 /// Takes a file, and has tests of its own.
 const UPLOAD: &str = "/account/import";
 
@@ -20,7 +21,7 @@ type Form = (String, Vec<(&'static str, String)>);
 /// The forms of a browser that has signed in, with everything right but their token. `memory` can be deleted and changed.
 fn forms(place: &Place, memory: &str) -> Vec<Form> {
     let new = "another battery staple";
-    let forms: [(&str, &[(&'static str, &str)]); 15] = [
+    let forms: [(&str, &[(&'static str, &str)]); 17] = [
         ("/auth/consent", &[("return_to", &place.request(&[])), ("decision", "allow")]),
         ("/auth/sign-out", &[("return_to", CONNECTIONS)]),
         ("/account/connections/revoke", &[("application", &place.application.id.to_string())]),
@@ -32,10 +33,12 @@ fn forms(place: &Place, memory: &str) -> Vec<Form> {
         ("/account/import/confirm", &[("number", "1"), ("memories", "yes")]),
         ("/account/import/discard", &[]),
         ("/account/security/password", &[("current", PASSWORD), ("new", new), ("again", new)]),
+        ("/account/security/passkeys", &[("name", "Forged"), ("credential", "{}")]),
+        ("/account/security/passkeys/new", &[("name", "Forged"), ("current", PASSWORD)]),
+        ("/account/security/passkeys/remove", &[("passkey", &uuid::Uuid::nil().to_string())]),
         ("/account/security/end-session", &[("session", &"A".repeat(43))]),
         ("/account/security/sign-out-everywhere", &[]),
         ("/account/security/delete", &[("current", PASSWORD), ("confirmed", "yes")]),
-        ("/auth/sign-out", &[]),
     ];
     let owned = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());
     forms.map(|(path, fields)| (path.replace(":id", memory), fields.iter().map(owned).collect())).into()
