@@ -40,7 +40,7 @@ pub struct CreateMemory {
     pub idempotency_key: Option<IdempotencyKey>,
     /// See [`Memory::expires_at`].
     pub expires_at: Option<Timestamp>,
-    /// See [`NewMemory::supersedes`](super::model::NewMemory::supersedes).
+    /// See [`NewMemory::supersedes`](super::new_memory::NewMemory::supersedes).
     pub supersedes: Option<MemoryId>,
 }
 

@@ -14,7 +14,7 @@ pub enum Part {
     Messages,
 }
 
-/// A memory of another program, as a row that an [`ImportReader`](super::ImportReader) reads.
+/// A memory of another program, as a row that an [`ImportReader`](crate::memories::ImportReader) reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignRow {
     /// Which part of the file it belongs to.
