@@ -419,6 +419,20 @@ async fn counts_stay_right_while_many_change_the_same_memories() {
 }
 
 #[tokio::test]
+async fn categories_that_come_and_go_at_once_leave_nothing_behind() {
+    for store in Store::each().await {
+        let (bank, scope) = (store.bank(), scope());
+        let older = NewMemory { categories: categories(&["garden"]), ..new_memory("Tova planted beans.") };
+        let newer = NewMemory { supersedes: Some(older.id.clone()), ..new_memory("Tova planted peas.") };
+        let stored = bank.create_all(&scope, vec![older, newer]).await.unwrap();
+        assert!(stored.into_iter().all(Result::unwrap));
+        assert_eq!(store.number("SELECT count(*) FROM memory_history").await, 1);
+        assert_counts_are_right(&store).await;
+        assert_eq!(store.number("SELECT count(*) FROM memory_category_sets").await, 0);
+    }
+}
+
+#[tokio::test]
 async fn scores_do_not_tell_of_memories_in_categories_that_must_not_be_seen() {
     for store in Store::each().await {
         let bank = store.bank();

@@ -220,7 +220,7 @@ looks('security with two sessions and what an application did', async (page) => 
 
 looks('account to delete', async (page) => {
   await openAs(page, account('/security'), 'nils', 'Security');
-  await page.getByLabel('Your password').fill('wrong horse battery');
+  await page.locator('#delete-password').fill('wrong horse battery');
   await page.getByRole('checkbox').check();
   await page.getByRole('button', { name: 'Delete account' }).click();
   await page.getByRole('alert').waitFor();
@@ -388,7 +388,7 @@ test('somebody new gets in, finds, corrects, takes back, takes away, brings alon
 
     await page.getByRole('navigation').getByRole('link', { name: 'Security' }).click();
     await page.getByText('Trip planner stored memories: 3').waitFor();
-    await page.getByLabel('Your password').fill('correct horse battery');
+    await page.locator('#delete-password').fill('correct horse battery');
     await page.getByRole('checkbox').check();
     await page.getByRole('button', { name: 'Delete account' }).click();
     await page.getByText('Your account and everything in it are deleted.').waitFor();

@@ -137,7 +137,8 @@ impl CountChanges {
                 .then("total_length = memory_category_sets.total_length + excluded.total_length")
                 .run(transaction)
                 .await?;
-            if counts.memories < 0 {
+            // Also what came and went in this transaction.
+            if counts.memories <= 0 {
                 Sql::new(transaction, "DELETE FROM memory_category_sets WHERE memories <= 0 AND scope_id = ")
                     .value(scope_id)
                     .then(" AND entry = ")
