@@ -22,7 +22,7 @@ class Inbox:
 
 def authenticate(server, session, envelope, mechanism, data):
     known = isinstance(data, LoginPassword) and (data.login, data.password) == (b"me@example.com", b"p:@ss")
-    return AuthResult(success=known, handled=True)
+    return AuthResult(success=known, handled=False)
 
 
 def invite(login, password, *options):
