@@ -55,6 +55,14 @@ async fn add(browser: &mut Browser<'_>, name: &str, authenticator: &mut Authenti
     assert_eq!(answer.location(), "/account/security?passkey-added");
 }
 
+/// Marta's browser, in which she is signed in and has added her phone.
+async fn with_phone(place: &Place) -> (Browser<'_>, Authenticator) {
+    let mut marta = signed_in(place, "marta").await;
+    let mut phone = authenticator(1);
+    add(&mut marta, "Phone", &mut phone).await;
+    (marta, phone)
+}
+
 /// A sign-in page at `path`, and what its script asks the browser for.
 struct SignInPage {
     token: String,
@@ -166,9 +174,7 @@ async fn an_assertion_that_is_not_what_it_must_be_signs_nobody_in() {
 #[tokio::test]
 async fn a_challenge_works_once_in_the_browser_that_asked_for_five_minutes() {
     let place = place().await;
-    let mut marta = signed_in(&place, "marta").await;
-    let mut phone = authenticator(1);
-    add(&mut marta, "Phone", &mut phone).await;
+    let (_, mut phone) = with_phone(&place).await;
 
     let mut browser = Browser::of(&place.gate);
     let page = SignInPage::open(&mut browser, SIGN_IN).await;
@@ -203,9 +209,7 @@ async fn a_challenge_works_once_in_the_browser_that_asked_for_five_minutes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_who_send_the_same_assertion_at_the_same_time_one_signs_in() {
     let place = place().await;
-    let mut marta = signed_in(&place, "marta").await;
-    let mut phone = authenticator(1);
-    add(&mut marta, "Phone", &mut phone).await;
+    let (_, mut phone) = with_phone(&place).await;
     let mut browser = Browser::of(&place.gate);
     let page = SignInPage::open(&mut browser, SIGN_IN).await;
     let credential = phone.get(&page.options);
@@ -236,9 +240,7 @@ async fn a_counter_must_go_up_if_there_is_one() {
 #[tokio::test]
 async fn a_disabled_person_does_not_sign_in_and_a_new_password_changes_nothing() {
     let place = place().await;
-    let mut marta = signed_in(&place, "marta").await;
-    let mut phone = authenticator(1);
-    add(&mut marta, "Phone", &mut phone).await;
+    let (_, mut phone) = with_phone(&place).await;
     let people = place.gate.gate().backend().people();
     let id = people.get_by_login(&"marta".parse().unwrap()).await.unwrap().id;
     people.disable(id).await.unwrap();
@@ -344,9 +346,7 @@ async fn a_person_has_at_most_ten_passkeys() {
 #[tokio::test]
 async fn wrong_passkeys_are_throttled_by_address_as_wrong_passwords_are() {
     let place = place().await;
-    let mut marta = signed_in(&place, "marta").await;
-    let mut phone = authenticator(1);
-    add(&mut marta, "Phone", &mut phone).await;
+    let (_, mut phone) = with_phone(&place).await;
     let mut browser = Browser::of(&place.gate);
     let page = SignInPage::open(&mut browser, SIGN_IN).await;
     for _ in 0..60 {
@@ -363,9 +363,7 @@ async fn wrong_passkeys_are_throttled_by_address_as_wrong_passwords_are() {
 #[tokio::test]
 async fn a_form_of_another_site_or_browser_signs_nobody_in() {
     let place = place().await;
-    let mut marta = signed_in(&place, "marta").await;
-    let mut phone = authenticator(1);
-    add(&mut marta, "Phone", &mut phone).await;
+    let (_, mut phone) = with_phone(&place).await;
     let mut browser = Browser::of(&place.gate);
     let page = SignInPage::open(&mut browser, SIGN_IN).await;
     let credential = phone.get(&page.options);
@@ -381,9 +379,7 @@ async fn a_form_of_another_site_or_browser_signs_nobody_in() {
 async fn instances_that_share_a_database_and_a_master_key_share_challenges() {
     let place = place().await;
     let other = place.gate.beside(&[("MEMGATE_PUBLIC_URL", PUBLIC_URL)]).await;
-    let mut marta = signed_in(&place, "marta").await;
-    let mut phone = authenticator(1);
-    add(&mut marta, "Phone", &mut phone).await;
+    let (_, mut phone) = with_phone(&place).await;
     let mut browser = Browser::of(&place.gate);
     let page = SignInPage::open(&mut browser, SIGN_IN).await;
     let credential = phone.get(&page.options);
