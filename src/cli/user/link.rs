@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::named::{ByLoginOrId, explain, find};
@@ -112,10 +112,8 @@ impl Delivery {
 
     async fn deliver(self, link: &NewLink) -> Result<(), CliError> {
         let url = format!("{}/account/set-password?link={}", self.base, link.token.expose());
-        let Some(mailer) = self.mailer else { return show(link, &url, self.json) };
-        let Some(to) = self.email.or_else(|| EmailAddress::of(&link.person)) else {
-            return show(link, &url, self.json);
-        };
+        let to = self.email.or_else(|| EmailAddress::of(&link.person));
+        let (Some(mailer), Some(to)) = (self.mailer, to) else { return show(link, &url, self.json) };
         mailer.send(&to, &emails::of_link(link, &url, self.language)).await.map_err(|error| {
             let login = link.person.label();
             let unsent = match link.purpose {
@@ -129,13 +127,7 @@ impl Delivery {
         })?;
         let (login, until) = (link.person.label(), link.expires_at);
         if self.json {
-            return output::json(&json!({
-                "id": link.person.id.to_string(),
-                "login": login,
-                "purpose": link.purpose.as_str(),
-                "sent_to": to.as_str(),
-                "expires_at": until.to_string(),
-            }));
+            return output::json(&described(link, "sent_to", to.as_str()));
         }
         output::line(format!("{login}: A link to choose a password was sent to {to}. It works once, until {until}."))
     }
@@ -173,17 +165,22 @@ fn cause(error: &MailError) -> String {
 fn show(link: &NewLink, url: &str, json: bool) -> Result<(), CliError> {
     let (login, until) = (link.person.label(), link.expires_at);
     if json {
-        return output::json(&json!({
-            "id": link.person.id.to_string(),
-            "login": login,
-            "purpose": link.purpose.as_str(),
-            "url": url,
-            "expires_at": until.to_string(),
-        }));
+        return output::json(&described(link, "url", url));
     }
     let what = match link.purpose {
         LinkPurpose::Invitation => "The account is created. With this link its owner chooses a password",
         LinkPurpose::Reset => "With this link its owner chooses a new password",
     };
     output::line(format!("{login}: {what}. It works once, until {until}:\n\n  {url}\n"))
+}
+
+/// The link as a JSON object, with where it is or went.
+fn described(link: &NewLink, member: &str, place: &str) -> Value {
+    json!({
+        "id": link.person.id.to_string(),
+        "login": link.person.label(),
+        "purpose": link.purpose.as_str(),
+        member: place,
+        "expires_at": link.expires_at.to_string(),
+    })
 }
