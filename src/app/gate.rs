@@ -8,15 +8,15 @@ use tokio::task::JoinHandle;
 
 use super::backend::Backend;
 use super::background::Background;
-use super::embedder;
 use super::error::{OpenError, StartError};
 use super::services::{Made, Throttles, services};
 use super::signing_clock::SigningClock;
+use super::{embedder, privacy};
 use crate::adapters::cache::{CachedGrantStore, CachedWriteQueue, StaleSearchMemoryBank};
 use crate::adapters::client_documents::HttpDocumentSource;
 use crate::adapters::database::{Database, SeaOrmGrantStore, ServiceLock};
 use crate::adapters::delivery_worker::TokioDeliveryWorker;
-use crate::adapters::http::{self, AdminServices, Listener, Shutdown, Tls};
+use crate::adapters::http::{self, AdminServices, Listener, PageServices, Shutdown, Tls};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::Config;
@@ -106,6 +106,8 @@ impl Gate {
         }
         let (memories, worker) = backend.memories(bank, Arc::clone(&queue));
         let uploads = Arc::default();
+        let pages =
+            PageServices { privacy: privacy::load(config.privacy_file.as_deref())?, uploads: Arc::clone(&uploads) };
         let background = Arc::new(Background {
             keys,
             issuer: Arc::clone(&issuer),
@@ -120,7 +122,7 @@ impl Gate {
             audit_retention: config.audit_retention,
             bank: backend.bank.clone(),
             tls: tls.clone(),
-            uploads: Arc::clone(&uploads),
+            uploads,
             clock: Arc::clone(&clock),
             signing_clock: SigningClock::new(Arc::clone(&issuer), Arc::clone(&clock)),
         });
@@ -133,8 +135,7 @@ impl Gate {
         let (stop, stopped) = watch::channel(false);
         let shutdown = Shutdown { draining: drained.clone(), stopped: stopped.clone() };
         let client_documents = options.client_documents;
-        let made =
-            Made { issuer, grants, memories, erasure, client_documents, challenge_key, draining: drained, uploads };
+        let made = Made { issuer, grants, memories, erasure, client_documents, challenge_key, draining: drained };
         let services = services(config, &backend, &public_url, made, &throttles)?;
         warn_of_one_throttle_for_all(config, &public_url);
 
@@ -149,7 +150,7 @@ impl Gate {
         // When nothing can fail any more: what a running service makes vectors with must not change for a start that ends.
         backend.adopt_embedding_model().await?;
         let mut tasks = vec![
-            listener.serve(http::routes(services), shutdown.clone()),
+            listener.serve(http::routes(services, pages), shutdown.clone()),
             tokio::spawn(worker.clone().run(stopped.clone())),
             tokio::spawn(Arc::clone(&background).run(stopped.clone())),
             tokio::spawn(Arc::clone(&background).reindex(stopped.clone())),

@@ -7,12 +7,11 @@ use tokio::sync::watch;
 
 use super::backend::{Backend, token_policy};
 use super::error::StartError;
-use super::privacy;
 use super::signing_clock::SigningClock;
 use crate::adapters::cache::{CachedApplicationRepository, CachedPersonRepository};
 use crate::adapters::database::Database;
 use crate::adapters::http::{
-    self, AnswerBudget, ConfirmWrites, CorsOrigins, DatabaseCheck, HttpMetrics, Services, TrustedProxies, Uploads,
+    self, AnswerBudget, ConfirmWrites, CorsOrigins, DatabaseCheck, HttpMetrics, Services, TrustedProxies,
 };
 use crate::adapters::identity_provider::{OpenIdError, OpenIdProvider};
 use crate::adapters::jwt::JwtTokenIssuer;
@@ -121,7 +120,6 @@ pub(super) struct Made {
     pub(super) client_documents: Arc<dyn ClientDocumentSource>,
     pub(super) challenge_key: ChallengeKey,
     pub(super) draining: watch::Receiver<bool>,
-    pub(super) uploads: Arc<Uploads>,
 }
 
 /// Limits that are counted separately from all others.
@@ -137,7 +135,7 @@ pub(super) fn services(
     made: Made,
     throttles: &Throttles,
 ) -> Result<Services, StartError> {
-    let Made { issuer, grants, memories, erasure, client_documents, challenge_key, draining, uploads } = made;
+    let Made { issuer, grants, memories, erasure, client_documents, challenge_key, draining } = made;
     let passkeys = passkeys(backend, public_url, challenge_key);
     let (clock, entropy) = (Arc::clone(&backend.clock), Arc::clone(&backend.entropy));
     let ping = Ping { database: backend.database.clone(), issuer: Arc::clone(&issuer) };
@@ -213,7 +211,6 @@ pub(super) fn services(
         eraser: OwnerEraser::new(accounts.clone(), backend.applications(), erasure),
         people: accounts,
         memories,
-        privacy: privacy::load(config.privacy_file.as_deref())?,
         policy,
         database: Arc::new(ping),
         signing_clock,
@@ -224,7 +221,6 @@ pub(super) fn services(
         answers: AnswerBudget::default(),
         draining,
         imports: Arc::default(),
-        uploads,
         metrics: Arc::new(HttpMetrics::default()),
         registration,
         client_id_documents: config.client_id_documents,

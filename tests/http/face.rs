@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use memgate::adapters::http::{
-    AnswerBudget, ClockCheck, Compressible, ConfirmWrites, CorsOrigins, DatabaseCheck, PrivacyPolicy, Services,
+    AnswerBudget, ClockCheck, Compressible, ConfirmWrites, CorsOrigins, DatabaseCheck, PageServices, Services,
     TrustedProxies, routes,
 };
 use memgate::domain::applications::{Application, ApplicationService, ClientSecret};
@@ -251,7 +251,6 @@ impl Face {
                 Arc::clone(&policy),
             ),
             memories,
-            privacy: PrivacyPolicy::default(),
             policy,
             database: Arc::clone(&database) as _,
             signing_clock: Arc::new(RightClock),
@@ -262,7 +261,6 @@ impl Face {
             answers,
             draining,
             imports: Arc::default(),
-            uploads: Arc::default(),
             metrics: Arc::default(),
             registration: None,
             client_id_documents: true,
@@ -271,7 +269,7 @@ impl Face {
         let applications_outage = applications.outage();
         Self {
             draining: drain,
-            endpoint: routes(services),
+            endpoint: routes(services, PageServices::default()),
             application,
             secret,
             clock,

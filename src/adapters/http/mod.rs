@@ -2,7 +2,8 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`server`] | the listener, the [envelope](server::envelope) around each request, reading bodies and tokens, [errors](server::error) |
+//! | `envelope` | what every request and response passes through |
+//! | [`server`] | the listener, reading bodies and tokens, [errors](server::error) |
 //! | [`openapi`] | the OpenAPI documents, and the types that they are built from |
 //! | [`oauth`] | the token endpoint, its neighbours and the metadata documents |
 //! | [`api`] | the memory API: one file per resource, with its bodies in `dto` |
@@ -16,29 +17,31 @@
 
 mod admin;
 mod api;
+mod envelope;
 mod mcp;
 mod oauth;
 mod openapi;
 mod pages;
 mod routes;
 mod server;
+mod swagger;
 
 pub use admin::attempt_metrics::render_attempts;
 pub use admin::{AdminServices, BreakerOperation, BreakerSetting, BreakerSwitch, BreakerView, admin_routes};
 pub use mcp::{LocalServices, StdioError, serve_stdio};
 pub use openapi::gpt_actions::ConfirmWrites;
 pub(crate) use pages::emails;
-pub use pages::import::Uploads;
 pub use pages::privacy_policy::PrivacyPolicy;
+pub use pages::services::PageServices;
 pub(crate) use pages::texts::Language;
+pub use pages::uploads::Uploads;
 pub use routes::{gpt_actions_document, openapi_document, routes};
 pub use server::address::TrustedProxies;
 pub use server::answers::AnswerBudget;
 pub use server::checks::{ClockCheck, DatabaseCheck};
 pub use server::cors::CorsOrigins;
-pub use server::envelope::Compressible;
 pub use server::limits::MAX_BODY_BYTES;
-pub use server::listener::Listener;
+pub use server::listener::{Compressible, Listener};
 pub use server::metrics::HttpMetrics;
 pub use server::services::Services;
 pub use server::shutdown::Shutdown;

@@ -19,26 +19,27 @@ use super::api::memories::MemoriesApi;
 use super::api::requests::RequestsApi;
 use super::api::search::SearchApi;
 use super::api::statistics::StatisticsApi;
+use super::envelope::Envelope;
 use super::oauth::metadata::MetadataApi;
 use super::oauth::register;
 use super::oauth::token::TokenApi;
 use super::openapi::complete;
 use super::openapi::gpt_actions::{self, ConfirmWrites};
 use super::openapi::placeholders::{AUTHORIZATION_URL, TOKEN_URL};
-use super::openapi::swagger::{self, ScriptPage};
+use super::pages::services::PageServices;
 use super::server::caching::StaticDocument;
-use super::server::envelope::Envelope;
 use super::server::public_url::base_url;
 use super::server::services::Services;
 use super::server::table::{self, DocumentEndpoint};
+use super::swagger::{self, ScriptPage};
 use super::{mcp, pages};
 
 /// All routes, in their envelope.
 #[must_use]
-pub fn routes(services: Services) -> BoxEndpoint<'static> {
+pub fn routes(services: Services, page_services: PageServices) -> BoxEndpoint<'static> {
     let services = Arc::new(services);
     let routes = table::add_to(Route::new(), api());
-    let routes = pages::add_to(routes);
+    let routes = pages::add_to(routes, page_services);
     let routes = mcp::add_to(routes, &services);
     let routes = register::add_to(routes, &services);
     let routes = add_documents_to(routes, &services.policy.issuer, services.confirm_writes);

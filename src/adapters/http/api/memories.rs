@@ -12,13 +12,12 @@ use super::dto::memory::{
 };
 use super::dto::search::read_filters;
 use crate::adapters::http::openapi::scalar::{
-    CategoryText, CursorText, FiltersText, ListOrderText, MemoryIdText, Moment, PageSize,
+    CategoryText, CursorText, FiltersText, ListOrderText, MAX_FILTERS, MemoryIdText, Moment, PageSize,
 };
 use crate::adapters::http::openapi::tag::Tag;
 use crate::adapters::http::server::bearer::Bearer;
 use crate::adapters::http::server::error::{CreateFailure, DeleteFailure, GetFailure, ListFailure, UpdateFailure};
 use crate::adapters::http::server::exchange::Exchange;
-use crate::adapters::http::server::limits::MAX_FILTERS;
 use crate::adapters::http::server::payload::Json;
 use crate::adapters::http::server::query;
 use crate::adapters::http::server::query::Parameter;

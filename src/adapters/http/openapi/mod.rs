@@ -6,5 +6,4 @@ pub(crate) mod object;
 pub(crate) mod placeholders;
 pub(crate) mod scalar;
 pub(crate) mod security;
-pub(crate) mod swagger;
 pub(crate) mod tag;

@@ -9,9 +9,11 @@ use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::adapters::http::server::limits::MAX_FILTERS;
 use crate::domain::memories::{Limit, MemoryFilter, Metadata};
 use crate::domain::system::Timestamp;
+
+/// Maximum length of the filters in the address of a list, in characters.
+pub(crate) const MAX_FILTERS: usize = 8192;
 
 /// The trait implementations that poem-openapi requires of documented types. serde alone reads and writes ours.
 macro_rules! documented_as {

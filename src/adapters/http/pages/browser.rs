@@ -7,9 +7,11 @@ use poem::{FromRequest, Request, RequestBody, Response, Result};
 
 use super::cookies::{CookieKind, Cookies};
 use super::error::PageError;
+use super::frame::Frame;
 use super::return_to::ReturnTo;
-use super::texts::Frame;
+use super::services::PageServices;
 use super::view;
+use crate::adapters::http::server::error::ApiError;
 use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::services::Services;
 use crate::domain::ids::MemoryId;
@@ -19,6 +21,7 @@ use crate::domain::people::{SessionToken, SignInAttempt, SignedInUser};
 pub(crate) struct Browser<'a> {
     pub(crate) request: &'a Request,
     pub(crate) services: Arc<Services>,
+    pub(crate) pages: Arc<PageServices>,
     pub(crate) cookies: Cookies,
     /// The language, and where the page is.
     pub(crate) t: Frame,
@@ -27,8 +30,9 @@ pub(crate) struct Browser<'a> {
 impl<'a> FromRequest<'a> for Browser<'a> {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
         let services = Arc::clone(&Exchange::of(request)?.services);
+        let pages = Arc::clone(request.data().ok_or(ApiError::OutsideEnvelope)?);
         let cookies = Cookies::at(&services.policy.issuer);
-        Ok(Self { request, services, cookies, t: Frame::of(request, cookies) })
+        Ok(Self { request, services, pages, cookies, t: Frame::of(request, cookies) })
     }
 }
 

@@ -7,7 +7,8 @@ use poem::{IntoResponse, Response};
 
 use super::assets;
 use super::error::{ErrorKind, INTERNAL_ERROR, INVALID_FORM, NOT_FOUND, PageError};
-use super::texts::{Filled, Frame, Language, Text, Texts};
+use super::frame::Frame;
+use super::texts::{Filled, Language, Text, Texts};
 use super::view::{self, PageContext};
 use crate::adapters::http::server::error;
 use crate::adapters::http::server::error::{ApiError, SHORT_WAIT, whole_seconds};

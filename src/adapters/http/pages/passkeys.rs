@@ -12,10 +12,11 @@ use super::browser::Browser;
 use super::cookies::CookieKind;
 use super::error::PageError;
 use super::forms::{Form, ListForm};
+use super::frame::Frame;
 use super::return_to::ReturnTo;
 use super::security::{self, ADDED, REMOVED};
 use super::sign_in;
-use super::texts::{Filled, Frame, Language};
+use super::texts::{Filled, Language};
 use super::view::{self, PageContext};
 use crate::domain::people::{Passkey, PasskeyError, PasskeyName, SignedInUser};
 

@@ -7,8 +7,9 @@ use poem::{Response, handler};
 use super::assets;
 use super::browser::Browser;
 use super::error::PageError;
+use super::frame::Frame;
 use super::privacy_policy::PolicyBlock;
-use super::texts::{Frame, Language};
+use super::texts::Language;
 use super::view::{self, PageContext};
 
 #[derive(Template)]
@@ -21,7 +22,7 @@ struct PrivacyPage<'a> {
 #[handler]
 #[expect(clippy::needless_pass_by_value, reason = "poem hands extractors over by value")]
 pub(crate) fn show(browser: Browser<'_>) -> Result<Response, PageError> {
-    let page = PrivacyPage { t: &browser.t, parts: browser.services.privacy.parts(browser.t.language) };
+    let page = PrivacyPage { t: &browser.t, parts: browser.pages.privacy.parts(browser.t.language) };
     view::show(StatusCode::OK, PageContext::Standalone, &page)
 }
 

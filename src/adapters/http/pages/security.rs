@@ -14,10 +14,11 @@ use super::browser::Browser;
 use super::cookies::CookieKind;
 use super::error::PageError;
 use super::forms::ListForm;
+use super::frame::Frame;
 use super::return_to::ReturnTo;
 use super::set_password::password_problem;
 use super::sign_in::SignInRefusal;
-use super::texts::{Filled, Frame, Language, Moment, Text};
+use super::texts::{Filled, Language, Moment, Text};
 use super::view::{self, PageContext};
 use super::words;
 use crate::domain::audit::AuditEvent;
@@ -211,7 +212,7 @@ pub(crate) async fn end_session(browser: Browser<'_>, form: ListForm) -> Result<
 #[handler]
 pub(crate) async fn sign_out_everywhere(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
     let user = sender(&browser, form.get("form_token"), ReturnTo::Security).await?;
-    browser.services.uploads.forget(user.person.id);
+    browser.pages.uploads.forget(user.person.id);
     browser.services.sign_in.sign_out_everywhere(user.person.id).await?;
     leave(&browser)
 }
@@ -229,7 +230,7 @@ pub(crate) async fn delete_account(browser: Browser<'_>, form: ListForm) -> Resu
     {
         return Ok(refused);
     }
-    browser.services.uploads.forget(user.person.id);
+    browser.pages.uploads.forget(user.person.id);
     let closure = match browser.services.eraser.close_account(user.person.id).await {
         Ok(closure) => closure,
         Err(ErasureError::Bank(MemoryBankError::Unsupported(_))) => {

@@ -10,8 +10,9 @@ use super::browser::Browser;
 use super::cookies::{ATTEMPT_LIFETIME, CookieKind};
 use super::error::PageError;
 use super::forms::Form;
+use super::frame::Frame;
 use super::return_to::ReturnTo;
-use super::texts::{Filled, Frame, Language, Moment, Texts};
+use super::texts::{Filled, Language, Moment, Texts};
 use super::view::{self, PageContext};
 use crate::domain::people::{LinkError, LinkPurpose, LinkToken, Password, PasswordLink, Person};
 

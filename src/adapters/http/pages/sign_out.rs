@@ -18,7 +18,7 @@ pub(crate) async fn sign_out(browser: Browser<'_>, form: Form) -> Result<Respons
         return Err(PageError::ForeignForm { again: Some(return_to.unwrap_or_default()) });
     };
     if let Some(user) = browser.signed_in_user().await? {
-        browser.services.uploads.forget(user.person.id);
+        browser.pages.uploads.forget(user.person.id);
     }
     browser.services.sign_in.sign_out(&session).await?;
     let mut response = match return_to {

@@ -6,7 +6,8 @@ use poem::http::{HeaderValue, StatusCode, header};
 use url::Url;
 
 use super::error::PageError;
-use super::texts::{Frame, Language};
+use super::frame::Frame;
+use super::texts::Language;
 use super::{assets, words};
 
 /// The context in which a page is shown.

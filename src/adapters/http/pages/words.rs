@@ -6,7 +6,8 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use url::Url;
 
-use super::texts::{Day, Filled, Frame, Language, Moment, Text, Texts};
+use super::frame::Frame;
+use super::texts::{Day, Filled, Language, Moment, Text, Texts};
 use crate::domain::applications::{Application, Permission, Permissions};
 use crate::domain::audit::{AuditEvent, AuditKind};
 use crate::domain::memories::Source;

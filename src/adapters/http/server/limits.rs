@@ -6,9 +6,6 @@ use std::time::Duration;
 /// each are 384 KiB, and 16 KiB of metadata are 96 KiB.
 pub const MAX_BODY_BYTES: usize = 512 * 1024;
 
-/// Maximum length of the filters in the address of a list, in characters.
-pub(crate) const MAX_FILTERS: usize = 8192;
-
 /// How long a body may take to arrive.
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 

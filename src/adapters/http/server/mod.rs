@@ -7,7 +7,6 @@ pub(crate) mod caching;
 pub(crate) mod checks;
 pub(crate) mod client;
 pub(crate) mod cors;
-pub(crate) mod envelope;
 pub(crate) mod error;
 pub(crate) mod exchange;
 pub(crate) mod failure;

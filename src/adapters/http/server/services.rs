@@ -11,8 +11,6 @@ use super::cors::CorsOrigins;
 use super::metrics::HttpMetrics;
 use super::streamed::ImportSlots;
 use crate::adapters::http::openapi::gpt_actions::ConfirmWrites;
-use crate::adapters::http::pages::import::Uploads;
-use crate::adapters::http::pages::privacy_policy::PrivacyPolicy;
 use crate::domain::memories::{MemoryService, OwnerEraser, PersonalMemories};
 use crate::domain::oauth::{AccessGuard, AuthorizationService, DynamicRegistration, TokenPolicy, TokenService};
 use crate::domain::people::{PasskeyService, PeopleService, SignInService};
@@ -38,8 +36,6 @@ pub struct Services {
     pub people: PeopleService,
     /// Deletes accounts.
     pub eraser: OwnerEraser,
-    /// The content of `/privacy`.
-    pub privacy: PrivacyPolicy,
     /// The token policy; [`TokenPolicy::issuer`] is the public URL, the base of every address in a response.
     pub policy: Arc<TokenPolicy>,
     /// Checks the database.
@@ -58,8 +54,6 @@ pub struct Services {
     pub answers: AnswerBudget,
     /// Bounds concurrent imports.
     pub imports: Arc<ImportSlots>,
-    /// What people have uploaded.
-    pub uploads: Arc<Uploads>,
     /// Whether the service is shutting down, so that readiness fails.
     pub draining: watch::Receiver<bool>,
     /// Counts requests.

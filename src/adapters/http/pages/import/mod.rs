@@ -4,9 +4,9 @@
 //! halfway; a page that waits asks again by itself.
 
 mod receive;
-mod uploads;
 mod work;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -15,18 +15,17 @@ use poem::http::{HeaderName, HeaderValue, StatusCode};
 use poem::{Response, handler};
 use tokio::task::JoinHandle;
 
-pub use self::uploads::Uploads;
-
 use self::receive::{MAX_UPLOAD_BYTES, RefusedUpload, UploadForm};
-use self::uploads::{Failure, HeldUpload, ImportOutcome, Occupied, Step, Storing, WaitingUpload};
-use self::work::{Choice, LOOKED_UP, Messages, SpaceOption};
+use self::work::{Choice, LOOKED_UP, Messages, SpaceOption, Work};
 use super::account::{sender, signed_in};
 use super::assets;
 use super::browser::Browser;
 use super::error::PageError;
 use super::forms::ListForm;
+use super::frame::Frame;
 use super::return_to::ReturnTo;
-use super::texts::{Day, Frame, Language, Text, Texts};
+use super::texts::{Day, Language, Text, Texts};
+use super::uploads::{Failure, HeldUpload, ImportOutcome, Occupied, Step, Storing, WaitingUpload};
 use super::view::{self, PageContext};
 use super::words::source_name;
 use crate::domain::memories::{ImportFormat, ImportReport, LeftOut};
@@ -101,7 +100,7 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
         Err(sign_in) => return Ok(sign_in),
     };
     let now = browser.services.clock.now();
-    match browser.services.uploads.of(user.person.id, now) {
+    match browser.pages.uploads.of(user.person.id, now) {
         None => show_form(&browser, &user, StatusCode::OK, None).await,
         Some(HeldUpload { step: Step::Failed(failure), .. }) => {
             show_form(&browser, &user, StatusCode::OK, Some(failure.problem(&browser.t))).await
@@ -253,8 +252,8 @@ pub(crate) async fn upload(browser: Browser<'_>, mut form: UploadForm) -> Result
     let Some(option) = spaces(&browser, &user).await?.into_iter().find(|known| known.space.as_str() == space) else {
         return refuse(StatusCode::BAD_REQUEST, browser.t.import_choose_space).await;
     };
-    let (services, person) = (&browser.services, user.person.id);
-    let receiving = match services.uploads.receive(person) {
+    let (uploads, person) = (&browser.pages.uploads, user.person.id);
+    let receiving = match uploads.receive(person) {
         Ok(receiving) => receiving,
         Err(Occupied::Already) => return refuse(StatusCode::TOO_MANY_REQUESTS, browser.t.import_already).await,
         Err(Occupied::ByOthers) => return refuse(StatusCode::TOO_MANY_REQUESTS, browser.t.import_busy).await,
@@ -273,8 +272,9 @@ pub(crate) async fn upload(browser: Browser<'_>, mut form: UploadForm) -> Result
         }
         Err(RefusedUpload::Disk(error)) => return Err(PageError::Unavailable(error.into())),
     };
-    let number = services.uploads.begin(person, services.clock.now());
-    let work = work::read(services.clone(), person, number, uploaded, receiving, option);
+    let number = uploads.begin(person, browser.services.clock.now());
+    let work = Work { services: Arc::clone(&browser.services), uploads: Arc::clone(uploads), person, number };
+    let work = work.read(uploaded, receiving, option);
     wait_a_little(tokio::spawn(work)).await;
     view::see_other(&ReturnTo::Import.to_string())
 }
@@ -283,9 +283,9 @@ pub(crate) async fn upload(browser: Browser<'_>, mut form: UploadForm) -> Result
 #[handler]
 pub(crate) async fn confirm(browser: Browser<'_>, form: ListForm<FIELDS>) -> Result<Response, PageError> {
     let user = sender(&browser, form.get("form_token"), ReturnTo::Import).await?;
-    let (services, person, now) = (&browser.services, user.person.id, browser.services.clock.now());
+    let (uploads, person, now) = (&browser.pages.uploads, user.person.id, browser.services.clock.now());
     let number: u64 = form.get("number").parse().map_err(|_| PageError::InvalidForm)?;
-    let held = services.uploads.of(person, now).filter(|held| held.number == number);
+    let held = uploads.of(person, now).filter(|held| held.number == number);
     let Some(HeldUpload { step: Step::Waiting(waiting), .. }) = held else {
         // It was decided about in another window, or not in time.
         return view::see_other(&ReturnTo::Import.to_string());
@@ -301,9 +301,9 @@ pub(crate) async fn confirm(browser: Browser<'_>, form: ListForm<FIELDS>) -> Res
         return show_preview(&browser.t, &user, number, &waiting, Some(browser.t.nothing_chosen));
     }
     drop(waiting);
-    if let Some((waiting, storing)) = services.uploads.begin_storing(person, number, now, total) {
-        let work = work::store(services.clone(), person, number, waiting, storing, choice);
-        wait_a_little(tokio::spawn(work)).await;
+    if let Some((waiting, storing)) = uploads.begin_storing(person, number, now, total) {
+        let work = Work { services: Arc::clone(&browser.services), uploads: Arc::clone(uploads), person, number };
+        wait_a_little(tokio::spawn(work.store(waiting, storing, choice))).await;
     }
     view::see_other(&ReturnTo::Import.to_string())
 }
@@ -326,7 +326,7 @@ impl Choice {
 #[handler]
 pub(crate) async fn discard(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
     let user = sender(&browser, form.get("form_token"), ReturnTo::Import).await?;
-    browser.services.uploads.forget(user.person.id);
+    browser.pages.uploads.forget(user.person.id);
     view::see_other(&ReturnTo::Import.to_string())
 }
 

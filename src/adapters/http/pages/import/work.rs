@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 
+use super::super::uploads::{Failure, ImportOutcome, Preview, ROWS_OF_ONE, Receiving, Storing, Uploads, WaitingUpload};
 use super::receive::Uploaded;
-use super::uploads::{Failure, ImportOutcome, Preview, ROWS_OF_ONE, Receiving, Storing, WaitingUpload};
 use crate::adapters::http::server::services::Services;
 use crate::domain::applications::SpaceName;
 use crate::domain::ids::UserId;
@@ -31,28 +31,75 @@ const SAMPLES: usize = 5;
 /// How much of each, in characters.
 const SAMPLE: usize = 160;
 
-/// Reads an upload, and keeps what came of it.
-pub(super) async fn read(
-    services: Arc<Services>,
-    person: UserId,
-    number: u64,
-    upload: Uploaded,
-    receiving: Receiving,
-    space: SpaceOption,
-) {
-    let _watched = services.uploads.watch(person, number, &services.clock);
-    let read = async {
-        let _turn = services.uploads.reading.acquire().await.map_err(|_| Failure::Internal)?;
-        let rows = tokio::task::spawn_blocking(move || into_rows(upload, space));
-        let rows = rows.await;
-        // The file is off the disk.
-        drop(receiving);
-        let mut waiting = rows.map_err(|_| Failure::Internal)??;
-        waiting.preview = preview(&services, person, &waiting).await?;
-        Ok(waiting)
-    };
-    let read = read.await;
-    services.uploads.end_reading(person, number, services.clock.now(), read);
+/// The import of a person, which goes on without the request that began it.
+pub(super) struct Work {
+    pub(super) services: Arc<Services>,
+    pub(super) uploads: Arc<Uploads>,
+    pub(super) person: UserId,
+    pub(super) number: u64,
+}
+
+impl Work {
+    /// Reads an upload, and keeps what came of it.
+    pub(super) async fn read(self, upload: Uploaded, receiving: Receiving, space: SpaceOption) {
+        let Self { services, uploads, person, number } = self;
+        let _watched = uploads.watch(person, number, &services.clock);
+        let read = async {
+            let _turn = uploads.reading.acquire().await.map_err(|_| Failure::Internal)?;
+            let rows = tokio::task::spawn_blocking(move || into_rows(upload, space));
+            let rows = rows.await;
+            // The file is off the disk.
+            drop(receiving);
+            let mut waiting = rows.map_err(|_| Failure::Internal)??;
+            waiting.preview = preview(&services, person, &waiting).await?;
+            Ok(waiting)
+        };
+        let read = read.await;
+        uploads.end_reading(person, number, services.clock.now(), read);
+    }
+
+    /// Stores what was chosen, and keeps what came of it.
+    pub(super) async fn store(self, waiting: Arc<WaitingUpload>, storing: Arc<Storing>, choice: Choice) {
+        let Self { services, uploads, person, number } = self;
+        let _watched = uploads.watch(person, number, &services.clock);
+        let mut import = services.own_memories.begin_import(person, waiting.space.clone()).expecting(storing.total);
+        let (mut not_chosen, mut turn) = (0, None);
+        let added = async {
+            let mut rows = Rows::of(&waiting.rows)?;
+            for seen in 0_u64.. {
+                if seen.is_multiple_of(ROWS_OF_A_TURN) {
+                    // Whoever waits for a turn comes first.
+                    drop(turn.take());
+                    turn = Some(uploads.storing.acquire().await.map_err(io::Error::other)?);
+                    if !services.sign_in.is_enabled(person).await.map_err(io::Error::other)? {
+                        import.abandon();
+                        return Err(io::Error::new(
+                            io::ErrorKind::PermissionDenied,
+                            "the person is disabled or deleted",
+                        ));
+                    }
+                }
+                let Some(row) = rows.next().await? else { break };
+                if !choice.includes(row.conversation) {
+                    not_chosen += 1;
+                    continue;
+                }
+                import.add(row.place, &row.json).await.map_err(|stopped| io::Error::other(stopped.reason))?;
+                storing.done.store(import.settled(), Ordering::Relaxed);
+            }
+            Ok::<_, io::Error>(())
+        };
+        let added = added.await;
+        let ended = services.own_memories.end_import(person, import).await;
+        let stopped = added.is_err() || ended.is_err();
+        if let Err(error) = &added {
+            tracing::warn!(error = error as &dyn std::error::Error, "the import of a person was broken off");
+        }
+        let report = ended.unwrap_or_else(|stopped| *stopped.report);
+        let (space_name, left_out) = (waiting.space_name.clone(), waiting.left_out.clone());
+        let outcome = ImportOutcome { space_name, report, left_out, not_chosen, stopped };
+        uploads.end_storing(person, number, services.clock.now(), outcome);
+    }
 }
 
 /// Why a row was not written.
@@ -160,52 +207,6 @@ impl Choice {
             (Some(_), Messages::None) => false,
         }
     }
-}
-
-/// Stores what was chosen, and keeps what came of it.
-pub(super) async fn store(
-    services: Arc<Services>,
-    person: UserId,
-    number: u64,
-    waiting: Arc<WaitingUpload>,
-    storing: Arc<Storing>,
-    choice: Choice,
-) {
-    let _watched = services.uploads.watch(person, number, &services.clock);
-    let mut import = services.own_memories.begin_import(person, waiting.space.clone()).expecting(storing.total);
-    let (mut not_chosen, mut turn) = (0, None);
-    let added = async {
-        let mut rows = Rows::of(&waiting.rows)?;
-        for seen in 0_u64.. {
-            if seen.is_multiple_of(ROWS_OF_A_TURN) {
-                // Whoever waits for a turn comes first.
-                drop(turn.take());
-                turn = Some(services.uploads.storing.acquire().await.map_err(io::Error::other)?);
-                if !services.sign_in.is_enabled(person).await.map_err(io::Error::other)? {
-                    import.abandon();
-                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the person is disabled or deleted"));
-                }
-            }
-            let Some(row) = rows.next().await? else { break };
-            if !choice.includes(row.conversation) {
-                not_chosen += 1;
-                continue;
-            }
-            import.add(row.place, &row.json).await.map_err(|stopped| io::Error::other(stopped.reason))?;
-            storing.done.store(import.settled(), Ordering::Relaxed);
-        }
-        Ok::<_, io::Error>(())
-    };
-    let added = added.await;
-    let ended = services.own_memories.end_import(person, import).await;
-    let stopped = added.is_err() || ended.is_err();
-    if let Err(error) = &added {
-        tracing::warn!(error = error as &dyn std::error::Error, "the import of a person was broken off");
-    }
-    let report = ended.unwrap_or_else(|stopped| *stopped.report);
-    let (space_name, left_out) = (waiting.space_name.clone(), waiting.left_out.clone());
-    let outcome = ImportOutcome { space_name, report, left_out, not_chosen, stopped };
-    services.uploads.end_storing(person, number, services.clock.now(), outcome);
 }
 
 /// A row of the temporary file.

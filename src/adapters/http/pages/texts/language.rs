@@ -1,12 +1,9 @@
 //! The languages of the pages, and which of them a browser asks for.
 
-use poem::Request;
-use poem::http::header;
 use time::{Date, Month};
 
 use super::catalog::Texts;
 use super::{de, en, es, fr, ja, pt};
-use crate::adapters::http::pages::cookies::{CookieKind, Cookies};
 
 /// A language of the pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,16 +23,6 @@ impl Language {
         [Self::English, Self::German, Self::Spanish, Self::French, Self::Portuguese, Self::Japanese];
     /// Maximum length of an `Accept-Language` that is read.
     const MAX_HEADER: usize = 1_000;
-
-    /// The language that a person chose here, or else the one that the browser asks for.
-    pub(crate) fn of(request: &Request, cookies: Cookies) -> Self {
-        let chosen = cookies.read(request, CookieKind::Language).and_then(|tag| Self::from_tag(&tag));
-        chosen.unwrap_or_else(|| {
-            let headers = request.headers().get_all(header::ACCEPT_LANGUAGE).iter();
-            let headers: Vec<&str> = headers.filter_map(|value| value.to_str().ok()).collect();
-            Self::accepted(&headers.join(","))
-        })
-    }
 
     /// The language of an `Accept-Language` (RFC 9110 §12.5.4): the first among those of the highest weight. A range matches a
     /// language with the same primary subtag; English if none does.

@@ -5,14 +5,12 @@ mod de;
 mod en;
 mod es;
 mod fr;
-mod frame;
 mod ja;
 mod language;
 mod pt;
 mod text;
 
 pub(crate) use self::catalog::Texts;
-pub(crate) use self::frame::Frame;
 pub(crate) use self::language::Language;
 pub(crate) use self::text::{Day, Filled, Moment, Text};
 

@@ -16,7 +16,7 @@ use hyper_util::server::conn::auto;
 use poem::Endpoint as _;
 use poem::endpoint::BoxEndpoint;
 use poem::http::uri::Scheme;
-use poem::http::{HeaderValue, Method, Version, header};
+use poem::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use poem::web::{LocalAddr, RemoteAddr};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,7 +30,6 @@ use tower_http::compression::predicate::{Predicate as _, SizeAbove};
 use super::activity::{Activity, UnreadAnswer};
 use super::bodies::BodyBudget;
 use super::stream::Stream;
-use crate::adapters::http::server::envelope::is_compressible;
 use crate::adapters::http::server::host::refuse_host;
 use crate::adapters::http::server::shutdown::{Shutdown, shutdown_requested};
 
@@ -176,6 +175,19 @@ impl ServedConnection {
         }
         Ok(answer)
     }
+}
+
+/// Marks a response that may be compressed if the client accepts it.
+///
+/// Responses under `/auth` and the pages are not: they contain tokens and codes beside attacker-controlled input, and the
+/// compressed length reveals how similar the two are (BREACH). The memory API returns no credentials, and a page of another
+/// site cannot send its requests, which need a header.
+#[derive(Clone, Copy, Debug)]
+pub struct Compressible;
+
+/// Whether a response may be compressed.
+fn is_compressible(_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions) -> bool {
+    extensions.get::<Compressible>().is_some()
 }
 
 /// Returns when the connection has nothing in flight.

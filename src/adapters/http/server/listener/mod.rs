@@ -16,6 +16,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use self::bodies::BodyBudget;
 pub(crate) use self::bodies::PiecewiseBody;
+pub use self::connection::Compressible;
 use self::connection::ServedConnection;
 use crate::adapters::http::server::repeated::Repeated;
 use crate::adapters::http::server::shutdown::{Shutdown, shutdown_requested};

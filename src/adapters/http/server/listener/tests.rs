@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use super::activity::{ANSWER_TIMEOUT, IDLE_TIMEOUT, STALL_TIMEOUT};
 use super::connection::HTTP2_STREAMS;
 use super::*;
-use crate::adapters::http::server::envelope::Compressible;
 
 /// Slightly less than the idle timeout of the server.
 const ALMOST: Duration = Duration::from_secs(74);

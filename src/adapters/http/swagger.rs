@@ -7,11 +7,10 @@ use poem::{Request, Response};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::adapters::http::server::caching::StaticDocument;
+use super::server::caching::StaticDocument;
 
 /// The redirect URI of the page. To try the authorization code flow there, an application must register it.
-/// registered.
-pub(crate) const RECEIVER: &str = "/docs/oauth-receiver.html";
+pub(super) const RECEIVER: &str = "/docs/oauth-receiver.html";
 /// The script that initializes poem-openapi's page. Its own receiver has a path that changes with each click, does not support
 /// PKCE, and a browser prompts for a password when credentials are refused.
 const START: &str = r"
@@ -53,14 +52,14 @@ if (!flow) {
 "#;
 
 /// A page with inline scripts, and a policy that allows only these.
-pub(crate) struct ScriptPage {
+pub(super) struct ScriptPage {
     html: StaticDocument,
     content_security_policy: String,
 }
 
 impl ScriptPage {
     /// Swagger UI: poem-openapi's `html`, showing `document`.
-    pub(crate) fn documentation(html: &str, document: &Value, base: &str) -> Self {
+    pub(super) fn documentation(html: &str, document: &Value, base: &str) -> Self {
         let start = html.rfind("<script>").map_or(html.len(), |tag| tag + "<script>".len());
         let end = html.rfind("</script>").unwrap_or(html.len());
         // A `<` in the document must not end the script.
@@ -70,7 +69,7 @@ impl ScriptPage {
     }
 
     /// The page at [`RECEIVER`].
-    pub(crate) fn receiver() -> Self {
+    pub(super) fn receiver() -> Self {
         Self::new(RECEIVER_HTML.to_owned(), "")
     }
 
@@ -84,7 +83,7 @@ impl ScriptPage {
         Self { html: StaticDocument::new(html), content_security_policy }
     }
 
-    pub(crate) fn response(&self, request: &Request) -> Response {
+    pub(super) fn response(&self, request: &Request) -> Response {
         let response = Response::builder()
             .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
             .header(header::CONTENT_SECURITY_POLICY, &self.content_security_policy)

@@ -154,7 +154,7 @@ impl Uploads {
     }
 
     /// Forgets what a person uploaded; an import that has begun goes on.
-    pub(in super::super) fn forget(&self, person: UserId) {
+    pub(super) fn forget(&self, person: UserId) {
         let mut inner = self.inner();
         if inner.held.get(&person).is_some_and(|held| !matches!(held.step, Step::Storing(_))) {
             inner.held.remove(&person);

@@ -4,21 +4,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use poem::error::NotFoundError;
-use poem::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use poem::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::middleware::{CatchPanic, CatchPanicEndpoint, PanicHandler};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result, Route};
 use poem_openapi::OperationId;
 
-use super::caching::{self, IfNoneMatch};
-use super::cors::CrossOrigin;
-use super::error::{self, ApiError, Refused};
-use super::exchange::Exchange;
-use super::public_url::base_url;
-use super::query;
-use super::services::Services;
-use crate::adapters::http::pages::cookies::Cookies;
-use crate::adapters::http::pages::texts::Frame;
-use crate::adapters::http::{mcp, pages};
+use super::pages::cookies::Cookies;
+use super::pages::frame::Frame;
+use super::server::caching::{self, IfNoneMatch};
+use super::server::cors::CrossOrigin;
+use super::server::error::{self, ApiError, Refused};
+use super::server::exchange::Exchange;
+use super::server::listener::Compressible;
+use super::server::public_url::base_url;
+use super::server::query;
+use super::server::services::Services;
+use super::{mcp, pages};
 use crate::domain::applications::{Permissions, Resource};
 use crate::domain::ids::RequestId;
 
@@ -29,13 +30,13 @@ const SECRET_PARAMETERS: [&str; 4] = ["access_token", "refresh_token", "token", 
 const SECRET_PARAMETERS_OF_PAGES: [&str; 1] = ["client_secret"];
 
 /// Assigns a request ID, catches panics, shapes errors, and adds the headers of all responses.
-pub(crate) struct Envelope {
+pub(super) struct Envelope {
     inner: CatchPanicEndpoint<Route, Panics>,
     services: Arc<Services>,
 }
 
 impl Envelope {
-    pub(crate) fn new(inner: Route, services: Arc<Services>) -> Self {
+    pub(super) fn new(inner: Route, services: Arc<Services>) -> Self {
         Self { inner: CatchPanic::new().with_handler(Panics).transform(inner), services }
     }
 
@@ -194,20 +195,6 @@ fn add_headers(response: &mut Response, area: Area, request_id: RequestId) {
     if area == Area::Auth {
         headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     }
-}
-
-/// Marks a response that may be compressed if the client accepts it.
-///
-/// Responses under `/auth` and the pages are not: they contain tokens and codes beside attacker-controlled input, and the
-/// compressed length reveals how similar the two are (BREACH). The memory API returns no credentials, and a page of another
-/// site cannot send its requests, which need a header.
-#[derive(Clone, Copy, Debug)]
-pub struct Compressible;
-
-/// Whether a response may be compressed.
-#[must_use]
-pub fn is_compressible(_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions) -> bool {
-    extensions.get::<Compressible>().is_some()
 }
 
 /// The response for a panicked handler. The panic message is left to the panic hook: it may repeat a caller's text.
