@@ -12,7 +12,7 @@ use poem_openapi::OperationId;
 use super::pages::cookies::Cookies;
 use super::pages::frame::Frame;
 use super::server::caching::{self, IfNoneMatch};
-use super::server::cors::CrossOrigin;
+use super::server::cors::CorsOrigins;
 use super::server::error::{self, ApiError, Refused};
 use super::server::exchange::Exchange;
 use super::server::listener::Compressible;
@@ -22,12 +22,29 @@ use super::server::services::Services;
 use super::{mcp, pages};
 use crate::domain::applications::{Permissions, Resource};
 use crate::domain::ids::RequestId;
+use crate::domain::validation::InvalidValue;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Parameters that must not appear in a URL, because URLs are logged and shared (RFC 6750 §2.3, RFC 6749 §2.3.1).
 const SECRET_PARAMETERS: [&str; 4] = ["access_token", "refresh_token", "token", "client_secret"];
 /// The same for pages: other parameters of an application are ignored (RFC 6749 §3.1).
 const SECRET_PARAMETERS_OF_PAGES: [&str; 1] = ["client_secret"];
+/// Maximum number of query parameters. No operation and no page has more than a dozen.
+const MAX_PARAMETERS: usize = 64;
+/// The methods of all operations; one that a path does not support is rejected when it is used.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PATCH, DELETE");
+/// The headers of the memory API and of MCP, whose clients send theirs when they fetch metadata too.
+const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
+    "authorization, content-type, accept, idempotency-key, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id, \
+     last-event-id",
+);
+/// Response headers that a script may read in addition to the safelisted ones.
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("WWW-Authenticate, Retry-After, X-Request-Id, MCP-Protocol-Version");
+/// How long a browser may cache a preflight, in seconds: the longest that a major browser accepts.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
+/// Every origin, in the answer to a request.
+const ANY: HeaderValue = HeaderValue::from_static("*");
 
 /// Assigns a request ID, catches panics, shapes errors, and adds the headers of all responses.
 pub(super) struct Envelope {
@@ -57,7 +74,7 @@ impl Envelope {
         let stray = (page.is_none() && area != Area::Api && wants_page(&request)).then(frame);
         // An authorization request with too many parameters is reported to the application's redirect URI.
         if request.uri().path() != "/auth/authorize"
-            && let Err(error) = query::refuse_too_many(&request)
+            && let Err(error) = refuse_too_many(&request)
         {
             return (None, render_api(&error.into(), page.as_ref(), refused));
         }
@@ -96,7 +113,7 @@ impl Endpoint for Envelope {
         let area = Area::of(request.uri().path());
         let method = request.method().clone();
         let is_well_known = request.uri().path().starts_with("/.well-known/");
-        let known = IfNoneMatch::of(request.headers());
+        let known = matches!(method, Method::GET | Method::HEAD).then(|| IfNoneMatch::of(request.headers()));
         let cross_origin = CrossOrigin::of(&request, &services.cors_origins);
         let (operation, mut response) = match cross_origin.preflight() {
             Some(answer) => (None, answer),
@@ -105,7 +122,7 @@ impl Endpoint for Envelope {
         if is_well_known && response.status() == StatusCode::OK {
             caching::add_tag(&mut response).await;
         }
-        if matches!(method, Method::GET | Method::HEAD) {
+        if let Some(known) = known {
             known.apply_to(&mut response);
         }
         if matches!(area, Area::Api | Area::Other) {
@@ -152,6 +169,85 @@ impl Area {
     }
 }
 
+/// Which origins may use a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OpenTo {
+    Everybody,
+    Configured,
+    Nobody,
+}
+
+impl OpenTo {
+    fn of(path: &str) -> Self {
+        match path {
+            "/auth/token" | "/auth/revoke" | "/auth/register" | "/openapi.json" | "/openapi/gpt-actions.json" => {
+                Self::Everybody
+            }
+            "/mcp" => Self::Configured,
+            _ if path.starts_with("/.well-known/") => Self::Everybody,
+            _ if path.starts_with("/api/") || path.starts_with("/mcp/") => Self::Configured,
+            _ => Self::Nobody,
+        }
+    }
+}
+
+/// What a cross-origin request may do (the CORS protocol of the Fetch standard).
+///
+/// Credentials are never allowed: these endpoints need an access token or client credentials, and a cookie must not
+/// authenticate there. The pages, where cookies do count, allow no cross-origin requests.
+struct CrossOrigin {
+    /// The value of `Access-Control-Allow-Origin`.
+    allow: Option<HeaderValue>,
+    /// Whether that depends on the origin of the request.
+    varies: bool,
+    /// Whether the browser sends a preflight.
+    asks: bool,
+}
+
+impl CrossOrigin {
+    fn of(request: &Request, configured: &CorsOrigins) -> Self {
+        let headers = request.headers();
+        let origin = headers.get(header::ORIGIN);
+        let open_to = OpenTo::of(request.uri().path());
+        Self {
+            allow: match open_to {
+                OpenTo::Everybody => Some(ANY),
+                OpenTo::Configured if configured.are_all() => Some(ANY),
+                OpenTo::Configured => origin.filter(|origin| configured.contain(origin)).cloned(),
+                OpenTo::Nobody => None,
+            },
+            varies: open_to == OpenTo::Configured && !configured.are_all(),
+            asks: request.method() == Method::OPTIONS
+                && origin.is_some()
+                && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD),
+        }
+    }
+
+    /// The response, if the request is an allowed preflight.
+    fn preflight(&self) -> Option<Response> {
+        (self.asks && self.allow.is_some()).then(|| {
+            Response::builder()
+                .status(StatusCode::NO_CONTENT)
+                .header(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS)
+                .header(header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS)
+                .header(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE)
+                .finish()
+        })
+    }
+
+    /// Adds the headers of every response, including errors: without them a script cannot read it.
+    fn add_headers_to(self, response: &mut Response) {
+        let headers = response.headers_mut();
+        if self.varies {
+            headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        }
+        if let Some(origin) = self.allow {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        }
+    }
+}
+
 fn render(error: &poem::Error, page: Option<&Frame>, refused: Refused<'_>) -> Response {
     match page {
         Some(frame) => pages::render(error, frame, refused.request_id),
@@ -172,6 +268,15 @@ fn wants_page(request: &Request) -> bool {
     let mut ranges = accepted.flat_map(|value| value.split(',')).filter_map(|range| range.split(';').next());
     matches!(*request.method(), Method::GET | Method::HEAD)
         && ranges.any(|range| range.trim().eq_ignore_ascii_case("text/html"))
+}
+
+/// Rejects a query string with too many parameters, before anything is decoded or compared.
+fn refuse_too_many(request: &Request) -> Result<(), InvalidValue> {
+    let separators = request.uri().query().unwrap_or_default().bytes().filter(|b| *b == b'&').count();
+    if separators < MAX_PARAMETERS {
+        return Ok(());
+    }
+    Err(InvalidValue::new("query", format!("must have at most {MAX_PARAMETERS} parameters")))
 }
 
 fn holds_secret(request: &Request, area: Area) -> bool {

@@ -10,7 +10,6 @@ pub(crate) mod cors;
 pub(crate) mod error;
 pub(crate) mod exchange;
 pub(crate) mod failure;
-pub(crate) mod host;
 pub(crate) mod json;
 pub(crate) mod json_lines;
 pub(crate) mod limits;

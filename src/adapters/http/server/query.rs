@@ -12,18 +12,6 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use super::error::ApiError;
 use crate::domain::validation::InvalidValue;
 
-/// Maximum number of query parameters. No operation and no page has more than a dozen.
-const MAX_PARAMETERS: usize = 64;
-
-/// Rejects a query string with too many parameters, before anything is decoded or compared.
-pub(crate) fn refuse_too_many(request: &Request) -> Result<(), InvalidValue> {
-    let separators = request.uri().query().unwrap_or_default().bytes().filter(|b| *b == b'&').count();
-    if separators < MAX_PARAMETERS {
-        return Ok(());
-    }
-    Err(InvalidValue::new("query", format!("must have at most {MAX_PARAMETERS} parameters")))
-}
-
 /// One parameter as text, documented as a `T`. The domain validates it, so that the error texts are the domain's.
 pub(crate) struct Parameter<T> {
     pub(crate) text: Option<String>,

@@ -13,12 +13,13 @@ use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use poem::Endpoint as _;
 use poem::endpoint::BoxEndpoint;
-use poem::http::uri::Scheme;
+use poem::http::uri::{Authority, Scheme};
 use poem::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use poem::web::{LocalAddr, RemoteAddr};
+use poem::{Endpoint as _, Response};
 use rustls::ServerConfig;
+use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -30,7 +31,7 @@ use tower_http::compression::predicate::{Predicate as _, SizeAbove};
 use super::activity::{Activity, UnreadAnswer};
 use super::bodies::BodyBudget;
 use super::stream::Stream;
-use crate::adapters::http::server::host::refuse_host;
+use crate::adapters::http::server::json::json_response;
 use crate::adapters::http::server::shutdown::{Shutdown, shutdown_requested};
 
 /// TLS handshake timeout.
@@ -175,6 +176,29 @@ impl ServedConnection {
         }
         Ok(answer)
     }
+}
+
+/// The response to a request whose `Host` violates RFC 9112 §3.2: an HTTP/1.1 request has exactly one, no request has two, and
+/// it is a host name. `None` if it is valid.
+fn refuse_host(version: Version, headers: &HeaderMap) -> Option<Response> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let is_right = match (hosts.next(), hosts.next()) {
+        (None, _) => version != Version::HTTP_11,
+        (Some(_), Some(_)) => false,
+        (Some(host), None) => {
+            let authority = Authority::try_from(host.as_bytes());
+            host.is_empty() || authority.is_ok_and(|authority| !authority.as_str().contains('@'))
+        }
+    };
+    (!is_right).then(|| {
+        let problem = json!({
+            "type": "about:blank",
+            "title": "Bad Request",
+            "status": 400,
+            "detail": "the request must have one valid Host header",
+        });
+        json_response(StatusCode::BAD_REQUEST, "application/problem+json", &problem)
+    })
 }
 
 /// Marks a response that may be compressed if the client accepts it.
