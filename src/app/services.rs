@@ -218,7 +218,7 @@ pub(super) fn services(
         entropy,
         trusted_proxies: TrustedProxies::new(config.trusted_proxies.clone()),
         cors_origins: CorsOrigins::new(config.cors_origins.iter().cloned()),
-        answers: AnswerBudget::default(),
+        answers: Arc::new(AnswerBudget::default()),
         draining,
         imports: Arc::default(),
         metrics: Arc::new(HttpMetrics::default()),

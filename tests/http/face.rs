@@ -258,7 +258,7 @@ impl Face {
             entropy,
             trusted_proxies: TrustedProxies::default(),
             cors_origins: CorsOrigins::new(["https://app.example".to_owned()]),
-            answers,
+            answers: Arc::new(answers),
             draining,
             imports: Arc::default(),
             metrics: Arc::default(),

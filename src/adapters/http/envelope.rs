@@ -96,9 +96,7 @@ impl Envelope {
                 (error.data().copied(), render(&error, page, refused))
             }
         };
-        if let Some(reservation) = exchange.take_reservation() {
-            reservation.hold(&mut response).await;
-        }
+        exchange.answer.hold(&mut response).await;
         (operation, response)
     }
 }

@@ -38,7 +38,7 @@ impl BulkApi {
             return Err(InvalidValue::new("Idempotency-Key", problem).into());
         }
         let creates = body.0.read(&assistant::context(request))?;
-        exchange.reserve(&caller, 1).await?;
+        exchange.answer.reserve(&caller, 1).await?;
         // The IDs sort in the order of the memories, although all are created at the same time.
         let (now, mut number) = (services.clock.now(), 0);
         let mut next_id = || {
@@ -77,7 +77,7 @@ impl BulkApi {
     ) -> Result<Json<BulkDeleteAnswer>, BulkDeleteFailure> {
         let Exchange { services, request_id, .. } = exchange;
         let (filter, confirmation) = body.0.read()?;
-        exchange.reserve(&caller, 1).await?;
+        exchange.answer.reserve(&caller, 1).await?;
         let deletion = services.memories.delete_matching(&caller, *request_id, filter, confirmation.as_deref()).await?;
         Ok(Json(BulkDeleteAnswer::new(*request_id, deletion)))
     }

@@ -33,7 +33,7 @@ impl HistoryApi {
         memory_id: Path<MemoryIdText>,
     ) -> Result<Json<HistoryAnswer>, GetFailure> {
         let Exchange { services, request_id, .. } = exchange;
-        exchange.reserve(&caller, MEMORIES).await?;
+        exchange.answer.reserve(&caller, MEMORIES).await?;
         let history = services.memories.history(&caller, *request_id, &memory_id.0.0.parse()?).await?;
         Ok(Json(HistoryAnswer::new(*request_id, history)))
     }

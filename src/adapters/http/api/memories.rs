@@ -63,7 +63,7 @@ impl MemoriesApi {
             // ChatGPT has somebody to ask what should become of them.
             on_near_duplicate = OnNearDuplicate::Report;
         }
-        exchange.reserve(&caller, 1).await?;
+        exchange.answer.reserve(&caller, 1).await?;
         let CreatedBeside { created, near_duplicates } =
             services.memories.create_beside(&caller, *request_id, create, on_near_duplicate).await?;
         let near_duplicates = near_duplicates.as_deref();
@@ -136,7 +136,7 @@ impl MemoriesApi {
             filter,
         };
         let order = list.order;
-        exchange.reserve(&caller, list.limit.get()).await?;
+        exchange.answer.reserve(&caller, list.limit.get()).await?;
         let (page, next) = services.memories.list(&caller, *request_id, list).await?;
         if assistant::asks(request) {
             let scope = MemoryScope::of(&caller);
@@ -159,7 +159,7 @@ impl MemoriesApi {
         memory_id: Path<MemoryIdText>,
     ) -> Result<Json<OneMemoryAnswer>, GetFailure> {
         let Exchange { services, request_id, .. } = exchange;
-        exchange.reserve(&caller, 1).await?;
+        exchange.answer.reserve(&caller, 1).await?;
         let memory = services.memories.get(&caller, *request_id, &memory_id.0.0.parse()?).await?;
         let answer = OneMemoryAnswer::new(*request_id, memory);
         Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))
@@ -180,7 +180,7 @@ impl MemoriesApi {
     ) -> Result<Json<UpdatedAnswer>, UpdateFailure> {
         let Exchange { services, request_id, .. } = exchange;
         let (id, changes) = (memory_id.0.0.parse::<MemoryId>()?, body.0.read()?);
-        exchange.reserve(&caller, 1).await?;
+        exchange.answer.reserve(&caller, 1).await?;
         let updated = services.memories.update(&caller, *request_id, &id, &changes).await?;
         let answer = UpdatedAnswer::new(*request_id, updated);
         Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))

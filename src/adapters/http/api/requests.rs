@@ -27,7 +27,7 @@ impl RequestsApi {
         /// The `request_id` in the response to the create.
         request_id: Path<RequestIdText>,
     ) -> Result<Json<RequestAnswer>, RequestFailure> {
-        exchange.reserve(&caller, 1).await?;
+        exchange.answer.reserve(&caller, 1).await?;
         let outcome = exchange.services.memories.outcome(&caller, request_id.0.0.parse()?).await?;
         Ok(Json(outcome.into()))
     }

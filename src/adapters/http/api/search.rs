@@ -33,7 +33,7 @@ impl SearchApi {
         let started = Instant::now();
         let Exchange { services, request_id, .. } = exchange;
         let search = body.0.read(assistant::context(request))?;
-        exchange.reserve(&caller, search.limit.get()).await?;
+        exchange.answer.reserve(&caller, search.limit.get()).await?;
         let found = services.memories.search(&caller, *request_id, search).await?;
         let answer = SearchAnswer::new(*request_id, found, started.elapsed());
         Ok(Json(if assistant::asks(request) { answer.for_assistant() } else { answer }))

@@ -34,7 +34,7 @@ impl StatisticsApi {
         let Exchange { services, request_id, .. } = exchange;
         query::refuse_unknown(request, &["limit"])?;
         let limit = limit.text.as_deref().map(page_size).transpose()?.unwrap_or(Limit::CATEGORIES);
-        exchange.reserve(&caller, 1).await?;
+        exchange.answer.reserve(&caller, 1).await?;
         let statistics = services.memories.statistics(&caller, *request_id).await?;
         Ok(Json(CategoriesAnswer::new(*request_id, &statistics, limit)))
     }
@@ -50,7 +50,7 @@ impl StatisticsApi {
         caller: Bearer<Read>,
     ) -> Result<Json<StatisticsAnswer>, ListFailure> {
         let Exchange { services, request_id, .. } = exchange;
-        exchange.reserve(&caller, 1).await?;
+        exchange.answer.reserve(&caller, 1).await?;
         let statistics = services.memories.statistics(&caller, *request_id).await?;
         Ok(Json(StatisticsAnswer::new(*request_id, &caller, &statistics)))
     }

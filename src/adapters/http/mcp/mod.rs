@@ -126,7 +126,7 @@ impl McpEndpoint {
         }
         let caller = services.guard.authorize(caller).map_err(ApiError::from)?;
         if tool.is_some() {
-            exchange.reserve(&caller, server::MAX_MEMORIES).await?;
+            exchange.answer.reserve(&caller, server::MAX_MEMORIES).await?;
         }
         let wants_stream = only_event_streams(request.headers());
         let service = if wants_stream { &self.event_stream } else { &self.json };

@@ -29,11 +29,11 @@ const WAIT: Duration = Duration::from_secs(5);
 pub struct AnswerBudget {
     per_application: usize,
     all: Arc<Semaphore>,
-    callers: Mutex<HashMap<Holder, Arc<Semaphore>>>,
+    callers: Mutex<HashMap<AnswerReader, Arc<Semaphore>>>,
 }
 
 /// An application, a person of one, or a person with a browser.
-type Holder = (Option<ApplicationId>, Option<UserId>);
+type AnswerReader = (Option<ApplicationId>, Option<UserId>);
 
 impl AnswerBudget {
     /// Bounds per application and in total, in bytes. A single response always fits.
@@ -76,11 +76,11 @@ impl AnswerBudget {
 
     async fn reserve_within(
         &self,
-        holders: impl IntoIterator<Item = Holder>,
+        readers: impl IntoIterator<Item = AnswerReader>,
         memories: u32,
     ) -> Result<Reservation, ApiError> {
         let units = memories.saturating_mul(UNITS_PER_MEMORY).clamp(UNITS_PER_MEMORY, UNITS_PER_ANSWER);
-        let bounds: Vec<_> = holders.into_iter().map(|holder| self.of(holder)).chain([Arc::clone(&self.all)]).collect();
+        let bounds: Vec<_> = readers.into_iter().map(|reader| self.of(reader)).chain([Arc::clone(&self.all)]).collect();
         let wait = async {
             let mut permits = Vec::with_capacity(3);
             for bound in bounds {
@@ -91,18 +91,18 @@ impl AnswerBudget {
         tokio::time::timeout(WAIT, wait).await.ok().flatten().ok_or(ApiError::AnswersUnread)
     }
 
-    fn of(&self, holder: Holder) -> Arc<Semaphore> {
+    fn of(&self, reader: AnswerReader) -> Arc<Semaphore> {
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = callers.get(&holder) {
+        if let Some(known) = callers.get(&reader) {
             return Arc::clone(known);
         }
         // Whoever holds or waits for a reservation has a reference.
         callers.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
-        let units = match holder {
+        let units = match reader {
             (_, None) => self.per_application,
             (_, Some(_)) => (self.per_application / 2).max(UNITS_PER_ANSWER as usize),
         };
-        Arc::clone(callers.entry(holder).or_insert_with(|| Arc::new(Semaphore::new(units))))
+        Arc::clone(callers.entry(reader).or_insert_with(|| Arc::new(Semaphore::new(units))))
     }
 }
 
@@ -135,11 +135,42 @@ impl Reservation {
     }
 
     /// Counts the body of `response` until its last byte is sent.
-    pub(crate) async fn hold(mut self, response: &mut Response) {
+    async fn hold(mut self, response: &mut Response) {
         // Our bodies are in memory, so reading them does not fail.
         let Ok(bytes) = response.take_body().into_bytes().await else { return };
         self.settle(bytes.len());
         response.set_body(Body::from(Bytes::from_owner(Counted { bytes, _reservation: self })));
+    }
+}
+
+/// The room for the response to one request.
+#[derive(Clone)]
+pub(crate) struct AnswerRoom {
+    budget: Arc<AnswerBudget>,
+    reserved: Arc<Mutex<Option<Reservation>>>,
+}
+
+impl AnswerRoom {
+    pub(crate) fn within(budget: Arc<AnswerBudget>) -> Self {
+        Self { budget, reserved: Arc::default() }
+    }
+
+    /// Reserves what a response with `memories` memories may need, before they are read.
+    ///
+    /// # Errors
+    /// As [`AnswerBudget::reserve`].
+    pub(crate) async fn reserve(&self, caller: &Caller, memories: u32) -> Result<(), ApiError> {
+        let reservation = self.budget.reserve(caller, memories).await?;
+        *self.reserved.lock().unwrap_or_else(PoisonError::into_inner) = Some(reservation);
+        Ok(())
+    }
+
+    /// Counts the body of `response` until its last byte is sent, if room was reserved for it.
+    pub(crate) async fn hold(&self, response: &mut Response) {
+        let reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(reservation) = reserved {
+            reservation.hold(response).await;
+        }
     }
 }
 

@@ -51,7 +51,7 @@ pub struct Services {
     /// The origins that may call the memory API.
     pub cors_origins: CorsOrigins,
     /// Bounds unread responses.
-    pub answers: AnswerBudget,
+    pub answers: Arc<AnswerBudget>,
     /// Bounds concurrent imports.
     pub imports: Arc<ImportSlots>,
     /// Whether the service is shutting down, so that readiness fails.

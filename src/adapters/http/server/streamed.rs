@@ -108,11 +108,11 @@ impl<'a> ApiExtractor<'a> for LinesBody {
 /// Bounds concurrent imports: one for each tenant, and a few in all, so that others keep their share of the bank. An
 /// application, and a person, get no more than they leave free, so that however few import at once, others can begin.
 #[derive(Debug, Default)]
-pub struct ImportSlots(Arc<Mutex<Vec<Holder>>>);
+pub struct ImportSlots(Arc<Mutex<Vec<Importer>>>);
 
 /// Whose import takes a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Holder {
+struct Importer {
     tenant: String,
     application: ApplicationId,
     person: Option<UserId>,
@@ -125,33 +125,33 @@ impl ImportSlots {
     /// [`ApiError::ImportUnderWay`].
     pub(crate) fn take(&self, caller: &Caller, tenant: String) -> Result<ImportSlot, ApiError> {
         let (application, person) = (caller.application.id, caller.subject.person());
-        self.take_for(Holder { tenant, application, person })
+        self.take_for(Importer { tenant, application, person })
     }
 
-    fn take_for(&self, holder: Holder) -> Result<ImportSlot, ApiError> {
+    fn take_for(&self, importer: Importer) -> Result<ImportSlot, ApiError> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let free = IMPORTS - held.len();
-        let of_application = held.iter().filter(|other| other.application == holder.application).count();
-        let of_person = held.iter().filter(|other| other.person.is_some() && other.person == holder.person).count();
-        let is_tenants_first = held.iter().all(|other| other.tenant != holder.tenant);
+        let of_application = held.iter().filter(|other| other.application == importer.application).count();
+        let of_person = held.iter().filter(|other| other.person.is_some() && other.person == importer.person).count();
+        let is_tenants_first = held.iter().all(|other| other.tenant != importer.tenant);
         if !is_tenants_first || of_application.max(of_person) >= free {
             return Err(ApiError::ImportUnderWay);
         }
-        held.push(holder.clone());
-        Ok(ImportSlot { holder, held: Arc::clone(&self.0) })
+        held.push(importer.clone());
+        Ok(ImportSlot { importer, held: Arc::clone(&self.0) })
     }
 }
 
 /// See [`ImportSlots::take`].
 #[derive(Debug)]
 pub(crate) struct ImportSlot {
-    holder: Holder,
-    held: Arc<Mutex<Vec<Holder>>>,
+    importer: Importer,
+    held: Arc<Mutex<Vec<Importer>>>,
 }
 
 impl Drop for ImportSlot {
     fn drop(&mut self) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).retain(|held| *held != self.holder);
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).retain(|held| *held != self.importer);
     }
 }
 
@@ -162,8 +162,8 @@ mod tests {
     use super::*;
 
     /// An import of an application for a person, into a tenant of its own.
-    fn holder(application: ApplicationId, person: UserId) -> Holder {
-        Holder { tenant: unique().to_string(), application, person: Some(person) }
+    fn importer(application: ApplicationId, person: UserId) -> Importer {
+        Importer { tenant: unique().to_string(), application, person: Some(person) }
     }
 
     fn application() -> ApplicationId {
@@ -171,18 +171,18 @@ mod tests {
     }
 
     /// The slots that imports as `next` makes them get.
-    fn all(slots: &ImportSlots, next: impl Fn() -> Holder) -> Vec<ImportSlot> {
+    fn all(slots: &ImportSlots, next: impl Fn() -> Importer) -> Vec<ImportSlot> {
         std::iter::repeat_with(|| slots.take_for(next())).map_while(Result::ok).collect()
     }
 
     #[test]
     fn a_tenant_imports_once_at_a_time() {
         let slots = ImportSlots::default();
-        let holder = holder(application(), person().id);
-        let first = slots.take_for(holder.clone()).unwrap();
-        assert!(matches!(slots.take_for(holder.clone()), Err(ApiError::ImportUnderWay)));
+        let importer = importer(application(), person().id);
+        let first = slots.take_for(importer.clone()).unwrap();
+        assert!(matches!(slots.take_for(importer.clone()), Err(ApiError::ImportUnderWay)));
         drop(first);
-        slots.take_for(holder).unwrap();
+        slots.take_for(importer).unwrap();
         assert!(slots.0.lock().unwrap().is_empty());
     }
 
@@ -190,12 +190,12 @@ mod tests {
     fn one_application_and_one_person_leave_half_of_what_is_free_to_others() {
         let slots = ImportSlots::default();
         let gpt = application();
-        let of_gpt = all(&slots, || holder(gpt, person().id));
+        let of_gpt = all(&slots, || importer(gpt, person().id));
         assert_eq!(of_gpt.len(), IMPORTS / 2);
         let marta = person().id;
-        let of_marta = all(&slots, || holder(application(), marta));
+        let of_marta = all(&slots, || importer(application(), marta));
         assert_eq!(of_marta.len(), IMPORTS / 4, "through however many applications");
-        let of_others = all(&slots, || holder(application(), person().id));
+        let of_others = all(&slots, || importer(application(), person().id));
         assert_eq!(of_gpt.len() + of_marta.len() + of_others.len(), IMPORTS, "and no more in all");
     }
 }
