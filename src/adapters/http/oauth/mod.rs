@@ -1,6 +1,5 @@
 //! The token endpoint, its neighbours and the metadata documents.
 
-mod dto;
 pub(crate) mod metadata;
 pub(crate) mod register;
 pub(crate) mod token;
