@@ -56,8 +56,8 @@ pub use new_memory::{NewMemory, OwnMemory};
 pub use operations::{Dropped, QueueOperations};
 pub use personal::{OwnNext, OwnPage, OwnQuery, PersonalMemories, Source};
 pub use query::{
-    DateRange, Hit, Limit, ListOrder, ListQuery, MemoryFilter, MemoryQuery, Page, Position, QueryText, Relevance,
-    SearchAnswer, SearchResults, StaleAllowed,
+    DateRange, Hit, Limit, ListOrder, ListQuery, MemoryFilter, MemoryList, MemoryQuery, Page, Position, QueryText,
+    Relevance, SearchAnswer, SearchResults, StaleAllowed,
 };
 #[cfg(feature = "testing")]
 pub use queue::MockWriteQueue;

@@ -338,6 +338,28 @@ pub struct Page {
     pub next: Option<Position>,
 }
 
+/// A page of a list, for its caller.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemoryList {
+    /// The memories, newest first.
+    pub memories: Vec<Memory>,
+    /// The cursor of the next page; `None` if this is the last one.
+    pub next: Option<String>,
+    /// For each of the memories, the cursor of what follows it: a response can end with any of them.
+    pub cursors: Vec<String>,
+}
+
+impl MemoryList {
+    pub(super) fn of(page: Page, scope: &MemoryScope, order: ListOrder) -> Self {
+        let cursor = |memory| Position::after(memory, order).to_cursor(scope);
+        Self {
+            cursors: page.memories.iter().map(cursor).collect(),
+            next: page.next.map(|position| position.to_cursor(scope)),
+            memories: page.memories,
+        }
+    }
+}
+
 impl Page {
     /// The page that starts with the first of `memories`, which are sorted newest first and, if there are more than `limit`,
     /// contain at least one more. It ends early if its memories are large.

@@ -10,7 +10,7 @@ use super::export::Export;
 use super::history::HistoryEntry;
 use super::loading::{Import, ImportReport, ImportStopped, merging_reader};
 use super::model::{Memory, MemoryChanges, MemoryScope, MemoryUpdate};
-use super::query::{ListQuery, MemoryFilter, MemoryQuery, Page, Position, SearchAnswer, StaleAllowed};
+use super::query::{ListQuery, MemoryFilter, MemoryList, MemoryQuery, Position, SearchAnswer, StaleAllowed};
 use super::queue::WriteState;
 use super::requests::{ListMemories, MemoryError, MemoryHistory, SearchMemories, UpdatedMemory};
 use super::search::{Findings, PENDING_SEARCHED};
@@ -119,7 +119,7 @@ impl MemoryService {
         caller: &Authorized<Read>,
         request: RequestId,
         list: ListMemories,
-    ) -> Result<(Page, Option<String>), MemoryError> {
+    ) -> Result<MemoryList, MemoryError> {
         let ListMemories { limit, cursor, order, filter } = list;
         require(self.bank().capabilities().list, Capability::List)?;
         require_filter(self.bank().capabilities(), &filter)?;
@@ -127,9 +127,8 @@ impl MemoryService {
         let after = cursor.map(|cursor| Position::from_cursor(&cursor, &scope, order)).transpose()?;
         let query = ListQuery { limit, after, order, filter, now: self.clock.now() };
         let page = self.bank().list(&scope, &query).await?;
-        let next = page.next.as_ref().map(|position| position.to_cursor(&scope));
         self.record(AuditKind::MemoryRead, caller, request).await;
-        Ok((page, next))
+        Ok(MemoryList::of(page, &scope, order))
     }
 
     /// The statistics of the caller's scope. Needs `memory:read`.

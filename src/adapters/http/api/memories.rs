@@ -23,9 +23,7 @@ use crate::adapters::http::server::query;
 use crate::adapters::http::server::query::Parameter;
 use crate::domain::applications::{Category, Permission};
 use crate::domain::ids::MemoryId;
-use crate::domain::memories::{
-    Created, CreatedBeside, DateRange, Limit, ListMemories, ListOrder, Memory, MemoryScope, OnNearDuplicate, Position,
-};
+use crate::domain::memories::{Created, CreatedBeside, DateRange, Limit, ListMemories, ListOrder, OnNearDuplicate};
 use crate::domain::oauth::{Delete, Read, Write};
 use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
@@ -135,15 +133,12 @@ impl MemoriesApi {
             order: order.text.as_deref().map(list_order).transpose()?.unwrap_or_default(),
             filter,
         };
-        let order = list.order;
         exchange.answer.reserve(&caller, list.limit.get()).await?;
-        let (page, next) = services.memories.list(&caller, *request_id, list).await?;
+        let list = services.memories.list(&caller, *request_id, list).await?;
         if assistant::asks(request) {
-            let scope = MemoryScope::of(&caller);
-            let cursor = |last: &Memory| Position::after(last, order).to_cursor(&scope);
-            return Ok(Json(MemoryListAnswer::for_assistant(*request_id, page.memories, next, cursor)));
+            return Ok(Json(MemoryListAnswer::for_assistant(*request_id, list)));
         }
-        Ok(Json(MemoryListAnswer::new(*request_id, page.memories, next)))
+        Ok(Json(MemoryListAnswer::new(*request_id, list.memories, list.next)))
     }
 
     /// Read a memory

@@ -30,9 +30,8 @@ use crate::domain::applications::{Category, Permission};
 use crate::domain::audit::Context;
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{
-    Content, CreateMemory, Created, CreatedBeside, Limit, ListMemories, ListOrder, Memory, MemoryChanges, MemoryError,
-    MemoryFilter, MemoryScope, MemoryService, Metadata, OnNearDuplicate, Position, Priority, QueryText, ResultOrder,
-    SearchMemories,
+    Content, CreateMemory, Created, CreatedBeside, Limit, ListMemories, Memory, MemoryChanges, MemoryError,
+    MemoryFilter, MemoryService, Metadata, OnNearDuplicate, Priority, QueryText, ResultOrder, SearchMemories,
 };
 use crate::domain::oauth::LocalAccess;
 use crate::domain::system::{Clock, Entropy};
@@ -256,15 +255,13 @@ impl McpServer {
             },
             ..ListMemories::default()
         };
-        let (page, next) = self.memories.list(&call.caller.also()?, call.request_id, asked).await?;
+        let list = self.memories.list(&call.caller.also()?, call.request_id, asked).await?;
         let mut summaries: Vec<Summary> =
-            page.memories.iter().map(|memory| Summary::new(memory, &self.public_url)).collect();
+            list.memories.iter().map(|memory| Summary::new(memory, &self.public_url)).collect();
         let left_out = answer::fit(&mut summaries);
-        let next = match page.memories.get(summaries.len().wrapping_sub(1)) {
-            Some(last) if left_out > 0 => {
-                Some(Position::after(last, ListOrder::Created).to_cursor(&MemoryScope::of(&call.caller)))
-            }
-            _ => next,
+        let next = match list.cursors.get(summaries.len().wrapping_sub(1)) {
+            Some(after_last) if left_out > 0 => Some(after_last.clone()),
+            _ => list.next,
         };
         let mut answer = json!({ "memories": summaries });
         if let Some(next) = next {
@@ -297,7 +294,7 @@ impl McpServer {
     async fn personal_context(&self, call: &McpCall) -> Result<String, ApiError> {
         let limit = Limit::try_from(i64::from(PROMPT_MEMORIES))?;
         let list = ListMemories { limit, ..ListMemories::default() };
-        let (page, _) = self.memories.list(&call.caller.also()?, call.request_id, list).await?;
+        let page = self.memories.list(&call.caller.also()?, call.request_id, list).await?;
         let mut summaries: Vec<Summary> =
             page.memories.iter().map(|memory| Summary::new(memory, &self.public_url)).collect();
         answer::fit(&mut summaries);

@@ -14,8 +14,8 @@ use crate::domain::applications::Category;
 use crate::domain::audit::{Context, ContextId};
 use crate::domain::ids::{MemoryId, RequestId};
 use crate::domain::memories::{
-    Content, CreateMemory, IdempotencyKey, Memory, MemoryChanges, Metadata, NearDuplicate, OnNearDuplicate, Priority,
-    RequestOutcome, RequestState, StoredMemory, UpdatedMemory,
+    Content, CreateMemory, IdempotencyKey, Memory, MemoryChanges, MemoryList, Metadata, NearDuplicate, OnNearDuplicate,
+    Priority, RequestOutcome, RequestState, StoredMemory, UpdatedMemory,
 };
 use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
@@ -491,20 +491,15 @@ impl MemoryListAnswer {
         }
     }
 
-    /// The same, within the limits of an assistant. What does not fit is on the next page, whose cursor `cursor_after` makes.
-    pub(in super::super) fn for_assistant(
-        request_id: RequestId,
-        memories: Vec<Memory>,
-        next_cursor: Option<String>,
-        cursor_after: impl Fn(&Memory) -> String,
-    ) -> Self {
-        let listed = memories.clone();
-        let mut answer = Self::new(request_id, memories, next_cursor);
+    /// The same, within the limits of an assistant. What does not fit is on the next page.
+    pub(in super::super) fn for_assistant(request_id: RequestId, list: MemoryList) -> Self {
+        let MemoryList { memories, next, cursors } = list;
+        let mut answer = Self::new(request_id, memories, next);
         let fitted = fit::fit(&mut answer.memories);
         if fitted.left_out > 0
-            && let Some(last) = answer.memories.len().checked_sub(1).and_then(|last| listed.get(last))
+            && let Some(after_last) = answer.memories.len().checked_sub(1).and_then(|last| cursors.get(last))
         {
-            answer.next_cursor = Some(cursor_after(last));
+            answer.next_cursor = Some(after_last.clone());
         }
         answer.note = fitted.note("Send `next_cursor` as `cursor` to get them.");
         answer

@@ -17,7 +17,7 @@ use crate::applications::Application;
 use crate::audit::Context;
 use crate::memories::{
     CreateMemory, Created, DeliveryPolicy, Fingerprint, IDEMPOTENCY_WINDOW, Limit, MemoryFilter, Metadata, NewMemory,
-    Priority, QueuedWrite, Relevance, RequestState, ResultOrder, SearchResults, StoredMemory,
+    Page, Priority, QueuedWrite, Relevance, RequestState, ResultOrder, SearchResults, StoredMemory,
 };
 use crate::testing::{
     FixedClock, InMemoryAuditLog, InMemoryMemoryBank, InMemoryWriteQueue, InlineDeliveryWorker, SeededEntropy,
