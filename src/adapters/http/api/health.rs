@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
-use poem_openapi::{ApiResponse, OpenApi};
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use serde::Serialize;
 use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 
-use super::dto::health::{CheckAnswer, LiveAnswer, ReadyAnswer};
 use crate::adapters::http::openapi::tag::Tag;
 use crate::adapters::http::server::error::Chain;
 use crate::adapters::http::server::exchange::Exchange;
@@ -125,6 +125,35 @@ fn reason_of<E: std::error::Error + 'static>(name: &str, result: Result<Result<(
         }
         Err(_) => Some(format!("no response within {} seconds", TIMEOUT.as_secs())),
     }
+}
+
+/// Liveness.
+#[derive(Object, Serialize)]
+struct LiveAnswer {
+    /// Always `alive`.
+    status: String,
+}
+
+/// Readiness.
+#[derive(Object, Serialize)]
+struct ReadyAnswer {
+    /// `ready` or `not_ready`.
+    status: String,
+    /// The individual checks.
+    checks: Vec<CheckAnswer>,
+}
+
+/// The result of one check.
+#[derive(Object, Serialize)]
+#[oai(rename = "Check")]
+struct CheckAnswer {
+    /// Its name: `database`, `memory_bank`, `clock` if it is wrong, or `shutdown` while the service stops.
+    name: String,
+    /// `ok`, `failed` or `warning`, which does not affect readiness.
+    status: String,
+    /// Why it is not `ok`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! `/api/v1/import`: memories from elsewhere, as a stream.
 
 use poem::Request;
-use poem_openapi::OpenApi;
+use poem_openapi::{Object, OpenApi};
+use serde::Serialize;
 
-use super::dto::import::ImportAnswer;
 use crate::adapters::http::openapi::tag::Tag;
 use crate::adapters::http::server::bearer::{Admission, Bearer};
 use crate::adapters::http::server::error::{ApiError, ImportFailure};
 use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::payload::Json;
 use crate::adapters::http::server::streamed::LinesBody;
-use crate::domain::memories::{Import, ImportReport, ImportStopped, Line, Lines, MemoryError};
+use crate::domain::ids::RequestId;
+use crate::domain::memories::{Import, ImportReport, ImportStopped, LeftOut, Line, Lines, MemoryError};
 use crate::domain::oauth::Write;
 
 pub(crate) struct ImportApi;
@@ -71,6 +72,53 @@ async fn take(import: &mut Import, (place, line): Line) -> Result<(), ApiError> 
         Err(problem) => {
             import.leave_out(place, problem);
             Ok(())
+        }
+    }
+}
+
+/// What became of the lines.
+#[derive(Object, Serialize)]
+struct ImportAnswer {
+    /// Always `imported`.
+    status: String,
+    /// The ID of this request.
+    request_id: String,
+    /// How many lines had something on them.
+    rows: u64,
+    /// How many became new memories.
+    created: u64,
+    /// How many were there already, or came before in the same body.
+    duplicates: u64,
+    /// How many had expired already, so nothing was stored.
+    expired: u64,
+    /// How many were left out because they are invalid, or because the memory bank refused them.
+    left_out: u64,
+    /// The first 100 of those that were left out.
+    reasons: Vec<LeftOutLine>,
+}
+
+/// A line that was left out.
+#[derive(Object, Serialize)]
+struct LeftOutLine {
+    /// Its number, from 1.
+    line: u64,
+    /// What is wrong with it.
+    reason: String,
+}
+
+impl ImportAnswer {
+    fn new(request_id: RequestId, report: ImportReport) -> Self {
+        let ImportReport { rows, created, duplicates, expired, left_out, reasons } = report;
+        let named = |LeftOut { place, reason }| LeftOutLine { line: place.number, reason };
+        Self {
+            status: "imported".to_owned(),
+            request_id: request_id.to_string(),
+            rows,
+            created,
+            duplicates,
+            expired,
+            left_out,
+            reasons: reasons.into_iter().map(named).collect(),
         }
     }
 }

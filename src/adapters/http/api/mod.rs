@@ -1,4 +1,4 @@
-//! The memory API: one file per resource.
+//! The memory API: one file per resource with its bodies. What several share is in `dto`.
 
 pub(crate) mod assistant;
 pub(crate) mod bulk;
