@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{Attempted, Claim, Delivery, DeliveryWorker, MemoryBankError, QueuedWrite, WriteState};
-use crate::domain::system::StorageError;
+use crate::domain::system::{ErrorChain, StorageError};
 
 /// Interval at which the queue is polled for writes that another instance left behind, and for due retries.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -97,7 +97,7 @@ impl TokioDeliveryWorker {
             let claims = match worker.delivery.claim(all).await {
                 Ok(claims) => claims,
                 Err(error) => {
-                    tracing::warn!(error = %ErrorSources(&error), "failed to read the write queue");
+                    tracing::warn!(error = %ErrorChain(&error), "failed to read the write queue");
                     break;
                 }
             };
@@ -129,7 +129,7 @@ impl WorkerState {
                     self.start(claim, slot);
                 }
             }
-            Err(error) => tracing::warn!(error = %ErrorSources(&error), "failed to read the write queue"),
+            Err(error) => tracing::warn!(error = %ErrorChain(&error), "failed to read the write queue"),
         }
     }
 
@@ -152,7 +152,7 @@ impl WorkerState {
         let state = match attempted {
             Ok(Attempted::Postponed { until, error, set_aside }) => {
                 tracing::warn!(
-                    request.id = %write.request_id, attempt, next_attempt_at = %until, set_aside, error = %ErrorSources(&error),
+                    request.id = %write.request_id, attempt, next_attempt_at = %until, set_aside, error = %ErrorChain(&error),
                     "failed to deliver a memory; it stays in the queue",
                 );
                 if set_aside {
@@ -165,7 +165,7 @@ impl WorkerState {
             Ok(Attempted::Withdrawn { left_behind }) => {
                 if let Some(error) = &left_behind {
                     tracing::error!(
-                        request.id = %write.request_id, error = %ErrorSources(error),
+                        request.id = %write.request_id, error = %ErrorChain(error),
                         "a memory was deleted during its delivery, but could not be deleted from the memory bank",
                     );
                 }
@@ -180,7 +180,7 @@ impl WorkerState {
                 WriteState::Stored(Box::new(memory))
             }
             Err(error) => {
-                tracing::warn!(request.id = %write.request_id, attempt, error = %ErrorSources(&error), "failed to record the outcome of a delivery");
+                tracing::warn!(request.id = %write.request_id, attempt, error = %ErrorChain(&error), "failed to record the outcome of a delivery");
                 return self.tell_scope(&write.scope.tenant());
             }
         };
@@ -245,7 +245,7 @@ impl DeliveryWorker for TokioDeliveryWorker {
         if let Some(claim) = claim {
             if let Err(error) = worker.begin(claim).await {
                 tracing::warn!(
-                    request.id = %write.request_id, error = %ErrorSources(&error), "failed to start a delivery; it waits for its lease to expire",
+                    request.id = %write.request_id, error = %ErrorChain(&error), "failed to start a delivery; it waits for its lease to expire",
                 );
                 return WriteState::Pending;
             }
@@ -284,19 +284,4 @@ impl Drop for Unwatch<'_> {
 
 fn unanswered(source: Box<dyn std::error::Error + Send + Sync>) -> MemoryBankError {
     MemoryBankError::Unavailable { retry_after: None, reached: true, source }
-}
-
-/// An error with all its sources.
-struct ErrorSources<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for ErrorSources<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
-    }
 }

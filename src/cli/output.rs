@@ -1,6 +1,5 @@
 //! Output: results on standard output, everything else on standard error.
 
-use std::error::Error;
 use std::io::{self, Write as _};
 use std::sync::OnceLock;
 
@@ -8,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::error::CliError;
+use crate::domain::system::causes;
 use crate::domain::validation::is_bidi_control;
 
 /// The database of this process, once it is open.
@@ -23,14 +23,11 @@ pub(super) fn name_database(location: &str) {
 /// Prints an error with its causes.
 pub(super) fn error(error: &CliError) {
     let mut text = format!("error: {error}");
-    let mut source = Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
+    for cause in causes(error).skip(1).map(ToString::to_string) {
         // Transparent errors repeat the text of their source.
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}\n  because: {cause_text}");
+        if !text.ends_with(&cause) {
+            text = format!("{text}\n  because: {cause}");
         }
-        source = cause.source();
     }
     // If standard error is closed, there is nobody left to tell.
     let _closed = writeln!(io::stderr(), "{text}");

@@ -1,5 +1,6 @@
 //! The parts of the outside world that even pure rules need: time, randomness, and storage errors.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,22 @@ use time::format_description::well_known::Rfc3339;
 use crate::validation::InvalidValue;
 
 /// An error of any kind, as the source of one of ours.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// An error and what caused it, the innermost cause last.
+pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// An error with all its causes on one line, for operators.
+pub struct ErrorChain<'a>(pub &'a (dyn Error + 'static));
+
+impl fmt::Display for ErrorChain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        causes(self.0).skip(1).try_for_each(|cause| write!(f, ": {cause}"))
+    }
+}
 
 /// A point in time in UTC, in whole milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -210,16 +226,16 @@ impl SharedStorageError {
 impl fmt::Display for SharedStorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The outer error has the text of `StorageError`; this one continues with the reason.
-        match std::error::Error::source(&*self.0) {
+        match self.0.source() {
             Some(source) => write!(f, "{source}"),
             None => write!(f, "{}", self.0),
         }
     }
 }
 
-impl std::error::Error for SharedStorageError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(&*self.0).and_then(std::error::Error::source)
+impl Error for SharedStorageError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source().and_then(Error::source)
     }
 }
 

@@ -17,6 +17,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 
 use crate::domain::oauth::{ClientDocumentSource, DocumentProblem, DocumentUrl, FetchedDocument};
+use crate::domain::system::causes;
 
 /// Connect timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -176,12 +177,8 @@ impl fmt::Display for ForbiddenAddress {
 impl Error for ForbiddenAddress {}
 
 fn problem(error: &reqwest::Error) -> DocumentProblem {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(one) = cause {
-        if one.is::<ForbiddenAddress>() {
-            return DocumentProblem::ForbiddenAddress;
-        }
-        cause = one.source();
+    if causes(error).any(<dyn Error>::is::<ForbiddenAddress>) {
+        return DocumentProblem::ForbiddenAddress;
     }
     if error.is_timeout() { DocumentProblem::Slow } else { DocumentProblem::Unreachable }
 }

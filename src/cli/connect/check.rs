@@ -6,6 +6,7 @@ use reqwest::redirect::Policy;
 use url::Url;
 
 use crate::cli::CliError;
+use crate::domain::system::causes;
 
 /// ChatGPT's timeout for discovery.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,11 +38,7 @@ pub(super) async fn reaches_a_gate(public_url: &Url) -> Result<(), CliError> {
 
 /// The innermost cause has the details: no such host, connection refused, an invalid certificate.
 fn cause(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
+    causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::queue::{
     Acceptance, Claim, DeliveryOrder, Dispatch, Lease, QueuedWrite, TrackedWrite, WriteQueue, WriteState,
 };
 use crate::ids::MemoryId;
-use crate::system::{Clock, Entropy, StorageError, Timestamp};
+use crate::system::{Clock, Entropy, ErrorChain, StorageError, Timestamp};
 
 /// The parameters of delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,13 +285,7 @@ impl Delivery {
 
 /// An error and its causes on one line, for operators. No error of a bank contains content or credentials.
 fn reason_of(error: &MemoryBankError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
+    ErrorChain(error).to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
 }
 
 /// The port to the delivery worker, which delivers during requests and continues after they have ended.

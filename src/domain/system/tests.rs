@@ -136,6 +136,15 @@ fn errors_of_storage_say_where_to_look() {
     assert_eq!(row.to_string(), "invalid row `k` in `t`: d");
 }
 
+#[test]
+fn a_chain_names_every_cause_in_its_order() {
+    let disk: BoxError = "the disk is full".into();
+    let shared = SharedStorageError::new(StorageError::Unavailable(disk));
+    let error = shared.to_storage_error();
+    assert_eq!(ErrorChain(&error).to_string(), "the database did not respond: the disk is full");
+    assert_eq!(causes(&error).last().map(ToString::to_string).as_deref(), Some("the disk is full"));
+}
+
 proptest! {
     #[test]
     fn what_is_written_is_read_again(millis in -62_135_596_800_000_i64..=253_402_300_799_000) {
