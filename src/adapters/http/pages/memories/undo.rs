@@ -1,0 +1,114 @@
+//! `/account/undo`: takes back a deletion, or a correction.
+
+use std::time::Duration;
+
+use poem::{Response, handler};
+
+use super::super::account::sender;
+use super::super::browser::Browser;
+use super::super::error::PageError;
+use super::super::forms::ListForm;
+use super::super::memory_error::{not_found, page_error};
+use super::super::return_to::ReturnTo;
+use super::super::view;
+use super::list::show_list;
+use crate::domain::memories::{Memory, MemoryChanges, MemoryRecord, OwnMemory};
+use crate::domain::people::SignedInUser;
+
+/// For how long a deletion can be undone.
+pub(super) const UNDO_WINDOW: Duration = Duration::from_mins(30);
+/// How much deleted text a page takes along to undo it, in bytes; escaped in a form it fits into a body.
+pub(super) const UNDO_BYTES: usize = 120 * 1024;
+
+pub(super) struct Undo {
+    pub(super) memories: String,
+    pub(super) deadline: i64,
+    pub(super) seal: String,
+}
+
+/// What an [`Undo`] takes back.
+#[derive(Clone, Copy)]
+pub(super) enum UndoKind {
+    Deletion,
+    Correction,
+}
+
+impl UndoKind {
+    /// What is sealed.
+    fn sealed(self, deadline: &str, memories: &str) -> String {
+        let kind = match self {
+            Self::Deletion => "deletion",
+            Self::Correction => "correction",
+        };
+        format!("{kind} {deadline} {memories}")
+    }
+}
+
+impl Undo {
+    pub(super) fn seal(browser: &Browser<'_>, user: &SignedInUser, kind: UndoKind, memories: String) -> Self {
+        let deadline = browser.services.clock.now().plus(UNDO_WINDOW).unix_seconds();
+        let seal = user.token.seal(&kind.sealed(&deadline.to_string(), &memories)).as_str().to_owned();
+        Self { memories, deadline, seal }
+    }
+}
+
+/// What takes a correction back as long as nothing else has changed the memory; `None` if nothing was changed, or if it is too
+/// long. The old text goes into the page alone, sealed.
+pub(super) fn undo_of_correction(
+    browser: &Browser<'_>,
+    user: &SignedInUser,
+    before: OwnMemory,
+    saved: &OwnMemory,
+) -> Result<Option<Undo>, PageError> {
+    let is_same = before.memory.content == saved.memory.content && before.memory.categories == saved.memory.categories;
+    // The time of the correction tells whether it is the last.
+    let memory = Memory { updated_at: saved.memory.updated_at, ..before.memory };
+    let memories = written(&[OwnMemory { memory, history: Vec::new(), space: before.space }])?;
+    let undo = Undo::seal(browser, user, UndoKind::Correction, memories);
+    Ok((!is_same && undo.memories.len() <= UNDO_BYTES).then_some(undo))
+}
+
+pub(super) fn written(memories: &[OwnMemory]) -> Result<String, PageError> {
+    let records: Vec<MemoryRecord> = memories.iter().map(MemoryRecord::from).collect();
+    serde_json::to_string(&records).map_err(|error| PageError::Internal(error.into()))
+}
+
+/// `POST /account/undo`.
+#[handler]
+pub(crate) async fn restore(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
+    let user = sender(&browser, form.get("form_token"), ReturnTo::Memories).await?;
+    let (memories, deadline) = (form.get("memories"), form.get("deadline"));
+    let is_sealed = |kind: UndoKind| user.token.seal(&kind.sealed(deadline, memories)).matches(form.get("seal"));
+    let kinds = [UndoKind::Deletion, UndoKind::Correction];
+    let Some(kind) = kinds.into_iter().find(|kind| is_sealed(*kind)) else {
+        return Err(PageError::ForeignForm { again: Some(ReturnTo::Memories) });
+    };
+    let in_time = deadline.parse().is_ok_and(|deadline: i64| browser.services.clock.now().unix_seconds() <= deadline);
+    if !in_time {
+        return show_list(&browser, &user, Some(browser.t.too_late_to_undo)).await;
+    }
+    let records: Vec<MemoryRecord> = serde_json::from_str(memories).map_err(|_| PageError::InvalidForm)?;
+    for record in records {
+        let memory = OwnMemory::try_from(record).map_err(|_| PageError::InvalidForm)?;
+        match kind {
+            UndoKind::Deletion => {
+                browser.services.own_memories.restore(user.person.id, memory).await.map_err(page_error)?;
+            }
+            UndoKind::Correction => return take_back(&browser, &user, memory.memory).await,
+        }
+    }
+    show_list(&browser, &user, Some(browser.t.undone)).await
+}
+
+/// Gives a memory the text and the categories that it had, unless something else has changed it since its correction.
+async fn take_back(browser: &Browser<'_>, user: &SignedInUser, before: Memory) -> Result<Response, PageError> {
+    let own = &browser.services.own_memories;
+    let current = own.get(user.person.id, &before.id).await.map_err(not_found)?;
+    if current.memory.updated_at != before.updated_at {
+        return show_list(browser, user, Some(browser.t.too_late_to_undo)).await;
+    }
+    let (content, categories) = (Some(before.content), Some(before.categories));
+    let changes = MemoryChanges { content, categories, ..MemoryChanges::default() };
+    own.update(user.person.id, &before.id, &changes).await.map_err(not_found)?;
+    view::see_other(&format!("{}?undone", ReturnTo::Memory(before.id)))
+}
