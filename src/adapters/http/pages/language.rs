@@ -13,7 +13,7 @@ use super::return_to::ReturnTo;
 use super::texts::Language;
 use super::view;
 
-/// For how long a choice is remembered.
+/// For how long a choice is kept.
 const LIFETIME: Duration = Duration::from_hours(365 * 24);
 
 /// `POST /language`. It needs no token: another site is refused, and could do no more than change the language.

@@ -171,7 +171,7 @@ pub(crate) fn refuse_oversized_integers(json: &[u8]) -> Result<(), InvalidValue>
 /// [`InvalidValue`] for an invalid member.
 pub(crate) fn from_object<T: DeserializeOwned>(object: Map<String, Value>) -> Result<T, InvalidValue> {
     serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
-        let (field, problem) = in_our_words(&error.path().to_string(), &error.inner().to_string());
+        let (field, problem) = reworded(&error.path().to_string(), &error.inner().to_string());
         InvalidValue::new(printable(&field), problem)
     })
 }
@@ -183,12 +183,12 @@ fn refusal(path: &str, error: &serde_json::Error) -> ApiError {
         let place = member.map(|member| format!(", in `{member}`")).unwrap_or_default();
         return ApiError::Malformed(format!("the body is not well-formed JSON: {message}{place}"));
     }
-    let (field, problem) = in_our_words(path, without_position(&message));
+    let (field, problem) = reworded(path, without_position(&message));
     ApiError::from(InvalidValue::new(printable(&field), problem))
 }
 
 /// serde's message as a field and a problem. The values that serde repeats are left out: they may be private.
-fn in_our_words(path: &str, message: &str) -> (String, String) {
+fn reworded(path: &str, message: &str) -> (String, String) {
     let inside = |name: &str| if path == "." { name.to_owned() } else { format!("{path}.{name}") };
     let quoted = || message.split('`').nth(1).unwrap_or_default();
     if message.starts_with("missing field") {

@@ -32,7 +32,7 @@ use crate::domain::memories::{ImportFormat, ImportReport, LeftOut};
 use crate::domain::people::SignedInUser;
 
 /// How long an answer waits for work that may end at once.
-const PATIENCE: Duration = Duration::from_secs(2);
+const RESPONSE_WAIT: Duration = Duration::from_secs(2);
 /// After how many seconds a page that waits asks again.
 const REFRESH: HeaderValue = HeaderValue::from_static("3");
 /// How many conversations can be chosen one by one, and how many fields the form then has.
@@ -332,5 +332,5 @@ pub(crate) async fn discard(browser: Browser<'_>, form: ListForm) -> Result<Resp
 
 /// Most files are small. The work goes on whether or not it is waited for.
 async fn wait_a_little(work: JoinHandle<()>) {
-    drop(tokio::time::timeout(PATIENCE, work).await);
+    drop(tokio::time::timeout(RESPONSE_WAIT, work).await);
 }
