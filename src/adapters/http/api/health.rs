@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 
 use crate::adapters::http::openapi::tag::Tag;
-use crate::adapters::http::server::error::Chain;
 use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::payload::Json;
+use crate::domain::system::ErrorChain;
 
 /// Timeout of a check.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -120,7 +120,7 @@ fn reason_of<E: std::error::Error + 'static>(name: &str, result: Result<Result<(
     match result {
         Ok(Ok(())) => None,
         Ok(Err(error)) => {
-            tracing::warn!(check = name, error = %Chain(&error), "a health check failed");
+            tracing::warn!(check = name, error = %ErrorChain(&error), "a health check failed");
             Some(error.to_string())
         }
         Err(_) => Some(format!("no response within {} seconds", TIMEOUT.as_secs())),

@@ -6,7 +6,8 @@ use poem_openapi::registry::{
 };
 use poem_openapi::types::Type;
 
-use super::{ApiError, PROBLEM_JSON, RefusedGrant};
+use super::PROBLEM_JSON;
+use super::kinds::{ApiError, RefusedGrant};
 use crate::adapters::http::server::failure::{OAuthFailure, Problem};
 
 /// Defines the errors of operations: each is an [`ApiError`] that is documented with these statuses.

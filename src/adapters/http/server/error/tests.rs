@@ -1,11 +1,15 @@
+use std::error::Error;
 use std::sync::{Arc, Mutex};
 
+use poem::http::StatusCode;
+use tokio::time::Instant;
 use tracing::Level;
 use tracing::subscriber::with_default;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use super::*;
-use crate::domain::oauth::Audience;
+use crate::domain::applications::HasherError;
+use crate::domain::oauth::{AccessError, Audience, OAuthError};
 use crate::domain::people::SignInError;
 use crate::domain::system::StorageError;
 
