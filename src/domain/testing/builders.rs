@@ -3,14 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::clock::now;
-use super::entropy::SeededEntropy;
+use super::entropy::{SeededEntropy, unique};
 use super::fakes::{FakeIdentityProvider, FakePasswordHasher, FakeSecretHasher};
 use crate::applications::{
     Application, Category, CategoryAccess, ClientKind, ClientSecret, GrantType, Permissions, PkceRule, RegisteredBy,
@@ -29,15 +28,7 @@ use crate::people::{
     Account, ExternalIdentity, LinkPurpose, LinkToken, Passkey, Password, PasswordLink, Person, Session, SessionToken,
     SignInVersion, StoredCredential,
 };
-use crate::system::{Entropy, Timestamp};
-
-/// A UUID that no other call in this process returns.
-#[must_use]
-pub fn unique() -> Uuid {
-    static SEEDS: AtomicU64 = AtomicU64::new(1 << 32);
-    let entropy: &dyn Entropy = &SeededEntropy::new(SEEDS.fetch_add(1, Ordering::SeqCst));
-    entropy.uuid()
-}
+use crate::system::Timestamp;
 
 /// An enabled, confidential application without secrets, with all permissions and a space of its own.
 #[must_use]

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::system::Entropy;
 
@@ -32,6 +33,14 @@ impl Entropy for SeededEntropy {
             chunk.copy_from_slice(&digest[..chunk.len()]);
         }
     }
+}
+
+/// A UUID that no other call in this process returns.
+#[must_use]
+pub fn unique() -> Uuid {
+    static SEEDS: AtomicU64 = AtomicU64::new(1 << 32);
+    let entropy: &dyn Entropy = &SeededEntropy::new(SEEDS.fetch_add(1, Ordering::SeqCst));
+    entropy.uuid()
 }
 
 #[cfg(test)]

@@ -13,10 +13,10 @@ mod in_memory;
 pub use builders::{
     application, application_with_secret, authorization, caller, caller_for, categories, category, consumption,
     content, context, external_person, metadata, new_memory, passkey, password_link, person, queued_write, scope,
-    scope_limited_to, scope_of_person, session, signing_key, space, stored_secret, unique, update,
+    scope_limited_to, scope_of_person, session, signing_key, space, stored_secret, update,
 };
 pub use clock::{FixedClock, now};
-pub use entropy::SeededEntropy;
+pub use entropy::{SeededEntropy, unique};
 pub use fakes::{
     FakeDocumentSource, FakeEmbedder, FakeIdentityProvider, FakeKeyVault, FakePasskeyVerifier, FakePasswordHasher,
     FakeRateLimiter, FakeResponse, FakeSecretHasher, FakeTokenIssuer, InlineDeliveryWorker,
