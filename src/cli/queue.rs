@@ -1,9 +1,10 @@
 //! `memgate queue`: queued memories, and dead letters.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::confirm::Confirmation;
 use super::{CliError, open, output};

@@ -1,13 +1,13 @@
 //! The envelope: what every request and response passes through.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use poem::error::NotFoundError;
 use poem::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::middleware::{CatchPanic, CatchPanicEndpoint, PanicHandler};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result, Route};
 use poem_openapi::OperationId;
+use tokio::time::Instant;
 
 use super::pages::cookies::Cookies;
 use super::pages::frame::Frame;

@@ -1,8 +1,9 @@
 //! Makes vectors of memories in the background, a few at a time.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use memgate_domain::memories::{Embedder, EmbeddingError, TextKind};
+use tokio::time::Instant;
 
 use super::failure::MemoryStoreError;
 use super::vector_rows::{DueScope, Embedded, Unembedded, Unread, check_off, due_scopes, is_adopted, store};

@@ -1,8 +1,9 @@
 //! Reindexes memories of an older version, a few at a time, during normal operation.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use memgate_domain::applications::CategoryAccess;
+use tokio::time::Instant;
 
 use super::failure::MemoryStoreError;
 use super::operations::{Change, WriteOp, WriteOutcome};

@@ -1,9 +1,10 @@
 //! `/api/v1/search`: finding memories.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use poem_openapi::{Enum, Object, OpenApi};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::assistant::{Fit, Origin, Shorten, fit_all};
 use super::dto::filters::FiltersBody;

@@ -1,6 +1,8 @@
 //! Log lines about what can happen any number of times.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Minimum interval between two lines.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -8,11 +8,12 @@ mod stream;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use poem::endpoint::BoxEndpoint;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use self::bodies::BodyBudget;
 pub(crate) use self::bodies::PiecewiseBody;
