@@ -127,15 +127,19 @@ fn the_domain_names_no_framework() {
 
 #[test]
 fn no_adapter_imports_another() {
-    for (file, text) in sources("src/adapters") {
-        let own = file.strip_prefix("src/adapters/").unwrap().split('/').next().unwrap();
-        let own = own.trim_end_matches(".rs").to_owned();
-        for (number, line) in code(&text) {
-            let Some((_, rest)) = line.split_once("adapters::") else { continue };
-            let other: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            assert!(other == own, "{file}:{number} imports the adapter `{other}`: only src/app may connect adapters");
+    let adapter = |module: &ModulePath| match &module[..] {
+        [name, adapters, adapter, ..] if name == "memgate" && adapters == "adapters" => Some(adapter.clone()),
+        _ => None,
+    };
+    let mut seen = 0;
+    for (importer, imported) in Imports::of_all_source().edges() {
+        if let (Some(own), Some(other)) = (adapter(importer), adapter(imported)) {
+            let names = [importer, imported].map(|module| module.join("::"));
+            assert!(own == other, "{} imports {}: only src/app may connect adapters", names[0], names[1]);
+            seen += 1;
         }
     }
+    assert!(seen > 500, "the imports were not found");
 }
 
 #[test]
@@ -161,6 +165,16 @@ fn status_codes_are_known_to_the_adapters_that_speak_http_alone() {
             for (number, line) in code(&text) {
                 assert!(!line.contains("StatusCode"), "{file}:{number} knows HTTP status codes");
             }
+        }
+    }
+}
+
+#[test]
+fn durations_are_measured_by_a_clock_that_tests_can_pause() {
+    for (file, text) in sources("src") {
+        for (number, line) in code(&text) {
+            let names_it = line.contains("std::time::") && line.contains("Instant");
+            assert!(!names_it, "{file}:{number} measures by the system's clock: use `tokio::time::Instant`");
         }
     }
 }
@@ -193,12 +207,35 @@ fn the_folders_of_the_domain_import_in_one_direction() {
 #[test]
 fn no_files_import_each_other_in_a_circle() {
     let imports = Imports::of_all_source();
-    let mut left: BTreeSet<(&ModulePath, &ModulePath)> = imports.edges().collect();
-    assert!(left.len() > 1_000, "the imports were not found");
+    let edges: BTreeSet<_> = imports.edges().map(|(a, b)| (a.clone(), b.clone())).collect();
+    assert!(edges.len() > 1_000, "the imports were not found");
+    assert_eq!(circle(edges), None, "move what they share into a file of its own");
+}
+
+#[test]
+fn no_folders_import_each_other_in_a_circle() {
+    let imports = Imports::of_all_source();
+    // Below each folder, its files and subfolders: what a file of one imports of another, that one does.
+    let mut folders: BTreeMap<ModulePath, BTreeSet<(ModulePath, ModulePath)>> = BTreeMap::new();
+    for (importer, imported) in imports.edges() {
+        let shared = importer.iter().zip(imported).take_while(|(a, b)| a == b).count();
+        // A folder may import what is in it, and the other way round; `mod.rs` is no child of it.
+        if shared > 0 && shared < importer.len().min(imported.len()) {
+            let children = (importer[..=shared].to_vec(), imported[..=shared].to_vec());
+            folders.entry(importer[..shared].to_vec()).or_default().insert(children);
+        }
+    }
+    assert!(folders.len() > 30, "the imports were not found");
+    let circles: Vec<String> = folders.into_values().filter_map(circle).collect();
+    assert!(circles.is_empty(), "move what they share to one of them, or below: {circles:#?}");
+}
+
+/// A circle among imports, if there is one.
+fn circle(mut left: BTreeSet<(ModulePath, ModulePath)>) -> Option<String> {
     loop {
         // What imports nothing that is left, or is imported by nothing that is left, is in no circle.
-        let importers: BTreeSet<_> = left.iter().map(|(importer, _)| *importer).collect();
-        let imported: BTreeSet<_> = left.iter().map(|(_, imported)| *imported).collect();
+        let importers: BTreeSet<_> = left.iter().map(|(importer, _)| importer.clone()).collect();
+        let imported: BTreeSet<_> = left.iter().map(|(_, imported)| imported.clone()).collect();
         let before = left.len();
         left.retain(|(a, b)| importers.contains(b) && imported.contains(a));
         if left.len() == before {
@@ -206,14 +243,15 @@ fn no_files_import_each_other_in_a_circle() {
         }
     }
     // Every module that is left imports another one that is left.
-    let mut circle: Vec<&ModulePath> = left.first().map(|(importer, _)| *importer).into_iter().collect();
-    while let Some(last) = circle.last() {
-        let next = left.iter().find(|(importer, _)| importer == last).unwrap().1;
-        if let Some(start) = circle.iter().position(|module| *module == next) {
-            let names: Vec<String> = circle[start..].iter().chain([&next]).map(|module| module.join("::")).collect();
-            panic!("move what they share into a file of its own: {}", names.join(" -> "));
+    let mut path = vec![&left.first()?.0];
+    loop {
+        let last = path[path.len() - 1];
+        let next = left.iter().find(|(importer, _)| importer == last).map(|(_, imported)| imported)?;
+        if let Some(start) = path.iter().position(|module| *module == next) {
+            let names: Vec<String> = path[start..].iter().chain([&next]).map(|module| module.join("::")).collect();
+            return Some(names.join(" -> "));
         }
-        circle.push(next);
+        path.push(next);
     }
 }
 
