@@ -50,7 +50,8 @@ impl Moment {
     pub(crate) fn of(at: Timestamp, language: Language) -> Self {
         let utc = at.to_utc();
         let (day, hour, minute) = (language.day(utc.date()), utc.hour(), utc.minute());
-        Self { machine: at.to_string(), words: format!("{day}, {hour:02}:{minute:02} UTC") }
+        let between = if language == Language::Japanese { " " } else { ", " };
+        Self { machine: at.to_string(), words: format!("{day}{between}{hour:02}:{minute:02} UTC") }
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) const TEXTS: Texts = Texts {
     ),
     signed_in_as: Text("You are signed in as {0}."),
     go_to_account: Text("Go to your account"),
-    home_builders: Text("Do you build something with it? See the {0} and the {1}."),
+    home_builders: Text("Building something with it? See the {0} and the {1}."),
     api_documentation: Text("API documentation"),
     openapi_document: Text("OpenAPI document"),
     // Account
@@ -84,15 +84,13 @@ pub(super) const TEXTS: Texts = Texts {
     program_on_device: Text("a program on this device"),
     app_on_device: Text("the app {0} on this device"),
     // Going on, links that are used up
-    going_on: Text("Going on"),
+    going_on: Text("Continuing"),
     continuing_to: Text("Continuing to {0}"),
     if_nothing_happens: Text("If nothing happens, use the button."),
     continue_on: Text("Continue"),
     dead_link_title: Text("This link does not work"),
-    dead_link_heading: Text("This link does not work, or no longer"),
-    dead_link_lead: Text(
-        "It works once, and for a limited time. A newer link takes its place, and so does a new password.",
-    ),
+    dead_link_heading: Text("This link does not work, or no longer works"),
+    dead_link_lead: Text("It works once, and for a limited time. A newer link or a new password makes it invalid."),
     dead_link_text: Text(
         "If you have set your password already, sign in with it. Otherwise ask the person who runs this service for a new link.",
     ),
@@ -153,16 +151,16 @@ pub(super) const TEXTS: Texts = Texts {
     // Export
     export_lead: Text("Everything that is stored about {0}, to keep or to take elsewhere."),
     export_everything: Text("Everything"),
-    export_everything_text: Text("One ZIP archive with your memories and your account. The import page reads it."),
+    export_everything_text: Text("One ZIP archive with your memories and your account. The import page can read it."),
     export_everything_button: Text("Download everything"),
     export_memories_text: Text("One JSON object per line, with text, categories, metadata and times."),
     export_memories_button: Text("Download memories"),
     export_account_text: Text("Your connected applications, your sessions and what happened in your name."),
-    export_account_button: Text("Download account"),
+    export_account_button: Text("Download account data"),
     export_import: Text("Import memories from a file"),
     // Memories
     your_memories: Text("Your memories"),
-    memories_lead: Text("What your assistants remember of {0}."),
+    memories_lead: Text("What your assistants remember about {0}."),
     search: Text("Search"),
     application: Text("Application"),
     all: Text("All"),
@@ -176,7 +174,7 @@ pub(super) const TEXTS: Texts = Texts {
     nothing_stored_text: Text("What your connected applications remember appears here."),
     select_memory: Text("Select this memory"),
     categories: Text("Categories"),
-    read_and_correct: Text("Read all and correct"),
+    read_and_correct: Text("Read in full and correct"),
     open_and_correct: Text("Open and correct"),
     this_memory_of: Text("this memory of {0}"),
     delete_selected: Text("Delete selected"),
@@ -189,11 +187,11 @@ pub(super) const TEXTS: Texts = Texts {
     stored_by: Text("Stored by {0} on {1}."),
     changed_on: Text("Changed on {0}."),
     happened_on: Text("Said or happened on {0}."),
-    saved: Text("Saved. Your assistants know it like this from now on."),
+    saved: Text("Saved. From now on, this is what your assistants know."),
     what_is_remembered: Text("What is remembered"),
     categories_field: Text("Categories, separated by commas"),
     save: Text("Save"),
-    deleted_by_itself: Text("It is deleted by itself on {0}."),
+    deleted_by_itself: Text("It is deleted automatically on {0}."),
     from_conversation: Text("From the conversation {0}."),
     what_happened_to_it: Text("What happened to it"),
     changed_by: Text("{0} changed: {1}"),
@@ -206,7 +204,7 @@ pub(super) const TEXTS: Texts = Texts {
     member_metadata: Text("details"),
     member_priority: Text("priority"),
     member_occurred: Text("date when it was said"),
-    member_expires: Text("date when it is deleted by itself"),
+    member_expires: Text("date when it is deleted automatically"),
     forget_history: Text("Forget this history"),
     history_forgotten: Text("The history of this memory is forgotten."),
     delete_this_memory: Text("Delete this memory"),
@@ -218,7 +216,7 @@ pub(super) const TEXTS: Texts = Texts {
     deleted_before: Text("Deleted before: {0}."),
     not_all_deleted: Text("Not everything was deleted."),
     undo: Text("Undo"),
-    undo_text: Text("You can undo this on this page for {0} minutes. Nothing of it is kept on the server."),
+    undo_text: Text("You can undo this on this page for {0} minutes. None of it is kept on the server."),
     nothing_selected: Text("Nothing was selected, so nothing was deleted."),
     too_late_to_undo: Text("It is too late to undo this. Nothing was restored."),
     undone: Text("Undone. What was deleted is back."),
@@ -226,13 +224,13 @@ pub(super) const TEXTS: Texts = Texts {
     delete_for_good_title: Text("Delete for good?"),
     delete_for_good_heading: Text("Delete these for good?"),
     delete_for_good_lead: Text(
-        "The {0} selected memories of {1} are too long to be brought back afterwards. This cannot be undone.",
+        "Selected memories of {1}: {0}. That is too much to be brought back afterwards, so this cannot be undone.",
     ),
     delete_for_good: Text("Delete for good"),
     keep_them: Text("Keep them"),
     delete_all_heading: Text("Delete all memories?"),
     delete_all_lead: Text(
-        "Everything that your assistants remember of {0}, in all applications. This cannot be undone.",
+        "Everything that your assistants remember about {0}, in all applications. This cannot be undone.",
     ),
     delete_all_tick: Text("I want to delete all my memories for good"),
     delete_all: Text("Delete all"),
@@ -243,7 +241,7 @@ pub(super) const TEXTS: Texts = Texts {
     memory_refused: Text("The memory service refused this: {0}"),
     cannot_list: Text("This service cannot list memories. Search for something instead."),
     cannot_export: Text(
-        "This service cannot list memories, so it cannot export them. You can still download your account.",
+        "This service cannot list memories, so it cannot export them. You can still download your account data.",
     ),
     cannot_delete_all: Text(
         "This service cannot list memories, so it cannot delete all of them. Nothing was deleted. Contact the person who runs this service.",
@@ -254,9 +252,9 @@ pub(super) const TEXTS: Texts = Texts {
     cannot_do: Text("This service cannot do that."),
     invalid_content: Text("The text must have 1 to 32,768 characters."),
     invalid_categories: Text("A memory can have at most 16 categories, each on one line with at most 64 characters."),
-    invalid_search: Text("Search for 1 to 4,096 characters."),
+    invalid_search: Text("A search must have 1 to 4,096 characters."),
     invalid_dates: Text("These dates cannot be used. Write them as year, month and day, the earlier one first."),
-    invalid_address: Text("This address is not one of this list. Begin at its start."),
+    invalid_address: Text("This address does not belong to this list. Start again at the beginning of the list."),
     // Security
     security_lead: Text("The account {0}."),
     change_password_heading: Text("Change your password"),
@@ -268,7 +266,7 @@ pub(super) const TEXTS: Texts = Texts {
     provider_account: Text("You sign in with your identity provider, so there is no password here."),
     passkeys: Text("Passkeys"),
     passkeys_lead: Text(
-        "A passkey signs you in by unlocking your device, without a password. Your password goes on working.",
+        "With a passkey, you sign in by unlocking your device, without a password. Your password still works.",
     ),
     passkey_since: Text("Added {0}."),
     passkey_used: Text("Last used {0}."),
@@ -279,15 +277,17 @@ pub(super) const TEXTS: Texts = Texts {
     add_passkey: Text("Add a passkey"),
     passkeys_full: Text("You have {0} passkeys, and there can be no more. Remove one first."),
     passkey_added: Text("The passkey was added."),
-    passkey_removed: Text("The passkey was removed, and signs nobody in any more. Delete it on your device too."),
+    passkey_removed: Text(
+        "The passkey was removed, and can no longer be used to sign in. Delete it on your device too.",
+    ),
     passkey_name_invalid: Text("The name must have 1 to {0} characters on one line. Nothing was changed."),
     passkey_not_added: Text(
         "The passkey was not accepted, or the page was open for too long. Nothing was changed. Try again.",
     ),
     passkey_known: Text("This passkey was added before. Nothing was changed."),
-    create_passkey_lead: Text("Your browser asks where the passkey for {0} is to be kept."),
+    create_passkey_lead: Text("Your browser will ask where to keep the passkey for {0}."),
     create_passkey: Text("Create the passkey"),
-    passkey_needs_script: Text("This browser has no passkeys, or it runs no scripts."),
+    passkey_needs_script: Text("This browser does not support passkeys, or it does not run scripts."),
     passkey_not_created: Text(
         "No passkey was created. Try again; a device that has one for this account does not create another.",
     ),
@@ -303,7 +303,7 @@ pub(super) const TEXTS: Texts = Texts {
     nothing_yet: Text("Nothing yet."),
     delete_account_heading: Text("Delete your account"),
     delete_account_text: Text(
-        "Your account, all memories in it and all connections are deleted. This cannot be undone.",
+        "Your account, all memories in it and all connections will be deleted. This cannot be undone.",
     ),
     your_password: Text("Your password"),
     delete_account_tick: Text("I want to delete my account and everything in it"),
@@ -312,7 +312,7 @@ pub(super) const TEXTS: Texts = Texts {
     account_closed: Text("Your account is closed"),
     account_closed_lead: Text("You can no longer sign in, and no application can use your memories any more."),
     deletion_goes_on: Text(
-        "The memory service does not respond right now. What it still holds of you is deleted as soon as it responds again; you do not have to do anything.",
+        "The memory service does not respond right now. What it still holds about you will be deleted as soon as it responds again; you do not have to do anything.",
     ),
     deletion_incomplete: Text(
         "Not everything could be deleted. Ask the person who runs this service to delete the rest.",
@@ -349,11 +349,11 @@ pub(super) const TEXTS: Texts = Texts {
     link_works_once: Text("This link works once, until {0}."),
     invitation_subject: Text("Choose a password for your memgate account"),
     invitation_email: Text(
-        "Hello,\n\nthere is an account for you in memgate, which keeps what your assistants remember. Your login is {0}. With this link you choose your password:\n\n{1}\n\nThe link works once, until {2}. Whoever opens it first has the account, so do not forward it. If you do not know what this is about, ignore this message.",
+        "Hello,\n\nThere is an account for you in memgate, which keeps what your assistants remember. Your login is {0}. Choose your password with this link:\n\n{1}\n\nThe link works once, until {2}. Whoever opens it first gets the account, so do not forward it. If you do not know what this is about, ignore this message.",
     ),
     reset_subject: Text("Choose a new password for your memgate account"),
     reset_email: Text(
-        "Hello,\n\nwith this link you choose a new password for {0} in memgate:\n\n{1}\n\nThe link works once, until {2}. Until then your old password works. Do not forward this message. If you did not ask for it, tell whoever runs your memgate, or ignore it: nothing changes unless the link is used.",
+        "Hello,\n\nWith this link you can choose a new password for {0} in memgate:\n\n{1}\n\nThe link works once, until {2}. Your old password works until you have chosen a new one. Do not forward this message. If you did not ask for it, tell whoever runs your memgate, or ignore it: nothing changes unless the link is used.",
     ),
     open_too_long: Text(
         "This page was open for too long, or your browser sent no cookie. Nothing was done. Try again.",
@@ -373,7 +373,7 @@ pub(super) const TEXTS: Texts = Texts {
     passkey_refused: Text(
         "That passkey was not accepted: it was removed, or the page was open for too long. Try again, or sign in with your password.",
     ),
-    no_account: Text("No account yet, or a password forgotten? Contact the person who runs this service."),
+    no_account: Text("No account yet, or forgotten your password? Contact the person who runs this service."),
     signed_out: Text("You are signed out."),
     wrong_credentials: Text("The login or the password is not right. Check both and try again."),
     wait_a_second: Text("Too many failed attempts. Wait 1 second, then try again."),
@@ -391,7 +391,7 @@ pub(super) const TEXTS: Texts = Texts {
         "Your identity provider did not confirm who you are. Try again; if that does not help, contact the person who runs this service.",
     ),
     // Import
-    import_lead: Text("Bring in what other programs, or another memgate, remember of {0}."),
+    import_lead: Text("Bring in what other programs, or another memgate, remember about {0}."),
     import_connect_first: Text("Connect an application first"),
     import_connect_text: Text(
         "Memories belong to an application that may use them. When you have connected one, you can import here.",
@@ -428,8 +428,10 @@ pub(super) const TEXTS: Texts = Texts {
     messages_all: Text("All of them"),
     messages_chosen: Text("Those of the conversations that I tick below"),
     choose_conversations: Text("Choose conversations"),
-    untitled: Text("Without a title"),
-    further_conversations: Text("Further conversations that are not listed: {0}. They are imported with all of them."),
+    untitled: Text("Untitled"),
+    further_conversations: Text(
+        "Further conversations that are not listed: {0}. They are imported if you choose “All of them”.",
+    ),
     import_now: Text("Import"),
     discard: Text("Discard"),
     in_the_file: Text("What is in the file"),
@@ -452,7 +454,7 @@ pub(super) const TEXTS: Texts = Texts {
     import_stopped_text: Text(
         "The memory service cannot be reached right now, so the import stopped. What was stored stays. Import the same file again later: nothing is stored twice.",
     ),
-    what_became_of_it: Text("What became of it"),
+    what_became_of_it: Text("Result"),
     stored: Text("Stored: {0}"),
     not_chosen: Text("Not chosen: {0}"),
     left_out: Text("Left out: {0}"),
@@ -466,7 +468,7 @@ pub(super) const TEXTS: Texts = Texts {
     import_busy: Text("Too many people are importing now. Try again in a few minutes. Nothing was stored."),
     import_internal: Text("The file could not be read here. Try again later. Nothing was stored."),
     import_broken_off: Text(
-        "The import was broken off here. What was stored stays. Import the same file again: nothing is stored twice.",
+        "The import was interrupted on the server. What was stored stays. Import the same file again: nothing is stored twice.",
     ),
     import_choose_space: Text("Choose where the memories go. Nothing was stored."),
     import_already: Text("An import is under way already. Wait until it is done. Nothing was stored."),
