@@ -10,11 +10,22 @@ install_packages() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" > /dev/null
 }
 
-# Installs cargo-llvm-cov, and lets it use Debian's LLVM tools, which read what rustc writes. The tests start thousands of
-# processes: one after the other, those of a program add to the same few files.
+# Puts a tool of cargo's on the path, as a binary from PyPI, because building one takes minutes: cargo_tool NAME VERSION
+cargo_tool() {
+    local tool=astral-dev-toolchain-$1==$2 folder=$PWD/target/cargo-tools/$1-$2
+    if ! [ -x "$folder/bin/$1" ]; then
+        say "install $tool"
+        python3 -m venv "$folder"
+        "$folder/bin/pip" install --quiet --disable-pip-version-check "$tool" >&2
+    fi
+    PATH=$folder/bin:$PATH
+}
+
+# Lets cargo-llvm-cov use Debian's LLVM tools, which read what rustc writes. The tests start thousands of processes: one
+# after the other, those of a program add to the same few files.
 prepare_coverage() {
     command -v llvm-cov-19 > /dev/null || install_packages llvm-19
-    command -v cargo-llvm-cov > /dev/null || cargo install --quiet --locked cargo-llvm-cov
+    cargo_tool cargo-llvm-cov 0.9.1
     export LLVM_COV=llvm-cov-19 LLVM_PROFDATA=llvm-profdata-19 LLVM_PROFILE_FILE_NAME=memgate-%4m.profraw
 }
 
