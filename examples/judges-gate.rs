@@ -3,18 +3,13 @@
 //!
 //! `DOCUMENT_PORT` says where the document is; everything else is configured as usual.
 
-#[allow(dead_code, reason = "this uses a part of what the tests share")]
-#[path = "../tests/support/publisher.rs"]
-mod publisher;
-
 use std::error::Error;
 use std::sync::Arc;
 
 use memgate::app::{Gate, GateOptions};
 use memgate::config::Config;
+use memgate_test_kit::publisher::{self, HOST, Names, PUBLISHER, Publisher};
 use serde_json::json;
-
-use self::publisher::{HOST, Names, PUBLISHER, Publisher};
 
 /// The path of the document.
 const PATH: &str = "/client.json";

@@ -3,9 +3,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { allow, goBackBy, headingOf, inspect, openAs, signIn } from './support/browser.js';
 import { ChatGpt } from './support/chatgpt.js';
+import { CLAUDE, Gate, askingWithChallenge } from './support/gate.js';
 import { world } from './support/world.js';
 
-const here = world();
+// MCP clients may come by themselves.
+const here = world((internet) => Gate.onHttps(internet, { MEMGATE_DYNAMIC_REGISTRATION: 'true' }));
 const connections = () => `${here.gate.url}/account/connections`;
 
 const looks = (name, open) =>
@@ -55,6 +57,12 @@ looks('signed out', async (page) => {
 });
 
 looks('consent', (page) => openAs(page, here.gate.request(here.gpt), 'marta', 'Allow Trip planner to use your memories?'));
+
+looks('consent for an application that came by itself', async (page) => {
+  const client = await here.gate.registerItself(here.internet, 'Claude', CLAUDE);
+  await openAs(page, here.gate.request(client, askingWithChallenge), 'marta', /^Allow /);
+  await page.getByText('claude.ai').first().waitFor();
+});
 
 looks('consent with the longest name', async (page) => {
   const gpt = await here.gate.connectGpt('W'.repeat(100));
@@ -234,7 +242,7 @@ looks('set a password', async (page) => {
 
 looks('a link that is dead', async (page) => {
   await page.goto(account('/set-password?link=x'));
-  await headingOf(page, 'This link does not work, or no longer');
+  await headingOf(page, 'This link does not work, or no longer works');
 });
 
 looks('address that is not there', async (page) => {

@@ -110,7 +110,7 @@ test('without scripts there is no button, and the page says why it creates nothi
       assert.equal(await button(page, 'Sign in with a passkey').isVisible(), false);
       await openAs(page, security(), 'nils', 'Security');
       await askFor(page, 'Phone');
-      await page.getByText('This browser has no passkeys, or it runs no scripts.').waitFor();
+      await page.getByText('This browser does not support passkeys, or it does not run scripts.').waitFor();
       assert.equal(await button(page, 'Create the passkey').isVisible(), false);
     },
     { javaScriptEnabled: false },

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Browser, allow, headingOf, openAs } from './support/browser.js';
 import { ChatGpt } from './support/chatgpt.js';
-import { Gate } from './support/gate.js';
+import { CLAUDE, Gate, askingWithChallenge } from './support/gate.js';
 import { Internet } from './support/internet.js';
 
 const [folder] = process.argv.slice(2);
@@ -20,7 +20,7 @@ const add = async (part) => {
 
 try {
   const internet = await add(Internet.create());
-  const gate = await add(Gate.onHttps(internet));
+  const gate = await add(Gate.onHttps(internet, { MEMGATE_DYNAMIC_REGISTRATION: 'true' }));
   await gate.createUser('marta');
   const browser = await add(Browser.launch(gate, internet));
   const gpt = await gate.connectGpt('Trip planner');
@@ -49,6 +49,10 @@ try {
   await picture('consent', { width: 560 }, consent);
   await picture('consent-dark', { width: 560, colorScheme: 'dark' }, consent);
   await picture('consent-phone', { width: 375 }, consent);
+  const claude = await gate.registerItself(internet, 'Claude', CLAUDE);
+  await picture('consent-unverified', { width: 560 }, (page) =>
+    openAs(page, gate.request(claude, askingWithChallenge), 'marta', /^Allow /),
+  );
   await picture('connections', { width: 780 }, async (page) => {
     for (const editor of [gpt, await gate.connectGpt('Recipe box', '--permission', 'memory:read')]) {
       const chatgpt = new ChatGpt(internet, gate, editor);
@@ -57,6 +61,16 @@ try {
     }
     await page.goto(`${gate.url}/account/connections`);
     await headingOf(page, 'Connected applications');
+  });
+  const withMemory = async (page) => {
+    const chatgpt = new ChatGpt(internet, gate, gpt);
+    await page.context().clearCookies();
+    await chatgpt.comeBack(await allow(page, chatgpt.signInUrl(), 'marta'));
+    return chatgpt.remember('Marta is allergic to hazelnuts.');
+  };
+  await picture('memory', { width: 780 }, async (page) => {
+    await page.goto(`${gate.url}/account/memories/${await withMemory(page)}`);
+    await headingOf(page, 'A memory');
   });
 } finally {
   for (const part of parts) await part.stop();

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use memgate::domain::applications::Application;
 use memgate::domain::people::Session;
+use memgate_test_kit::http;
+use memgate_test_kit::page::Page;
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-
-use super::page::Page;
 
 pub const PASSWORD: &str = "correct horse battery staple";
 pub const PUBLIC_URL: &str = "http://gate.test";
@@ -78,7 +78,7 @@ pub struct ChaosClient {
 impl ChaosClient {
     pub fn new(seed: u64, application: &Value, login: &str, address: watch::Receiver<String>) -> Self {
         let member = |name: &str| application[name].as_str().unwrap().to_owned();
-        let http = Client::builder().no_proxy().redirect(Policy::none()).timeout(Duration::from_secs(30)).build();
+        let http = http::client_builder().redirect(Policy::none()).timeout(Duration::from_secs(30)).build();
         Self {
             dice: Dice::new(seed),
             http: http.unwrap(),

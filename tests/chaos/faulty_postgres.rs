@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use memgate_test_kit::postgres::{PostgresDatabase, PostgresServer};
+use memgate_test_kit::skip::mount_small;
 use sea_orm::sqlx::postgres::PgConnection;
 use sea_orm::sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use url::Url;
@@ -11,7 +13,6 @@ use url::Url;
 use super::Breakable;
 use super::clients::Dice;
 use super::postgres_proxy::PostgresProxy;
-use super::support::postgres::{PostgresDatabase, PostgresServer};
 
 /// A database of a server of its own, with its tables on a small file system where root may mount one.
 pub struct FaultyPostgres {
@@ -100,9 +101,7 @@ impl SmallFileSystem {
         use std::os::unix::fs::{MetadataExt as _, chown};
         let root = beside.join("small");
         std::fs::create_dir(&root).ok()?;
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"]).arg(&root).output();
-        if !mounted.is_ok_and(|output| output.status.success()) {
-            eprintln!("*** SKIPPED: a full disk on PostgreSQL. Mounting a small file system needs the rights of root.");
+        if !mount_small(&root, 48) {
             return None;
         }
         let folder = root.join("tables");

@@ -8,12 +8,8 @@
 mod clients;
 mod disk;
 mod faulty_postgres;
-#[path = "../support/page.rs"]
-mod page;
 mod postgres_proxy;
 mod recovery;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -25,8 +21,9 @@ use std::time::{Duration, Instant};
 use clients::{ChaosClient, Dice, PASSWORD, PUBLIC_URL, Tally};
 use disk::FaultyDisk;
 use faulty_postgres::FaultyPostgres;
+use memgate_test_kit::http;
+use memgate_test_kit::process::{Server, memgate};
 use serde_json::Value;
-use support::process::{Server, memgate};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -114,7 +111,7 @@ fn create_person(folder: &Path, broken: &impl Breakable, login: &str) {
 }
 
 async fn ready(url: &str, within: Duration) {
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = http::client();
     let deadline = Instant::now() + within;
     loop {
         let answer = http.get(format!("{url}/health/ready")).send().await;
@@ -131,7 +128,6 @@ async fn ready(url: &str, within: Duration) {
 async fn run(mut broken: impl Breakable) {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let seed = seed();
     let mut dice = Dice::new(seed);
     let mut server = start(folder, &broken);

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use memgate_test_kit::http;
+use memgate_test_kit::process::{Server, memgate, succeed_json};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -9,7 +11,6 @@ use tokio::task::JoinSet;
 use super::clients::PUBLIC_URL;
 use super::disk::FaultyDisk;
 use super::faulty_postgres::FaultyPostgres;
-use super::support::process::{Server, memgate, succeed_json};
 use super::{Breakable, ready, register};
 
 /// Our deadline for a statement is six seconds; a request may meet two of them, and the machine is busy.
@@ -29,14 +30,13 @@ struct Scene {
 
 impl Scene {
     async fn new(broken: &impl Breakable) -> Self {
-        let _already_installed = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let mut command = memgate(folder.path());
         command.env("MEMGATE_PUBLIC_URL", PUBLIC_URL);
         broken.attach(&mut command);
         let server = Server::start(command);
         let application = register(folder.path(), broken, "A");
-        let http = Client::builder().no_proxy().timeout(ANSWER).build().unwrap();
+        let http = http::client_builder().timeout(ANSWER).build().unwrap();
         let body = json!({
             "grant_type": "client_credentials",
             "client_id": application["client_id"], "client_secret": application["client_secret"],

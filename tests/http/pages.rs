@@ -4,11 +4,11 @@
 use memgate::adapters::http::AnswerBudget;
 use memgate::domain::people::PersonRepository as _;
 use memgate_domain::testing::{FakeIdentityProvider, person};
+use memgate_test_kit::page::Page;
 use poem::Request;
 use poem::http::Method;
 
 use super::face::{Answer, CHALLENGE, FORM, Face, PUBLIC_URL, Parts, request};
-use super::page::Page;
 
 const CONNECTIONS: &str = "/account/connections";
 const START: &str = "/auth/sign-in/provider?return_to=%2Faccount%2Fconnections";

@@ -1,10 +1,10 @@
 //! A token opens what it was asked for: the REST API, MCP, or both.
 
 use memgate::domain::applications::{NewApplication, Resource};
+use memgate_test_kit::gate::new_application;
 use serde_json::{Value, json};
 
 use super::Client;
-use super::support::gate::new_application;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_for_one_door_does_not_open_the_other_and_says_which_it_is_for() {

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use memgate_test_kit::database::TestDatabase;
+use memgate_test_kit::gate::TestGate;
+use memgate_test_kit::http;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::support::database::TestDatabase;
-use super::support::gate::TestGate;
 use super::{Client, LEGACY};
 
 /// A memory bank that answers nothing. It says when a search has arrived, and when nobody waits for the answer any more.
@@ -65,7 +66,7 @@ async fn whoever_closes_the_connection_ends_the_call_within_a_second() {
             let mut request = request.build().unwrap();
             request.headers_mut().insert("accept", accept.parse().unwrap());
             // A client of its own, so that its connection ends with the call.
-            let http = reqwest::Client::builder().no_proxy().build().unwrap();
+            let http = http::client();
             let call = tokio::spawn(async move { http.execute(request).await.unwrap().bytes().await });
             let arrived = timeout(Duration::from_secs(30), heard.recv()).await.unwrap();
             assert_eq!(arrived, Some("searching"), "{accept} {modern}");

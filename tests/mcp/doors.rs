@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use memgate_test_kit::http;
+use memgate_test_kit::page::Page;
+use memgate_test_kit::process::{Server, installation, memgate, run_with_input};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use url::Url;
-
-use super::page::Page;
-use super::support::process::{Server, installation, memgate, run_with_input};
 
 const PUBLIC_URL: &str = "https://memory.example.com";
 const PASSWORD: &str = "correct horse battery staple";
@@ -100,7 +100,6 @@ impl Discovered {
 impl World {
     /// The service behind [`PUBLIC_URL`], where Marta has an account as the document says.
     fn of(folder: &Path) -> Self {
-        let _already_installed = rustls::crypto::ring::default_provider().install_default();
         let mut command = memgate(folder);
         command.env("MEMGATE_PUBLIC_URL", PUBLIC_URL);
         let world = Self::new(Server::start(command));
@@ -129,7 +128,7 @@ impl World {
     }
 
     fn new(server: Server) -> Self {
-        let http = Client::builder().no_proxy().redirect(Policy::none()).timeout(Duration::from_secs(30)).build();
+        let http = http::client_builder().redirect(Policy::none()).timeout(Duration::from_secs(30)).build();
         Self { server, http: http.unwrap(), cookies: Vec::new() }
     }
 

@@ -1,10 +1,5 @@
 //! MCP: over HTTP, before a served gate, and over standard input and output.
 
-#[path = "../support/page.rs"]
-mod page;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod audience;
 mod audit;
 mod bounds;
@@ -15,10 +10,10 @@ mod protocol;
 mod stdio;
 mod tools;
 
+use memgate_test_kit::database::TestDatabase;
+use memgate_test_kit::gate::TestGate;
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
-use support::database::TestDatabase;
-use support::gate::TestGate;
 
 const MODERN: &str = "2026-07-28";
 const LEGACY: &str = "2025-11-25";

@@ -1,10 +1,10 @@
 //! What is no message is refused as JSON-RPC has it, and costs nothing.
 
 use memgate::domain::applications::{NewApplication, RequestsPerMinute};
+use memgate_test_kit::gate::new_application;
 use serde_json::{Value, json};
 
 use super::Client;
-use super::support::gate::new_application;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_message_is_400_with_a_json_rpc_error() {

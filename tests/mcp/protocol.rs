@@ -1,11 +1,11 @@
 //! The two protocol eras on one endpoint, and the way in: method, host, origin, token, permission, rate limit.
 
 use memgate::domain::applications::{NewApplication, Permission};
+use memgate_test_kit::database::TestDatabase;
+use memgate_test_kit::gate::{TestGate, new_application};
 use poem::http::Method;
 use serde_json::{Value, json};
 
-use super::support::database::TestDatabase;
-use super::support::gate::{TestGate, new_application};
 use super::{Client, LEGACY, MODERN};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,12 +7,12 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
+use memgate_test_kit::process::{Server, fail, installation, memgate, run_with_input, succeed, succeed_json};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::MODERN;
 use super::doors::blocks;
-use super::support::process::{Server, fail, installation, memgate, run_with_input, succeed, succeed_json};
 
 const DEADLINE: Duration = Duration::from_mins(1);
 

@@ -4,10 +4,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use memgate::domain::people::LinkToken;
+use memgate_test_kit::process::{installation, memgate, succeed_json};
+use memgate_test_kit::smtp::{Behaviour, SmtpDouble};
 use serde_json::{Value, json};
-
-use super::smtp::{Behaviour, SmtpDouble};
-use super::support::process::{installation, memgate, succeed_json};
 
 const BASE: &str = "https://memory.example.com";
 

@@ -1,9 +1,6 @@
 //! E-mail through an SMTP server.
 
 #[cfg(test)]
-#[path = "../../../tests/support/smtp.rs"]
-mod smtp_server;
-#[cfg(test)]
 mod tests;
 
 use std::net::{IpAddr, Ipv6Addr};

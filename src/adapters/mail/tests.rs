@@ -1,6 +1,6 @@
 use lettre::transport::smtp::client::Certificate;
+use memgate_test_kit::smtp::{Behaviour, SmtpDouble};
 
-use super::smtp_server::{Behaviour, SmtpDouble};
 use super::*;
 
 fn mailer(server: &SmtpDouble, encryption: Encryption, login: Option<(&str, &str)>) -> SmtpMailer {

@@ -10,6 +10,14 @@ import { fileURLToPath } from 'node:url';
 export const PASSWORD = 'correct horse battery';
 /// The host by which people and ChatGPT know the gate. No name is looked up: see `internet.js`.
 export const HOST = 'memory.example.com';
+/// The callback of an MCP client.
+export const CLAUDE = 'https://claude.ai/api/mcp/auth_callback';
+/// How it asks: with a code challenge, at its own callback.
+export const askingWithChallenge = {
+  redirect_uri: CLAUDE,
+  code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM',
+  code_challenge_method: 'S256',
+};
 export const CALLBACK = 'https://chatgpt.com/aip/g-1234567890/oauth/callback';
 
 // Whoever is told to end clears away first.
@@ -105,6 +113,15 @@ export class Gate {
   connectGpt(name, ...arguments_) {
     const publicUrl = ['--public-url', `https://${HOST}`];
     return this.run(['connect', 'gpt', '--name', name, '--skip-check', ...publicUrl, ...arguments_]);
+  }
+
+  /// Registers an application that comes by itself, as MCP clients do. Needs MEMGATE_DYNAMIC_REGISTRATION.
+  async registerItself(internet, client_name, redirect_uri) {
+    const request = { client_name, redirect_uris: [redirect_uri], token_endpoint_auth_method: 'none' };
+    const headers = { 'content-type': 'application/json' };
+    const answer = await internet.send(this, `${this.url}/auth/register`, { method: 'POST', headers, body: JSON.stringify(request) });
+    if (answer.status !== 201) throw new Error(JSON.stringify(answer.body));
+    return answer.body;
   }
 
   /// The URL at which this application asks; a change of `undefined` takes a parameter away.

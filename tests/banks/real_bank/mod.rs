@@ -1,0 +1,4 @@
+//! memgate before a real Memory Bank Service.
+
+mod client;
+mod gate;

@@ -1,9 +1,0 @@
-//! Sign-in through an OpenID Connect provider: a real one, and one that does what a real one does not.
-
-mod directory;
-mod double;
-#[path = "../support/openid_provider.rs"]
-mod openid_provider;
-mod questions;
-mod real;
-mod untrusted;
