@@ -3,17 +3,19 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_compact::Noise;
+use hmac::{Hmac, Mac as _};
 use jwt_simple::claims::JWTClaims;
 use jwt_simple::common::HeaderOptions;
 use jwt_simple::prelude::{Duration, UnixTimeStamp};
 use jwt_simple::prelude::{
     ECDSAP256KeyPairLike, ECDSAP256PublicKeyLike, ES256KeyPair, ES256PublicKey, Ed25519KeyPair, Ed25519PublicKey,
-    EdDSAKeyPairLike, EdDSAPublicKeyLike, HS256Key, MACLike, RS256KeyPair, RS256PublicKey, RSAKeyPairLike,
+    EdDSAKeyPairLike, EdDSAPublicKeyLike, HS256Key, MACLike as _, RS256KeyPair, RS256PublicKey, RSAKeyPairLike,
     RSAPublicKeyLike, VerificationOptions,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 use super::vault::SealingKeyVault;
 use crate::domain::oauth::{KeyAlgorithm, KeyPurpose, SigningKey, VaultError};
@@ -72,6 +74,23 @@ fn typ(purpose: KeyPurpose) -> &'static str {
     }
 }
 
+/// A token of this encoded header and these claims, with the signature that `sign` makes of them.
+fn encode<S: AsRef<[u8]>>(
+    header: &str,
+    claims: &impl Serialize,
+    sign: impl FnOnce(&str) -> S,
+) -> Result<String, jwt_simple::Error> {
+    let claims = serde_json::to_vec(claims)?;
+    let mut token = String::with_capacity(header.len() + claims.len() * 4 / 3 + 96);
+    token.push_str(header);
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+    let signature = sign(&token);
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+    Ok(token)
+}
+
 /// One key, opened.
 pub(super) struct OpenKey {
     id: String,
@@ -96,7 +115,12 @@ enum Material {
         pair: Box<RS256KeyPair>,
         public: Box<RS256PublicKey>,
     },
-    Hs256(Box<HS256Key>),
+    /// `mac` is the same key, ready to authenticate.
+    Hs256 {
+        key: Box<HS256Key>,
+        mac: Box<Hmac<Sha256>>,
+        header: String,
+    },
 }
 
 impl OpenKey {
@@ -104,12 +128,14 @@ impl OpenKey {
         let bytes = vault.open(key)?;
         let id = key.id.as_str();
         let unusable = |_| VaultError::WrongMasterKey(key.id.clone());
+        let header = || {
+            let header = json!({ "alg": key.algorithm.as_str(), "kid": id, "typ": typ(key.purpose) });
+            URL_SAFE_NO_PAD.encode(header.to_string())
+        };
         let material = match key.algorithm {
             KeyAlgorithm::EdDsa => {
                 let pair = Ed25519KeyPair::from_bytes(&bytes).map_err(unusable)?.with_key_id(id);
-                let header = json!({ "alg": key.algorithm.as_str(), "kid": id, "typ": typ(key.purpose) });
-                let header = URL_SAFE_NO_PAD.encode(header.to_string());
-                Material::EdDsa { public: Box::new(pair.public_key()), pair: Box::new(pair), header }
+                Material::EdDsa { public: Box::new(pair.public_key()), pair: Box::new(pair), header: header() }
             }
             KeyAlgorithm::Es256 => {
                 let pair = ES256KeyPair::from_bytes(&bytes).map_err(unusable)?.with_key_id(id);
@@ -119,7 +145,11 @@ impl OpenKey {
                 let pair = RS256KeyPair::from_der(&bytes).map_err(unusable)?.with_key_id(id);
                 Material::Rs256 { public: Box::new(pair.public_key()), pair: Box::new(pair) }
             }
-            KeyAlgorithm::Hs256 => Material::Hs256(Box::new(HS256Key::from_bytes(&bytes).with_key_id(id))),
+            KeyAlgorithm::Hs256 => {
+                let mac = Hmac::new_from_slice(&bytes).map_err(|_| VaultError::WrongMasterKey(key.id.clone()))?;
+                let key = HS256Key::from_bytes(&bytes).with_key_id(id);
+                Material::Hs256 { key: Box::new(key), mac: Box::new(mac), header: header() }
+            }
         };
         let (purpose, generation, activates_at) = (key.purpose, key.generation, key.activates_at);
         Ok(Self { id: id.to_owned(), purpose, generation, activates_at, material })
@@ -129,21 +159,16 @@ impl OpenKey {
     pub(super) fn sign<T: Serialize>(&self, claims: JWTClaims<T>) -> Result<String, jwt_simple::Error> {
         let options = HeaderOptions { content_type: None, signature_type: Some(typ(self.purpose).to_owned()) };
         match &self.material {
-            // As the library does it, with less to encode.
+            // As the library does it, with less to encode, and with the processor's instructions for SHA-256.
             Material::EdDsa { pair, header, .. } => {
-                let claims = serde_json::to_vec(&claims)?;
-                let mut token = String::with_capacity(header.len() + claims.len() * 4 / 3 + 96);
-                token.push_str(header);
-                token.push('.');
-                URL_SAFE_NO_PAD.encode_string(claims, &mut token);
-                let signature = pair.key_pair().as_ref().sk.sign(&token, Some(Noise::generate()));
-                token.push('.');
-                URL_SAFE_NO_PAD.encode_string(*signature, &mut token);
-                Ok(token)
+                let secret = &pair.key_pair().as_ref().sk;
+                encode(header, &claims, |signed| *secret.sign(signed, Some(Noise::generate())))
+            }
+            Material::Hs256 { mac, header, .. } => {
+                encode(header, &claims, |signed| mac.as_ref().clone().chain_update(signed).finalize().into_bytes())
             }
             Material::Es256 { pair, .. } => pair.sign_with_options(claims, &options),
             Material::Rs256 { pair, .. } => pair.sign_with_options(claims, &options),
-            Material::Hs256(key) => key.authenticate_with_options(claims, &options),
         }
     }
 
@@ -162,7 +187,7 @@ impl OpenKey {
             Material::EdDsa { public, .. } => public.verify_token(token, Some(options)).ok(),
             Material::Es256 { public, .. } => public.verify_token(token, Some(options)).ok(),
             Material::Rs256 { public, .. } => public.verify_token(token, Some(options)).ok(),
-            Material::Hs256(key) => key.verify_token(token, Some(options)).ok(),
+            Material::Hs256 { key, .. } => key.verify_token(token, Some(options)).ok(),
         }
     }
 
@@ -172,7 +197,7 @@ impl OpenKey {
             Material::EdDsa { public, .. } => (public.to_jwk(), KeyAlgorithm::EdDsa),
             Material::Es256 { public, .. } => (public.to_jwk(), KeyAlgorithm::Es256),
             Material::Rs256 { public, .. } => (public.to_jwk(), KeyAlgorithm::Rs256),
-            Material::Hs256(_) => return None,
+            Material::Hs256 { .. } => return None,
         };
         let mut jwk: Value = serde_json::from_str(&jwk).ok()?;
         let members = jwk.as_object_mut()?;
