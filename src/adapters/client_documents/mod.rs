@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 
-use crate::domain::oauth::{ClientDocumentSource, DocumentProblem, DocumentUrl, FetchedDocument};
+use crate::domain::oauth::{ClientDocumentSource, DocumentProblem, DocumentUrl, DroppedRedirectUri, FetchedDocument};
 use crate::domain::system::causes;
 
 /// Connect timeout.
@@ -123,6 +123,19 @@ impl ClientDocumentSource for HttpDocumentSource {
             tracing::debug!(host = url.host(), problem = %problem, "a client's document was not fetched");
         }
         fetched
+    }
+
+    fn note_dropped(&self, url: &DocumentUrl, dropped: &[DroppedRedirectUri]) {
+        let Some(first) = dropped.first() else { return };
+        let (number, index, problem) = (dropped.len(), first.index, first.problem.as_str());
+        // As above: anybody can ask for a document.
+        tracing::debug!(
+            client.id = %url,
+            dropped = number,
+            first.index = index,
+            first.problem = problem,
+            "a client's document has redirect URIs that cannot be used; they were dropped"
+        );
     }
 }
 

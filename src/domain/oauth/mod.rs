@@ -53,8 +53,8 @@ pub use policy::TokenPolicy;
 #[cfg(feature = "testing")]
 pub use registration::MockClientDocumentSource;
 pub use registration::{
-    ClientDocumentSource, DocumentClients, DocumentProblem, DocumentUrl, DynamicRegistration, FetchedDocument,
-    SaveError,
+    ClientDocumentSource, DocumentClients, DocumentProblem, DocumentUrl, DroppedRedirectUri, DynamicRegistration,
+    FetchedDocument, RegisteredClient, SaveError,
 };
 pub use request::{CodeExchange, GrantRequest, PresentedCredentials, PresentedToken, TokenRequest};
 pub use revocation::TokenInquiry;

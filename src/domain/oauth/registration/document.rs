@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::document_url::DocumentUrl;
-use super::metadata::{ClientMetadata, InvalidMetadata, texts};
+use super::metadata::{ClientMetadata, DroppedRedirectUri, InvalidMetadata, texts};
 use super::source::DocumentProblem;
 use crate::applications::{ApplicationName, GrantTypes, RedirectUri};
 
@@ -12,6 +12,8 @@ use crate::applications::{ApplicationName, GrantTypes, RedirectUri};
 pub(super) struct ClientDocument {
     pub(super) name: ApplicationName,
     pub(super) redirect_uris: Vec<RedirectUri>,
+    /// Those that cannot be used.
+    pub(super) dropped: Vec<DroppedRedirectUri>,
     pub(super) grants: GrantTypes,
 }
 
@@ -26,9 +28,9 @@ impl ClientDocument {
             return Err(DocumentProblem::Secret);
         }
         check_authentication(&members)?;
-        let ClientMetadata { name, redirect_uris, grants } = ClientMetadata::parse(&members)?;
+        let ClientMetadata { name, redirect_uris, dropped, grants } = ClientMetadata::parse(&members)?;
         let name = name.ok_or_else(|| DocumentProblem::Invalid("client_name is missing".to_owned()))?;
-        Ok(Self { name, redirect_uris, grants })
+        Ok(Self { name, redirect_uris, dropped, grants })
     }
 }
 

@@ -153,7 +153,7 @@ impl DocumentClients {
                 return stored.filter(is_recent).filter(|_| problem.is_outage()).ok_or(problem);
             }
         };
-        let ClientDocument { name, redirect_uris, grants } = ClientDocument::clone(&confirmed.document);
+        let ClientDocument { name, redirect_uris, grants, .. } = ClientDocument::clone(&confirmed.document);
         let registered_by = RegisteredBy::Document { confirmed_at: confirmed.at };
         if let Some(stored) = stored {
             let stored = Application::clone(&stored);
@@ -268,6 +268,9 @@ impl DocumentClients {
                     let _running = running;
                     let fetched = source.fetch(&url).await?;
                     let document = Arc::new(ClientDocument::parse(&url, &fetched.body)?);
+                    if !document.dropped.is_empty() {
+                        source.note_dropped(&url, &document.dropped);
+                    }
                     let fresh = fetched.max_age.unwrap_or(FRESH_BY_DEFAULT).clamp(FRESH_AT_LEAST, FRESH_AT_MOST);
                     Ok(Confirmed { document, at: now, fresh_until: now.plus(fresh) })
                 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::metadata::{ClientMetadata, InvalidMetadata};
+use super::metadata::{ClientMetadata, DroppedRedirectUri, InvalidMetadata};
 use crate::applications::{
     Application, ApplicationError, ApplicationRepository, ApplicationService, ClientKind, NewApplication, Permissions,
     RegisteredBy, SpaceName,
@@ -21,6 +21,15 @@ use crate::system::Clock;
 const PER_ADDRESS: Allowance = Allowance { burst: 100, interval: Duration::from_secs(10) };
 /// Maximum number of counted addresses, at about 50 bytes each.
 const ADDRESSES: usize = 10_000;
+
+/// A client that registered itself.
+#[derive(Clone, Debug)]
+pub struct RegisteredClient {
+    /// What became of it.
+    pub application: Application,
+    /// Those of its redirect URIs that cannot be used; at most [`Application::MAX_REDIRECT_URIS`].
+    pub dropped: Vec<DroppedRedirectUri>,
+}
 
 /// Registers clients at their own request.
 #[derive(Clone)]
@@ -56,14 +65,14 @@ impl DynamicRegistration {
     /// # Errors
     /// [`OAuthError::InvalidRedirectUri`], [`OAuthError::InvalidClientMetadata`], [`OAuthError::RateLimited`],
     /// [`OAuthError::TooManyRegistrations`], [`OAuthError::TemporarilyUnavailable`], [`OAuthError::Internal`].
-    pub async fn register(&self, body: &[u8], address: IpAddr) -> Result<Application, OAuthError> {
+    pub async fn register(&self, body: &[u8], address: IpAddr) -> Result<RegisteredClient, OAuthError> {
         self.limit.take(address, self.clock.now()).map_err(|retry_after| RateLimited { retry_after })?;
         if body.len() > Self::MAX_BYTES {
             return Err(invalid(&format!("the metadata are larger than {} bytes", Self::MAX_BYTES)));
         }
         let members: Map<String, Value> =
             serde_json::from_slice(body).map_err(|_| invalid("the body must be a JSON object"))?;
-        let ClientMetadata { name, redirect_uris, grants } = ClientMetadata::parse(&members)?;
+        let ClientMetadata { name, redirect_uris, dropped, grants } = ClientMetadata::parse(&members)?;
         let permissions = permissions(&members)?;
         let name = match name {
             Some(name) => name,
@@ -82,7 +91,7 @@ impl DynamicRegistration {
             ..NewApplication::new(name, ClientKind::Public, grants)
         };
         match self.applications.register(new).await {
-            Ok(registration) => Ok(registration.application),
+            Ok(registration) => Ok(RegisteredClient { application: registration.application, dropped }),
             Err(ApplicationError::Invalid(error)) => Err(invalid(&error.to_string())),
             Err(ApplicationError::Storage(error)) => Err(error.into()),
             Err(error) => Err(OAuthError::Internal(error.into())),
@@ -157,7 +166,8 @@ mod tests {
         }
 
         async fn register(&self, metadata: &Value) -> Result<Application, OAuthError> {
-            self.registration.register(metadata.to_string().as_bytes(), HOME).await
+            let registered = self.registration.register(metadata.to_string().as_bytes(), HOME).await;
+            registered.map(|registered| registered.application)
         }
     }
 

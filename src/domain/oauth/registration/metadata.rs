@@ -11,8 +11,19 @@ pub(super) struct ClientMetadata {
     pub(super) name: Option<ApplicationName>,
     /// Those of `redirect_uris` that can be used; at least one.
     pub(super) redirect_uris: Vec<RedirectUri>,
+    /// Those that cannot.
+    pub(super) dropped: Vec<DroppedRedirectUri>,
     /// Those of `grant_types` that can be used; `authorization_code` is among them.
     pub(super) grants: GrantTypes,
+}
+
+/// One of several `redirect_uris` that cannot be used. The others can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DroppedRedirectUri {
+    /// Its place in the list, from 0.
+    pub index: usize,
+    /// What is wrong with it; repeats nothing of it.
+    pub problem: String,
 }
 
 /// Why metadata are unusable (RFC 7591 §3.2.2). The texts repeat nothing of them.
@@ -26,14 +37,10 @@ pub(super) enum InvalidMetadata {
 
 impl ClientMetadata {
     pub(super) fn parse(members: &Map<String, Value>) -> Result<Self, InvalidMetadata> {
-        Ok(Self {
-            name: name(members)?,
-            grants: grants(members)?,
-            redirect_uris: {
-                check_response_types(members)?;
-                redirect_uris(members)?
-            },
-        })
+        let (name, grants) = (name(members)?, grants(members)?);
+        check_response_types(members)?;
+        let (redirect_uris, dropped) = redirect_uris(members)?;
+        Ok(Self { name, redirect_uris, dropped, grants })
     }
 }
 
@@ -49,24 +56,24 @@ fn name(members: &Map<String, Value>) -> Result<Option<ApplicationName>, Invalid
 }
 
 /// One unusable URI excludes that URI alone; if none is left, the problem of the first one is reported.
-fn redirect_uris(members: &Map<String, Value>) -> Result<Vec<RedirectUri>, InvalidMetadata> {
+fn redirect_uris(members: &Map<String, Value>) -> Result<(Vec<RedirectUri>, Vec<DroppedRedirectUri>), InvalidMetadata> {
     let refuse = |problem: &str| InvalidMetadata::RedirectUri(format!("redirect_uris {problem}"));
     let listed = texts(members, "redirect_uris").map_err(|_| refuse("must be an array of strings"))?;
     let listed = listed.filter(|listed| !listed.is_empty()).ok_or_else(|| refuse("must hold at least one"))?;
     if listed.len() > Application::MAX_REDIRECT_URIS {
         return Err(refuse(&format!("must be at most {}", Application::MAX_REDIRECT_URIS)));
     }
-    let (mut usable, mut first_problem) = (Vec::new(), None);
-    for uri in listed {
+    let (mut usable, mut dropped) = (Vec::new(), Vec::new());
+    for (index, uri) in listed.into_iter().enumerate() {
         match RedirectUri::exact(uri) {
             Ok(uri) if usable.contains(&uri) => {}
             Ok(uri) => usable.push(uri),
-            Err(error) => first_problem = first_problem.or_else(|| Some(error.problem().to_owned())),
+            Err(error) => dropped.push(DroppedRedirectUri { index, problem: error.problem().to_owned() }),
         }
     }
-    match first_problem {
-        Some(problem) if usable.is_empty() => Err(refuse(&problem)),
-        _ => Ok(usable),
+    match dropped.first() {
+        Some(first) if usable.is_empty() => Err(refuse(&first.problem)),
+        _ => Ok((usable, dropped)),
     }
 }
 
@@ -143,7 +150,10 @@ mod tests {
         let uris = json!({"redirect_uris": [
             "http://evil.example/", "gpt-callback", "claude", "http://localhost/", "http://localhost/", "x:y",
         ]});
-        assert_eq!(parse(&uris).unwrap().redirect_uris, [RedirectUri::exact("http://localhost/").unwrap()]);
+        let metadata = parse(&uris).unwrap();
+        assert_eq!(metadata.redirect_uris, [RedirectUri::exact("http://localhost/").unwrap()]);
+        let dropped: Vec<_> = metadata.dropped.iter().map(|dropped| dropped.index).collect();
+        assert_eq!(dropped, [0, 1, 2, 5], "a repeated one is not unusable");
         for (uris, problem) in [
             (json!(["http://evil.example/"]), "loopback addresses only"),
             (json!(["javascript:alert(1)"]), "own scheme"),

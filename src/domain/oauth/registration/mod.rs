@@ -10,7 +10,8 @@ mod source;
 
 pub use document_url::DocumentUrl;
 pub use documents::{DocumentClients, SaveError};
-pub use dynamic::DynamicRegistration;
+pub use dynamic::{DynamicRegistration, RegisteredClient};
+pub use metadata::DroppedRedirectUri;
 #[cfg(feature = "testing")]
 pub use source::MockClientDocumentSource;
 pub use source::{ClientDocumentSource, DocumentProblem, FetchedDocument};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::document_url::DocumentUrl;
+use super::metadata::DroppedRedirectUri;
 
 /// Fetches documents from anywhere on the internet, at the request of anybody.
 #[cfg_attr(feature = "testing", mockall::automock)]
@@ -17,6 +18,9 @@ pub trait ClientDocumentSource: Send + Sync {
     /// # Errors
     /// [`DocumentProblem`].
     async fn fetch(&self, url: &DocumentUrl) -> Result<FetchedDocument, DocumentProblem>;
+
+    /// Logs that some redirect URIs of a document that was fetched cannot be used, and the others can.
+    fn note_dropped(&self, url: &DocumentUrl, dropped: &[DroppedRedirectUri]);
 }
 
 /// A document as it arrived.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use crate::oauth::{ClientDocumentSource, DocumentProblem, DocumentUrl, FetchedDocument};
+use crate::oauth::{ClientDocumentSource, DocumentProblem, DocumentUrl, DroppedRedirectUri, FetchedDocument};
 use crate::testing::in_memory::lock;
 
 /// Publishes documents, **for tests only**. What is not published is unreachable.
@@ -16,6 +16,7 @@ use crate::testing::in_memory::lock;
 pub struct FakeDocumentSource {
     published: Mutex<HashMap<String, Result<FetchedDocument, DocumentProblem>>>,
     fetched: AtomicUsize,
+    dropped: Mutex<Vec<DroppedRedirectUri>>,
 }
 
 impl FakeDocumentSource {
@@ -38,6 +39,12 @@ impl FakeDocumentSource {
     pub fn fetched(&self) -> usize {
         self.fetched.load(Ordering::SeqCst)
     }
+
+    /// The redirect URIs that were noted as unusable.
+    #[must_use]
+    pub fn dropped(&self) -> Vec<DroppedRedirectUri> {
+        lock(&self.dropped).clone()
+    }
 }
 
 #[async_trait]
@@ -45,5 +52,9 @@ impl ClientDocumentSource for FakeDocumentSource {
     async fn fetch(&self, url: &DocumentUrl) -> Result<FetchedDocument, DocumentProblem> {
         self.fetched.fetch_add(1, Ordering::SeqCst);
         lock(&self.published).get(url.client_id().as_str()).cloned().unwrap_or(Err(DocumentProblem::Unreachable))
+    }
+
+    fn note_dropped(&self, _url: &DocumentUrl, dropped: &[DroppedRedirectUri]) {
+        lock(&self.dropped).extend_from_slice(dropped);
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::applications::GrantType;
-use crate::oauth::registration::FetchedDocument;
+use crate::oauth::registration::{DroppedRedirectUri, FetchedDocument};
 use crate::testing::{
     FakeDocumentSource, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, SeededEntropy, application, space,
 };
@@ -242,6 +242,21 @@ impl ClientDocumentSource for Tarpit {
         self.running.fetch_sub(1, Ordering::SeqCst);
         Err(DocumentProblem::Slow)
     }
+
+    fn note_dropped(&self, _: &DocumentUrl, _: &[DroppedRedirectUri]) {}
+}
+
+#[tokio::test]
+async fn a_redirect_uri_that_is_dropped_is_noted_once_per_fetch() {
+    let harness = Harness::new();
+    let mut described = document(URL);
+    described["redirect_uris"] = json!(["http://localhost/callback", "http://evil.example/"]);
+    harness.source.publish(&described, None);
+    for _ in 0..3 {
+        assert_eq!(harness.ask().await.unwrap().redirect_uris.len(), 1);
+    }
+    let dropped: Vec<usize> = harness.source.dropped().iter().map(|dropped| dropped.index).collect();
+    assert_eq!(dropped, [1]);
 }
 
 #[tokio::test]
