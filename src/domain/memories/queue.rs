@@ -104,6 +104,10 @@ pub enum DeliveryOrder {
     Fifo {
         /// Maximum number of pending writes. When it is reached, an application below its share is still accepted: the share
         /// is this number divided by the number of applications with pending writes.
+        ///
+        /// A person of an application gets half of that at most, rounded up: half of the number, or half of the share once
+        /// the number is reached. What a person has beyond half of the share does not count as the application's then, so
+        /// that others of it still have some of it.
         capacity: u32,
     },
     /// Independently of all others, and never refused, for a bank in the same database.

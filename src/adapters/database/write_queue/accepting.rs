@@ -1,6 +1,6 @@
 //! Accepts writes into the queue: in order, bounded, exactly once.
 
-use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query};
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     Statement,
@@ -10,7 +10,6 @@ use super::rows::{PENDING, new_row};
 use crate::adapters::database::entities::queued_write;
 use crate::adapters::database::entities::queued_write::Column;
 use crate::adapters::database::handle::Database;
-use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{DeliveryOrder, Dispatch, Lease, QueuedWrite};
 
 /// The advisory lock on PostgreSQL for counting and inserting when the queue is nearly full.
@@ -59,7 +58,7 @@ async fn try_line_up(database: &Database, write: &QueuedWrite, capacity: u32, le
     {
         return Ok(Tried::Known(Box::new(known)));
     }
-    if !has_room(&transaction, capacity, write.application_id).await? {
+    if !has_room(&transaction, capacity, write).await? {
         return Ok(Tried::Full);
     }
     let head: Option<i64> = queued_write::Entity::find()
@@ -115,13 +114,14 @@ async fn lock_tenant<C: ConnectionTrait>(connection: &C, write: &QueuedWrite) ->
     lock_tenant_named(connection, &write.scope.tenant()).await
 }
 
-/// Whether there is room for another write of the application. When room is scarce, callers are serialized.
-async fn has_room<C: ConnectionTrait>(
-    connection: &C,
-    capacity: u32,
-    application: ApplicationId,
-) -> Result<bool, DbErr> {
+/// Whether there is room for the write. When room is scarce, callers are serialized.
+async fn has_room<C: ConnectionTrait>(connection: &C, capacity: u32, write: &QueuedWrite) -> Result<bool, DbErr> {
     let mut pending = count_pending(connection, capacity).await?;
+    let half = half_of(i64::from(capacity));
+    // Those of a person are in the same tenant, so nobody else is counting or adding them.
+    if pending >= half && write.scope.person().is_some() && count_of_person(connection, write).await? >= half {
+        return Ok(false);
+    }
     if pending.saturating_add(i64::from(AMPLE_ROOM)) < i64::from(capacity) {
         return Ok(true);
     }
@@ -134,34 +134,65 @@ async fn has_room<C: ConnectionTrait>(
         connection.execute_raw(lock).await?;
         pending = count_pending(connection, capacity).await?;
     }
-    Ok(pending < i64::from(capacity) || has_share(connection, capacity, application).await?)
+    Ok(pending < i64::from(capacity) || has_share(connection, capacity, write).await?)
 }
 
-/// Whether the application has less than its share of the capacity.
-async fn has_share<C: ConnectionTrait>(
-    connection: &C,
-    capacity: u32,
-    application: ApplicationId,
-) -> Result<bool, DbErr> {
-    let of_application = |own: bool| {
-        let column = Expr::col(Column::ApplicationId);
-        if own { column.eq(application.as_uuid()) } else { column.ne(application.as_uuid()) }
-    };
-    let count = |expression: &'static str, own: bool| {
-        Query::select()
-            .expr_as(Expr::cust(expression), "number")
-            .from(queued_write::Entity)
-            .and_where(Column::State.eq(PENDING))
-            .and_where(of_application(own))
-            .take()
-    };
-    let number = async |count| {
-        let row = connection.query_one(&count).await?;
-        row.map_or(Ok(0_i64), |row| row.try_get("", "number"))
-    };
-    let own = number(count("COUNT(*)", true)).await?;
-    let others = number(count("COUNT(DISTINCT application_id)", false)).await?;
-    Ok(own < i64::from(capacity) / (others + 1))
+/// Half of a number of places, rounded up: of a single one a person can have all.
+fn half_of(places: i64) -> i64 {
+    places - places / 2
+}
+
+/// Whether the application has less than its share of the capacity, and the person less than half of it. What another person
+/// has beyond that half is left out.
+async fn has_share<C: ConnectionTrait>(connection: &C, capacity: u32, write: &QueuedWrite) -> Result<bool, DbErr> {
+    let application = write.application_id;
+    let of_others = select_pending("COUNT(DISTINCT application_id)", Column::ApplicationId.ne(application.as_uuid()));
+    let share = i64::from(capacity) / (number(connection, of_others).await? + 1);
+    let half = half_of(share);
+    if write.scope.person().is_some() && count_of_person(connection, write).await? >= half {
+        return Ok(false);
+    }
+    let is_own = Column::ApplicationId.eq(application.as_uuid());
+    let own = number(connection, select_pending("COUNT(*)", is_own.clone())).await?;
+    if own < share {
+        return Ok(true);
+    }
+    let of_people = Query::select()
+        .expr_as(Expr::cust("COUNT(*)"), "number")
+        .from(queued_write::Entity)
+        .and_where(Column::State.eq(PENDING))
+        .and_where(is_own)
+        .and_where(Column::PersonId.is_not_null())
+        .group_by_col(Column::PersonId)
+        .and_having(Expr::cust("COUNT(*)").gt(half))
+        .take();
+    let mut beyond = 0;
+    for row in connection.query_all(&of_people).await? {
+        beyond += row.try_get::<i64>("", "number")? - half;
+    }
+    Ok(own - beyond < share)
+}
+
+/// Number of pending writes of the application for the person.
+async fn count_of_person<C: ConnectionTrait>(connection: &C, write: &QueuedWrite) -> Result<i64, DbErr> {
+    let of_person =
+        Column::Tenant.eq(write.scope.tenant()).and(Column::ApplicationId.eq(write.application_id.as_uuid()));
+    number(connection, select_pending("COUNT(*)", of_person)).await
+}
+
+/// A number that the pending writes of which `condition` holds have.
+fn select_pending(expression: &'static str, condition: Expr) -> SelectStatement {
+    Query::select()
+        .expr_as(Expr::cust(expression), "number")
+        .from(queued_write::Entity)
+        .and_where(Column::State.eq(PENDING))
+        .and_where(condition)
+        .take()
+}
+
+async fn number<C: ConnectionTrait>(connection: &C, select: SelectStatement) -> Result<i64, DbErr> {
+    let row = connection.query_one(&select).await?;
+    row.map_or(Ok(0_i64), |row| row.try_get("", "number"))
 }
 
 /// Number of pending writes; those beyond `limit` are not counted.

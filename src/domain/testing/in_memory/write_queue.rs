@@ -1,12 +1,13 @@
 //! Accepted writes in memory.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{Outage, at_most, lock};
-use crate::ids::{ApplicationId, MemoryId, RequestId};
+use crate::ids::{ApplicationId, MemoryId, RequestId, UserId};
 use crate::memories::{
     Acceptance, Claim, DeliveryFailures, DeliveryOrder, Dispatch, IdempotencyKey, Lease, MAX_SET_ASIDE, Memory,
     MemoryScope, NewMemory, QueueStatistics, QueuedWrite, Tenant, TenantGroup, TrackedWrite, Undelivered, WriteQueue,
@@ -75,13 +76,25 @@ impl InMemoryWriteQueue {
     }
 }
 
-/// Whether one more write of `application` may be pending.
-fn has_room(writes: &[StoredWrite], capacity: u32, application: ApplicationId) -> bool {
-    let of: Vec<ApplicationId> =
-        writes.iter().filter(|entry| entry.is_pending()).map(|entry| entry.tracked.write.application_id).collect();
-    let own = of.iter().filter(|each| **each == application).count();
-    let others: std::collections::HashSet<_> = of.iter().filter(|each| **each != application).collect();
-    of.len() < at_most(capacity) || own < at_most(capacity) / (others.len() + 1)
+/// Whether `write` may be pending too.
+fn has_room(writes: &[StoredWrite], capacity: u32, write: &QueuedWrite) -> bool {
+    let pending: Vec<&QueuedWrite> =
+        writes.iter().filter(|entry| entry.is_pending()).map(|entry| &entry.tracked.write).collect();
+    let (own, others): (Vec<&QueuedWrite>, Vec<_>) =
+        pending.iter().partition(|each| each.application_id == write.application_id);
+    let mut people: HashMap<UserId, usize> = HashMap::new();
+    for person in own.iter().filter_map(|each| each.scope.person()) {
+        *people.entry(person).or_default() += 1;
+    }
+    let of_person = write.scope.person().map(|person| people.get(&person).copied().unwrap_or_default());
+    let person_has_less_than = |places: usize| of_person.is_none_or(|number| number < places.div_ceil(2));
+    if pending.len() < at_most(capacity) {
+        return person_has_less_than(at_most(capacity));
+    }
+    let applications: HashSet<ApplicationId> = others.iter().map(|each| each.application_id).collect();
+    let share = at_most(capacity) / (applications.len() + 1);
+    let beyond: usize = people.values().map(|number| number.saturating_sub(share.div_ceil(2))).sum();
+    own.len() - beyond < share && person_has_less_than(share)
 }
 
 fn is_same_write(one: &QueuedWrite, other: &QueuedWrite) -> bool {
@@ -110,7 +123,7 @@ impl WriteQueue for InMemoryWriteQueue {
         let tenant = write.scope.tenant();
         let head = writes.iter().find(|entry| entry.is_in_line() && entry.is_of(&tenant));
         let dispatch = match (order, head) {
-            (DeliveryOrder::Fifo { capacity }, _) if !has_room(&writes, capacity, write.application_id) => {
+            (DeliveryOrder::Fifo { capacity }, _) if !has_room(&writes, capacity, write) => {
                 return Ok(Acceptance::Full);
             }
             (DeliveryOrder::Unordered, _) | (DeliveryOrder::Fifo { .. }, None) => Dispatch::Claimed,

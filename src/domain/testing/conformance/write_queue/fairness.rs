@@ -5,7 +5,8 @@ use super::delivering::{ROOM, claim, ids, in_scope, in_seconds, line_up, store};
 use super::lease;
 use crate::ids::ApplicationId;
 use crate::memories::{
-    Acceptance, DeliveryFailures, DeliveryOrder, Dispatch, Lease, MAX_SET_ASIDE, QueuedWrite, Undelivered, WriteQueue,
+    Acceptance, DeliveryFailures, DeliveryOrder, Dispatch, Lease, MAX_SET_ASIDE, MemoryScope, QueuedWrite, Undelivered,
+    WriteQueue,
 };
 use crate::testing::{now, queued_write, scope_of_person, unique};
 
@@ -112,4 +113,46 @@ pub async fn each_application_has_its_share_of_a_full_queue(fixture: Fixture<dyn
         assert!(!send(application).await);
         assert!(!send(greedy).await);
     }
+}
+
+pub async fn one_person_leaves_half_of_the_share_of_an_application_to_others(fixture: Fixture<dyn WriteQueue>) {
+    const CAPACITY: u32 = 12;
+    let (queue, order) = (fixture.port(), DeliveryOrder::Fifo { capacity: CAPACITY });
+    let (crowded, other) = (ApplicationId::from_uuid(unique()), ApplicationId::from_uuid(unique()));
+    let space = queued_write().scope;
+    let [marta, nils, olga] = [(); 3].map(|()| scope_of_person(&space));
+    let sent = async |application_id: ApplicationId, scope: &MemoryScope| {
+        let mut accepted = 0;
+        for _ in 0..CAPACITY {
+            let write = QueuedWrite { application_id, ..in_scope(scope) };
+            accepted += u32::from(queue.accept(&write, order, lease()).await.unwrap() != Acceptance::Full);
+        }
+        accepted
+    };
+    assert_eq!(sent(crowded, &marta).await, 6, "half of what the application can have");
+    assert_eq!(sent(other, &marta).await, 6, "in another application she is somebody else's person");
+    // The queue is full now, and each of the two applications has its share of 6.
+    assert_eq!(sent(crowded, &marta).await, 0);
+    assert_eq!(sent(crowded, &nils).await, 3, "half of the share is left to others");
+    assert_eq!((sent(crowded, &nils).await, sent(crowded, &olga).await), (0, 0), "and not more");
+    assert_eq!(sent(other, &nils).await, 3);
+    assert_eq!(sent(ApplicationId::from_uuid(unique()), &space).await, 4, "of an application itself all of the share");
+}
+
+pub async fn of_a_queue_of_one_place_a_person_has_it(fixture: Fixture<dyn WriteQueue>) {
+    let (queue, write) = (fixture.port(), queued_write());
+    let write = QueuedWrite { scope: scope_of_person(&write.scope), ..write };
+    let accepted = queue.accept(&write, DeliveryOrder::Fifo { capacity: 1 }, lease()).await.unwrap();
+    assert_eq!(accepted, Acceptance::Accepted(Dispatch::Claimed));
+}
+
+pub async fn one_person_gets_no_more_than_half_by_asking_at_once(fixture: Fixture<dyn WriteQueue>) {
+    let (application_id, scope) = (ApplicationId::from_uuid(unique()), scope_of_person(&queued_write().scope));
+    let answers = fixture
+        .together(40, move |_, queue| {
+            let write = QueuedWrite { application_id, ..in_scope(&scope) };
+            async move { queue.accept(&write, DeliveryOrder::Fifo { capacity: 20 }, lease()).await.unwrap() }
+        })
+        .await;
+    assert_eq!(answers.iter().filter(|answer| **answer != Acceptance::Full).count(), 10);
 }

@@ -81,6 +81,9 @@ macro_rules! write_queue_cases {
                 a_write_that_is_set_aside_holds_nobody_up,
                 no_more_than_a_few_writes_of_a_scope_are_set_aside,
                 each_application_has_its_share_of_a_full_queue,
+                one_person_leaves_half_of_the_share_of_an_application_to_others,
+                of_a_queue_of_one_place_a_person_has_it,
+                one_person_gets_no_more_than_half_by_asking_at_once,
             ]
         );
     };
