@@ -103,8 +103,13 @@ impl RemoteMemoryBank {
         Deadline::after(self.config.resilience.deadline)
     }
 
-    async fn exchange(&self, request: Request, deadline: Deadline) -> Result<Exchanged, BankFailure> {
-        self.pipeline.exchange(request, deadline).await
+    async fn exchange(
+        &self,
+        tenant: &BankTenant,
+        request: Request,
+        deadline: Deadline,
+    ) -> Result<Exchanged, BankFailure> {
+        self.pipeline.exchange(tenant, request, deadline).await
     }
 
     /// The memory that an item holds; `None`, and a log entry, if it is not a memory of the tenant.

@@ -34,7 +34,7 @@ impl RemoteMemoryBank {
         let mut wanted = if is_narrowed { (limit * GROWTH).max(LEAST_TO_FILTER) } else { limit }.min(most);
         loop {
             let request = self.driver.search(&tenant, query.text.as_str(), wanted, query.threshold);
-            let exchanged = self.exchange(request, deadline).await?;
+            let exchanged = self.exchange(&tenant, request, deadline).await?;
             let items = self.driver.read_items(Arc::unwrap_or_clone(exchanged.response))?.items;
             let is_all = u32::try_from(items.len()).is_ok_and(|number| number < wanted) || wanted == most;
             let hits = self.hits(&items, &tenant, scope, query);
@@ -67,7 +67,7 @@ impl RemoteMemoryBank {
         let mut seen = 0;
         for page in 1.. {
             let Some(request) = self.driver.list(&tenant, page) else { return Ok(None) };
-            let exchanged = self.exchange(request, deadline).await?;
+            let exchanged = self.exchange(&tenant, request, deadline).await?;
             let items = self.driver.read_items(Arc::unwrap_or_clone(exchanged.response))?;
             seen += items.items.len();
             if seen > count(max_listed) {
@@ -95,7 +95,7 @@ impl RemoteMemoryBank {
         let (mut page, mut size) = (1, SAMPLE.min(limit));
         loop {
             let Some(request) = self.driver.sample(&tenant, page, size) else { return Ok(None) };
-            let exchanged = match self.exchange(request, deadline).await {
+            let exchanged = match self.exchange(&tenant, request, deadline).await {
                 Ok(exchanged) => exchanged,
                 // So many are too large for one response. A single one never is.
                 Err(failure) if failure.cause == Cause::TooLarge && size > 1 => {
@@ -130,7 +130,7 @@ impl RemoteMemoryBank {
             return Ok(None);
         }
         let tenant = BankTenant::of(scope);
-        let exchanged = self.exchange(self.driver.get(&tenant, id), deadline).await?;
+        let exchanged = self.exchange(&tenant, self.driver.get(&tenant, id), deadline).await?;
         let Some(item) = self.driver.read_item(&exchanged.response)? else { return Ok(None) };
         match item.to_memory(&tenant) {
             Ok(memory) if memory.id != *id => Err(BankFailure::inconsistent("another memory than the one asked for")),
@@ -155,7 +155,7 @@ impl RemoteMemoryBank {
             return Ok(self.reach(scope, id, deadline).await?.is_some());
         }
         let tenant = BankTenant::of(scope);
-        let exchanged = self.exchange(self.driver.get(&tenant, id), deadline).await?;
+        let exchanged = self.exchange(&tenant, self.driver.get(&tenant, id), deadline).await?;
         match self.driver.read_item(&exchanged.response)? {
             Some(item) if item.id != id.as_str() => {
                 Err(BankFailure::inconsistent("another memory than the one asked for"))

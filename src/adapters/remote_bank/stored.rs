@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::applications::Category;
+use crate::domain::ids::UserId;
 use crate::domain::memories::{Memory, MemoryScope, Metadata, NewMemory, Priority};
 use crate::domain::system::Timestamp;
 
@@ -26,25 +27,41 @@ pub const WRITE_ID_MEMBER: &str = WRITE_ID;
 
 /// The tenant whose memories are requested. Only a scope has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BankTenant(String);
+pub struct BankTenant {
+    name: String,
+    space: String,
+    person: Option<UserId>,
+}
 
 impl BankTenant {
     /// The tenant of a scope.
     #[must_use]
     pub fn of(scope: &MemoryScope) -> Self {
-        Self(scope.tenant())
+        Self { name: scope.tenant(), space: scope.space().as_str().to_owned(), person: scope.person() }
     }
 
     /// A tenant that does not exist: no space name can start like this.
     #[must_use]
     pub fn nobody() -> Self {
-        Self("-memgate-health/app".to_owned())
+        Self { name: "-memgate-health/app".to_owned(), space: "-memgate-health".to_owned(), person: None }
     }
 
     /// The tenant as a string.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
+    }
+
+    /// The space that it is in.
+    #[must_use]
+    pub fn space(&self) -> &str {
+        &self.space
+    }
+
+    /// The person, if it is not an application itself.
+    #[must_use]
+    pub fn person(&self) -> Option<UserId> {
+        self.person
     }
 }
 

@@ -28,7 +28,7 @@ impl RemoteMemoryBank {
         let _turn = deadline.bound(async { Ok(self.locks.lock(key).await) }).await?;
         let mut request = self.driver.add(&tenant, write);
         request.precondition = Some(self.precondition(&tenant, write, look_first));
-        let sent = self.exchange(request, deadline).await;
+        let sent = self.exchange(&tenant, request, deadline).await;
         // Even a failed one may have arrived.
         self.pipeline.note_write();
         let exchanged = sent?;
@@ -112,7 +112,7 @@ impl RemoteMemoryBank {
         write: &NewMemory,
         deadline: Deadline,
     ) -> Result<Added, BankFailure> {
-        let exchanged = self.exchange(event.clone().or_missing(), deadline).await?;
+        let exchanged = self.exchange(tenant, event.clone().or_missing(), deadline).await?;
         if !exchanged.response.is_missing() {
             return Ok(self.driver.read_added(&exchanged.response)?);
         }
@@ -126,7 +126,7 @@ impl RemoteMemoryBank {
         write: &NewMemory,
         deadline: Deadline,
     ) -> Result<Option<Memory>, BankFailure> {
-        let exchanged = self.exchange(self.driver.find_write(tenant, write), deadline).await?;
+        let exchanged = self.exchange(tenant, self.driver.find_write(tenant, write), deadline).await?;
         self.written(&exchanged.response, tenant, write)
     }
 
@@ -148,7 +148,7 @@ impl RemoteMemoryBank {
         let Some(request) = self.driver.replace(id, memory.content.as_str(), &metadata) else {
             return Err(BankFailure::inconsistent("updates are not supported by this bank"));
         };
-        let sent = self.exchange(request, deadline).await;
+        let sent = self.exchange(&tenant, request, deadline).await;
         self.pipeline.note_write();
         Ok((!sent?.response.is_missing()).then_some(memory))
     }
@@ -160,7 +160,7 @@ impl RemoteMemoryBank {
             return Ok(false);
         }
         let request = self.driver.delete(&tenant, id);
-        let sent = self.exchange(request, deadline).await;
+        let sent = self.exchange(&tenant, request, deadline).await;
         self.pipeline.note_write();
         let exchanged = sent?;
         // It existed: if it is missing after a retry, an earlier attempt succeeded.

@@ -22,7 +22,6 @@ mod reindex;
 mod row;
 mod scope_index;
 mod search;
-mod search_slots;
 mod sets;
 mod spelling;
 mod sql;
@@ -51,15 +50,20 @@ use failure::MemoryStoreError;
 use index_cache::IndexCache;
 use meaning::Meaning;
 use operations::{Change, Prepared, WriteOp, WriteOutcome};
-use search_slots::SearchSlots;
 use sql::Sql;
 pub use vector_rows::VectorCounts;
 use writer::Writer;
 
 use super::connections::ConnectionPool;
+use crate::fair_slots::{FairSlots, Shares};
 
-/// Number of concurrent searches and lists; each has a connection. A space gets at most all but one of these slots.
+/// Number of concurrent searches and lists; each has a connection. A space never has all of them, a person never all that a
+/// space can have.
 const SEARCHES: usize = 4;
+const SEARCHES_RUNNING: Shares = Shares { total: SEARCHES, space: SEARCHES - 1, person: SEARCHES - 2 };
+/// Number of those that wait for a slot, and for how long.
+const SEARCHES_WAITING: Shares = Shares { total: 1_024, space: 64, person: 16 };
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Maximum duration of one, from when it gets its slot.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -77,7 +81,7 @@ pub fn terms_of_text(text: &str) -> Vec<String> {
 pub struct EmbeddedMemoryBank {
     reader: ConnectionPool,
     searcher: ConnectionPool,
-    slots: SearchSlots,
+    slots: FairSlots,
     indexes: IndexCache,
     writer: Writer,
     meaning: Option<Meaning>,
@@ -93,7 +97,7 @@ impl EmbeddedMemoryBank {
         Self {
             reader,
             searcher,
-            slots: SearchSlots::new(SEARCHES),
+            slots: FairSlots::new(SEARCHES_RUNNING, SEARCHES_WAITING),
             indexes,
             writer: Writer::start(writer),
             meaning: None,
@@ -113,7 +117,8 @@ impl EmbeddedMemoryBank {
         scope: &MemoryScope,
         work: impl Future<Output = Result<T, MemoryStoreError>>,
     ) -> Result<T, MemoryBankError> {
-        let _slot = self.slots.take(scope.space().as_str(), scope.person()).await?;
+        let slot = self.slots.take(scope.space().as_str(), scope.person(), LONGEST_WAIT).await;
+        let _slot = slot.map_err(|_| MemoryStoreError::Busy)?;
         let in_time = tokio::time::timeout(SEARCH_TIMEOUT, work).await;
         Ok(in_time.unwrap_or(Err(MemoryStoreError::TooSlow(SEARCH_TIMEOUT)))?)
     }

@@ -37,6 +37,7 @@ use super::config::ResilienceConfig;
 use super::exchange::{Access, BankResponse, Request};
 use super::failure::{BankFailure, Cause};
 use super::metrics::{BankMetrics, Rejection};
+use super::stored::BankTenant;
 use super::transport::Transport;
 use crate::domain::system::{Clock, Entropy};
 
@@ -92,15 +93,21 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`BankFailure`].
-    pub async fn exchange(self: &Arc<Self>, request: Request, deadline: Deadline) -> Result<Exchanged, BankFailure> {
+    pub async fn exchange(
+        self: &Arc<Self>,
+        tenant: &BankTenant,
+        request: Request,
+        deadline: Deadline,
+    ) -> Result<Exchanged, BankFailure> {
         let access = request.operation.access();
         let request = Arc::new(request);
         let outcome = deadline // 1. no work continues after the deadline
             .bound(self.coalescing.share(&request, || {
                 // 2. identical concurrent searches share one request
-                let (this, request) = (Arc::clone(self), Arc::clone(&request));
+                let (this, request, tenant) = (Arc::clone(self), Arc::clone(&request), tenant.clone());
                 async move {
-                    let _place = of_access(&this.bulkheads, access).enter(deadline).await?; // 3. bounded concurrency
+                    let bulkhead = of_access(&this.bulkheads, access);
+                    let _slot = bulkhead.enter(&tenant, deadline).await?; // 3. bounded concurrency, shared out fairly
                     let once = |request: Arc<Request>, number: u32| this.hedged(request, number, deadline).boxed();
                     this.retries.run(&request, deadline, &once).await // 4. retries, within the retry budget
                 }

@@ -1,4 +1,4 @@
-//! Schedules searches fairly by space, and within a space by person, so that nobody waits for all the searches of another.
+//! Shares slots fairly by space, and within a space by person, so that nobody waits for all that another does.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,31 +6,35 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::failure::MemoryStoreError;
 use crate::domain::ids::UserId;
 
-/// Maximum number of waiting searches per person of a space, per space, and in total.
-const MAX_WAITING_PER_PERSON: usize = 16;
-const MAX_WAITING_PER_SPACE: usize = 64;
-const MAX_WAITING: usize = 1_024;
-/// Maximum waiting time.
-const MAX_WAIT: Duration = Duration::from_secs(5);
+/// A maximum in total, for each space, and for each person of a space.
+#[derive(Clone, Copy, Debug)]
+pub struct Shares {
+    /// In total.
+    pub total: usize,
+    /// For each space.
+    pub space: usize,
+    /// For each person of a space; the applications themselves can have all of it.
+    pub person: usize,
+}
 
-/// Bounds the number of concurrent searches. A space never has all slots, a person never all that a space can have, and waiting
-/// spaces, and waiting people of a space, get free slots round-robin.
+/// There is no slot, and no place to wait for one or no time left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowded;
+
+/// A bounded number of slots. Waiting spaces, and waiting people of a space, get free slots round-robin.
 #[derive(Clone, Debug)]
-pub(super) struct SearchSlots(Arc<Mutex<SlotState>>);
+pub struct FairSlots(Arc<Mutex<SlotState>>);
 
 #[derive(Debug)]
 struct SlotState {
-    /// Maximum number of running searches, in total, per space, and per person of a space.
-    places: usize,
-    places_per_space: usize,
-    places_per_person: usize,
+    running_at_most: Shares,
+    waiting_at_most: Shares,
     running: usize,
     waiting: usize,
     spaces: HashMap<String, Space>,
-    /// The spaces with waiting searches, next first.
+    /// The spaces that wait, next first.
     order: VecDeque<String>,
 }
 
@@ -46,26 +50,27 @@ struct Space {
 #[derive(Debug, Default)]
 struct Queue {
     running: usize,
-    waiting: VecDeque<oneshot::Sender<SearchSlot>>,
+    waiting: VecDeque<oneshot::Sender<FairSlot>>,
 }
 
-/// The right to search, until it is dropped.
+/// A slot, until it is dropped.
 #[derive(Debug)]
-pub(super) struct SearchSlot {
+pub struct FairSlot {
     space: String,
     person: Option<UserId>,
     /// `None` if it was never taken.
-    slots: Option<SearchSlots>,
+    slots: Option<FairSlots>,
 }
 
-impl SearchSlots {
-    /// Allows `places` concurrent searches.
-    pub(super) fn new(places: usize) -> Self {
-        let places_per_space = places.saturating_sub(1).max(1);
+impl FairSlots {
+    /// So many that run, and so many that wait, at most.
+    #[must_use]
+    pub fn new(running: Shares, waiting: Shares) -> Self {
+        let least = |number: usize| number.max(1);
+        let Shares { total, space, person } = running;
         Self(Arc::new(Mutex::new(SlotState {
-            places: places.max(1),
-            places_per_space,
-            places_per_person: places_per_space.saturating_sub(1).max(1),
+            running_at_most: Shares { total: least(total), space: least(space), person: least(person) },
+            waiting_at_most: waiting,
             running: 0,
             waiting: 0,
             spaces: HashMap::new(),
@@ -73,31 +78,28 @@ impl SearchSlots {
         })))
     }
 
-    /// Waits for a slot for the memories of a person in a space, or for those of its applications.
+    /// Takes a slot for a person in a space, or for its applications; waits for it at most so long.
     ///
     /// # Errors
-    /// [`MemoryStoreError::Busy`] if too many searches wait already, or the wait times out.
-    pub(super) async fn take(&self, space: &str, person: Option<UserId>) -> Result<SearchSlot, MemoryStoreError> {
+    /// [`Crowded`], at once if too many wait already.
+    pub async fn take(&self, space: &str, person: Option<UserId>, max_wait: Duration) -> Result<FairSlot, Crowded> {
         let (sender, slot) = oneshot::channel();
         self.enqueue(space, person, sender)?;
-        match tokio::time::timeout(MAX_WAIT, slot).await {
+        match tokio::time::timeout(max_wait, slot).await {
             Ok(Ok(slot)) => Ok(slot),
-            _ => Err(MemoryStoreError::Busy),
+            _ => Err(Crowded),
         }
     }
 
-    fn enqueue(
-        &self,
-        name: &str,
-        person: Option<UserId>,
-        sender: oneshot::Sender<SearchSlot>,
-    ) -> Result<(), MemoryStoreError> {
+    fn enqueue(&self, name: &str, person: Option<UserId>, sender: oneshot::Sender<FairSlot>) -> Result<(), Crowded> {
         let mut state = self.state();
-        if state.is_full(name, person) {
-            state.forget_who_left();
-        }
-        if state.is_full(name, person) {
-            return Err(MemoryStoreError::Busy);
+        if !state.can_start(name, person) {
+            if state.is_full(name, person) {
+                state.forget_who_left();
+            }
+            if state.is_full(name, person) {
+                return Err(Crowded);
+            }
         }
         let space = state.spaces.entry(name.to_owned()).or_default();
         let is_spaces_first = space.order.is_empty();
@@ -114,18 +116,18 @@ impl SearchSlots {
         Ok(())
     }
 
-    /// Assigns free slots to waiting searches.
+    /// Assigns free slots to those that wait.
     fn start_next(&self, state: &mut SlotState) {
         for _ in 0..state.order.len() {
-            if state.running >= state.places {
+            if state.running >= state.running_at_most.total {
                 return;
             }
             let Some(name) = state.order.pop_front() else { return };
-            let (per_space, per_person) = (state.places_per_space, state.places_per_person);
+            let Shares { space: per_space, person: per_person, .. } = state.running_at_most;
             let Some(space) = state.spaces.get_mut(&name) else { continue };
             let waited = space.waiting();
             if space.running < per_space {
-                let slot = |person| SearchSlot { space: name.clone(), person, slots: Some(self.clone()) };
+                let slot = |person| FairSlot { space: name.clone(), person, slots: Some(self.clone()) };
                 state.running += usize::from(space.start_next(per_person, slot));
             }
             state.waiting -= waited - space.waiting();
@@ -142,14 +144,37 @@ impl SearchSlots {
     }
 }
 
+impl Shares {
+    /// Whether there may be one more than so many in total, of the space, and of the person if it is one.
+    fn allows(&self, total: usize, space: usize, person: Option<usize>) -> bool {
+        total < self.total && space < self.space && person.is_none_or(|number| number < self.person)
+    }
+}
+
 impl SlotState {
-    /// Whether no more searches may wait.
+    /// Whether a slot is free for them: then nobody else who could have it waits.
+    fn can_start(&self, name: &str, person: Option<UserId>) -> bool {
+        let (space, of_person) = self.counts(name, person, |space| space.running, |queue| queue.running);
+        self.running_at_most.allows(self.running, space, of_person)
+    }
+
+    /// Whether no more may wait.
     fn is_full(&self, name: &str, person: Option<UserId>) -> bool {
+        let (space, of_person) = self.counts(name, person, Space::waiting, |queue| queue.waiting.len());
+        !self.waiting_at_most.allows(self.waiting, space, of_person)
+    }
+
+    /// A number of the space, and of the person.
+    fn counts(
+        &self,
+        name: &str,
+        person: Option<UserId>,
+        of_space: impl Fn(&Space) -> usize,
+        of_queue: impl Fn(&Queue) -> usize,
+    ) -> (usize, Option<usize>) {
         let space = self.spaces.get(name);
-        let queue = space.and_then(|space| space.queues.get(&person).filter(|_| person.is_some()));
-        self.waiting >= MAX_WAITING
-            || space.is_some_and(|space| space.waiting() >= MAX_WAITING_PER_SPACE)
-            || queue.is_some_and(|queue| queue.waiting.len() >= MAX_WAITING_PER_PERSON)
+        let queue = space.and_then(|space| space.queues.get(&person));
+        (space.map_or(0, of_space), person.map(|_| queue.map_or(0, of_queue)))
     }
 
     fn forget_who_left(&mut self) {
@@ -173,8 +198,8 @@ impl Space {
         self.queues.values().map(|queue| queue.waiting.len()).sum()
     }
 
-    /// Gives the next waiting search a slot. Returns whether one took it.
-    fn start_next(&mut self, per_person: usize, slot: impl Fn(Option<UserId>) -> SearchSlot) -> bool {
+    /// Gives the next one that waits a slot. Returns whether it took it.
+    fn start_next(&mut self, per_person: usize, slot: impl Fn(Option<UserId>) -> FairSlot) -> bool {
         for _ in 0..self.order.len() {
             let Some(person) = self.order.pop_front() else { return false };
             let Some(queue) = self.queues.get_mut(&person) else { continue };
@@ -185,7 +210,7 @@ impl Space {
             {
                 match sender.send(slot(person)) {
                     Ok(()) => is_taken = true,
-                    // A cancelled search takes no slot.
+                    // Who has left takes no slot.
                     Err(mut slot) => slot.slots = None,
                 }
             }
@@ -214,7 +239,7 @@ impl Space {
     }
 }
 
-impl Drop for SearchSlot {
+impl Drop for FairSlot {
     fn drop(&mut self) {
         let Some(slots) = self.slots.take() else { return };
         let mut state = slots.state();
@@ -233,12 +258,21 @@ impl Drop for SearchSlot {
 mod tests {
     use super::*;
 
-    async fn taken(slots: &SearchSlots, space: &str) -> SearchSlot {
-        slots.take(space, None).await.unwrap()
+    const MAX_WAITING_PER_SPACE: usize = 64;
+    const MAX_WAITING_PER_PERSON: usize = 16;
+    const MAX_WAIT: Duration = Duration::from_secs(5);
+
+    fn slots(places: usize) -> FairSlots {
+        let running = Shares { total: places, space: places.saturating_sub(1), person: places.saturating_sub(2) };
+        FairSlots::new(running, Shares { total: 1_024, space: MAX_WAITING_PER_SPACE, person: MAX_WAITING_PER_PERSON })
+    }
+
+    async fn taken(slots: &FairSlots, space: &str) -> FairSlot {
+        slots.take(space, None, MAX_WAIT).await.unwrap()
     }
 
     /// Requests slots of `space`, which wait, and lets them queue up.
-    async fn wait(slots: &SearchSlots, space: &'static str, count: usize) -> Vec<tokio::task::JoinHandle<SearchSlot>> {
+    async fn wait(slots: &FairSlots, space: &'static str, count: usize) -> Vec<tokio::task::JoinHandle<FairSlot>> {
         let one = || {
             let slots = slots.clone();
             tokio::spawn(async move { taken(&slots, space).await })
@@ -250,7 +284,7 @@ mod tests {
         tasks
     }
 
-    fn assert_nothing_is_left(slots: &SearchSlots) {
+    fn assert_nothing_is_left(slots: &FairSlots) {
         let state = slots.state();
         assert_eq!((state.running, state.waiting), (0, 0));
         assert!(state.spaces.is_empty(), "{state:?}");
@@ -259,7 +293,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_space_never_has_all_places() {
-        let slots = SearchSlots::new(4);
+        let slots = slots(4);
         let busy = [taken(&slots, "a").await, taken(&slots, "a").await, taken(&slots, "a").await];
         let waiting = wait(&slots, "a", 10).await;
         let other = taken(&slots, "b").await;
@@ -273,7 +307,7 @@ mod tests {
 
     #[tokio::test]
     async fn spaces_that_wait_get_the_next_place_in_turn() {
-        let slots = SearchSlots::new(1);
+        let slots = slots(1);
         let first = taken(&slots, "a").await;
         let many = wait(&slots, "a", 20).await;
         let few = wait(&slots, "b", 1).await;
@@ -294,10 +328,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_line_of_a_space_is_bounded_and_who_leaves_it_makes_room() {
-        let slots = SearchSlots::new(1);
+        let slots = slots(1);
         let running = taken(&slots, "a").await;
         let waiting = wait(&slots, "a", MAX_WAITING_PER_SPACE).await;
-        assert!(matches!(slots.take("a", None).await, Err(MemoryStoreError::Busy)));
+        assert!(matches!(slots.take("a", None, MAX_WAIT).await, Err(Crowded)));
         for task in waiting {
             task.abort();
             drop(task.await);
@@ -313,22 +347,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_person_never_has_all_that_a_space_can_have_and_people_take_turns() {
-        let slots = SearchSlots::new(4);
+        let slots = slots(4);
         let [marta, nils] = [1, 2].map(|number| Some(UserId::from_uuid(uuid::Uuid::from_u128(number))));
         let ask = |person| {
             let slots = slots.clone();
-            tokio::spawn(async move { slots.take("gpt", person).await })
+            tokio::spawn(async move { slots.take("gpt", person, MAX_WAIT).await })
         };
-        let mut running = vec![slots.take("gpt", marta).await.unwrap(), slots.take("gpt", marta).await.unwrap()];
+        let mut running =
+            vec![slots.take("gpt", marta, MAX_WAIT).await.unwrap(), slots.take("gpt", marta, MAX_WAIT).await.unwrap()];
         let many: Vec<_> = (0..MAX_WAITING_PER_PERSON).map(|_| ask(marta)).collect();
         for _ in 0..MAX_WAITING_PER_PERSON {
             tokio::task::yield_now().await;
         }
-        assert!(
-            matches!(slots.take("gpt", marta).await, Err(MemoryStoreError::Busy)),
-            "the line of a person is bounded"
-        );
-        running.push(slots.take("gpt", nils).await.unwrap());
+        assert!(matches!(slots.take("gpt", marta, MAX_WAIT).await, Err(Crowded)), "the line of a person is bounded");
+        running.push(slots.take("gpt", nils, MAX_WAIT).await.unwrap());
         let next = ask(nils);
         tokio::task::yield_now().await;
         assert!(
@@ -346,10 +378,23 @@ mod tests {
         assert_nothing_is_left(&slots);
     }
 
+    #[tokio::test]
+    async fn where_nobody_may_wait_who_finds_a_slot_has_it() {
+        let two = Shares { total: 2, space: 2, person: 1 };
+        let slots = FairSlots::new(two, Shares { total: 0, space: 0, person: 0 });
+        let marta = Some(UserId::from_uuid(uuid::Uuid::from_u128(1)));
+        let first = slots.take("a", marta, MAX_WAIT).await.unwrap();
+        assert_eq!(slots.take("a", marta, MAX_WAIT).await.unwrap_err(), Crowded);
+        let second = slots.take("a", None, MAX_WAIT).await.unwrap();
+        assert_eq!(slots.take("b", None, MAX_WAIT).await.unwrap_err(), Crowded);
+        drop((first, second));
+        assert_nothing_is_left(&slots);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_forever() {
-        let slots = SearchSlots::new(1);
+        let slots = slots(1);
         let _running = taken(&slots, "a").await;
-        assert!(matches!(slots.take("b", None).await, Err(MemoryStoreError::Busy)));
+        assert!(matches!(slots.take("b", None, MAX_WAIT).await, Err(Crowded)));
     }
 }
