@@ -87,7 +87,7 @@ fn read(path: &Path) -> Result<Option<MasterKey>, MasterKeyError> {
     let text = fs::read_to_string(path).map_err(|error| MasterKeyError::Io(shown(), error))?;
     // Some editors put a byte order mark before what they save.
     let key = MasterKey::parse("file", text.trim_start_matches('\u{feff}'));
-    key.map(Some).map_err(|error| MasterKeyError::Malformed(shown(), error.problem().to_owned()))
+    key.map(Some).map_err(|error| MasterKeyError::Malformed(shown(), error.problem().to_string()))
 }
 
 /// Makes the file whole or not at all; if another process makes it at the same time, both use the same key.

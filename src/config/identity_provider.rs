@@ -26,7 +26,7 @@ const COMPANIONS: [&str; 5] =
     ["oidc_client_id", "oidc_client_secret", "oidc_name", "oidc_allowed_domains", "oidc_allowed_subjects"];
 
 pub(super) fn parse(v: &Parser<'_>) -> Result<Option<IdentityProviderConfig>, ConfigError> {
-    let problem = |error: InvalidValue| error.problem().to_owned();
+    let problem = |error: InvalidValue| error.problem().to_string();
     let Some(issuer) = v.optional("oidc_issuer", |text| text.parse::<Issuer>().map_err(problem))? else {
         return match COMPANIONS.into_iter().find(|name| !v.text(name).is_empty()) {
             Some(name) => Err(invalid("oidc_issuer", format!("must be set where {} is", variable(name)))),

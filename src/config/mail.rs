@@ -14,7 +14,7 @@ pub struct MailConfig {
 }
 
 pub(super) fn parse(v: &Parser<'_>) -> Result<Option<MailConfig>, ConfigError> {
-    let problem = |error: InvalidValue| error.problem().to_owned();
+    let problem = |error: InvalidValue| error.problem().to_string();
     let server = v.optional("smtp_url", |text| text.parse::<SmtpServer>().map_err(problem))?;
     let from = v.optional("smtp_from", |text| text.parse::<Sender>().map_err(problem))?;
     let missing = |name: &str, other: &str| {

@@ -28,13 +28,13 @@ pub(super) fn parse(v: &Parser<'_>) -> Result<MemoryBankConfig, ConfigError> {
         return Ok(MemoryBankConfig::Embedded);
     }
     let kind =
-        v.required("memory_bank_kind", |text| text.parse::<BankKind>().map_err(|error| error.problem().to_owned()))?;
+        v.required("memory_bank_kind", |text| text.parse::<BankKind>().map_err(|error| error.problem().to_string()))?;
     let example = "must be the base URL of the memory service, such as http://127.0.0.1:8888";
     let url = v.required("memory_bank_url", |text| Url::parse(text).map_err(|_| example.to_owned()))?;
     let config = RemoteBankConfig {
         api_key: v.optional("memory_bank_api_key", |text| Ok(SecretString::from(text.to_owned())))?,
         auth_scheme: v.optional("memory_bank_auth_scheme", |text| {
-            text.parse::<AuthScheme>().map_err(|error| error.problem().to_owned())
+            text.parse::<AuthScheme>().map_err(|error| error.problem().to_string())
         })?,
         proxy: v.optional("memory_bank_proxy", |text| {
             Url::parse(text)
@@ -52,7 +52,7 @@ pub(super) fn parse(v: &Parser<'_>) -> Result<MemoryBankConfig, ConfigError> {
     // Rules that span several settings are the adapter's; it uses the names of the settings.
     config.validate().map_err(|error| ConfigError::Invalid {
         name: format!("MEMGATE_{}", error.field().to_uppercase()),
-        problem: error.problem().to_owned(),
+        problem: error.problem().to_string(),
     })?;
     Ok(MemoryBankConfig::Remote(Box::new(config)))
 }
@@ -68,7 +68,7 @@ fn resilience(v: &Parser<'_>) -> Result<ResilienceConfig, ConfigError> {
         retry_floor: v.number("memory_bank_retry_floor", 0, 1_000_000)?,
         retry_savings: v.number("memory_bank_retry_savings", 0, 1_000_000)?,
         hedge_after: v.required("memory_bank_hedge_after", |text| {
-            text.parse::<HedgeAfter>().map_err(|error| error.problem().to_owned())
+            text.parse::<HedgeAfter>().map_err(|error| error.problem().to_string())
         })?,
         breaker: BreakerConfig {
             window: v.time("memory_bank_breaker_window", MILLISECOND, DAY)?,

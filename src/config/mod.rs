@@ -146,7 +146,7 @@ impl Config {
             database_url: v.required("database_url", |text| Ok(SecretString::from(text.to_owned())))?,
             database_connections: v.number("database_connections", 1, 1000)?,
             master_key: v.optional("master_key", |text| {
-                MasterKey::parse("", text).map_err(|error| error.problem().to_owned())
+                MasterKey::parse("", text).map_err(|error| error.problem().to_string())
             })?,
             admin_listen: v.required("admin_listen", |text| match text {
                 "off" => Ok(None),
@@ -204,14 +204,14 @@ impl Config {
             },
             rate_limit: v.required("rate_limit", |text| {
                 let number: u32 = text.parse().map_err(|_| "must be a whole number, such as 6000".to_owned())?;
-                RequestsPerMinute::try_from(number).map_err(|error: InvalidValue| error.problem().to_owned())
+                RequestsPerMinute::try_from(number).map_err(|error: InvalidValue| error.problem().to_string())
             })?,
             trusted_proxies: v.required("trusted_proxies", parse_networks)?,
             cors_origins: v.required("cors_origins", parse_origins)?,
             client_id_documents: v.parse("client_id_documents", "must be true or false")?,
             dynamic_registration: v.parse("dynamic_registration", "must be true or false")?,
             self_registered_space: v.required("self_registered_space", |text| {
-                text.parse().map_err(|error: InvalidValue| error.problem().to_owned())
+                text.parse().map_err(|error: InvalidValue| error.problem().to_string())
             })?,
             gpt_confirm_writes: v.parse("gpt_confirm_writes", "must be true or false")?,
             log: v.optional("log", |text| {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 use crate::system::{Entropy, Timestamp};
-use crate::validation::InvalidValue;
+use crate::validation::{InvalidValue, ValueProblem};
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident, $field:literal) => {
@@ -156,10 +156,7 @@ impl FromStr for MemoryId {
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.:".contains(&b);
         if text.is_empty() || text.len() > Self::MAX || !text.bytes().all(allowed) {
-            return Err(InvalidValue::new(
-                "memory_id",
-                "must be an id that a search, a list or a create has returned (1 to 128 of A-Z a-z 0-9 - _ . :)",
-            ));
+            return Err(InvalidValue::new("memory_id", ValueProblem::NotAMemoryId));
         }
         Ok(Self(text.to_owned()))
     }

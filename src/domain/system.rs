@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::validation::InvalidValue;
+use crate::validation::{InvalidValue, ValueProblem};
 
 /// An error of any kind, as the source of one of ours.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -108,7 +108,7 @@ impl Timestamp {
                     i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX),
                 )
             })
-            .map_err(|_| InvalidValue::new(field, "must be a date and time in RFC 3339, such as 2026-05-08T13:56:00Z"))
+            .map_err(|_| InvalidValue::new(field, ValueProblem::NotATime))
     }
 
     /// As [`parse`](Self::parse), for the end of a range: a date alone stands for the last moment of that day, since a range

@@ -1,20 +1,98 @@
 //! The error of every parsed value.
 
-use std::fmt;
-
 /// A rejected value: which one, and what to do about it.
 ///
 /// The text never repeats the value, because that may be a secret or a person's memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` {problem}")]
 pub struct InvalidValue {
     field: String,
-    problem: String,
+    problem: ValueProblem,
+}
+
+/// What is wrong with a value. The text is a phrase that follows the field's name. What people are told of in their language
+/// has a case of its own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ValueProblem {
+    /// It is empty, or only white space.
+    #[error("must not be empty")]
+    Empty,
+    /// It contains a NUL character.
+    #[error("must not contain a NUL character")]
+    Nul,
+    /// It should be one line.
+    #[error("must not contain control characters such as a line break")]
+    ControlCharacters,
+    /// It has too many characters.
+    #[error("is {length} characters long; at most {max} are allowed")]
+    TooLong {
+        /// How many it has.
+        length: usize,
+        /// How many it may have.
+        max: usize,
+    },
+    /// It has too many bytes.
+    #[error("is {size} bytes long; at most {max} are allowed")]
+    TooLarge {
+        /// How many it has.
+        size: usize,
+        /// How many it may have.
+        max: usize,
+    },
+    /// A list has more entries than this.
+    #[error("must have at most {0} entries")]
+    TooManyEntries(usize),
+    /// An object has more members than this.
+    #[error("must have at most {0} members")]
+    TooManyMembers(usize),
+    /// A member's name is empty, or has more characters than this.
+    #[error("must have member names of 1 to {0} characters")]
+    MemberNames(usize),
+    /// It is nested deeper than this.
+    #[error("must not be nested more than {0} levels deep")]
+    TooDeep(usize),
+    /// It is a name that memgate uses itself.
+    #[error("is a reserved name")]
+    Reserved,
+    /// It holds an integer that a number of JSON cannot keep here.
+    #[error("holds an integer of more than 64 bits, which would lose digits; write it as a string")]
+    IntegerTooLarge,
+    /// It is no time.
+    #[error("must be a date and time in RFC 3339, such as 2026-05-08T13:56:00Z")]
+    NotATime,
+    /// It is no priority.
+    #[error("must be low, normal or high")]
+    NotAPriority,
+    /// It is no ID of a memory.
+    #[error("must be an id that a search, a list or a create has returned (1 to 128 of A-Z a-z 0-9 - _ . :)")]
+    NotAMemoryId,
+    /// It names nobody who could have stored a memory.
+    #[error("must be the ID of an application, or `person`")]
+    NotAnActor,
+    /// It is no history of a memory as an export writes it, for this reason.
+    #[error("{0}")]
+    NotAHistory(&'static str),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<&str> for ValueProblem {
+    fn from(text: &str) -> Self {
+        Self::Other(text.to_owned())
+    }
+}
+
+impl From<String> for ValueProblem {
+    fn from(text: String) -> Self {
+        Self::Other(text)
+    }
 }
 
 impl InvalidValue {
     /// Rejects `field` (a dotted path such as `filters.date_range.end`) because of `problem`, a phrase that follows the field's
     /// name ("must not be empty").
-    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub fn new(field: impl Into<String>, problem: impl Into<ValueProblem>) -> Self {
         Self { field: field.into(), problem: problem.into() }
     }
 
@@ -26,8 +104,24 @@ impl InvalidValue {
 
     /// The problem.
     #[must_use]
-    pub fn problem(&self) -> &str {
+    pub fn problem(&self) -> &ValueProblem {
         &self.problem
+    }
+
+    /// The same problem of another field.
+    #[must_use]
+    pub fn of(self, field: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: self.problem }
+    }
+
+    /// The same error with texts that `shorten` has shortened: a field's name may hold what a caller chose.
+    #[must_use]
+    pub fn shortened(self, shorten: impl Fn(&str) -> String) -> Self {
+        let problem = match self.problem {
+            ValueProblem::Other(text) => ValueProblem::Other(shorten(&text)),
+            problem => problem,
+        };
+        Self { field: shorten(&self.field), problem }
     }
 
     /// The same error with the path seen from one level further out.
@@ -37,25 +131,17 @@ impl InvalidValue {
     }
 }
 
-impl fmt::Display for InvalidValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` {}", self.field, self.problem)
-    }
-}
-
-impl std::error::Error for InvalidValue {}
-
 /// Accepts text of 1 to `max` characters without NUL that is not only white space.
 pub(crate) fn text(field: &str, value: String, max: usize) -> Result<String, InvalidValue> {
     if value.trim().is_empty() {
-        return Err(InvalidValue::new(field, "must not be empty"));
+        return Err(InvalidValue::new(field, ValueProblem::Empty));
     }
     if value.contains('\0') {
-        return Err(InvalidValue::new(field, "must not contain a NUL character"));
+        return Err(InvalidValue::new(field, ValueProblem::Nul));
     }
     let length = value.chars().count();
     if length > max {
-        return Err(InvalidValue::new(field, format!("is {length} characters long; at most {max} are allowed")));
+        return Err(InvalidValue::new(field, ValueProblem::TooLong { length, max }));
     }
     Ok(value)
 }
@@ -63,7 +149,7 @@ pub(crate) fn text(field: &str, value: String, max: usize) -> Result<String, Inv
 /// As [`text`], without control characters, for values displayed on one line.
 pub(crate) fn line(field: &str, value: String, max: usize) -> Result<String, InvalidValue> {
     if value.chars().any(|c| c.is_control() && c != '\0') {
-        return Err(InvalidValue::new(field, "must not contain control characters such as a line break"));
+        return Err(InvalidValue::new(field, ValueProblem::ControlCharacters));
     }
     text(field, value, max)
 }

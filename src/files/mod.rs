@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flate2::read::DeflateDecoder;
 use rawzip::{CompressionMethod, ErrorKind, MAX_CENTRAL_DIRECTORY_RECORD_SIZE, ZipArchive};
 
-use crate::domain::memories::{FoundRow, Reading, ReadingError};
+use crate::domain::memories::{FoundRow, ImportProblem, Reading, ReadingError};
 
 /// What a file may at most amount to.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +102,7 @@ fn read_archive<E: std::fmt::Debug>(
         let name = String::from_utf8_lossy(path.as_bytes()).into_owned();
         let is_archive = name.rsplit_once('.').is_some_and(|(_, ending)| ending.eq_ignore_ascii_case("zip"));
         if is_archive {
-            reading.leave_out_file(&name, number, "is an archive in the archive; unpack it, and import what is in it");
+            reading.leave_out_file(&name, number, ImportProblem::NestedArchive);
             continue;
         }
         if !Reading::may_hold_memories(&name) {
@@ -110,15 +110,11 @@ fn read_archive<E: std::fmt::Debug>(
             continue;
         }
         if leads_out(&name) {
-            reading.leave_out_file(&name, number, "has a name that leads out of the archive");
+            reading.leave_out_file(&name, number, ImportProblem::LeadsOut);
             continue;
         }
         if entry.flags().is_encrypted() {
-            reading.leave_out_file(
-                &name,
-                number,
-                "is encrypted; unpack it with its password, and import what is in it",
-            );
+            reading.leave_out_file(&name, number, ImportProblem::Encrypted);
             continue;
         }
         // An honest bomb says how large it is.
@@ -127,7 +123,7 @@ fn read_archive<E: std::fmt::Debug>(
         }
         let method = entry.compression_method();
         let Ok(entry) = archive.get_entry(entry.wayfinder()) else {
-            reading.leave_out_file(&name, number, "is damaged");
+            reading.leave_out_file(&name, number, ImportProblem::Damaged);
             continue;
         };
         let packed = entry.reader();
@@ -135,8 +131,7 @@ fn read_archive<E: std::fmt::Debug>(
             CompressionMethod::STORE => Box::new(entry.verifying_reader(packed)),
             CompressionMethod::DEFLATE => Box::new(entry.verifying_reader(DeflateDecoder::new(packed))),
             _ => {
-                let problem = "is compressed in a way that is not supported; only Deflate is";
-                reading.leave_out_file(&name, number, problem);
+                reading.leave_out_file(&name, number, ImportProblem::UnknownCompression);
                 continue;
             }
         };
@@ -148,7 +143,7 @@ fn read_archive<E: std::fmt::Debug>(
                 return Err(FileError::Unpacked(limits.unpacked));
             }
             Err(ReadingError::File(_)) => {
-                reading.leave_out_file(&name, number, "is damaged: only what comes before the damage was read");
+                reading.leave_out_file(&name, number, ImportProblem::DamagedAtTheEnd);
             }
         }
     }
@@ -193,6 +188,7 @@ mod tests {
     use rawzip::path::EntryPath;
 
     use super::*;
+    use crate::domain::memories::LeftOut;
 
     const LINE: &str = "{\"content\": \"tea\"}\n";
 
@@ -224,8 +220,8 @@ mod tests {
         (read, reading, rows)
     }
 
-    fn reasons(reading: &Reading) -> Vec<&str> {
-        reading.left_out.reasons.iter().map(|left_out| left_out.reason.as_str()).collect()
+    fn reasons(reading: &Reading) -> Vec<String> {
+        reading.left_out.reasons.iter().map(LeftOut::reason).collect()
     }
 
     #[test]

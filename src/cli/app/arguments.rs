@@ -181,11 +181,11 @@ fn or_default<T: Clone + Send + Sync + 'static>(
 
 fn parse_rate_limit(text: &str) -> Result<RequestsPerMinute, String> {
     let number: u32 = text.parse().map_err(|_| "must be a whole number, such as 600".to_owned())?;
-    RequestsPerMinute::try_from(number).map_err(|error| error.problem().to_owned())
+    RequestsPerMinute::try_from(number).map_err(|error| error.problem().to_string())
 }
 
 fn parse_lifetime(text: &str) -> Result<TokenLifetime, String> {
-    TokenLifetime::try_from(lifetime(text)?).map_err(|error| error.problem().to_owned())
+    TokenLifetime::try_from(lifetime(text)?).map_err(|error| error.problem().to_string())
 }
 
 /// Parses a duration of at least a second.

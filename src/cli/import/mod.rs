@@ -20,8 +20,8 @@ use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{
-    Actor, ImportFormat, ImportReader, ImportRow, IsNew, MAX_AT_ONCE, MemoryBank, MemoryBankError, MemoryScope,
-    NewMemory, RowError,
+    Actor, ImportFormat, ImportProblem, ImportReader, ImportRow, IsNew, MAX_AT_ONCE, MemoryBank, MemoryBankError,
+    MemoryScope, NewMemory,
 };
 use crate::domain::people::Login;
 
@@ -177,7 +177,7 @@ fn tell_what_was_left_out(translated: &Translated) -> Result<(), CliError> {
     if left_out.left_out > 0 {
         output::line(format!("{} items were left out:", left_out.left_out))?;
     }
-    left_out.reasons.iter().try_for_each(|item| output::line(format!("{}: {}", item.place, item.reason)))
+    left_out.reasons.iter().try_for_each(|item| output::line(format!("{}: {}", item.place, item.reason())))
 }
 
 fn copy_of_standard_input() -> Result<NamedTempFile, CliError> {
@@ -284,8 +284,8 @@ fn first_of(errors: Vec<(usize, String)>) -> String {
     lines.join("\n")
 }
 
-fn bad_row(number: usize, error: &RowError) -> CliError {
-    CliError::failed(format!("line {number}: {error}"))
+fn bad_row(number: usize, problem: &ImportProblem) -> CliError {
+    CliError::failed(format!("line {number}: {problem}"))
 }
 
 /// A progress bar on a terminal, and nothing elsewhere.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::validation::{self, InvalidValue};
+use crate::validation::{self, InvalidValue, ValueProblem};
 
 /// A category of a memory: 1 to 64 characters on one line, lower case, trimmed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,13 +27,11 @@ impl Category {
     /// [`InvalidValue`] that names the entry.
     pub fn parse_list(field: &str, texts: &[String]) -> Result<Vec<Self>, InvalidValue> {
         if texts.len() > Self::MAX_PER_MEMORY {
-            return Err(InvalidValue::new(field, format!("must have at most {} entries", Self::MAX_PER_MEMORY)));
+            return Err(InvalidValue::new(field, ValueProblem::TooManyEntries(Self::MAX_PER_MEMORY)));
         }
         let mut categories = Vec::with_capacity(texts.len());
         for (index, text) in texts.iter().enumerate() {
-            let category = text
-                .parse::<Self>()
-                .map_err(|error| InvalidValue::new(format!("{field}[{index}]"), error.problem()))?;
+            let category = text.parse::<Self>().map_err(|error| error.of(format!("{field}[{index}]")))?;
             if !categories.contains(&category) {
                 categories.push(category);
             }

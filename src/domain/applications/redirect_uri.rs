@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn plain_http_is_refused_with_what_it_is_for() {
         let refused = "http://app.example/callback".parse::<RedirectUri>().unwrap_err();
-        assert!(refused.problem().contains("loopback addresses only"), "{refused}");
+        assert!(refused.problem().to_string().contains("loopback addresses only"), "{refused}");
     }
 
     #[test]

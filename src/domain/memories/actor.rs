@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::ids::ApplicationId;
 use crate::oauth::Caller;
-use crate::validation::InvalidValue;
+use crate::validation::{InvalidValue, ValueProblem};
 
 /// Who stored or changed a memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,7 +42,7 @@ impl FromStr for Actor {
         if text == Self::PERSON {
             return Ok(Self::Person);
         }
-        let id = text.parse().map_err(|_| InvalidValue::new("by", "must be the ID of an application, or `person`"))?;
+        let id = text.parse().map_err(|_| InvalidValue::new("by", ValueProblem::NotAnActor))?;
         Ok(Self::Application(id))
     }
 }

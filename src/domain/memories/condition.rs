@@ -178,8 +178,7 @@ impl Parser {
             "not" => Ok(Condition::Not(Box::new(self.condition(&place, inner, depth + 1)?))),
             "category" => {
                 let name = inner.as_str().ok_or_else(|| InvalidValue::new(&place, "must be a string"))?;
-                let category =
-                    name.parse().map_err(|error: InvalidValue| InvalidValue::new(&place, error.problem()))?;
+                let category = name.parse().map_err(|error: InvalidValue| error.of(&place))?;
                 Ok(Condition::Category(category))
             }
             _ => Err(InvalidValue::new(field, FORMS)),

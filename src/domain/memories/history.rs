@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::actor::Actor;
 use super::model::Memory;
 use crate::system::Timestamp;
-use crate::validation::InvalidValue;
+use crate::validation::{InvalidValue, ValueProblem};
 
 /// A member of a memory that can be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,7 +62,9 @@ impl FromStr for MemoryMember {
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let named = Self::ALL.into_iter().find(|member| member.as_str() == text);
-        named.ok_or_else(|| InvalidValue::new("changed", "must name members of a memory that can be changed"))
+        named.ok_or_else(|| {
+            InvalidValue::new("changed", ValueProblem::NotAHistory("must name members of a memory that can be changed"))
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::actor::Actor;
 use super::history::HistoryEntry;
+use super::import_problem::ImportProblem;
 use super::metadata::Metadata;
 use super::model::{Content, MemoryScope, Priority};
 use super::new_memory::NewMemory;
@@ -19,7 +20,7 @@ use crate::applications::Category;
 use crate::audit::{Context, ContextId};
 use crate::ids::{MemoryId, RequestId};
 use crate::system::Timestamp;
-use crate::validation::InvalidValue;
+use crate::validation::{InvalidValue, ValueProblem};
 
 /// Parses rows for one scope.
 ///
@@ -44,20 +45,6 @@ pub enum ImportRow {
     Memory(Box<NewMemory>),
     /// A memory that has expired already, so there is nothing to load.
     Expired,
-}
-
-/// Why a row is invalid.
-#[derive(Debug, thiserror::Error)]
-pub enum RowError {
-    /// It is not a JSON object with the known members.
-    #[error("is not a row: {0}")]
-    Json(String),
-    /// A member is invalid.
-    #[error(transparent)]
-    Invalid(#[from] InvalidValue),
-    /// The application may not write in these categories.
-    #[error("its categories are not all among the ones that the application may write")]
-    CategoryNotAllowed,
 }
 
 /// As in the API, a null member counts as left out.
@@ -131,14 +118,13 @@ impl ImportReader {
     /// Parses the next row of the file.
     ///
     /// # Errors
-    /// [`RowError`].
-    pub fn read(&mut self, line: &str) -> Result<ImportRow, RowError> {
+    /// [`ImportProblem`].
+    pub fn read(&mut self, line: &str) -> Result<ImportRow, ImportProblem> {
         let text = Self::trim(line);
         let Object(row) =
-            serde_json::from_str::<Object<Row>>(text).map_err(|error| RowError::Json(error.to_string()))?;
+            serde_json::from_str::<Object<Row>>(text).map_err(|error| ImportProblem::NotARow(error.into()))?;
         if holds_too_large_integer(text) {
-            let problem = "holds an integer of more than 64 bits, which would lose digits; write it as a string";
-            return Err(InvalidValue::new("metadata", problem).into());
+            return Err(InvalidValue::new("metadata", ValueProblem::IntegerTooLarge).into());
         }
         let moment = |field: &str, text: Option<&str>| text.map(|text| Timestamp::parse(field, text)).transpose();
         let id = |field: &str, text: Option<&str>| text.map(|text| ContextId::parse(field, text)).transpose();
@@ -149,13 +135,13 @@ impl ImportReader {
         };
         let categories = Category::parse_list("categories", &row.categories.unwrap_or_default())?;
         if !self.scope.categories().allows(&categories) {
-            return Err(RowError::CategoryNotAllowed);
+            return Err(ImportProblem::CategoryNotAllowed);
         }
         let history = row.history.unwrap_or_default().into_iter().map(|Object(entry)| HistoryEntry::try_from(entry));
         let history = history.collect::<Result<Vec<_>, _>>()?;
         let access = self.scope.categories();
         if !history.iter().filter_map(HistoryEntry::superseded).all(|memory| access.allows(&memory.categories)) {
-            return Err(RowError::CategoryNotAllowed);
+            return Err(ImportProblem::CategoryNotAllowed);
         }
         let created_by = row.created_by.as_deref().map(str::parse).transpose()?;
         // Never in the future.
@@ -238,7 +224,7 @@ mod tests {
     use super::*;
     use crate::testing::{now, scope, scope_limited_to};
 
-    fn read(line: &str) -> Result<ImportRow, RowError> {
+    fn read(line: &str) -> Result<ImportRow, ImportProblem> {
         ImportReader::new(scope(), now()).read(line)
     }
 
@@ -258,7 +244,7 @@ mod tests {
         let row = r#"{"content": "tea", "context": {"custom_gpt_id": null, "conversation_id": "c"}}"#;
         assert_eq!(memory(row).metadata.conversation_id(), Some("c"));
         for row in [r#"{"content": null}"#, r#"{"content": "tea", "categories": [null]}"#, "null"] {
-            assert!(matches!(read(row), Err(RowError::Json(_))), "{row}");
+            assert!(matches!(read(row), Err(ImportProblem::NotARow(_))), "{row}");
         }
     }
 
@@ -271,7 +257,7 @@ mod tests {
             r#"{"content": "tea", "history": [["2026-01-01T00:00:00Z", null, ["content"]]]}"#,
             r#"{"content": "tea", "history": [{"at": "2026-01-01T00:00:00Z", "superseded": ["m", "t", [], {}, {}, "high"]}]}"#,
         ] {
-            assert!(matches!(read(row), Err(RowError::Json(_))), "{row}");
+            assert!(matches!(read(row), Err(ImportProblem::NotARow(_))), "{row}");
         }
     }
 
@@ -333,7 +319,7 @@ mod tests {
         let mut reader = ImportReader::new(limited, now());
         assert!(reader.read(r#"{"content": "a", "categories": ["Travel"]}"#).is_ok());
         let refused = reader.read(r#"{"content": "a", "categories": ["health"]}"#);
-        assert!(matches!(refused, Err(RowError::CategoryNotAllowed)));
+        assert!(matches!(refused, Err(ImportProblem::CategoryNotAllowed)));
         let superseding = |categories: &str| {
             format!(
                 "{{\"content\": \"a\", \"categories\": [\"travel\"], \"history\": [{{\"at\": \"2026-01-01\", \"superseded\": {{\
@@ -343,7 +329,7 @@ mod tests {
         };
         assert!(reader.read(&superseding("[\"travel\"]")).is_ok());
         let refused = reader.read(&superseding("[\"travel\", \"health\"]"));
-        assert!(matches!(refused, Err(RowError::CategoryNotAllowed)), "nor what was superseded");
+        assert!(matches!(refused, Err(ImportProblem::CategoryNotAllowed)), "nor what was superseded");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::bank::{MAX_AT_ONCE, MemoryBank, MemoryBankError};
 use super::import::{ImportReader, ImportRow};
+use super::import_problem::ImportProblem;
 use super::model::MemoryScope;
 use super::new_memory::NewMemory;
 use crate::ids::MemoryId;
@@ -16,11 +17,40 @@ use crate::system::Timestamp;
 /// How many rows of a preview are looked up concurrently.
 const CONCURRENT: usize = 64;
 
+/// What is counted of what was imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PlaceUnit {
+    /// The lines of a text.
+    Line,
+    /// The items of a list.
+    Item,
+    /// The files of an archive.
+    File,
+}
+
+impl PlaceUnit {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Line => "line",
+            Self::Item => "item",
+            Self::File => "file",
+        }
+    }
+
+    /// The unit of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Line, Self::Item, Self::File].into_iter().find(|unit| unit.as_str() == name)
+    }
+}
+
 /// Where a row stood in what was imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// What is counted, such as `line`.
-    pub unit: &'static str,
+    /// What is counted.
+    pub unit: PlaceUnit,
     /// Its number, from 1.
     pub number: u64,
 }
@@ -29,13 +59,25 @@ impl Place {
     /// A line of a text.
     #[must_use]
     pub fn line(number: u64) -> Self {
-        Self { unit: "line", number }
+        Self { unit: PlaceUnit::Line, number }
+    }
+
+    /// An item of a list.
+    #[must_use]
+    pub fn item(number: u64) -> Self {
+        Self { unit: PlaceUnit::Item, number }
+    }
+
+    /// A file of an archive.
+    #[must_use]
+    pub fn file(number: u64) -> Self {
+        Self { unit: PlaceUnit::File, number }
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.unit, self.number)
+        write!(f, "{} {}", self.unit.as_str(), self.number)
     }
 }
 
@@ -44,8 +86,21 @@ impl fmt::Display for Place {
 pub struct LeftOut {
     /// Where it stood.
     pub place: Place,
-    /// Why; holds nothing of its content.
-    pub reason: String,
+    /// The name of the file that it stood in, if that is one of several.
+    pub file: Option<String>,
+    /// Why. What it repeats of a row is shortened.
+    pub problem: ImportProblem,
+}
+
+impl LeftOut {
+    /// Why, in English, in at most [`ImportReport::LONGEST_REASON`] characters.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match &self.file {
+            Some(file) => readable(&format!("{file}: {}", self.problem)),
+            None => readable(&self.problem.to_string()),
+        }
+    }
 }
 
 /// What became of the rows.
@@ -71,16 +126,17 @@ impl ImportReport {
     /// Maximum number of characters of a reason.
     pub const LONGEST_REASON: usize = 300;
 
-    /// Counts a row that is left out.
-    pub fn leave_out(&mut self, place: Place, reason: impl Into<String>) {
+    /// Counts a row that is left out, of a `file` that is one of several.
+    pub fn leave_out(&mut self, place: Place, file: Option<&str>, problem: ImportProblem) {
         self.rows += 1;
-        self.note(place, reason);
+        self.note(place, file, problem);
     }
 
-    fn note(&mut self, place: Place, reason: impl Into<String>) {
+    fn note(&mut self, place: Place, file: Option<&str>, problem: ImportProblem) {
         self.left_out += 1;
         if self.reasons.len() < Self::NAMED {
-            self.reasons.push(LeftOut { place, reason: readable(&reason.into()) });
+            let problem = problem.shortened(readable);
+            self.reasons.push(LeftOut { place, file: file.map(readable), problem });
         }
     }
 }
@@ -162,7 +218,7 @@ impl Import {
                 self.report.rows += 1;
                 self.report.expired += 1;
             }
-            Err(error) => self.leave_out(place, error.to_string()),
+            Err(problem) => self.leave_out(place, problem),
         }
         Ok(())
     }
@@ -174,8 +230,8 @@ impl Import {
     }
 
     /// Counts a row without a readable text, such as a line that is not UTF-8.
-    pub fn leave_out(&mut self, place: Place, reason: impl Into<String>) {
-        self.report.leave_out(place, reason);
+    pub fn leave_out(&mut self, place: Place, problem: ImportProblem) {
+        self.report.leave_out(place, None, problem);
     }
 
     /// Forgets the rows that are not decided yet: nothing more is stored.
@@ -218,7 +274,7 @@ impl Import {
                 Some(Ok(false)) => self.report.duplicates += 1,
                 // One refused memory must not stop the others.
                 Some(Err(error @ (MemoryBankError::Rejected(_) | MemoryBankError::Unsupported(_)))) => {
-                    self.report.note(place, error.to_string());
+                    self.report.note(place, None, ImportProblem::Refused(error.to_string()));
                 }
                 Some(Err(error)) => {
                     undecided += 1;
@@ -256,7 +312,7 @@ async fn look_up(
 }
 
 /// A line of a text that arrives in pieces, or why it is none.
-pub type Line = (Place, Result<String, &'static str>);
+pub type Line = (Place, Result<String, ImportProblem>);
 
 /// Cuts a text that arrives in pieces into lines, and holds no more than one line.
 #[derive(Debug, Default)]
@@ -302,10 +358,10 @@ impl Lines {
         self.ended += 1;
         let place = Place::line(self.ended);
         if std::mem::take(&mut self.is_too_long) {
-            return (place, Err("is longer than 1 MiB"));
+            return (place, Err(ImportProblem::TooLong(Self::MAX as u64)));
         }
         let line = String::from_utf8(std::mem::take(&mut self.line));
-        (place, line.map_err(|_| "is not UTF-8"))
+        (place, line.map_err(|_| ImportProblem::NotUtf8))
     }
 }
 
@@ -347,7 +403,7 @@ mod tests {
                 import.add(Place::line(number), row).await.unwrap();
             }
             import.add(Place::line(605), r#"{"content": "x", "expires_at": "2000-01-01"}"#).await.unwrap();
-            import.leave_out(Place::line(606), "is not UTF-8");
+            import.leave_out(Place::line(606), ImportProblem::NotUtf8);
             import.finish().await.unwrap()
         };
         let first = load().await;
@@ -383,6 +439,25 @@ mod tests {
         }
         let report = import.finish().await.unwrap();
         assert_eq!((report.left_out, report.reasons.len()), (1_000, ImportReport::NAMED));
+    }
+
+    #[tokio::test]
+    async fn what_a_reason_repeats_of_a_row_is_short_in_every_form_of_it() {
+        let mut import = import(&Arc::default());
+        let long = "x".repeat(500_000);
+        for (number, row) in [
+            (1, format!("{{\"{long}\": 1}}")),
+            (2, format!("{{\"content\": \"a\", \"metadata\": {{\"memgate_{long}\": 1}}}}")),
+        ] {
+            import.add(Place::line(number), &row).await.unwrap();
+        }
+        let report = import.finish().await.unwrap();
+        for left_out in &report.reasons {
+            assert_eq!(left_out.reason().chars().count(), ImportReport::LONGEST_REASON + 1);
+            assert!(left_out.problem.to_string().len() < 2 * ImportReport::LONGEST_REASON, "{left_out:?}");
+        }
+        assert!(report.reasons[0].reason().starts_with("is not a row: unknown field `xxx"));
+        assert!(report.reasons[1].reason().starts_with("`metadata.memgate_xxx"));
     }
 
     #[tokio::test]
@@ -432,8 +507,8 @@ mod tests {
         assert_eq!(
             lines.push(b"x\n\xff\nok\n"),
             [
-                (Place::line(1), Err("is longer than 1 MiB")),
-                (Place::line(2), Err("is not UTF-8")),
+                (Place::line(1), Err(ImportProblem::TooLong(1 << 20))),
+                (Place::line(2), Err(ImportProblem::NotUtf8)),
                 (Place::line(3), Ok("ok".to_owned()))
             ]
         );

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::audit::Context;
-use crate::validation::InvalidValue;
+use crate::validation::{InvalidValue, ValueProblem};
 
 /// A caller's JSON object: at most 64 members, 16 KiB and 5 levels.
 ///
@@ -36,7 +36,7 @@ impl Metadata {
     /// [`InvalidValue`] that names the member.
     pub fn from_caller(object: Map<String, Value>) -> Result<Self, InvalidValue> {
         if let Some(name) = object.keys().find(|name| is_reserved(name)) {
-            return Err(InvalidValue::new(format!("metadata.{name}"), "is a reserved name"));
+            return Err(InvalidValue::new(format!("metadata.{name}"), ValueProblem::Reserved));
         }
         Self::check(object, Self::MAX_MEMBERS, Self::MAX_BYTES)
     }
@@ -50,25 +50,25 @@ impl Metadata {
     }
 
     fn check(object: Map<String, Value>, max_members: usize, max_bytes: usize) -> Result<Self, InvalidValue> {
-        let refuse = |problem: String| Err(InvalidValue::new("metadata", problem));
+        let refuse = |problem: ValueProblem| Err(InvalidValue::new("metadata", problem));
         if object.len() > max_members {
-            return refuse(format!("must have at most {max_members} members"));
+            return refuse(ValueProblem::TooManyMembers(max_members));
         }
         if object.keys().any(|name| name.is_empty() || name.chars().count() > Self::MAX_NAME) {
-            return refuse(format!("must have member names of 1 to {} characters", Self::MAX_NAME));
+            return refuse(ValueProblem::MemberNames(Self::MAX_NAME));
         }
         let value = Value::Object(object);
         if depth(&value) > Self::MAX_DEPTH {
-            return refuse(format!("must not be nested more than {} levels deep", Self::MAX_DEPTH));
+            return refuse(ValueProblem::TooDeep(Self::MAX_DEPTH));
         }
         if holds_nul(&value) {
-            return refuse("must not contain a NUL character".to_owned());
+            return refuse(ValueProblem::Nul);
         }
         let size = value.to_string().len();
         if size > max_bytes {
-            return refuse(format!("is {size} bytes long; at most {max_bytes} are allowed"));
+            return refuse(ValueProblem::TooLarge { size, max: max_bytes });
         }
-        let Value::Object(object) = value else { return refuse("must be an object".to_owned()) };
+        let Value::Object(object) = value else { return refuse("must be an object".into()) };
         Ok(Self(object))
     }
 

@@ -9,7 +9,7 @@ use crate::applications::{Category, CategoryAccess, SpaceName};
 use crate::ids::{MemoryId, UserId};
 use crate::oauth::{Caller, Subject};
 use crate::system::Timestamp;
-use crate::validation::{self, InvalidValue};
+use crate::validation::{self, InvalidValue, ValueProblem};
 
 /// Something that an assistant was asked to remember.
 #[derive(Clone, Debug, PartialEq)]
@@ -175,7 +175,7 @@ impl FromStr for Priority {
         [Self::Low, Self::Normal, Self::High]
             .into_iter()
             .find(|priority| priority.as_str() == text)
-            .ok_or_else(|| InvalidValue::new("priority", "must be low, normal or high"))
+            .ok_or_else(|| InvalidValue::new("priority", ValueProblem::NotAPriority))
     }
 }
 

@@ -11,7 +11,7 @@ use super::object::{object, objects, optional_object};
 use crate::applications::{Category, SpaceName};
 use crate::audit::{Context, ContextId};
 use crate::system::Timestamp;
-use crate::validation::InvalidValue;
+use crate::validation::{InvalidValue, ValueProblem};
 
 /// A memory with everything that is known of it, in the members that an import reads.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -91,7 +91,10 @@ impl TryFrom<HistoryRecord> for HistoryEntry {
                 HistoryEvent::Updated(names.iter().map(|name| name.parse()).collect::<Result<_, _>>()?)
             }
             (None, Some(memory)) => HistoryEvent::Superseded(Box::new((*memory).try_into()?)),
-            _ => return Err(InvalidValue::new("history", "must have either `changed` or `superseded` in each entry")),
+            _ => {
+                let problem = ValueProblem::NotAHistory("must have either `changed` or `superseded` in each entry");
+                return Err(InvalidValue::new("history", problem));
+            }
         };
         Ok(Self {
             at: Timestamp::parse("at", &record.at)?,
@@ -208,7 +211,8 @@ impl TryFrom<MemoryRecord> for Memory {
     /// Reads a memory that has no history of its own.
     fn try_from(record: MemoryRecord) -> Result<Self, InvalidValue> {
         if !record.history.is_empty() {
-            return Err(InvalidValue::new("history", "must not have entries with a history of their own"));
+            let problem = ValueProblem::NotAHistory("must not have entries with a history of their own");
+            return Err(InvalidValue::new("history", problem));
         }
         let id = |field: &str, text: Option<&str>| text.map(|text| ContextId::parse(field, text)).transpose();
         let context = Context {

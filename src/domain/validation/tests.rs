@@ -36,6 +36,6 @@ fn a_line_has_no_control_characters() {
 #[test]
 fn a_refusal_can_be_seen_from_further_out() {
     let error = InvalidValue::new("start", "is wrong").within("date_range").within("filters");
-    assert_eq!((error.field(), error.problem()), ("filters.date_range.start", "is wrong"));
+    assert_eq!((error.field(), error.problem().to_string().as_str()), ("filters.date_range.start", "is wrong"));
     assert_eq!(error.to_string(), "`filters.date_range.start` is wrong");
 }

@@ -58,7 +58,7 @@ fn kinds_and_schemes_are_read_by_their_names() {
     for kind in BankKind::ALL {
         assert_eq!(kind.as_str().parse(), Ok(kind));
     }
-    assert!("mem0".parse::<BankKind>().unwrap_err().problem().contains("mcp-memory-service"));
+    assert!("mem0".parse::<BankKind>().unwrap_err().problem().to_string().contains("mcp-memory-service"));
     for (text, scheme) in
         [("Token", AuthScheme::Token), ("bearer", AuthScheme::Bearer), ("X-API-Key", AuthScheme::XApiKey)]
     {
@@ -73,7 +73,7 @@ fn kinds_and_schemes_are_read_by_their_names() {
         assert_eq!(text.parse(), Ok(after));
     }
     for text in ["", "soon", "0s"] {
-        assert!(text.parse::<HedgeAfter>().unwrap_err().problem().contains("200ms"), "{text}");
+        assert!(text.parse::<HedgeAfter>().unwrap_err().problem().to_string().contains("200ms"), "{text}");
     }
 }
 

@@ -109,7 +109,7 @@ struct LeftOutLine {
 impl ImportAnswer {
     fn new(request_id: RequestId, report: ImportReport) -> Self {
         let ImportReport { rows, created, duplicates, expired, left_out, reasons } = report;
-        let named = |LeftOut { place, reason }| LeftOutLine { line: place.number, reason };
+        let named = |left_out: LeftOut| LeftOutLine { line: left_out.place.number, reason: left_out.reason() };
         Self {
             status: "imported".to_owned(),
             request_id: request_id.to_string(),

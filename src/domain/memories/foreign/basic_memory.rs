@@ -2,10 +2,11 @@
 //! relation; the rest is prose.
 
 use super::rows::{ForeignRow, Found, Part, categories, from_date};
+use crate::memories::import_problem::ImportProblem;
 
 const SOURCE: &str = "basic-memory";
 
-pub(super) fn rows(note: &str) -> Result<Vec<ForeignRow>, &'static str> {
+pub(super) fn rows(note: &str) -> Result<Vec<ForeignRow>, ImportProblem> {
     let note = note.trim_start_matches('\u{feff}').replace("\r\n", "\n");
     let (front, body) = front_matter(&note);
     let mut prose = String::new();
@@ -42,7 +43,7 @@ pub(super) fn rows(note: &str) -> Result<Vec<ForeignRow>, &'static str> {
         };
         rows.extend(row(&text, fact.kind, &fact.tags));
     }
-    if rows.is_empty() { Err("has no text") } else { Ok(rows) }
+    if rows.is_empty() { Err(ImportProblem::NoText) } else { Ok(rows) }
 }
 
 /// An observation or a relation.

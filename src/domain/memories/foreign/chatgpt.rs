@@ -3,11 +3,12 @@
 use serde_json::Value;
 
 use super::rows::{ForeignRow, Found, Part, from_seconds, id, text};
+use crate::memories::import_problem::ImportProblem;
 
 const SOURCE: &str = "chatgpt";
 
-pub(super) fn rows(conversation: &Value) -> Result<Vec<ForeignRow>, &'static str> {
-    let nodes = conversation.get("mapping").and_then(Value::as_object).ok_or("is not a conversation of ChatGPT")?;
+pub(super) fn rows(conversation: &Value) -> Result<Vec<ForeignRow>, ImportProblem> {
+    let nodes = conversation.get("mapping").and_then(Value::as_object).ok_or(ImportProblem::NotOfChatGpt)?;
     let conversation_id = id(conversation.get("conversation_id").or_else(|| conversation.get("id")));
     let mut rows = Vec::new();
     for message in nodes.values().filter_map(|node| node.get("message")).filter(|message| message.is_object()) {

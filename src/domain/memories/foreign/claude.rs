@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use super::rows::{ForeignRow, Found, Part, from_text, id, text};
+use crate::memories::import_problem::ImportProblem;
 
 const SOURCE: &str = "claude";
 
-pub(super) fn rows(value: &Value) -> Result<Vec<ForeignRow>, &'static str> {
+pub(super) fn rows(value: &Value) -> Result<Vec<ForeignRow>, ImportProblem> {
     if let Some(messages) = value.get("chat_messages").and_then(Value::as_array) {
         return Ok(messages.iter().flat_map(|message| message_rows(message, value)).collect());
     }
@@ -26,7 +27,7 @@ pub(super) fn rows(value: &Value) -> Result<Vec<ForeignRow>, &'static str> {
     );
     let is_known =
         ["conversations_memory", "project_memories", "memory_files"].iter().any(|name| value.get(name).is_some());
-    if is_known { Ok(rows) } else { Err("is neither a conversation nor a memory of Claude") }
+    if is_known { Ok(rows) } else { Err(ImportProblem::NotOfClaude) }
 }
 
 fn message_rows(message: &Value, conversation: &Value) -> Vec<ForeignRow> {

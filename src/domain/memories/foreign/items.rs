@@ -1,7 +1,9 @@
 //! Cuts a JSON document into its items, and holds no more than one.
 
+use crate::memories::import_problem::ImportProblem;
+
 /// An item of a document, or why it is none.
-pub type Item = Result<Vec<u8>, &'static str>;
+pub type Item = Result<Vec<u8>, ImportProblem>;
 
 /// The items of a document that arrives in pieces: the elements of a list, or else the whole document. Objects one after the
 /// other are items, too.
@@ -35,7 +37,7 @@ impl Items {
     #[must_use]
     pub fn end(self) -> Option<Item> {
         let is_open = self.depth > u32::from(self.is_list) || !self.item.trim_ascii().is_empty() || self.is_too_large;
-        is_open.then_some(Err("is not complete"))
+        is_open.then_some(Err(ImportProblem::Incomplete))
     }
 
     fn take(&mut self, byte: u8, items: &mut Vec<Item>) {
@@ -93,7 +95,7 @@ impl Items {
 
     fn finish(&mut self, items: &mut Vec<Item>) {
         if std::mem::take(&mut self.is_too_large) {
-            items.push(Err("is larger than 32 MiB"));
+            items.push(Err(ImportProblem::TooLarge(Self::MAX as u64)));
             self.item.clear();
             return;
         }

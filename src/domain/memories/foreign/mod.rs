@@ -22,6 +22,7 @@ pub use reading::{Conversation, FoundRow, Reading, ReadingError};
 pub use rows::{ForeignRow, Part};
 
 use self::rows::{from_seconds, from_text, text};
+use crate::memories::import_problem::ImportProblem;
 use crate::system::Timestamp;
 use crate::validation::InvalidValue;
 
@@ -79,7 +80,7 @@ impl ImportFormat {
     ///
     /// # Errors
     /// Why the item is left out.
-    pub fn rows(self, value: &Value) -> Result<Vec<ForeignRow>, &'static str> {
+    pub fn rows(self, value: &Value) -> Result<Vec<ForeignRow>, ImportProblem> {
         if let Some(list) = listed(value) {
             return list.iter().map(|value| self.rows(value)).collect::<Result<Vec<_>, _>>().map(|rows| rows.concat());
         }
@@ -88,7 +89,7 @@ impl ImportFormat {
             Self::Claude => claude::rows(value),
             Self::Mem0 => mem0::rows(value),
             Self::ServerMemory => server_memory::rows(value),
-            Self::BasicMemory => basic_memory::rows(value.as_str().ok_or("is not a text")?),
+            Self::BasicMemory => basic_memory::rows(value.as_str().ok_or(ImportProblem::NoText)?),
             Self::Memgate => Ok(vec![ForeignRow { part: Part::Memories, json: value.to_string() }]),
         }
     }

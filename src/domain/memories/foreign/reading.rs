@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::super::loading::{ImportReport, Lines, Place};
 use super::rows::{ForeignRow, Part};
 use super::{ImportFormat, Items, conversation};
+use crate::memories::import_problem::ImportProblem;
 use crate::system::Timestamp;
 
 /// How much of a file is read at a time.
@@ -122,8 +123,8 @@ impl Reading {
     }
 
     /// Names a file of an archive that cannot be read.
-    pub fn leave_out_file(&mut self, name: &str, number: u64, reason: &str) {
-        self.left_out.leave_out(Place { unit: "file", number }, format!("{}: {reason}", shown(name)));
+    pub fn leave_out_file(&mut self, name: &str, number: u64, problem: ImportProblem) {
+        self.left_out.leave_out(Place::file(number), Some(&shown(name)), problem);
     }
 
     fn take_conversation(&mut self, format: ImportFormat, item: &Value, messages: u64) -> usize {
@@ -230,31 +231,31 @@ impl<E> FileReading<'_, E> {
     fn read_note(mut self, input: &mut dyn Read) -> Result<(), ReadingError<E>> {
         let mut note = Vec::new();
         input.take(LONGEST_NOTE + 1).read_to_end(&mut note)?;
-        let place = Place { unit: "file", number: self.number };
+        let place = Place::file(self.number);
         if note.len() as u64 > LONGEST_NOTE {
-            self.leave_out(place, "is longer than 4 MiB");
+            self.leave_out(place, ImportProblem::TooLong(LONGEST_NOTE));
             return Ok(());
         }
         if let Ok(note) = String::from_utf8(note) {
             return self.take_value(ImportFormat::BasicMemory, place, &Value::String(note));
         }
-        self.leave_out(place, "is not UTF-8");
+        self.leave_out(place, ImportProblem::NotUtf8);
         Ok(())
     }
 
-    fn take_line(&mut self, place: Place, line: Result<String, &'static str>) -> Result<Go, ReadingError<E>> {
+    fn take_line(&mut self, place: Place, line: Result<String, ImportProblem>) -> Result<Go, ReadingError<E>> {
         match line {
             Ok(line) if super::super::ImportReader::trim(&line).is_empty() => Ok(Go::On),
             Ok(line) => self.take_text(place, &line),
-            Err(reason) => Ok(self.leave_out(place, reason)),
+            Err(problem) => Ok(self.leave_out(place, problem)),
         }
     }
 
     fn take_item(&mut self, number: u64, item: super::Item) -> Result<Go, ReadingError<E>> {
-        let place = Place { unit: "item", number };
-        match item.and_then(|item| String::from_utf8(item).map_err(|_| "is not UTF-8")) {
+        let place = Place::item(number);
+        match item.and_then(|item| String::from_utf8(item).map_err(|_| ImportProblem::NotUtf8)) {
             Ok(item) => self.take_text(place, &item),
-            Err(reason) => Ok(self.leave_out(place, reason)),
+            Err(problem) => Ok(self.leave_out(place, problem)),
         }
     }
 
@@ -264,7 +265,7 @@ impl<E> FileReading<'_, E> {
             Ok(value) => value,
             // An import tells of its own rows what is wrong.
             Err(_) if self.format == Some(ImportFormat::Memgate) && !text.contains('\n') => Value::Null,
-            Err(error) => return Ok(self.leave_out(place, format!("is not JSON: {error}"))),
+            Err(error) => return Ok(self.leave_out(place, ImportProblem::NotJson(error.into()))),
         };
         let (found, asked) = (self.format.or_else(|| ImportFormat::detect(&value)), self.reading.asked);
         let is_wanted = |format| asked.is_none_or(|asked| asked == format);
@@ -292,8 +293,8 @@ impl<E> FileReading<'_, E> {
     fn take_value(&mut self, format: ImportFormat, place: Place, value: &Value) -> Result<(), ReadingError<E>> {
         let rows = match format.rows(value) {
             Ok(rows) => rows,
-            Err(reason) => {
-                self.leave_out(place, reason);
+            Err(problem) => {
+                self.leave_out(place, problem);
                 return Ok(());
             }
         };
@@ -315,10 +316,9 @@ impl<E> FileReading<'_, E> {
         }
     }
 
-    fn leave_out(&mut self, place: Place, reason: impl Into<String>) -> Go {
-        let reason = reason.into();
-        let reason = if self.is_in_archive { format!("{}: {reason}", shown(self.name)) } else { reason };
-        self.reading.left_out.leave_out(place, reason);
+    fn leave_out(&mut self, place: Place, problem: ImportProblem) -> Go {
+        let file = self.is_in_archive.then(|| shown(self.name));
+        self.reading.left_out.leave_out(place, file.as_deref(), problem);
         let is_something_else = self.is_in_archive && self.format.is_none() && place.number >= PATIENCE;
         if is_something_else { Go::NoFurther } else { Go::On }
     }

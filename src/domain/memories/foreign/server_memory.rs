@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use super::rows::{ForeignRow, Found, Part, categories, text};
+use crate::memories::import_problem::ImportProblem;
 
 const SOURCE: &str = "server-memory";
 
-pub(super) fn rows(value: &Value) -> Result<Vec<ForeignRow>, &'static str> {
+pub(super) fn rows(value: &Value) -> Result<Vec<ForeignRow>, ImportProblem> {
     let row = |said: &str, categories| {
         Found { text: said, categories, source: SOURCE, ..Found::default() }.rows(Part::Memories)
     };
@@ -22,6 +23,6 @@ pub(super) fn rows(value: &Value) -> Result<Vec<ForeignRow>, &'static str> {
             let kind = text(value, "relationType").replace('_', " ");
             Ok(row(&format!("{} {kind} {}", text(value, "from"), text(value, "to")), Vec::new()))
         }
-        _ => Err("is neither an entity nor a relation of server-memory"),
+        _ => Err(ImportProblem::NotOfServerMemory),
     }
 }

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::memories::{ImportReader, ImportRow, NewMemory};
+use crate::memories::{ImportProblem, ImportReader, ImportRow, NewMemory};
 use crate::testing::{now, scope};
 
 /// The memories of a document, as an import takes them.
@@ -93,7 +93,7 @@ fn of_mem0_text_categories_and_time_are_taken_from_a_list_or_an_answer() {
         assert_eq!(read[0].1.created_at.to_string(), "2025-07-01T07:00:00Z");
         assert_eq!(read[0].1.updated().to_string(), "2025-07-02T00:00:00Z");
     }
-    assert_eq!(ImportFormat::Mem0.rows(&json!({"memory": " "})), Err("has no text"));
+    assert_eq!(ImportFormat::Mem0.rows(&json!({"memory": " "})), Err(ImportProblem::NoText));
 }
 
 #[test]
@@ -135,8 +135,8 @@ fn items_are_cut_wherever_the_pieces_end() {
         ("{\"a\": 1}\n{\"b\": 2}\n", vec![item("{\"a\": 1}"), item("{\"b\": 2}")]),
         ("[]", vec![]),
         (" \n", vec![]),
-        ("[{\"a\": 1}, {\"b\": ", vec![item("{\"a\": 1}"), Err("is not complete")]),
-        ("[{\"a\": 1}, {\"b\": \"", vec![item("{\"a\": 1}"), Err("is not complete")]),
+        ("[{\"a\": 1}, {\"b\": ", vec![item("{\"a\": 1}"), Err(ImportProblem::Incomplete)]),
+        ("[{\"a\": 1}, {\"b\": \"", vec![item("{\"a\": 1}"), Err(ImportProblem::Incomplete)]),
     ] {
         for size in 1..=document.len() {
             let mut items = Items::default();

@@ -160,7 +160,7 @@ impl Destination {
         if !application.redirect_uris.iter().any(|registered| registered.accepts(redirect_uri)) {
             return Err(match RedirectUri::exact(redirect_uri) {
                 Ok(_) => UntrustedRequest::UnregisteredRedirectUri,
-                Err(error) => UntrustedRequest::UnusableRedirectUri { problem: error.problem().to_owned() },
+                Err(error) => UntrustedRequest::UnusableRedirectUri { problem: error.problem().to_string() },
             });
         }
         let url = Url::parse(redirect_uri).map_err(|_| UntrustedRequest::UnregisteredRedirectUri)?;

@@ -50,7 +50,7 @@ fn name(members: &Map<String, Value>) -> Result<Option<ApplicationName>, Invalid
         Some(Value::String(name)) => name
             .parse()
             .map(Some)
-            .map_err(|error: crate::validation::InvalidValue| other("client_name", error.problem())),
+            .map_err(|error: crate::validation::InvalidValue| other("client_name", &error.problem().to_string())),
         Some(_) => Err(other("client_name", "must be a string")),
     }
 }
@@ -68,7 +68,7 @@ fn redirect_uris(members: &Map<String, Value>) -> Result<(Vec<RedirectUri>, Vec<
         match RedirectUri::exact(uri) {
             Ok(uri) if usable.contains(&uri) => {}
             Ok(uri) => usable.push(uri),
-            Err(error) => dropped.push(DroppedRedirectUri { index, problem: error.problem().to_owned() }),
+            Err(error) => dropped.push(DroppedRedirectUri { index, problem: error.problem().to_string() }),
         }
     }
     match dropped.first() {

@@ -113,7 +113,7 @@ impl CreateBody {
 }
 
 fn parse_superseded(id: &str) -> Result<MemoryId, InvalidValue> {
-    id.parse().map_err(|error: InvalidValue| InvalidValue::new("supersedes", error.problem()))
+    id.parse().map_err(|error: InvalidValue| error.of("supersedes"))
 }
 
 /// The result of a create: stored (with `memory`), or accepted (with `message`) and pending.

@@ -13,7 +13,7 @@ use super::receive::Uploaded;
 use crate::adapters::http::server::services::Services;
 use crate::domain::applications::SpaceName;
 use crate::domain::ids::UserId;
-use crate::domain::memories::{FoundRow, Place, Reading};
+use crate::domain::memories::{FoundRow, Place, PlaceUnit, Reading};
 use crate::files::{self, FileError, FileLimits};
 
 /// A place that memories can go to.
@@ -119,7 +119,7 @@ fn into_rows(upload: Uploaded, space: SpaceOption) -> Result<WaitingUpload, Fail
     let (mut reading, mut bytes, mut samples) = (Reading::new(None), 0_u64, Vec::new());
     let mut take = |FoundRow { place, conversation, row }: FoundRow| {
         let conversation = conversation.map_or(0, |number| number + 1);
-        let line = format!("{conversation}\t{}\t{}\t{}\n", place.unit, place.number, row.json);
+        let line = format!("{conversation}\t{}\t{}\t{}\n", place.unit.as_str(), place.number, row.json);
         bytes += line.len() as u64;
         if bytes > ROWS_OF_ONE {
             return Err(NotWritten::Full);
@@ -232,7 +232,7 @@ impl Rows {
         let mut next = || parts.next().ok_or(io::ErrorKind::InvalidData);
         let (conversation, unit, number, json) = (next()?, next()?, next()?, next()?);
         let conversation: usize = conversation.parse().map_err(|_| io::ErrorKind::InvalidData)?;
-        let unit = ["line", "item", "file"].into_iter().find(|known| *known == unit).unwrap_or("row");
+        let unit = PlaceUnit::from_name(unit).ok_or(io::ErrorKind::InvalidData)?;
         let number = number.parse().map_err(|_| io::ErrorKind::InvalidData)?;
         let place = Place { unit, number };
         Ok(Some(StoredRow { conversation: conversation.checked_sub(1), place, json: json.to_owned() }))
