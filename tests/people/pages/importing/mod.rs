@@ -193,12 +193,16 @@ async fn a_flood_of_duplicates_and_a_broken_last_line_are_told() {
     let file = format!("\u{feff}{}{{\"content\": ", line.repeat(40_000));
     let page = upload(&mut browser, "memories.jsonl", &file).await;
     for text in
-        ["New: 1", "more than once in the file: 39,999", "Unreadable, and left out: 1", "line 40001: is not a row"]
+        ["New: 1", "more than once in the file: 39,999", "Unreadable, and left out: 1", "Line 40,001: not valid JSON"]
     {
         assert!(page.assert_page(200).says(text), "{text}: {}", page.page.text());
     }
+    browser.languages = Some("de");
+    let german = browser.get(IMPORT).await;
+    assert!(german.assert_page(200).says("Zeile 40.001: kein gültiges JSON (bei 1:11)"), "{}", german.page.text());
+    browser.languages = None;
     let done = confirm(&mut browser, &page.page, &[("memories", "yes")]).await;
-    for text in ["Stored: 1", "more than once in the file: 39,999", "Left out: 1", "line 40001"] {
+    for text in ["Stored: 1", "more than once in the file: 39,999", "Left out: 1", "Line 40,001"] {
         assert!(done.assert_page(200).says(text), "{text}: {}", done.page.text());
     }
     assert_eq!(lines_of(&mut browser).await.len(), 1);
@@ -217,10 +221,10 @@ async fn archives_that_are_not_to_be_trusted_are_refused_with_the_reason() {
     let page = upload(&mut browser, "bad.zip", &archive).await;
     for text in [
         "There is nothing to import in it",
-        "file 1: ../../etc/a.jsonl: has a name that leads out of the archive",
-        "file 2: /b.jsonl: has a name that leads out of the archive",
-        "file 3: inner.zip: is an archive in the archive",
-        "file 4: secret.jsonl: is encrypted",
+        "File 1, ../../etc/a.jsonl: its name leads out of the archive",
+        "File 2, /b.jsonl: its name leads out of the archive",
+        "File 3, inner.zip: an archive in the archive",
+        "File 4, secret.jsonl: encrypted",
         "Unreadable, and left out: 4",
     ] {
         assert!(page.assert_page(200).says(text), "{text}: {}", page.page.text());

@@ -3,6 +3,7 @@
 //! One address shows how far it is. Reading and storing go on in the background, so that a browser that closes ends nothing
 //! halfway; a page that waits asks again by itself.
 
+mod left_out;
 mod receive;
 mod work;
 
@@ -24,11 +25,11 @@ use super::error::PageError;
 use super::forms::ListForm;
 use super::frame::Frame;
 use super::return_to::ReturnTo;
-use super::texts::{Day, Language, Text, Texts};
+use super::texts::{Day, Filled, Language, Text, Texts};
 use super::uploads::{Failure, HeldUpload, ImportOutcome, Occupied, Step, Storing, WaitingUpload};
 use super::view::{self, PageContext};
 use super::words::source_name;
-use crate::domain::memories::{ImportFormat, ImportReport, LeftOut};
+use crate::domain::memories::{ImportFormat, ImportReport};
 use crate::domain::people::SignedInUser;
 
 /// How long an answer waits for work that may end at once.
@@ -59,7 +60,7 @@ struct PreviewPage<'a> {
     space: &'a str,
     formats: String,
     left_out: u64,
-    reasons: Vec<&'a LeftOut>,
+    reasons: Vec<Filled>,
     conversations: Vec<ConversationInWords<'a>>,
     more_conversations: u64,
     problem: Option<Text>,
@@ -88,7 +89,7 @@ struct ReportPage<'a> {
     outcome: &'a ImportOutcome,
     space: &'a str,
     left_out: u64,
-    reasons: Vec<&'a LeftOut>,
+    reasons: Vec<Filled>,
     form_token: &'a str,
 }
 
@@ -201,7 +202,7 @@ fn show_preview(
         space: &waiting.space_name,
         formats: names(&waiting.formats),
         left_out: waiting.left_out.left_out + of_rows.map_or(0, |report| report.left_out),
-        reasons: all_reasons(&waiting.left_out, of_rows),
+        reasons: all_reasons(&waiting.left_out, of_rows, t),
         conversations: conversations.collect(),
         more_conversations,
         problem,
@@ -218,7 +219,7 @@ fn show_report(t: &Frame, user: &SignedInUser, outcome: &ImportOutcome) -> Resul
         outcome,
         space: &outcome.space_name,
         left_out: outcome.left_out.left_out + outcome.report.left_out,
-        reasons: all_reasons(&outcome.left_out, Some(&outcome.report)),
+        reasons: all_reasons(&outcome.left_out, Some(&outcome.report), t),
         form_token: form_token.as_str(),
     };
     view::show(StatusCode::OK, PageContext::Standalone, &page)
@@ -236,9 +237,10 @@ fn names(formats: &[ImportFormat]) -> String {
     formats.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-fn all_reasons<'a>(of_file: &'a ImportReport, of_rows: Option<&'a ImportReport>) -> Vec<&'a LeftOut> {
+fn all_reasons(of_file: &ImportReport, of_rows: Option<&ImportReport>, t: &Frame) -> Vec<Filled> {
     let of_rows = of_rows.into_iter().flat_map(|report| &report.reasons);
-    of_file.reasons.iter().chain(of_rows).take(ImportReport::NAMED).collect()
+    let named = of_file.reasons.iter().chain(of_rows).take(ImportReport::NAMED);
+    named.map(|left_out| left_out::in_words(left_out, t)).collect()
 }
 
 /// `POST /account/import`: a file.

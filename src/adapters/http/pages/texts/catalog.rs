@@ -2,26 +2,13 @@
 
 use std::borrow::Borrow;
 
+use super::import_problems::ImportProblemTexts;
+use super::names::texts;
 use super::text::{Filled, Text};
 
-macro_rules! texts {
-    ($($(#[$group:meta])* $name:ident,)*) => {
-        /// All texts of a language.
-        #[derive(Debug)]
-        pub(crate) struct Texts {
-            $(pub(crate) $name: Text,)*
-        }
-
-        #[cfg(test)]
-        impl Texts {
-            pub(super) fn all(&self) -> Vec<(&'static str, &'static str)> {
-                vec![$((stringify!($name), self.$name.0),)*]
-            }
-        }
-    };
-}
-
 texts! {
+    /// All texts of a language.
+    Texts { import_problem: ImportProblemTexts }
     // Frame
     language_label,
     change_language,

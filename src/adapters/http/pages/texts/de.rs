@@ -1,6 +1,7 @@
 //! The texts in German.
 
 use super::catalog::Texts;
+use super::import_problems::de;
 use super::text::Text;
 
 pub(super) const TEXTS: Texts = Texts {
@@ -508,4 +509,5 @@ pub(super) const TEXTS: Texts = Texts {
         "Die Datei ist zu groß. Wenn es ein ZIP-Archiv ist, entpacke es und wähle die Datei mit den Gesprächen oder Erinnerungen daraus. Nichts wurde gespeichert.",
     ),
     nothing_chosen: Text("Nichts war ausgewählt, also wurde nichts gespeichert."),
+    import_problem: de::TEXTS,
 };

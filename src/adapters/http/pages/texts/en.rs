@@ -1,6 +1,7 @@
 //! The texts in English.
 
 use super::catalog::Texts;
+use super::import_problems::en;
 use super::text::Text;
 
 pub(super) const TEXTS: Texts = Texts {
@@ -478,4 +479,5 @@ pub(super) const TEXTS: Texts = Texts {
         "The file is too large. If it is a ZIP archive, unpack it and choose the file with the conversations or memories in it. Nothing was stored.",
     ),
     nothing_chosen: Text("Nothing was chosen, so nothing was stored."),
+    import_problem: en::TEXTS,
 };

@@ -1,6 +1,7 @@
 //! The texts in Spanish.
 
 use super::catalog::Texts;
+use super::import_problems::es;
 use super::text::Text;
 
 pub(super) const TEXTS: Texts = Texts {
@@ -496,4 +497,5 @@ pub(super) const TEXTS: Texts = Texts {
         "El archivo es demasiado grande. Si es un archivo ZIP, descomprímelo y elige el archivo con las conversaciones o los recuerdos. No se ha guardado nada.",
     ),
     nothing_chosen: Text("No se ha elegido nada, así que no se ha guardado nada."),
+    import_problem: es::TEXTS,
 };

@@ -1,6 +1,7 @@
 //! The texts in French.
 
 use super::catalog::Texts;
+use super::import_problems::fr;
 use super::text::Text;
 
 pub(super) const TEXTS: Texts = Texts {
@@ -512,4 +513,5 @@ pub(super) const TEXTS: Texts = Texts {
         "Le fichier est trop volumineux. S’il s’agit d’une archive ZIP, décompressez-la et choisissez le fichier qui contient les conversations ou les souvenirs. Rien n’a été enregistré.",
     ),
     nothing_chosen: Text("Rien n’a été choisi, donc rien n’a été enregistré."),
+    import_problem: fr::TEXTS,
 };

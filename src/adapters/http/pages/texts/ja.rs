@@ -1,6 +1,7 @@
 //! The texts in Japanese.
 
 use super::catalog::Texts;
+use super::import_problems::ja;
 use super::text::Text;
 
 pub(super) const TEXTS: Texts = Texts {
@@ -486,4 +487,5 @@ pub(super) const TEXTS: Texts = Texts {
         "ファイルが大きすぎます。ZIP ファイルの場合は、展開して会話またはメモリーのファイルを選んでください。何も保存されていません。",
     ),
     nothing_chosen: Text("何も選択されていないため、何も保存されませんでした。"),
+    import_problem: ja::TEXTS,
 };

@@ -1,12 +1,15 @@
-//! Everything that the pages say, in one file per language. A text that a language lacks does not compile.
+//! Everything that the pages say, in one file per language, and one more for why something is left out of an
+//! import. A text that a language lacks does not compile.
 
 mod catalog;
 mod de;
 mod en;
 mod es;
 mod fr;
+mod import_problems;
 mod ja;
 mod language;
+mod names;
 mod pt;
 mod text;
 

@@ -1,6 +1,7 @@
 //! The texts in Portuguese.
 
 use super::catalog::Texts;
+use super::import_problems::pt;
 use super::text::Text;
 
 pub(super) const TEXTS: Texts = Texts {
@@ -486,4 +487,5 @@ pub(super) const TEXTS: Texts = Texts {
         "O arquivo é grande demais. Se for um arquivo ZIP, descompacte-o e escolha o arquivo com as conversas ou as memórias. Nada foi guardado.",
     ),
     nothing_chosen: Text("Nada foi escolhido, então nada foi guardado."),
+    import_problem: pt::TEXTS,
 };

@@ -88,8 +88,7 @@ impl Text {
 
     /// Fills in an identifier.
     pub(crate) fn code(self, text: impl fmt::Display) -> Filled {
-        let part = format!("<span class=\"mono\">{}</span>", escaped(text));
-        self.empty().with(part)
+        self.empty().code(text)
     }
 }
 
@@ -122,6 +121,21 @@ impl Filled {
     /// See [`Text::moment`].
     pub(crate) fn moment(self, moment: &Moment) -> Self {
         self.with(format!("<time datetime=\"{}\">{}</time>", escaped(&moment.machine), escaped(&moment.words)))
+    }
+
+    /// Fills in what is said in English in any language, such as the words of a parser.
+    pub(crate) fn english(self, text: impl fmt::Display) -> Self {
+        self.with(format!("<bdi lang=\"en\">{}</bdi>", escaped(text)))
+    }
+
+    /// Fills in another text, with what was filled into that.
+    pub(crate) fn text(self, filled: &Filled) -> Self {
+        self.with(filled.to_string())
+    }
+
+    /// See [`Text::code`].
+    pub(crate) fn code(self, text: impl fmt::Display) -> Self {
+        self.with(format!("<span class=\"mono\">{}</span>", escaped(text)))
     }
 
     /// See [`Text::link`].
