@@ -113,8 +113,12 @@ pub fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
 
 /// A `GET`, as it goes over the wire.
 pub fn get(path: &str, bearer: Option<&str>) -> Vec<u8> {
-    let authorization = bearer.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
-    format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: */*\r\n{authorization}\r\n").into_bytes()
+    get_with(path, &bearer.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default())
+}
+
+/// A `GET` with these headers, each with its line break.
+pub fn get_with(path: &str, headers: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: */*\r\n{headers}\r\n").into_bytes()
 }
 
 /// A `POST` of a form, as it goes over the wire.

@@ -3,6 +3,7 @@
 mod compare;
 mod corpus;
 mod load;
+mod person;
 mod postgres;
 mod random;
 mod report;

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -52,8 +52,22 @@ impl Server {
 
     /// What it has in memory now, in millions of bytes.
     pub fn resident_mb(&self) -> Option<f64> {
+        self.megabytes("VmRSS:")
+    }
+
+    /// The most that it had in memory since the peak was forgotten.
+    pub fn peak_mb(&self) -> Option<f64> {
+        self.megabytes("VmHWM:")
+    }
+
+    /// Forgets the peak: from now on it is what there is now.
+    pub fn forget_peak(&self) -> Result<(), String> {
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").map_err(|error| error.to_string())
+    }
+
+    fn megabytes(&self, field: &str) -> Option<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
         let kib: u32 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
         Some(f64::from(kib) * 1024.0 / 1e6)
     }
@@ -177,11 +191,18 @@ impl Gate {
 
     /// Registers an application that may use `grants`.
     pub fn create_app(&self, name: &str, grants: &[&str]) -> Result<Credentials, String> {
+        let grants: Vec<&str> = grants.iter().flat_map(|grant| ["--grant", grant]).collect();
+        self.create_app_named(name, &grants)
+    }
+
+    /// Registers an application with these options.
+    pub fn create_app_with(&self, options: &[&str]) -> Result<Credentials, String> {
+        self.create_app_named("bench", options)
+    }
+
+    fn create_app_named(&self, name: &str, options: &[&str]) -> Result<Credentials, String> {
         self.run(&["migrate", "up"])?;
-        let mut arguments = vec!["app", "create", "--name", name, "--json"];
-        for grant in grants {
-            arguments.extend(["--grant", grant]);
-        }
+        let arguments = [&["app", "create", "--name", name, "--json"], options].concat();
         let answer: Value = serde_json::from_str(&self.run(&arguments)?).map_err(|error| error.to_string())?;
         let member = |name: &str| {
             answer[name].as_str().map(str::to_owned).ok_or_else(|| format!("`memgate app create` printed no {name}"))
@@ -191,7 +212,19 @@ impl Gate {
 
     /// Runs `memgate` with these arguments and returns what it printed.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<String, String> {
-        let output = self.command()?.args(arguments).output().map_err(|error| error.to_string())?;
+        self.run_with_input(arguments, "")
+    }
+
+    /// The same with this on its standard input.
+    pub fn run_with_input<S: AsRef<OsStr>>(&self, arguments: &[S], input: &str) -> Result<String, String> {
+        let mut command = self.command()?;
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| cannot_start(Path::new(command.get_program()), &error))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // Who reads nothing has closed it.
+            let _ = stdin.write_all(input.as_bytes());
+        }
+        let output = child.wait_with_output().map_err(|error| error.to_string())?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             let arguments: Vec<_> = arguments.iter().map(|argument| argument.as_ref().to_string_lossy()).collect();

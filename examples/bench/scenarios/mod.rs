@@ -4,6 +4,7 @@ mod attack;
 mod footprint;
 mod import;
 mod mcp;
+mod person;
 mod remote;
 mod rotation;
 mod search;
@@ -60,6 +61,14 @@ pub enum Scenario {
     ImportSqlite,
     /// The same on PostgreSQL (skipped where it is not installed)
     ImportPostgres,
+    /// One person with 200,000 memories: first pages, searches, exports; on SQLite
+    PersonSqlite,
+    /// The same on PostgreSQL (skipped where it is not installed)
+    PersonPostgres,
+    /// What it costs that what applications store for people is counted, on SQLite
+    PersonCreatesSqlite,
+    /// The same on PostgreSQL (skipped where it is not installed)
+    PersonCreatesPostgres,
     /// Search among 100,000 memories of one space, on SQLite
     SearchSqlite,
     /// The same on PostgreSQL (skipped where it is not installed)
@@ -101,6 +110,10 @@ impl Scenario {
             Self::ImportPostgres => import::postgres(bench, report),
             Self::SearchSqlite => search::sqlite(bench, report).await,
             Self::SearchPostgres => search::postgres(bench, report).await,
+            Self::PersonSqlite => person::sqlite(bench, report).await,
+            Self::PersonPostgres => person::postgres(bench, report).await,
+            Self::PersonCreatesSqlite => person::creates(bench, report).await,
+            Self::PersonCreatesPostgres => person::creates_postgres(bench, report).await,
             Self::Mcp => mcp::embedded(bench, report).await,
             Self::McpRemoteBank => mcp::before_a_bank(bench, report).await,
             Self::RemoteBank => remote::speed(bench, report).await,
