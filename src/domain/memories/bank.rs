@@ -9,7 +9,7 @@ use futures_util::stream::{self, StreamExt as _};
 use super::history::HistoryEntry;
 use super::model::{Memory, MemoryScope, MemoryUpdate};
 use super::new_memory::NewMemory;
-use super::query::{Limit, ListQuery, MemoryQuery, Page, SearchAnswer, SearchResults, StaleAllowed};
+use super::query::{Limit, ListQuery, MemoryFilter, MemoryQuery, Page, SearchAnswer, SearchResults, StaleAllowed};
 use super::statistics::MemoryStatistics;
 use crate::ids::MemoryId;
 use crate::system::{BoxError, Timestamp};
@@ -243,6 +243,19 @@ pub struct Capabilities {
     /// Maximum number of results of one search; `None` if there is no such limit. A filtered search finds at most what the
     /// filters leave of them.
     pub max_searched: Option<u32>,
+}
+
+impl Capabilities {
+    /// What the filter asks for must be supported.
+    pub(super) fn require_filter(self, filter: &MemoryFilter) -> Result<(), MemoryBankError> {
+        if filter.has_dates() && !self.date_filter {
+            return Err(MemoryBankError::Unsupported(Capability::DateFilter));
+        }
+        if filter.reads_metadata() && !self.metadata_filter {
+            return Err(MemoryBankError::Unsupported(Capability::MetadataFilter));
+        }
+        Ok(())
+    }
 }
 
 /// An optional capability.

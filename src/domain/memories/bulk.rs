@@ -10,7 +10,7 @@ use super::model::MemoryScope;
 use super::near_duplicates::{CreatedBeside, OnNearDuplicate};
 use super::query::{Limit, ListQuery, MemoryFilter};
 use super::requests::{CreateMemory, Created, MemoryError};
-use super::service::{MemoryService, require, require_filter};
+use super::service::{MemoryService, require};
 use super::shingles::NearDuplicate;
 use crate::audit::AuditKind;
 use crate::ids::{MemoryId, RequestId};
@@ -140,7 +140,7 @@ impl MemoryService {
         filter: MemoryFilter,
     ) -> Result<Vec<(MemoryId, Timestamp)>, MemoryError> {
         require(self.bank().capabilities().list, Capability::List)?;
-        require_filter(self.bank().capabilities(), &filter)?;
+        self.bank().capabilities().require_filter(&filter)?;
         let mut query = ListQuery { filter, ..ListQuery::new(Limit::LARGEST, self.clock.now()) };
         let mut selected = Vec::new();
         loop {

@@ -12,7 +12,7 @@ use super::model::{Memory, MemoryChanges};
 use super::new_memory::{NewMemory, OwnMemory};
 use super::query::{DateRange, Limit, ListQuery, MemoryFilter, MemoryQuery, Position, QueryText};
 use super::requests::MemoryError;
-use super::search::{Findings, PENDING_SEARCHED};
+use super::search::Finding;
 use super::service::MemoryService;
 use super::statistics::MemoryStatistics;
 use super::tenants::{Tenant, TenantGroup, TenantRegistry};
@@ -148,24 +148,13 @@ impl PersonalMemories {
             filter: own.filter(),
             now: self.memories.clock.now(),
         };
-        let capabilities = self.memories.bank().capabilities();
-        if own.created != DateRange::default() && !capabilities.date_filter {
-            return Err(MemoryBankError::Unsupported(Capability::DateFilter).into());
-        }
+        // Also where there is nothing to search.
+        self.memories.bank().capabilities().require_filter(&query.filter)?;
         let mut found = Vec::new();
         for tenant in tenants {
-            let scope = tenant.scope();
-            let pending = if capabilities.local {
-                Vec::new()
-            } else {
-                self.memories.delivery.queue().pending(&scope, PENDING_SEARCHED).await?
-            };
-            let results = self.memories.bank().search(&scope, &query).await?;
-            for finding in Findings::merge(results, &pending, &scope, &query).hits {
-                found.push((
-                    finding.hit.relevance,
-                    OwnMemory { memory: finding.hit.memory, space: tenant.space.clone(), history: Vec::new() },
-                ));
+            for Finding { hit, .. } in self.memories.search_in(&tenant.scope(), &query, None).await?.hits {
+                let own = OwnMemory { memory: hit.memory, space: tenant.space.clone(), history: Vec::new() };
+                found.push((hit.relevance, own));
             }
         }
         found.sort_by(|(a, _), (b, _)| b.get().total_cmp(&a.get()));

@@ -1,4 +1,4 @@
-//! Search results beside those of the bank: pending writes.
+//! Searches: the results of the bank, and pending writes beside them.
 
 use std::cell::LazyCell;
 use std::cmp::Reverse;
@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use super::answer_size::AnswerSize;
 use super::model::{Memory, MemoryScope};
-use super::query::{Hit, MemoryQuery, Relevance, SearchResults};
+use super::query::{Hit, MemoryQuery, Relevance, SearchAnswer, SearchResults, StaleAllowed};
 use super::queue::QueuedWrite;
-use super::requests::ResultOrder;
+use super::requests::{MemoryError, ResultOrder, SearchMemories};
+use super::service::MemoryService;
+use crate::audit::AuditKind;
+use crate::ids::RequestId;
+use crate::oauth::{Authorized, Read};
 
 /// Maximum number of pending writes of a scope that a search considers, newest first.
-pub(super) const PENDING_SEARCHED: u32 = 200;
+const PENDING_SEARCHED: u32 = 200;
 
 /// The results of a search, best first.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,10 +40,53 @@ pub struct Finding {
     pub pending: bool,
 }
 
+impl MemoryService {
+    /// Searches memories, including pending ones. Needs `memory:read`.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub async fn search(
+        &self,
+        caller: &Authorized<Read>,
+        request: RequestId,
+        search: SearchMemories,
+    ) -> Result<Findings, MemoryError> {
+        let SearchMemories { text, limit, threshold, filter, order, context } = search;
+        let query = MemoryQuery { text, limit, threshold, filter, now: self.clock.now() };
+        let application = caller.application.id;
+        let stale = self.stale_for_at_most.map(|max_age| StaleAllowed { application, max_age });
+        let findings = self.search_in(&MemoryScope::of(caller), &query, stale).await?;
+        self.audit.record(&self.event(AuditKind::MemoriesSearched, caller, request).context(context)).await;
+        Ok(findings.in_order(order))
+    }
+
+    /// Searches a scope, including its pending writes. Earlier results of the bank are used only if they are allowed.
+    pub(super) async fn search_in(
+        &self,
+        scope: &MemoryScope,
+        query: &MemoryQuery,
+        stale: Option<StaleAllowed>,
+    ) -> Result<Findings, MemoryError> {
+        let capabilities = self.bank().capabilities();
+        capabilities.require_filter(&query.filter)?;
+        // Before the bank is searched: a write delivered in between is found twice rather than missed.
+        let pending = if capabilities.local {
+            Vec::new()
+        } else {
+            self.delivery.queue().pending(scope, PENDING_SEARCHED).await?
+        };
+        let SearchAnswer { results, stale_for } = match stale {
+            Some(allowed) => self.bank().search_allowing_stale(scope, query, allowed).await?,
+            None => SearchAnswer { results: self.bank().search(scope, query).await?, stale_for: None },
+        };
+        Ok(Findings { stale_for, ..Findings::merge(results, &pending, scope, query) })
+    }
+}
+
 impl Findings {
     /// Merges the bank's results with the matching `pending` writes, by relevance; of equals the pending one is first, since it
     /// is newer. A write that the bank already returns is not repeated.
-    pub(super) fn merge(
+    fn merge(
         found: SearchResults,
         pending: &[QueuedWrite],
         scope: &MemoryScope,
@@ -74,7 +121,7 @@ impl Findings {
     }
 
     /// The same results in another order.
-    pub(super) fn in_order(mut self, order: ResultOrder) -> Self {
+    fn in_order(mut self, order: ResultOrder) -> Self {
         match order {
             ResultOrder::Relevance => {}
             ResultOrder::Occurred => self.hits.sort_by_key(|finding| Reverse(finding.hit.memory.occurred())),

@@ -10,10 +10,9 @@ use super::export::Export;
 use super::history::HistoryEntry;
 use super::loading::{Import, ImportReport, ImportStopped, merging_reader};
 use super::model::{Memory, MemoryChanges, MemoryScope, MemoryUpdate};
-use super::query::{ListQuery, MemoryFilter, MemoryList, MemoryQuery, Position, SearchAnswer, StaleAllowed};
+use super::query::{ListQuery, MemoryList, Position};
 use super::queue::WriteState;
-use super::requests::{ListMemories, MemoryError, MemoryHistory, SearchMemories, UpdatedMemory};
-use super::search::{Findings, PENDING_SEARCHED};
+use super::requests::{ListMemories, MemoryError, MemoryHistory, UpdatedMemory};
 use super::statistics::MemoryStatistics;
 use crate::applications::{Category, Permission};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
@@ -32,7 +31,7 @@ pub struct MemoryService {
     pub(super) worker: Arc<dyn DeliveryWorker>,
     pub(super) audit: Arc<dyn AuditLog>,
     pub(super) clock: Arc<dyn Clock>,
-    stale_for_at_most: Option<Duration>,
+    pub(super) stale_for_at_most: Option<Duration>,
 }
 
 impl MemoryService {
@@ -71,45 +70,6 @@ impl MemoryService {
         self.bank().check_health().await
     }
 
-    /// Searches memories, including pending ones. Needs `memory:read`.
-    ///
-    /// # Errors
-    /// [`MemoryError`].
-    pub async fn search(
-        &self,
-        caller: &Authorized<Read>,
-        request: RequestId,
-        search: SearchMemories,
-    ) -> Result<Findings, MemoryError> {
-        let capabilities = self.bank().capabilities();
-        let filter = &search.filter;
-        require_filter(capabilities, filter)?;
-        let query = MemoryQuery {
-            text: search.text,
-            limit: search.limit,
-            threshold: search.threshold,
-            filter: search.filter,
-            now: self.clock.now(),
-        };
-        let scope = MemoryScope::of(caller);
-        // Before the bank is searched: a write delivered in between is found twice rather than missed.
-        let pending = if capabilities.local {
-            Vec::new()
-        } else {
-            self.delivery.queue().pending(&scope, PENDING_SEARCHED).await?
-        };
-        let SearchAnswer { results, stale_for } = match self.stale_for_at_most {
-            Some(max_age) => {
-                let allowed = StaleAllowed { application: caller.application.id, max_age };
-                self.bank().search_allowing_stale(&scope, &query, allowed).await?
-            }
-            None => SearchAnswer { results: self.bank().search(&scope, &query).await?, stale_for: None },
-        };
-        self.audit.record(&self.event(AuditKind::MemoriesSearched, caller, request).context(search.context)).await;
-        let findings = Findings::merge(results, &pending, &scope, &query).in_order(search.order);
-        Ok(Findings { stale_for, ..findings })
-    }
-
     /// Lists memories, newest first. Needs `memory:read`.
     ///
     /// # Errors
@@ -122,7 +82,7 @@ impl MemoryService {
     ) -> Result<MemoryList, MemoryError> {
         let ListMemories { limit, cursor, order, filter } = list;
         require(self.bank().capabilities().list, Capability::List)?;
-        require_filter(self.bank().capabilities(), &filter)?;
+        self.bank().capabilities().require_filter(&filter)?;
         let scope = MemoryScope::of(caller);
         let after = cursor.map(|cursor| Position::from_cursor(&cursor, &scope, order)).transpose()?;
         let query = ListQuery { limit, after, order, filter, now: self.clock.now() };
@@ -383,12 +343,6 @@ pub(super) fn may_read(caller: &Caller) -> bool {
 
 pub(super) fn require(supported: bool, capability: Capability) -> Result<(), MemoryBankError> {
     if supported { Ok(()) } else { Err(MemoryBankError::Unsupported(capability)) }
-}
-
-/// What the filter asks for must be supported.
-pub(super) fn require_filter(capabilities: Capabilities, filter: &MemoryFilter) -> Result<(), MemoryBankError> {
-    require(capabilities.date_filter || !filter.has_dates(), Capability::DateFilter)?;
-    require(capabilities.metadata_filter || !filter.reads_metadata(), Capability::MetadataFilter)
 }
 
 pub(super) fn check_categories(scope: &MemoryScope, categories: &[Category]) -> Result<(), MemoryError> {
