@@ -1,4 +1,0 @@
-//! The memory banks.
-
-pub mod embedded;
-pub mod remote;
