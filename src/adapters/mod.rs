@@ -10,7 +10,6 @@ pub mod http;
 pub mod identity_provider;
 pub mod jwt;
 pub mod mail;
-pub mod rate_limiter;
 pub mod remote_bank;
 pub mod system;
 pub mod webauthn;

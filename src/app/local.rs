@@ -7,7 +7,6 @@ use tokio::sync::watch;
 use super::backend::Backend;
 use super::gate::public_url;
 use crate::adapters::http::{LocalServices, StdioError, serve_stdio};
-use crate::adapters::rate_limiter::InMemoryRateLimiter;
 use crate::domain::ids::ApplicationId;
 use crate::domain::limits::RateLimits;
 use crate::domain::oauth::{LocalAccess, LocalAccessError, Subject};
@@ -34,7 +33,7 @@ impl Backend {
         let access = LocalAccess::new(
             Arc::clone(&self.repository),
             Arc::clone(&self.people),
-            RateLimits::new(Arc::new(InMemoryRateLimiter::default()), self.config.rate_limit),
+            RateLimits::new(self.config.rate_limit),
             Arc::clone(&self.clock),
             &*self.entropy,
             application,

@@ -15,7 +15,6 @@ use crate::adapters::http::{
 };
 use crate::adapters::identity_provider::{OpenIdError, OpenIdProvider};
 use crate::adapters::jwt::JwtTokenIssuer;
-use crate::adapters::rate_limiter::InMemoryRateLimiter;
 use crate::adapters::webauthn::WebauthnVerifier;
 use crate::config::{Config, IdentityProviderConfig};
 use crate::domain::applications::ApplicationRepository;
@@ -122,11 +121,6 @@ pub(super) struct Made {
     pub(super) draining: watch::Receiver<bool>,
 }
 
-/// Limits that are counted separately from all others.
-fn rate_limits(config: &Config) -> RateLimits {
-    RateLimits::new(Arc::new(InMemoryRateLimiter::default()), config.rate_limit)
-}
-
 /// Assembles the domain's services.
 pub(super) fn services(
     config: &Config,
@@ -158,7 +152,7 @@ pub(super) fn services(
         Arc::clone(&grants),
         Arc::clone(&applications),
         Arc::clone(&people),
-        rate_limits(config),
+        RateLimits::new(config.rate_limit),
         Arc::clone(&clock),
         Arc::clone(&policy),
     );
@@ -193,7 +187,7 @@ pub(super) fn services(
         audit: Arc::clone(&backend.audit),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
-        limits: rate_limits(config),
+        limits: RateLimits::new(config.rate_limit),
     };
     let tokens = TokenService::new(clients, ports, Arc::clone(&policy));
     Ok(Services {

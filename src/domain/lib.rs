@@ -11,7 +11,7 @@
 //! | [`oauth`] | tokens: issuing, rotation, revocation, validation; the keys that sign them | [`TokenIssuer`](oauth::TokenIssuer), [`GrantStore`](oauth::GrantStore), [`SigningKeyStore`](oauth::SigningKeyStore), [`KeyVault`](oauth::KeyVault), [`AuthorizationStore`](oauth::AuthorizationStore), [`ClientDocumentSource`](oauth::ClientDocumentSource) |
 //! | [`people`] | who signs in, and how | [`PersonRepository`](people::PersonRepository), [`SessionStore`](people::SessionStore), [`PasswordLinkStore`](people::PasswordLinkStore), [`PersonAuthorizations`](people::PersonAuthorizations), [`PasswordHasher`](people::PasswordHasher), [`IdentityProvider`](people::IdentityProvider) |
 //! | [`memories`] | memories and who reaches which | [`MemoryBank`](memories::MemoryBank), [`WriteQueue`](memories::WriteQueue), [`DeliveryWorker`](memories::DeliveryWorker), [`Embedder`](memories::Embedder) |
-//! | [`limits`] | rate limits and throttling of failed attempts | [`RateLimiter`](limits::RateLimiter) |
+//! | [`limits`] | rate limits and throttling of failed attempts | none: it counts in memory |
 //! | [`audit`] | who did what | [`AuditLog`](audit::AuditLog) |
 //! | [`system`] | time, randomness, and storage errors | [`Clock`](system::Clock), [`Entropy`](system::Entropy) |
 //!

@@ -22,7 +22,7 @@ use memgate::domain::people::{
 };
 use memgate::domain::system::{Clock, StorageError};
 use memgate_domain::testing::{
-    FakeIdentityProvider, FakePasswordHasher, FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer, FixedClock,
+    FakeIdentityProvider, FakePasswordHasher, FakeSecretHasher, FakeTokenIssuer, FixedClock,
     InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore, InMemoryGrantStore,
     InMemoryMemoryBank, InMemoryPasskeyRepository, InMemoryPasswordLinkStore, InMemoryPersonRepository,
     InMemorySessionStore, InMemoryTenantRegistry, InMemoryWriteQueue, InlineDeliveryWorker, Outage, SeededEntropy,
@@ -71,7 +71,7 @@ impl Default for Parts {
         let (application, secret) = application_with_secret();
         Self {
             bank: Arc::new(InMemoryMemoryBank::default()),
-            allowance: u32::MAX,
+            allowance: 1000,
             application,
             secret,
             answers: AnswerBudget::default(),
@@ -174,7 +174,7 @@ impl Face {
             audit: Arc::clone(&audit) as _,
             clock: Arc::clone(&shared_clock),
             entropy: Arc::clone(&entropy) as _,
-            limits: RateLimits::new(Arc::new(FakeRateLimiter::unlimited()), 1000.try_into().unwrap()),
+            limits: RateLimits::new(1_000_000.try_into().unwrap()),
         };
         let sessions = InMemorySessionStore::of(&people);
         let sessions_outage = sessions.outage();
@@ -246,7 +246,7 @@ impl Face {
                 grants,
                 Arc::clone(&applications) as _,
                 Arc::clone(&people) as _,
-                RateLimits::new(Arc::new(FakeRateLimiter::allowing(allowance)), 1000.try_into().unwrap()),
+                RateLimits::new(allowance.try_into().unwrap()),
                 Arc::clone(&shared_clock),
                 Arc::clone(&policy),
             ),

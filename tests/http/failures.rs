@@ -55,7 +55,7 @@ async fn an_application_that_calls_too_often_is_told_to_wait() {
         assert_eq!(face.call(method.clone(), path, body.clone()).await.status, 200);
         let answer = face.call(method, path, body).await;
         answer.problem(429, "rate-limited");
-        assert_eq!(answer.header("retry-after"), Some("7"));
+        assert_eq!(answer.header("retry-after"), Some("60"));
     }
 }
 

@@ -39,10 +39,9 @@ impl Allowance {
         *full_again = full_again.saturating_sub(self.interval_millis());
     }
 
-    /// A timestamp further ahead than the whole allowance means that the clock jumped back.
     fn begin(&self, full_again: i64, now: Timestamp) -> i64 {
         let now = now.unix_millis();
-        if full_again > now.saturating_add(self.whole_millis()) { now } else { full_again.max(now) }
+        now.saturating_add(used(full_again, now, self.whole_millis()))
     }
 
     fn interval_millis(&self) -> i64 {
@@ -52,6 +51,13 @@ impl Allowance {
     fn whole_millis(&self) -> i64 {
         self.interval_millis().saturating_mul(i64::from(self.burst))
     }
+}
+
+/// How much of an allowance is used that will be full again at `full_again`, and takes `whole` to fill; all in the same unit.
+/// A time further ahead than that means that the clock jumped back.
+pub(super) fn used(full_again: i64, now: i64, whole: i64) -> i64 {
+    let used = full_again.saturating_sub(now).max(0);
+    if used > whole { 0 } else { used }
 }
 
 #[cfg(test)]

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AccessGuard, AuthorizationPorts, AuthorizationService, ClientAuthenticator, OAuthError, Parameters, TokenInquiry,
-    TokenPolicy, TokenPorts, TokenRequest, TokenResponse, TokenService,
+    AccessGuard, AuthorizationPorts, AuthorizationService, ClientAuthenticator, OAuthError, Parameters,
+    TokenInquiry, TokenIssuer, TokenPolicy, TokenPorts, TokenRequest, TokenResponse, TokenService,
 };
 use crate::applications::{Application, ApplicationChanges, ApplicationRepository, ClientSecret};
 use crate::limits::{FailurePolicy, FailureThrottle, RateLimits};
 use crate::people::Person;
 use crate::system::Clock;
 use crate::testing::{
-    FakeRateLimiter, FakeSecretHasher, FakeTokenIssuer, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog,
+    FakeSecretHasher, FakeTokenIssuer, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog,
     InMemoryAuthorizationStore, InMemoryGrantStore, InMemoryPersonRepository, SeededEntropy, application_with_secret,
     person,
 };
@@ -28,11 +28,12 @@ pub(in crate::oauth) struct Harness {
     pub(in crate::oauth) authorizations: Arc<InMemoryAuthorizationStore>,
     pub(in crate::oauth) authorizing: AuthorizationService,
     pub(in crate::oauth) people: Arc<InMemoryPersonRepository>,
-    pub(in crate::oauth) limiter: Arc<FakeRateLimiter>,
+    pub(in crate::oauth) limits: RateLimits,
     pub(in crate::oauth) audit: Arc<InMemoryAuditLog>,
     pub(in crate::oauth) hasher: Arc<FakeSecretHasher>,
     pub(in crate::oauth) issuer: Arc<FakeTokenIssuer>,
     pub(in crate::oauth) clients: ClientAuthenticator,
+    pub(in crate::oauth) ports: TokenPorts,
     pub(in crate::oauth) service: TokenService,
     pub(in crate::oauth) guard: AccessGuard,
     pub(in crate::oauth) policy: Arc<TokenPolicy>,
@@ -70,15 +71,15 @@ impl Harness {
 
     /// With this rate limit.
     pub(in crate::oauth) fn limited_to(requests: u32, change: impl FnOnce(&mut Application)) -> Self {
-        Self::limited(change, policy(), FakeRateLimiter::allowing(requests))
+        Self::limited(change, policy(), requests)
     }
 
     fn with(change: impl FnOnce(&mut Application), policy: TokenPolicy) -> Self {
-        Self::limited(change, policy, FakeRateLimiter::unlimited())
+        Self::limited(change, policy, 1_000_000)
     }
 
-    fn limited(change: impl FnOnce(&mut Application), policy: TokenPolicy, limiter: FakeRateLimiter) -> Self {
-        let limiter = Arc::new(limiter);
+    fn limited(change: impl FnOnce(&mut Application), policy: TokenPolicy, requests_per_minute: u32) -> Self {
+        let limits = RateLimits::new(requests_per_minute.try_into().unwrap());
         let (mut application, secret) = application_with_secret();
         change(&mut application);
         let clock = FixedClock::default();
@@ -111,7 +112,6 @@ impl Harness {
             entropy: entropy.clone(),
         };
         let authorizing = AuthorizationService::new(authorization_ports, Arc::clone(&policy));
-        let limits = RateLimits::new(limiter.clone(), 600.try_into().unwrap());
         let ports = TokenPorts {
             issuer: issuer.clone(),
             grants: grants.clone(),
@@ -123,13 +123,13 @@ impl Harness {
             entropy,
             limits: limits.clone(),
         };
-        let service = TokenService::new(clients.clone(), ports, Arc::clone(&policy));
+        let service = TokenService::new(clients.clone(), ports.clone(), Arc::clone(&policy));
         let guard = AccessGuard::new(
             issuer.clone(),
             grants.clone(),
             applications.clone(),
             people.clone(),
-            limits,
+            limits.clone(),
             shared_clock,
             Arc::clone(&policy),
         );
@@ -140,11 +140,12 @@ impl Harness {
             authorizations,
             authorizing,
             people,
-            limiter,
+            limits,
             audit,
             hasher,
             issuer,
             clients,
+            ports,
             service,
             guard,
             policy,
@@ -159,6 +160,17 @@ impl Harness {
         let (application, secret) = application_with_secret();
         self.applications.create(&application).await.unwrap();
         (application, secret)
+    }
+
+    /// The token service with another issuer.
+    pub(in crate::oauth) fn service_with(&self, issuer: impl TokenIssuer + 'static) -> TokenService {
+        let ports = TokenPorts { issuer: Arc::new(issuer), ..self.ports.clone() };
+        TokenService::new(self.clients.clone(), ports, Arc::clone(&self.policy))
+    }
+
+    /// How many requests of the application, as it was at first, count towards its limit.
+    pub(in crate::oauth) fn counted(&self) -> u32 {
+        self.limits.counted(&self.application, None, self.clock.now()).0
     }
 
     /// Changes the application.

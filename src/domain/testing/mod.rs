@@ -19,7 +19,7 @@ pub use clock::{FixedClock, now};
 pub use entropy::{SeededEntropy, unique};
 pub use fakes::{
     FakeDocumentSource, FakeEmbedder, FakeIdentityProvider, FakeKeyVault, FakePasskeyVerifier, FakePasswordHasher,
-    FakeRateLimiter, FakeResponse, FakeSecretHasher, FakeTokenIssuer, InlineDeliveryWorker,
+    FakeResponse, FakeSecretHasher, FakeTokenIssuer, InlineDeliveryWorker,
 };
 pub use in_memory::{
     InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore, InMemoryGrantStore,

@@ -96,7 +96,7 @@ mod tests {
         LocalAccess::new(
             harness.applications.clone(),
             harness.people.clone(),
-            RateLimits::new(harness.limiter.clone(), 600.try_into().unwrap()),
+            harness.limits.clone(),
             Arc::new(harness.clock.clone()),
             &SeededEntropy::new(7),
             harness.application.id,

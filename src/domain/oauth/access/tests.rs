@@ -8,7 +8,7 @@ use crate::ids::GrantId;
 use crate::oauth::Audience;
 use crate::oauth::harness::Harness;
 use crate::oauth::{Revocation, Revoked};
-use crate::testing::{FakeRateLimiter, FakeTokenIssuer, now, unique};
+use crate::testing::{FakeTokenIssuer, now, unique};
 
 #[test]
 fn the_token_stands_behind_the_scheme() {
@@ -110,19 +110,22 @@ async fn admit<N: Need>(harness: &Harness, scope: Permissions) -> Result<Authori
 async fn each_operation_needs_its_permission_and_a_request_without_it_is_not_counted() {
     async fn check<N: Need>() {
         for held in [Permissions::default()].into_iter().chain(Permission::ALL.map(|one| [one].into_iter().collect())) {
-            let harness = Harness::limited_to(0, |_| {});
+            let harness = Harness::limited_to(1, |_| {});
             let allowed = N::PERMISSIONS.iter().all(|needed| held.contains(*needed));
-            match admit::<N>(&harness, held).await {
-                Err(AdmissionError::RateLimited(limited)) => {
-                    assert!(allowed, "{:?} with {held}", N::PERMISSIONS);
-                    assert_eq!(limited.retry_after, FakeRateLimiter::RETRY_AFTER);
+            for is_first in [true, false] {
+                match admit::<N>(&harness, held).await {
+                    Ok(_) => assert!(allowed && is_first, "{:?} with {held}", N::PERMISSIONS),
+                    Err(AdmissionError::RateLimited(limited)) => {
+                        assert!(allowed && !is_first, "{:?} with {held}", N::PERMISSIONS);
+                        assert_eq!(limited.retry_after, Duration::from_mins(1));
+                    }
+                    Err(AdmissionError::Forbidden(missing)) => {
+                        assert!(!allowed && N::PERMISSIONS.contains(&missing.0), "{missing} with {held}");
+                    }
+                    Err(other) => panic!("{:?} with {held}: {other:?}", N::PERMISSIONS),
                 }
-                Err(AdmissionError::Forbidden(missing)) => {
-                    assert!(!allowed && N::PERMISSIONS.contains(&missing.0), "{missing} with {held}");
-                }
-                other => panic!("{:?} with {held}: {other:?}", N::PERMISSIONS),
             }
-            assert_eq!(harness.limiter.asked().len(), usize::from(allowed));
+            assert_eq!(harness.counted(), u32::from(allowed));
         }
     }
     check::<AnyToken>().await;
@@ -133,10 +136,10 @@ async fn each_operation_needs_its_permission_and_a_request_without_it_is_not_cou
 
 #[tokio::test]
 async fn an_invalid_token_is_neither_authorized_nor_counted() {
-    let harness = Harness::limited_to(0, |_| {});
+    let harness = Harness::limited_to(1, |_| {});
     let refused = harness.guard.admit::<Read>("x").await;
     assert!(matches!(refused, Err(AdmissionError::Access(AccessError::InvalidToken))), "{refused:?}");
-    assert_eq!(harness.limiter.asked(), []);
+    assert_eq!(harness.counted(), 0);
 }
 
 #[tokio::test]
@@ -146,32 +149,39 @@ async fn a_request_is_counted_once_whatever_it_is_authorized_for() {
     let reader = admit::<Read>(&harness, [read, write].into_iter().collect()).await.unwrap();
     assert_eq!(reader.also::<Write>().unwrap().token_id, reader.token_id);
     assert_eq!(reader.also::<Delete>().unwrap_err(), MissingPermission(Permission::MemoryDelete));
-    assert_eq!(harness.limiter.asked().len(), 1);
+    assert_eq!(harness.counted(), 1);
 }
 
 #[tokio::test]
 async fn a_request_for_a_person_is_counted_as_theirs_too() {
     let harness = Harness::new();
     let marta = harness.person.id;
-    for (subject, person) in [(Subject::Application, None), (Subject::Person(marta), Some(marta))] {
+    for (subject, of_person) in [(Subject::Application, 0), (Subject::Person(marta), 1)] {
+        let before = harness.counted();
         let claims = AccessTokenClaims { subject, ..claims(&harness) };
         let token = harness.issuer.issue_access_token(&claims).unwrap();
         harness.guard.admit::<Read>(token.expose()).await.unwrap();
-        assert_eq!(harness.limiter.asked().pop().unwrap().1, person);
+        let counted = harness.limits.counted(&harness.application, Some(marta), now());
+        assert_eq!(counted, (before + 1, of_person));
     }
 }
 
 #[tokio::test]
 async fn the_limit_is_the_applications_own_or_the_configured_one() {
-    let harness = Harness::new();
+    let harness = Harness::limited_to(600, |_| {});
     let configured = admit::<AnyToken>(&harness, Permissions::all()).await.unwrap();
     assert_eq!(harness.guard.rate_limit(&configured).get(), 600);
     let rate_limit = Some(Some(5.try_into().unwrap()));
     harness.change(ApplicationChanges { rate_limit, ..ApplicationChanges::default() }).await;
     let own = admit::<AnyToken>(&harness, Permissions::all()).await.unwrap();
     assert_eq!(harness.guard.rate_limit(&own).get(), 5);
-    let asked: Vec<_> = harness.limiter.asked().into_iter().map(|(id, _, limit)| (id, limit.get())).collect();
-    assert_eq!(asked, [(harness.application.id, 600), (harness.application.id, 5)]);
+    // The one before was a 600th of a minute, this one is a fifth.
+    assert_eq!(harness.limits.counted(&own.application, None, now()).0, 1);
+    for _ in 0..3 {
+        admit::<AnyToken>(&harness, Permissions::all()).await.unwrap();
+    }
+    let refused = admit::<AnyToken>(&harness, Permissions::all()).await;
+    assert!(matches!(refused, Err(AdmissionError::RateLimited(_))), "{refused:?}");
 }
 
 #[tokio::test]

@@ -7,7 +7,6 @@ mod identity_provider;
 mod key_vault;
 mod passkey_verifier;
 mod password_hasher;
-mod rate_limiter;
 mod secret_hasher;
 mod token_issuer;
 
@@ -18,6 +17,5 @@ pub use identity_provider::FakeIdentityProvider;
 pub use key_vault::FakeKeyVault;
 pub use passkey_verifier::{FakePasskeyVerifier, FakeResponse};
 pub use password_hasher::FakePasswordHasher;
-pub use rate_limiter::FakeRateLimiter;
 pub use secret_hasher::FakeSecretHasher;
 pub use token_issuer::FakeTokenIssuer;
