@@ -29,7 +29,7 @@ use crate::domain::memories::{
 };
 use crate::domain::oauth::{
     AuthorizationPorts, AuthorizationService, AuthorizationStore, DocumentClients, GrantStore, KeyPolicy, KeyService,
-    SigningKeyStore, TokenPolicy,
+    Resources, SigningKeyStore, TokenPolicy,
 };
 use crate::domain::people::{
     PasskeyRepository, PasswordHasher, PasswordLinkStore, PeoplePorts, PeopleService, PersonRepository, SessionStore,
@@ -381,8 +381,7 @@ fn database_options(config: &Config) -> DatabaseOptions {
 /// The token policy of a service at `public_url`.
 pub(super) fn token_policy(config: &Config, public_url: &str) -> TokenPolicy {
     TokenPolicy {
-        audience: public_url.to_owned(),
-        issuer: public_url.to_owned(),
+        resources: Resources { issuer: public_url.to_owned(), api: public_url.to_owned() },
         access_token_ttl: config.access_token_ttl,
         refresh_token_ttl: config.refresh_token_ttl,
         grant_ttl: config.grant_ttl,

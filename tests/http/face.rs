@@ -14,7 +14,7 @@ use memgate::domain::memories::{
     Delivery, DeliveryPolicy, Erasure, MemoryBank, MemoryService, OwnerEraser, PersonalMemories, TenantRegistry,
 };
 use memgate::domain::oauth::{
-    AccessGuard, AuthorizationPorts, AuthorizationService, ClientAuthenticator, TokenPolicy, TokenPorts, TokenService,
+    AccessGuard, AuthorizationPorts, AuthorizationService, ClientAuthenticator, Resources, TokenPolicy, TokenPorts, TokenService,
 };
 use memgate::domain::people::{
     Admission, ChallengeKey, ExternalSignIn, PasskeyPorts, PasskeyService, PeoplePorts, PeopleService, SignInPorts,
@@ -106,8 +106,7 @@ impl DatabaseCheck for Database {
 
 fn policy() -> TokenPolicy {
     TokenPolicy {
-        issuer: PUBLIC_URL.to_owned(),
-        audience: PUBLIC_URL.to_owned(),
+        resources: Resources { issuer: PUBLIC_URL.to_owned(), api: PUBLIC_URL.to_owned() },
         access_token_ttl: Duration::from_hours(1),
         refresh_token_ttl: Duration::from_hours(720),
         grant_ttl: Duration::from_hours(2160),

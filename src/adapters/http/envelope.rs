@@ -65,10 +65,10 @@ impl Envelope {
             resource: if is_mcp { Resource::Mcp } else { Resource::Api },
             // Clients that mishandle a later step-up get all at once, and a person can untick what they do not want.
             scope: is_mcp.then(Permissions::all),
-            base: base_url(&self.services.policy.issuer),
+            base: base_url(&self.services.policy.resources.issuer),
             request_id,
         };
-        let frame = || Frame::of(&request, Cookies::at(&self.services.policy.issuer));
+        let frame = || Frame::of(&request, Cookies::at(&self.services.policy.resources.issuer));
         let page = (area == Area::Page).then(frame);
         // Somebody mistyped an address, or followed an old link.
         let stray = (page.is_none() && area != Area::Api && wants_page(&request)).then(frame);

@@ -42,7 +42,7 @@ pub fn routes(services: Services, page_services: PageServices) -> BoxEndpoint<'s
     let routes = pages::add_to(routes, page_services);
     let routes = mcp::add_to(routes, &services);
     let routes = register::add_to(routes, &services);
-    let routes = add_documents_to(routes, &services.policy.issuer, services.confirm_writes);
+    let routes = add_documents_to(routes, &services.policy.resources.issuer, services.confirm_writes);
     Envelope::new(routes, services).boxed()
 }
 

@@ -246,13 +246,22 @@ impl AccessGuard {
     /// [`AccessError`].
     pub async fn authenticate(&self, token: &str, resource: Resource) -> Result<Caller, AccessError> {
         let claims = self.issuer.verify_access_token(token).map_err(|_| AccessError::InvalidToken)?;
-        let audience = self.policy.audience_of(&claims.audience).ok_or(AccessError::InvalidToken)?;
-        if !self.is_ours_and_current(&claims) {
+        self.caller_of(&claims, resource).await
+    }
+
+    /// As [`authenticate`](Self::authenticate), for a token whose signature was verified before.
+    pub(super) async fn caller_of(
+        &self,
+        claims: &AccessTokenClaims,
+        resource: Resource,
+    ) -> Result<Caller, AccessError> {
+        let audience = self.policy.resources.audience_of(&claims.audience).ok_or(AccessError::InvalidToken)?;
+        if !self.is_ours_and_current(claims) {
             return Err(AccessError::InvalidToken);
         }
         if !audience.opens(resource) {
             let actual = claims.audience.join(" ");
-            return Err(AccessError::WrongAudience { expected: self.policy.uri(resource), actual });
+            return Err(AccessError::WrongAudience { expected: self.policy.resources.uri(resource), actual });
         }
         let application = self.applications.find_by_client_id(&claims.client_id).await?;
         let application = application
@@ -278,7 +287,7 @@ impl AccessGuard {
 
     fn is_ours_and_current(&self, claims: &AccessTokenClaims) -> bool {
         let now = self.clock.now();
-        claims.issuer == self.policy.issuer
+        claims.issuer == self.policy.resources.issuer
             && now < claims.expires_at
             && claims.issued_at <= now.plus(self.policy.leeway)
     }

@@ -15,6 +15,15 @@ pub enum Audience {
     Both,
 }
 
+/// The resources of this service, by what tokens say of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resources {
+    /// `iss` of every token: the public URL, under which MCP is.
+    pub issuer: String,
+    /// `aud` of every access token for the REST API.
+    pub api: String,
+}
+
 /// A resource was asked for that this service does not have, or that was not granted.
 /// The text says what there is, or what was granted, and repeats nothing of the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,26 +34,26 @@ pub struct InvalidTarget(String);
 const API_PATH: &str = "/api";
 const MCP_PATH: &str = "/mcp";
 
-impl Audience {
-    /// Reads the parameters `resource`; `None` if there are none. Each is compared as a URL: the case of its host, its
-    /// default port and a slash at its end make no difference. The REST API is known by its audience, by the issuer, and
-    /// by the URL in its metadata.
+impl Resources {
+    /// The audience that the parameters `resource` ask for; `None` if there are none. Each is compared as a URL: the case of
+    /// its host, its default port and a slash at its end make no difference. The REST API is known by its audience, by the
+    /// issuer, and by the URL in its metadata.
     ///
     /// # Errors
-    /// [`InvalidTarget`] if one of them is not a resource of the service with this issuer and API audience.
-    pub fn requested<T: AsRef<str>>(resources: &[T], issuer: &str, api: &str) -> Result<Option<Self>, InvalidTarget> {
+    /// [`InvalidTarget`] if one of them is not a resource of this service.
+    pub fn requested<T: AsRef<str>>(&self, resources: &[T]) -> Result<Option<Audience>, InvalidTarget> {
         let unknown = || {
-            let [api, mcp] = [Resource::Api, Resource::Mcp].map(|resource| resource.uri(issuer, api));
+            let [api, mcp] = [Resource::Api, Resource::Mcp].map(|resource| self.uri(resource));
             InvalidTarget(format!("the resource is not one of this service, which are {api} and {mcp}"))
         };
-        let mut audience: Option<Self> = None;
+        let mut audience: Option<Audience> = None;
         for resource in resources {
             let resource = canonical(resource.as_ref()).ok_or_else(unknown)?;
             let is = |uri: &str| canonical(uri).is_some_and(|uri| uri == resource);
-            let one = if is(&under(issuer, MCP_PATH)) {
-                Self::Mcp
-            } else if is(api) || is(issuer) || is(&under(issuer, API_PATH)) {
-                Self::Api
+            let one = if is(&self.uri(Resource::Mcp)) {
+                Audience::Mcp
+            } else if is(&self.api) || is(&self.issuer) || is(&under(&self.issuer, API_PATH)) {
+                Audience::Api
             } else {
                 return Err(unknown());
             };
@@ -53,6 +62,53 @@ impl Audience {
         Ok(audience)
     }
 
+    /// What a token of a grant for `granted` is for if `requested` is asked for; all of it if nothing is.
+    ///
+    /// # Errors
+    /// [`InvalidTarget`] if more is asked for than was granted.
+    pub fn narrow(&self, granted: Audience, requested: Option<Audience>) -> Result<Audience, InvalidTarget> {
+        match requested {
+            None => Ok(granted),
+            Some(requested) if granted == Audience::Both || granted == requested => Ok(requested),
+            Some(requested) => {
+                let [granted, asked] = [granted, requested].map(|audience| self.uris(audience).join(" "));
+                Err(InvalidTarget(format!("the grant is for {granted} and not for {asked}")))
+            }
+        }
+    }
+
+    /// The values of `aud` of a token for `audience`.
+    #[must_use]
+    pub fn uris(&self, audience: Audience) -> Vec<String> {
+        [Resource::Api, Resource::Mcp].into_iter().filter(|one| audience.opens(*one)).map(|one| self.uri(one)).collect()
+    }
+
+    /// The audience of a token with these values of `aud`; `None` if it is not for this service.
+    #[must_use]
+    pub fn audience_of(&self, uris: &[String]) -> Option<Audience> {
+        // Every request comes through here, so nothing is allocated.
+        let is_api = |uri: &str| uri == self.api;
+        let is_mcp =
+            |uri: &str| uri.strip_suffix(MCP_PATH).is_some_and(|base| base == self.issuer.trim_end_matches('/'));
+        match uris {
+            [one] if is_api(one) => Some(Audience::Api),
+            [one] if is_mcp(one) => Some(Audience::Mcp),
+            [one, other] if is_api(one) && is_mcp(other) => Some(Audience::Both),
+            _ => None,
+        }
+    }
+
+    /// The URI of a resource.
+    #[must_use]
+    pub fn uri(&self, resource: Resource) -> String {
+        match resource {
+            Resource::Api => self.api.clone(),
+            Resource::Mcp => under(&self.issuer, MCP_PATH),
+        }
+    }
+}
+
+impl Audience {
     /// What the tokens of an application are for if a request does not say. One that came by itself came for MCP.
     #[must_use]
     pub fn by_default(application: &Application) -> Self {
@@ -64,45 +120,6 @@ impl Audience {
 
     fn and(self, other: Self) -> Self {
         if self == other { self } else { Self::Both }
-    }
-
-    /// What is left of a grant for this audience, at the service with this issuer and API audience, if `requested` is asked
-    /// for; all of it if nothing is.
-    ///
-    /// # Errors
-    /// [`InvalidTarget`] if more is asked for than was granted.
-    pub fn narrowed_to(self, requested: Option<Self>, issuer: &str, api: &str) -> Result<Self, InvalidTarget> {
-        match requested {
-            None => Ok(self),
-            Some(requested) if self == Self::Both || self == requested => Ok(requested),
-            Some(requested) => {
-                let [granted, asked] = [self, requested].map(|audience| audience.uris(issuer, api).join(" "));
-                Err(InvalidTarget(format!("the grant is for {granted} and not for {asked}")))
-            }
-        }
-    }
-
-    /// The values of `aud`.
-    #[must_use]
-    pub fn uris(self, issuer: &str, api: &str) -> Vec<String> {
-        match self {
-            Self::Api => vec![api.to_owned()],
-            Self::Mcp => vec![under(issuer, MCP_PATH)],
-            Self::Both => vec![api.to_owned(), under(issuer, MCP_PATH)],
-        }
-    }
-
-    /// Reads the values of `aud`; `None` if they are not of this service.
-    #[must_use]
-    pub fn of_uris(uris: &[String], issuer: &str, api: &str) -> Option<Self> {
-        // Every request comes through here, so nothing is allocated.
-        let is_mcp = |uri: &str| uri.strip_suffix(MCP_PATH).is_some_and(|base| base == issuer.trim_end_matches('/'));
-        match uris {
-            [one] if one == api => Some(Self::Api),
-            [one] if is_mcp(one) => Some(Self::Mcp),
-            [one, other] if one == api && is_mcp(other) => Some(Self::Both),
-            _ => None,
-        }
     }
 
     /// Whether a token for this audience opens `resource`.
@@ -132,17 +149,6 @@ impl Audience {
     }
 }
 
-impl Resource {
-    /// Its URI.
-    #[must_use]
-    pub fn uri(self, issuer: &str, api: &str) -> String {
-        match self {
-            Self::Api => api.to_owned(),
-            Self::Mcp => under(issuer, MCP_PATH),
-        }
-    }
-}
-
 fn under(issuer: &str, path: &str) -> String {
     format!("{}{path}", issuer.trim_end_matches('/'))
 }
@@ -159,8 +165,12 @@ mod tests {
 
     const ISSUER: &str = "https://memory.example";
 
+    fn ours() -> Resources {
+        Resources { issuer: ISSUER.to_owned(), api: ISSUER.to_owned() }
+    }
+
     fn requested(resources: &[&str]) -> Result<Option<Audience>, InvalidTarget> {
-        Audience::requested(resources, ISSUER, ISSUER)
+        ours().requested(resources)
     }
 
     #[test]
@@ -209,22 +219,22 @@ mod tests {
             (Api, Some(Mcp), None),
             (Mcp, Some(Both), None),
         ] {
-            assert_eq!(granted.narrowed_to(asked, ISSUER, ISSUER).ok(), expected, "{granted:?} {asked:?}");
+            assert_eq!(ours().narrow(granted, asked).ok(), expected, "{granted:?} {asked:?}");
         }
     }
 
     #[test]
     fn an_audience_comes_back_from_its_uris_and_its_name() {
         for audience in [Audience::Api, Audience::Mcp, Audience::Both] {
-            let uris = audience.uris(ISSUER, ISSUER);
-            assert_eq!(Audience::of_uris(&uris, ISSUER, ISSUER), Some(audience));
+            let uris = ours().uris(audience);
+            assert_eq!(ours().audience_of(&uris), Some(audience));
             assert_eq!(Audience::from_name(audience.as_str()), Some(audience));
             for resource in [Resource::Api, Resource::Mcp] {
-                assert_eq!(audience.opens(resource), uris.contains(&resource.uri(ISSUER, ISSUER)));
+                assert_eq!(audience.opens(resource), uris.contains(&ours().uri(resource)));
             }
         }
         for foreign in [vec![], vec!["https://evil.example".to_owned()], vec![ISSUER.to_owned(), "x".to_owned()]] {
-            assert_eq!(Audience::of_uris(&foreign, ISSUER, ISSUER), None);
+            assert_eq!(ours().audience_of(&foreign), None);
         }
         assert_eq!(Audience::from_name("mcp api"), None);
     }

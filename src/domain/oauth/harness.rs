@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AccessGuard, AuthorizationPorts, AuthorizationService, ClientAuthenticator, OAuthError, Parameters,
+    AccessGuard, AuthorizationPorts, AuthorizationService, ClientAuthenticator, OAuthError, Parameters, Resources,
     TokenInquiry, TokenIssuer, TokenPolicy, TokenPorts, TokenRequest, TokenResponse, TokenService,
 };
 use crate::applications::{Application, ApplicationChanges, ApplicationRepository, ClientSecret};
@@ -44,8 +44,10 @@ pub(in crate::oauth) struct Harness {
 
 pub(in crate::oauth) fn policy() -> TokenPolicy {
     TokenPolicy {
-        issuer: "https://memory.example".to_owned(),
-        audience: "https://memory.example/api".to_owned(),
+        resources: Resources {
+            issuer: "https://memory.example".to_owned(),
+            api: "https://memory.example/api".to_owned(),
+        },
         access_token_ttl: Duration::from_hours(1),
         refresh_token_ttl: Duration::from_hours(30 * 24),
         grant_ttl: Duration::from_hours(90 * 24),

@@ -62,9 +62,9 @@ impl TokenService {
             return Err(OAuthError::InvalidClient);
         }
         if let Ok(claims) = self.tokens.issuer.verify_access_token(inquiry.token.as_str()) {
-            let Some(audience) = self.policy.audience_of(&claims.audience) else { return Ok(None) };
+            let Some(audience) = self.policy.resources.audience_of(&claims.audience) else { return Ok(None) };
             let resource = if audience.opens(Resource::Api) { Resource::Api } else { Resource::Mcp };
-            let caller = match guard.authenticate(inquiry.token.as_str(), resource).await {
+            let caller = match guard.caller_of(&claims, resource).await {
                 Ok(caller) if caller.application.id == application.id => caller,
                 Ok(_) | Err(AccessError::InvalidToken | AccessError::WrongAudience { .. }) => return Ok(None),
                 Err(AccessError::Storage(error)) => return Err(error.into()),

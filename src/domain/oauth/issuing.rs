@@ -81,8 +81,8 @@ impl TokenFactory {
         let issued_at = self.clock.now().truncated_to_seconds();
         let expires_at = issued_at.plus(self.policy.access_token_ttl(application)).min(grant.ends_at);
         let claims = AccessTokenClaims {
-            issuer: self.policy.issuer.clone(),
-            audience: self.policy.uris(grant.audience),
+            issuer: self.policy.resources.issuer.clone(),
+            audience: self.policy.resources.uris(grant.audience),
             subject: grant.subject,
             client_id: application.client_id.clone(),
             grant_id: grant.grant_id,
@@ -106,8 +106,8 @@ impl TokenFactory {
             return Ok(None);
         }
         let claims = RefreshTokenClaims {
-            issuer: self.policy.issuer.clone(),
-            audience: self.policy.uris(audience),
+            issuer: self.policy.resources.issuer.clone(),
+            audience: self.policy.resources.uris(audience),
             subject: grant.subject.clone(),
             client_id: application.client_id.clone(),
             grant_id: grant.grant_id,
@@ -128,7 +128,8 @@ impl TokenFactory {
     /// The claims of a refresh token that is genuine and not expired. Uses and revocations are not checked here.
     pub(super) fn verify_refresh_token(&self, token: &PresentedToken, now: Timestamp) -> Option<RefreshTokenClaims> {
         let claims = self.issuer.verify_refresh_token(token.as_str()).ok()?;
-        let ours = claims.issuer == self.policy.issuer && self.policy.audience_of(&claims.audience).is_some();
+        let resources = &self.policy.resources;
+        let ours = claims.issuer == resources.issuer && resources.audience_of(&claims.audience).is_some();
         let in_time = now < claims.expires_at && claims.issued_at <= now.plus(self.policy.leeway);
         (ours && in_time).then_some(claims)
     }

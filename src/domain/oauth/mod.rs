@@ -27,9 +27,7 @@ pub use access::{
     AccessError, AccessGuard, AdmissionError, AnyToken, Authorized, Caller, Delete, LocalAccess, LocalAccessError,
     MissingPermission, Need, Read, ReadAndDelete, Write, bearer_token,
 };
-pub use audience::{Audience, InvalidTarget};
-#[cfg(feature = "testing")]
-pub use authorization::MockAuthorizationStore;
+pub use audience::{Audience, InvalidTarget, Resources};
 pub use authorization::{
     Authorization, AuthorizationCode, AuthorizationError, AuthorizationPorts, AuthorizationRequest,
     AuthorizationService, AuthorizationStore, CodeChallenge, CodeDigest, CodeVerifier, Connection, Consent, Redeemed,

@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
-use super::audience::{Audience, InvalidTarget};
+use super::audience::Resources;
 use crate::applications::{
-    Application, ClientKind, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, Resource, TokenLifetime,
+    Application, ClientKind, LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, TokenLifetime,
 };
 use crate::system::Timestamp;
 
 /// The token policy from the configuration.
 #[derive(Clone, Debug)]
 pub struct TokenPolicy {
-    /// `iss` of every token: the public URL.
-    pub issuer: String,
-    /// `aud` of every access token: the memory API.
-    pub audience: String,
+    /// The issuer, and what tokens can be for.
+    pub resources: Resources,
     /// Default lifetime of an access token.
     pub access_token_ttl: Duration,
     /// Default idle lifetime of a refresh token.
@@ -31,40 +29,6 @@ pub struct TokenPolicy {
 }
 
 impl TokenPolicy {
-    /// The audience that the parameters `resource` ask for; `None` if there are none.
-    ///
-    /// # Errors
-    /// [`InvalidTarget`].
-    pub fn requested_audience(&self, resources: &[String]) -> Result<Option<Audience>, InvalidTarget> {
-        Audience::requested(resources, &self.issuer, &self.audience)
-    }
-
-    /// What a token of a grant for `granted` is for if `requested` is asked for.
-    ///
-    /// # Errors
-    /// [`InvalidTarget`].
-    pub fn narrow(&self, granted: Audience, requested: Option<Audience>) -> Result<Audience, InvalidTarget> {
-        granted.narrowed_to(requested, &self.issuer, &self.audience)
-    }
-
-    /// The values of `aud` of a token for `audience`.
-    #[must_use]
-    pub fn uris(&self, audience: Audience) -> Vec<String> {
-        audience.uris(&self.issuer, &self.audience)
-    }
-
-    /// The audience of a token with these values of `aud`; `None` if it is not for this service.
-    #[must_use]
-    pub fn audience_of(&self, uris: &[String]) -> Option<Audience> {
-        Audience::of_uris(uris, &self.issuer, &self.audience)
-    }
-
-    /// The URI of a resource.
-    #[must_use]
-    pub fn uri(&self, resource: Resource) -> String {
-        resource.uri(&self.issuer, &self.audience)
-    }
-
     /// The lifetime of an access token of `application`.
     pub(super) fn access_token_ttl(&self, application: &Application) -> Duration {
         let ttl = application.access_token_ttl.map_or(self.access_token_ttl, TokenLifetime::as_duration);

@@ -70,7 +70,7 @@ struct McpEndpoint {
 impl McpEndpoint {
     fn new(services: &Arc<Services>) -> Self {
         let server = McpServer::new(services);
-        let base = base_url(&services.policy.issuer).to_owned();
+        let base = base_url(&services.policy.resources.issuer).to_owned();
         let service = |json_response| {
             let server = server.clone();
             // `Host` and `Origin` are validated before.
@@ -86,7 +86,7 @@ impl McpEndpoint {
         Self {
             json: service(true),
             event_stream: service(false),
-            origins: AllowedOrigins::new(&services.policy.issuer, services.cors_origins.clone()),
+            origins: AllowedOrigins::new(&services.policy.resources.issuer, services.cors_origins.clone()),
             base,
         }
     }

@@ -96,7 +96,7 @@ impl McpServer {
     pub(super) fn new(services: &Services) -> Self {
         Self {
             memories: services.memories.clone(),
-            public_url: base_url(&services.policy.issuer).to_owned(),
+            public_url: base_url(&services.policy.resources.issuer).to_owned(),
             clock: Arc::clone(&services.clock),
             entropy: Arc::clone(&services.entropy),
             local: None,

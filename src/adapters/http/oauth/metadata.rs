@@ -43,7 +43,7 @@ impl MetadataApi {
     #[oai(path = "/oauth-authorization-server", method = "get", operation_id = "getAuthorizationServerMetadata")]
     async fn authorization_server(&self, exchange: &Exchange) -> CacheableJson<ServerMetadata> {
         let services = &exchange.services;
-        let issuer = &services.policy.issuer;
+        let issuer = &services.policy.resources.issuer;
         CacheableJson::new(ServerMetadata::new(issuer, base_url(issuer), services))
     }
 
@@ -80,7 +80,7 @@ impl MetadataApi {
     /// The same for the resource `/mcp` (RFC 9728 §3.1), which the `WWW-Authenticate` of a rejected message refers to.
     #[oai(path = "/oauth-protected-resource/mcp", method = "get", operation_id = "getMcpResourceMetadata")]
     async fn mcp_resource(&self, exchange: &Exchange) -> CacheableJson<ResourceMetadata> {
-        let issuer = &exchange.services.policy.issuer;
+        let issuer = &exchange.services.policy.resources.issuer;
         let base = base_url(issuer);
         CacheableJson::new(ResourceMetadata::new(issuer, &format!("{base}{}", mcp::PATH), base))
     }
@@ -90,7 +90,7 @@ impl MetadataApi {
     /// The resource `/api` (RFC 9728 §3.1), which the `WWW-Authenticate` of a rejected request refers to.
     #[oai(path = "/oauth-protected-resource/api", method = "get", operation_id = "getApiResourceMetadata")]
     async fn api_resource(&self, exchange: &Exchange) -> CacheableJson<ResourceMetadata> {
-        let issuer = &exchange.services.policy.issuer;
+        let issuer = &exchange.services.policy.resources.issuer;
         let base = base_url(issuer);
         CacheableJson::new(ResourceMetadata::new(issuer, &format!("{base}/api"), base))
     }

@@ -31,7 +31,7 @@ impl<'a> FromRequest<'a> for Browser<'a> {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
         let services = Arc::clone(&Exchange::of(request)?.services);
         let pages = Arc::clone(request.data().ok_or(ApiError::OutsideEnvelope)?);
-        let cookies = Cookies::at(&services.policy.issuer);
+        let cookies = Cookies::at(&services.policy.resources.issuer);
         Ok(Self { request, services, pages, cookies, t: Frame::of(request, cookies) })
     }
 }

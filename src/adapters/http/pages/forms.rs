@@ -32,7 +32,7 @@ impl Form {
 impl<'a> FromRequest<'a> for Form {
     async fn from_request(request: &'a Request, body: &mut RequestBody) -> Result<Self> {
         let exchange = Exchange::of(request)?;
-        refuse_other_sites(request, &exchange.services.policy.issuer, None)?;
+        refuse_other_sites(request, &exchange.services.policy.resources.issuer, None)?;
         let RawForm(body) = RawForm::from_request(request, body).await?;
         Ok(Self(Parameters::from_form(body.as_bytes()).map_err(|_| PageError::InvalidForm)?))
     }
@@ -56,7 +56,7 @@ impl<const MAX_FIELDS: usize> ListForm<MAX_FIELDS> {
 impl<'a, const MAX_FIELDS: usize> FromRequest<'a> for ListForm<MAX_FIELDS> {
     async fn from_request(request: &'a Request, body: &mut RequestBody) -> Result<Self> {
         let exchange = Exchange::of(request)?;
-        refuse_other_sites(request, &exchange.services.policy.issuer, None)?;
+        refuse_other_sites(request, &exchange.services.policy.resources.issuer, None)?;
         let RawForm(body) = RawForm::from_request(request, body).await?;
         if body.split('&').count() > MAX_FIELDS {
             return Err(PageError::InvalidForm.into());

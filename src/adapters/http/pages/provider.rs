@@ -17,7 +17,7 @@ use crate::domain::people::{ProviderAnswer, SignInError};
 #[handler]
 pub(crate) async fn start(browser: Browser<'_>) -> Result<Response, PageError> {
     let return_to = parameter(&browser, "return_to").and_then(|text| ReturnTo::parse(&text)).unwrap_or_default();
-    forms::refuse_other_sites(browser.request, &browser.services.policy.issuer, Some(&return_to))?;
+    forms::refuse_other_sites(browser.request, &browser.services.policy.resources.issuer, Some(&return_to))?;
     let attempt = browser.services.sign_in.begin();
     let mut url = match browser.services.sign_in.provider_url(&attempt).await {
         Ok(url) => url,

@@ -36,7 +36,7 @@ pub struct Services {
     pub people: PeopleService,
     /// Deletes accounts.
     pub eraser: OwnerEraser,
-    /// The token policy; [`TokenPolicy::issuer`] is the public URL, the base of every address in a response.
+    /// The token policy; its issuer is the public URL, the base of every address in a response.
     pub policy: Arc<TokenPolicy>,
     /// Checks the database.
     pub database: Arc<dyn DatabaseCheck>,

@@ -4,7 +4,7 @@ use crate::memories::{
     AdmittingMemoryBank, Capabilities, DeliveryOrder, Lease, ListQuery, MemoryBankError, MemoryScope, MockMemoryBank,
     NewMemory, QueuedWrite, Undelivered,
 };
-use crate::oauth::{AuthorizationPorts, AuthorizationService, TokenPolicy};
+use crate::oauth::{AuthorizationPorts, AuthorizationService, Resources, TokenPolicy};
 use crate::people::{PeoplePorts, Person, PersonRepository as _};
 use crate::testing::{
     FakePasswordHasher, FakeSecretHasher, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog,
@@ -42,8 +42,10 @@ impl Harness {
         let (shared_clock, entropy) = (Arc::new(clock.clone()), Arc::new(SeededEntropy::default()));
         let day = Duration::from_hours(24);
         let policy = TokenPolicy {
-            issuer: "https://memory.example".to_owned(),
-            audience: "https://memory.example".to_owned(),
+            resources: Resources {
+                issuer: "https://memory.example".to_owned(),
+                api: "https://memory.example".to_owned(),
+            },
             access_token_ttl: day,
             refresh_token_ttl: day,
             grant_ttl: day,

@@ -50,8 +50,8 @@ proptest! {
 fn claims(harness: &Harness) -> AccessTokenClaims {
     let issued_at = now().truncated_to_seconds();
     AccessTokenClaims {
-        issuer: harness.policy.issuer.clone(),
-        audience: vec![harness.policy.audience.clone()],
+        issuer: harness.policy.resources.issuer.clone(),
+        audience: vec![harness.policy.resources.api.clone()],
         subject: Subject::Application,
         client_id: harness.application.client_id.clone(),
         grant_id: GrantId::from_uuid(unique()),
@@ -208,14 +208,14 @@ async fn tokens_that_are_not_for_us_open_nothing() {
 async fn a_token_opens_the_resources_that_it_is_for_and_no_other() {
     let harness = Harness::new();
     for audience in [Audience::Api, Audience::Mcp, Audience::Both] {
-        let claims = AccessTokenClaims { audience: harness.policy.uris(audience), ..claims(&harness) };
+        let claims = AccessTokenClaims { audience: harness.policy.resources.uris(audience), ..claims(&harness) };
         let token = harness.issuer.issue_access_token(&claims).unwrap();
         for resource in [Resource::Api, Resource::Mcp] {
             match harness.guard.authenticate(token.expose(), resource).await {
                 Ok(_) => assert!(audience.opens(resource), "{audience:?} {resource:?}"),
                 Err(AccessError::WrongAudience { expected, actual }) => {
                     assert!(!audience.opens(resource), "{audience:?} {resource:?}");
-                    assert_eq!((expected, actual), (harness.policy.uri(resource), claims.audience.join(" ")));
+                    assert_eq!((expected, actual), (harness.policy.resources.uri(resource), claims.audience.join(" ")));
                 }
                 Err(error) => panic!("{error:?}"),
             }

@@ -119,7 +119,7 @@ impl AuthorizationService {
         }
         let client_id = parameters.get("client_id").ok_or(UntrustedRequest::NoClient)?;
         let application = self.application(client_id, address).await?;
-        let destination = Destination::of(&application, &parameters, &self.policy.issuer)?;
+        let destination = Destination::of(&application, &parameters, &self.policy.resources.issuer)?;
         let validated = match fault {
             Some(fault) => Err(Refusal::InvalidRequest(fault.to_string())),
             None => validate(&application, &parameters),
@@ -127,7 +127,7 @@ impl AuthorizationService {
         match validated {
             Ok(ValidRequest { scope, challenge, recency }) => {
                 let resources: Vec<String> = parameters.all("resource").map(str::to_owned).collect();
-                let audience = match self.policy.requested_audience(&resources) {
+                let audience = match self.policy.resources.requested(&resources) {
                     Ok(audience) => audience.unwrap_or_else(|| Audience::by_default(&application)),
                     Err(error) => {
                         let location = destination.refusing(&Refusal::InvalidTarget(error));

@@ -67,7 +67,7 @@ impl AuthorizationCodeGrant {
         }
 
         let whole = authorization.audience;
-        let audience = GrantedAudience { whole, now: self.policy.narrow(whole, usage.audience())? };
+        let audience = GrantedAudience { whole, now: self.policy.resources.narrow(whole, usage.audience())? };
 
         self.admission.admit_public(application, &Subject::Person(authorization.person))?;
         let grant_id = authorization.grant_id;

@@ -59,8 +59,8 @@ impl RefreshTokenGrant {
         let held = claims.scope.intersection(application.permissions);
         let scope = scope.within(held).filter(|scope| !scope.is_empty()).ok_or(OAuthError::InvalidScope)?;
 
-        let granted = self.policy.audience_of(&claims.audience).ok_or(OAuthError::InvalidGrant)?;
-        let audience = self.policy.narrow(granted, usage.audience())?;
+        let granted = self.policy.resources.audience_of(&claims.audience).ok_or(OAuthError::InvalidGrant)?;
+        let audience = self.policy.resources.narrow(granted, usage.audience())?;
 
         self.admission.admit_public(application, &claims.subject)?;
         let (successor_id, rotated_at) = self.rotate(application, &claims, now).await?;

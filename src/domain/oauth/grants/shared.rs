@@ -26,7 +26,7 @@ impl GrantUse {
         address: IpAddr,
     ) -> Result<Self, OAuthError> {
         let application = admission.authenticate(&request.credentials, address).await?;
-        let audience = policy.requested_audience(&request.resources)?;
+        let audience = policy.resources.requested(&request.resources)?;
         let grant_type = request.grant.grant_type();
         if !application.grants.contains(&grant_type) {
             return Err(OAuthError::UnauthorizedClient(grant_type));

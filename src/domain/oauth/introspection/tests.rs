@@ -31,8 +31,8 @@ async fn a_live_access_token_is_described() {
         subject: Subject::Application,
         scope: Permissions::all(),
         token_id: claims.token_id,
-        issuer: harness.policy.issuer.clone(),
-        audience: vec![harness.policy.audience.clone()],
+        issuer: harness.policy.resources.issuer.clone(),
+        audience: vec![harness.policy.resources.api.clone()],
         issued_at: claims.issued_at,
         expires_at: claims.expires_at,
     };
@@ -50,8 +50,8 @@ async fn a_live_refresh_token_is_described() {
         subject: Subject::Application,
         scope: Permissions::all(),
         token_id: claims.token_id,
-        issuer: harness.policy.issuer.clone(),
-        audience: vec![harness.policy.audience.clone()],
+        issuer: harness.policy.resources.issuer.clone(),
+        audience: vec![harness.policy.resources.api.clone()],
         issued_at: claims.issued_at,
         expires_at: claims.expires_at,
     };

@@ -5,7 +5,7 @@ use crate::applications::ApplicationRepository as _;
 use crate::ids::TokenId;
 use crate::oauth::{
     AuthorizationPorts, AuthorizationService, AuthorizationStore, Consent, GrantStore, Redeemed, Redemption,
-    TokenPolicy,
+    Resources, TokenPolicy,
 };
 use crate::testing::{
     FakePasswordHasher, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore,
@@ -48,8 +48,10 @@ impl Harness {
         };
         let day = Duration::from_hours(24);
         let policy = TokenPolicy {
-            issuer: "https://memory.example".to_owned(),
-            audience: "https://memory.example".to_owned(),
+            resources: Resources {
+                issuer: "https://memory.example".to_owned(),
+                api: "https://memory.example".to_owned(),
+            },
             access_token_ttl: day,
             refresh_token_ttl: day,
             grant_ttl: day,

@@ -61,7 +61,7 @@ pub(super) struct Uploaded {
 impl<'a> FromRequest<'a> for UploadForm {
     async fn from_request(request: &'a Request, body: &mut RequestBody) -> Result<Self> {
         let exchange = Exchange::of(request)?;
-        refuse_other_sites(request, &exchange.services.policy.issuer, None)?;
+        refuse_other_sites(request, &exchange.services.policy.resources.issuer, None)?;
         let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
         if codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")) {
             return Err(PageError::InvalidForm.into());

@@ -9,7 +9,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use super::*;
 use crate::domain::applications::HasherError;
-use crate::domain::oauth::{AccessError, Audience, OAuthError};
+use crate::domain::oauth::{AccessError, Audience, OAuthError, Resources};
 use crate::domain::people::SignInError;
 use crate::domain::system::StorageError;
 
@@ -96,8 +96,9 @@ fn what_an_operator_has_to_know_is_a_warning_or_an_error() {
 fn a_token_or_a_grant_for_another_resource_is_logged_with_both_and_nothing_that_a_caller_made_up() {
     let (ours, mcp) = ("https://memory.example", "https://memory.example/mcp");
     let wrong = AccessError::WrongAudience { expected: mcp.to_owned(), actual: ours.to_owned() };
-    let foreign = Audience::requested(&["https://evil.example"], ours, ours).unwrap_err();
-    let widened = Audience::Api.narrowed_to(Some(Audience::Mcp), ours, ours).unwrap_err();
+    let resources = Resources { issuer: ours.to_owned(), api: ours.to_owned() };
+    let foreign = resources.requested(&["https://evil.example"]).unwrap_err();
+    let widened = resources.narrow(Audience::Api, Some(Audience::Mcp)).unwrap_err();
     let id = RequestId::from_uuid(uuid::Uuid::nil());
     for (error, logged) in [
         (&ApiError::from(wrong) as &(dyn Error + 'static), true),

@@ -26,8 +26,8 @@ async fn the_access_token_says_what_the_request_was_answered() {
     let answer = harness.client_credentials().await;
     assert_eq!((answer.expires_in, answer.scope), (3600, Permissions::all()));
     let claims = harness.issuer.verify_access_token(answer.access_token.expose()).unwrap();
-    assert_eq!(claims.issuer, harness.policy.issuer);
-    assert_eq!(claims.audience, harness.policy.uris(Audience::Api));
+    assert_eq!(claims.issuer, harness.policy.resources.issuer);
+    assert_eq!(claims.audience, harness.policy.resources.uris(Audience::Api));
     assert_eq!(claims.subject, Subject::Application);
     assert_eq!(claims.client_id, harness.application.client_id);
     assert_eq!(claims.scope, Permissions::all());
@@ -40,8 +40,8 @@ async fn the_refresh_token_belongs_to_the_same_grant() {
     let answer = harness.client_credentials().await;
     let access = harness.issuer.verify_access_token(answer.access_token.expose()).unwrap();
     let refresh = harness.issuer.verify_refresh_token(&refresh_token_of(&answer)).unwrap();
-    assert_eq!(refresh.issuer, harness.policy.issuer);
-    assert_eq!(refresh.audience, harness.policy.uris(Audience::Api));
+    assert_eq!(refresh.issuer, harness.policy.resources.issuer);
+    assert_eq!(refresh.audience, harness.policy.resources.uris(Audience::Api));
     assert_eq!(refresh.subject, Subject::Application);
     assert_eq!(refresh.client_id, harness.application.client_id);
     assert_eq!(refresh.grant_id, access.grant_id);

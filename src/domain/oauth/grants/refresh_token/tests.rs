@@ -41,8 +41,8 @@ impl Harness {
     /// A token with other claims than the service would issue.
     fn forged(&self, change: impl FnOnce(&mut RefreshTokenClaims)) -> String {
         let mut claims = RefreshTokenClaims {
-            issuer: self.policy.issuer.clone(),
-            audience: vec![self.policy.audience.clone()],
+            issuer: self.policy.resources.issuer.clone(),
+            audience: vec![self.policy.resources.api.clone()],
             subject: crate::oauth::Subject::Application,
             client_id: self.application.client_id.clone(),
             grant_id: crate::ids::GrantId::from_uuid(unique()),
@@ -350,7 +350,7 @@ async fn a_store_that_is_away_is_reported_as_such_and_nothing_is_lost() {
 #[tokio::test]
 async fn a_refresh_keeps_the_audience_of_the_grant_narrows_it_and_never_widens_it() {
     let harness = Harness::new();
-    let (api, mcp) = (harness.policy.uri(Resource::Api), harness.policy.uri(Resource::Mcp));
+    let (api, mcp) = (harness.policy.resources.uri(Resource::Api), harness.policy.resources.uri(Resource::Mcp));
     let begin = [("grant_type", "client_credentials"), ("resource", &*api), ("resource", &*mcp)];
     let mut token = refresh_token_of(&harness.token(&begin).await.unwrap());
     for (asked, expected) in [(None, vec![&api, &mcp]), (Some(&mcp), vec![&mcp]), (Some(&api), vec![&api])] {
@@ -367,7 +367,7 @@ async fn a_refresh_keeps_the_audience_of_the_grant_narrows_it_and_never_widens_i
 async fn a_foreign_resource_costs_no_refresh_token() {
     let harness = Harness::new();
     let token = harness.refresh_token().await;
-    let mcp = harness.policy.uri(Resource::Mcp);
+    let mcp = harness.policy.resources.uri(Resource::Mcp);
     for resource in ["https://evil.example", "x", mcp.as_str()] {
         let members = [("grant_type", "refresh_token"), ("refresh_token", &*token), ("resource", resource)];
         let answer = harness.token(&members).await;
