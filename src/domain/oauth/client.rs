@@ -1,4 +1,4 @@
-//! Authentication of clients (RFC 6749 §2.3).
+//! Authentication of clients (RFC 6749 §2.3), and their rate limits.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,12 +9,13 @@ use sha2::{Digest, Sha256};
 
 use super::error::OAuthError;
 use super::request::PresentedCredentials;
+use super::token::Subject;
 use crate::applications::{
     Application, ApplicationRepository, ClientKind, ClientSecret, HasherError, SecretHash, SecretHasher, StoredSecret,
 };
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
-use crate::ids::ClientId;
-use crate::limits::{Attempt, Coalescing, FailureThrottle};
+use crate::ids::{ClientId, UserId};
+use crate::limits::{Attempt, Coalescing, FailureThrottle, RateLimits};
 use crate::system::{Clock, Timestamp};
 
 /// How stale the recorded last use of a secret may be while its verification is cached.
@@ -29,6 +30,14 @@ pub struct ClientAuthenticator {
     running: Arc<Coalescing<Result<bool, Arc<HasherError>>>>,
     audit: Arc<dyn AuditLog>,
     clock: Arc<dyn Clock>,
+}
+
+/// Authenticates applications, and counts their requests towards their rate limits.
+#[derive(Clone)]
+pub(super) struct ClientAdmission {
+    pub(super) clients: ClientAuthenticator,
+    pub(super) limits: RateLimits,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// A presented secret, and what it is verified against.
@@ -153,6 +162,33 @@ impl ClientAuthenticator {
         if let Ok(renewed) = self.hasher.hash(secret).await {
             self.applications.renew_secret_hash(application.id, stored, &renewed).await;
         }
+    }
+}
+
+impl ClientAdmission {
+    /// Authenticates the application, and counts the request towards its rate limit. Anybody can use a public application's
+    /// client ID: its limit is only charged for requests that prove to be its own, in [`admit_public`].
+    ///
+    /// [`admit_public`]: Self::admit_public
+    pub(super) async fn authenticate(
+        &self,
+        credentials: &PresentedCredentials,
+        address: IpAddr,
+    ) -> Result<Arc<Application>, OAuthError> {
+        let application = self.clients.authenticate(credentials, address).await?;
+        if application.kind == ClientKind::Confidential {
+            self.take(&application, None)?;
+        }
+        Ok(application)
+    }
+
+    /// Counts a request of a public application about `subject`, before something is written for it.
+    pub(super) fn admit_public(&self, application: &Application, subject: &Subject) -> Result<(), OAuthError> {
+        if application.kind == ClientKind::Public { self.take(application, subject.person()) } else { Ok(()) }
+    }
+
+    fn take(&self, application: &Application, person: Option<UserId>) -> Result<(), OAuthError> {
+        Ok(self.limits.take(application, person, self.clock.now())?)
     }
 }
 

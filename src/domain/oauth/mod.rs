@@ -1,7 +1,6 @@
 //! The OAuth 2.0 server: RFC 6749 with the security best practice of RFC 9700, and JWT access tokens (RFC 9068).
 
 mod access;
-mod admission;
 mod audience;
 mod authorization;
 mod client;

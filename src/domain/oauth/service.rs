@@ -3,9 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::admission::ClientAdmission;
 use super::authorization::AuthorizationService;
-use super::client::ClientAuthenticator;
+use super::client::{ClientAdmission, ClientAuthenticator};
 use super::error::OAuthError;
 use super::grant_store::GrantStore;
 use super::grants::{AuthorizationCodeGrant, ClientCredentialsGrant, GrantUse, RefreshTokenGrant};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::GrantUse;
 use crate::applications::{Application, GrantType};
 use crate::audit::AuditKind;
-use crate::oauth::admission::ClientAdmission;
+use crate::oauth::client::ClientAdmission;
 use crate::oauth::authorization::{
     Authorization, AuthorizationService, CodeDigest, CodeVerifier, Redeemed, Redemption,
 };

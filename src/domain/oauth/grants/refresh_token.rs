@@ -6,7 +6,7 @@ use super::GrantUse;
 use crate::applications::Application;
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::TokenId;
-use crate::oauth::admission::ClientAdmission;
+use crate::oauth::client::ClientAdmission;
 use crate::oauth::error::OAuthError;
 use crate::oauth::grant_store::{Consumed, Consumption, GrantStore};
 use crate::oauth::issuing::{AccessGrant, TokenFactory, TokenResponse};

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::applications::Application;
-use crate::oauth::admission::ClientAdmission;
+use crate::oauth::client::ClientAdmission;
 use crate::oauth::audience::Audience;
 use crate::oauth::error::OAuthError;
 use crate::oauth::policy::TokenPolicy;
