@@ -141,14 +141,12 @@ fn millis(duration: Duration) -> i64 {
 }
 
 /// The clock. Nothing in the domain reads the system's clock directly.
-#[cfg_attr(feature = "testing", mockall::automock)]
 pub trait Clock: Send + Sync {
     /// The current time. It may jump, even backwards; callers must not rely on it being monotonic.
     fn now(&self) -> Timestamp;
 }
 
 /// The source of randomness.
-#[cfg_attr(feature = "testing", mockall::automock)]
 pub trait Entropy: Send + Sync {
     /// Fills `bytes` with output of a cryptographically secure generator.
     ///

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use memgate::domain::oauth::TokenIssuer as _;
+use memgate_domain::testing::FakeTokenIssuer;
 use poem::http::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -200,5 +202,7 @@ async fn the_metadata_names_the_issuer_and_only_endpoints_that_are_there() {
         assert_eq!(document["authorization_servers"][0], metadata["issuer"]);
         assert!(!document["scopes_supported"].as_array().unwrap().contains(&"offline_access".into()), "{path}");
     }
-    assert_eq!(face.get("/.well-known/jwks.json").await.json()["keys"], json!([]));
+    let keys = FakeTokenIssuer::default().published_keys();
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 1);
+    assert_eq!(face.get("/.well-known/jwks.json").await.json(), keys);
 }

@@ -19,7 +19,7 @@ pub use model::{
 pub use permissions::{GrantType, GrantTypes, Permission, Permissions};
 pub use ports::{ApplicationRepository, ChangeApplicationError, CreateApplicationError, HasherError, SecretHasher};
 #[cfg(feature = "testing")]
-pub use ports::{MockApplicationRepository, MockSecretHasher};
+pub use ports::MockApplicationRepository;
 pub use redirect_uri::RedirectUri;
 pub use resource::Resource;
 pub use secret::{ClientSecret, SecretHash, SecretHint, StoredSecret};

@@ -139,7 +139,6 @@ pub enum ChangeApplicationError {
 }
 
 /// Hashes secrets with a deliberately slow algorithm, and verifies them.
-#[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait SecretHasher: Send + Sync {
     /// Hashes a new secret.

@@ -280,7 +280,6 @@ impl AuditEvent {
 }
 
 /// Stores audit events.
-#[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait AuditLog: Send + Sync {
     /// Records `event`. The adapter logs failures: what was done cannot be undone.

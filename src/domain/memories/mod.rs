@@ -77,6 +77,4 @@ pub use search::{Finding, Findings};
 pub use service::MemoryService;
 pub use shingles::{NearDuplicate, Similarity};
 pub use statistics::MemoryStatistics;
-#[cfg(feature = "testing")]
-pub use tenants::MockTenantRegistry;
 pub use tenants::{AdmittingMemoryBank, Tenant, TenantGroup, TenantRegistry};

@@ -67,7 +67,6 @@ impl TenantGroup {
 
 /// Knows every tenant for which memories were ever stored, and closes those that are erased. Every method is atomic, for
 /// concurrent callers on any number of machines.
-#[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait TenantRegistry: Send + Sync {
     /// Registers that memories of a tenant may be stored from now on, and returns whether they may. A known and open tenant

@@ -59,7 +59,6 @@ pub struct Revocation {
 }
 
 /// Stores uses and revocations. Every method is atomic, for concurrent callers on any number of machines.
-#[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait GrantStore: Send + Sync {
     /// Records a use of a refresh token. Of any number of concurrent callers exactly one gets [`Consumed::First`], and

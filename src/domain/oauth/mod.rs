@@ -34,8 +34,6 @@ pub use authorization::{
 };
 pub use client::ClientAuthenticator;
 pub use error::{OAuthError, Unavailable};
-#[cfg(feature = "testing")]
-pub use grant_store::MockGrantStore;
 pub use grant_store::{Consumed, Consumption, GrantStore, Revocation, Revoked};
 pub use introspection::{ActiveToken, TokenKind};
 pub use issuing::TokenResponse;
@@ -43,12 +41,8 @@ pub use keys::{
     KeyAlgorithm, KeyError, KeyId, KeyPolicy, KeyPurpose, KeyService, KeyState, KeyVault, MasterKey, NewSigningKey,
     SealedKey, SigningKey, SigningKeyStore, VaultError, state_of,
 };
-#[cfg(feature = "testing")]
-pub use keys::{MockKeyVault, MockSigningKeyStore};
 pub use parameters::{Parameters, QueryFault, parse_basic};
 pub use policy::TokenPolicy;
-#[cfg(feature = "testing")]
-pub use registration::MockClientDocumentSource;
 pub use registration::{
     ClientDocumentSource, DocumentClients, DocumentProblem, DocumentUrl, DroppedRedirectUri, DynamicRegistration,
     FetchedDocument, RegisteredClient, SaveError,

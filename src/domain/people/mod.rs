@@ -26,11 +26,6 @@ pub use ports::{
     PasskeyRepository, PasskeyVerifier, PasskeyVerifierError, PasswordHasher, PasswordLinkStore, PersonAuthorizations,
     PersonRepository, SessionStore,
 };
-#[cfg(feature = "testing")]
-pub use ports::{
-    MockIdentityProvider, MockPasskeyRepository, MockPasskeyVerifier, MockPasswordHasher, MockPasswordLinkStore,
-    MockPersonRepository, MockSessionStore,
-};
 pub use service::{LinkError, NewLink, PeopleError, PeoplePorts, PeopleService};
 pub use session::{FormToken, PasskeyCeremony, Session, SessionId, SessionToken, SignInAttempt};
 pub use sign_in::{ExternalSignIn, ProviderAnswer, SignInError, SignInPorts, SignInService, SignedInUser};

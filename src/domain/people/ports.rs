@@ -14,7 +14,6 @@ use crate::ids::{PasskeyId, UserId};
 use crate::system::{BoxError, StorageError, Timestamp};
 
 /// Stores people. Every method is atomic, for concurrent callers on any number of machines.
-#[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait PersonRepository: Send + Sync {
     /// Stores a new person.
@@ -113,7 +112,6 @@ pub enum CreatePersonError {
 }
 
 /// Stores browser sessions, by the digest of their tokens.
-#[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait SessionStore: Send + Sync {
     /// Stores a new session if its person exists, is enabled, and still has the version that was `verified`. A concurrent
@@ -156,7 +154,6 @@ pub trait SessionStore: Send + Sync {
 }
 
 /// Stores the links with which people choose a password, one a person.
-#[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait PasswordLinkStore: Send + Sync {
     /// Stores a link in the place of the one that its person has. Returns whether there is such a person.
@@ -202,7 +199,6 @@ pub trait PersonAuthorizations: Send + Sync {
 }
 
 /// Stores passkeys, and which challenges were used. Every method is atomic, for concurrent callers on any number of machines.
-#[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait PasskeyRepository: Send + Sync {
     /// Stores a new passkey. A person never has more than [`Passkey::MAX_PER_PERSON`].
@@ -270,7 +266,6 @@ pub enum AddPasskeyError {
 }
 
 /// Verifies the responses of browsers to Web Authentication, for one origin. User verification is always required.
-#[cfg_attr(feature = "testing", mockall::automock)]
 pub trait PasskeyVerifier: Send + Sync {
     /// The options with which a browser creates a discoverable credential of `person`, as JSON: an object whose `publicKey` has
     /// binary members in URL-safe Base64. Authenticators with one of the `known` credentials refuse.
@@ -350,7 +345,6 @@ pub enum PasskeyVerifierError {
 }
 
 /// Hashes passwords with a deliberately slow algorithm, and verifies them. All characters of a password are significant.
-#[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait PasswordHasher: Send + Sync {
     /// Hashes a new password.
@@ -374,7 +368,6 @@ pub trait PasswordHasher: Send + Sync {
 }
 
 /// An OpenID Connect provider. Both methods derive `state`, `nonce` and the code verifier from the same attempt.
-#[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait IdentityProvider: Send + Sync {
     /// Its name on the sign-in button.

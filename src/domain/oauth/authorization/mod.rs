@@ -11,6 +11,4 @@ pub use model::{Authorization, AuthorizationCode, CodeDigest};
 pub use pkce::{CodeChallenge, CodeVerifier};
 pub use request::{AuthorizationRequest, UntrustedRequest};
 pub use service::{AuthorizationError, AuthorizationPorts, AuthorizationService, Connection};
-#[cfg(feature = "testing")]
-pub use store::MockAuthorizationStore;
 pub use store::{AuthorizationStore, Consent, Redeemed, Redemption};

@@ -44,7 +44,6 @@ pub enum Redeemed {
 }
 
 /// Stores authorizations. Every method is atomic, for concurrent callers on any number of machines.
-#[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait AuthorizationStore: Send + Sync {
     /// Stores a new authorization if its application exists and is enabled, and its person exists, is enabled, and still has

@@ -4,7 +4,8 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 
 use super::*;
-use crate::applications::{ApplicationChanges, GrantType, Permissions};
+use crate::applications::{ApplicationChanges, GrantType, MockApplicationRepository, Permissions};
+use crate::limits::FailurePolicy;
 use crate::oauth::Unavailable;
 use crate::oauth::harness::{HOME, Harness};
 use crate::testing::{FakeSecretHasher, now, stored_secret};
@@ -91,6 +92,24 @@ async fn every_failure_is_the_same_error_and_takes_one_hash() {
     texts.dedup();
     assert_eq!(texts.len(), 1);
     assert_eq!(usual.hasher.verified().len(), 2, "one hash a failure");
+}
+
+#[tokio::test]
+async fn what_cannot_be_an_id_or_a_secret_costs_no_query() {
+    let harness = Harness::new();
+    // A mock that expects nothing: any query ends the test.
+    let clients = ClientAuthenticator::new(
+        Arc::new(MockApplicationRepository::new()),
+        harness.hasher.clone(),
+        Arc::new(FailureThrottle::new(FailurePolicy::default())),
+        harness.audit.clone(),
+        Arc::new(harness.clock.clone()),
+    );
+    let (client_id, secret) = (harness.application.client_id.as_str(), harness.secret.expose());
+    for (client_id, secret) in [("a b\0", secret), ("", secret), (client_id, "x"), (client_id, &secret[1..])] {
+        let refused = clients.authenticate(&presented(client_id, Some(secret)), HOME).await;
+        assert!(matches!(refused, Err(OAuthError::InvalidClient)), "{client_id:?}: {refused:?}");
+    }
 }
 
 #[tokio::test]

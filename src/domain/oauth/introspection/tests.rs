@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::applications::{ApplicationChanges, ClientKind, Permission};
-use crate::oauth::TokenIssuer;
 use crate::oauth::harness::{HOME, Harness, parameters, parameters_of, refresh_token_of};
+use crate::oauth::{MockTokenIssuer, TokenIssuer};
 
 impl Harness {
     async fn introspect(&self, token: &str) -> Option<ActiveToken> {
@@ -37,6 +37,19 @@ async fn a_live_access_token_is_described() {
         expires_at: claims.expires_at,
     };
     assert_eq!(harness.introspect(answer.access_token.expose()).await, Some(expected));
+}
+
+#[tokio::test]
+async fn the_signature_of_an_access_token_is_verified_once() {
+    let harness = Harness::new();
+    let answer = harness.client_credentials().await;
+    let claims = harness.issuer.verify_access_token(answer.access_token.expose()).unwrap();
+    let token_id = claims.token_id;
+    let mut issuer = MockTokenIssuer::new();
+    issuer.expect_verify_access_token().times(1).return_once(move |_| Ok(claims));
+    // The guard has another issuer, which would refuse this token.
+    let described = harness.service_with(issuer).introspect(&harness.guard, &harness.inquiry("opaque"), HOME).await;
+    assert_eq!(described.unwrap().unwrap().token_id, token_id);
 }
 
 #[tokio::test]

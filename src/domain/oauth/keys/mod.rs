@@ -6,6 +6,4 @@ mod service;
 
 pub use model::{KeyAlgorithm, KeyId, KeyPurpose, KeyState, MasterKey, NewSigningKey, SealedKey, SigningKey, state_of};
 pub use ports::{KeyVault, SigningKeyStore, VaultError};
-#[cfg(feature = "testing")]
-pub use ports::{MockKeyVault, MockSigningKeyStore};
 pub use service::{KeyError, KeyPolicy, KeyService};

@@ -6,7 +6,6 @@ use super::model::{KeyId, MasterKey, NewSigningKey, SealedKey, SigningKey};
 use crate::system::{BoxError, StorageError, Timestamp};
 
 /// Stores signing keys.
-#[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait SigningKeyStore: Send + Sync {
     /// All keys, ordered by purpose and generation.
@@ -43,7 +42,6 @@ pub trait SigningKeyStore: Send + Sync {
 }
 
 /// Creates keys and keeps them secret. It never reveals the master key.
-#[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait KeyVault: Send + Sync {
     /// Creates a key and seals it together with the attributes in `new`, which cannot be changed afterwards without

@@ -12,6 +12,4 @@ pub use document_url::DocumentUrl;
 pub use documents::{DocumentClients, SaveError};
 pub use dynamic::{DynamicRegistration, RegisteredClient};
 pub use metadata::DroppedRedirectUri;
-#[cfg(feature = "testing")]
-pub use source::MockClientDocumentSource;
 pub use source::{ClientDocumentSource, DocumentProblem, FetchedDocument};

@@ -8,7 +8,6 @@ use super::document_url::DocumentUrl;
 use super::metadata::DroppedRedirectUri;
 
 /// Fetches documents from anywhere on the internet, at the request of anybody.
-#[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait ClientDocumentSource: Send + Sync {
     /// Fetches a document by one request, without credentials: only if every address of its host is public, and from one of

@@ -1,5 +1,5 @@
 use crate::applications::HasherError;
-use crate::oauth::OAuthError;
+use crate::oauth::{MockTokenIssuer, OAuthError};
 use crate::oauth::error::Unavailable;
 use crate::oauth::harness::Harness;
 use crate::system::StorageError;
@@ -7,8 +7,10 @@ use crate::testing::database_is_away;
 
 #[test]
 fn the_published_keys_are_those_of_the_issuer() {
-    let harness = Harness::new();
-    assert_eq!(harness.service.published_keys(), serde_json::json!({ "keys": [] }));
+    let keys = serde_json::json!({ "keys": [{ "kty": "OKP", "kid": "one" }] });
+    let mut issuer = MockTokenIssuer::new();
+    issuer.expect_published_keys().return_const(keys.clone());
+    assert_eq!(Harness::new().service_with(issuer).published_keys(), keys);
 }
 
 #[test]

@@ -168,7 +168,9 @@ pub async fn what_is_no_token_is_refused(fixture: Fixture<dyn TokenIssuer>) {
 pub async fn the_key_set_is_one_and_holds_no_private_member(fixture: Fixture<dyn TokenIssuer>) {
     let set = fixture.port().published_keys();
     let keys = set["keys"].as_array().expect("a key set has the member `keys`");
+    assert!(!keys.is_empty(), "nobody can verify a token without a key");
     for key in keys {
+        assert!(key["kty"].is_string(), "{key}: RFC 7517 §4.1");
         // RFC 7518 §6: the private members of every type of key.
         for private in ["d", "k", "p", "q", "dp", "dq", "qi", "oth"] {
             assert!(key.get(private).is_none(), "`{private}` is published");

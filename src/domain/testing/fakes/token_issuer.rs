@@ -162,7 +162,7 @@ impl TokenIssuer for FakeTokenIssuer {
     }
 
     fn published_keys(&self) -> Value {
-        json!({ "keys": [] })
+        json!({ "keys": [{ "kty": "OKP", "kid": self.digest("kid") }] })
     }
 }
 
