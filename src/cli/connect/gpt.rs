@@ -6,12 +6,9 @@ use url::Url;
 
 use super::check;
 use super::instructions::{ACTIONS, instructions};
-use super::registration::for_people;
 use crate::cli::{CliError, open, output};
 use crate::config::Config;
-use crate::domain::applications::{
-    ApplicationName, ClientKind, NewApplication, Permission, PkceRule, RedirectUri, Registration, SpaceName,
-};
+use crate::domain::applications::{ApplicationName, NewApplication, Permission, RedirectUri, Registration, SpaceName};
 
 /// Register a Custom GPT and print what to paste into which field of the GPT editor.
 ///
@@ -56,7 +53,7 @@ impl Gpt {
         }
         let json = self.json;
         let backend = open(config).await?;
-        let registration = backend.applications().register(self.into_new()?).await.map_err(|error| match error {
+        let registration = backend.applications().register(self.into_new()).await.map_err(|error| match error {
             crate::domain::applications::ApplicationError::Invalid(invalid) => CliError::Usage(invalid.to_string()),
             other => CliError::failed(other),
         })?;
@@ -64,15 +61,10 @@ impl Gpt {
         if json { print_json(&registration, &fields) } else { print(&registration, &fields) }
     }
 
-    fn into_new(self) -> Result<NewApplication, CliError> {
-        let redirect_uris = match self.redirect_uris.as_slice() {
-            [] => vec![RedirectUri::GPT_CALLBACK.parse().map_err(CliError::failed)?],
-            given => given.to_vec(),
-        };
-        // ChatGPT's actions send no code challenge.
-        let (pkce, space) = (PkceRule::Optional, self.space);
-        let usual = for_people(self.name, ClientKind::Confidential, &self.permissions);
-        Ok(NewApplication { redirect_uris, pkce, space, ..usual })
+    fn into_new(self) -> NewApplication {
+        let usual = NewApplication::for_gpt(self.name).permitting(&self.permissions);
+        let redirect_uris = if self.redirect_uris.is_empty() { usual.redirect_uris } else { self.redirect_uris };
+        NewApplication { redirect_uris, space: self.space, ..usual }
     }
 }
 

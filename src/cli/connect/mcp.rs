@@ -5,12 +5,9 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::check;
-use super::registration::for_people;
 use crate::cli::{CliError, find, open, output};
 use crate::config::Config;
-use crate::domain::applications::{
-    ApplicationName, ClientKind, NewApplication, Permission, RedirectUri, Resource, SpaceName,
-};
+use crate::domain::applications::{ApplicationName, NewApplication, Permission, RedirectUri, SpaceName};
 use crate::domain::ids::ApplicationId;
 
 /// Register an MCP client and print what to enter, or the text of its configuration file.
@@ -201,13 +198,8 @@ impl ConnectMcp {
         let name = self.name.map_or_else(|| self.client.title().parse(), Ok).map_err(CliError::failed)?;
         let uris = self.client.redirect_uris().iter().map(|uri| uri.parse());
         let redirect_uris = uris.collect::<Result<_, _>>().map_err(CliError::failed)?;
-        // Whoever has the program has what is in it, so there is no secret.
-        Ok(NewApplication {
-            redirect_uris,
-            space,
-            default_resource: Resource::Mcp,
-            ..for_people(name, ClientKind::Public, &self.permissions)
-        })
+        let usual = NewApplication::for_mcp_client(name, redirect_uris).permitting(&self.permissions);
+        Ok(NewApplication { space, ..usual })
     }
 
     /// The public URL, which vendors reach only over https; a client on this computer takes http as well.

@@ -4,7 +4,6 @@ mod check;
 mod gpt;
 mod instructions;
 mod mcp;
-mod registration;
 mod skill;
 
 use clap::Subcommand;

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::category::CategoryAccess;
 use super::limits::{RequestsPerMinute, TokenLifetime};
-use super::permissions::{GrantTypes, Permissions};
+use super::permissions::{GrantType, GrantTypes, Permission, Permissions};
 use super::redirect_uri::RedirectUri;
 use super::resource::Resource;
 use super::secret::StoredSecret;
@@ -363,6 +363,34 @@ impl NewApplication {
             access_token_ttl: None,
             refresh_token_ttl: None,
         }
+    }
+
+    /// An application for people who authorize it, and keep it authorized.
+    fn for_people(name: ApplicationName, kind: ClientKind) -> Self {
+        Self::new(name, kind, [GrantType::AuthorizationCode, GrantType::RefreshToken].into())
+    }
+
+    /// A Custom GPT, with the callback of any GPT. ChatGPT's actions send no code challenge.
+    #[must_use]
+    pub fn for_gpt(name: ApplicationName) -> Self {
+        Self {
+            redirect_uris: vec![RedirectUri::gpt_callback()],
+            pkce: PkceRule::Optional,
+            ..Self::for_people(name, ClientKind::Confidential)
+        }
+    }
+
+    /// A client of MCP that people install. Whoever has the program has what is in it, so there is no secret.
+    #[must_use]
+    pub fn for_mcp_client(name: ApplicationName, redirect_uris: Vec<RedirectUri>) -> Self {
+        Self { redirect_uris, default_resource: Resource::Mcp, ..Self::for_people(name, ClientKind::Public) }
+    }
+
+    /// With these permissions; as before if none is named.
+    #[must_use]
+    pub fn permitting(self, named: &[Permission]) -> Self {
+        let permissions = if named.is_empty() { self.permissions } else { named.iter().copied().collect() };
+        Self { permissions, ..self }
     }
 }
 

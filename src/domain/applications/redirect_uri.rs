@@ -43,6 +43,12 @@ impl RedirectUri {
     /// The keyword for Claude's callbacks.
     pub const CLAUDE: &'static str = "claude";
 
+    /// The callback of any GPT.
+    #[must_use]
+    pub fn gpt_callback() -> Self {
+        Self(Kind::GptCallback)
+    }
+
     /// The exact URI, or [`GPT_CALLBACK`](Self::GPT_CALLBACK).
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -176,3 +176,23 @@ fn changes_change_what_they_name_and_the_date() {
     let changes = ApplicationChanges { rate_limit: Some(None), ..ApplicationChanges::default() };
     assert!(!changes.is_empty(), "taking something away is a change");
 }
+
+#[test]
+fn what_is_usual_for_a_gpt_and_for_a_client_of_mcp() {
+    let name: ApplicationName = "Trip planner".parse().unwrap();
+    let for_people: GrantTypes = [GrantType::AuthorizationCode, GrantType::RefreshToken].into();
+    let gpt = NewApplication::for_gpt(name.clone());
+    assert_eq!(
+        (gpt.kind, gpt.pkce, gpt.default_resource),
+        (ClientKind::Confidential, PkceRule::Optional, Resource::Api)
+    );
+    assert_eq!((gpt.grants, gpt.permissions, gpt.space), (for_people.clone(), Permissions::all(), None));
+    assert!(matches!(gpt.redirect_uris.as_slice(), [uri] if uri.is_gpt_callback()));
+
+    let uris = vec!["http://127.0.0.1/".parse().unwrap()];
+    let mcp = NewApplication::for_mcp_client(name, uris.clone());
+    assert_eq!((mcp.kind, mcp.pkce, mcp.default_resource), (ClientKind::Public, PkceRule::Required, Resource::Mcp));
+    assert_eq!((mcp.grants.clone(), mcp.redirect_uris.clone()), (for_people, uris));
+    assert_eq!(mcp.clone().permitting(&[]).permissions, Permissions::all());
+    assert_eq!(mcp.permitting(&[Permission::MemoryRead]).permissions, [Permission::MemoryRead].into_iter().collect());
+}
