@@ -1,66 +1,136 @@
-//! What all kinds of mem0 have in common.
+//! mem0: one driver for all kinds of it, which differ in their [dialect](Dialect) alone.
 
 use serde_json::{Map, Value, json};
 
-use super::contract::{Added, Items, UnexpectedResponse, take_list, take_object, take_text};
+use super::contract::{Added, Driver, Items, UnexpectedResponse, take_list, take_object, take_text};
+use super::mem0_dialect::Dialect;
 use crate::adapters::remote_bank::exchange::{BankResponse, Method, Operation, Request};
 use crate::adapters::remote_bank::stored::{BankTenant, Item, metadata_of_write};
 use crate::domain::ids::MemoryId;
-use crate::domain::memories::{NewMemory, Relevance};
+use crate::domain::memories::{Capabilities, NewMemory, Relevance};
 use crate::domain::system::Timestamp;
 
-/// How much of a text is used as the query to find it again. Embeddings only cover a few hundred words.
-const SEARCHED: usize = 2_000;
+/// The maximum number of results that a search requests: what the hosted service allows. The others state no limit.
+const MAX_SEARCHED: u32 = 1_000;
 
-/// IDs are UUIDs. Anything else makes pgvector fail with 502.
-pub fn is_id(id: &MemoryId) -> bool {
-    uuid::Uuid::try_parse(id.as_str()).is_ok()
+pub struct Mem0 {
+    dialect: Dialect,
+    /// `None` if it does not list.
+    max_listed: Option<u32>,
 }
 
-/// Adds a write at `path`. `infer` is off: the memory is stored verbatim rather than rewritten by a model.
-pub fn add<'a>(path: impl IntoIterator<Item = &'a str>, tenant: &BankTenant, write: &NewMemory) -> Request {
-    Request::new(Operation::Create, Method::Post, path).json(&json!({
-        "messages": [{"role": "user", "content": write.content.as_str()}],
-        "user_id": tenant.as_str(),
-        "metadata": metadata_of_write(tenant, write),
-        "infer": false,
-    }))
+impl Mem0 {
+    /// Lists at most `list_limit` memories of a scope, if it lists at all.
+    pub fn new(dialect: Dialect, list_limit: u32) -> Self {
+        Self { dialect, max_listed: dialect.max_listed(list_limit) }
+    }
 }
 
-/// The query to find a write again: its own text.
-pub fn text_of(write: &NewMemory) -> String {
-    write.content.as_str().chars().take(SEARCHED).collect()
-}
+impl Driver for Mem0 {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            kind: self.dialect.kind().as_str(),
+            update: true,
+            list: self.max_listed.is_some(),
+            date_filter: true,
+            metadata_filter: true,
+            expiry: true,
+            history: false,
+            supersede: false,
+            local: false,
+            max_listed: self.max_listed,
+            max_searched: Some(MAX_SEARCHED),
+        }
+    }
 
-/// The body of an update.
-pub fn replacement(content: &str, metadata: &Map<String, Value>) -> Value {
-    json!({"text": content, "metadata": metadata})
-}
+    /// IDs are UUIDs. Anything else makes pgvector fail with 502.
+    fn is_possible_id(&self, id: &MemoryId) -> bool {
+        uuid::Uuid::try_parse(id.as_str()).is_ok()
+    }
 
-/// The relevance of an item: mem0's scores are 0 to 1, and higher is better.
-pub fn relevance(score: f64) -> Relevance {
-    Relevance::clamped(score)
-}
+    /// There is no health route. A list or else a search of the maximum length also verifies the key and whether the server
+    /// accepts such a length; the nonexistent tenant has no memories.
+    fn health(&self) -> Request {
+        let nobody = BankTenant::nobody();
+        let list = self.dialect.list(Operation::Health, &nobody, 1, self.dialect.page_size(self.max_listed));
+        list.unwrap_or_else(|| self.dialect.search(Operation::Health, &nobody, "health", MAX_SEARCHED))
+    }
 
-/// Reads a list, which is the response itself, its `results`, or its `memories`.
-pub fn read_items(response: BankResponse) -> Result<Items, UnexpectedResponse> {
-    let has_more = !response.body["next"].is_null();
-    let list = match response.body {
-        Value::Array(list) => list,
-        mut body => take_list(&mut body, "results")
-            .or_else(|| take_list(&mut body, "memories"))
-            .ok_or(UnexpectedResponse("a list without `results`"))?,
-    };
-    let items = list.into_iter().map(read_object).collect::<Result<_, _>>()?;
-    Ok(Items { items, has_more })
-}
+    fn read_health(&self, response: &BankResponse) -> Result<(), UnexpectedResponse> {
+        self.read_items(response.clone()).map(|_| ())
+    }
 
-/// Reads one item; null and 404 mean that there is none.
-pub fn read_item(response: &BankResponse) -> Result<Option<Item>, UnexpectedResponse> {
-    if response.is_missing() || response.body.is_null() {
-        Ok(None)
-    } else {
-        read_object(response.body.clone()).map(Some)
+    /// `infer` is off: the memory is stored verbatim rather than rewritten by a model.
+    fn add(&self, tenant: &BankTenant, write: &NewMemory) -> Request {
+        let path = self.dialect.path_of_add().iter().copied();
+        Request::new(Operation::Create, Method::Post, path).json(&json!({
+            "messages": [{"role": "user", "content": write.content.as_str()}],
+            "user_id": tenant.as_str(),
+            "metadata": metadata_of_write(tenant, write),
+            "infer": false,
+        }))
+    }
+
+    /// Reads a list of events, which is the response itself or its `results`, or one pending event.
+    fn read_added(&self, response: &BankResponse) -> Result<Added, UnexpectedResponse> {
+        read_added(response)
+    }
+
+    fn find_write(&self, tenant: &BankTenant, write: &NewMemory) -> Request {
+        self.dialect.find_write(tenant, write)
+    }
+
+    /// The bank's threshold applies to only part of its score, so it is not used; scores are filtered here.
+    fn search(&self, tenant: &BankTenant, text: &str, most: u32, _threshold: Option<Relevance>) -> Request {
+        self.dialect.search(Operation::Search, tenant, text, most)
+    }
+
+    /// Reads a list, which is the response itself, its `results`, or its `memories`.
+    fn read_items(&self, response: BankResponse) -> Result<Items, UnexpectedResponse> {
+        let has_more = !response.body["next"].is_null();
+        let list = match response.body {
+            Value::Array(list) => list,
+            mut body => take_list(&mut body, "results")
+                .or_else(|| take_list(&mut body, "memories"))
+                .ok_or(UnexpectedResponse("a list without `results`"))?,
+        };
+        let items = list.into_iter().map(read_object).collect::<Result<_, _>>()?;
+        Ok(Items { items, has_more })
+    }
+
+    /// mem0's scores are 0 to 1, and higher is better.
+    fn relevance(&self, score: f64) -> Relevance {
+        Relevance::clamped(score)
+    }
+
+    fn list(&self, tenant: &BankTenant, page: u32) -> Option<Request> {
+        self.dialect.list(Operation::List, tenant, page, self.dialect.page_size(self.max_listed))
+    }
+
+    fn sample(&self, tenant: &BankTenant, page: u32, most: u32) -> Option<Request> {
+        self.dialect.list(Operation::List, tenant, page, most)
+    }
+
+    fn get(&self, _tenant: &BankTenant, id: &MemoryId) -> Request {
+        self.dialect.one(Operation::Get, Method::Get, id)
+    }
+
+    /// Reads one item; null and 404 mean that there is none.
+    fn read_item(&self, response: &BankResponse) -> Result<Option<Item>, UnexpectedResponse> {
+        if response.is_missing() || response.body.is_null() {
+            Ok(None)
+        } else {
+            read_object(response.body.clone()).map(Some)
+        }
+    }
+
+    fn replace(&self, id: &MemoryId, content: &str, metadata: &Map<String, Value>) -> Option<Request> {
+        let body = json!({"text": content, "metadata": metadata});
+        Some(self.dialect.one(Operation::Update, Method::Put, id).json(&body))
+    }
+
+    fn delete(&self, _tenant: &BankTenant, id: &MemoryId) -> Request {
+        self.dialect.one(Operation::Delete, Method::Delete, id)
     }
 }
 
@@ -83,7 +153,7 @@ fn read_object(mut object: Value) -> Result<Item, UnexpectedResponse> {
 }
 
 /// Reads the status of a write: a list of events, which is the response itself or its `results`, or one pending event.
-pub fn read_added(response: &BankResponse) -> Result<Added, UnexpectedResponse> {
+fn read_added(response: &BankResponse) -> Result<Added, UnexpectedResponse> {
     let body = &response.body;
     match body["status"].as_str() {
         Some("PENDING" | "RUNNING") => return working(body),
@@ -114,9 +184,4 @@ fn working(body: &Value) -> Result<Added, UnexpectedResponse> {
 /// Polls `GET /v1/event/{id}/`.
 fn event(id: &str) -> Request {
     Request::new(Operation::Event, Method::Get, ["v1", "event", id, ""])
-}
-
-/// A request for one memory of the hosted API.
-pub fn one(operation: Operation, method: Method, id: &MemoryId) -> Request {
-    Request::new(operation, method, ["v1", "memories", id.as_str(), ""]).or_missing()
 }
