@@ -220,6 +220,17 @@ impl BankResponse {
     }
 }
 
+/// The result of an exchange, however often its request was sent.
+#[derive(Clone, Debug)]
+pub struct Exchanged {
+    /// The response.
+    pub response: Arc<BankResponse>,
+    /// How often the request was sent.
+    pub attempts: u32,
+    /// Whether the response is that of the look-up: what was to be created exists already.
+    pub was_there: bool,
+}
+
 /// A response as received, not yet interpreted.
 #[derive(Clone, Debug, Default)]
 pub struct RawResponse {

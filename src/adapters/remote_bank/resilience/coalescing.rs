@@ -13,8 +13,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tokio::time::Instant;
 
-use super::Exchanged;
-use crate::adapters::remote_bank::exchange::Request;
+use crate::adapters::remote_bank::exchange::{Exchanged, Request};
 use crate::adapters::remote_bank::failure::BankFailure;
 use crate::adapters::remote_bank::metrics::BankMetrics;
 

@@ -8,7 +8,6 @@ mod budget;
 mod bulkhead;
 mod coalescing;
 mod deadline;
-mod exchanged;
 mod failure_rate;
 mod hedge;
 mod retries;
@@ -23,7 +22,6 @@ use tracing::{error, warn};
 
 pub use breaker::{Breaker, BreakerMode};
 pub use deadline::Deadline;
-pub use exchanged::Exchanged;
 
 use self::backoff::Backoff;
 use self::breaker::AttemptOutcome;
@@ -34,7 +32,7 @@ use self::hedge::HedgeDelay;
 use self::retries::Retries;
 use super::breaker_state::BreakerState;
 use super::config::ResilienceConfig;
-use super::exchange::{Access, BankResponse, Request};
+use super::exchange::{Access, BankResponse, Exchanged, Request};
 use super::failure::{BankFailure, Cause};
 use super::metrics::{BankMetrics, Rejection};
 use super::stored::BankTenant;

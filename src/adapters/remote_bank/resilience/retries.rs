@@ -6,11 +6,10 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
-use super::Exchanged;
 use super::backoff::Backoff;
 use super::budget::RetryBudget;
 use super::deadline::Deadline;
-use crate::adapters::remote_bank::exchange::{BankResponse, Precondition, Request};
+use crate::adapters::remote_bank::exchange::{BankResponse, Exchanged, Precondition, Request};
 use crate::adapters::remote_bank::failure::BankFailure;
 use crate::adapters::remote_bank::metrics::{BankMetrics, Rejection};
 
