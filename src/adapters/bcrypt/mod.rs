@@ -1,7 +1,6 @@
 //! Hashing of secrets and passwords with bcrypt, on dedicated threads.
 
 mod cost;
-mod decoy;
 mod passwords;
 mod secrets;
 #[cfg(test)]

@@ -9,7 +9,6 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::cost;
-use super::decoy::decoy;
 use super::threads::{BcryptThreads, Work};
 use crate::domain::applications::{HasherError, SecretHash};
 use crate::domain::people::{Password, PasswordHasher};
@@ -24,7 +23,7 @@ pub struct BcryptPasswordHasher {
 impl BcryptPasswordHasher {
     /// A hasher that uses `threads`.
     pub fn new(threads: BcryptThreads, entropy: &dyn Entropy) -> Self {
-        Self { decoy: decoy(threads.cost(), entropy), threads }
+        Self { decoy: cost::decoy(threads.cost(), entropy), threads }
     }
 }
 

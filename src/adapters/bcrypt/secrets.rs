@@ -9,7 +9,6 @@ use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use super::cost;
-use super::decoy::decoy;
 use super::threads::{BcryptThreads, Work};
 use crate::domain::applications::{ClientSecret, HasherError, SecretHash, SecretHasher};
 use crate::domain::system::{Clock, Entropy, Timestamp};
@@ -45,7 +44,7 @@ impl BcryptSecretHasher {
     /// A hasher that uses `threads`.
     pub fn new(threads: BcryptThreads, clock: Arc<dyn Clock>, entropy: &dyn Entropy) -> Self {
         Self {
-            decoy: decoy(threads.cost(), entropy),
+            decoy: cost::decoy(threads.cost(), entropy),
             cached: Cache::new(CACHED_PAIRS),
             digest_key: entropy.bytes(),
             threads,
@@ -80,7 +79,7 @@ impl SecretHasher for BcryptSecretHasher {
         Ok(verified)
     }
 
-    fn remembers(&self, secret: &ClientSecret, hash: &SecretHash) -> bool {
+    fn has_verified(&self, secret: &ClientSecret, hash: &SecretHash) -> bool {
         let now = self.clock.now();
         let Some(cached) = self.cached.get(&self.digest(secret, hash)) else { return false };
         let used_at = Timestamp::from_unix_millis(cached.used_at.load(Ordering::Relaxed));

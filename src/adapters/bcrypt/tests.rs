@@ -48,23 +48,23 @@ async fn a_verification_is_cached_for_its_own_hash_only_and_while_it_is_used() {
     let hasher = hasher(&clock);
     let [right, wrong] = secrets();
     let [hash, other] = [hasher.hash(&right).await.unwrap(), hasher.hash(&right).await.unwrap()];
-    assert!(!hasher.remembers(&right, &hash));
+    assert!(!hasher.has_verified(&right, &hash));
     hasher.verify(&right, &hash).await.unwrap();
     hasher.verify(&wrong, &hash).await.unwrap();
-    assert!(!hasher.remembers(&wrong, &hash), "a failure is not cached");
-    assert!(!hasher.remembers(&right, &other), "another hash of the same secret is another secret");
+    assert!(!hasher.has_verified(&wrong, &hash), "a failure is not cached");
+    assert!(!hasher.has_verified(&right, &other), "another hash of the same secret is another secret");
     clock.advance(CACHED_UNUSED);
-    assert!(!hasher.remembers(&right, &hash), "it was not used");
+    assert!(!hasher.has_verified(&right, &hash), "it was not used");
     hasher.verify(&right, &hash).await.unwrap();
     let step = CACHED_UNUSED.saturating_sub(Duration::from_millis(1));
     let mut cached_for = Duration::ZERO;
     while cached_for + step < CACHED_AT_MOST {
         clock.advance(step);
         cached_for += step;
-        assert!(hasher.remembers(&right, &hash), "{cached_for:?}");
+        assert!(hasher.has_verified(&right, &hash), "{cached_for:?}");
     }
     clock.advance(step);
-    assert!(!hasher.remembers(&right, &hash), "not for longer than a day");
+    assert!(!hasher.has_verified(&right, &hash), "not for longer than a day");
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn a_clock_that_jumps_back_ends_a_memory() {
     let hash = hasher.hash(&right).await.unwrap();
     hasher.verify(&right, &hash).await.unwrap();
     clock.jump_back(Duration::from_secs(1));
-    assert!(!hasher.remembers(&right, &hash));
+    assert!(!hasher.has_verified(&right, &hash));
 }
 
 #[tokio::test]

@@ -17,12 +17,18 @@ use async_trait::async_trait;
 use sea_orm::prelude::Uuid;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, Statement, Value};
 
-use super::names::{GRANT, REVOCATIONS, USES};
 use crate::adapters::database::batch::{BatchExecutor, MAX_BATCH};
 use crate::adapters::database::entities::{consumed_refresh_token, revocation};
 use crate::adapters::database::error::storage_error;
 use crate::adapters::database::handle::Database;
 use crate::adapters::database::row::Row;
+
+/// Names of tables and values, as they are stored.
+pub(super) const USES: &str = "consumed_refresh_tokens";
+pub(super) const REVOCATIONS: &str = "revocations";
+/// The values of the column `kind`.
+pub(super) const GRANT: &str = "grant";
+pub(super) const TOKEN: &str = "token";
 
 /// How often a use is retried whose row existed when it was to be inserted, and was gone when it was to be read: it was swept
 /// in between, or its transaction was rolled back.

@@ -1,7 +1,6 @@
 //! Uses of refresh tokens, and revocations.
 
 mod consume;
-mod names;
 
 use crate::domain::ids::{ApplicationId, GrantId, TokenId};
 use crate::domain::oauth::{Consumed, Consumption, GrantStore, Revocation, Revoked};
@@ -19,8 +18,7 @@ use super::error::storage_error;
 use super::handle::Database;
 use super::row::Row;
 use super::sweep::sweep;
-use consume::Consumptions;
-use names::{GRANT, REVOCATIONS, TOKEN, USES};
+use consume::{Consumptions, GRANT, REVOCATIONS, TOKEN, USES};
 
 /// The seed of the per-application locks on PostgreSQL, so that they do not collide with others.
 const APPLICATION_LOCK_SEED: i64 = 0x6d65_6d67_6174_6531;
