@@ -174,6 +174,11 @@ impl dyn Entropy + '_ {
         uuid::Builder::from_unix_timestamp_millis(millis, &self.bytes()).into_uuid()
     }
 
+    /// A random part of `bound`: full jitter, so that those who failed together do not try again together.
+    pub fn part_of(&self, bound: Duration) -> Duration {
+        bound.mul_f64(f64::from(u32::from_le_bytes(self.bytes())) / f64::from(u32::MAX))
+    }
+
     /// 256 random bits in 43 URL-safe characters.
     pub fn url_safe_token(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.bytes::<32>())

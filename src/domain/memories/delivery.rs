@@ -48,8 +48,7 @@ impl DeliveryPolicy {
     pub(super) fn wait_after(&self, attempt: u32, asked_for: Option<Duration>, entropy: &dyn Entropy) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);
         let ceiling = self.first_backoff.saturating_mul(1 << doublings).min(self.longest_backoff);
-        let share = f64::from(u32::from_le_bytes(entropy.bytes())) / f64::from(u32::MAX);
-        asked_for.unwrap_or_default().min(Self::LONGEST_OBEYED) + ceiling.mul_f64(share)
+        asked_for.unwrap_or_default().min(Self::LONGEST_OBEYED) + entropy.part_of(ceiling)
     }
 }
 

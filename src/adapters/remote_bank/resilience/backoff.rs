@@ -38,8 +38,6 @@ impl Backoff {
         };
         // The policy adds the bound to its own reading of the clock.
         let bound = execute_after.duration_since(now).unwrap_or_default().min(self.bound.max_retry_interval);
-        let entropy: &dyn Entropy = &*self.entropy;
-        let part = f64::from(u32::from_le_bytes(entropy.bytes())) / f64::from(u32::MAX);
-        Some(retry_after.unwrap_or_default() + bound.mul_f64(part))
+        Some(retry_after.unwrap_or_default() + self.entropy.part_of(bound))
     }
 }
