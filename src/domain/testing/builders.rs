@@ -108,7 +108,7 @@ pub fn scope() -> MemoryScope {
 #[must_use]
 pub fn scope_of_person(scope: &MemoryScope) -> MemoryScope {
     let application = Application { space: scope.space().clone(), ..application() };
-    MemoryScope::of(&caller_for(&application, Subject::Person(UserId::from_uuid(unique()))))
+    Admitted::unchecked(MemoryScope::of(&caller_for(&application, Subject::Person(UserId::from_uuid(unique())))))
 }
 
 /// The same scope for an application that may only see `names`.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::oauth::{KeyId, KeyVault, MasterKey, NewSigningKey, SealedKey, SigningKey, VaultError};
-use crate::testing::unique;
+use crate::testing::entropy::unique;
 
 /// A vault whose sealed keys are the master key in plain sight, followed by the key's id.
 #[derive(Debug)]
