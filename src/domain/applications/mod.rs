@@ -17,9 +17,9 @@ pub use model::{
     Application, ApplicationChanges, ApplicationName, ClientKind, NewApplication, PkceRule, RegisteredBy, SpaceName,
 };
 pub use permissions::{GrantType, GrantTypes, Permission, Permissions};
-pub use ports::{ApplicationRepository, ChangeApplicationError, CreateApplicationError, HasherError, SecretHasher};
 #[cfg(feature = "testing")]
 pub use ports::MockApplicationRepository;
+pub use ports::{ApplicationRepository, ChangeApplicationError, CreateApplicationError, HasherError, SecretHasher};
 pub use redirect_uri::RedirectUri;
 pub use resource::Resource;
 pub use secret::{ClientSecret, SecretHash, SecretHint, StoredSecret};

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::GrantUse;
 use crate::applications::{Application, GrantType};
 use crate::audit::AuditKind;
-use crate::oauth::client::ClientAdmission;
 use crate::oauth::authorization::{
     Authorization, AuthorizationService, CodeDigest, CodeVerifier, Redeemed, Redemption,
 };
+use crate::oauth::client::ClientAdmission;
 use crate::oauth::error::OAuthError;
 use crate::oauth::issuing::{GrantedAudience, TokenFactory, TokenResponse};
 use crate::oauth::policy::TokenPolicy;

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::applications::Application;
-use crate::oauth::client::ClientAdmission;
 use crate::oauth::audience::Audience;
+use crate::oauth::client::ClientAdmission;
 use crate::oauth::error::OAuthError;
 use crate::oauth::policy::TokenPolicy;
 use crate::oauth::request::TokenRequest;

@@ -1,7 +1,7 @@
 use crate::applications::HasherError;
-use crate::oauth::{MockTokenIssuer, OAuthError};
 use crate::oauth::error::Unavailable;
 use crate::oauth::harness::Harness;
+use crate::oauth::{MockTokenIssuer, OAuthError};
 use crate::system::StorageError;
 use crate::testing::database_is_away;
 

@@ -4,8 +4,8 @@ use super::*;
 use crate::applications::ApplicationRepository as _;
 use crate::ids::TokenId;
 use crate::oauth::{
-    AuthorizationPorts, AuthorizationService, AuthorizationStore, Consent, GrantStore, Redeemed, Redemption,
-    Resources, TokenPolicy,
+    AuthorizationPorts, AuthorizationService, AuthorizationStore, Consent, GrantStore, Redeemed, Redemption, Resources,
+    TokenPolicy,
 };
 use crate::testing::{
     FakePasswordHasher, FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore,
