@@ -88,7 +88,7 @@ impl TokioDeliveryWorker {
     }
 
     /// Waits for deliveries in progress, and delivers whatever is due until nothing is.
-    pub async fn work_off(&self) {
+    pub async fn deliver_due(&self) {
         let Self(worker) = self;
         let all = worker.options.concurrency;
         // With all slots taken nobody else delivers meanwhile.
@@ -105,7 +105,7 @@ impl TokioDeliveryWorker {
                 break;
             }
             for claim in claims {
-                worker.deliver(&claim).await;
+                worker.deliver_claim(&claim).await;
             }
         }
         drop(slots);
@@ -136,14 +136,14 @@ impl WorkerState {
     fn start(self: &Arc<Self>, claim: Claim, slot: OwnedSemaphorePermit) {
         let worker = Arc::clone(self);
         tokio::spawn(async move {
-            worker.deliver(&claim).await;
+            worker.deliver_claim(&claim).await;
             drop(slot);
             // The next write of the same scope may be due now, and a slot is free.
             worker.due.notify_one();
         });
     }
 
-    async fn deliver(&self, claim: &Claim) {
+    async fn deliver_claim(&self, claim: &Claim) {
         let (write, attempt) = (&claim.write, claim.attempt);
         let attempted = match timeout(self.delivery.policy().longest_attempt(), self.delivery.attempt(claim)).await {
             Ok(attempted) => attempted,
@@ -230,7 +230,7 @@ impl WorkerState {
             self.start(claim, slot);
             return Ok(());
         }
-        self.delivery.give_back(&claim).await?;
+        self.delivery.release(&claim).await?;
         self.due.notify_one();
         Ok(())
     }
@@ -238,7 +238,7 @@ impl WorkerState {
 
 #[async_trait]
 impl DeliveryWorker for TokioDeliveryWorker {
-    async fn carry(&self, write: &QueuedWrite, claim: Option<Claim>) -> WriteState {
+    async fn deliver(&self, write: &QueuedWrite, claim: Option<Claim>) -> WriteState {
         let worker = &self.0;
         let receiver = worker.watch(write);
         let _unwatch = Unwatch { worker, write };

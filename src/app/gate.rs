@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::backend::Backend;
 use super::background::Background;
 use super::error::{OpenError, StartError};
-use super::services::{Made, Throttles, services};
+use super::services::{ServiceParts, Throttles, services};
 use super::signing_clock::SigningClock;
 use super::{embedder, privacy};
 use crate::adapters::cache::{CachedGrantStore, CachedWriteQueue, StaleSearchMemoryBank};
@@ -93,8 +93,7 @@ impl Gate {
         let (clock, database) = (Arc::clone(&backend.clock), backend.database.clone());
         let grants: Arc<dyn GrantStore> =
             Arc::new(CachedGrantStore::new(Arc::new(SeaOrmGrantStore::new(database)), Arc::clone(&clock)));
-        let queue = remembering_queue(config, &backend);
-        let bank = options.bank.map_or_else(|| backend.bank(), |bank| backend.admitting(bank));
+        let queue = cached_queue(config, &backend);
         let bank = match config.stale_search {
             Some(_) => Arc::new(StaleSearchMemoryBank::new(bank)),
             None => bank,
@@ -135,8 +134,8 @@ impl Gate {
         let (stop, stopped) = watch::channel(false);
         let shutdown = Shutdown { draining: drained.clone(), stopped: stopped.clone() };
         let client_documents = options.client_documents;
-        let made = Made { issuer, grants, memories, erasure, client_documents, challenge_key, draining: drained };
-        let services = services(config, &backend, &public_url, made, &throttles)?;
+        let parts = ServiceParts { issuer, grants, memories, erasure, client_documents, challenge_key, draining: drained };
+        let services = services(config, &backend, &public_url, parts, &throttles)?;
         warn_of_one_throttle_for_all(config, &public_url);
 
         let authorizations = services.authorizations.clone();
@@ -208,7 +207,7 @@ impl Gate {
     pub async fn run_background_work(&self) {
         self.background.watch_keys().await;
         self.background.watch_certificate();
-        self.worker.work_off().await;
+        self.worker.deliver_due().await;
         self.background.sweep().await;
         self.background.check_erasures().await;
         self.background.embed_once().await;
@@ -295,7 +294,7 @@ fn all_share_one_throttle(config: &Config, public_url: &str) -> bool {
 }
 
 /// Instances that share PostgreSQL query it each time, so that one finds what another has just accepted.
-fn remembering_queue(config: &Config, backend: &Backend) -> Arc<dyn WriteQueue> {
+fn cached_queue(config: &Config, backend: &Backend) -> Arc<dyn WriteQueue> {
     let queue = backend.queue();
     if config.uses_postgres() { queue } else { Arc::new(CachedWriteQueue::new(queue, Arc::clone(&backend.clock))) }
 }

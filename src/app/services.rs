@@ -111,7 +111,7 @@ fn passkeys(backend: &Backend, public_url: &str, challenge_key: ChallengeKey) ->
 }
 
 /// What the services need beside the backend.
-pub(super) struct Made {
+pub(super) struct ServiceParts {
     pub(super) issuer: Arc<JwtTokenIssuer>,
     pub(super) grants: Arc<dyn GrantStore>,
     pub(super) memories: MemoryService,
@@ -126,10 +126,10 @@ pub(super) fn services(
     config: &Config,
     backend: &Backend,
     public_url: &str,
-    made: Made,
+    parts: ServiceParts,
     throttles: &Throttles,
 ) -> Result<Services, StartError> {
-    let Made { issuer, grants, memories, erasure, client_documents, challenge_key, draining } = made;
+    let ServiceParts { issuer, grants, memories, erasure, client_documents, challenge_key, draining } = parts;
     let passkeys = passkeys(backend, public_url, challenge_key);
     let (clock, entropy) = (Arc::clone(&backend.clock), Arc::clone(&backend.entropy));
     let ping = Ping { database: backend.database.clone(), issuer: Arc::clone(&issuer) };

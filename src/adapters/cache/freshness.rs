@@ -89,12 +89,12 @@ impl<T: Clone> Fresh<T> {
         F: Future<Output = Result<T, StorageError>> + Send,
         L: FnOnce(Timestamp) -> F + Send,
     {
-        if let Some(value) = self.remembered(era) {
+        if let Some(value) = self.cached(era) {
             return Ok(value);
         }
         let failures = self.failures.load(Ordering::Acquire);
         let mut latest_failure = self.look_up.lock().await;
-        if let Some(value) = self.remembered(era) {
+        if let Some(value) = self.cached(era) {
             return Ok(value);
         }
         if self.failures.load(Ordering::Acquire) != failures
@@ -120,7 +120,7 @@ impl<T: Clone> Fresh<T> {
         }
     }
 
-    fn remembered(&self, era: &Era) -> Option<T> {
+    fn cached(&self, era: &Era) -> Option<T> {
         let now = era.now();
         let number = era.number();
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);

@@ -164,7 +164,7 @@ struct Answers {
     count: u64,
     /// The tenants whose results were dropped recently, each with its sequence number.
     forgotten: VecDeque<(String, u64)>,
-    forgettings: u64,
+    invalidations: u64,
 }
 
 /// When a search began, as a sequence number.
@@ -184,12 +184,12 @@ impl StaleSearches {
     const MAX_ANSWERS: usize = 2_000;
     /// Maximum total size of their memories in bytes.
     const MAX_BYTES: usize = 32 * 1024 * 1024;
-    /// Number of invalidations that are remembered; results of searches that began before them are not cached.
+    /// Number of invalidations that are kept; results of searches that began before them are not cached.
     const MAX_FORGOTTEN: usize = 1_024;
 
     /// A search begins: its result may be cached, unless its scope is invalidated meanwhile.
     fn begin(&self) -> Began {
-        Began(self.answers.lock().unwrap_or_else(PoisonError::into_inner).forgettings)
+        Began(self.answers.lock().unwrap_or_else(PoisonError::into_inner).invalidations)
     }
 
     fn keep(
@@ -247,8 +247,8 @@ impl StaleSearches {
         for key in keys {
             answers.remove(&key);
         }
-        answers.forgettings += 1;
-        let number = answers.forgettings;
+        answers.invalidations += 1;
+        let number = answers.invalidations;
         answers.forgotten.push_back((tenant, number));
         if answers.forgotten.len() > Self::MAX_FORGOTTEN {
             answers.forgotten.pop_front();
@@ -259,7 +259,7 @@ impl StaleSearches {
 impl Answers {
     fn was_forgotten_since(&self, began: Began, tenant: &str) -> bool {
         let is_known = |number: u64| self.forgotten.front().is_some_and(|(_, first)| *first <= number);
-        began.0 < self.forgettings
+        began.0 < self.invalidations
             && (!is_known(began.0 + 1)
                 || self.forgotten.iter().any(|(forgotten, number)| *number > began.0 && forgotten == tenant))
     }

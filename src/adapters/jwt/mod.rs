@@ -24,7 +24,7 @@ use crate::domain::system::Timestamp;
 /// Our own tokens are shorter than 1,000 bytes; anything longer than this is rejected without decoding.
 const LONGEST_TOKEN: usize = 4096;
 /// Maximum number of cached access tokens, about 700 bytes each.
-const REMEMBERED_TOKENS: usize = 20_000;
+const CACHED_TOKENS: usize = 20_000;
 
 /// Signs and verifies tokens with the keys loaded last.
 ///
@@ -89,7 +89,7 @@ impl JwtTokenIssuer {
 impl LoadedKeys {
     fn open(vault: &SealingKeyVault, keys: Vec<SigningKey>) -> Result<Self, VaultError> {
         let ring = Arc::new(KeyRing::open(vault, &keys)?);
-        Ok(Self { keys: Arc::new(keys), ring, verified: Arc::new(Cache::new(REMEMBERED_TOKENS)) })
+        Ok(Self { keys: Arc::new(keys), ring, verified: Arc::new(Cache::new(CACHED_TOKENS)) })
     }
 }
 

@@ -274,7 +274,7 @@ fn keys_that_were_made_while_the_clock_was_ahead_sign_until_it_catches_up() {
 }
 
 #[test]
-fn a_retired_key_verifies_nothing_even_what_was_remembered() {
+fn a_retired_key_verifies_nothing_even_what_was_cached() {
     let vault = vault();
     let mut all = keys(&vault, KeyAlgorithm::EdDsa);
     let issuer = JwtTokenIssuer::new(Arc::clone(&vault), all.clone()).unwrap();

@@ -126,7 +126,7 @@ impl PasskeyVerifier for WebauthnVerifier {
         let response: RegisterPublicKeyCredential = serde_json::from_str(response).map_err(refused)?;
         let (_, state) = self.start_registration(person, known)?;
         let state: PasskeyRegistration = with_challenge(&state, "/rs/challenge", challenge)?;
-        let created = self.webauthn.finish_passkey_registration(&response, &state).map_err(judged)?;
+        let created = self.webauthn.finish_passkey_registration(&response, &state).map_err(rejection_of)?;
         Ok(NewCredential { id: created.cred_id().clone().try_into().map_err(refused)?, credential: stored(&created)? })
     }
 
@@ -141,7 +141,8 @@ impl PasskeyVerifier for WebauthnVerifier {
         let state: DiscoverableAuthentication = with_challenge(&state, "/ast/challenge", challenge)?;
         let mut known: webauthn_rs::prelude::Passkey =
             serde_json::from_str(passkey.credential.as_str()).map_err(failed)?;
-        let result = self.webauthn.finish_discoverable_authentication_v2(&response, state, &known).map_err(judged)?;
+        let result =
+            self.webauthn.finish_discoverable_authentication_v2(&response, state, &known).map_err(rejection_of)?;
         match known.update_credential(&result) {
             Some(true) => stored(&known),
             _ => Ok(passkey.credential.clone()),
@@ -186,7 +187,7 @@ fn changed() -> PasskeyVerifierError {
     PasskeyVerifierError::Failed("the library writes no challenge where it did".into())
 }
 
-fn judged(error: WebauthnError) -> PasskeyVerifierError {
+fn rejection_of(error: WebauthnError) -> PasskeyVerifierError {
     match error {
         WebauthnError::Configuration => failed(error),
         error => refused(error),

@@ -156,7 +156,7 @@ pub trait SecretHasher: Send + Sync {
 
     /// Whether this pair was verified successfully before and is still cached, so that hashing can be skipped. Each use extends
     /// its time in the cache. Never true for a pair that [`verify`](Self::verify) would reject.
-    fn remembers(&self, secret: &ClientSecret, hash: &SecretHash) -> bool;
+    fn has_verified(&self, secret: &ClientSecret, hash: &SecretHash) -> bool;
 
     /// Whether `hash` has an outdated cost and should be replaced when its secret is available.
     fn is_outdated(&self, hash: &SecretHash) -> bool;

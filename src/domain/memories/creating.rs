@@ -121,14 +121,14 @@ impl MemoryService {
         match accepted {
             (Acceptance::Accepted(Dispatch::Deferred), _) => Ok(Created::Accepted { request_id: request }),
             (Acceptance::Accepted(Dispatch::Claimed | Dispatch::Queued), claim) => {
-                answer(request, self.worker.carry(&write, claim).await)
+                answer(request, self.worker.deliver(&write, claim).await)
             }
             (Acceptance::Duplicate { write: known, .. }, _) if known.fingerprint != fingerprint => {
                 Err(MemoryError::IdempotencyConflict)
             }
             (Acceptance::Duplicate { write: known, state }, _) => {
                 let state = match state {
-                    WriteState::Pending => self.worker.carry(&known, None).await,
+                    WriteState::Pending => self.worker.deliver(&known, None).await,
                     ended => ended,
                 };
                 match state {

@@ -262,7 +262,7 @@ impl Delivery {
     ///
     /// # Errors
     /// [`StorageError`].
-    pub async fn give_back(&self, claim: &Claim) -> Result<(), StorageError> {
+    pub async fn release(&self, claim: &Claim) -> Result<(), StorageError> {
         let now = self.clock.now();
         self.queue.reschedule(claim.write.request_id, claim.lease.id, now, "no delivery slot was free", false).await
     }
@@ -292,5 +292,5 @@ fn reason_of(error: &MemoryBankError) -> String {
 pub trait DeliveryWorker: Send + Sync {
     /// Handles an accepted write: starts at once with `claim` if there is one, or soon. Waits for the outcome, but only as long
     /// as a caller should wait and the outcome can be expected; after that it returns [`WriteState::Pending`].
-    async fn carry(&self, write: &QueuedWrite, claim: Option<Claim>) -> WriteState;
+    async fn deliver(&self, write: &QueuedWrite, claim: Option<Claim>) -> WriteState;
 }

@@ -245,7 +245,7 @@ impl OwnerEraser {
         Ok(erased)
     }
 
-    /// Deletes the account of a person, with the memories, at that person's own wish. A bank that is away does not keep the account:
+    /// Deletes the account of a person, with the memories, at that person's own wish. A bank that is unavailable does not keep the account:
     /// what it holds is deleted later.
     ///
     /// # Errors

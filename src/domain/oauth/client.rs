@@ -88,7 +88,7 @@ impl ClientAuthenticator {
         let now = self.clock.now();
         let stored = application.as_ref().and_then(|a| Some((a, candidate(a, &secret, now)?)));
         if let Some((application, stored)) = stored
-            && self.hasher.remembers(&secret, &stored.hash)
+            && self.hasher.has_verified(&secret, &stored.hash)
         {
             let noted = stored.last_used_at;
             if noted.is_none_or(|noted| now.since(noted) >= LAST_USE_PRECISION) {

@@ -243,7 +243,7 @@ impl PeopleService {
     /// # Errors
     /// [`PeopleError::NotFound`], [`PeopleError::Storage`]. The call can be repeated.
     pub async fn disable(&self, id: UserId) -> Result<Person, PeopleError> {
-        self.shut_out(id).await?;
+        self.end_access(id).await?;
         self.record(AuditKind::PersonDisabled, id).await;
         self.get(id).await
     }
@@ -287,7 +287,7 @@ impl PeopleService {
     /// # Errors
     /// [`PeopleError::NotFound`], [`PeopleError::Storage`]. The call can be repeated.
     pub async fn delete(&self, id: UserId) -> Result<(), PeopleError> {
-        self.shut_out(id).await?;
+        self.end_access(id).await?;
         if !self.ports.people.delete(id).await? {
             return Err(PeopleError::NotFound);
         }
@@ -296,7 +296,7 @@ impl PeopleService {
     }
 
     /// First the account, so that nothing new begins; then its data.
-    async fn shut_out(&self, id: UserId) -> Result<(), PeopleError> {
+    async fn end_access(&self, id: UserId) -> Result<(), PeopleError> {
         self.set_enabled(id, false).await?;
         self.ports.authorizations.disconnect_all(id).await?;
         Ok(())

@@ -297,7 +297,7 @@ pub fn authorization(application: &Application, person: UserId) -> (Authorizatio
         created_at: now(),
         code_expires_at: now().plus(AuthorizationCode::LIFETIME),
         redeemed_at: None,
-        keep_until: now().plus(AuthorizationCode::REMEMBERED),
+        keep_until: now().plus(AuthorizationCode::KEPT_FOR),
     };
     (authorization, code)
 }

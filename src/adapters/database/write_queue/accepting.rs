@@ -20,7 +20,7 @@ const TENANT_LOCK_SEED: i64 = 0x6d65_6d67_6174_6512;
 const AMPLE_ROOM: u32 = 1_024;
 
 /// The outcome of one attempt.
-pub(super) enum Tried {
+pub(super) enum AcceptAttempt {
     Inserted(Dispatch),
     /// A write with the same key exists.
     Known(Box<queued_write::Model>),
@@ -35,31 +35,38 @@ pub(super) async fn try_accept(
     write: &QueuedWrite,
     order: DeliveryOrder,
     lease: Lease,
-) -> Result<Tried, DbErr> {
+) -> Result<AcceptAttempt, DbErr> {
     match order {
         DeliveryOrder::Unordered => {
             let writer = database.writer();
             if insert(writer, write, 0, Some(lease)).await? {
-                return Ok(Tried::Inserted(Dispatch::Claimed));
+                return Ok(AcceptAttempt::Inserted(Dispatch::Claimed));
             }
-            Ok(find_same(writer, write).await?.map_or(Tried::Gone, |known| Tried::Known(Box::new(known))))
+            Ok(find_same(writer, write)
+                .await?
+                .map_or(AcceptAttempt::Gone, |known| AcceptAttempt::Known(Box::new(known))))
         }
-        DeliveryOrder::Fifo { capacity } => try_line_up(database, write, capacity, lease).await,
+        DeliveryOrder::Fifo { capacity } => try_enqueue(database, write, capacity, lease).await,
     }
 }
 
 /// Accepts a write behind those of its tenant.
-async fn try_line_up(database: &Database, write: &QueuedWrite, capacity: u32, lease: Lease) -> Result<Tried, DbErr> {
+async fn try_enqueue(
+    database: &Database,
+    write: &QueuedWrite,
+    capacity: u32,
+    lease: Lease,
+) -> Result<AcceptAttempt, DbErr> {
     let transaction = database.begin().await?;
     lock_tenant(&transaction, write).await?;
     // Before the capacity is checked: a duplicate needs none.
     if write.idempotency_key.is_some()
         && let Some(known) = find_same(&transaction, write).await?
     {
-        return Ok(Tried::Known(Box::new(known)));
+        return Ok(AcceptAttempt::Known(Box::new(known)));
     }
     if !has_room(&transaction, capacity, write).await? {
-        return Ok(Tried::Full);
+        return Ok(AcceptAttempt::Full);
     }
     let head: Option<i64> = queued_write::Entity::find()
         .filter(Column::Tenant.eq(write.scope.tenant()))
@@ -81,10 +88,10 @@ async fn try_line_up(database: &Database, write: &QueuedWrite, capacity: u32, le
     let position = end_of_line(&transaction, &write.scope.tenant()).await?;
     if !insert(&transaction, write, position, (dispatch == Dispatch::Claimed).then_some(lease)).await? {
         let known = find_same(&transaction, write).await?;
-        return Ok(known.map_or(Tried::Gone, |known| Tried::Known(Box::new(known))));
+        return Ok(known.map_or(AcceptAttempt::Gone, |known| AcceptAttempt::Known(Box::new(known))));
     }
     transaction.commit().await?;
-    Ok(Tried::Inserted(dispatch))
+    Ok(AcceptAttempt::Inserted(dispatch))
 }
 
 /// The position behind all pending writes of the tenant.

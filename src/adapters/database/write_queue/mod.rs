@@ -23,7 +23,7 @@ use crate::domain::memories::{
     QueueStatistics, QueuedWrite, TenantGroup, TrackedWrite, Undelivered, WriteQueue, WriteState,
 };
 use crate::domain::system::{StorageError, Timestamp};
-use accepting::Tried;
+use accepting::AcceptAttempt;
 use document::MemoryDocument;
 use rows::{FAILED, PENDING, STORED, WRITES};
 
@@ -44,7 +44,7 @@ impl SeaOrmWriteQueue {
         Self { database }
     }
 
-    async fn try_hurry(&self, request: RequestId, now: Timestamp) -> Result<bool, DbErr> {
+    async fn try_expedite(&self, request: RequestId, now: Timestamp) -> Result<bool, DbErr> {
         let change = queued_write::ActiveModel {
             next_attempt_at: ActiveValue::Set(now.unix_millis()),
             failures: ActiveValue::Set(0),
@@ -169,13 +169,13 @@ impl WriteQueue for SeaOrmWriteQueue {
     ) -> Result<Acceptance, StorageError> {
         for _ in 0..ATTEMPTS {
             match accepting::try_accept(&self.database, write, order, lease).await.map_err(storage_error(WRITES))? {
-                Tried::Inserted(dispatch) => return Ok(Acceptance::Accepted(dispatch)),
-                Tried::Known(model) => {
+                AcceptAttempt::Inserted(dispatch) => return Ok(Acceptance::Accepted(dispatch)),
+                AcceptAttempt::Known(model) => {
                     let TrackedWrite { write, state, .. } = rows::read_tracked(&model)?;
                     return Ok(Acceptance::Duplicate { write: Box::new(write), state });
                 }
-                Tried::Full => return Ok(Acceptance::Full),
-                Tried::Gone => {}
+                AcceptAttempt::Full => return Ok(Acceptance::Full),
+                AcceptAttempt::Gone => {}
             }
         }
         Err(StorageError::Unavailable("the writes of this idempotency key change too fast to be read".into()))
@@ -414,7 +414,7 @@ impl WriteQueue for SeaOrmWriteQueue {
     }
 
     async fn retry(&self, request: RequestId, now: Timestamp) -> Result<bool, StorageError> {
-        let is_retried = async { Ok(self.try_retry(request, now).await? || self.try_hurry(request, now).await?) };
+        let is_retried = async { Ok(self.try_retry(request, now).await? || self.try_expedite(request, now).await?) };
         is_retried.await.map_err(storage_error(WRITES))
     }
 

@@ -87,11 +87,11 @@ impl SearchCoalescing {
             return work;
         }
         let began = Instant::now();
-        let landing = Landing { flights: Arc::clone(&self.flights), key: Arc::clone(&key), began };
+        let end = EndOfFlight { flights: Arc::clone(&self.flights), key: Arc::clone(&key), began };
         let work = work();
         let shared = async move {
             let response = work.await;
-            drop(landing);
+            drop(end);
             response
         }
         .boxed()
@@ -104,13 +104,13 @@ impl SearchCoalescing {
 }
 
 /// Removes the flight when it has finished, or when nobody waits for it any more.
-struct Landing {
+struct EndOfFlight {
     flights: Arc<Mutex<HashMap<Arc<RequestKey>, Flight>>>,
     key: Arc<RequestKey>,
     began: Instant,
 }
 
-impl Drop for Landing {
+impl Drop for EndOfFlight {
     fn drop(&mut self) {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         // A later one may have replaced it.

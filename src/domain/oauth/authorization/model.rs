@@ -55,7 +55,7 @@ impl AuthorizationCode {
     /// Lifetime of a code.
     pub const LIFETIME: Duration = Duration::from_mins(1);
     /// How long a code that was never exchanged is kept.
-    pub const REMEMBERED: Duration = Duration::from_hours(24);
+    pub const KEPT_FOR: Duration = Duration::from_hours(24);
 
     /// A new code.
     pub fn generate(entropy: &dyn Entropy) -> Self {

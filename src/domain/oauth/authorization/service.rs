@@ -200,7 +200,7 @@ impl AuthorizationService {
             created_at: now,
             code_expires_at,
             redeemed_at: None,
-            keep_until: now.plus(AuthorizationCode::REMEMBERED),
+            keep_until: now.plus(AuthorizationCode::KEPT_FOR),
         };
         match self.ports.authorizations.create(&authorization, person.sign_in_version).await? {
             Consent::Stored => {}

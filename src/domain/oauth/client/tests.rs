@@ -210,7 +210,7 @@ async fn a_secret_works_until_its_expiry() {
     harness.authenticate(harness.secret.expose()).await.unwrap();
     harness.clock.advance(Duration::from_millis(1));
     let refused = harness.authenticate(harness.secret.expose()).await;
-    assert!(matches!(refused, Err(OAuthError::InvalidClient)), "remembered or not: {refused:?}");
+    assert!(matches!(refused, Err(OAuthError::InvalidClient)), "cached or not: {refused:?}");
 }
 
 #[tokio::test]
@@ -256,7 +256,7 @@ async fn a_secret_of_the_same_hint_but_another_hash_is_refused() {
 }
 
 #[tokio::test]
-async fn a_remembered_secret_is_neither_hashed_again_nor_written_down() {
+async fn a_cached_secret_is_neither_hashed_again_nor_written_down() {
     let harness = Harness::new();
     harness.authenticate(harness.secret.expose()).await.unwrap();
     harness.clock.advance(Duration::from_secs(5));
@@ -267,7 +267,7 @@ async fn a_remembered_secret_is_neither_hashed_again_nor_written_down() {
 }
 
 #[tokio::test]
-async fn a_disabled_application_is_refused_even_if_its_secret_is_remembered() {
+async fn a_disabled_application_is_refused_even_if_its_secret_is_cached() {
     let harness = Harness::new();
     harness.authenticate(harness.secret.expose()).await.unwrap();
     harness.change(ApplicationChanges { enabled: Some(false), ..ApplicationChanges::default() }).await;
@@ -302,7 +302,7 @@ async fn a_flood_of_wrong_secrets_is_throttled_for_that_caller_alone() {
 }
 
 #[tokio::test]
-async fn a_remembered_secret_passes_the_throttle() {
+async fn a_cached_secret_passes_the_throttle() {
     let harness = Harness::new();
     harness.authenticate(harness.secret.expose()).await.unwrap();
     for _ in 0..20 {

@@ -29,7 +29,7 @@ const FRESH_BY_DEFAULT: Duration = Duration::from_hours(1);
 const STALE_AT_MOST: Duration = Duration::from_hours(7 * 24);
 /// How long a failure is used without another attempt.
 const FAILED_FOR: Duration = Duration::from_mins(1);
-/// Maximum number of remembered documents and failures, at most some 10 kB each.
+/// Maximum number of cached documents and failures, at most some 10 kB each.
 const CAPACITY: usize = 1_000;
 /// Maximum number of documents that are fetched at the same time, from all hosts and from one.
 const RUNNING_AT_MOST: usize = 16;
@@ -233,7 +233,7 @@ impl DocumentClients {
         self.audit.record(&AuditEvent::new(kind, self.clock.now()).application(application)).await;
     }
 
-    /// The document at `url`: remembered, fetched, or stale if it cannot be fetched.
+    /// The document at `url`: cached, fetched, or stale if it cannot be fetched.
     async fn document(&self, url: &DocumentUrl, address: IpAddr) -> Outcome {
         let now = self.clock.now();
         let known = lock(&self.known).get(url.client_id()).cloned().unwrap_or_default();
@@ -255,7 +255,7 @@ impl DocumentClients {
         known.confirmed.filter(is_recent).filter(|_| problem.is_outage()).ok_or(problem)
     }
 
-    /// Fetches the document once for all who wait for it, and remembers the outcome.
+    /// Fetches the document once for all who wait for it, and caches the outcome.
     async fn fetch(&self, url: &DocumentUrl, address: IpAddr, now: Timestamp) -> Outcome {
         let digest = Sha256::digest(url.client_id().as_str()).into();
         let fetching = self.running.join_or_begin(digest, || {
@@ -282,11 +282,11 @@ impl DocumentClients {
             // Nothing was learned of the document.
             Err(busy) => return Err(busy),
         };
-        self.remember(url.client_id(), &outcome, now);
+        self.cache(url.client_id(), &outcome, now);
         outcome
     }
 
-    fn remember(&self, client_id: &ClientId, outcome: &Outcome, now: Timestamp) {
+    fn cache(&self, client_id: &ClientId, outcome: &Outcome, now: Timestamp) {
         let mut known = lock(&self.known);
         if known.len() >= CAPACITY && !known.contains_key(client_id) {
             // A failure can be learned again at any time, a document only while its publisher is available.

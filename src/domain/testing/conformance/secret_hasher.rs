@@ -17,7 +17,7 @@ macro_rules! secret_hasher_cases {
                 the_right_secret_is_verified_and_no_other,
                 a_hash_does_not_hold_its_secret,
                 a_hash_that_was_changed_verifies_nothing,
-                only_what_was_verified_with_success_is_remembered,
+                only_what_was_verified_with_success_is_cached,
                 the_decoy_is_the_hash_of_no_secret,
                 concurrent_verifications_do_not_mix_up_their_secrets,
             ]
@@ -50,25 +50,25 @@ pub async fn a_hash_that_was_changed_verifies_nothing(fixture: Fixture<dyn Secre
     assert_ne!(hash, other_hash);
     assert!(hasher.verify(&one, &hash).await.unwrap());
     assert!(!hasher.verify(&one, &other_hash).await.unwrap());
-    assert!(!hasher.remembers(&one, &other_hash), "a secret that was rotated is not remembered");
+    assert!(!hasher.has_verified(&one, &other_hash), "a secret that was rotated is not cached");
 }
 
-pub async fn only_what_was_verified_with_success_is_remembered(fixture: Fixture<dyn SecretHasher>) {
+pub async fn only_what_was_verified_with_success_is_cached(fixture: Fixture<dyn SecretHasher>) {
     let (hasher, right, wrong) = (fixture.port(), secret(), secret());
     let hash = hasher.hash(&right).await.unwrap();
-    assert!(!hasher.remembers(&right, &hash), "it was made, and not verified");
+    assert!(!hasher.has_verified(&right, &hash), "it was made, and not verified");
     hasher.verify(&wrong, &hash).await.unwrap();
-    assert!(!hasher.remembers(&wrong, &hash));
-    assert!(!hasher.remembers(&right, &hash));
+    assert!(!hasher.has_verified(&wrong, &hash));
+    assert!(!hasher.has_verified(&right, &hash));
     hasher.verify(&right, &hash).await.unwrap();
-    assert!(hasher.remembers(&right, &hash));
-    assert!(!hasher.remembers(&wrong, &hash));
+    assert!(hasher.has_verified(&right, &hash));
+    assert!(!hasher.has_verified(&wrong, &hash));
 }
 
 pub async fn the_decoy_is_the_hash_of_no_secret(fixture: Fixture<dyn SecretHasher>) {
     let (hasher, secret) = (fixture.port(), secret());
     assert!(!hasher.verify(&secret, &hasher.decoy()).await.unwrap());
-    assert!(!hasher.remembers(&secret, &hasher.decoy()));
+    assert!(!hasher.has_verified(&secret, &hasher.decoy()));
 }
 
 pub async fn concurrent_verifications_do_not_mix_up_their_secrets(fixture: Fixture<dyn SecretHasher>) {

@@ -35,7 +35,7 @@ impl InlineDeliveryWorker {
 
 #[async_trait]
 impl DeliveryWorker for InlineDeliveryWorker {
-    async fn carry(&self, write: &QueuedWrite, claim: Option<Claim>) -> WriteState {
+    async fn deliver(&self, write: &QueuedWrite, claim: Option<Claim>) -> WriteState {
         match claim {
             Some(claim) => self.0.attempt(&claim).await.map_or(WriteState::Pending, WriteState::from),
             None => self.0.state(write).await,

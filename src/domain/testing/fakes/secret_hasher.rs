@@ -14,10 +14,10 @@ use sha2::{Digest, Sha256};
 use crate::applications::{ClientSecret, HasherError, SecretHash, SecretHasher};
 use crate::testing::in_memory::lock;
 
-/// A hasher without salt and without cost, **for tests only**. It remembers successes until it is told to forget.
+/// A hasher without salt and without cost, **for tests only**. It caches successes until it is told to forget.
 #[derive(Debug, Default)]
 pub struct FakeSecretHasher {
-    remembered: Mutex<HashSet<(String, String)>>,
+    cached: Mutex<HashSet<(String, String)>>,
     verified: Mutex<Vec<SecretHash>>,
     overloaded: AtomicBool,
     /// Who waits, if verifications are held.
@@ -39,10 +39,10 @@ impl FakeSecretHasher {
 
     /// Forgets what it has verified.
     pub fn forget(&self) {
-        lock(&self.remembered).clear();
+        lock(&self.cached).clear();
     }
 
-    /// The hashes that were verified against, in order. What was remembered is not among them.
+    /// The hashes that were verified against, in order. What was cached is not among them.
     #[must_use]
     pub fn verified(&self) -> Vec<SecretHash> {
         lock(&self.verified).clone()
@@ -95,13 +95,13 @@ impl SecretHasher for FakeSecretHasher {
         .await;
         let right = [Self::hash_of(secret), Self::outdated_hash_of(secret)].contains(hash);
         if right {
-            lock(&self.remembered).insert(Self::pair(secret, hash));
+            lock(&self.cached).insert(Self::pair(secret, hash));
         }
         Ok(right)
     }
 
-    fn remembers(&self, secret: &ClientSecret, hash: &SecretHash) -> bool {
-        lock(&self.remembered).contains(&Self::pair(secret, hash))
+    fn has_verified(&self, secret: &ClientSecret, hash: &SecretHash) -> bool {
+        lock(&self.cached).contains(&Self::pair(secret, hash))
     }
 
     fn is_outdated(&self, hash: &SecretHash) -> bool {

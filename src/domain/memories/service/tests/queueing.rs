@@ -191,9 +191,9 @@ struct DueFirst(InlineDeliveryWorker);
 
 #[async_trait]
 impl DeliveryWorker for DueFirst {
-    async fn carry(&self, write: &QueuedWrite, claim: Option<Claim>) -> WriteState {
+    async fn deliver(&self, write: &QueuedWrite, claim: Option<Claim>) -> WriteState {
         self.0.work().await;
-        self.0.carry(write, claim).await
+        self.0.deliver(write, claim).await
     }
 }
 

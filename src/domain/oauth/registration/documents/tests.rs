@@ -171,12 +171,12 @@ async fn a_publisher_that_withdraws_its_document_is_heeded() {
         harness.clock.advance(DAY);
         assert_eq!(harness.ask().await.unwrap_err(), problem);
         harness.source.answer(URL, Err(DocumentProblem::Unreachable));
-        assert_eq!(harness.ask().await.unwrap_err(), problem, "remembered for a moment");
+        assert_eq!(harness.ask().await.unwrap_err(), problem, "cached for a moment");
     }
 }
 
 #[tokio::test]
-async fn a_failure_is_remembered_for_a_moment() {
+async fn a_failure_is_cached_for_a_moment() {
     let harness = Harness::new();
     harness.source.answer(URL, Err(DocumentProblem::NotJson));
     for _ in 0..3 {
@@ -189,7 +189,7 @@ async fn a_failure_is_remembered_for_a_moment() {
 }
 
 #[tokio::test]
-async fn the_remembered_documents_are_bounded_and_failures_go_first() {
+async fn the_cached_documents_are_bounded_and_failures_go_first() {
     let harness = Harness::new();
     harness.ask().await.unwrap();
     for number in 0..CAPACITY + 10 {
@@ -199,7 +199,7 @@ async fn the_remembered_documents_are_bounded_and_failures_go_first() {
     assert_eq!(lock(&harness.clients.known).len(), CAPACITY);
     let fetched = harness.source.fetched();
     harness.ask().await.unwrap();
-    assert_eq!(harness.source.fetched(), fetched, "the document is still remembered");
+    assert_eq!(harness.source.fetched(), fetched, "the document is still cached");
 }
 
 #[tokio::test]
@@ -300,7 +300,7 @@ async fn one_address_gets_few_documents_fetched_and_others_are_served() {
     }
     assert_eq!(harness.source.fetched(), fetched);
     assert!(harness.clients.application(&url(URL), None, address(2)).await.is_ok());
-    assert!(harness.ask().await.is_ok(), "what is remembered is not counted");
+    assert!(harness.ask().await.is_ok(), "what is cached is not counted");
     harness.clock.advance(PER_ADDRESS.interval);
     let refused = harness.clients.application(&made_up(9_999), None, HOME).await.unwrap_err();
     assert_eq!(refused, DocumentProblem::Unreachable);
