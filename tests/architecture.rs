@@ -255,6 +255,26 @@ fn circle(mut left: BTreeSet<(ModulePath, ModulePath)>) -> Option<String> {
     }
 }
 
+#[test]
+fn no_name_of_a_type_is_given_twice_in_a_crate() {
+    // Every entity of the object mapper has a `Model` and a `Relation`.
+    const ENTITIES: [&str; 4] = ["memgate", "adapters", "database", "entities"];
+    let mut named: BTreeMap<(&str, &str), &ModulePath> = BTreeMap::new();
+    let imports = Imports::of_all_source();
+    for (module, source) in imports.0.iter().filter(|(module, _)| !module.starts_with(&ENTITIES.map(str::to_owned))) {
+        for name in &source.types {
+            let other = named.insert((&module[0], name), module);
+            assert!(
+                other.is_none_or(|other| other == module),
+                "`{name}` is a type in {} and another one in {}",
+                other.map_or_else(String::new, |other| other.join("::")),
+                module.join("::")
+            );
+        }
+    }
+    assert!(named.len() > 500, "the types were not found");
+}
+
 /// The crate and the modules that lead to a module.
 type ModulePath = Vec<String>;
 
@@ -269,6 +289,8 @@ struct Source {
     /// Every other path.
     paths: Vec<Vec<String>>,
     items: BTreeSet<String>,
+    /// The items that are types.
+    types: Vec<String>,
     modules: Vec<String>,
 }
 
@@ -362,8 +384,12 @@ impl Source {
                     at += tokens[at..].iter().position(|token| *token == ")").unwrap();
                 }
                 "mod" if tokens.get(at + 2) == Some(&";") => source.modules.push(tokens[at + 1].to_owned()),
-                "struct" | "enum" | "trait" | "type" | "fn" | "const" | "static" if depth == 0 => {
-                    source.items.extend(tokens.get(at + 1).map(|name| (*name).to_owned()));
+                kind @ ("struct" | "enum" | "trait" | "type" | "fn" | "const" | "static") if depth == 0 => {
+                    let name = tokens.get(at + 1).map(|name| (*name).to_owned());
+                    if matches!(kind, "struct" | "enum" | "trait" | "type") {
+                        source.types.extend(name.clone());
+                    }
+                    source.items.extend(name);
                 }
                 token if is_name(token) && (at == 0 || tokens[at - 1] != "::") => {
                     let mut path = vec![token.to_owned()];

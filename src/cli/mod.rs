@@ -71,7 +71,7 @@ enum Command {
     #[command(subcommand)]
     Keys(keys::Keys),
     #[command(subcommand)]
-    Queue(queue::Queue),
+    Queue(queue::QueueCommand),
     Audit(audit::Audit),
     #[command(subcommand)]
     Embed(embed::Embed),

@@ -27,7 +27,7 @@ Examples:
   memgate queue retry REQUEST_ID      send a dead letter again, or what waits at once
   memgate queue retry --all           send all dead letters again, after the bank was repaired
   memgate queue drop REQUEST_ID       delete a dead letter, or what waits, for good")]
-pub(super) enum Queue {
+pub(super) enum QueueCommand {
     /// Show the state of the queue, and list the dead letters, oldest first
     List(ListWrites),
     /// Retry a dead letter, at the end of its application's queue, or deliver a waiting memory now
@@ -76,7 +76,7 @@ const DROP_INTERVAL: Duration = Duration::from_millis(250);
 /// Number of dead letters retried per batch.
 const RETRY_BATCH: u32 = 1_000;
 
-impl Queue {
+impl QueueCommand {
     pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
         let backend = open(config).await?;
         match self {

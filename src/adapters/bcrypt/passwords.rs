@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::cost;
-use super::threads::{BcryptThreads, Work};
+use super::threads::{BcryptThreads, HashKind};
 use crate::domain::applications::{HasherError, SecretHash};
 use crate::domain::people::{Password, PasswordHasher};
 use crate::domain::system::Entropy;
@@ -39,14 +39,14 @@ impl PasswordHasher for BcryptPasswordHasher {
     async fn hash(&self, password: &Password) -> Result<SecretHash, HasherError> {
         let (prepared, cost) = (prepared(password), self.threads.cost());
         let hash = move || bcrypt::non_truncating_hash(prepared.expose_secret(), cost);
-        let hash = self.threads.run(Work::Password, hash).await?;
+        let hash = self.threads.run(HashKind::Password, hash).await?;
         Ok(SecretHash::from_stored(hash))
     }
 
     async fn verify(&self, password: &Password, hash: &SecretHash, caller: IpAddr) -> Result<bool, HasherError> {
         let (prepared, hash, cost) = (prepared(password), hash.clone(), self.threads.cost());
         let verify = move || cost::verify(prepared.expose_secret(), &hash, cost);
-        self.threads.run_for(Work::Password, Some(caller), verify).await
+        self.threads.run_for(HashKind::Password, Some(caller), verify).await
     }
 
     fn is_outdated(&self, hash: &SecretHash) -> bool {

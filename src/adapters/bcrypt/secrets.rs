@@ -9,7 +9,7 @@ use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use super::cost;
-use super::threads::{BcryptThreads, Work};
+use super::threads::{BcryptThreads, HashKind};
 use crate::domain::applications::{ClientSecret, HasherError, SecretHash, SecretHasher};
 use crate::domain::system::{Clock, Entropy, Timestamp};
 
@@ -63,12 +63,12 @@ impl SecretHasher for BcryptSecretHasher {
     async fn hash(&self, secret: &ClientSecret) -> Result<SecretHash, HasherError> {
         let (secret, cost) = (secret.clone(), self.threads.cost());
         let hash = move || bcrypt::non_truncating_hash(secret.expose(), cost);
-        let hash = self.threads.run(Work::Secret, hash).await?;
+        let hash = self.threads.run(HashKind::Secret, hash).await?;
         Ok(SecretHash::from_stored(hash))
     }
 
     async fn verify(&self, secret: &ClientSecret, hash: &SecretHash) -> Result<bool, HasherError> {
-        let work = if *hash == self.decoy { Work::Decoy } else { Work::Secret };
+        let work = if *hash == self.decoy { HashKind::Decoy } else { HashKind::Secret };
         let (digest, cost) = (self.digest(secret, hash), self.threads.cost());
         let (secret, hash) = (secret.clone(), hash.clone());
         let verified = self.threads.run(work, move || cost::verify(secret.expose(), &hash, cost)).await?;

@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use memgate_domain::testing::{FixedClock, SeededEntropy};
 
 use super::secrets::{CACHED_AT_MOST, CACHED_UNUSED};
-use super::threads::Work;
+use super::threads::HashKind;
 use super::{BcryptPasswordHasher, BcryptSecretHasher, BcryptThreads};
 use crate::domain::applications::{ClientSecret, HasherError, SecretHash, SecretHasher};
 use crate::domain::people::{Password, PasswordHasher};
@@ -129,16 +129,16 @@ async fn a_flood_of_one_kind_is_turned_away_and_leaves_every_other_kind_its_plac
         }
     };
     let mut callers = Vec::new();
-    callers.extend(flood(Work::Decoy.places(), verify(secrets_hasher.decoy())));
+    callers.extend(flood(HashKind::Decoy.places(), verify(secrets_hasher.decoy())));
     let mut number = 0;
-    callers.extend(flood(Work::Password.places(), || {
+    callers.extend(flood(HashKind::Password.places(), || {
         number += 1;
         let (passwords, address) = (Arc::clone(&passwords), address(number));
         async move { passwords.verify(&password(), &passwords.decoy(), address).await }
     }));
-    callers.extend(flood(Work::Secret.places(), verify(hash)));
+    callers.extend(flood(HashKind::Secret.places(), verify(hash)));
     until(|| callers.iter().filter(|caller| caller.is_finished()).count() == 3).await;
-    for kind in [Work::Secret, Work::Password, Work::Decoy] {
+    for kind in [HashKind::Secret, HashKind::Password, HashKind::Decoy] {
         assert_eq!(threads.waiting(kind), kind.places(), "{kind:?}");
     }
     drop(busy);
@@ -162,17 +162,18 @@ async fn one_address_gets_half_of_the_places_and_takes_turns_with_others() {
     let busy = threads.occupy().await;
     let order = Arc::new(std::sync::Mutex::new(Vec::new()));
     let mut callers = Vec::new();
-    let half = Work::Password.places() / 2;
+    let half = HashKind::Password.places() / 2;
     for number in [vec![1; half + 1], vec![2; 2]].concat() {
         let (threads, order) = (threads.clone(), Arc::clone(&order));
         let note = move || {
             order.lock().unwrap().push(number);
             Ok(())
         };
-        callers.push(tokio::spawn(async move { threads.run_for(Work::Password, Some(address(number)), note).await }));
+        callers
+            .push(tokio::spawn(async move { threads.run_for(HashKind::Password, Some(address(number)), note).await }));
         tokio::task::yield_now().await;
     }
-    assert_eq!(threads.waiting(Work::Password), half + 2);
+    assert_eq!(threads.waiting(HashKind::Password), half + 2);
     drop(busy);
     let mut turned_away = 0;
     for caller in callers {
@@ -191,7 +192,7 @@ async fn whoever_comes_after_a_flood_of_decoys_does_not_wait_for_all_of_it() {
     }
     let order = Arc::new(std::sync::Mutex::new(Vec::new()));
     let mut callers = Vec::new();
-    for kind in [vec![Work::Decoy; 16], vec![Work::Password; 4], vec![Work::Secret; 4]].concat() {
+    for kind in [vec![HashKind::Decoy; 16], vec![HashKind::Password; 4], vec![HashKind::Secret; 4]].concat() {
         let (threads, order) = (threads.clone(), Arc::clone(&order));
         let before = threads.waiting(kind);
         let waiting = threads.clone();
@@ -212,9 +213,9 @@ async fn whoever_comes_after_a_flood_of_decoys_does_not_wait_for_all_of_it() {
     let order = order.lock().unwrap();
     let decoys_before = |kind| {
         let last = order.iter().rposition(|other| *other == kind).unwrap();
-        order[..last].iter().filter(|other| **other == Work::Decoy).count()
+        order[..last].iter().filter(|other| **other == HashKind::Decoy).count()
     };
-    assert!(decoys_before(Work::Secret) <= 2 && decoys_before(Work::Password) <= 2, "{order:?}");
+    assert!(decoys_before(HashKind::Secret) <= 2 && decoys_before(HashKind::Password) <= 2, "{order:?}");
 }
 
 #[tokio::test]
@@ -222,10 +223,10 @@ async fn callers_that_go_away_keep_no_place_and_no_thread() {
     let threads = BcryptThreads::new(4, 1);
     let busy = threads.occupy().await;
     for _ in 0..1000 {
-        assert!(threads.run(Work::Decoy, || Ok(())).now_or_never().is_none(), "it waits, and is not turned away");
+        assert!(threads.run(HashKind::Decoy, || Ok(())).now_or_never().is_none(), "it waits, and is not turned away");
     }
     drop(busy);
-    assert!(threads.run(Work::Decoy, || Ok(())).await.is_ok());
+    assert!(threads.run(HashKind::Decoy, || Ok(())).await.is_ok());
 }
 
 #[tokio::test]

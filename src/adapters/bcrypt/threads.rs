@@ -10,7 +10,7 @@ use crate::domain::applications::HasherError;
 
 /// The purpose of a hash. Each kind of work has its own share of the threads and of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Work {
+pub(super) enum HashKind {
     /// A secret whose first characters match one of its application's secrets, or a new secret.
     Secret,
     /// A password, whether or not its account exists: serving them differently would reveal which accounts exist.
@@ -19,7 +19,7 @@ pub(super) enum Work {
     Decoy,
 }
 
-impl Work {
+impl HashKind {
     const ALL: [Self; 3] = [Self::Secret, Self::Password, Self::Decoy];
 
     /// Maximum number of waiting callers per thread. At cost 12, on the threads reserved for each kind, the last of them waits
@@ -34,7 +34,8 @@ impl Work {
 }
 
 /// The schedule, repeated in a cycle. A slot of a kind that nobody waits for goes to the next one.
-const TURNS: [Work; 5] = [Work::Secret, Work::Password, Work::Secret, Work::Password, Work::Decoy];
+const TURNS: [HashKind; 5] =
+    [HashKind::Secret, HashKind::Password, HashKind::Secret, HashKind::Password, HashKind::Decoy];
 
 /// Threads that hash, fewer than processors, because at cost 12 one hash takes a quarter of a second of one. Clones share
 /// the threads and the queue.
@@ -48,7 +49,7 @@ pub struct BcryptThreads {
 struct WorkQueue {
     free: usize,
     turn: usize,
-    waiting: [WaitingWork; Work::ALL.len()],
+    waiting: [WaitingWork; HashKind::ALL.len()],
 }
 
 /// The waiting callers of one kind of work. Those from different addresses take turns.
@@ -108,7 +109,7 @@ impl BcryptThreads {
     /// Runs `work` when a thread is free and its kind is scheduled.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        kind: Work,
+        kind: HashKind,
         work: impl FnOnce() -> Result<T, bcrypt::BcryptError> + Send + 'static,
     ) -> Result<T, HasherError> {
         self.run_for(kind, None, work).await
@@ -117,7 +118,7 @@ impl BcryptThreads {
     /// As [`run`](Self::run), in turn with callers from other addresses.
     pub(super) async fn run_for<T: Send + 'static>(
         &self,
-        kind: Work,
+        kind: HashKind,
         address: Option<IpAddr>,
         work: impl FnOnce() -> Result<T, bcrypt::BcryptError> + Send + 'static,
     ) -> Result<T, HasherError> {
@@ -130,7 +131,7 @@ impl BcryptThreads {
         result.await.map_err(|e| HasherError::Failed(e.into()))?.map_err(|e| HasherError::Failed(e.into()))
     }
 
-    async fn thread(&self, kind: Work, address: Option<IpAddr>) -> Result<Thread, HasherError> {
+    async fn thread(&self, kind: HashKind, address: Option<IpAddr>) -> Result<Thread, HasherError> {
         let turn = {
             let mut queue = self.lock();
             if queue.free > 0 {
@@ -190,11 +191,11 @@ impl Drop for Thread {
 impl BcryptThreads {
     /// Takes one thread for as long as this is held.
     pub(super) async fn occupy(&self) -> Thread {
-        self.thread(Work::Secret, None).await.unwrap()
+        self.thread(HashKind::Secret, None).await.unwrap()
     }
 
     /// Number of callers that wait for this kind of work.
-    pub(super) fn waiting(&self, kind: Work) -> usize {
+    pub(super) fn waiting(&self, kind: HashKind) -> usize {
         self.lock().waiting[kind as usize].len()
     }
 }

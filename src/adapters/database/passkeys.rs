@@ -26,7 +26,7 @@ pub struct SeaOrmPasskeyRepository {
     database: Database,
 }
 
-enum Added {
+enum PasskeyInsertion {
     Yes,
     Exists,
     TooMany,
@@ -40,7 +40,7 @@ impl SeaOrmPasskeyRepository {
     }
 
     /// The lock on the person's row makes the new passkeys of a person take turns, so that each sees how many there are.
-    async fn insert(&self, passkey: &Passkey) -> Result<Added, DbErr> {
+    async fn insert(&self, passkey: &Passkey) -> Result<PasskeyInsertion, DbErr> {
         let transaction = self.database.begin().await?;
         let person = person::Entity::find_by_id(passkey.person.as_uuid())
             .select_only()
@@ -51,7 +51,7 @@ impl SeaOrmPasskeyRepository {
             .await?;
         let own = passkey::Entity::find().filter(Column::PersonId.eq(passkey.person.as_uuid()));
         if person.is_none() || own.count(&transaction).await? >= u64::from(Passkey::MAX_PER_PERSON) {
-            return Ok(Added::TooMany);
+            return Ok(PasskeyInsertion::TooMany);
         }
         let row = passkey::ActiveModel {
             id: ActiveValue::Set(passkey.id.as_uuid()),
@@ -67,7 +67,7 @@ impl SeaOrmPasskeyRepository {
             .exec_without_returning(&transaction)
             .await?;
         transaction.commit().await?;
-        Ok(if inserted > 0 { Added::Yes } else { Added::Exists })
+        Ok(if inserted > 0 { PasskeyInsertion::Yes } else { PasskeyInsertion::Exists })
     }
 }
 
@@ -75,9 +75,9 @@ impl SeaOrmPasskeyRepository {
 impl PasskeyRepository for SeaOrmPasskeyRepository {
     async fn add(&self, passkey: &Passkey) -> Result<(), AddPasskeyError> {
         match self.insert(passkey).await.map_err(storage_error(PASSKEYS))? {
-            Added::Yes => Ok(()),
-            Added::Exists => Err(AddPasskeyError::Exists),
-            Added::TooMany => Err(AddPasskeyError::TooMany),
+            PasskeyInsertion::Yes => Ok(()),
+            PasskeyInsertion::Exists => Err(AddPasskeyError::Exists),
+            PasskeyInsertion::TooMany => Err(AddPasskeyError::TooMany),
         }
     }
 
