@@ -234,7 +234,7 @@ impl StaleSearches {
         }
         let mut results = answer.results.clone();
         // What was invalidated meanwhile stays invalid.
-        results.hits.retain(|hit| hit.memory.expires_at.is_none_or(|expiry| query.now < expiry));
+        results.hits.retain(|hit| !hit.memory.has_expired_at(query.now));
         Some((results, age))
     }
 

@@ -2,7 +2,7 @@
 
 use super::actor::Actor;
 use super::bank::{Capability, MemoryBankError};
-use super::model::{Memory, MemoryScope};
+use super::model::{Memory, MemoryScope, is_past};
 use super::new_memory::NewMemory;
 use super::queue::{Acceptance, Dispatch, QueuedWrite, TrackedWrite, WriteState};
 use super::requests::{CreateMemory, Created, IDEMPOTENCY_WINDOW, MemoryError, RequestOutcome, RequestState};
@@ -27,7 +27,7 @@ impl MemoryService {
     ) -> Result<Created, MemoryError> {
         require(self.bank().capabilities().expiry || create.expires_at.is_none(), Capability::Expiry)?;
         let now = self.clock.now();
-        if create.expires_at.is_some_and(|expiry| expiry <= now) {
+        if is_past(create.expires_at, now) {
             return Err(InvalidValue::new("expires_at", "must be in the future").into());
         }
         let scope = MemoryScope::of(caller);

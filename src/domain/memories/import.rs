@@ -12,7 +12,7 @@ use super::actor::Actor;
 use super::history::HistoryEntry;
 use super::import_problem::ImportProblem;
 use super::metadata::Metadata;
-use super::model::{Content, MemoryScope, Priority};
+use super::model::{Content, MemoryScope, Priority, is_past};
 use super::new_memory::NewMemory;
 use super::object::Object;
 use super::record::HistoryRecord;
@@ -163,8 +163,7 @@ impl ImportReader {
             supersedes: None,
             history,
         };
-        let has_expired = memory.expires_at.is_some_and(|expiry| expiry <= self.now);
-        Ok(if has_expired { ImportRow::Expired } else { ImportRow::Memory(Box::new(memory)) })
+        Ok(if is_past(memory.expires_at, self.now) { ImportRow::Expired } else { ImportRow::Memory(Box::new(memory)) })
     }
 
     fn next_id(&mut self, text: &str) -> MemoryId {

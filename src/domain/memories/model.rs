@@ -40,7 +40,13 @@ impl Memory {
     /// Whether it has expired at `now`.
     #[must_use]
     pub fn has_expired_at(&self, now: Timestamp) -> bool {
-        self.expires_at.is_some_and(|expiry| expiry <= now)
+        is_past(self.expires_at, now)
+    }
+
+    /// Whether whoever has `access` sees it at `now`: the categories allow it, and it has not expired.
+    #[must_use]
+    pub fn is_visible_to(&self, access: &CategoryAccess, now: Timestamp) -> bool {
+        access.allows(&self.categories) && !self.has_expired_at(now)
     }
 
     /// When it was said or happened; when it was created, unless that is known.
@@ -48,6 +54,11 @@ impl Memory {
     pub fn occurred(&self) -> Timestamp {
         self.occurred_at.unwrap_or(self.created_at)
     }
+}
+
+/// Whether this expiry, if there is one, has come at `now`.
+pub(super) fn is_past(expires_at: Option<Timestamp>, now: Timestamp) -> bool {
+    expires_at.is_some_and(|expiry| expiry <= now)
 }
 
 /// Changes to a memory. `None` leaves a member unchanged.
@@ -229,6 +240,12 @@ impl MemoryScope {
     #[must_use]
     pub fn categories(&self) -> &CategoryAccess {
         &self.categories
+    }
+
+    /// Whether a memory of its space and person is visible in it at `now`.
+    #[must_use]
+    pub fn sees(&self, memory: &Memory, now: Timestamp) -> bool {
+        memory.is_visible_to(&self.categories, now)
     }
 
     /// The single text that identifies the space and the person, for banks with one tenant key.

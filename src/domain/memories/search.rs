@@ -131,9 +131,7 @@ impl Findings {
 }
 
 fn fits(memory: &Memory, scope: &MemoryScope, query: &MemoryQuery) -> bool {
-    scope.categories().allows(&memory.categories)
-        && query.filter.passes(memory)
-        && memory.expires_at.is_none_or(|expiry| query.now < expiry)
+    scope.sees(memory, query.now) && query.filter.passes(memory)
 }
 
 /// The share of the query's terms that the memory contains; `None` if it contains none. A simple measure: it ranks the few

@@ -9,7 +9,7 @@ use super::delivery::{Delivery, DeliveryWorker};
 use super::export::Export;
 use super::history::HistoryEntry;
 use super::loading::{Import, ImportReport, ImportStopped, merging_reader};
-use super::model::{Memory, MemoryChanges, MemoryScope, MemoryUpdate};
+use super::model::{Memory, MemoryChanges, MemoryScope, MemoryUpdate, is_past};
 use super::query::{ListQuery, MemoryList, Position};
 use super::queue::WriteState;
 use super::requests::{ListMemories, MemoryError, MemoryHistory, UpdatedMemory};
@@ -259,7 +259,7 @@ impl MemoryService {
             return Err(InvalidValue::new("body", "must name at least one member to change").into());
         }
         let now = self.clock.now();
-        if changes.expires_at.flatten().is_some_and(|expiry| expiry <= now) {
+        if is_past(changes.expires_at.flatten(), now) {
             return Err(InvalidValue::new("expires_at", "must be in the future").into());
         }
         if let Some(categories) = &changes.categories {

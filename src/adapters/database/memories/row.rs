@@ -50,7 +50,7 @@ pub(super) async fn memories_of(rows: &[QueryResult]) -> Result<Vec<(i64, Memory
 
 /// Whether `memory` is visible with `access`.
 pub(super) fn is_visible(access: &CategoryAccess, memory: &Memory, now: Timestamp) -> bool {
-    access.allows(&memory.categories) && memory.expires_at.is_none_or(|expiry| expiry > now)
+    memory.is_visible_to(access, now)
 }
 
 /// The stored form of [`categories`].

@@ -243,8 +243,10 @@ fn require(supported: bool, capability: Capability) -> Result<(), MemoryBankErro
 }
 
 fn is_visible(memory: &Memory, scope: &MemoryScope, now: Option<Timestamp>) -> bool {
-    let is_over = |now: Timestamp| memory.expires_at.is_some_and(|expiry| expiry <= now);
-    scope.categories().allows(&memory.categories) && !now.is_some_and(is_over)
+    match now {
+        Some(now) => scope.sees(memory, now),
+        None => scope.categories().allows(&memory.categories),
+    }
 }
 
 /// The share of the wanted terms that `memory` holds; `None` if it holds none.
