@@ -9,6 +9,7 @@ pub mod embedding;
 pub mod http;
 pub mod identity_provider;
 pub mod jwt;
+pub mod key_file;
 pub mod mail;
 pub mod remote_bank;
 pub mod system;

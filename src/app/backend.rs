@@ -8,7 +8,6 @@ use secrecy::ExposeSecret as _;
 use super::bank::Bank;
 use super::embedder;
 use super::error::OpenError;
-use super::master_key;
 use crate::adapters::bcrypt::{BcryptPasswordHasher, BcryptSecretHasher, BcryptThreads};
 use crate::adapters::cache::CachedTenantRegistry;
 use crate::adapters::database::memories::{EmbeddedMemoryBank, VectorCounts};
@@ -19,6 +18,7 @@ use crate::adapters::database::{
 };
 use crate::adapters::delivery_worker::{DeliveryWorkerOptions, TokioDeliveryWorker};
 use crate::adapters::jwt::SealingKeyVault;
+use crate::adapters::key_file;
 use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::Config;
 use crate::domain::applications::{ApplicationRepository, ApplicationService, SecretHasher};
@@ -46,8 +46,8 @@ pub struct Backend {
     pub(super) database: Database,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
-    pub(super) repository: Arc<dyn ApplicationRepository>,
-    pub(super) hasher: Arc<dyn SecretHasher>,
+    pub(super) applications: Arc<dyn ApplicationRepository>,
+    pub(super) secret_hasher: Arc<dyn SecretHasher>,
     pub(super) people: Arc<dyn PersonRepository>,
     pub(super) sessions: Arc<dyn SessionStore>,
     pub(super) links: Arc<dyn PasswordLinkStore>,
@@ -111,11 +111,10 @@ impl Backend {
     ) -> Result<Self, OpenError> {
         let threads = BcryptThreads::new(config.bcrypt_cost, config.bcrypt_threads);
         let passwords = BcryptPasswordHasher::new(threads.clone(), &*entropy);
-        let hasher = BcryptSecretHasher::new(threads, Arc::clone(&clock), &*entropy);
-        let bank = Bank::new(&config.memory_bank, &database, Arc::clone(&clock), Arc::clone(&entropy), embedder)?;
-        Ok(Self {
+        let secret_hasher = BcryptSecretHasher::new(threads, Arc::clone(&clock), &*entropy);
+        Self {
             config: config.clone(),
-            repository: Arc::new(SeaOrmApplicationRepository::new(database.clone())),
+            applications: Arc::new(SeaOrmApplicationRepository::new(database.clone())),
             audit: Arc::new(SeaOrmAuditLog::new(database.clone())),
             people: Arc::new(SeaOrmPersonRepository::new(database.clone())),
             sessions: Arc::new(SeaOrmSessionStore::new(database.clone())),
@@ -123,7 +122,7 @@ impl Backend {
             passkeys: Arc::new(SeaOrmPasskeyRepository::new(database.clone())),
             authorizations: Arc::new(SeaOrmAuthorizationStore::new(database.clone())),
             passwords: Arc::new(passwords),
-            hasher: Arc::new(hasher),
+            secret_hasher: Arc::new(secret_hasher),
             tenants: Arc::new(CachedTenantRegistry::new(
                 Arc::new(SeaOrmTenantRegistry::new(database.clone())),
                 Arc::clone(&clock),
@@ -138,14 +137,14 @@ impl Backend {
     /// Manages applications.
     #[must_use]
     pub fn applications(&self) -> ApplicationService {
-        self.applications_in(Arc::clone(&self.repository))
+        self.applications_in(Arc::clone(&self.applications))
     }
 
     /// Manages applications in this repository, which may have a cache in front.
     pub(super) fn applications_in(&self, repository: Arc<dyn ApplicationRepository>) -> ApplicationService {
         ApplicationService::new(
             repository,
-            Arc::clone(&self.hasher),
+            Arc::clone(&self.secret_hasher),
             Arc::clone(&self.audit),
             Arc::clone(&self.clock),
             Arc::clone(&self.entropy),
@@ -158,7 +157,7 @@ impl Backend {
         let public_url = self.config.public_url.as_ref().map_or("", |url| url.as_str());
         let grants = Arc::new(SeaOrmGrantStore::new(self.database.clone()));
         let policy = Arc::new(token_policy(&self.config, public_url.trim_end_matches('/')));
-        let authorizations = self.authorizing(Arc::clone(&self.repository), None, grants, policy);
+        let authorizations = self.authorizing(Arc::clone(&self.applications), None, grants, policy);
         self.accounts(Arc::clone(&self.people), authorizations)
     }
 
@@ -361,7 +360,8 @@ impl Backend {
     pub(super) async fn keys_and_vault(&self) -> Result<(KeyService, Arc<SealingKeyVault>), OpenError> {
         let store = Arc::new(SeaOrmSigningKeyStore::new(self.database.clone()));
         let keys_exist = !store.list().await?.is_empty();
-        let master = master_key::resolve(&self.config, &*self.entropy, keys_exist)?;
+        let (configured, url) = (self.config.master_key.as_ref(), self.config.database_url.expose_secret());
+        let master = key_file::resolve(configured, url, &*self.entropy, keys_exist)?;
         let vault = Arc::new(SealingKeyVault::new(master, Arc::clone(&self.entropy)));
         let policy = KeyPolicy {
             access_token_algorithm: self.config.token_algorithm,

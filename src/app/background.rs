@@ -7,12 +7,11 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::bank::Bank;
-use super::signing_clock::SigningClock;
 use crate::adapters::http::{Tls, Uploads, shutdown_requested};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::domain::audit::AuditLog;
 use crate::domain::memories::{Erasure, WriteQueue};
-use crate::domain::oauth::{AuthorizationStore, GrantStore, KeyService};
+use crate::domain::oauth::{AuthorizationStore, GrantStore, KeyService, SigningClock, SigningClockChange};
 use crate::domain::people::{PasskeyRepository, PasswordLinkStore, SessionStore};
 use crate::domain::system::{Clock, StorageError, Timestamp};
 
@@ -81,7 +80,16 @@ impl Background {
             }
             Err(error) => tracing::warn!(error = %error, "failed to reload signing keys"),
         }
-        self.signing_clock.watch();
+        match self.signing_clock.watch(self.issuer.keys_active_from()) {
+            Some(SigningClockChange::Behind { now, active_from }) => tracing::error!(
+                clock = %now,
+                keys_active_from = %active_from,
+                "the clock is behind the signing keys: it was ahead when they were made, or is wrong now; the oldest key \
+                 signs all the same"
+            ),
+            Some(SigningClockChange::CaughtUp) => tracing::info!("the clock has reached the signing keys"),
+            None => {}
+        }
     }
 
     /// Reloads a renewed certificate.

@@ -4,9 +4,10 @@ use std::error::Error;
 
 use secrecy::ExposeSecret as _;
 
-use super::{embedder, master_key, privacy};
+use super::embedder;
 use crate::adapters::database::Database;
-use crate::adapters::http::Tls;
+use crate::adapters::http::{self, Tls};
+use crate::adapters::key_file;
 use crate::config::Config;
 
 /// Why `memgate serve` would refuse to start, as far as it can be determined without connecting to anything or writing:
@@ -21,11 +22,11 @@ pub fn problems_at_start(config: &Config) -> Vec<(&'static str, String)> {
         }
     };
     note("MEMGATE_DATABASE_URL", database.as_ref().err().map(|error| error as &dyn Error));
-    let master_key = master_key::check(config);
+    let master_key = key_file::check(config.master_key.as_ref(), config.database_url.expose_secret());
     note("MEMGATE_MASTER_KEY", master_key.as_ref().err().map(|error| error as &dyn Error));
     let tls = config.tls.clone().map(Tls::load).transpose();
     note("MEMGATE_TLS_CERT", tls.as_ref().err().map(|error| error as &dyn Error));
-    let privacy = privacy::load(config.privacy_file.as_deref());
+    let privacy = http::load_privacy_policy(config.privacy_file.as_deref());
     note("MEMGATE_PRIVACY_FILE", privacy.as_ref().err().map(|error| error as &dyn Error));
     let embedder = embedder::load_here(config);
     note("MEMGATE_EMBEDDING_MODEL", embedder.as_ref().err().map(|error| error as &dyn Error));

@@ -2,12 +2,11 @@
 
 use std::net::SocketAddr;
 
-use super::master_key::MasterKeyError;
-use super::privacy::PrivacyError;
 use crate::adapters::database::DatabaseError;
 use crate::adapters::embedding::ModelError;
-use crate::adapters::http::TlsError;
+use crate::adapters::http::{PrivacyError, TlsError};
 use crate::adapters::identity_provider::OpenIdError;
+use crate::adapters::key_file::MasterKeyError;
 use crate::adapters::remote_bank::RemoteBankError;
 use crate::domain::memories::MemoryBankError;
 use crate::domain::oauth::{KeyError, VaultError};

@@ -10,8 +10,7 @@ use super::backend::Backend;
 use super::background::Background;
 use super::error::{OpenError, StartError};
 use super::services::{ServiceParts, Throttles, services};
-use super::signing_clock::SigningClock;
-use super::{embedder, privacy};
+use super::embedder;
 use crate::adapters::cache::{CachedGrantStore, CachedWriteQueue, StaleSearchMemoryBank};
 use crate::adapters::client_documents::HttpDocumentSource;
 use crate::adapters::database::{Database, SeaOrmGrantStore, ServiceLock};
@@ -21,7 +20,7 @@ use crate::adapters::jwt::JwtTokenIssuer;
 use crate::adapters::system::{OsEntropy, SystemClock};
 use crate::config::Config;
 use crate::domain::memories::{MemoryBank, WriteQueue};
-use crate::domain::oauth::{AuthorizationService, ClientDocumentSource, GrantStore};
+use crate::domain::oauth::{AuthorizationService, ClientDocumentSource, GrantStore, SigningClock};
 use crate::domain::people::ChallengeKey;
 use crate::domain::system::{Clock, Entropy};
 
@@ -106,7 +105,7 @@ impl Gate {
         let (memories, worker) = backend.memories(bank, Arc::clone(&queue));
         let uploads = Arc::default();
         let pages =
-            PageServices { privacy: privacy::load(config.privacy_file.as_deref())?, uploads: Arc::clone(&uploads) };
+            PageServices { privacy: http::load_privacy_policy(config.privacy_file.as_deref())?, uploads: Arc::clone(&uploads) };
         let background = Arc::new(Background {
             keys,
             issuer: Arc::clone(&issuer),
@@ -123,7 +122,7 @@ impl Gate {
             tls: tls.clone(),
             uploads,
             clock: Arc::clone(&clock),
-            signing_clock: SigningClock::new(Arc::clone(&issuer), Arc::clone(&clock)),
+            signing_clock: SigningClock::new(Arc::clone(&clock)),
         });
         let memories = match config.stale_search {
             Some(max_age) => memories.with_stale_searches(max_age),

@@ -31,7 +31,7 @@ impl Backend {
     pub async fn serve_stdio(&self, application: ApplicationId, subject: Subject) -> Result<(), LocalSessionError> {
         let (memories, worker) = self.memories(self.bank(), self.queue());
         let access = LocalAccess::new(
-            Arc::clone(&self.repository),
+            Arc::clone(&self.applications),
             Arc::clone(&self.people),
             RateLimits::new(self.config.rate_limit),
             Arc::clone(&self.clock),

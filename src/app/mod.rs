@@ -9,10 +9,7 @@ mod error;
 mod gate;
 mod local;
 mod mail;
-mod master_key;
-mod privacy;
 mod services;
-mod signing_clock;
 
 pub use backend::Backend;
 pub use check::problems_at_start;
@@ -20,4 +17,3 @@ pub use error::{OpenError, StartError};
 pub use gate::{Gate, GateOptions, public_url};
 pub use local::LocalSessionError;
 pub use mail::mailer;
-pub use master_key::MasterKeyError;

@@ -7,11 +7,10 @@ use tokio::sync::watch;
 
 use super::backend::{Backend, token_policy};
 use super::error::StartError;
-use super::signing_clock::SigningClock;
 use crate::adapters::cache::{CachedApplicationRepository, CachedPersonRepository};
 use crate::adapters::database::Database;
 use crate::adapters::http::{
-    self, AnswerBudget, ConfirmWrites, CorsOrigins, DatabaseCheck, HttpMetrics, Services, TrustedProxies,
+    self, AnswerBudget, ClockCheck, ConfirmWrites, CorsOrigins, DatabaseCheck, HttpMetrics, Services, TrustedProxies,
 };
 use crate::adapters::identity_provider::{OpenIdError, OpenIdProvider};
 use crate::adapters::jwt::JwtTokenIssuer;
@@ -22,7 +21,7 @@ use crate::domain::limits::{FailurePolicy, FailureThrottle, RateLimits};
 use crate::domain::memories::{Erasure, MemoryService, OwnerEraser, PersonalMemories};
 use crate::domain::oauth::{
     AccessGuard, ClientAuthenticator, ClientDocumentSource, DocumentClients, DynamicRegistration, GrantStore,
-    TokenIssuer, TokenPorts, TokenService,
+    SigningClock, TokenIssuer, TokenPorts, TokenService,
 };
 use crate::domain::people::{
     ChallengeKey, ExternalSignIn, PasskeyPorts, PasskeyService, PasskeyVerifier, PersonRepository, SignInPorts,
@@ -49,6 +48,22 @@ impl DatabaseCheck for Ping {
             key: "any".to_owned(),
             detail: "the keys cannot be opened with the master key of this instance".to_owned(),
         })
+    }
+}
+
+/// Connects the readiness check to the clock, and to the keys last read.
+struct KeyClock {
+    issuer: Arc<JwtTokenIssuer>,
+    clock: SigningClock,
+}
+
+impl ClockCheck for KeyClock {
+    fn warning(&self) -> Option<String> {
+        let from = self.clock.behind(self.issuer.keys_active_from())?;
+        Some(format!(
+            "the clock is behind the signing keys, which are active from {from}; it was ahead when they were made, or is \
+             wrong now"
+        ))
     }
 }
 
@@ -133,16 +148,17 @@ pub(super) fn services(
     let passkeys = passkeys(backend, public_url, challenge_key);
     let (clock, entropy) = (Arc::clone(&backend.clock), Arc::clone(&backend.entropy));
     let ping = Ping { database: backend.database.clone(), issuer: Arc::clone(&issuer) };
-    let signing_clock = Arc::new(SigningClock::new(Arc::clone(&issuer), Arc::clone(&clock)));
+    let signing_clock =
+        Arc::new(KeyClock { issuer: Arc::clone(&issuer), clock: SigningClock::new(Arc::clone(&clock)) });
     let issuer: Arc<dyn TokenIssuer> = issuer;
     let applications: Arc<dyn ApplicationRepository> =
-        Arc::new(CachedApplicationRepository::new(Arc::clone(&backend.repository), Arc::clone(&clock)));
+        Arc::new(CachedApplicationRepository::new(Arc::clone(&backend.applications), Arc::clone(&clock)));
     let people: Arc<dyn PersonRepository> =
         Arc::new(CachedPersonRepository::new(Arc::clone(&backend.people), Arc::clone(&clock)));
     let policy = Arc::new(token_policy(config, public_url));
     let clients = ClientAuthenticator::new(
         Arc::clone(&applications),
-        Arc::clone(&backend.hasher),
+        Arc::clone(&backend.secret_hasher),
         Arc::clone(&throttles.clients),
         Arc::clone(&backend.audit),
         Arc::clone(&clock),
@@ -199,7 +215,7 @@ pub(super) fn services(
         own_memories: PersonalMemories::new(
             memories.clone(),
             Arc::clone(&backend.tenants),
-            Arc::clone(&backend.repository),
+            Arc::clone(&backend.applications),
             erasure.clone(),
         ),
         eraser: OwnerEraser::new(accounts.clone(), backend.applications(), erasure),

@@ -31,6 +31,7 @@ pub use admin::{AdminServices, BreakerOperation, BreakerSetting, BreakerSwitch, 
 pub use mcp::{LocalServices, StdioError, serve_stdio};
 pub use openapi::gpt_actions::ConfirmWrites;
 pub(crate) use pages::emails;
+pub use pages::privacy_file::{PrivacyError, load as load_privacy_policy};
 pub use pages::privacy_policy::PrivacyPolicy;
 pub use pages::services::PageServices;
 pub(crate) use pages::texts::Language;

@@ -39,7 +39,7 @@ pub use introspection::{ActiveToken, TokenKind};
 pub use issuing::TokenResponse;
 pub use keys::{
     KeyAlgorithm, KeyError, KeyId, KeyPolicy, KeyPurpose, KeyService, KeyState, KeyVault, MasterKey, NewSigningKey,
-    SealedKey, SigningKey, SigningKeyStore, VaultError, state_of,
+    SealedKey, SigningClock, SigningClockChange, SigningKey, SigningKeyStore, VaultError, state_of,
 };
 pub use parameters::{Parameters, QueryFault, parse_basic};
 pub use policy::TokenPolicy;

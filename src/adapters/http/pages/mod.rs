@@ -23,6 +23,7 @@ pub(crate) mod memory_error;
 mod passkeys;
 mod paths;
 mod privacy;
+pub(crate) mod privacy_file;
 pub(crate) mod privacy_policy;
 pub(crate) mod provider;
 pub(crate) mod return_to;

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use crate::adapters::http::PrivacyPolicy;
+use super::privacy_policy::PrivacyPolicy;
 
 /// Longer than any policy, and short enough for a page.
 const MAX_BYTES: u64 = 256 * 1024;
@@ -20,7 +20,10 @@ pub enum PrivacyError {
 }
 
 /// The policy in `file`, or the built-in one.
-pub(super) fn load(file: Option<&Path>) -> Result<PrivacyPolicy, PrivacyError> {
+///
+/// # Errors
+/// [`PrivacyError`].
+pub fn load(file: Option<&Path>) -> Result<PrivacyPolicy, PrivacyError> {
     let Some(path) = file else { return Ok(PrivacyPolicy::default()) };
     let mut bytes = Vec::new();
     std::fs::File::open(path)

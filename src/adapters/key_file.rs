@@ -1,4 +1,4 @@
-//! Where the master key comes from.
+//! The file with the master key, beside an SQLite database.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret as _;
 
-use crate::config::Config;
 use crate::domain::oauth::MasterKey;
 use crate::domain::system::Entropy;
 
@@ -38,16 +37,21 @@ pub enum MasterKeyError {
     Io(String, #[source] io::Error),
 }
 
-/// The master key of the configuration, or of the file beside the SQLite database. The file is made on first use, with
-/// mode 0600, unless `keys_exist`.
+/// The configured master key, or that of the file beside the SQLite database. The file is made on first use, with mode 0600,
+/// unless `keys_exist`.
 ///
 /// # Errors
 /// [`MasterKeyError`].
-pub fn resolve(config: &Config, entropy: &dyn Entropy, keys_exist: bool) -> Result<MasterKey, MasterKeyError> {
-    if let Some(key) = &config.master_key {
+pub fn resolve(
+    configured: Option<&MasterKey>,
+    database_url: &str,
+    entropy: &dyn Entropy,
+    keys_exist: bool,
+) -> Result<MasterKey, MasterKeyError> {
+    if let Some(key) = configured {
         return Ok(key.clone());
     }
-    let path = file_beside(config.database_url.expose_secret()).ok_or(MasterKeyError::Missing)?;
+    let path = file_beside(database_url).ok_or(MasterKeyError::Missing)?;
     match read(&path)? {
         Some(key) => Ok(key),
         None if keys_exist => Err(MasterKeyError::Lost(path.display().to_string())),
@@ -59,11 +63,11 @@ pub fn resolve(config: &Config, entropy: &dyn Entropy, keys_exist: bool) -> Resu
 ///
 /// # Errors
 /// [`MasterKeyError`].
-pub fn check(config: &Config) -> Result<(), MasterKeyError> {
-    if config.master_key.is_some() {
+pub fn check(configured: Option<&MasterKey>, database_url: &str) -> Result<(), MasterKeyError> {
+    if configured.is_some() {
         return Ok(());
     }
-    let path = file_beside(config.database_url.expose_secret()).ok_or(MasterKeyError::Missing)?;
+    let path = file_beside(database_url).ok_or(MasterKeyError::Missing)?;
     read(&path).map(drop)
 }
 
@@ -110,22 +114,20 @@ fn create(path: &Path, entropy: &dyn Entropy) -> Result<MasterKey, MasterKeyErro
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::*;
-    use crate::adapters::system::OsEntropy;
-    use crate::config::Values;
+    use memgate_domain::testing::SeededEntropy;
 
-    fn config(database: &str, key: &str) -> Config {
-        let variables = [("MEMGATE_DATABASE_URL", database), ("MEMGATE_MASTER_KEY", key)];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Config::from_values(&Values::gather(None, variables).unwrap()).unwrap()
+    use super::*;
+
+    fn resolve_at(database_url: &str, keys_exist: bool) -> Result<MasterKey, MasterKeyError> {
+        resolve(None, database_url, &SeededEntropy::new(9), keys_exist)
     }
 
     #[test]
     fn a_key_file_is_made_once_beside_the_database_and_only_its_owner_reads_it() {
         let folder = tempfile::tempdir().unwrap();
-        let config = config(&format!("sqlite://{}/gate.db?mode=rwc", folder.path().display()), "");
-        let first = resolve(&config, &OsEntropy, false).unwrap();
-        let again = resolve(&config, &OsEntropy, true).unwrap();
+        let url = format!("sqlite://{}/gate.db?mode=rwc", folder.path().display());
+        let first = resolve_at(&url, false).unwrap();
+        let again = resolve_at(&url, true).unwrap();
         assert_eq!(first.expose(), again.expose());
         let file = folder.path().join("gate.db.master-key");
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
@@ -135,34 +137,35 @@ mod tests {
     #[test]
     fn a_lost_exposed_or_malformed_key_file_is_refused_and_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        let config = config(&format!("sqlite:{}/gate.db", folder.path().display()), "");
+        let url = format!("sqlite:{}/gate.db", folder.path().display());
         let file = folder.path().join("gate.db.master-key");
-        assert!(matches!(resolve(&config, &OsEntropy, true), Err(MasterKeyError::Lost(_))));
+        assert!(matches!(resolve_at(&url, true), Err(MasterKeyError::Lost(_))));
         assert!(!file.exists());
         fs::write(&file, "not a key").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(resolve(&config, &OsEntropy, false), Err(MasterKeyError::Exposed(_))));
+        assert!(matches!(resolve_at(&url, false), Err(MasterKeyError::Exposed(_))));
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(matches!(resolve(&config, &OsEntropy, false), Err(MasterKeyError::Malformed(..))));
+        assert!(matches!(resolve_at(&url, false), Err(MasterKeyError::Malformed(..))));
         assert_eq!(fs::read_to_string(&file).unwrap(), "not a key");
     }
 
     #[test]
     fn a_byte_order_mark_before_the_key_in_the_file_is_no_part_of_it() {
         let folder = tempfile::tempdir().unwrap();
-        let config = config(&format!("sqlite:{}/gate.db", folder.path().display()), "");
+        let url = format!("sqlite:{}/gate.db", folder.path().display());
         let file = folder.path().join("gate.db.master-key");
         fs::write(&file, "\u{feff}MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\r\n").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(resolve(&config, &OsEntropy, true).unwrap().expose(), b"0123456789abcdef0123456789abcdef");
+        assert_eq!(resolve_at(&url, true).unwrap().expose(), b"0123456789abcdef0123456789abcdef");
     }
 
     #[test]
     fn postgres_needs_the_variable_and_the_variable_goes_before_a_file() {
-        let postgres = config("postgres://localhost/memgate", "");
-        let error = resolve(&postgres, &OsEntropy, false).unwrap_err().to_string();
+        let postgres = "postgres://localhost/memgate";
+        let error = resolve_at(postgres, false).unwrap_err().to_string();
         assert!(error.contains("MEMGATE_MASTER_KEY") && error.contains("openssl rand -base64 32"), "{error}");
-        let given = config("postgres://localhost/memgate", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
-        assert_eq!(resolve(&given, &OsEntropy, true).unwrap().expose(), b"0123456789abcdef0123456789abcdef");
+        let given = MasterKey::parse("key", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=").unwrap();
+        let resolved = resolve(Some(&given), postgres, &SeededEntropy::new(9), true).unwrap();
+        assert_eq!(resolved.expose(), b"0123456789abcdef0123456789abcdef");
     }
 }
