@@ -98,17 +98,19 @@ impl Backend {
         if count > 0 {
             return Err(OpenError::PendingMigrations { location: database.location().to_owned(), count });
         }
-        Self::with(config, database, Arc::new(SystemClock), Arc::new(OsEntropy), embedder)
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+        let bank = Bank::new(&config.memory_bank, &database, clock.clone(), entropy.clone(), embedder)?;
+        Ok(Self::with(config, database, clock, entropy, bank))
     }
 
-    /// Assembles the adapters on a database whose schema is up to date.
+    /// Assembles the adapters on a database whose schema is up to date, before `bank`.
     pub(super) fn with(
         config: &Config,
         database: Database,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-        embedder: Option<Arc<dyn Embedder>>,
-    ) -> Result<Self, OpenError> {
+        bank: Bank,
+    ) -> Self {
         let threads = BcryptThreads::new(config.bcrypt_cost, config.bcrypt_threads);
         let passwords = BcryptPasswordHasher::new(threads.clone(), &*entropy);
         let secret_hasher = BcryptSecretHasher::new(threads, Arc::clone(&clock), &*entropy);
@@ -131,7 +133,7 @@ impl Backend {
             database,
             clock,
             entropy,
-        })
+        }
     }
 
     /// Manages applications.
@@ -222,15 +224,10 @@ impl Backend {
         Arc::clone(&self.tenants)
     }
 
-    /// The configured memory bank.
+    /// The memory bank.
     #[must_use]
     pub fn bank(&self) -> Arc<dyn MemoryBank> {
-        self.admitting(self.bank.port())
-    }
-
-    /// The memory bank behind the tenant registry, so that every tenant with memories is known.
-    pub(super) fn admitting(&self, bank: Arc<dyn MemoryBank>) -> Arc<dyn MemoryBank> {
-        Arc::new(AdmittingMemoryBank::new(bank, Arc::clone(&self.tenants)))
+        self.bank.port()
     }
 
     /// The model with which vectors of memories are made, if one was opened and the bank is the embedded one.
@@ -284,10 +281,7 @@ impl Backend {
     }
 
     fn embedded(&self) -> Option<&EmbeddedMemoryBank> {
-        match &self.bank {
-            Bank::Embedded(bank) => Some(bank),
-            Bank::Remote(_) => None,
-        }
+        self.bank.embedded()
     }
 
     /// The write queue.

@@ -111,9 +111,9 @@ impl Background {
 
     /// Deletes expired memories. A remote bank does so itself.
     async fn sweep_memories(&self, now: Timestamp) -> Result<u64, String> {
-        match &self.bank {
-            Bank::Embedded(bank) => bank.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()),
-            Bank::Remote(_) => Ok(0),
+        match self.bank.embedded() {
+            Some(bank) => bank.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()),
+            None => Ok(0),
         }
     }
 
@@ -131,7 +131,7 @@ impl Background {
 
     /// Reindexes memories indexed by an older version, at the start and periodically.
     pub(super) async fn reindex(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
-        let Bank::Embedded(bank) = &self.bank else { return };
+        let Some(bank) = self.bank.embedded() else { return };
         let mut every = tokio::time::interval(SWEEP_EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -153,7 +153,7 @@ impl Background {
     /// Makes the vectors of memories, if there is an embedding model: at the start, whenever memories have changed here, and
     /// periodically, because others change them too.
     pub(super) async fn embed(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
-        let Bank::Embedded(bank) = &self.bank else { return };
+        let Some(bank) = self.bank.embedded() else { return };
         if bank.model().is_none() {
             return;
         }
@@ -179,7 +179,7 @@ impl Background {
 
     /// Makes the vectors of memories that have none. Returns whether that worked.
     pub(super) async fn embed_once(&self) -> bool {
-        let Bank::Embedded(bank) = &self.bank else { return true };
+        let Some(bank) = self.bank.embedded() else { return true };
         match bank.embed().await {
             Ok(_) => true,
             Err(error) => {

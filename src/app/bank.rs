@@ -11,11 +11,13 @@ use crate::config::MemoryBankConfig;
 use crate::domain::memories::{Embedder, MemoryBank};
 use crate::domain::system::{Clock, Entropy};
 
-/// The configured memory bank.
+/// The memory bank.
 #[derive(Clone)]
 pub(super) enum Bank {
     Embedded(Arc<EmbeddedMemoryBank>),
     Remote(Arc<RemoteMemoryBank>),
+    /// One that replaces the configured one, of which nothing but the port is known.
+    Given(Arc<dyn MemoryBank>),
 }
 
 impl Bank {
@@ -45,21 +47,29 @@ impl Bank {
         match self {
             Self::Embedded(bank) => Arc::clone(bank) as _,
             Self::Remote(bank) => Arc::clone(bank) as _,
+            Self::Given(bank) => Arc::clone(bank),
+        }
+    }
+
+    pub(super) fn embedded(&self) -> Option<&EmbeddedMemoryBank> {
+        match self {
+            Self::Embedded(bank) => Some(bank),
+            Self::Remote(_) | Self::Given(_) => None,
         }
     }
 
     /// The switch of its breakers, if it has any.
     pub(super) fn breaker(&self) -> Option<Arc<dyn BreakerSwitch>> {
         match self {
-            Self::Embedded(_) => None,
+            Self::Embedded(_) | Self::Given(_) => None,
             Self::Remote(bank) => Some(Arc::new(RemoteBreakers(Arc::clone(bank)))),
         }
     }
 
-    /// Its metrics in the Prometheus text format; the embedded bank has none of its own.
+    /// Its metrics in the Prometheus text format, if it has any of its own.
     pub(super) fn metrics(&self) -> Option<Box<dyn Fn() -> String + Send + Sync>> {
         match self {
-            Self::Embedded(_) => None,
+            Self::Embedded(_) | Self::Given(_) => None,
             Self::Remote(bank) => {
                 let metrics = bank.metrics();
                 Some(Box::new(move || metrics.to_prometheus()))

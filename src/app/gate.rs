@@ -8,9 +8,10 @@ use tokio::task::JoinHandle;
 
 use super::backend::Backend;
 use super::background::Background;
+use super::bank::Bank;
+use super::embedder;
 use super::error::{OpenError, StartError};
 use super::services::{ServiceParts, Throttles, services};
-use super::embedder;
 use crate::adapters::cache::{CachedGrantStore, CachedWriteQueue, StaleSearchMemoryBank};
 use crate::adapters::client_documents::HttpDocumentSource;
 use crate::adapters::database::{Database, SeaOrmGrantStore, ServiceLock};
@@ -34,7 +35,7 @@ pub struct GateOptions {
     pub clock: Arc<dyn Clock>,
     /// The source of randomness.
     pub entropy: Arc<dyn Entropy>,
-    /// Replaces the configured memory bank.
+    /// Replaces the configured memory bank, in everything.
     pub bank: Option<Arc<dyn MemoryBank>>,
     /// Fetches the documents of clients.
     pub client_documents: Arc<dyn ClientDocumentSource>,
@@ -75,9 +76,17 @@ impl Gate {
     /// [`StartError`].
     pub async fn start(config: &Config, options: GateOptions) -> Result<Self, StartError> {
         // Before the database is opened: a model that cannot be used is no reason to migrate it.
-        let embedder = embedder::load(config).await.map_err(OpenError::from)?;
+        let embedder = match options.bank {
+            Some(_) => None,
+            None => embedder::load(config).await.map_err(OpenError::from)?,
+        };
         let (database, lock) = open_database(config, &options).await?;
-        let backend = Backend::with(config, database, options.clock, options.entropy, embedder)?;
+        let (clock, entropy) = (options.clock, options.entropy);
+        let bank = match options.bank {
+            Some(bank) => Bank::Given(bank),
+            None => Bank::new(&config.memory_bank, &database, Arc::clone(&clock), Arc::clone(&entropy), embedder)?,
+        };
+        let backend = Backend::with(config, database, clock, entropy, bank);
         let (keys, vault) = backend.keys_and_vault().await?;
         let challenge_key = ChallengeKey::new(vault.derived_key("passkey challenges"));
         let issuer = Arc::new(JwtTokenIssuer::new(vault, keys.maintain().await?)?);
@@ -94,8 +103,8 @@ impl Gate {
             Arc::new(CachedGrantStore::new(Arc::new(SeaOrmGrantStore::new(database)), Arc::clone(&clock)));
         let queue = cached_queue(config, &backend);
         let bank = match config.stale_search {
-            Some(_) => Arc::new(StaleSearchMemoryBank::new(bank)),
-            None => bank,
+            Some(_) => Arc::new(StaleSearchMemoryBank::new(backend.bank())),
+            None => backend.bank(),
         };
         let erasure = backend.erasure(Arc::clone(&bank), Arc::clone(&queue));
         if lock.as_ref().is_some_and(ServiceLock::is_exclusive) {
