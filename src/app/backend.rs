@@ -24,8 +24,8 @@ use crate::config::Config;
 use crate::domain::applications::{ApplicationRepository, ApplicationService, SecretHasher};
 use crate::domain::audit::AuditLog;
 use crate::domain::memories::{
-    AdmittingMemoryBank, Delivery, DeliveryPolicy, Embedder, EmbeddingModel, Erasure, MemoryBank, MemoryBankError,
-    MemoryService, OwnerEraser, QueueOperations, TenantRegistry, WriteQueue,
+    Delivery, DeliveryPolicy, Embedder, EmbeddingModel, Erasure, MemoryBank, MemoryBankError, MemoryService,
+    OwnerEraser, QueueOperations, TenantRegistry, WriteQueue,
 };
 use crate::domain::oauth::{
     AuthorizationPorts, AuthorizationService, AuthorizationStore, DocumentClients, GrantStore, KeyPolicy, KeyService,
@@ -306,7 +306,8 @@ impl Backend {
         let options =
             DeliveryWorkerOptions { wait: self.config.queue_wait, concurrency: self.config.queue_concurrency };
         let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
-        let delivery = Arc::new(Delivery::new(bank, queue, Arc::clone(&clock), entropy, policy));
+        let tenants = Arc::clone(&self.tenants);
+        let delivery = Arc::new(Delivery::new(bank, tenants, queue, Arc::clone(&clock), entropy, policy));
         let worker = TokioDeliveryWorker::new(Arc::clone(&delivery), options);
         (MemoryService::new(delivery, Arc::new(worker.clone()), Arc::clone(&self.audit), clock), worker)
     }

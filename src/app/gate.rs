@@ -113,8 +113,10 @@ impl Gate {
         }
         let (memories, worker) = backend.memories(bank, Arc::clone(&queue));
         let uploads = Arc::default();
-        let pages =
-            PageServices { privacy: http::load_privacy_policy(config.privacy_file.as_deref())?, uploads: Arc::clone(&uploads) };
+        let pages = PageServices {
+            privacy: http::load_privacy_policy(config.privacy_file.as_deref())?,
+            uploads: Arc::clone(&uploads),
+        };
         let background = Arc::new(Background {
             keys,
             issuer: Arc::clone(&issuer),
@@ -142,7 +144,8 @@ impl Gate {
         let (stop, stopped) = watch::channel(false);
         let shutdown = Shutdown { draining: drained.clone(), stopped: stopped.clone() };
         let client_documents = options.client_documents;
-        let parts = ServiceParts { issuer, grants, memories, erasure, client_documents, challenge_key, draining: drained };
+        let parts =
+            ServiceParts { issuer, grants, memories, erasure, client_documents, challenge_key, draining: drained };
         let services = services(config, &backend, &public_url, parts, &throttles)?;
         warn_of_one_throttle_for_all(config, &public_url);
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use memgate::domain::ids::MemoryId;
 use memgate::domain::memories::{
-    Capabilities, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryQuery, MemoryScope, MemoryUpdate, NewMemory,
-    Page, SearchResults,
+    Admitted, Capabilities, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryQuery, MemoryScope, MemoryUpdate,
+    NewMemory, Page, SearchResults,
 };
 use memgate::domain::system::Timestamp;
 use memgate_domain::testing::InMemoryMemoryBank;
@@ -53,7 +53,7 @@ impl RemoteBank {
 
 #[async_trait]
 impl MemoryBank for RemoteBank {
-    async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+    async fn create(&self, scope: &Admitted, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
         self.permits.acquire().await.unwrap().forget();
         if self.refuses.load(Ordering::SeqCst) {
             return Err(MemoryBankError::Rejected("it is too long for this bank".to_owned()));

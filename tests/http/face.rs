@@ -14,7 +14,8 @@ use memgate::domain::memories::{
     Delivery, DeliveryPolicy, Erasure, MemoryBank, MemoryService, OwnerEraser, PersonalMemories, TenantRegistry,
 };
 use memgate::domain::oauth::{
-    AccessGuard, AuthorizationPorts, AuthorizationService, ClientAuthenticator, Resources, TokenPolicy, TokenPorts, TokenService,
+    AccessGuard, AuthorizationPorts, AuthorizationService, ClientAuthenticator, Resources, TokenPolicy, TokenPorts,
+    TokenService,
 };
 use memgate::domain::people::{
     Admission, ChallengeKey, ExternalSignIn, PasskeyPorts, PasskeyService, PeoplePorts, PeopleService, SignInPorts,
@@ -145,14 +146,17 @@ impl Face {
             Arc::clone(&shared_clock),
         );
         let queue = Arc::new(InMemoryWriteQueue::default());
+        let people = Arc::new(InMemoryPersonRepository::default());
+        let tenants: Arc<dyn TenantRegistry> =
+            Arc::new(InMemoryTenantRegistry::of(Arc::clone(&people), Arc::clone(&applications)));
         let delivery = Arc::new(Delivery::new(
             Arc::clone(&bank),
+            Arc::clone(&tenants),
             Arc::clone(&queue) as _,
             Arc::clone(&shared_clock),
             Arc::clone(&entropy) as _,
             DeliveryPolicy::default(),
         ));
-        let people = Arc::new(InMemoryPersonRepository::default());
         let authorization_ports = AuthorizationPorts {
             applications: Arc::clone(&applications) as _,
             documents: None,
@@ -218,8 +222,6 @@ impl Face {
             Arc::clone(&shared_clock),
             Arc::clone(&entropy) as _,
         );
-        let tenants: Arc<dyn TenantRegistry> =
-            Arc::new(InMemoryTenantRegistry::of(Arc::clone(&people), Arc::clone(&applications)));
         let erasure = Erasure::new(bank, queue, Arc::clone(&tenants), Arc::clone(&shared_clock));
         let memories = MemoryService::new(
             Arc::clone(&delivery),

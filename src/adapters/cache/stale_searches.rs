@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use crate::domain::applications::CategoryAccess;
 use crate::domain::ids::{ApplicationId, MemoryId};
 use crate::domain::memories::{
-    Capabilities, Histories, IsNew, Limit, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryQuery, MemoryScope,
-    MemoryStatistics, MemoryUpdate, NewMemory, Page, Relevance, SearchAnswer, SearchResults, StaleAllowed,
+    Admitted, IsNew, Memory, MemoryBank, MemoryBankDecorator, MemoryBankError, MemoryQuery, MemoryScope, MemoryUpdate,
+    NewMemory, Relevance, SearchAnswer, SearchResults, StaleAllowed,
 };
 use crate::domain::system::Timestamp;
 
@@ -31,8 +31,12 @@ impl StaleSearchMemoryBank {
 }
 
 #[async_trait]
-impl MemoryBank for StaleSearchMemoryBank {
-    async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+impl MemoryBankDecorator for StaleSearchMemoryBank {
+    fn inner(&self) -> &dyn MemoryBank {
+        &*self.inner
+    }
+
+    async fn create(&self, scope: &Admitted, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
         let created = self.inner.create(scope, memory).await;
         if memory.supersedes.is_some() {
             self.searches.forget(scope);
@@ -40,7 +44,7 @@ impl MemoryBank for StaleSearchMemoryBank {
         created
     }
 
-    async fn create_first(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+    async fn create_first(&self, scope: &Admitted, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
         let created = self.inner.create_first(scope, memory).await;
         if memory.supersedes.is_some() {
             self.searches.forget(scope);
@@ -48,14 +52,10 @@ impl MemoryBank for StaleSearchMemoryBank {
         created
     }
 
-    async fn create_all(&self, scope: &MemoryScope, memories: Vec<NewMemory>) -> Result<Vec<IsNew>, MemoryBankError> {
+    async fn create_all(&self, scope: &Admitted, memories: Vec<NewMemory>) -> Result<Vec<IsNew>, MemoryBankError> {
         let created = self.inner.create_all(scope, memories).await;
         self.searches.forget(scope);
         created
-    }
-
-    async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {
-        self.inner.search(scope, query).await
     }
 
     async fn search_allowing_stale(
@@ -78,14 +78,6 @@ impl MemoryBank for StaleSearchMemoryBank {
         }
     }
 
-    async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {
-        self.inner.list(scope, query).await
-    }
-
-    async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError> {
-        self.inner.get(scope, id, now).await
-    }
-
     async fn update(
         &self,
         scope: &MemoryScope,
@@ -97,52 +89,10 @@ impl MemoryBank for StaleSearchMemoryBank {
         updated
     }
 
-    async fn histories(
-        &self,
-        scope: &MemoryScope,
-        ids: &[MemoryId],
-        now: Timestamp,
-    ) -> Result<Histories, MemoryBankError> {
-        self.inner.histories(scope, ids, now).await
-    }
-
-    async fn forget_history(
-        &self,
-        scope: &MemoryScope,
-        id: &MemoryId,
-        now: Timestamp,
-    ) -> Result<bool, MemoryBankError> {
-        self.inner.forget_history(scope, id, now).await
-    }
-
     async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
         let deleted = self.inner.delete(scope, id).await;
         self.searches.forget(scope);
         deleted
-    }
-
-    async fn sample(&self, scope: &MemoryScope, limit: Limit) -> Result<Vec<MemoryId>, MemoryBankError> {
-        self.inner.sample(scope, limit).await
-    }
-
-    async fn statistics(&self, scope: &MemoryScope, now: Timestamp) -> Result<MemoryStatistics, MemoryBankError> {
-        self.inner.statistics(scope, now).await
-    }
-
-    async fn find_written(&self, scope: &MemoryScope, write: &NewMemory) -> Result<Option<Memory>, MemoryBankError> {
-        self.inner.find_written(scope, write).await
-    }
-
-    async fn write_of(&self, scope: &MemoryScope, id: &MemoryId) -> Result<Option<MemoryId>, MemoryBankError> {
-        self.inner.write_of(scope, id).await
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-
-    async fn check_health(&self) -> Result<(), MemoryBankError> {
-        self.inner.check_health().await
     }
 }
 

@@ -16,7 +16,7 @@ use super::{CliError, output};
 use crate::app::{Backend, Gate, GateOptions, StartError};
 use crate::config::Config;
 use crate::domain::applications::{ApplicationName, ClientKind, GrantType, NewApplication};
-use crate::domain::memories::{Actor, ImportReader, ImportRow, MemoryScope};
+use crate::domain::memories::{Actor, Admitted, ImportReader, ImportRow, MemoryScope};
 
 const MEMORIES: &str = include_str!("../../../samples/memories.jsonl");
 const QUESTIONS: &str = include_str!("../../../samples/questions.json");
@@ -124,11 +124,12 @@ async fn load(backend: &Backend, application: &crate::domain::applications::Appl
     let scope = MemoryScope::of_application(application);
     let reader = ImportReader::new(scope, backend.now()).by(Actor::Application(application.id));
     let mut reader = reader.expecting(MEMORIES.lines().count() as u64);
+    let scope = Admitted::by(&*backend.tenants(), reader.scope()).await.map_err(CliError::failed)?;
     let mut running: JoinSet<Result<(), CliError>> = JoinSet::new();
     let mut count = 0;
     for line in MEMORIES.lines() {
         let ImportRow::Memory(memory) = reader.read(line).map_err(CliError::failed)? else { continue };
-        let (bank, scope) = (backend.bank(), reader.scope().clone());
+        let (bank, scope) = (backend.bank(), scope.clone());
         if running.len() == AT_A_TIME
             && let Some(done) = running.join_next().await
         {

@@ -20,13 +20,15 @@ use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{
-    Actor, ImportFormat, ImportProblem, ImportReader, ImportRow, IsNew, MAX_AT_ONCE, MemoryBank, MemoryBankError,
-    MemoryScope, NewMemory,
+    Actor, Admitted, ImportFormat, ImportProblem, ImportReader, ImportRow, IsNew, MAX_AT_ONCE, MemoryBank,
+    MemoryBankError, MemoryScope, NewMemory, TenantRegistry,
 };
 use crate::domain::people::Login;
 
 /// Maximum number of invalid rows that are listed; the rest is only counted.
 const NAMED_ERRORS: usize = 20;
+/// A part of the file is given to the bank when it has so many bytes, or as many memories as the bank takes at once.
+const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 /// Number of parts of the file loaded concurrently: while the database stores one, the next is prepared.
 const PARTS_AT_A_TIME: usize = 2;
 
@@ -92,13 +94,14 @@ impl Import {
     async fn load(&self, backend: &Backend, reader: ImportReader, origin: Option<&Translated>) -> Result<(), CliError> {
         let space = reader.scope().space().clone();
         let total = self.check(&reader)?;
-        let mut loading = Loading::new(backend.bank(), reader.scope().clone(), progress_bar(total));
+        let (bank, tenants) = (backend.bank(), backend.tenants());
+        let mut loading = Loading::new(bank, tenants, reader.scope().clone(), progress_bar(total));
         let mut reader = reader.expecting(total);
         let mut expired = 0_u64;
         for row in self.rows()? {
             let (number, text) = row?;
             match reader.read(&text).map_err(|error| bad_row(number, &error))? {
-                ImportRow::Memory(memory) => loading.add(*memory, number).await?,
+                ImportRow::Memory(memory) => loading.add(*memory, number, text.len()).await?,
                 ImportRow::Expired => expired += 1,
             }
         }
@@ -189,9 +192,12 @@ fn copy_of_standard_input() -> Result<NamedTempFile, CliError> {
 /// Rows on their way into the bank.
 struct Loading {
     bank: Arc<dyn MemoryBank>,
+    tenants: Arc<dyn TenantRegistry>,
     scope: MemoryScope,
     /// The next part of the file: the numbers of its rows, and their memories.
     next: (Vec<usize>, Vec<NewMemory>),
+    /// The size of its rows.
+    bytes: usize,
     running: JoinSet<LoadedPart>,
     progress: ProgressBar,
     so_far: ImportCounts,
@@ -213,30 +219,41 @@ struct ImportCounts {
 }
 
 impl Loading {
-    fn new(bank: Arc<dyn MemoryBank>, scope: MemoryScope, progress: ProgressBar) -> Self {
+    fn new(
+        bank: Arc<dyn MemoryBank>,
+        tenants: Arc<dyn TenantRegistry>,
+        scope: MemoryScope,
+        progress: ProgressBar,
+    ) -> Self {
         Self {
             bank,
+            tenants,
             scope,
             next: Default::default(),
+            bytes: 0,
             running: JoinSet::new(),
             progress,
             so_far: ImportCounts::default(),
         }
     }
 
-    async fn add(&mut self, memory: NewMemory, number: usize) -> Result<(), CliError> {
+    async fn add(&mut self, memory: NewMemory, number: usize, bytes: usize) -> Result<(), CliError> {
+        self.bytes += bytes;
         self.next.0.push(number);
         self.next.1.push(memory);
-        if self.next.1.len() == MAX_AT_ONCE { self.load_next().await } else { Ok(()) }
+        let is_full = self.next.1.len() == MAX_AT_ONCE || self.bytes >= BYTES_AT_ONCE;
+        if is_full { self.load_next().await } else { Ok(()) }
     }
 
     async fn load_next(&mut self) -> Result<(), CliError> {
         while self.running.len() >= PARTS_AT_A_TIME {
             self.wait_for_one().await?;
         }
-        let (bank, scope) = (Arc::clone(&self.bank), self.scope.clone());
+        let (bank, tenants, scope) = (Arc::clone(&self.bank), Arc::clone(&self.tenants), self.scope.clone());
         let (numbers, memories) = std::mem::take(&mut self.next);
-        self.running.spawn(async move { LoadedPart { numbers, outcomes: bank.create_all(&scope, memories).await } });
+        self.bytes = 0;
+        let store = async move { bank.create_all(&Admitted::by(&*tenants, &scope).await?, memories).await };
+        self.running.spawn(async move { LoadedPart { numbers, outcomes: store.await } });
         Ok(())
     }
 

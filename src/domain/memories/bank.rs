@@ -11,8 +11,9 @@ use super::model::{Memory, MemoryScope, MemoryUpdate};
 use super::new_memory::NewMemory;
 use super::query::{Limit, ListQuery, MemoryFilter, MemoryQuery, Page, SearchAnswer, SearchResults, StaleAllowed};
 use super::statistics::MemoryStatistics;
+use super::tenants::{Admitted, NotAdmitted};
 use crate::ids::MemoryId;
-use crate::system::{BoxError, Timestamp};
+use crate::system::{BoxError, StorageError, Timestamp};
 
 /// Maximum number of memories of one [`MemoryBank::create_all`].
 pub const MAX_AT_ONCE: usize = 256;
@@ -38,14 +39,14 @@ pub trait MemoryBank: Send + Sync {
     ///
     /// # Errors
     /// [`MemoryBankError`], [`MemoryBankError::Unsupported`] among them if it supersedes another one.
-    async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError>;
+    async fn create(&self, scope: &Admitted, memory: &NewMemory) -> Result<Memory, MemoryBankError>;
 
     /// As [`create`](Self::create), for a write that was just accepted and cannot have been sent before: a bank that would
     /// have to look it up first need not.
     ///
     /// # Errors
     /// [`MemoryBankError`].
-    async fn create_first(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+    async fn create_first(&self, scope: &Admitted, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
         self.create(scope, memory).await
     }
 
@@ -55,7 +56,7 @@ pub trait MemoryBank: Send + Sync {
     ///
     /// # Errors
     /// [`MemoryBankError`] if nothing is known of any. Some may have been created; the same call can be repeated.
-    async fn create_all(&self, scope: &MemoryScope, memories: Vec<NewMemory>) -> Result<Vec<IsNew>, MemoryBankError> {
+    async fn create_all(&self, scope: &Admitted, memories: Vec<NewMemory>) -> Result<Vec<IsNew>, MemoryBankError> {
         let create = |memory: NewMemory| async move {
             if self.find_written(scope, &memory).await?.is_some() {
                 return Ok(false);
@@ -320,6 +321,18 @@ pub enum MemoryBankError {
     /// Its response is invalid, such as a row that no version of this program writes.
     #[error("the memory bank returned an invalid response")]
     Inconsistent(#[source] BoxError),
+}
+
+impl From<NotAdmitted> for MemoryBankError {
+    fn from(refused: NotAdmitted) -> Self {
+        match refused {
+            NotAdmitted::Closed => Self::Rejected(refused.to_string()),
+            NotAdmitted::Storage(error @ StorageError::Unavailable(_)) => {
+                Self::Unavailable { retry_after: None, reached: false, source: error.into() }
+            }
+            NotAdmitted::Storage(error @ StorageError::InconsistentRow { .. }) => Self::Inconsistent(error.into()),
+        }
+    }
 }
 
 impl MemoryBankError {

@@ -98,7 +98,7 @@ impl MemoryService {
         };
         let is_alone = create.idempotency_key.is_none() && memory.supersedes.is_none();
         if is_alone && self.writes_without_queue(caller) {
-            let memory = self.bank().create_first(&scope, &memory).await?;
+            let memory = self.bank().create_first(&self.delivery.admit(&scope).await?, &memory).await?;
             return Ok(Created::stored(request, memory));
         }
         let write = QueuedWrite {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::bank::{MemoryBank, MemoryBankError};
-use super::model::Memory;
+use super::model::{Memory, MemoryScope};
 use super::queue::{
     Acceptance, Claim, DeliveryOrder, Dispatch, Lease, QueuedWrite, TrackedWrite, WriteQueue, WriteState,
 };
+use super::tenants::{Admitted, TenantRegistry};
 use crate::ids::MemoryId;
 use crate::system::{Clock, Entropy, ErrorChain, StorageError, Timestamp};
 
@@ -72,6 +73,7 @@ impl Default for DeliveryPolicy {
 #[derive(Clone)]
 pub struct Delivery {
     bank: Arc<dyn MemoryBank>,
+    tenants: Arc<dyn TenantRegistry>,
     queue: Arc<dyn WriteQueue>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -116,12 +118,13 @@ impl Delivery {
     /// Assembles the service.
     pub fn new(
         bank: Arc<dyn MemoryBank>,
+        tenants: Arc<dyn TenantRegistry>,
         queue: Arc<dyn WriteQueue>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         policy: DeliveryPolicy,
     ) -> Self {
-        Self { bank, queue, clock, entropy, policy }
+        Self { bank, tenants, queue, clock, entropy, policy }
     }
 
     /// The bank.
@@ -134,6 +137,20 @@ impl Delivery {
     #[must_use]
     pub fn shared_bank(&self) -> Arc<dyn MemoryBank> {
         Arc::clone(&self.bank)
+    }
+
+    /// The registry that admits what is stored, for what outlives a call.
+    #[must_use]
+    pub fn shared_tenants(&self) -> Arc<dyn TenantRegistry> {
+        Arc::clone(&self.tenants)
+    }
+
+    /// Has the tenant of `scope` admitted, before something is stored for it.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`].
+    pub async fn admit(&self, scope: &MemoryScope) -> Result<Admitted, MemoryBankError> {
+        Ok(Admitted::by(&*self.tenants, scope).await?)
     }
 
     /// The write queue.
@@ -187,12 +204,7 @@ impl Delivery {
     /// creating a memory is idempotent.
     pub async fn attempt(&self, claim: &Claim) -> Result<Attempted, StorageError> {
         let write = &claim.write;
-        let created = if claim.attempt == 1 {
-            self.bank.create_first(&write.scope, &write.memory).await
-        } else {
-            self.bank.create(&write.scope, &write.memory).await
-        };
-        match created {
+        match self.create(claim).await {
             Ok(memory) => {
                 if let Some(older) = &write.memory.supersedes {
                     self.forget_write_of(write, older).await?;
@@ -213,6 +225,15 @@ impl Delivery {
                 | MemoryBankError::Misconfigured(_)
                 | MemoryBankError::Inconsistent(_)),
             ) => self.postpone(claim, error).await,
+        }
+    }
+
+    async fn create(&self, claim: &Claim) -> Result<Memory, MemoryBankError> {
+        let (scope, memory) = (self.admit(&claim.write.scope).await?, &claim.write.memory);
+        if claim.attempt == 1 {
+            self.bank.create_first(&scope, memory).await
+        } else {
+            self.bank.create(&scope, memory).await
         }
     }
 

@@ -150,7 +150,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::memories::{MemoryChanges, MemoryMember, NewMemory, Priority};
+    use crate::memories::{Admitted, MemoryChanges, MemoryMember, NewMemory, Priority};
     use crate::testing::{FixedClock, InMemoryMemoryBank, new_memory, now, scope, update};
 
     async fn all(mut export: Export) -> Vec<Memory> {
@@ -174,7 +174,8 @@ mod tests {
             }
         }
         let clock = FixedClock::default();
-        let export = Export::begin(bank.clone(), scopes.clone(), Arc::new(clock.clone())).unwrap();
+        let export =
+            Export::begin(bank.clone(), scopes.clone().map(Admitted::into_scope), Arc::new(clock.clone())).unwrap();
         // What is stored after the beginning is not part of it.
         clock.advance(Duration::from_secs(1));
         let late = NewMemory { created_at: clock.now(), ..new_memory("late") };
@@ -190,7 +191,7 @@ mod tests {
         let newer = bank.create(&scope, &newer).await.unwrap();
         let changes = MemoryChanges { priority: Some(Priority::High), ..MemoryChanges::default() };
         bank.update(&scope, &newer.id, &update(&changes, now())).await.unwrap();
-        let mut export = Export::begin(bank, [scope], Arc::new(FixedClock::default())).unwrap();
+        let mut export = Export::begin(bank, [scope.into_scope()], Arc::new(FixedClock::default())).unwrap();
         let exported = export.next().await.unwrap().unwrap();
         assert!(export.next().await.unwrap().is_none());
         let events: Vec<&HistoryEvent> = exported[0].history.iter().map(|entry| &entry.event).collect();
@@ -207,7 +208,7 @@ mod tests {
             let memory = NewMemory { created_at: now().minus(Duration::from_secs(number)), ..new_memory("x") };
             stored.push(bank.create(&scope, &memory).await.unwrap());
         }
-        let mut export = Export::begin(bank.clone(), [scope.clone()], Arc::new(clock.clone())).unwrap();
+        let mut export = Export::begin(bank.clone(), [scope.clone().into_scope()], Arc::new(clock.clone())).unwrap();
         let first = export.next().await.unwrap().unwrap();
         assert_eq!(first.len(), 200);
         let oldest = stored.pop().unwrap();
@@ -234,7 +235,7 @@ mod tests {
             let memory = NewMemory { created_at: now().plus(Duration::from_hours(24 * days)), ..new_memory("x") };
             stored.push(bank.create(&scope, &memory).await.unwrap());
         }
-        let export = Export::begin(bank, [scope], Arc::new(FixedClock::default())).unwrap();
+        let export = Export::begin(bank, [scope.into_scope()], Arc::new(FixedClock::default())).unwrap();
         let mut exported = all(export).await;
         exported.sort_by_key(|memory| std::cmp::Reverse(memory.created_at));
         assert_eq!(exported, stored);
@@ -245,7 +246,7 @@ mod tests {
         let mut capabilities = InMemoryMemoryBank::CAPABILITIES;
         capabilities.list = false;
         let bank = Arc::new(InMemoryMemoryBank::with_capabilities(capabilities));
-        let refused = Export::begin(bank, [scope()], Arc::new(FixedClock::default())).err().unwrap();
+        let refused = Export::begin(bank, [scope().into_scope()], Arc::new(FixedClock::default())).err().unwrap();
         assert!(matches!(refused, MemoryBankError::Unsupported(Capability::List)));
     }
 }

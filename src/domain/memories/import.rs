@@ -224,7 +224,7 @@ mod tests {
     use crate::testing::{now, scope, scope_limited_to};
 
     fn read(line: &str) -> Result<ImportRow, ImportProblem> {
-        ImportReader::new(scope(), now()).read(line)
+        ImportReader::new(scope().into_scope(), now()).read(line)
     }
 
     fn memory(line: &str) -> NewMemory {
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_byte_order_mark_is_no_part_of_a_row() {
-        let scope = scope();
+        let scope = scope().into_scope();
         let mut readers = [(); 2].map(|()| ImportReader::new(scope.clone(), now()));
         let rows = [
             readers[0].read("\u{feff}{\"content\": \"tea\"}\r").unwrap(),
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn equal_rows_are_memories_of_their_own_and_a_second_reading_names_them_alike() {
-        let scope = scope();
+        let scope = scope().into_scope();
         let ids = || {
             let mut reader = ImportReader::new(scope.clone(), now()).expecting(2);
             [(); 2].map(|()| match reader.read(r#"{"content": "tea"}"#).unwrap() {
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn an_application_imports_into_its_categories_alone() {
-        let limited = scope_limited_to(&scope(), &["travel"]);
+        let limited = scope_limited_to(&scope(), &["travel"]).into_scope();
         let mut reader = ImportReader::new(limited, now());
         assert!(reader.read(r#"{"content": "a", "categories": ["Travel"]}"#).is_ok());
         let refused = reader.read(r#"{"content": "a", "categories": ["health"]}"#);
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn who_imports_has_stored_what_nobody_else_is_said_to_have_stored() {
-        let mut reader = ImportReader::new(scope(), now()).by(Actor::Person);
+        let mut reader = ImportReader::new(scope().into_scope(), now()).by(Actor::Person);
         let application = Actor::Application(crate::ids::ApplicationId::from_uuid(crate::testing::unique()));
         let mut created_by = |line: &str| match reader.read(line).unwrap() {
             ImportRow::Memory(memory) => memory.created_by,

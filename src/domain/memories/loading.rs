@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 
-use super::bank::{MAX_AT_ONCE, MemoryBank, MemoryBankError};
+use super::bank::{IsNew, MAX_AT_ONCE, MemoryBank, MemoryBankError};
 use super::import::{ImportReader, ImportRow};
 use super::import_problem::ImportProblem;
 use super::model::MemoryScope;
 use super::new_memory::NewMemory;
+use super::tenants::{Admitted, TenantRegistry};
 use crate::ids::MemoryId;
 use crate::system::Timestamp;
 
@@ -165,6 +166,7 @@ pub struct ImportStopped {
 /// An import under way. It holds a few hundred rows at a time.
 pub struct Import {
     bank: Arc<dyn MemoryBank>,
+    tenants: Arc<dyn TenantRegistry>,
     reader: ImportReader,
     stores: bool,
     batch: Vec<(Place, NewMemory)>,
@@ -173,11 +175,11 @@ pub struct Import {
 }
 
 impl Import {
-    /// Imports into the scope of `reader`.
+    /// Imports into the scope of `reader`, as long as `tenants` admits it.
     #[must_use]
-    pub fn new(bank: Arc<dyn MemoryBank>, reader: ImportReader) -> Self {
+    pub fn new(bank: Arc<dyn MemoryBank>, tenants: Arc<dyn TenantRegistry>, reader: ImportReader) -> Self {
         let (batch, ids) = (Vec::with_capacity(MAX_AT_ONCE), HashSet::with_capacity(MAX_AT_ONCE));
-        Self { bank, reader, stores: true, batch, ids, report: ImportReport::default() }
+        Self { bank, tenants, reader, stores: true, batch, ids, report: ImportReport::default() }
     }
 
     /// Sets the number of rows, if it is known: see [`ImportReader::expecting`].
@@ -257,15 +259,14 @@ impl Import {
         if memories.is_empty() {
             return Ok(());
         }
-        let (bank, scope) = (&*self.bank, self.reader.scope());
         let (mut undecided, mut stopped) = (0, None);
         let outcomes = if self.stores {
-            bank.create_all(scope, memories).await.unwrap_or_else(|error| {
+            self.store(memories).await.unwrap_or_else(|error| {
                 stopped = Some(error);
                 Vec::new()
             })
         } else {
-            look_up(bank, scope, memories).await
+            look_up(&*self.bank, self.reader.scope(), memories).await
         };
         let mut outcomes = outcomes.into_iter();
         for place in places {
@@ -288,6 +289,11 @@ impl Import {
             None => Ok(()),
             Some(reason) => Err(ImportStopped { report: Box::new(self.report.clone()), reason }),
         }
+    }
+
+    async fn store(&self, memories: Vec<NewMemory>) -> Result<Vec<IsNew>, MemoryBankError> {
+        let scope = Admitted::by(&*self.tenants, self.reader.scope()).await?;
+        self.bank.create_all(&scope, memories).await
     }
 
     /// Imports what is left, and returns what became of all rows.
@@ -377,10 +383,14 @@ pub fn merging_reader(scope: MemoryScope, now: Timestamp) -> ImportReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{InMemoryMemoryBank, now, scope, scope_limited_to};
+    use crate::testing::{InMemoryMemoryBank, InMemoryTenantRegistry, now, scope, scope_limited_to};
 
     fn import(bank: &Arc<InMemoryMemoryBank>) -> Import {
-        Import::new(Arc::clone(bank) as _, merging_reader(scope(), now()))
+        Import::new(
+            Arc::clone(bank) as _,
+            Arc::new(InMemoryTenantRegistry::open()),
+            merging_reader(scope().into_scope(), now()),
+        )
     }
 
     fn row(number: u64) -> String {
@@ -389,11 +399,11 @@ mod tests {
 
     #[tokio::test]
     async fn every_row_is_accounted_for_and_a_second_import_creates_nothing() {
-        let scope = scope();
+        let scope = scope().into_scope();
         let bank = Arc::new(InMemoryMemoryBank::default());
         let load = async || {
             let reader = merging_reader(scope.clone(), now());
-            let mut import = Import::new(Arc::clone(&bank) as _, reader);
+            let mut import = Import::new(Arc::clone(&bank) as _, Arc::new(InMemoryTenantRegistry::open()), reader);
             for number in 1..=600 {
                 import.add(Place::line(number), &row(number)).await.unwrap();
             }
@@ -418,12 +428,13 @@ mod tests {
     #[tokio::test]
     async fn a_preview_says_what_an_import_would_do_and_does_nothing() {
         let bank = Arc::new(InMemoryMemoryBank::default());
-        let scope = scope();
+        let scope = scope().into_scope();
         let reader = || merging_reader(scope.clone(), now());
-        let mut stored = Import::new(Arc::clone(&bank) as _, reader());
+        let mut stored = Import::new(Arc::clone(&bank) as _, Arc::new(InMemoryTenantRegistry::open()), reader());
         stored.add(Place::line(1), &row(1)).await.unwrap();
         stored.finish().await.unwrap();
-        let mut preview = Import::new(Arc::clone(&bank) as _, reader()).only_looking();
+        let mut preview =
+            Import::new(Arc::clone(&bank) as _, Arc::new(InMemoryTenantRegistry::open()), reader()).only_looking();
         for number in 1..=3 {
             preview.add(Place::line(number), &row(number)).await.unwrap();
         }
@@ -476,8 +487,8 @@ mod tests {
     #[tokio::test]
     async fn what_a_caller_may_not_write_is_left_out() {
         let bank = Arc::new(InMemoryMemoryBank::default());
-        let reader = merging_reader(scope_limited_to(&scope(), &["travel"]), now());
-        let mut import = Import::new(Arc::clone(&bank) as _, reader);
+        let reader = merging_reader(scope_limited_to(&scope(), &["travel"]).into_scope(), now());
+        let mut import = Import::new(Arc::clone(&bank) as _, Arc::new(InMemoryTenantRegistry::open()), reader);
         import.add(Place::line(1), r#"{"content": "a", "categories": ["health"]}"#).await.unwrap();
         let report = import.finish().await.unwrap();
         assert_eq!((report.left_out, bank.len()), (1, 0));

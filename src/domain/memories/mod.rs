@@ -3,6 +3,7 @@
 mod actor;
 mod answer_size;
 mod bank;
+mod bank_decorator;
 mod bulk;
 mod condition;
 mod creating;
@@ -38,6 +39,7 @@ pub use answer_size::AnswerSize;
 #[cfg(feature = "testing")]
 pub use bank::MockMemoryBank;
 pub use bank::{Capabilities, Capability, Histories, IsNew, MAX_AT_ONCE, MemoryBank, MemoryBankError};
+pub use bank_decorator::MemoryBankDecorator;
 pub use bulk::{Deletion, EachCreated};
 pub use condition::{Condition, Side, ValueTest};
 pub use delivery::{Attempted, Delivery, DeliveryPolicy, DeliveryWorker};
@@ -77,4 +79,4 @@ pub use search::{Finding, Findings};
 pub use service::MemoryService;
 pub use shingles::{NearDuplicate, Similarity};
 pub use statistics::MemoryStatistics;
-pub use tenants::{AdmittingMemoryBank, Tenant, TenantGroup, TenantRegistry};
+pub use tenants::{Admitted, NotAdmitted, Tenant, TenantGroup, TenantRegistry};

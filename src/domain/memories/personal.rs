@@ -323,7 +323,8 @@ impl PersonalMemories {
         let tenants = self.tenants.list(&TenantGroup::OfPerson(person)).await?;
         let tenant = tenants.into_iter().find(|tenant| tenant.space == own.space).ok_or(MemoryError::NotFound)?;
         let memory = NewMemory { history: own.history, ..NewMemory::from(own.memory) };
-        let stored = self.memories.bank().create(&tenant.scope(), &memory).await?;
+        let scope = self.memories.delivery.admit(&tenant.scope()).await?;
+        let stored = self.memories.bank().create(&scope, &memory).await?;
         self.record(AuditKind::MemoryCreated, person).await;
         Ok(OwnMemory { memory: stored, space: tenant.space, history: memory.history })
     }

@@ -279,7 +279,7 @@ mod tests {
     fn an_import_reads_it_with_its_id_and_its_times() {
         let own = own();
         let line = serde_json::to_string(&MemoryRecord::from(&own)).unwrap();
-        let into: MemoryScope = scope();
+        let into: MemoryScope = scope().into_scope();
         let ImportRow::Memory(read) = ImportReader::new(into, now()).read(&line).unwrap() else { panic!("expired") };
         let OwnMemory { memory, history, .. } = own;
         assert_eq!(read.history, history);
@@ -374,7 +374,7 @@ mod tests {
             prop_assert!(!line.contains(['\n', '\r']), "one line: {line}");
             let record: MemoryRecord = serde_json::from_str(&line).unwrap();
             prop_assert_eq!(&OwnMemory::try_from(record).unwrap(), &own);
-            let ImportRow::Memory(read) = ImportReader::new(scope(), now()).read(&line).unwrap() else {
+            let ImportRow::Memory(read) = ImportReader::new(scope().into_scope(), now()).read(&line).unwrap() else {
                 panic!("it has not expired")
             };
             prop_assert_eq!(&read.history, &own.history);

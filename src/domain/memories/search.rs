@@ -86,12 +86,7 @@ impl MemoryService {
 impl Findings {
     /// Merges the bank's results with the matching `pending` writes, by relevance; of equals the pending one is first, since it
     /// is newer. A write that the bank already returns is not repeated.
-    fn merge(
-        found: SearchResults,
-        pending: &[QueuedWrite],
-        scope: &MemoryScope,
-        query: &MemoryQuery,
-    ) -> Self {
+    fn merge(found: SearchResults, pending: &[QueuedWrite], scope: &MemoryScope, query: &MemoryQuery) -> Self {
         // Usually nothing is pending.
         let terms = LazyCell::new(|| terms(query.text.as_str()));
         let is_new = |memory: &Memory| {

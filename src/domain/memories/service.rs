@@ -123,7 +123,8 @@ impl MemoryService {
     }
 
     pub(super) fn import_into(&self, scope: MemoryScope, actor: Actor) -> Import {
-        Import::new(self.delivery.shared_bank(), merging_reader(scope, self.clock.now()).by(actor))
+        let reader = merging_reader(scope, self.clock.now()).by(actor);
+        Import::new(self.delivery.shared_bank(), self.delivery.shared_tenants(), reader)
     }
 
     /// Stores what is left of an import, and says what became of all of it.

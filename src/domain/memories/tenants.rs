@@ -1,16 +1,12 @@
 //! The registry of tenants: memgate itself knows who has memories where, whatever bank stores them.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
 use async_trait::async_trait;
 
-use super::bank::{Capabilities, Histories, IsNew, MemoryBank, MemoryBankError};
-use super::model::{Memory, MemoryScope, MemoryUpdate};
-use super::new_memory::NewMemory;
-use super::query::{Limit, ListQuery, MemoryQuery, Page, SearchAnswer, SearchResults, StaleAllowed};
-use super::statistics::MemoryStatistics;
+use super::model::MemoryScope;
 use crate::applications::SpaceName;
-use crate::ids::{MemoryId, UserId};
+use crate::ids::UserId;
 use crate::system::{StorageError, Timestamp};
 
 /// A tenant: a person, or the applications of a space themselves, in one space.
@@ -108,123 +104,49 @@ pub trait TenantRegistry: Send + Sync {
     async fn forget(&self, tenant: &Tenant) -> Result<(), StorageError>;
 }
 
-/// A bank that stores nothing for a tenant that the registry does not admit.
-pub struct AdmittingMemoryBank {
-    bank: Arc<dyn MemoryBank>,
-    tenants: Arc<dyn TenantRegistry>,
-}
+/// The scope of a tenant that was admitted: the proof without which a bank stores nothing, so that every tenant with memories
+/// is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted(MemoryScope);
 
-impl AdmittingMemoryBank {
-    /// Stores in `bank` what `tenants` admits.
+impl Admitted {
+    /// Has the tenant of `scope` admitted.
+    ///
+    /// # Errors
+    /// [`NotAdmitted`].
+    pub async fn by(tenants: &dyn TenantRegistry, scope: &MemoryScope) -> Result<Self, NotAdmitted> {
+        if tenants.admit(&Tenant::from(scope)).await? { Ok(Self(scope.clone())) } else { Err(NotAdmitted::Closed) }
+    }
+
+    /// Proves nothing: for tests of what stores.
+    #[cfg(any(test, feature = "testing"))]
     #[must_use]
-    pub fn new(bank: Arc<dyn MemoryBank>, tenants: Arc<dyn TenantRegistry>) -> Self {
-        Self { bank, tenants }
+    pub fn unchecked(scope: MemoryScope) -> Self {
+        Self(scope)
     }
 
-    async fn admit(&self, scope: &MemoryScope) -> Result<(), MemoryBankError> {
-        match self.tenants.admit(&Tenant::from(scope)).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(MemoryBankError::Rejected(
-                "the application or the person that this belongs to is disabled or has been deleted".to_owned(),
-            )),
-            Err(error @ StorageError::Unavailable(_)) => {
-                Err(MemoryBankError::Unavailable { retry_after: None, reached: false, source: error.into() })
-            }
-            Err(error @ StorageError::InconsistentRow { .. }) => Err(MemoryBankError::Inconsistent(error.into())),
-        }
+    /// The scope.
+    #[must_use]
+    pub fn into_scope(self) -> MemoryScope {
+        self.0
     }
 }
 
-#[async_trait]
-impl MemoryBank for AdmittingMemoryBank {
-    async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
-        self.admit(scope).await?;
-        self.bank.create(scope, memory).await
-    }
+impl Deref for Admitted {
+    type Target = MemoryScope;
 
-    async fn create_first(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
-        self.admit(scope).await?;
-        self.bank.create_first(scope, memory).await
+    fn deref(&self) -> &MemoryScope {
+        &self.0
     }
+}
 
-    async fn create_all(&self, scope: &MemoryScope, memories: Vec<NewMemory>) -> Result<Vec<IsNew>, MemoryBankError> {
-        self.admit(scope).await?;
-        self.bank.create_all(scope, memories).await
-    }
-
-    async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {
-        self.bank.search(scope, query).await
-    }
-
-    async fn search_allowing_stale(
-        &self,
-        scope: &MemoryScope,
-        query: &MemoryQuery,
-        allowed: StaleAllowed,
-    ) -> Result<SearchAnswer, MemoryBankError> {
-        self.bank.search_allowing_stale(scope, query, allowed).await
-    }
-
-    async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {
-        self.bank.list(scope, query).await
-    }
-
-    async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError> {
-        self.bank.get(scope, id, now).await
-    }
-
-    async fn update(
-        &self,
-        scope: &MemoryScope,
-        id: &MemoryId,
-        update: &MemoryUpdate,
-    ) -> Result<Option<Memory>, MemoryBankError> {
-        self.bank.update(scope, id, update).await
-    }
-
-    async fn histories(
-        &self,
-        scope: &MemoryScope,
-        ids: &[MemoryId],
-        now: Timestamp,
-    ) -> Result<Histories, MemoryBankError> {
-        self.bank.histories(scope, ids, now).await
-    }
-
-    async fn forget_history(
-        &self,
-        scope: &MemoryScope,
-        id: &MemoryId,
-        now: Timestamp,
-    ) -> Result<bool, MemoryBankError> {
-        self.bank.forget_history(scope, id, now).await
-    }
-
-    async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
-        self.bank.delete(scope, id).await
-    }
-
-    async fn sample(&self, scope: &MemoryScope, limit: Limit) -> Result<Vec<MemoryId>, MemoryBankError> {
-        self.bank.sample(scope, limit).await
-    }
-
-    async fn statistics(&self, scope: &MemoryScope, now: Timestamp) -> Result<MemoryStatistics, MemoryBankError> {
-        self.bank.statistics(scope, now).await
-    }
-
-    async fn find_written(&self, scope: &MemoryScope, write: &NewMemory) -> Result<Option<Memory>, MemoryBankError> {
-        self.bank.find_written(scope, write).await
-    }
-
-    async fn write_of(&self, scope: &MemoryScope, id: &MemoryId) -> Result<Option<MemoryId>, MemoryBankError> {
-        self.bank.write_of(scope, id).await
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.bank.capabilities()
-    }
-
-    async fn check_health(&self) -> Result<(), MemoryBankError> {
-        self.bank.check_health().await
-    }
+/// Why a tenant is not admitted.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAdmitted {
+    /// It has no enabled owner.
+    #[error("the application or the person that this belongs to is disabled or has been deleted")]
+    Closed,
+    /// The registry failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }

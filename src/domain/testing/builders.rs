@@ -18,7 +18,7 @@ use crate::applications::{
 use crate::audit::{Context, ContextId};
 use crate::ids::{ApplicationId, ClientId, GrantId, MemoryId, PasskeyId, RequestId, SecretId, TokenId, UserId};
 use crate::memories::{
-    Actor, Content, MemoryChanges, MemoryScope, MemoryUpdate, Metadata, NewMemory, Priority, QueuedWrite,
+    Actor, Admitted, Content, MemoryChanges, MemoryScope, MemoryUpdate, Metadata, NewMemory, Priority, QueuedWrite,
 };
 use crate::oauth::{
     Audience, Authorization, AuthorizationCode, Caller, Consumption, KeyAlgorithm, KeyPurpose, SealedKey, SigningKey,
@@ -100,24 +100,24 @@ pub fn caller_for(application: &Application, subject: Subject) -> Caller {
 
 /// The scope of an application's own memories, in a unique space.
 #[must_use]
-pub fn scope() -> MemoryScope {
-    MemoryScope::of(&caller(&application()))
+pub fn scope() -> Admitted {
+    Admitted::unchecked(MemoryScope::of(&caller(&application())))
 }
 
 /// The scope of another person in the space of `scope`.
 #[must_use]
-pub fn scope_of_person(scope: &MemoryScope) -> MemoryScope {
+pub fn scope_of_person(scope: &MemoryScope) -> Admitted {
     let application = Application { space: scope.space().clone(), ..application() };
     Admitted::unchecked(MemoryScope::of(&caller_for(&application, Subject::Person(UserId::from_uuid(unique())))))
 }
 
 /// The same scope for an application that may only see `names`.
 #[must_use]
-pub fn scope_limited_to(scope: &MemoryScope, names: &[&str]) -> MemoryScope {
+pub fn scope_limited_to(scope: &MemoryScope, names: &[&str]) -> Admitted {
     let categories = CategoryAccess::Only(BTreeSet::from_iter(categories(names)));
     let application = Application { space: scope.space().clone(), categories, ..application() };
     let subject = scope.person().map_or(Subject::Application, Subject::Person);
-    MemoryScope::of(&caller_for(&application, subject))
+    Admitted::unchecked(MemoryScope::of(&caller_for(&application, subject)))
 }
 
 /// A space of that name.
@@ -193,7 +193,7 @@ pub fn queued_write() -> QueuedWrite {
     QueuedWrite {
         request_id,
         application_id,
-        scope: scope(),
+        scope: scope().into_scope(),
         idempotency_key: None,
         fingerprint: [7; 32],
         memory: NewMemory {

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use memgate::adapters::database::memories::EmbeddedMemoryBank;
 use memgate::adapters::database::{Database, DatabaseOptions};
 use memgate::domain::memories::{
-    Embedder, Limit, MemoryBank, MemoryFilter, MemoryQuery, MemoryScope, NewMemory, Relevance,
+    Admitted, Embedder, Limit, MemoryBank, MemoryFilter, MemoryQuery, MemoryScope, NewMemory, Relevance,
 };
 use memgate_domain::testing::{FakeEmbedder, categories, new_memory, now, scope_limited_to};
 use memgate_test_kit::database::TestDatabase;
@@ -59,8 +59,8 @@ impl Beside {
 }
 
 /// One scope for all tests: each has a database of its own.
-fn scope() -> MemoryScope {
-    static SCOPE: LazyLock<MemoryScope> = LazyLock::new(memgate_domain::testing::scope);
+fn scope() -> Admitted {
+    static SCOPE: LazyLock<Admitted> = LazyLock::new(memgate_domain::testing::scope);
     SCOPE.clone()
 }
 
@@ -104,7 +104,7 @@ fn synonyms() -> Arc<FakeEmbedder> {
 
 type Answer = (Vec<(String, u64)>, u64);
 
-async fn answers(bank: &EmbeddedMemoryBank, scope: &MemoryScope) -> Vec<Answer> {
+async fn answers(bank: &EmbeddedMemoryBank, scope: &Admitted) -> Vec<Answer> {
     let (mut numbers, mut answers) = (Numbers(11), Vec::new());
     for number in 0..40_u64 {
         let words = 1 + number % 4;
@@ -130,7 +130,7 @@ async fn answers(bank: &EmbeddedMemoryBank, scope: &MemoryScope) -> Vec<Answer> 
     answers
 }
 
-async fn fill(bank: &EmbeddedMemoryBank, scope: &MemoryScope, from: u64, to: u64) {
+async fn fill(bank: &EmbeddedMemoryBank, scope: &Admitted, from: u64, to: u64) {
     let mut numbers = Numbers(from + 5);
     let memories = (from..to).map(|number| {
         let words = 2 + numbers.below(8);

@@ -7,8 +7,8 @@ use memgate::adapters::database::{
 };
 use memgate::domain::applications::ApplicationRepository as _;
 use memgate::domain::memories::{
-    DeliveryOrder, Lease, MemoryBank as _, MemoryScope, QueuedWrite, Tenant, TenantGroup, TenantRegistry as _,
-    WriteQueue as _,
+    Admitted, DeliveryOrder, Lease, MemoryBank as _, MemoryScope, QueuedWrite, Tenant, TenantGroup,
+    TenantRegistry as _, WriteQueue as _,
 };
 use memgate::domain::people::PersonRepository as _;
 use memgate_domain::testing::{application, new_memory, now, person, queued_write, scope, scope_of_person, unique};
@@ -156,10 +156,10 @@ async fn every_tenant_of_an_existing_database_is_known_afterwards(place: Place) 
     // Of owners who are gone: memories, and a write on its way.
     let (left, waiting) = (scope_of_person(&scope()), scope_of_person(&scope()));
     let bank = EmbeddedMemoryBank::new(database.reader().clone(), database.searcher().clone(), database.writer());
-    for scope in [&left, &MemoryScope::from_stored(left.space().clone(), None)] {
+    for scope in [&left, &Admitted::unchecked(MemoryScope::from_stored(left.space().clone(), None))] {
         bank.create(scope, &new_memory("x")).await.unwrap();
     }
-    let write = QueuedWrite { scope: waiting.clone(), ..queued_write() };
+    let write = QueuedWrite { scope: waiting.clone().into_scope(), ..queued_write() };
     let queue = SeaOrmWriteQueue::new(database.clone());
     queue.accept(&write, DeliveryOrder::Unordered, Lease { id: unique(), until: now() }).await.unwrap();
 
@@ -170,8 +170,8 @@ async fn every_tenant_of_an_existing_database_is_known_afterwards(place: Place) 
 
     let tenants = SeaOrmTenantRegistry::new(database.clone());
     let of = |scope: &MemoryScope| TenantGroup::OfPerson(scope.person().unwrap());
-    assert_eq!(tenants.list(&of(&left)).await.unwrap(), [Tenant::from(&left)]);
-    assert_eq!(tenants.list(&of(&waiting)).await.unwrap(), [Tenant::from(&waiting)]);
+    assert_eq!(tenants.list(&of(&left)).await.unwrap(), [Tenant::from(&*left)]);
+    assert_eq!(tenants.list(&of(&waiting)).await.unwrap(), [Tenant::from(&*waiting)]);
     assert_eq!(tenants.list(&TenantGroup::InSpace(left.space().clone())).await.unwrap().len(), 2);
     let space = application.space;
     let own = Tenant { space: space.clone(), person: None };

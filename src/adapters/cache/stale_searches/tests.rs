@@ -1,4 +1,4 @@
-use memgate_domain::memories::{Hit, MemoryFilter};
+use memgate_domain::memories::{Hit, Limit, MemoryFilter};
 use memgate_domain::testing::{InMemoryMemoryBank, application, caller, new_memory, now, scope, unique};
 
 use super::*;
@@ -75,9 +75,9 @@ fn what_a_search_found_before_something_was_forgotten_is_not_kept() {
 #[tokio::test]
 async fn while_the_bank_is_away_an_earlier_answer_may_stand_in_for_a_while() {
     let inner = Arc::new(InMemoryMemoryBank::default());
-    let bank = StaleSearchMemoryBank::new(Arc::clone(&inner) as _);
+    let bank: &dyn MemoryBank = &StaleSearchMemoryBank::new(Arc::clone(&inner) as _);
     let caller = caller(&application());
-    let (scope, application) = (MemoryScope::of(&caller), caller.application.id);
+    let (scope, application) = (Admitted::unchecked(MemoryScope::of(&caller)), caller.application.id);
     let minutes = Duration::from_mins(10);
     let allowed = StaleAllowed { application, max_age: minutes };
     let asked = |text, at| MemoryQuery { now: at, ..query(text) };

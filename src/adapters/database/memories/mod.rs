@@ -39,7 +39,7 @@ use async_trait::async_trait;
 use memgate_domain::applications::CategoryAccess;
 use memgate_domain::ids::MemoryId;
 use memgate_domain::memories::{
-    Capabilities, Embedder, EmbeddingModel, Histories, IsNew, ListQuery, Memory, MemoryBank, MemoryBankError,
+    Admitted, Capabilities, Embedder, EmbeddingModel, Histories, IsNew, ListQuery, Memory, MemoryBank, MemoryBankError,
     MemoryQuery, MemoryScope, MemoryStatistics, MemoryUpdate, NewMemory, Page, SearchResults,
 };
 use memgate_domain::system::Timestamp;
@@ -237,7 +237,7 @@ impl EmbeddedMemoryBank {
 
 #[async_trait]
 impl MemoryBank for EmbeddedMemoryBank {
-    async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+    async fn create(&self, scope: &Admitted, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
         let change = Change::Create(Box::new(Prepared::new(memory.clone())));
         match self.change(scope, change).await? {
             WriteOutcome::Stored(memory) | WriteOutcome::Found(memory) => Ok(*memory),
@@ -245,7 +245,7 @@ impl MemoryBank for EmbeddedMemoryBank {
         }
     }
 
-    async fn create_all(&self, scope: &MemoryScope, memories: Vec<NewMemory>) -> Result<Vec<IsNew>, MemoryBankError> {
+    async fn create_all(&self, scope: &Admitted, memories: Vec<NewMemory>) -> Result<Vec<IsNew>, MemoryBankError> {
         let (tenant, access) = (scope.tenant(), scope.categories().clone());
         let prepare = move || {
             let op = |memory| {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::applications::{Application, ApplicationRepository as _, GrantType};
 use crate::memories::{
-    AdmittingMemoryBank, Capabilities, DeliveryOrder, Lease, ListQuery, MemoryBankError, MemoryScope, MockMemoryBank,
+    Admitted, Capabilities, DeliveryOrder, Lease, ListQuery, Memory, MemoryBankError, MemoryScope, MockMemoryBank,
     NewMemory, QueuedWrite, Undelivered,
 };
 use crate::oauth::{AuthorizationPorts, AuthorizationService, Resources, TokenPolicy};
@@ -18,7 +18,6 @@ struct Harness {
     people: Arc<InMemoryPersonRepository>,
     applications: Arc<InMemoryApplicationRepository>,
     bank: Arc<InMemoryMemoryBank>,
-    admitting: AdmittingMemoryBank,
     queue: Arc<InMemoryWriteQueue>,
     tenants: Arc<InMemoryTenantRegistry>,
     eraser: OwnerEraser,
@@ -82,7 +81,6 @@ impl Harness {
         let erasure = Erasure::new(bank.clone(), queue.clone(), tenants.clone(), shared_clock);
         Self {
             eraser: OwnerEraser::new(people_service, application_service, erasure),
-            admitting: AdmittingMemoryBank::new(bank.clone(), tenants.clone()),
             clock,
             people,
             applications,
@@ -103,8 +101,12 @@ impl Harness {
         MemoryScope::from_stored(self.application.space.clone(), None)
     }
 
+    async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+        self.bank.create(&Admitted::by(&*self.tenants, scope).await?, memory).await
+    }
+
     async fn store(&self, scope: &MemoryScope, text: &str) {
-        self.admitting.create(scope, &new_memory(text)).await.unwrap();
+        self.create(scope, &new_memory(text)).await.unwrap();
     }
 
     async fn count(&self, scope: &MemoryScope) -> usize {
@@ -138,7 +140,7 @@ async fn everything_of_the_person_goes_and_nobody_elses() {
         harness.store(&harness.scope(), &format!("Fact {number}")).await;
     }
     let expired = NewMemory { expires_at: Some(now().minus(Duration::from_hours(1))), ..new_memory("Old") };
-    harness.admitting.create(&harness.scope(), &expired).await.unwrap();
+    harness.create(&harness.scope(), &expired).await.unwrap();
     for kept in [&other, &harness.own()] {
         harness.store(kept, "Kept").await;
         harness.accept(kept).await;
@@ -179,10 +181,10 @@ async fn nothing_is_stored_of_somebody_who_was_erased_and_what_was_on_its_way_is
     let harness = Harness::new();
     harness.store(&harness.scope(), "x").await;
     harness.erase_person().await.unwrap();
-    let refused = harness.admitting.create(&harness.scope(), &new_memory("y")).await;
+    let refused = harness.create(&harness.scope(), &new_memory("y")).await;
     assert!(matches!(refused, Err(MemoryBankError::Rejected(_))), "{refused:?}");
     // A request that was admitted before, and was slow.
-    harness.bank.create(&harness.scope(), &new_memory("late")).await.unwrap();
+    harness.bank.create(&Admitted::unchecked(harness.scope()), &new_memory("late")).await.unwrap();
     harness.accept(&harness.scope()).await;
     let erasure = &harness.eraser.erasure;
     assert_eq!(erasure.check_closed(10).await.unwrap(), 0, "it is not time yet");
@@ -261,7 +263,7 @@ async fn a_space_that_was_erased_can_be_used_again() {
     assert_eq!(harness.eraser.erasure.check_closed(10).await.unwrap(), 0);
     assert_eq!(harness.count(&harness.own()).await, 1);
     let unknown = MemoryScope::from_stored(space("nobody-has-it"), None);
-    assert!(harness.admitting.create(&unknown, &new_memory("z")).await.is_err());
+    assert!(harness.create(&unknown, &new_memory("z")).await.is_err());
 }
 
 #[tokio::test]

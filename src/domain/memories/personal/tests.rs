@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::applications::Application;
 use crate::memories::{
-    AdmittingMemoryBank, Delivery, DeliveryPolicy, HistoryEvent, Memory, MemoryBank as _, MemoryMember, MemoryScope,
+    Admitted, Delivery, DeliveryPolicy, HistoryEvent, Memory, MemoryBank as _, MemoryMember, MemoryScope,
 };
 use crate::people::Person;
 use crate::testing::{
@@ -16,7 +16,8 @@ struct Harness {
     person: Person,
     stranger: Person,
     applications: [Application; 2],
-    admitting: AdmittingMemoryBank,
+    bank: Arc<InMemoryMemoryBank>,
+    tenants: Arc<InMemoryTenantRegistry>,
     audit: Arc<InMemoryAuditLog>,
     own: PersonalMemories,
 }
@@ -32,6 +33,7 @@ impl Harness {
         let (audit, clock) = (Arc::new(InMemoryAuditLog::default()), Arc::new(FixedClock::default()));
         let delivery = Arc::new(Delivery::new(
             bank.clone(),
+            tenants.clone(),
             queue.clone(),
             clock.clone(),
             Arc::new(SeededEntropy::default()),
@@ -42,7 +44,8 @@ impl Harness {
         let erasure = Erasure::new(bank.clone(), queue, tenants.clone(), clock);
         Self {
             own: PersonalMemories::new(memories, tenants.clone(), repository, erasure),
-            admitting: AdmittingMemoryBank::new(bank, tenants),
+            bank,
+            tenants,
             audit,
             person,
             stranger,
@@ -58,7 +61,11 @@ impl Harness {
     async fn store(&self, application: usize, text: &str, minutes: u64) -> Memory {
         let created_at = now().minus(Duration::from_mins(minutes));
         let memory = NewMemory { created_at, ..new_memory(text) };
-        self.admitting.create(&self.scope(application, &self.person), &memory).await.unwrap()
+        self.create(&self.scope(application, &self.person), &memory).await.unwrap()
+    }
+
+    async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+        self.bank.create(&Admitted::by(&*self.tenants, scope).await?, memory).await
     }
 
     async fn texts(&self, query: &OwnQuery) -> Vec<String> {
@@ -78,7 +85,7 @@ async fn a_list_goes_through_all_applications_newest_first_and_page_by_page() {
         harness.store(usize::from(minutes % 3 == 0), &format!("{minutes}"), minutes).await;
     }
     let other = harness.scope(0, &harness.stranger);
-    harness.admitting.create(&other, &new_memory("of somebody else")).await.unwrap();
+    harness.create(&other, &new_memory("of somebody else")).await.unwrap();
     let mut query = OwnQuery { limit: limit(4), ..OwnQuery::default() };
     let mut all = Vec::new();
     loop {
@@ -101,7 +108,7 @@ async fn memories_are_narrowed_to_an_application_a_category_and_a_time() {
         harness.store(usize::from(minutes % 2 == 1), &format!("{minutes}"), minutes).await;
     }
     let food = NewMemory { categories: categories(&["food"]), ..new_memory("tea") };
-    harness.admitting.create(&harness.scope(0, &harness.person), &food).await.unwrap();
+    harness.create(&harness.scope(0, &harness.person), &food).await.unwrap();
     let space = Some(harness.applications[1].space.clone());
     assert_eq!(harness.texts(&OwnQuery { space, ..OwnQuery::default() }).await, ["1", "3"]);
     let category = Some("food".parse().unwrap());
@@ -127,7 +134,7 @@ async fn a_search_finds_in_all_applications_and_nothing_of_others() {
     harness.store(0, "Marta drinks tea", 1).await;
     harness.store(1, "Marta has green tea at home", 2).await;
     let other = harness.scope(1, &harness.stranger);
-    harness.admitting.create(&other, &new_memory("Nils drinks tea")).await.unwrap();
+    harness.create(&other, &new_memory("Nils drinks tea")).await.unwrap();
     let text = Some("tea".to_owned().try_into().unwrap());
     let mut found = harness.texts(&OwnQuery { text, ..OwnQuery::default() }).await;
     found.sort();
@@ -227,7 +234,7 @@ async fn all_memories_of_a_person_are_deleted_and_new_ones_can_be_stored() {
         harness.store(application, "x", 0).await;
     }
     let other = harness.scope(0, &harness.stranger);
-    let kept = harness.admitting.create(&other, &new_memory("of somebody else")).await.unwrap();
+    let kept = harness.create(&other, &new_memory("of somebody else")).await.unwrap();
     assert_eq!(harness.own.delete_all(harness.person.id).await.unwrap(), 2);
     assert!(harness.texts(&OwnQuery::default()).await.is_empty());
     assert_eq!(harness.own.get(harness.stranger.id, &kept.id).await.unwrap().memory, kept);

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::memories::NewMemory;
+use crate::memories::{Admitted, NewMemory};
 use crate::testing::{categories, metadata, new_memory, now, scope, scope_limited_to, scope_of_person, space};
 
 fn after(milliseconds: u64) -> Timestamp {
@@ -156,7 +156,11 @@ fn a_cursor_leads_back_to_its_place_in_its_scope_only() {
             Position::from_cursor(&cursor, &scope_limited_to(&scope, &["food"]), ListOrder::Created),
             Ok(position(id))
         );
-        for other in [crate::testing::scope(), scope_of_person(&scope), MemoryScope::from_stored(space("x"), None)] {
+        for other in [
+            crate::testing::scope(),
+            scope_of_person(&scope),
+            Admitted::unchecked(MemoryScope::from_stored(space("x"), None)),
+        ] {
             let error = Position::from_cursor(&cursor, &other, ListOrder::Created).unwrap_err();
             assert_eq!(
                 error.to_string(),

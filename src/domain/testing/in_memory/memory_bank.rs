@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::{Outage, at_most, database_is_away, lock};
 use crate::ids::MemoryId;
 use crate::memories::{
-    Capabilities, Capability, Histories, HistoryEntry, HistoryEvent, Hit, ListQuery, Memory, MemoryBank,
+    Admitted, Capabilities, Capability, Histories, HistoryEntry, HistoryEvent, Hit, ListQuery, Memory, MemoryBank,
     MemoryBankError, MemoryMember, MemoryQuery, MemoryScope, MemoryUpdate, NewMemory, Page, Relevance, SearchResults,
 };
 use crate::system::Timestamp;
@@ -101,7 +101,7 @@ impl Default for InMemoryMemoryBank {
 
 #[async_trait]
 impl MemoryBank for InMemoryMemoryBank {
-    async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+    async fn create(&self, scope: &Admitted, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
         self.check()?;
         require(self.capabilities.expiry || memory.expires_at.is_none(), Capability::Expiry)?;
         require(self.capabilities.supersede || memory.supersedes.is_none(), Capability::Supersede)?;

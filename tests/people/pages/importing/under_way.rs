@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use memgate::domain::ids::MemoryId;
 use memgate::domain::memories::{
-    Capabilities, IsNew, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryQuery, MemoryScope, MemoryUpdate,
-    NewMemory, Page as MemoryPage, SearchResults,
+    Admitted, Capabilities, IsNew, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryQuery, MemoryScope,
+    MemoryUpdate, NewMemory, Page as MemoryPage, SearchResults,
 };
 use memgate::domain::system::Timestamp;
 use memgate_domain::testing::InMemoryMemoryBank;
@@ -49,11 +49,11 @@ impl Turnstile {
 
 #[async_trait]
 impl MemoryBank for Turnstile {
-    async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+    async fn create(&self, scope: &Admitted, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
         self.inner.create(scope, memory).await
     }
 
-    async fn create_all(&self, scope: &MemoryScope, memories: Vec<NewMemory>) -> Result<Vec<IsNew>, MemoryBankError> {
+    async fn create_all(&self, scope: &Admitted, memories: Vec<NewMemory>) -> Result<Vec<IsNew>, MemoryBankError> {
         self.pass().await;
         self.inner.create_all(scope, memories).await
     }

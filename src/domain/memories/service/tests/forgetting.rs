@@ -79,34 +79,17 @@ impl Naming {
 }
 
 #[async_trait]
-impl MemoryBank for Naming {
-    async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+impl MemoryBankDecorator for Naming {
+    fn inner(&self) -> &dyn MemoryBank {
+        &*self.0
+    }
+
+    async fn create_first(&self, scope: &Admitted, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+        MemoryBankDecorator::create(self, scope, memory).await
+    }
+
+    async fn create(&self, scope: &Admitted, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
         self.0.create(scope, &NewMemory { id: Self::own_name(&memory.id), ..memory.clone() }).await
-    }
-
-    async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {
-        self.0.search(scope, query).await
-    }
-
-    async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {
-        self.0.list(scope, query).await
-    }
-
-    async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError> {
-        self.0.get(scope, id, now).await
-    }
-
-    async fn update(
-        &self,
-        scope: &MemoryScope,
-        id: &MemoryId,
-        update: &MemoryUpdate,
-    ) -> Result<Option<Memory>, MemoryBankError> {
-        self.0.update(scope, id, update).await
-    }
-
-    async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
-        self.0.delete(scope, id).await
     }
 
     async fn write_of(&self, _scope: &MemoryScope, id: &MemoryId) -> Result<Option<MemoryId>, MemoryBankError> {
@@ -115,14 +98,6 @@ impl MemoryBank for Naming {
 
     async fn find_written(&self, scope: &MemoryScope, write: &NewMemory) -> Result<Option<Memory>, MemoryBankError> {
         self.0.find_written(scope, &NewMemory { id: Self::own_name(&write.id), ..write.clone() }).await
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
-
-    async fn check_health(&self) -> Result<(), MemoryBankError> {
-        self.0.check_health().await
     }
 }
 
@@ -240,46 +215,21 @@ async fn a_memory_that_is_being_delivered_is_not_half_deleted() {
 struct Picky(Arc<InMemoryMemoryBank>);
 
 #[async_trait]
-impl MemoryBank for Picky {
-    async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+impl MemoryBankDecorator for Picky {
+    fn inner(&self) -> &dyn MemoryBank {
+        &*self.0
+    }
+
+    async fn create_first(&self, scope: &Admitted, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+        MemoryBankDecorator::create(self, scope, memory).await
+    }
+
+    async fn create(&self, scope: &Admitted, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
         if memory.content.as_str().starts_with("poison") {
             let source = "status 500".into();
             return Err(MemoryBankError::Unavailable { retry_after: None, reached: true, source });
         }
         self.0.create(scope, memory).await
-    }
-
-    async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {
-        self.0.search(scope, query).await
-    }
-
-    async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {
-        self.0.list(scope, query).await
-    }
-
-    async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError> {
-        self.0.get(scope, id, now).await
-    }
-
-    async fn update(
-        &self,
-        scope: &MemoryScope,
-        id: &MemoryId,
-        update: &MemoryUpdate,
-    ) -> Result<Option<Memory>, MemoryBankError> {
-        self.0.update(scope, id, update).await
-    }
-
-    async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
-        self.0.delete(scope, id).await
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
-
-    async fn check_health(&self) -> Result<(), MemoryBankError> {
-        self.0.check_health().await
     }
 }
 

@@ -16,12 +16,13 @@ use super::*;
 use crate::applications::Application;
 use crate::audit::Context;
 use crate::memories::{
-    CreateMemory, Created, DeliveryPolicy, Fingerprint, IDEMPOTENCY_WINDOW, Limit, MemoryFilter, Metadata, NewMemory,
-    Page, Priority, QueuedWrite, Relevance, RequestState, ResultOrder, SearchResults, StoredMemory,
+    Admitted, CreateMemory, Created, DeliveryPolicy, Findings, Fingerprint, IDEMPOTENCY_WINDOW, Limit,
+    MemoryBankDecorator, MemoryFilter, Metadata, NewMemory, Priority, QueuedWrite, Relevance, RequestState,
+    ResultOrder, SearchMemories, StoredMemory,
 };
 use crate::testing::{
-    FixedClock, InMemoryAuditLog, InMemoryMemoryBank, InMemoryWriteQueue, InlineDeliveryWorker, SeededEntropy,
-    application, caller, content, unique,
+    FixedClock, InMemoryAuditLog, InMemoryMemoryBank, InMemoryTenantRegistry, InMemoryWriteQueue, InlineDeliveryWorker,
+    SeededEntropy, application, caller, content, unique,
 };
 
 /// A memory service, one caller, and everything behind the service.
@@ -58,6 +59,7 @@ impl Harness {
         let audit = Arc::new(InMemoryAuditLog::default());
         let delivery = Arc::new(Delivery::new(
             bank.clone(),
+            Arc::new(InMemoryTenantRegistry::open()),
             queue.clone(),
             Arc::new(clock.clone()),
             Arc::new(SeededEntropy::default()),
@@ -71,7 +73,8 @@ impl Harness {
     /// Replaces the bank behind the service.
     fn replace_bank(&mut self, bank: Arc<dyn MemoryBank>) {
         let (clock, entropy) = (Arc::new(self.clock.clone()), Arc::new(SeededEntropy::new(unique().as_u64_pair().0)));
-        let delivery = Delivery::new(bank, self.queue.clone(), clock, entropy, *self.service.delivery.policy());
+        let (tenants, policy) = (self.service.delivery.shared_tenants(), *self.service.delivery.policy());
+        let delivery = Delivery::new(bank, tenants, self.queue.clone(), clock, entropy, policy);
         self.service.delivery = Arc::new(delivery);
         self.worker = InlineDeliveryWorker::new(self.service.delivery.clone());
         self.service.worker = Arc::new(self.worker.clone());
@@ -142,42 +145,17 @@ struct HookedBank<F> {
 }
 
 #[async_trait]
-impl<F: Fn() -> Result<(), MemoryBankError> + Send + Sync> MemoryBank for HookedBank<F> {
-    async fn create(&self, scope: &MemoryScope, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+impl<F: Fn() -> Result<(), MemoryBankError> + Send + Sync> MemoryBankDecorator for HookedBank<F> {
+    fn inner(&self) -> &dyn MemoryBank {
+        &*self.inner
+    }
+
+    async fn create_first(&self, scope: &Admitted, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+        MemoryBankDecorator::create(self, scope, memory).await
+    }
+
+    async fn create(&self, scope: &Admitted, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
         let created = self.inner.create(scope, memory).await?;
         (self.after_create)().map(|()| created)
-    }
-
-    async fn search(&self, scope: &MemoryScope, query: &MemoryQuery) -> Result<SearchResults, MemoryBankError> {
-        self.inner.search(scope, query).await
-    }
-
-    async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {
-        self.inner.list(scope, query).await
-    }
-
-    async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError> {
-        self.inner.get(scope, id, now).await
-    }
-
-    async fn update(
-        &self,
-        scope: &MemoryScope,
-        id: &MemoryId,
-        update: &MemoryUpdate,
-    ) -> Result<Option<Memory>, MemoryBankError> {
-        self.inner.update(scope, id, update).await
-    }
-
-    async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
-        self.inner.delete(scope, id).await
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-
-    async fn check_health(&self) -> Result<(), MemoryBankError> {
-        self.inner.check_health().await
     }
 }

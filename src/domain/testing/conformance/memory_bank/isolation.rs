@@ -4,15 +4,15 @@ use super::{after, create, first_page, found, get, query, search, sorted};
 use crate::applications::Application;
 use crate::ids::MemoryId;
 use crate::memories::{
-    ListQuery, Memory, MemoryBank, MemoryChanges, MemoryFilter, MemoryQuery, MemoryScope, NewMemory,
+    Admitted, ListQuery, Memory, MemoryBank, MemoryChanges, MemoryFilter, MemoryQuery, MemoryScope, NewMemory,
 };
 use crate::testing::conformance::Fixture;
 use crate::testing::{
     application, caller, categories, content, new_memory, scope, scope_limited_to, scope_of_person, space, update,
 };
 
-fn in_space(name: &str) -> MemoryScope {
-    MemoryScope::of(&caller(&Application { space: space(name), ..application() }))
+fn in_space(name: &str) -> Admitted {
+    Admitted::unchecked(MemoryScope::of(&caller(&Application { space: space(name), ..application() })))
 }
 
 /// Tries everything on `memory`, which `stranger` must not reach, and then looks whether its owner still has it.
@@ -71,7 +71,7 @@ pub async fn names_of_spaces_are_compared_to_the_letter(fixture: Fixture<dyn Mem
     assert_eq!(get(bank, &in_space("team-1"), &memory).await, Some(memory), "a shared space is shared");
 }
 
-async fn fill(bank: &dyn MemoryBank, scope: &MemoryScope) -> Vec<Memory> {
+async fn fill(bank: &dyn MemoryBank, scope: &Admitted) -> Vec<Memory> {
     let mut memories = Vec::new();
     for (text, names) in [
         ("marzipan without", &[][..]),

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::{after, all_pages, assert_unsupported, create, first_page, limit, lists, memory_at};
 use crate::memories::{
-    Actor, AnswerSize, Capability, Content, DateRange, ListOrder, ListQuery, Memory, MemoryBank, MemoryFilter,
-    MemoryScope, MemoryStatistics, NewMemory, Position, Scalar,
+    Actor, Admitted, AnswerSize, Capability, Content, DateRange, ListOrder, ListQuery, Memory, MemoryBank,
+    MemoryFilter, MemoryScope, MemoryStatistics, NewMemory, Position, Scalar,
 };
 use crate::testing::conformance::Fixture;
 use crate::testing::{categories, metadata, new_memory, now, scope, scope_limited_to, scope_of_person};
@@ -121,7 +121,7 @@ pub async fn a_list_can_be_narrowed_to_a_category(fixture: Fixture<dyn MemoryBan
 }
 
 /// Memories that were created and said in different orders, with everything that a filter can name.
-async fn dated(bank: &dyn MemoryBank, scope: &MemoryScope) {
+async fn dated(bank: &dyn MemoryBank, scope: &Admitted) {
     let names = [&["even"][..], &["odd", "x"], &[]].into_iter().cycle();
     for (number, names) in (0..12_u64).zip(names) {
         let new = NewMemory {

@@ -19,8 +19,8 @@ pub use listing::*;
 pub use searching::*;
 
 use crate::memories::{
-    Capability, Hit, Limit, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryFilter, MemoryQuery, MemoryScope,
-    NewMemory, Page, SearchResults,
+    Admitted, Capability, Hit, Limit, ListQuery, Memory, MemoryBank, MemoryBankError, MemoryFilter, MemoryQuery,
+    MemoryScope, NewMemory, Page, SearchResults,
 };
 use crate::system::Timestamp;
 use crate::testing::{new_memory, now};
@@ -145,7 +145,7 @@ fn memory_at(text: &str, milliseconds: u64) -> NewMemory {
     NewMemory { created_at: after(milliseconds), ..new_memory(text) }
 }
 
-async fn create(bank: &dyn MemoryBank, scope: &MemoryScope, memory: NewMemory) -> Memory {
+async fn create(bank: &dyn MemoryBank, scope: &Admitted, memory: NewMemory) -> Memory {
     bank.create(scope, &memory).await.unwrap()
 }
 

@@ -1,7 +1,7 @@
 //! Searching.
 
 use super::{after, create, found, limit, memory_at, query, search, sorted, texts};
-use crate::memories::{MemoryBank, MemoryQuery, MemoryScope, NewMemory, Priority, Relevance};
+use crate::memories::{Admitted, MemoryBank, MemoryQuery, NewMemory, Priority, Relevance};
 use crate::system::Timestamp;
 use crate::testing::conformance::Fixture;
 use crate::testing::{new_memory, scope};
@@ -15,7 +15,7 @@ const MEMORIES: [&str; 6] = [
     "Grandmother's recipe for plum cake needs six eggs and a pinch of nutmeg.",
 ];
 
-async fn fill(bank: &dyn MemoryBank) -> MemoryScope {
+async fn fill(bank: &dyn MemoryBank) -> Admitted {
     let scope = scope();
     for (milliseconds, text) in (0..).zip(MEMORIES) {
         create(bank, &scope, memory_at(text, milliseconds)).await;

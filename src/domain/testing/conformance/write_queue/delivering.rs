@@ -367,7 +367,7 @@ pub async fn what_is_erased_is_gone_however_far_it_has_come_and_the_rest_stays(f
     let other = fixture.other_instance();
     let group = TenantGroup::OfPerson(person.person().unwrap());
     for (group, erased) in [
-        (TenantGroup::One(Tenant::from(&person)), 3),
+        (TenantGroup::One(Tenant::from(&*person)), 3),
         (group.clone(), 3),
         (group, 0),
         (TenantGroup::InSpace(application.space().clone()), 6),

@@ -23,7 +23,7 @@ pub async fn a_write_is_found_by_its_memory_and_by_its_request(fixture: Fixture<
     let found = by_memory(fixture.other_instance(), &write, &proposed).await.unwrap();
     assert_eq!((&found.write, &found.state), (&write, &WriteState::Pending));
     assert_eq!(queue.find_undelivered(write.request_id).await.unwrap(), Some(found));
-    let limited = QueuedWrite { scope: scope_limited_to(&write.scope, &["travel"]), ..write.clone() };
+    let limited = QueuedWrite { scope: scope_limited_to(&write.scope, &["travel"]).into_scope(), ..write.clone() };
     assert!(by_memory(queue, &limited, &proposed).await.is_some());
     for stranger in [scope(), scope_of_person(&write.scope)] {
         assert_eq!(queue.find_by_memory(&stranger, &proposed).await.unwrap(), None);

@@ -139,7 +139,7 @@ pub async fn a_write_is_accepted_once_and_then_known(fixture: Fixture<dyn WriteQ
 pub async fn writes_come_back_with_every_member(fixture: Fixture<dyn WriteQueue>) {
     let write = queued_write();
     let write = QueuedWrite {
-        scope: scope_of_person(&scope()),
+        scope: scope_of_person(&scope()).into_scope(),
         idempotency_key: Some(key(&"schlüssel ' \" % 🦊 ".repeat(14))),
         fingerprint: std::array::from_fn(|index| u8::try_from(255 - index).unwrap()),
         memory: NewMemory {
@@ -196,7 +196,7 @@ pub async fn the_same_key_of_another_application_is_another_write(fixture: Fixtu
 pub async fn the_same_key_in_another_space_is_another_write(fixture: Fixture<dyn WriteQueue>) {
     let write = keyed_write();
     accept(fixture.port(), &write).await;
-    let other = QueuedWrite { scope: scope(), ..another_request(&write) };
+    let other = QueuedWrite { scope: scope().into_scope(), ..another_request(&write) };
     assert_eq!(accept(fixture.port(), &other).await, Acceptance::Accepted(Dispatch::Claimed));
 }
 
@@ -204,7 +204,7 @@ pub async fn the_same_key_for_another_person_is_another_write(fixture: Fixture<d
     let write = keyed_write();
     accept(fixture.port(), &write).await;
     for _ in 0..2 {
-        let other = QueuedWrite { scope: scope_of_person(&write.scope), ..another_request(&write) };
+        let other = QueuedWrite { scope: scope_of_person(&write.scope).into_scope(), ..another_request(&write) };
         assert_eq!(accept(fixture.port(), &other).await, Acceptance::Accepted(Dispatch::Claimed));
         let again = another_request(&other);
         assert_eq!(accept(fixture.port(), &again).await, known(&other, WriteState::Pending));
@@ -214,7 +214,8 @@ pub async fn the_same_key_for_another_person_is_another_write(fixture: Fixture<d
 pub async fn other_categories_of_the_application_do_not_make_another_write(fixture: Fixture<dyn WriteQueue>) {
     let write = keyed_write();
     accept(fixture.port(), &write).await;
-    let limited = QueuedWrite { scope: scope_limited_to(&write.scope, &["travel"]), ..another_request(&write) };
+    let limited =
+        QueuedWrite { scope: scope_limited_to(&write.scope, &["travel"]).into_scope(), ..another_request(&write) };
     assert_eq!(accept(fixture.port(), &limited).await, known(&write, WriteState::Pending));
 }
 
