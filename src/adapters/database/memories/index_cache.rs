@@ -32,7 +32,7 @@ pub(super) const NOTED: i64 = 1_024;
 const MAX_CHANGED: usize = 4_096;
 const MAX_REPLACED: usize = 32;
 /// Number of memories read per statement when an index is built.
-const READ_AT_A_TIME: i64 = 500;
+const READ_AT_A_TIME: usize = 500;
 
 /// An index that is up to date for as long as it is held.
 pub(super) type CurrentIndex = OwnedRwLockReadGuard<NumberedIndex, ScopeIndex>;
@@ -50,7 +50,7 @@ pub(super) struct IndexCache {
 #[derive(Debug)]
 enum ShelvedIndex {
     Building,
-    /// A row is invalid, so that there is none.
+    /// There is none: a row is invalid, or it does not fit.
     Failed,
     Ready {
         index: Arc<RwLock<NumberedIndex>>,
@@ -95,7 +95,7 @@ impl IndexCache {
             self.build(row.id);
             return Ok(None);
         };
-        let found = read(transaction, row.id, &changed).await?;
+        let found = read(transaction, row.id, changed.iter().copied()).await?;
         let mut held = index.write_owned().await;
         if held.revision != since {
             return Ok((held.revision == row.revision).then(|| only_index(held.downgrade())));
@@ -106,6 +106,7 @@ impl IndexCache {
             return Ok(None);
         }
         held.revision = row.revision;
+        self.weigh(row.id, held.index.bytes() as u64);
         Ok(Some(only_index(held.downgrade())))
     }
 
@@ -139,7 +140,8 @@ impl IndexCache {
                 Err(_) => return,
             };
             match built {
-                Ok(index) => this.put(scope_id, index),
+                Ok(Some(index)) => this.put(scope_id, index),
+                Ok(None) => drop(this.shelved().insert(scope_id, ShelvedIndex::Failed)),
                 Err(failure) if failure.is_about_one_row() => {
                     drop(this.shelved().insert(scope_id, ShelvedIndex::Failed));
                 }
@@ -153,18 +155,32 @@ impl IndexCache {
         let (bytes, used) = (index.index.bytes() as u64, self.clock.fetch_add(1, Ordering::Relaxed));
         let mut kept = self.shelved();
         kept.insert(scope_id, ShelvedIndex::Ready { index: Arc::new(RwLock::new(index)), bytes, used });
-        loop {
-            let ready = kept.iter().filter_map(|(scope, shelved)| match shelved {
-                ShelvedIndex::Ready { bytes, used, .. } => Some((*used, *scope, *bytes)),
-                ShelvedIndex::Building | ShelvedIndex::Failed => None,
-            });
-            let (total, oldest) = ready.fold((0, None::<(u64, i64)>), |(total, oldest), (used, scope, bytes)| {
-                (total + bytes, Some(oldest.map_or((used, scope), |oldest| oldest.min((used, scope)))))
-            });
-            match oldest {
-                Some((_, scope)) if total > MAX_BYTES => drop(kept.remove(&scope)),
-                _ => return,
-            }
+        make_room(&mut kept);
+    }
+
+    /// Notes how large the index of a scope has become.
+    fn weigh(&self, scope_id: i64, now: u64) {
+        let mut kept = self.shelved();
+        if let Some(ShelvedIndex::Ready { bytes, .. }) = kept.get_mut(&scope_id) {
+            *bytes = now;
+            make_room(&mut kept);
+        }
+    }
+}
+
+/// Drops the indexes that were not used for longest, until the others fit.
+fn make_room(kept: &mut HashMap<i64, ShelvedIndex>) {
+    loop {
+        let ready = kept.iter().filter_map(|(scope, shelved)| match shelved {
+            ShelvedIndex::Ready { bytes, used, .. } => Some((*used, *scope, *bytes)),
+            ShelvedIndex::Building | ShelvedIndex::Failed => None,
+        });
+        let (total, oldest) = ready.fold((0, None::<(u64, i64)>), |(total, oldest), (used, scope, bytes)| {
+            (total + bytes, Some(oldest.map_or((used, scope), |oldest| oldest.min((used, scope)))))
+        });
+        match oldest {
+            Some((_, scope)) if total > MAX_BYTES => drop(kept.remove(&scope)),
+            _ => return,
         }
     }
 }
@@ -211,49 +227,41 @@ pub(super) async fn changed_since(
 
 /// Those of the memories `seqs` that exist, in ascending order.
 async fn read(
-    transaction: &impl ConnectionTrait,
+    connection: &impl ConnectionTrait,
     scope_id: i64,
-    seqs: &HashSet<i64>,
+    seqs: impl IntoIterator<Item = i64>,
 ) -> Result<Vec<IndexedMemory>, MemoryStoreError> {
-    let rows = Sql::new(transaction, &format!("SELECT {INDEXED_COLUMNS} FROM "))
-        .elements(json_array(seqs.iter().copied()))
+    let rows = Sql::new(connection, &format!("SELECT {INDEXED_COLUMNS} FROM "))
+        .elements(json_array(seqs))
         .then(" e CROSS JOIN memories m WHERE m.seq = CAST(e.value AS bigint) AND m.scope_id = ")
         .value(scope_id)
         .then(" ORDER BY m.seq")
-        .all(transaction)
+        .all(connection)
         .await?;
     rows.iter().map(IndexedMemory::of_row).collect()
 }
 
-/// Reads a whole scope. What is written meanwhile may be missing: it has a higher number.
-async fn build(connection: &ConnectionPool, scope_id: i64) -> Result<NumberedIndex, MemoryStoreError> {
+/// Reads a whole scope, a part at a time. What is written meanwhile may be missing: it has a higher number. `None` if the index
+/// does not fit.
+async fn build(connection: &ConnectionPool, scope_id: i64) -> Result<Option<NumberedIndex>, MemoryStoreError> {
     let row =
         Sql::new(connection, "SELECT revision FROM memory_scopes WHERE id = ").value(scope_id).one(connection).await?;
     let revision: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
-    let mut memories = Vec::new();
-    let mut after: Option<(i64, String)> = None;
-    loop {
-        let mut sql =
-            Sql::new(connection, &format!("SELECT {INDEXED_COLUMNS}, m.id FROM memories m WHERE m.scope_id = "));
-        sql = sql.value(scope_id);
-        if let Some((created_at, id)) = after.take() {
-            sql = sql.then(" AND (m.created_at, m.id) > (").value(created_at).then(", ").value(id).then(")");
+    let all = Sql::new(connection, "SELECT string_agg(CAST(m.seq AS text), ',') FROM memories m WHERE m.scope_id = ");
+    let mut seqs = all.value(scope_id).numbers(connection).await?;
+    seqs.sort_unstable();
+    let mut index = ScopeIndex::default();
+    for part in seqs.chunks(READ_AT_A_TIME) {
+        let memories = read(connection, scope_id, part.iter().copied()).await?;
+        let inserted = tokio::task::spawn_blocking(move || {
+            let complete = memories.into_iter().all(|memory| index.insert(memory));
+            (complete && index.bytes() as u64 <= MAX_BYTES).then_some(index)
+        });
+        match inserted.await.map_err(|_| MemoryStoreError::WriterEnded)? {
+            Some(inserted) => index = inserted,
+            None => return Ok(None),
         }
-        let rows = sql.then(" ORDER BY m.created_at, m.id LIMIT ").value(READ_AT_A_TIME).all(connection).await?;
-        let Some(last) = rows.last() else { break };
-        after = Some((last.try_get_by_index(2)?, last.try_get_by_index(10)?));
-        for row in &rows {
-            memories.push(IndexedMemory::of_row(row)?);
-        }
-        tokio::task::yield_now().await;
     }
-    memories.sort_unstable_by_key(|memory: &IndexedMemory| memory.seq);
-    let index = tokio::task::spawn_blocking(move || {
-        let mut index = ScopeIndex::default();
-        let complete = memories.into_iter().all(|memory| index.insert(memory));
-        index.shrink();
-        complete.then_some(index)
-    });
-    let index = index.await.ok().flatten().ok_or(MemoryStoreError::WriterEnded)?;
-    Ok(NumberedIndex { revision, index })
+    index.shrink();
+    Ok(Some(NumberedIndex { revision, index }))
 }

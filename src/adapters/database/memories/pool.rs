@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::ranking::{Candidate, Gathering};
+use super::ranking::Candidate;
 
 /// Maximum distance of neighbours that join a candidate.
-const REACH: usize = 2;
+pub(super) const REACH: usize = 2;
 
 /// Maximum number of terms read for all memories together; the rest is not scored.
 pub(super) const READ_AT_MOST: u32 = 500_000;
@@ -23,30 +23,38 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// The memories `seqs`, which occurred at `occurred`.
-    pub(super) fn of(
-        seqs: Vec<i64>,
-        occurred: &[i64],
-        mut candidates: Vec<Candidate>,
-        conversations: &Conversations,
-        gathering: &Gathering,
-    ) -> Self {
-        let mut oldest_first: Vec<usize> = (0..seqs.len()).collect();
-        oldest_first.sort_unstable_by_key(|&place| (occurred[place], seqs[place]));
-        for (age, place) in oldest_first.into_iter().enumerate() {
-            candidates[place].newness = ratio(age + 1, seqs.len());
+    /// Room for so many memories, of a search that gathered `total_gathered`.
+    pub(super) fn with_capacity(memories: usize, total_gathered: usize) -> Self {
+        Self {
+            seqs: Vec::with_capacity(memories),
+            candidates: Vec::with_capacity(memories),
+            gathered: Vec::with_capacity(memories),
+            total_gathered,
         }
-        let places: HashMap<i64, usize> = seqs.iter().enumerate().map(|(place, &seq)| (seq, place)).collect();
-        for (candidate, &seq) in candidates.iter_mut().zip(&seqs) {
-            candidate.neighbours = conversations.neighbours(seq).map(|other| places.get(&other?).copied());
-        }
-        let gathered = seqs.iter().map(|seq| gathering.contains(*seq)).collect();
-        Self { seqs, candidates, gathered, total_gathered: gathering.len() }
     }
 
-    /// The same memories under their row numbers.
-    pub(super) fn with_seqs(self, seqs: Vec<i64>) -> Self {
-        Self { seqs, ..self }
+    pub(super) fn push(&mut self, seq: i64, candidate: Candidate, gathered: bool) {
+        self.seqs.push(seq);
+        self.candidates.push(candidate);
+        self.gathered.push(gathered);
+    }
+
+    /// Makes those neighbours that are next to each other in their conversations.
+    pub(super) fn introduce(&mut self, conversations: &Conversations) {
+        let places: HashMap<i64, usize> = self.seqs.iter().enumerate().map(|(place, &seq)| (seq, place)).collect();
+        for (candidate, &seq) in self.candidates.iter_mut().zip(&self.seqs) {
+            candidate.neighbours = conversations.neighbours(seq).map(|other| places.get(&other?).copied());
+        }
+    }
+
+    /// Computes how recent each is, from when each has occurred.
+    pub(super) fn compare_ages(&mut self, occurred: impl Iterator<Item = i64>) {
+        let mut oldest_first: Vec<(i64, i64, usize)> =
+            occurred.zip(&self.seqs).enumerate().map(|(place, (occurred, &seq))| (occurred, seq, place)).collect();
+        oldest_first.sort_unstable();
+        for (age, (.., place)) in oldest_first.into_iter().enumerate() {
+            self.candidates[place].newness = ratio(age + 1, self.seqs.len());
+        }
     }
 }
 

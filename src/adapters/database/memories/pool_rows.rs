@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, QueryResult};
 use super::candidates::Reach;
 use super::failure::MemoryStoreError;
 use super::pool::{Conversations, Pool, READ_AT_MOST, chunk_size};
-use super::ranking::{Candidate, Gathering};
+use super::ranking::{Candidate, Gathering, MAX_TERMS};
 use super::read::{OCCURRED, visible};
 use super::row::memory_row;
 use super::sql::{Sql, parse_numbers};
@@ -28,7 +28,7 @@ pub(super) async fn read(
     let conversations = around(connection, reach, candidates).await?;
     let wanted = conversations.with_joining(candidates);
     let numbers: HashMap<&str, usize> = terms.iter().enumerate().map(|(n, term)| (term.as_str(), n)).collect();
-    let (mut seqs, mut candidates): (Vec<i64>, Vec<Candidate>) = (Vec::new(), Vec::new());
+    let mut pool = Pool::with_capacity(wanted.len(), gathering.len());
     let mut occurred: Vec<i64> = Vec::new();
     let (mut read, mut since_yield) = (0_u32, 0_u32);
     for chunk in wanted.chunks(chunk_size(average_length)) {
@@ -46,16 +46,17 @@ pub(super) async fn read(
             let (seq, candidate) = candidate_of(row, &numbers)?;
             let length = candidate.length;
             (read, since_yield) = (read.saturating_add(length), since_yield.saturating_add(length));
-            seqs.push(seq);
+            pool.push(seq, candidate, gathering.contains(seq));
             occurred.push(row.try_get_by_index(6)?);
-            candidates.push(candidate);
             if since_yield > READ_AT_A_TIME {
                 since_yield = 0;
                 tokio::task::yield_now().await;
             }
         }
     }
-    Ok(Pool::of(seqs, &occurred, candidates, &conversations, gathering))
+    pool.introduce(&conversations);
+    pool.compare_ages(occurred.into_iter());
+    Ok(pool)
 }
 
 fn candidate_of(columns: &QueryResult, numbers: &HashMap<&str, usize>) -> Result<(i64, Candidate), MemoryStoreError> {
@@ -65,7 +66,7 @@ fn candidate_of(columns: &QueryResult, numbers: &HashMap<&str, usize>) -> Result
     let priority: String = columns.try_get_by_index(3)?;
     let attributes: String = columns.try_get_by_index(4)?;
     let text: String = columns.try_get_by_index(5)?;
-    let mut counts = vec![0; numbers.len()];
+    let mut counts = [0; MAX_TERMS];
     for &number in text.split_ascii_whitespace().filter_map(|term| numbers.get(term)) {
         counts[number] += 1;
     }

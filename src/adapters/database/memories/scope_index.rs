@@ -1,30 +1,29 @@
 //! The index of one scope in memory: what a search reads of many memories, derived from their rows.
 //!
-//! It answers as the statements of [`candidates`](super::candidates) and [`pool`](super::pool) do, and is many times faster:
-//! a statement takes most of its time to hand over numbers and words that only few memories need.
+//! It holds what the statements of [`candidates`](super::candidates) and [`pool_rows`](super::pool_rows) read, in about a fifth of
+//! the space that plain lists would take: what fits is found many times faster.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem::size_of;
+use std::ops::Bound;
 
 use memgate_domain::memories::Priority;
-use memgate_domain::system::Timestamp;
 use sea_orm::QueryResult;
 
 use super::failure::MemoryStoreError;
-use super::pool::{Conversations, Pool, READ_AT_MOST, chunk_size, with_others};
-use super::ranking::{BUDGET, Candidate, Gathering, TermRole};
+use super::postings::{Occurrence, Postings};
 use super::row::memory_row;
-use super::term_statistics::TermStatistics;
 
 /// The columns of an [`IndexedMemory`], of the table `memories` under the name `m`.
 pub(super) const INDEXED_COLUMNS: &str = "m.seq, m.conversation_id, m.created_at, m.expires_at, m.priority, m.length, \
                                           m.question, m.attributes, m.terms, m.occurred_at";
 
-/// Of the number of times that a memory has a term, the bits that hold it; the highest says that a label has it.
-const COUNT: u16 = u16::MAX >> 1;
-const LABEL: u16 = !COUNT;
 /// Approximate size of what a term needs besides its postings: its text, its place in the tree, two allocations.
-const TERM_BYTES: usize = 120;
+const TERM_BYTES: usize = 144;
+/// Approximate size of what a conversation needs besides its name and the numbers of its memories.
+const CONVERSATION_BYTES: usize = 80;
+/// Approximate size of two postings.
+const TWO_POSTINGS_BYTES: u64 = 3;
 
 /// What the index holds of a memory.
 #[derive(Debug)]
@@ -60,64 +59,100 @@ impl IndexedMemory {
             occurred_at: columns.try_get_by_index(9)?,
         })
     }
+
+    /// Its terms, each once, in ascending order.
+    fn occurrences(&self) -> Vec<(&str, Occurrence)> {
+        let in_text = self.terms.split_ascii_whitespace().map(|term| (term, Occurrence { count: 1, label: false }));
+        let in_labels =
+            self.attributes.split_ascii_whitespace().map(|term| (term, Occurrence { count: 0, label: true }));
+        let mut all: Vec<(&str, Occurrence)> = in_text.chain(in_labels).collect();
+        all.sort_unstable_by_key(|(term, _)| *term);
+        all.dedup_by(|(term, other), (kept_term, kept)| {
+            let is_same = term == kept_term;
+            if is_same {
+                *kept = Occurrence { count: kept.count + other.count, label: kept.label || other.label };
+            }
+            is_same
+        });
+        all
+    }
 }
 
 /// The index of a scope. Memories have numbers in the order of their `seq`.
 #[derive(Debug, Default)]
 pub(super) struct ScopeIndex {
-    seqs: Vec<i64>,
-    /// `None` if the memory was deleted.
-    memories: Vec<Option<Entry>>,
+    first_seq: i64,
+    slots: Vec<Slot>,
+    /// When each has occurred, if any has at another time than when it was created; otherwise empty.
+    occurred: Vec<i64>,
+    /// When each expires, if any does; otherwise empty.
+    expires: Vec<i64>,
+    /// How many expire some day.
+    pub(super) expiring: usize,
     terms: BTreeMap<Box<str>, Postings>,
+    /// Size of all postings.
+    postings_bytes: usize,
     /// The memories of each conversation, oldest first.
     conversations: Vec<Vec<u32>>,
-    numbers: HashMap<Box<str>, u32>,
-    /// How many memories expire some day.
-    expiring: usize,
-    postings: usize,
+    names: HashMap<Box<str>, u32>,
+    names_bytes: usize,
 }
 
+/// A memory, as small as possible.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    created_at: i64,
-    occurred_at: i64,
-    /// The end of time for a memory that does not expire.
-    expires_at: i64,
-    length: u32,
-    conversation: Option<u32>,
-    question: bool,
-    priority: Priority,
+struct Slot {
+    created_at: [u8; size_of::<i64>()],
+    /// By how much its `seq` is more than the first.
+    seq: u32,
+    conversation: u32,
+    /// Its length, and the bits above.
+    shape: u32,
 }
 
-/// The memories that have a term, in ascending order.
-#[derive(Debug, Default)]
-struct Postings {
-    memories: Vec<u32>,
-    /// How often each has it: see [`COUNT`].
-    counts: Vec<u16>,
+/// The conversation of a memory that is in none.
+const NO_CONVERSATION: u32 = u32::MAX;
+/// The bits of [`Slot::shape`]. A memory is not there if it was deleted.
+const LENGTH: u32 = (1 << 24) - 1;
+const IS_THERE: u32 = 1 << 24;
+const IS_QUESTION: u32 = 1 << 25;
+const IS_LOW: u32 = 1 << 26;
+const IS_HIGH: u32 = 1 << 27;
+
+/// What a search needs to know of a memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) seq: i64,
+    pub(super) occurred_at: i64,
+    pub(super) length: u32,
+    pub(super) conversation: Option<u32>,
+    pub(super) question: bool,
+    pub(super) priority: Priority,
 }
 
 impl ScopeIndex {
-    /// Approximate size of the index of a scope with so many memories and terms.
+    /// Approximate size of the index of a scope with so many memories and terms; the real one may be larger.
     pub(super) fn estimated_bytes(memories: u64, total_length: u64) -> u64 {
-        memories * (size_of::<Option<Entry>>() + size_of::<i64>() + 8) as u64 + total_length * 8
+        memories * (size_of::<Slot>() + size_of::<u32>()) as u64 + total_length * TWO_POSTINGS_BYTES / 2
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.seqs.len() * (size_of::<Option<Entry>>() + size_of::<i64>() + 8)
-            + self.postings * (size_of::<u32>() + size_of::<u16>())
+        self.slots.len() * (size_of::<Slot>() + size_of::<u32>())
+            + (self.occurred.len() + self.expires.len()) * size_of::<i64>()
+            + self.postings_bytes
             + self.terms.len() * TERM_BYTES
+            + self.names_bytes
+            + self.conversations.len() * CONVERSATION_BYTES
     }
 
     /// Makes room for nothing more.
     pub(super) fn shrink(&mut self) {
-        self.seqs.shrink_to_fit();
-        self.memories.shrink_to_fit();
-        for postings in self.terms.values_mut() {
-            postings.memories.shrink_to_fit();
-            postings.counts.shrink_to_fit();
-        }
+        self.slots.shrink_to_fit();
+        self.occurred.shrink_to_fit();
+        self.expires.shrink_to_fit();
+        self.terms.values_mut().for_each(Postings::shrink);
         self.conversations.iter_mut().for_each(Vec::shrink_to_fit);
+        self.conversations.shrink_to_fit();
+        self.names.shrink_to_fit();
     }
 
     /// Replaces the memories `seqs` by `found`, which are those of them that still exist, in ascending order. Returns whether
@@ -134,248 +169,182 @@ impl ScopeIndex {
 
     /// Inserts a memory: a new one, or one that was removed. Returns whether that was possible.
     pub(super) fn insert(&mut self, memory: IndexedMemory) -> bool {
-        let place = match self.seqs.binary_search(&memory.seq) {
-            Ok(place) if self.memories[place].is_none() => place,
-            Err(place) if place == self.seqs.len() => place,
+        if self.slots.is_empty() {
+            self.first_seq = memory.seq;
+        }
+        let Some(seq) = self.distance(memory.seq) else { return false };
+        let place = match self.slots.binary_search_by_key(&seq, |slot| slot.seq) {
+            Ok(place) if self.slots[place].shape & IS_THERE == 0 => place,
+            Err(place) if place == self.slots.len() => place,
             _ => return false,
         };
-        let Ok(number) = u32::try_from(place) else { return false };
-        let conversation = memory.conversation.map(|name| self.conversation(name));
-        let entry = Entry {
-            created_at: memory.created_at,
-            occurred_at: memory.occurred_at.unwrap_or(memory.created_at),
-            expires_at: memory.expires_at.unwrap_or(i64::MAX),
-            length: memory.length,
-            conversation,
-            question: memory.question,
-            priority: memory.priority,
-        };
-        self.expiring += usize::from(memory.expires_at.is_some());
-        if place == self.seqs.len() {
-            self.seqs.push(memory.seq);
-            self.memories.push(Some(entry));
-        } else {
-            self.memories[place] = Some(entry);
+        let Ok(number @ ..=Postings::MAX_NUMBER) = u32::try_from(place) else { return false };
+        if memory.length > LENGTH {
+            return false;
         }
-        if let Some(conversation) = conversation {
-            let (memories, mates) = (&self.memories, &mut self.conversations[conversation as usize]);
-            let key = |number: u32| (memories[number as usize].map_or(i64::MIN, |entry| entry.created_at), number);
-            let at = mates.partition_point(|mate| key(*mate) < key(number));
-            mates.insert(at, number);
-        }
-        let mut counts: HashMap<&str, u16> = HashMap::new();
-        for term in memory.terms.split_ascii_whitespace() {
-            let count = counts.entry(term).or_default();
-            *count = (*count + 1).min(COUNT);
-        }
-        for term in memory.attributes.split_ascii_whitespace() {
-            *counts.entry(term).or_default() |= LABEL;
-        }
-        self.postings += counts.len();
-        for (term, count) in counts {
+        for (term, occurrence) in memory.occurrences() {
             match self.terms.get_mut(term) {
-                Some(postings) => postings.insert(number, count),
-                None => drop(self.terms.insert(term.into(), Postings { memories: vec![number], counts: vec![count] })),
+                Some(postings) => {
+                    let before = postings.bytes();
+                    postings.insert(number, occurrence);
+                    self.postings_bytes = self.postings_bytes + postings.bytes() - before;
+                }
+                None => {
+                    let mut postings = Postings::default();
+                    postings.insert(number, occurrence);
+                    self.postings_bytes += postings.bytes();
+                    self.terms.insert(term.into(), postings);
+                }
             }
+        }
+        let conversation = memory.conversation.map(|name| self.conversation(name));
+        let slot = Slot {
+            created_at: memory.created_at.to_le_bytes(),
+            seq,
+            conversation: conversation.unwrap_or(NO_CONVERSATION),
+            shape: memory.length
+                | IS_THERE
+                | if memory.question { IS_QUESTION } else { 0 }
+                | match memory.priority {
+                    Priority::Low => IS_LOW,
+                    Priority::Normal => 0,
+                    Priority::High => IS_HIGH,
+                },
+        };
+        if place == self.slots.len() {
+            self.slots.push(slot);
+        } else {
+            self.slots[place] = slot;
+        }
+        let occurred_at = memory.occurred_at.unwrap_or(memory.created_at);
+        if occurred_at != memory.created_at && self.occurred.is_empty() {
+            self.occurred = self.slots.iter().map(|slot| i64::from_le_bytes(slot.created_at)).collect();
+        }
+        set(&mut self.occurred, place, occurred_at);
+        self.expiring += usize::from(memory.expires_at.is_some());
+        if memory.expires_at.is_some() && self.expires.is_empty() {
+            self.expires = vec![i64::MAX; self.slots.len()];
+        }
+        set(&mut self.expires, place, memory.expires_at.unwrap_or(i64::MAX));
+        if let Some(conversation) = conversation {
+            let (slots, mates) = (&self.slots, &mut self.conversations[conversation as usize]);
+            let at = mates.partition_point(|mate| order(slots, *mate) < order(slots, number));
+            mates.insert(at, number);
         }
         true
     }
 
     fn remove(&mut self, seqs: &HashSet<i64>) {
         let mut numbers: Vec<u32> = seqs.iter().filter_map(|seq| self.number(*seq)).collect();
-        if numbers.is_empty() {
-            return;
-        }
         numbers.sort_unstable();
         for &number in &numbers {
-            let Some(entry) = self.memories[number as usize].take() else { continue };
-            self.expiring -= usize::from(entry.expires_at != i64::MAX);
-            if let Some(conversation) = entry.conversation {
+            let place = number as usize;
+            if let Some(conversation) = self.entry(number).and_then(|entry| entry.conversation) {
                 self.conversations[conversation as usize].retain(|mate| *mate != number);
             }
-        }
-        let left = &mut self.postings;
-        self.terms.retain(|_, postings| {
-            for number in &numbers {
-                *left -= usize::from(postings.remove(*number));
+            if self.expires_at(number) != i64::MAX {
+                self.expiring -= 1;
             }
-            !postings.memories.is_empty()
+            self.slots[place].shape &= !IS_THERE;
+        }
+        let (Some(&first), bytes) = (numbers.first(), &mut self.postings_bytes) else { return };
+        self.terms.retain(|_, postings| {
+            if postings.last().is_none_or(|last| last < first) {
+                return true;
+            }
+            let mut cursor = postings.cursor();
+            let found: Vec<u32> = numbers.iter().copied().filter(|number| cursor.find(*number).is_some()).collect();
+            let before = postings.bytes();
+            for number in found {
+                postings.remove(number);
+            }
+            *bytes = *bytes + postings.bytes() - before;
+            !postings.is_empty()
         });
     }
 
-    fn number(&self, seq: i64) -> Option<u32> {
-        let place = self.seqs.binary_search(&seq).ok()?;
-        self.memories[place]?;
-        u32::try_from(place).ok()
+    fn distance(&self, seq: i64) -> Option<u32> {
+        u32::try_from(seq.checked_sub(self.first_seq)?).ok()
+    }
+
+    /// The number of a memory that is there.
+    pub(super) fn number(&self, seq: i64) -> Option<u32> {
+        let seq = self.distance(seq)?;
+        let place = self.slots.binary_search_by_key(&seq, |slot| slot.seq).ok()?;
+        (self.slots[place].shape & IS_THERE != 0).then(|| u32::try_from(place).ok()).flatten()
     }
 
     fn conversation(&mut self, name: String) -> u32 {
-        let next = u32::try_from(self.conversations.len()).unwrap_or(u32::MAX);
-        let number = *self.numbers.entry(name.into()).or_insert(next);
+        let next = u32::try_from(self.conversations.len()).unwrap_or(NO_CONVERSATION);
+        let length = name.len();
+        let number = *self.names.entry(name.into()).or_insert(next);
         if number == next {
+            self.names_bytes += length;
             self.conversations.push(Vec::new());
         }
         number
     }
 
+    /// A memory that is there.
+    pub(super) fn entry(&self, number: u32) -> Option<Entry> {
+        let slot = self.slots.get(number as usize).filter(|slot| slot.shape & IS_THERE != 0)?;
+        let created_at = i64::from_le_bytes(slot.created_at);
+        Some(Entry {
+            seq: self.first_seq + i64::from(slot.seq),
+            occurred_at: self.occurred.get(number as usize).copied().unwrap_or(created_at),
+            length: slot.shape & LENGTH,
+            conversation: (slot.conversation != NO_CONVERSATION).then_some(slot.conversation),
+            question: slot.shape & IS_QUESTION != 0,
+            priority: match slot.shape & (IS_LOW | IS_HIGH) {
+                IS_LOW => Priority::Low,
+                IS_HIGH => Priority::High,
+                _ => Priority::Normal,
+            },
+        })
+    }
+
+    /// When a memory expires; at the end of time, if it does not.
+    pub(super) fn expires_at(&self, number: u32) -> i64 {
+        self.expires.get(number as usize).copied().unwrap_or(i64::MAX)
+    }
+
+    /// The memories of a conversation, oldest first.
+    pub(super) fn mates(&self, conversation: u32) -> &[u32] {
+        &self.conversations[conversation as usize]
+    }
+
+    /// The place of a memory among `mates`, some of those of its conversation.
+    pub(super) fn place_among(&self, mates: &[u32], number: u32) -> usize {
+        mates.partition_point(|mate| order(&self.slots, *mate) < order(&self.slots, number))
+    }
+
+    /// The memories that have `term`.
+    pub(super) fn postings(&self, term: &str) -> Option<&Postings> {
+        self.terms.get(term)
+    }
+
     /// How many memories have `term`.
     pub(super) fn frequency(&self, term: &str) -> u64 {
-        self.terms.get(term).map_or(0, |postings| postings.memories.len() as u64)
+        self.postings(term).map_or(0, |postings| postings.len() as u64)
     }
 
     /// The terms from `first` on, before `end`, with the number of memories that have each.
     pub(super) fn terms<'a>(&'a self, first: &str, end: &'a str) -> impl Iterator<Item = (&'a str, u64)> {
-        let from = self.terms.range::<str, _>((std::ops::Bound::Included(first), std::ops::Bound::Unbounded));
-        from.map(|(term, postings)| (&**term, postings.memories.len() as u64)).take_while(move |(term, _)| *term < end)
-    }
-
-    /// Gathers candidates, and everything that is scored with them. The memories `nearest` are candidates too.
-    pub(super) fn pool(
-        &self,
-        terms: &[String],
-        statistics: &TermStatistics,
-        wanted: usize,
-        nearest: &[i64],
-        now: Timestamp,
-    ) -> Pool {
-        let now = now.unix_millis();
-        let gathering = self.gather(terms, statistics, wanted, now);
-        let nearest = nearest.iter().filter_map(|seq| self.number(*seq)).map(i64::from);
-        let candidates = with_others(gathering.heaviest(wanted), nearest);
-        let mut conversations = Conversations::default();
-        for &number in &candidates {
-            let (before, after) = self.around(number, now);
-            conversations.add(number, before, after);
-        }
-        let wanted = conversations.with_joining(&candidates);
-        let (mut numbers, mut read) = (Vec::with_capacity(wanted.len()), 0_u32);
-        for chunk in wanted.chunks(chunk_size(statistics.average_length())) {
-            if read >= READ_AT_MOST {
-                break;
-            }
-            for &number in chunk {
-                let Some(entry) = self.entry(number) else { continue };
-                read = read.saturating_add(entry.length);
-                numbers.push(number);
-            }
-        }
-        numbers.sort_unstable();
-        let (mut scored, mut occurred) = (Vec::with_capacity(numbers.len()), Vec::with_capacity(numbers.len()));
-        for number in &numbers {
-            let Some(entry) = self.entry(*number) else { continue };
-            occurred.push(entry.occurred_at);
-            scored.push(Candidate {
-                counts: vec![0; terms.len()],
-                attributes: 0,
-                length: entry.length,
-                question: entry.question,
-                priority: entry.priority,
-                newness: 0.0,
-                neighbours: [None; 4],
-            });
-        }
-        for (place, term) in terms.iter().enumerate() {
-            let Some(postings) = self.terms.get(term.as_str()) else { continue };
-            let mut cursor = Cursor::new(&postings.memories);
-            for (number, candidate) in numbers.iter().zip(&mut scored) {
-                if let Some(at) = cursor.find(*number) {
-                    let count = postings.counts[at];
-                    candidate.counts[place] = u32::from(count & COUNT);
-                    candidate.attributes |= u32::from(count & LABEL != 0) << place;
-                }
-            }
-        }
-        let seqs = numbers.iter().map(|number| self.seqs[usize::try_from(*number).unwrap_or(0)]).collect();
-        Pool::of(numbers, &occurred, scored, &conversations, &gathering).with_seqs(seqs)
-    }
-
-    fn entry(&self, number: i64) -> Option<&Entry> {
-        self.memories.get(usize::try_from(number).ok()?)?.as_ref()
-    }
-
-    fn gather(&self, terms: &[String], statistics: &TermStatistics, wanted: usize, now: i64) -> Gathering {
-        let mut gathering = Gathering::new(BUDGET);
-        for (frequency, term) in statistics.rarest_first(terms) {
-            let Some(postings) = self.terms.get(term) else { continue };
-            let weight = statistics.weight(term);
-            if gathering.role_of(frequency) == TermRole::Selects {
-                let skipped = postings.memories.len().saturating_sub(usize::try_from(BUDGET).unwrap_or(usize::MAX));
-                gathering.select(
-                    weight,
-                    frequency,
-                    postings.memories[skipped..].iter().map(|number| i64::from(*number)),
-                );
-            } else if gathering.len() <= wanted {
-                break;
-            } else {
-                let mut cursor = Cursor::new(&postings.memories);
-                gathering.rank_only(weight, |number| cursor.find(number).is_some());
-            }
-        }
-        if self.expiring > 0 {
-            gathering.retain(|number| self.entry(number).is_some_and(|entry| entry.expires_at > now));
-        }
-        gathering
-    }
-
-    /// The visible memories of the same conversation, oldest first: two before the memory `number`, and four after it.
-    fn around(&self, number: i64, now: i64) -> (Vec<i64>, Vec<i64>) {
-        let Some(entry) = self.entry(number) else { return Default::default() };
-        let Some(conversation) = entry.conversation else { return Default::default() };
-        let mates = &self.conversations[conversation as usize];
-        let key = |number: i64| (self.entry(number).map_or(i64::MIN, |entry| entry.created_at), number);
-        let at = mates.partition_point(|mate| key(i64::from(*mate)) < key(number));
-        let visible = |mate: &&u32| self.entry(i64::from(**mate)).is_some_and(|entry| entry.expires_at > now);
-        let numbers = |mate: &u32| i64::from(*mate);
-        let mut before: Vec<i64> =
-            mates[..at].iter().rev().filter(visible).take(Conversations::BEFORE).map(numbers).collect();
-        before.reverse();
-        let after = mates.iter().skip(at + 1).filter(visible).take(Conversations::AFTER).map(numbers).collect();
-        (before, after)
+        let from = self.terms.range::<str, _>((Bound::Included(first), Bound::Unbounded));
+        from.map(|(term, postings)| (&**term, postings.len() as u64)).take_while(move |(term, _)| *term < end)
     }
 }
 
-impl Postings {
-    fn insert(&mut self, number: u32, count: u16) {
-        if self.memories.last().is_none_or(|last| *last < number) {
-            self.memories.push(number);
-            self.counts.push(count);
-        } else if let Err(at) = self.memories.binary_search(&number) {
-            self.memories.insert(at, number);
-            self.counts.insert(at, count);
-        }
-    }
-
-    fn remove(&mut self, number: u32) -> bool {
-        let Ok(at) = self.memories.binary_search(&number) else { return false };
-        self.memories.remove(at);
-        self.counts.remove(at);
-        true
-    }
+/// The order of the memories of a conversation.
+fn order(slots: &[Slot], number: u32) -> (i64, u32) {
+    (slots.get(number as usize).map_or(i64::MIN, |slot| i64::from_le_bytes(slot.created_at)), number)
 }
 
-/// Finds ascending numbers in an ascending list, in steps that double.
-struct Cursor<'a> {
-    list: &'a [u32],
-    at: usize,
-}
-
-impl<'a> Cursor<'a> {
-    fn new(list: &'a [u32]) -> Self {
-        Self { list, at: 0 }
-    }
-
-    /// The place of `number`, which is not less than that of the previous call.
-    fn find(&mut self, number: i64) -> Option<usize> {
-        let number = u32::try_from(number).ok()?;
-        let rest = &self.list[self.at..];
-        let mut step = 1;
-        while step < rest.len() && rest[step] < number {
-            step *= 2;
-        }
-        let from = step / 2;
-        let part = &rest[from.min(rest.len())..rest.len().min(step + 1)];
-        self.at += from.min(rest.len()) + part.partition_point(|other| *other < number);
-        (self.list.get(self.at) == Some(&number)).then_some(self.at)
+/// Sets the value of a memory in a column, if the column is used. The memory may be new.
+fn set(column: &mut Vec<i64>, place: usize, value: i64) {
+    if place < column.len() {
+        column[place] = value;
+    } else if !column.is_empty() {
+        column.push(value);
     }
 }

@@ -6,6 +6,12 @@ pub(in super::super) const BUDGET: u64 = 10_000;
 /// Minimum number of memories that are scored; a larger limit raises it.
 pub(in super::super) const CANDIDATES: usize = 200;
 
+/// How many times as many candidates as are wanted are ranked without asking which of them are hopeless.
+const FEW: usize = 2;
+
+/// More than the sum of the weights of all terms can be off by.
+const ROUNDING: f64 = 1e-6;
+
 /// The inverse document frequency of a term that `frequency` of `memories` memories contain.
 #[expect(clippy::cast_precision_loss, reason = "counts of memories are far below 2^52")]
 pub(in super::super) fn inverse_frequency(memories: u64, frequency: u64) -> f64 {
@@ -26,8 +32,10 @@ pub(in super::super) enum TermRole {
 #[derive(Debug)]
 pub(in super::super) struct Gathering {
     budget: u64,
-    /// The memories with their weights, in ascending order.
+    /// The memories with their weights, in ascending order. Those of hopeless ones are not up to date.
     weights: Vec<(i64, f64)>,
+    /// The others, if any are hopeless.
+    hopeful: Option<Vec<(i64, f64)>>,
     used: u64,
     started: bool,
     full: bool,
@@ -36,7 +44,7 @@ pub(in super::super) struct Gathering {
 impl Gathering {
     /// Starts empty. Terms select memories until that has used `budget` entries of the index; the first one always does.
     pub(in super::super) fn new(budget: u64) -> Self {
-        Self { budget, weights: Vec::new(), used: 0, started: false, full: false }
+        Self { budget, weights: Vec::new(), hopeful: None, used: 0, started: false, full: false }
     }
 
     /// The role of the next term, which `size` memories contain.
@@ -88,16 +96,32 @@ impl Gathering {
 
     /// Adds a term to those of the candidates that have it; `has` is asked for each in ascending order.
     pub(in super::super) fn rank(&mut self, weight: f64, mut has: impl FnMut(i64) -> bool) {
-        for (memory, sum) in &mut self.weights {
+        for (memory, sum) in self.hopeful.as_mut().unwrap_or(&mut self.weights) {
             if has(*memory) {
                 *sum += weight;
             }
         }
     }
 
+    /// Ranks no longer those that will not be among the `count` heaviest, whichever of the other terms they have, which add `rest`
+    /// to their weight.
+    pub(in super::super) fn drop_hopeless(&mut self, count: usize, rest: &[f64]) {
+        let hopeful = self.hopeful.as_ref().unwrap_or(&self.weights);
+        if count == 0 || hopeful.len() < FEW * count {
+            return;
+        }
+        let mut sums: Vec<f64> = hopeful.iter().map(|(_, sum)| *sum).collect();
+        let (_, least, _) = sums.select_nth_unstable_by(count - 1, |a, b| b.total_cmp(a));
+        // Weights only grow.
+        let needed = *least - rest.iter().sum::<f64>() - ROUNDING;
+        self.hopeful = Some(hopeful.iter().copied().filter(|(_, sum)| *sum >= needed).collect());
+    }
+
     /// Excludes the memories that do not pass.
     pub(in super::super) fn retain(&mut self, mut passes: impl FnMut(i64) -> bool) {
         self.weights.retain(|(memory, _)| passes(*memory));
+        // The heaviest may be among those that are excluded.
+        debug_assert!(self.hopeful.is_none(), "memories are excluded before any are hopeless");
     }
 
     /// Whether `memory` is a candidate.
@@ -112,7 +136,7 @@ impl Gathering {
 
     /// The `count` heaviest, heaviest first; of equal ones the newer first.
     pub(in super::super) fn heaviest(&self, count: usize) -> Vec<i64> {
-        let mut sorted = self.weights.clone();
+        let mut sorted = self.hopeful.as_ref().unwrap_or(&self.weights).clone();
         let order = |a: &(i64, f64), b: &(i64, f64)| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0));
         if count < sorted.len() {
             sorted.select_nth_unstable_by(count, order);

@@ -26,7 +26,7 @@ const PRIORITY: f64 = 0.05;
 /// fact should win.
 const NEWNESS: f64 = 0.02;
 
-/// Maximum number of terms of a query: each has a bit in [`Candidate::attributes`].
+/// Maximum number of terms of a query: each has a place in [`Candidate::counts`], and a bit in [`Candidate::attributes`].
 pub(in super::super) const MAX_TERMS: usize = 32;
 
 /// The terms of a query with their weights.
@@ -42,7 +42,7 @@ pub(in super::super) struct WeightedQuery {
 #[derive(Clone, Debug)]
 pub(in super::super) struct Candidate {
     /// The frequency of each term of the query in its text.
-    pub(in super::super) counts: Vec<u32>,
+    pub(in super::super) counts: [u32; MAX_TERMS],
     /// The terms of the query in its labels, one bit each.
     pub(in super::super) attributes: u32,
     /// Number of terms of its text.
@@ -81,29 +81,33 @@ pub(in super::super) fn relevance(score: f64) -> f64 {
     1.0 - 4_f64.powf(-score)
 }
 
+/// The counts of no neighbour.
+const NONE: [u32; MAX_TERMS] = [0; MAX_TERMS];
+
 fn text_score(query: &WeightedQuery, pool: &[Candidate], candidate: &Candidate) -> f64 {
     let length = f64::from(candidate.length);
     let norm = 1.0 - LENGTH + LENGTH * length.max(SHORT) / query.average_length.max(SHORT);
     let context = (NEEDS_CONTEXT / length.max(1.0)).min(1.0);
-    let around: Vec<(f64, &[u32])> = candidate
-        .neighbours
-        .iter()
-        .zip([FAR, NEAR, NEAR, FAR])
-        .enumerate()
-        .filter_map(|(place, (neighbour, share))| {
-            let neighbour = pool.get((*neighbour)?)?;
-            let asked = place == 1 && neighbour.question;
-            Some((context * if asked { share + ANSWER } else { share }, neighbour.counts.as_slice()))
-        })
-        .collect();
-    let terms = query.weights.iter().enumerate().map(|(term, weight)| {
+    let mut around = [(0.0, &NONE); 4];
+    let mut count = 0;
+    for (place, (neighbour, share)) in candidate.neighbours.iter().zip([FAR, NEAR, NEAR, FAR]).enumerate() {
+        let Some(neighbour) = neighbour.and_then(|neighbour| pool.get(neighbour)) else { continue };
+        let asked = place == 1 && neighbour.question;
+        around[count] = (context * if asked { share + ANSWER } else { share }, &neighbour.counts);
+        count += 1;
+    }
+    let mut score = 0.0;
+    for (term, weight) in query.weights.iter().enumerate() {
         let own = f64::from(candidate.counts[term]) / norm;
-        let nearby: f64 = around.iter().map(|(share, counts)| share * f64::from(counts[term])).sum();
+        let nearby: f64 = around[..count].iter().map(|(share, counts)| share * f64::from(counts[term])).sum();
         let label = if candidate.attributes & (1 << term) == 0 { 0.0 } else { ATTRIBUTE };
         let frequency = own + nearby + label;
-        weight * frequency * (SATURATION + 1.0) / (SATURATION + frequency)
-    });
-    terms.sum()
+        // Most memories have few of the terms.
+        if frequency > 0.0 {
+            score += weight * frequency * (SATURATION + 1.0) / (SATURATION + frequency);
+        }
+    }
+    score
 }
 
 fn weight_of(query: &WeightedQuery, bits: u32) -> f64 {

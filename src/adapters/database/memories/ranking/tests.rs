@@ -4,13 +4,17 @@
 use std::collections::HashMap;
 
 use memgate_domain::memories::{Metadata, Priority};
+use proptest::collection::{btree_set, vec};
+use proptest::prelude::proptest;
 use serde_json::Value;
 
 use super::document::{Document, is_question, split_label};
 use super::english::stem;
 use super::fold::clean;
 use super::words::{Token, tokens};
-use super::{Candidate, Gathering, TermRole, WeightedQuery, inverse_frequency, query_terms, relevance, scores, terms};
+use super::{
+    Candidate, Gathering, MAX_TERMS, TermRole, WeightedQuery, inverse_frequency, query_terms, relevance, scores, terms,
+};
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("vectors.json")).expect("the vectors are JSON")
@@ -84,6 +88,12 @@ fn short_metadata_labels_a_memory_and_long_metadata_is_text() {
 fn the_ids_of_gpt_and_conversation_do_not_label_a_memory() {
     let ids = serde_json::json!({"custom_gpt_id": "g-blue", "conversation_id": "red"});
     assert!(Document::of("x", &metadata(&ids), &[]).attributes.is_empty());
+}
+
+fn counts(of_terms: impl IntoIterator<Item = u32>) -> [u32; MAX_TERMS] {
+    let mut counts = [0; MAX_TERMS];
+    counts.iter_mut().zip(of_terms).for_each(|(count, of_term)| *count = of_term);
+    counts
 }
 
 /// An index in a list.
@@ -168,7 +178,7 @@ impl Index {
                 let bits =
                     terms.iter().enumerate().map(|(bit, term)| u32::from(document.attributes.contains(term)) << bit);
                 Candidate {
-                    counts: terms.iter().map(|term| u32::try_from(count(term)).expect("small")).collect(),
+                    counts: counts(terms.iter().map(|term| u32::try_from(count(term)).expect("small"))),
                     attributes: bits.sum(),
                     length: u32::try_from(document.terms.len()).expect("small"),
                     question: document.question,
@@ -220,10 +230,34 @@ fn common_terms_rank_what_rare_ones_brought_in_once_the_budget_is_used() {
     }
 }
 
+proptest! {
+    #[test]
+    fn the_heaviest_are_the_same_when_hopeless_ones_are_not_ranked(
+        selecting in vec((0.1..9.0_f64, btree_set(0..300_i64, 0..200)), 1..5),
+        ranking in vec((0.1..9.0_f64, btree_set(0..300_i64, 0..300)), 0..5),
+        count in 1..40_usize,
+    ) {
+        let (mut all, mut hopeful) = (Gathering::new(1_000), Gathering::new(1_000));
+        for (weight, found) in &selecting {
+            all.select(*weight, 1, found.iter().copied());
+            hopeful.select(*weight, 1, found.iter().copied());
+        }
+        let weights: Vec<f64> = ranking.iter().map(|(weight, _)| *weight).collect();
+        for (place, (weight, found)) in ranking.iter().enumerate() {
+            all.rank_only(*weight, |memory| found.contains(&memory));
+            hopeful.drop_hopeless(count, &weights[place..]);
+            hopeful.rank_only(*weight, |memory| found.contains(&memory));
+        }
+        assert_eq!(hopeful.heaviest(count), all.heaviest(count));
+        assert_eq!(hopeful.len(), all.len());
+        assert!((0..300).all(|memory| hopeful.contains(memory) == all.contains(memory)));
+    }
+}
+
 #[test]
 fn priority_decides_between_memories_that_fit_equally_well() {
     let candidate = |priority, count| Candidate {
-        counts: vec![count],
+        counts: counts([count]),
         attributes: 0,
         length: 5,
         question: false,
