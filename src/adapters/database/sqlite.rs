@@ -17,6 +17,8 @@ use super::options::DatabaseOptions;
 /// The write-ahead log is checkpointed at this many pages of 4 KiB: often enough to stay small, and seldom enough that a page
 /// that changes with every commit is not written into the file each time.
 const PAGES_BETWEEN_CHECKPOINTS: &str = "4000";
+/// The writer remembers so many KiB of pages: the counts of the terms of a large scope, and where new entries go.
+const WRITER_CACHE: &str = "-8192";
 /// The write-ahead log is truncated to this size after a checkpoint.
 const JOURNAL_SIZE_LIMIT_BYTES: &str = "67108864";
 /// Delay before the lock that only opening needs is tried again.
@@ -135,7 +137,8 @@ pub(super) async fn open(
     options: DatabaseOptions,
 ) -> Result<(ConnectionPool, ConnectionPool, ConnectionTarget), DatabaseError> {
     file.prepare()?;
-    let target = ConnectionTarget::Sqlite(connect_options(file, options).journal_mode(SqliteJournalMode::Wal));
+    let writing = connect_options(file, options).journal_mode(SqliteJournalMode::Wal);
+    let target = ConnectionTarget::Sqlite(writing.pragma("cache_size", WRITER_CACHE));
     let timeout = options.timeout;
     let writer = ConnectionPool::new(target.clone(), Purpose::Write, PoolOptions { size: 1, timeout });
     let deadline = Instant::now() + timeout;

@@ -25,8 +25,12 @@ impl Sql {
     /// Appends a parameter.
     pub(super) fn value(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
-        // Writing to a text cannot fail.
-        write!(self.text, "${}", self.values.len()).ok();
+        match self.backend {
+            // Parameters with a name, and `$1` is one, are looked up in a list from its beginning, each of some thousand.
+            DbBackend::Sqlite => self.text.push('?'),
+            // Writing to a text cannot fail.
+            _ => drop(write!(self.text, "${}", self.values.len())),
+        }
         self
     }
 
