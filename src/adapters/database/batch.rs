@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::system::SharedStorageError;
 
-/// Maximum number of operations per batch. More would delay each caller by more than the shared commit saves.
+/// Maximum number of operations of several callers per batch. More would delay each by more than the shared commit saves.
 pub(super) const MAX_BATCH: usize = 256;
 /// Maximum number of waiting operations; further callers wait for a free place.
 const MAX_WAITING: usize = 4 * MAX_BATCH;
@@ -25,7 +25,7 @@ pub(super) trait BatchExecutor: Send + Sync + 'static {
     /// Its result.
     type Output: Send + 'static;
 
-    /// Executes 1 to [`MAX_BATCH`] operations in one commit. Returns a result for each, in order.
+    /// Executes operations, of which there is at least one, in one commit. Returns a result for each, in order.
     async fn run(&self, ops: &[Self::Op]) -> Result<Vec<Self::Output>, StorageError>;
 }
 
@@ -61,7 +61,8 @@ impl<B: BatchExecutor> GroupCommit<B> {
         self.submit_all(vec![op]).await?.pop().ok_or_else(ended)
     }
 
-    /// Submits several operations for one commit, at most [`MAX_BATCH`], and waits for their results, in order.
+    /// Submits several operations for one commit, and waits for their results, in order. More than [`MAX_BATCH`] have it for
+    /// themselves.
     pub(super) async fn submit_all(&self, ops: Vec<B::Op>) -> Result<Vec<B::Output>, StorageError> {
         let (answer, answered) = oneshot::channel();
         self.queue.send(Pending { ops, answer }).await.map_err(|_| ended())?;

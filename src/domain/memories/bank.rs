@@ -16,7 +16,7 @@ use crate::ids::MemoryId;
 use crate::system::{BoxError, StorageError, Timestamp};
 
 /// Maximum number of memories of one [`MemoryBank::create_all`].
-pub const MAX_AT_ONCE: usize = 256;
+pub const MAX_AT_ONCE: usize = 2_048;
 
 /// Whether a memory is new: the outcome of each of a [`MemoryBank::create_all`].
 pub type IsNew = Result<bool, MemoryBankError>;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 
-use super::bank::{IsNew, MAX_AT_ONCE, MemoryBank, MemoryBankError};
+use super::bank::{IsNew, MemoryBank, MemoryBankError};
 use super::import::{ImportReader, ImportRow};
 use super::import_problem::ImportProblem;
 use super::model::MemoryScope;
@@ -14,6 +14,9 @@ use super::new_memory::NewMemory;
 use super::tenants::{Admitted, TenantRegistry};
 use crate::ids::MemoryId;
 use crate::system::Timestamp;
+
+/// How many rows are given to the bank at once: requests of others wait meanwhile.
+const ROWS_AT_ONCE: usize = 256;
 
 /// How many rows of a preview are looked up concurrently.
 const CONCURRENT: usize = 64;
@@ -178,7 +181,7 @@ impl Import {
     /// Imports into the scope of `reader`, as long as `tenants` admits it.
     #[must_use]
     pub fn new(bank: Arc<dyn MemoryBank>, tenants: Arc<dyn TenantRegistry>, reader: ImportReader) -> Self {
-        let (batch, ids) = (Vec::with_capacity(MAX_AT_ONCE), HashSet::with_capacity(MAX_AT_ONCE));
+        let (batch, ids) = (Vec::with_capacity(ROWS_AT_ONCE), HashSet::with_capacity(ROWS_AT_ONCE));
         Self { bank, tenants, reader, stores: true, batch, ids, report: ImportReport::default() }
     }
 
@@ -250,7 +253,7 @@ impl Import {
             return Ok(());
         }
         self.batch.push((place, memory));
-        if self.batch.len() >= MAX_AT_ONCE { self.hand_over().await } else { Ok(()) }
+        if self.batch.len() >= ROWS_AT_ONCE { self.hand_over().await } else { Ok(()) }
     }
 
     async fn hand_over(&mut self) -> Result<(), ImportStopped> {

@@ -259,7 +259,7 @@ impl MemoryBank for EmbeddedMemoryBank {
         // Splitting so much text into terms takes long enough to delay other tasks.
         let ops = tokio::task::spawn_blocking(prepare).await.map_err(|_| MemoryStoreError::WriterEnded)?;
         let is_new = |outcome| Ok(matches!(outcome?, WriteOutcome::Stored(_)));
-        let outcomes = self.writer.submit_all(ops).await?.into_iter().map(is_new).collect();
+        let outcomes = self.writer.submit_at_once(ops).await?.into_iter().map(is_new).collect();
         self.note_change();
         Ok(outcomes)
     }

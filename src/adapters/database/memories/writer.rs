@@ -40,8 +40,17 @@ impl Writer {
         self.lanes[self.lane_of(&op.tenant)].submit(op).await.map_err(|_| MemoryStoreError::WriterEnded)?
     }
 
-    /// Submits many operations, in as few commits as possible. Returns the result of each, in order.
+    /// Submits many operations, in commits of at most [`MAX_BATCH`]. Returns the result of each, in order.
     pub(super) async fn submit_all(&self, ops: Vec<WriteOp>) -> Result<Vec<OpResult>, MemoryStoreError> {
+        self.submit_parts(ops, MAX_BATCH).await
+    }
+
+    /// The same, in as few commits as possible.
+    pub(super) async fn submit_at_once(&self, ops: Vec<WriteOp>) -> Result<Vec<OpResult>, MemoryStoreError> {
+        self.submit_parts(ops, usize::MAX).await
+    }
+
+    async fn submit_parts(&self, ops: Vec<WriteOp>, size: usize) -> Result<Vec<OpResult>, MemoryStoreError> {
         let mut by_lane: Vec<(Vec<usize>, Vec<WriteOp>)> = self.lanes.iter().map(|_| Default::default()).collect();
         for (place, op) in ops.into_iter().enumerate() {
             let (places, ops) = &mut by_lane[self.lane_of(&op.tenant)];
@@ -51,7 +60,7 @@ impl Writer {
         let submitted = self.lanes.iter().zip(by_lane).map(async |(lane, (places, ops))| {
             let (mut ops, mut results) = (ops.into_iter(), Vec::with_capacity(places.len()));
             loop {
-                let part: Vec<WriteOp> = ops.by_ref().take(MAX_BATCH).collect();
+                let part: Vec<WriteOp> = ops.by_ref().take(size).collect();
                 if part.is_empty() {
                     return Ok::<_, MemoryStoreError>(places.into_iter().zip(results));
                 }
