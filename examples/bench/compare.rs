@@ -155,6 +155,22 @@ pub async fn alone<C: Client>(plan: &Plan, side: &mut Side<'_, C>) -> Result<(),
     Ok(())
 }
 
+/// One server in turn with something else, which is given the duration of each round, that of the warm-up first.
+pub async fn beside<C: Client>(
+    plan: &Plan,
+    side: &mut Side<'_, C>,
+    mut other: impl FnMut(Duration) -> Result<(), String>,
+) -> Result<(), String> {
+    side.load(plan.warm_up).await?;
+    other(plan.warm_up)?;
+    for _ in 0..plan.rounds {
+        let round = side.load(plan.round).await?;
+        side.rounds.push(round);
+        other(plan.round)?;
+    }
+    Ok(())
+}
+
 /// By how many milliseconds the other's median answer was later than the floor's: the median of the pairs.
 pub fn added_p50_ms<A, B>(floor: &Side<'_, A>, other: &Side<'_, B>) -> f64 {
     let pairs: Vec<f64> = floor.rounds.iter().zip(&other.rounds).map(|(f, o)| o.p50_ms - f.p50_ms).collect();

@@ -1,6 +1,8 @@
 //! Memories and questions that nobody wrote: words of syllables whose frequencies fall as Zipf says, held together by the
 //! function words of English, in lengths from a remark to a page.
 
+use serde_json::{Value, json};
+
 use crate::random::Repeatable;
 
 const SYLLABLES: [&str; 40] = [
@@ -21,18 +23,32 @@ const MONTHS: [&str; 6] = ["January", "March", "May", "July", "September", "Nove
 /// How many different words the memories are made of.
 const WORDS: usize = 40_000;
 
+/// How many memories a conversation has.
+const MEMORIES_OF_A_CONVERSATION: usize = 25;
+
 /// Yields memories and questions, the same in every run.
 pub struct Corpus {
     random: Repeatable,
     words: Vec<String>,
     /// How much of all text the words up to here make up.
     cumulative: Vec<f64>,
+    /// How many memories there were.
+    memories: usize,
 }
 
 /// A memory that is to be stored.
 pub struct Text {
     pub content: String,
     pub category: &'static str,
+    conversation: usize,
+}
+
+impl Text {
+    /// What is sent, or a line of a file to import.
+    pub fn json(&self) -> Value {
+        let conversation = format!("c{}", self.conversation);
+        json!({ "content": self.content, "categories": [self.category], "context": { "conversation_id": conversation } })
+    }
 }
 
 impl Corpus {
@@ -43,7 +59,7 @@ impl Corpus {
             total += 1.0 / (f64::from(rank) + 8.0);
             cumulative.push(total);
         }
-        Self { random: Repeatable::new(seed), words: (0..WORDS).map(word).collect(), cumulative }
+        Self { random: Repeatable::new(seed), words: (0..WORDS).map(word).collect(), cumulative, memories: 0 }
     }
 
     /// A word as often as it occurs in text.
@@ -87,7 +103,9 @@ impl Corpus {
             content = format!("{content} on {day} {month} 2026");
         }
         content.push('.');
-        Text { content, category: self.random.pick(&CATEGORIES) }
+        self.memories += 1;
+        let conversation = (self.memories - 1) / MEMORIES_OF_A_CONVERSATION;
+        Text { content, category: self.random.pick(&CATEGORIES), conversation }
     }
 
     /// A question as people ask it, with words that are everywhere, now and then, or almost nowhere.

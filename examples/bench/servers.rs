@@ -75,11 +75,7 @@ impl Server {
     /// The processor time that it has used so far, in microseconds.
     pub fn cpu_micros(&self) -> Option<u64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
-        // The name before the last parenthesis may hold anything. utime and stime are fields 14 and 15.
-        let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
-        let user: u64 = fields.next()?.parse().ok()?;
-        let system: u64 = fields.next()?.parse().ok()?;
-        Some((user + system) * MICROS_PER_TICK)
+        micros_of(&stat)
     }
 
     /// Ends it and waits until it is gone.
@@ -98,6 +94,15 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// The processor time in what the kernel says of a process.
+pub fn micros_of(stat: &str) -> Option<u64> {
+    // The name before the last parenthesis may hold anything. utime and stime are fields 14 and 15.
+    let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some((user + system) * MICROS_PER_TICK)
 }
 
 /// A memgate with a database, a working directory and settings of its own.

@@ -4,8 +4,6 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::time::Instant;
 
-use serde_json::json;
-
 use super::{Bench, CLIENT_CREDENTIALS};
 use crate::corpus::Corpus;
 use crate::postgres::Cluster;
@@ -13,7 +11,6 @@ use crate::report::{Report, Row};
 use crate::servers::Gate;
 
 const MEMORIES: usize = 100_000;
-const MEMORIES_OF_A_CONVERSATION: usize = 25;
 const AIM_SQLITE: f64 = 15_000.0;
 const AIM_POSTGRES: f64 = 5_000.0;
 
@@ -49,13 +46,8 @@ fn import(bench: &Bench, report: &mut Report, gate: &Gate, database: &str, aim: 
 /// Writes memories in conversations, a line each.
 pub fn write(file: &mut BufWriter<File>, memories: usize) -> std::io::Result<()> {
     let mut corpus = Corpus::new(1);
-    for number in 0..memories {
-        let text = corpus.memory();
-        let conversation = format!("c{}", number / MEMORIES_OF_A_CONVERSATION);
-        let row = json!({
-            "content": text.content, "categories": [text.category], "context": { "conversation_id": conversation },
-        });
-        writeln!(file, "{row}")?;
+    for _ in 0..memories {
+        writeln!(file, "{}", corpus.memory().json())?;
     }
     file.flush()
 }

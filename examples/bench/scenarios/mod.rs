@@ -7,6 +7,7 @@ mod mcp;
 mod person;
 mod remote;
 mod rotation;
+mod scale;
 mod search;
 mod speed;
 mod start;
@@ -73,6 +74,10 @@ pub enum Scenario {
     SearchSqlite,
     /// The same on PostgreSQL (skipped where it is not installed)
     SearchPostgres,
+    /// Search among a million memories of one space; takes minutes, and runs only when it is named
+    SearchMillion,
+    /// A million memories in a thousand spaces: what they take of memory; takes minutes, and runs only when it is named
+    ManySpaces,
     /// The same searches by MCP and by REST, and what the protocol costs
     Mcp,
     /// The same before a memory bank of its own
@@ -86,8 +91,10 @@ pub enum Scenario {
 }
 
 impl Scenario {
-    pub fn all() -> Vec<Self> {
-        Self::value_variants().to_vec()
+    /// Those that run when none is named: all but the largest.
+    pub fn usual() -> Vec<Self> {
+        let all = Self::value_variants().iter().copied();
+        all.filter(|scenario| !matches!(scenario, Self::SearchMillion | Self::ManySpaces)).collect()
     }
 
     pub fn title(self) -> String {
@@ -110,6 +117,8 @@ impl Scenario {
             Self::ImportPostgres => import::postgres(bench, report),
             Self::SearchSqlite => search::sqlite(bench, report).await,
             Self::SearchPostgres => search::postgres(bench, report).await,
+            Self::SearchMillion => scale::one_space(bench, report).await,
+            Self::ManySpaces => scale::many_spaces(bench, report).await,
             Self::PersonSqlite => person::sqlite(bench, report).await,
             Self::PersonPostgres => person::postgres(bench, report).await,
             Self::PersonCreatesSqlite => person::creates(bench, report).await,
