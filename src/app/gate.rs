@@ -98,9 +98,9 @@ impl Gate {
         let admin_address = admin_listener.as_ref().map(Listener::address);
         let public_url = public_url(config, address);
 
-        let (clock, database) = (Arc::clone(&backend.clock), backend.database.clone());
-        let grants: Arc<dyn GrantStore> =
-            Arc::new(CachedGrantStore::new(Arc::new(SeaOrmGrantStore::new(database)), Arc::clone(&clock)));
+        let clock = Arc::clone(&backend.clock);
+        let grants = Arc::new(SeaOrmGrantStore::new(backend.database.clone()));
+        let grants: Arc<dyn GrantStore> = Arc::new(CachedGrantStore::new(grants, Arc::clone(&clock)));
         let queue = cached_queue(config, &backend);
         let bank = match config.stale_search {
             Some(_) => Arc::new(StaleSearchMemoryBank::new(backend.bank())),
@@ -112,11 +112,8 @@ impl Gate {
             queue.release_leases().await.map_err(OpenError::from)?;
         }
         let (memories, worker) = backend.memories(bank, Arc::clone(&queue));
-        let uploads = Arc::default();
-        let pages = PageServices {
-            privacy: http::load_privacy_policy(config.privacy_file.as_deref())?,
-            uploads: Arc::clone(&uploads),
-        };
+        let (uploads, privacy) = (Arc::default(), http::load_privacy_policy(config.privacy_file.as_deref())?);
+        let pages = PageServices { privacy, uploads: Arc::clone(&uploads) };
         let background = Arc::new(Background {
             keys,
             issuer: Arc::clone(&issuer),
@@ -151,8 +148,8 @@ impl Gate {
 
         let authorizations = services.authorizations.clone();
         let metrics = Arc::clone(&services.metrics);
-        let mut metrics: Vec<Box<dyn Fn() -> String + Send + Sync>> = vec![Box::new(move || metrics.render())];
-        metrics.push(Box::new(move || throttles.render()));
+        let mut metrics: Vec<Box<dyn Fn() -> String + Send + Sync>> =
+            vec![Box::new(move || metrics.render()), Box::new(move || throttles.render())];
         metrics.extend(backend.bank.metrics());
         let admin =
             AdminServices { metrics, queue, clock, breaker: backend.bank.breaker(), token: config.admin_token.clone() };

@@ -194,7 +194,7 @@ pub(super) fn services(
             config.self_registered_space.clone(),
         )
     });
-    let ports = TokenPorts {
+    let of_tokens = TokenPorts {
         issuer,
         grants,
         authorizations: authorizations.clone(),
@@ -205,7 +205,7 @@ pub(super) fn services(
         entropy: Arc::clone(&entropy),
         limits: RateLimits::new(config.rate_limit),
     };
-    let tokens = TokenService::new(clients, ports, Arc::clone(&policy));
+    let tokens = TokenService::new(clients, of_tokens, Arc::clone(&policy));
     Ok(Services {
         tokens,
         sign_in: sign_in(config, backend, public_url, Arc::clone(&throttles.sign_in))?.with_passkeys(passkeys.clone()),

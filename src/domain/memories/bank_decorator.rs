@@ -71,8 +71,8 @@ decorator! {
 mod tests {
     /// What the lines of `text` that begin with `start` declare.
     fn names(text: &str, start: &str) -> Vec<String> {
-        let named = |line: &str| Some(line.strip_prefix(start)?.split_once('(')?.0.to_owned());
-        let mut names: Vec<String> = text.lines().filter_map(named).collect();
+        let method = |line: &str| Some(line.strip_prefix(start)?.split_once('(')?.0.to_owned());
+        let mut names: Vec<String> = text.lines().filter_map(method).collect();
         names.sort();
         names
     }

@@ -183,18 +183,15 @@ impl ScopeIndex {
             return false;
         }
         for (term, occurrence) in memory.occurrences() {
-            match self.terms.get_mut(term) {
-                Some(postings) => {
-                    let before = postings.bytes();
-                    postings.insert(number, occurrence);
-                    self.postings_bytes = self.postings_bytes + postings.bytes() - before;
-                }
-                None => {
-                    let mut postings = Postings::default();
-                    postings.insert(number, occurrence);
-                    self.postings_bytes += postings.bytes();
-                    self.terms.insert(term.into(), postings);
-                }
+            if let Some(postings) = self.terms.get_mut(term) {
+                let before = postings.bytes();
+                postings.insert(number, occurrence);
+                self.postings_bytes = self.postings_bytes + postings.bytes() - before;
+            } else {
+                let mut postings = Postings::default();
+                postings.insert(number, occurrence);
+                self.postings_bytes += postings.bytes();
+                self.terms.insert(term.into(), postings);
             }
         }
         let conversation = memory.conversation.map(|name| self.conversation(name));

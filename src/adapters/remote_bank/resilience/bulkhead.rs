@@ -61,7 +61,7 @@ mod tests {
     async fn neither_an_application_nor_one_person_of_it_takes_every_slot() {
         let (own, other) = (scope(), scope());
         let [own, marta, nils, other] =
-            [&own, &scope_of_person(&own), &scope_of_person(&own), &other].map(BankTenant::of);
+            [&own, &scope_of_person(&own), &scope_of_person(&own), &other].map(|scope| BankTenant::of(scope));
         assert_eq!(taken(64, &[&own, &other]).await, [56, 8]);
         assert_eq!(taken(64, &[&marta, &nils, &other]).await, [32, 24, 8]);
         assert_eq!(taken(4, &[&marta, &nils, &own, &other]).await, [2, 1, 0, 1]);

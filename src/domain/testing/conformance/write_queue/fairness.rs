@@ -120,7 +120,7 @@ pub async fn one_person_leaves_half_of_the_share_of_an_application_to_others(fix
     let (queue, order) = (fixture.port(), DeliveryOrder::Fifo { capacity: CAPACITY });
     let (crowded, other) = (ApplicationId::from_uuid(unique()), ApplicationId::from_uuid(unique()));
     let space = queued_write().scope;
-    let [marta, nils, olga] = [(); 3].map(|()| scope_of_person(&space));
+    let [marta, nils, olga] = [(); 3].map(|()| scope_of_person(&space).into_scope());
     let sent = async |application_id: ApplicationId, scope: &MemoryScope| {
         let mut accepted = 0;
         for _ in 0..CAPACITY {
@@ -141,13 +141,14 @@ pub async fn one_person_leaves_half_of_the_share_of_an_application_to_others(fix
 
 pub async fn of_a_queue_of_one_place_a_person_has_it(fixture: Fixture<dyn WriteQueue>) {
     let (queue, write) = (fixture.port(), queued_write());
-    let write = QueuedWrite { scope: scope_of_person(&write.scope), ..write };
+    let write = QueuedWrite { scope: scope_of_person(&write.scope).into_scope(), ..write };
     let accepted = queue.accept(&write, DeliveryOrder::Fifo { capacity: 1 }, lease()).await.unwrap();
     assert_eq!(accepted, Acceptance::Accepted(Dispatch::Claimed));
 }
 
 pub async fn one_person_gets_no_more_than_half_by_asking_at_once(fixture: Fixture<dyn WriteQueue>) {
-    let (application_id, scope) = (ApplicationId::from_uuid(unique()), scope_of_person(&queued_write().scope));
+    let (application_id, scope) =
+        (ApplicationId::from_uuid(unique()), scope_of_person(&queued_write().scope).into_scope());
     let answers = fixture
         .together(40, move |_, queue| {
             let write = QueuedWrite { application_id, ..in_scope(&scope) };
