@@ -195,7 +195,7 @@ async fn commits_to_postgres_are_on_disk_also_where_the_server_would_not_wait_fo
     };
     for (ordered, expected) in [("off", "on"), ("local", "local"), ("remote_apply", "remote_apply")] {
         let url = format!("{}&options[synchronous_commit]={ordered}", place.url);
-        assert_eq!(setting(Database::connect(&url, IMPATIENT).await.unwrap()).await, expected);
+        assert_eq!(setting(Database::connect(&url, DatabaseOptions::default()).await.unwrap()).await, expected);
     }
 }
 
