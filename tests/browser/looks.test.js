@@ -490,7 +490,7 @@ test('a person brings conversations along with the keyboard alone', () =>
     await page.keyboard.press('Space');
     await page.keyboard.press('Enter');
     await headingOf(page, 'The import is done');
-    await page.getByText(/^item 4/).waitFor();
+    await page.getByText(/^Entry 4/).waitFor();
     await page.getByRole('link', { name: 'See your memories' }).focus();
     await page.keyboard.press('Enter');
     await headingOf(page, 'Your memories');
