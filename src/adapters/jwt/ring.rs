@@ -127,26 +127,26 @@ impl OpenKey {
     fn open(vault: &SealingKeyVault, key: &SigningKey) -> Result<Self, VaultError> {
         let bytes = vault.open(key)?;
         let id = key.id.as_str();
-        let unusable = |_| VaultError::WrongMasterKey(key.id.clone());
+        let unusable = || VaultError::WrongMasterKey(key.id.clone());
         let header = || {
             let header = json!({ "alg": key.algorithm.as_str(), "kid": id, "typ": typ(key.purpose) });
             URL_SAFE_NO_PAD.encode(header.to_string())
         };
         let material = match key.algorithm {
             KeyAlgorithm::EdDsa => {
-                let pair = Ed25519KeyPair::from_bytes(&bytes).map_err(unusable)?.with_key_id(id);
+                let pair = Ed25519KeyPair::from_bytes(&bytes).map_err(|_| unusable())?.with_key_id(id);
                 Material::EdDsa { public: Box::new(pair.public_key()), pair: Box::new(pair), header: header() }
             }
             KeyAlgorithm::Es256 => {
-                let pair = ES256KeyPair::from_bytes(&bytes).map_err(unusable)?.with_key_id(id);
+                let pair = ES256KeyPair::from_bytes(&bytes).map_err(|_| unusable())?.with_key_id(id);
                 Material::Es256 { public: Box::new(pair.public_key()), pair: Box::new(pair) }
             }
             KeyAlgorithm::Rs256 => {
-                let pair = RS256KeyPair::from_der(&bytes).map_err(unusable)?.with_key_id(id);
+                let pair = RS256KeyPair::from_der(&bytes).map_err(|_| unusable())?.with_key_id(id);
                 Material::Rs256 { public: Box::new(pair.public_key()), pair: Box::new(pair) }
             }
             KeyAlgorithm::Hs256 => {
-                let mac = Hmac::new_from_slice(&bytes).map_err(|_| VaultError::WrongMasterKey(key.id.clone()))?;
+                let mac = Hmac::new_from_slice(&bytes).map_err(|_| unusable())?;
                 let key = HS256Key::from_bytes(&bytes).with_key_id(id);
                 Material::Hs256 { key: Box::new(key), mac: Box::new(mac), header: header() }
             }
@@ -157,7 +157,7 @@ impl OpenKey {
 
     /// Signs `claims` as a token of the key's purpose.
     pub(super) fn sign<T: Serialize>(&self, claims: JWTClaims<T>) -> Result<String, jwt_simple::Error> {
-        let options = HeaderOptions { content_type: None, signature_type: Some(typ(self.purpose).to_owned()) };
+        let options = || HeaderOptions { content_type: None, signature_type: Some(typ(self.purpose).to_owned()) };
         match &self.material {
             // As the library does it, with less to encode, and with the processor's instructions for SHA-256.
             Material::EdDsa { pair, header, .. } => {
@@ -167,8 +167,8 @@ impl OpenKey {
             Material::Hs256 { mac, header, .. } => {
                 encode(header, &claims, |signed| mac.as_ref().clone().chain_update(signed).finalize().into_bytes())
             }
-            Material::Es256 { pair, .. } => pair.sign_with_options(claims, &options),
-            Material::Rs256 { pair, .. } => pair.sign_with_options(claims, &options),
+            Material::Es256 { pair, .. } => pair.sign_with_options(claims, &options()),
+            Material::Rs256 { pair, .. } => pair.sign_with_options(claims, &options()),
         }
     }
 
