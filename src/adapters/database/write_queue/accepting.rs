@@ -164,15 +164,8 @@ async fn has_share<C: ConnectionTrait>(connection: &C, capacity: u32, write: &Qu
     if own < share {
         return Ok(true);
     }
-    let of_people = Query::select()
-        .expr_as(Expr::cust("COUNT(*)"), "number")
-        .from(queued_write::Entity)
-        .and_where(Column::State.eq(PENDING))
-        .and_where(is_own)
-        .and_where(Column::PersonId.is_not_null())
-        .group_by_col(Column::PersonId)
-        .and_having(Expr::cust("COUNT(*)").gt(half))
-        .take();
+    let mut of_people = select_pending("COUNT(*)", is_own.and(Column::PersonId.is_not_null()));
+    of_people.group_by_col(Column::PersonId).and_having(Expr::cust("COUNT(*)").gt(half));
     let mut beyond = 0;
     for row in connection.query_all(&of_people).await? {
         beyond += row.try_get::<i64>("", "number")? - half;
