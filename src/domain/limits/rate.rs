@@ -28,6 +28,12 @@ struct Moments {
     sweep_at: usize,
 }
 
+/// What a request takes of a full allowance, in microseconds of a minute.
+struct Cost {
+    of_application: i64,
+    of_person: i64,
+}
+
 /// An application exceeded its rate limit, or a person the share of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many requests; wait {} seconds", .retry_after.as_secs_f64().ceil())]
@@ -59,16 +65,15 @@ impl RateLimits {
     /// [`RateLimited`] if none is left; nothing is taken in that case.
     pub fn take(&self, application: &Application, person: Option<UserId>, now: Timestamp) -> Result<(), RateLimited> {
         let now = in_micros(now);
-        let one = MINUTE_IN_MICROS / i64::from(self.of(application).get());
+        let cost = self.cost(application);
         let mut moments = self.full_again.lock().unwrap_or_else(PoisonError::into_inner);
         moments.sweep(now);
-        let of_application = moments.used_by(application.id, now) + one;
+        let of_application = moments.used_by(application.id, now) + cost.of_application;
         let mut wait = of_application - MINUTE_IN_MICROS;
         let mut share = None;
         if let Some(person) = person {
             let person = (application.id, person);
-            // Half as large and half as fast: each request takes twice as much of a minute.
-            let of_person = moments.used_by_person(person, now) + (2 * one).min(MINUTE_IN_MICROS);
+            let of_person = moments.used_by_person(person, now) + cost.of_person;
             let until_share = of_person - MINUTE_IN_MICROS;
             if until_share <= 0 {
                 share = Some((person, now + of_person));
@@ -90,11 +95,17 @@ impl RateLimits {
     #[must_use]
     pub fn counted(&self, application: &Application, person: Option<UserId>, now: Timestamp) -> (u32, u32) {
         let now = in_micros(now);
-        let one = MINUTE_IN_MICROS / i64::from(self.of(application).get());
+        let cost = self.cost(application);
         let moments = self.full_again.lock().unwrap_or_else(PoisonError::into_inner);
         let of_person = person.map_or(0, |person| moments.used_by_person((application.id, person), now));
-        let requests = |used: i64, one: i64| u32::try_from(used / one).unwrap_or(u32::MAX);
-        (requests(moments.used_by(application.id, now), one), requests(of_person, (2 * one).min(MINUTE_IN_MICROS)))
+        let requests = |used: i64, cost: i64| u32::try_from(used / cost).unwrap_or(u32::MAX);
+        (requests(moments.used_by(application.id, now), cost.of_application), requests(of_person, cost.of_person))
+    }
+
+    fn cost(&self, application: &Application) -> Cost {
+        let of_application = MINUTE_IN_MICROS / i64::from(self.of(application).get());
+        // Half as large and half as fast: each request takes twice as much of a minute.
+        Cost { of_application, of_person: (2 * of_application).min(MINUTE_IN_MICROS) }
     }
 }
 
