@@ -100,6 +100,18 @@ pub trait Driver: Send + Sync {
     fn delete(&self, tenant: &BankTenant, id: &MemoryId) -> Request;
 }
 
+/// Reads a response that holds one item, or none: null and 404 mean that there is none.
+pub(super) fn read_optional(
+    response: &BankResponse,
+    read_object: impl FnOnce(Value) -> Result<Item, UnexpectedResponse>,
+) -> Result<Option<Item>, UnexpectedResponse> {
+    if response.is_missing() || response.body.is_null() {
+        Ok(None)
+    } else {
+        read_object(response.body.clone()).map(Some)
+    }
+}
+
 /// Takes the string `name` out of an object.
 pub(super) fn take_text(object: &mut Value, name: &str) -> Option<String> {
     match object.get_mut(name).map(Value::take) {

@@ -11,7 +11,7 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::contract::{Added, Driver, Items, UnexpectedResponse, take_list, take_object, take_text};
+use super::contract::{Added, Driver, Items, UnexpectedResponse, read_optional, take_list, take_object, take_text};
 use crate::adapters::remote_bank::config::BankKind;
 use crate::adapters::remote_bank::exchange::{BankResponse, Method, Operation, Request};
 use crate::adapters::remote_bank::stored::{BankTenant, Item, metadata_of_write};
@@ -148,11 +148,7 @@ impl Driver for McpMemoryService {
     }
 
     fn read_item(&self, response: &BankResponse) -> Result<Option<Item>, UnexpectedResponse> {
-        if response.is_missing() || response.body.is_null() {
-            Ok(None)
-        } else {
-            read_object(response.body.clone()).map(Some)
-        }
+        read_optional(response, read_object)
     }
 
     fn replace(&self, _id: &MemoryId, _content: &str, _metadata: &Map<String, Value>) -> Option<Request> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::contract::{Added, Driver, Items, UnexpectedResponse, take_list, take_object, take_text};
+use super::contract::{Added, Driver, Items, UnexpectedResponse, read_optional, take_list, take_object, take_text};
 use super::mem0_dialect::Dialect;
 use crate::adapters::remote_bank::exchange::{BankResponse, Method, Operation, Request};
 use crate::adapters::remote_bank::stored::{BankTenant, Item, metadata_of_write};
@@ -115,13 +115,8 @@ impl Driver for Mem0 {
         self.dialect.one(Operation::Get, Method::Get, id)
     }
 
-    /// Reads one item; null and 404 mean that there is none.
     fn read_item(&self, response: &BankResponse) -> Result<Option<Item>, UnexpectedResponse> {
-        if response.is_missing() || response.body.is_null() {
-            Ok(None)
-        } else {
-            read_object(response.body.clone()).map(Some)
-        }
+        read_optional(response, read_object)
     }
 
     fn replace(&self, id: &MemoryId, content: &str, metadata: &Map<String, Value>) -> Option<Request> {
