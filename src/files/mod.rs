@@ -182,30 +182,12 @@ mod tests {
     use std::convert::Infallible;
     use std::io::Write as _;
 
-    use flate2::Compression;
-    use flate2::write::DeflateEncoder;
-    use rawzip::ZipArchiveWriter;
-    use rawzip::path::EntryPath;
+    use memgate_test_kit::archive::zip;
 
     use super::*;
     use crate::domain::memories::LeftOut;
 
     const LINE: &str = "{\"content\": \"tea\"}\n";
-
-    /// An archive of these files; the names are written as they are.
-    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut archive = ZipArchiveWriter::new(Vec::new());
-        for (name, content) in files {
-            let file = archive.new_file(EntryPath::verbatim(name.as_bytes()));
-            let (mut entry, config) = file.compression_method(CompressionMethod::DEFLATE).start().unwrap();
-            let mut writer = config.wrap(DeflateEncoder::new(&mut entry, Compression::fast()));
-            writer.write_all(content).unwrap();
-            let (encoder, descriptor) = writer.finish().unwrap();
-            encoder.finish().unwrap();
-            entry.finish(descriptor).unwrap();
-        }
-        archive.finish().unwrap()
-    }
 
     fn read_bytes(bytes: &[u8], limits: FileLimits) -> (Result<(), FileError<Infallible>>, Reading, Vec<FoundRow>) {
         let mut file = tempfile::tempfile().unwrap();
@@ -226,7 +208,7 @@ mod tests {
 
     #[test]
     fn of_an_archive_everything_that_holds_memories_is_read() {
-        let bytes = archive(&[
+        let bytes = zip(&[
             ("export/memories.jsonl", LINE.as_bytes()),
             ("export/account.json", b"{\"account\": \"marta\"}"),
             ("notes/tea.md", b"# Tea\n\nGreen."),
@@ -243,7 +225,7 @@ mod tests {
             .into_iter()
             .map(|name| (name, LINE.as_bytes()))
             .collect();
-        let (read, reading, rows) = read_bytes(&archive(&files), FileLimits::default());
+        let (read, reading, rows) = read_bytes(&zip(&files), FileLimits::default());
         read.unwrap();
         assert_eq!((rows.len(), reading.left_out.left_out), (0, 5));
         assert!(reasons(&reading)[0].starts_with("../a.jsonl: has a name that leads out"), "{:?}", reasons(&reading));
@@ -252,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_bomb_is_refused_by_what_it_says_and_by_what_it_does() {
-        let bytes = archive(&[("a.jsonl", &vec![b'\n'; 300_000])]);
+        let bytes = zip(&[("a.jsonl", &vec![b'\n'; 300_000])]);
         let limits = FileLimits { unpacked: 200_000, ..FileLimits::default() };
         assert!(matches!(read_bytes(&bytes, limits).0, Err(FileError::Unpacked(200_000))));
         // The size in the central directory is a lie.
@@ -265,12 +247,12 @@ mod tests {
         assert!(is_caught, "{read:?} {reading:?}");
         let many: Vec<(&str, &[u8])> = vec![("x.png", b""); 12];
         let limits = FileLimits { files: 10, ..FileLimits::default() };
-        assert!(matches!(read_bytes(&archive(&many), limits).0, Err(FileError::TooManyFiles(10))));
+        assert!(matches!(read_bytes(&zip(&many), limits).0, Err(FileError::TooManyFiles(10))));
     }
 
     #[test]
     fn what_is_encrypted_or_damaged_is_named_and_the_rest_is_read() {
-        let bytes = archive(&[("secret.jsonl", LINE.as_bytes()), ("open.jsonl", LINE.as_bytes())]);
+        let bytes = zip(&[("secret.jsonl", LINE.as_bytes()), ("open.jsonl", LINE.as_bytes())]);
         let mut encrypted = bytes.clone();
         let central = encrypted.windows(4).position(|window| window == *b"PK\x01\x02").unwrap();
         encrypted[central + 8] |= 1;

@@ -5,32 +5,13 @@ use std::collections::HashSet;
 use memgate::adapters::http::{ConfirmWrites, gpt_actions_document, openapi_document};
 use serde_json::Value;
 
+use super::openapi::{objects, operations};
+
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/gpt-actions.json");
 const PUBLIC_URL: &str = "https://memgate.example.com";
 
 fn document() -> Value {
     serde_json::from_str(&gpt_actions_document(PUBLIC_URL, ConfirmWrites::Always)).unwrap()
-}
-
-/// Every operation with its method and path.
-fn operations(document: &Value) -> Vec<(String, &Value)> {
-    let paths = document["paths"].as_object().unwrap();
-    let operations = paths.iter().flat_map(|(path, methods)| {
-        methods.as_object().unwrap().iter().map(move |(method, operation)| (format!("{method} {path}"), operation))
-    });
-    operations.collect()
-}
-
-/// Every object in the document, with the path to it.
-fn objects<'a>(value: &'a Value, place: &str, found: &mut Vec<(String, &'a serde_json::Map<String, Value>)>) {
-    match value {
-        Value::Object(object) => {
-            found.push((place.to_owned(), object));
-            object.iter().for_each(|(name, value)| objects(value, &format!("{place}/{name}"), found));
-        }
-        Value::Array(array) => array.iter().for_each(|value| objects(value, place, found)),
-        _ => {}
-    }
 }
 
 /// Every schema in the document, with the path to it.

@@ -13,7 +13,8 @@ fn document() -> Value {
     serde_json::from_str(&openapi_document(PUBLIC_URL)).unwrap()
 }
 
-fn operations(document: &Value) -> Vec<(String, &Value)> {
+/// Every operation with its method and path.
+pub(super) fn operations(document: &Value) -> Vec<(String, &Value)> {
     let paths = document["paths"].as_object().unwrap();
     let operations = paths.iter().flat_map(|(path, methods)| {
         methods.as_object().unwrap().iter().map(move |(method, operation)| (format!("{method} {path}"), operation))
@@ -112,7 +113,11 @@ fn every_schema_has_a_type_and_every_member_a_description() {
 }
 
 /// Every object in the document, with the path to it.
-fn objects<'a>(value: &'a Value, place: &str, found: &mut Vec<(String, &'a serde_json::Map<String, Value>)>) {
+pub(super) fn objects<'a>(
+    value: &'a Value,
+    place: &str,
+    found: &mut Vec<(String, &'a serde_json::Map<String, Value>)>,
+) {
     match value {
         Value::Object(object) => {
             found.push((place.to_owned(), object));

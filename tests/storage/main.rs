@@ -6,4 +6,5 @@ mod meaning;
 mod memory_bank;
 mod persistence;
 mod real_embedding;
+mod searching;
 mod upkeep;

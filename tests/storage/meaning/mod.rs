@@ -10,12 +10,14 @@ use std::sync::{Arc, LazyLock};
 use memgate::adapters::database::memories::EmbeddedMemoryBank;
 use memgate::adapters::database::{Database, DatabaseOptions};
 use memgate::domain::memories::{
-    Admitted, Embedder, Limit, MemoryBank, MemoryFilter, MemoryQuery, MemoryScope, NewMemory, Relevance,
+    Admitted, Embedder, MemoryBank, MemoryFilter, MemoryQuery, MemoryScope, NewMemory, Relevance,
 };
-use memgate_domain::testing::{FakeEmbedder, categories, new_memory, now, scope_limited_to};
+use memgate_domain::testing::{FakeEmbedder, categories, new_memory, scope_limited_to};
 use memgate_test_kit::database::TestDatabase;
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::json;
+
+use super::searching::{self, Numbers};
 
 /// SQLite, and PostgreSQL where there is a server.
 async fn databases() -> Vec<TestDatabase> {
@@ -65,32 +67,11 @@ fn scope() -> Admitted {
 }
 
 fn query(text: &str) -> MemoryQuery {
-    MemoryQuery {
-        text: text.to_owned().try_into().unwrap(),
-        limit: Limit::try_from(50).unwrap(),
-        threshold: None,
-        filter: MemoryFilter::default(),
-        now: now(),
-    }
+    searching::query(text, 50)
 }
 
 async fn found(bank: &EmbeddedMemoryBank, scope: &MemoryScope, text: &str) -> Vec<String> {
-    let results = bank.search(scope, &query(text)).await.unwrap();
-    results.hits.into_iter().map(|hit| hit.memory.content.as_str().to_owned()).collect()
-}
-
-/// Numbers that look random and are the same in every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-
-    fn text(&mut self, words: u64) -> String {
-        (0..words).map(|_| format!("word{}x", self.below(300))).collect::<Vec<_>>().join(" ")
-    }
+    searching::found(bank, scope, &query(text)).await
 }
 
 /// Of each hundred words three mean the same.
@@ -108,7 +89,7 @@ async fn answers(bank: &EmbeddedMemoryBank, scope: &Admitted) -> Vec<Answer> {
     let (mut numbers, mut answers) = (Numbers(11), Vec::new());
     for number in 0..40_u64 {
         let words = 1 + number % 4;
-        let mut query = query(&numbers.text(words));
+        let mut query = query(&numbers.even_text(words, 300));
         match number % 5 {
             1 => query.filter.categories = categories(&["b"]),
             2 => {
@@ -137,7 +118,7 @@ async fn fill(bank: &EmbeddedMemoryBank, scope: &Admitted, from: u64, to: u64) {
         let labels = memgate_domain::testing::metadata(json!({"n": number % 3}));
         let categories = categories([&["a"][..], &["a", "b"], &[]][usize::try_from(number % 3).unwrap()]);
         let id = format!("m{number}").parse().unwrap();
-        NewMemory { id, metadata: labels, categories, ..new_memory(&numbers.text(words)) }
+        NewMemory { id, metadata: labels, categories, ..new_memory(&numbers.even_text(words, 300)) }
     });
     let memories: Vec<NewMemory> = memories.collect();
     for part in memories.chunks(200) {

@@ -8,7 +8,8 @@ use memgate_domain::testing::{
 };
 use sea_orm::ConnectionTrait;
 
-use super::{Beside, Numbers, answers, databases, fill, found, query, scope, sorted, synonyms};
+use super::super::searching::Numbers;
+use super::{Beside, answers, databases, fill, found, query, scope, sorted, synonyms};
 
 #[tokio::test]
 async fn both_databases_find_the_same_however_the_vectors_came_into_memory() {
@@ -23,7 +24,8 @@ async fn both_databases_find_the_same_however_the_vectors_came_into_memory() {
             answers(&bank, &scope).await;
             for number in (from..to).step_by(7) {
                 let (id, mut numbers) = (format!("m{number}").parse().unwrap(), Numbers(number));
-                let changes = MemoryChanges { content: Some(content(&numbers.text(5))), ..MemoryChanges::default() };
+                let changes =
+                    MemoryChanges { content: Some(content(&numbers.even_text(5, 300))), ..MemoryChanges::default() };
                 bank.update(&scope, &id, &update(&changes, now())).await.unwrap().expect("it is there");
             }
             for number in (from + 3..to).step_by(11) {

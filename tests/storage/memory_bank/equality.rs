@@ -11,7 +11,8 @@ use memgate_domain::testing::{
 };
 use serde_json::json;
 
-use super::{Numbers, Store, found, query, vectors};
+use super::super::searching::Numbers;
+use super::{Store, found, query, vectors};
 
 #[tokio::test]
 async fn both_databases_find_the_same_as_the_reference_with_the_same_relevance() {
@@ -56,12 +57,12 @@ async fn both_databases_find_the_same_among_many_memories_that_changed_often() {
             let labels = metadata(labels).with_context(&context("g", &format!("c{}", number / 10)));
             let categories = categories([&["a"][..], &["a", "b"], &[]][usize::try_from(number % 3).unwrap()]);
             let id = format!("m{number}").parse().unwrap();
-            let text = format!("{}{}", numbers.text(words), if number.is_multiple_of(7) { "?" } else { "." });
+            let text = format!("{}{}", numbers.skewed_text(words), if number.is_multiple_of(7) { "?" } else { "." });
             let new = NewMemory { id, metadata: labels, categories, ..new_memory(&text) };
             ids.push(bank.create(&scope, &new).await.unwrap().id);
         }
         for id in ids.iter().step_by(4) {
-            let changes = MemoryChanges { content: Some(content(&numbers.text(6))), ..MemoryChanges::default() };
+            let changes = MemoryChanges { content: Some(content(&numbers.skewed_text(6))), ..MemoryChanges::default() };
             bank.update(&scope, id, &update(&changes, now())).await.unwrap().expect("it is there");
         }
         for id in ids.iter().skip(1).step_by(5) {
@@ -70,7 +71,7 @@ async fn both_databases_find_the_same_among_many_memories_that_changed_often() {
         let mut answer = Vec::new();
         for number in 0..40_u64 {
             let terms = 1 + numbers.below(5);
-            let mut query = query(&numbers.text(terms));
+            let mut query = query(&numbers.skewed_text(terms));
             if number % 4 == 1 {
                 query.filter.categories = categories(&["b"]);
             }
@@ -125,7 +126,7 @@ async fn the_index_in_memory_finds_what_that_in_the_database_finds_whatever_chan
             let words = 2 + numbers.below(12);
             let labels = json!({"speaker": format!("word{}x", numbers.below(5))});
             let labels = metadata(labels).with_context(&context("g", &format!("c{}", numbers.below(80))));
-            let text = format!("{}{}", numbers.text(words), if number.is_multiple_of(7) { "?" } else { "." });
+            let text = format!("{}{}", numbers.skewed_text(words), if number.is_multiple_of(7) { "?" } else { "." });
             let after = |milliseconds| now().plus(Duration::from_millis(milliseconds));
             let expires_at = number.is_multiple_of(9).then(|| after(1 + 5_000 * (number % 2)));
             let created_at = now().minus(Duration::from_millis(numbers.below(1_000)));
@@ -138,10 +139,10 @@ async fn the_index_in_memory_finds_what_that_in_the_database_finds_whatever_chan
             assert!(bank.create_all(&scope, part.to_vec()).await.unwrap().into_iter().all(Result::unwrap));
         }
         let mut words = Numbers(11);
-        let mut questions: Vec<MemoryQuery> = (0..12).map(|number| query(&words.text(1 + number % 6))).collect();
+        let mut questions: Vec<MemoryQuery> = (0..12).map(|number| query(&words.skewed_text(1 + number % 6))).collect();
         // Some memories have expired then.
         let later = now().plus(Duration::from_secs(1));
-        questions.extend((0..6).map(|number| MemoryQuery { now: later, ..query(&words.text(1 + number)) }));
+        questions.extend((0..6).map(|number| MemoryQuery { now: later, ..query(&words.skewed_text(1 + number)) }));
         // A typo, two words that are one, and one that occurs nowhere.
         questions.extend(["word16y word2x", "word1 6x", "nothing"].map(query));
         wait_for_index(&store, &bank, &scope).await;

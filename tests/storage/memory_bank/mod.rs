@@ -16,6 +16,8 @@ use memgate_test_kit::postgres::PostgresDatabase;
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::Value;
 
+use super::searching;
+
 /// A migrated database of its own, and what has to live as long.
 struct Store {
     database: Database,
@@ -65,18 +67,11 @@ impl Store {
 }
 
 fn query(text: &str) -> MemoryQuery {
-    MemoryQuery {
-        text: text.to_owned().try_into().unwrap(),
-        limit: Limit::try_from(100).unwrap(),
-        threshold: None,
-        filter: MemoryFilter::default(),
-        now: now(),
-    }
+    searching::query(text, 100)
 }
 
 async fn found(bank: &EmbeddedMemoryBank, scope: &MemoryScope, text: &str) -> Vec<String> {
-    let results = bank.search(scope, &query(text)).await.unwrap();
-    results.hits.into_iter().map(|hit| hit.memory.content.as_str().to_owned()).collect()
+    searching::found(bank, scope, &query(text)).await
 }
 
 fn in_category(category: Option<Category>) -> MemoryFilter {
@@ -101,25 +96,6 @@ async fn listed(bank: &EmbeddedMemoryBank, scope: &MemoryScope, category: Option
 fn vectors() -> Value {
     let vectors = include_str!("../../../src/adapters/database/memories/ranking/vectors.json");
     serde_json::from_str(vectors).unwrap()
-}
-
-/// Numbers that look random and are the same in every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-
-    /// Few words are frequent and many are rare.
-    fn text(&mut self, words: u64) -> String {
-        let word = |numbers: &mut Self| {
-            let rank = 1 + numbers.below(30) * numbers.below(30);
-            format!("word{rank}x")
-        };
-        (0..words).map(|_| word(self)).collect::<Vec<_>>().join(" ")
-    }
 }
 
 /// The counts that the ranking relies on, against the memories that are there.

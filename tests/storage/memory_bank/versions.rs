@@ -5,7 +5,8 @@ use std::time::Duration;
 use memgate::domain::memories::{MemoryBank, NewMemory};
 use memgate_domain::testing::{categories, new_memory, now, scope, scope_limited_to};
 
-use super::{Numbers, Store, assert_counts_are_right, found, listed, query};
+use super::super::searching::Numbers;
+use super::{Store, assert_counts_are_right, found, listed, query};
 
 #[tokio::test]
 async fn restrictions_hold_for_an_older_version_of_the_index_and_for_any_number_of_combinations() {
@@ -76,7 +77,7 @@ async fn memories_that_an_older_version_has_indexed_are_indexed_again() {
         let (bank, scope, mut numbers) = (store.bank(), scope(), Numbers(11));
         for number in 0..150 {
             let labels = [&["garden"][..], &["garden", "shed"], &[]][number % 3];
-            let new = NewMemory { categories: categories(labels), ..new_memory(&numbers.text(8)) };
+            let new = NewMemory { categories: categories(labels), ..new_memory(&numbers.skewed_text(8)) };
             bank.create(&scope, &new).await.unwrap();
         }
         let limited = scope_limited_to(&scope, &["garden"]);
