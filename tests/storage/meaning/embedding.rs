@@ -39,6 +39,19 @@ impl Embedder for Meanwhile {
 }
 
 #[tokio::test]
+async fn a_run_ends_when_another_model_takes_over() {
+    for database in databases().await {
+        let beside = Beside::new(&database).await;
+        let embedder = FakeEmbedder::new("fake", &[&["dog", "pet"]]);
+        let statement = "UPDATE memory_vector_models SET model = 'newer'";
+        let bank = beside.adopted(Arc::new(Meanwhile { embedder, database: beside.0.clone(), statement })).await;
+        bank.create(&scope(), &new_memory("A dog.")).await.unwrap();
+        assert_eq!(bank.embed().await.unwrap(), 0);
+        assert_eq!(beside.vectors().await, 0);
+    }
+}
+
+#[tokio::test]
 async fn what_changes_or_goes_while_it_is_embedded_has_no_outdated_vector() {
     let change = "UPDATE memories SET content = 'A house.' WHERE content = 'A dog.'; \
                   UPDATE memory_scopes SET memories = memories";

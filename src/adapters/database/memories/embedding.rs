@@ -41,10 +41,10 @@ impl EmbeddingRun<'_> {
             let Some(last) = scopes.last() else { break };
             after = last.row.id;
             for scope in &mut scopes {
-                if !is_adopted(self.reader, &self.embedder.model().id).await? {
+                let is_adopted = is_adopted(self.reader, &self.embedder.model().id).await?;
+                if !is_adopted || !self.embed_scope(scope, &mut progress).await? {
                     return Ok(progress.embedded);
                 }
-                self.embed_scope(scope, &mut progress).await?;
             }
         }
         if progress.failed > 0 {
@@ -59,7 +59,8 @@ impl EmbeddingRun<'_> {
         Ok(progress.embedded)
     }
 
-    async fn embed_scope(&self, scope: &mut DueScope, progress: &mut Progress) -> Result<(), MemoryStoreError> {
+    /// Returns `false` if vectors are made with another model by now.
+    async fn embed_scope(&self, scope: &mut DueScope, progress: &mut Progress) -> Result<bool, MemoryStoreError> {
         let model = &self.embedder.model().id;
         let mut unread = Unread::of(self.reader, model, scope).await?;
         let mut is_complete = true;
@@ -69,13 +70,16 @@ impl EmbeddingRun<'_> {
                 break;
             }
             let embedded = self.embed(batch, progress).await?;
-            let stored = store(self.writer, model, scope, &embedded).await?;
+            let Some(stored) = store(self.writer, model, scope, &embedded).await? else { return Ok(false) };
             // Whatever was left out is deleted, being changed, or stored by another run; otherwise the next run finds it again.
             is_complete &= stored == embedded.len() as u64;
             progress.embedded += stored;
             progress.report();
         }
-        if is_complete { check_off(self.writer, model, scope).await } else { Ok(()) }
+        if is_complete {
+            check_off(self.writer, model, scope).await?;
+        }
+        Ok(true)
     }
 
     async fn embed(

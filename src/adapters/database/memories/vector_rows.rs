@@ -72,11 +72,12 @@ pub(super) async fn is_adopted(
     connection: &ConnectionPool,
     model: &EmbeddingModelId,
 ) -> Result<bool, MemoryStoreError> {
-    Ok(adopted(connection).await?.as_deref() == Some(model.as_str()))
+    Ok(adopted(connection, "").await?.as_deref() == Some(model.as_str()))
 }
 
-async fn adopted(connection: &impl ConnectionTrait) -> Result<Option<String>, MemoryStoreError> {
-    let row = Sql::new(connection, "SELECT model FROM memory_vector_models WHERE id = 1").one(connection).await?;
+async fn adopted(connection: &impl ConnectionTrait, lock: &str) -> Result<Option<String>, MemoryStoreError> {
+    let sql = Sql::new(connection, "SELECT model FROM memory_vector_models WHERE id = 1").then(lock);
+    let row = sql.one(connection).await?;
     Ok(row.map(|row| row.try_get_by_index(0)).transpose()?)
 }
 
@@ -226,16 +227,21 @@ fn unembedded(row: &QueryResult) -> Result<Unembedded, MemoryStoreError> {
 }
 
 /// Stores vectors of a scope, and returns for how many memories: others were deleted or changed meanwhile, or have theirs from
-/// another run.
+/// another run. `None` if vectors are made with another model by now: then nothing is stored.
 pub(super) async fn store(
     connection: &ConnectionPool,
     model: &EmbeddingModelId,
     scope: &mut DueScope,
     embedded: &[Embedded],
-) -> Result<u64, MemoryStoreError> {
+) -> Result<Option<u64>, MemoryStoreError> {
     let scope_id = scope.row.id;
     let transaction = connection.begin().await?;
     let is_postgres = transaction.get_database_backend() == DbBackend::Postgres;
+    // On PostgreSQL whoever adopts another model waits until this transaction ends.
+    let lock = if is_postgres { " FOR SHARE" } else { "" };
+    if adopted(&transaction, lock).await?.as_deref() != Some(model.as_str()) {
+        return Ok(None);
+    }
     // Whoever else writes vectors of the scope waits here, so that revisions become visible in their order.
     let revision = next_revision(&transaction, model, scope_id).await?;
     let mut stored = 0;
@@ -274,7 +280,7 @@ pub(super) async fn store(
     transaction.commit().await?;
     // If somebody else wrote meanwhile, the numbers differ from now on.
     scope.vectors += 1;
-    Ok(stored)
+    Ok(Some(stored))
 }
 
 /// Numbers the transaction, among those that write vectors of the scope.
@@ -390,7 +396,7 @@ pub(super) async fn counts(connection: &ConnectionPool) -> Result<VectorCounts, 
         .await?;
     let count = |row: &QueryResult| Ok((row.try_get_by_index(0)?, unsigned(row.try_get_by_index(1)?)));
     let embedded = rows.iter().map(count).collect::<Result<_, MemoryStoreError>>()?;
-    Ok(VectorCounts { memories, embedded, model: adopted(connection).await? })
+    Ok(VectorCounts { memories, embedded, model: adopted(connection, "").await? })
 }
 
 fn bytes_of(vector: &Embedding) -> Vec<u8> {
