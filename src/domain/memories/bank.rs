@@ -21,8 +21,9 @@ pub const MAX_AT_ONCE: usize = 2_048;
 /// Whether a memory is new: the outcome of each of a [`MemoryBank::create_all`].
 pub type IsNew = Result<bool, MemoryBankError>;
 
-/// Number of memories that a bank without a way to create many at once creates concurrently.
-const CONCURRENT_CREATIONS: usize = 32;
+/// Number of memories that a bank without a way to create many at once creates concurrently: few beside what one person may
+/// have under way at a remote bank, so that none of them waits long.
+const CONCURRENT_CREATIONS: usize = 8;
 
 /// Stores and searches memories, each within a scope. Nothing outside the scope, and nothing in a category that the scope
 /// does not allow, is ever returned, changed or deleted: it is treated as nonexistent.

@@ -22,7 +22,7 @@ use crate::system::Timestamp;
 const ROWS_AT_ONCE: usize = 256;
 
 /// How many rows of a preview are looked up concurrently.
-const CONCURRENT: usize = 64;
+const CONCURRENT: usize = 16;
 
 /// What is counted of what was imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
