@@ -161,10 +161,13 @@ impl IndexCache {
     /// Notes how large the index of a scope has become.
     fn weigh(&self, scope_id: i64, now: u64) {
         let mut kept = self.shelved();
-        if let Some(ShelvedIndex::Ready { bytes, .. }) = kept.get_mut(&scope_id) {
-            *bytes = now;
-            make_room(&mut kept);
+        let Some(ShelvedIndex::Ready { bytes, .. }) = kept.get_mut(&scope_id) else { return };
+        *bytes = now;
+        if now > MAX_BYTES {
+            // It goes itself, not all others before it.
+            kept.insert(scope_id, ShelvedIndex::Failed);
         }
+        make_room(&mut kept);
     }
 }
 
