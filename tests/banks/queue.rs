@@ -215,6 +215,27 @@ async fn a_memory_that_is_accepted_while_the_bank_is_away_is_found_and_arrives()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_assistant_deletes_a_memory_that_is_pending() {
+    let mut place = Place::before(RemoteBank::new(), &[]).await;
+    let application = place.gate.application().await;
+    place.token = place.gate.mcp_token(&application, "memory:read memory:write memory:delete").await;
+    place.bank.inner.outage().begin();
+    place.accepted("Marta has a dog").await;
+    place.bank.inner.outage().end();
+    let found: Value = place.search("dog").await.json().await.unwrap();
+    let id = &found["results"][0]["memory_id"];
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "delete_memory", "arguments": {"id": id}}});
+    let request = place.gate.http.post(place.gate.url("/mcp")).bearer_auth(&place.token);
+    let request = request.header("Accept", "application/json, text/event-stream");
+    let answer = request.header("MCP-Protocol-Version", "2025-11-25").json(&call).send().await.unwrap();
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(answer["result"]["structuredContent"], json!({"status": "deleted", "id": id}), "{answer}");
+    place.recover().await;
+    assert_eq!(place.bank.arrived(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_bank_costs_the_caller_no_more_than_the_wait_and_nothing_overtakes() {
     let place = Place::before(RemoteBank::letting(0), &[("MEMGATE_QUEUE_WAIT", "0")]).await;
     let mut requests = Vec::new();

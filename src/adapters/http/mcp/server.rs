@@ -232,8 +232,9 @@ impl McpServer {
     async fn delete(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, ApiError> {
         let DeleteArguments { id } = read(arguments)?;
         let id = memory_id(&id)?;
+        // Only for the title: one that is pending can be deleted, but not read.
         let memory = match call.caller.also() {
-            Ok(reader) => Some(self.memories.get(&reader, call.request_id, &id).await?),
+            Ok(reader) => self.memories.get(&reader, call.request_id, &id).await.ok(),
             Err(_) => None,
         };
         self.memories.delete(&call.caller.also()?, call.request_id, &id).await?;

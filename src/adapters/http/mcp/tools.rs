@@ -106,7 +106,7 @@ impl Tool {
             ),
             Self::UpdateMemory => (
                 "Change a memory",
-                "Replaces the text or the categories of a stored memory when a fact has changed or was wrong. What is left out \
+                "Replaces the text, the categories or the date of a stored memory when a fact has changed or was wrong. What is left out \
                  stays as it is.",
             ),
             Self::DeleteMemory => (
@@ -200,7 +200,7 @@ impl Tool {
                 "created_at": {"type": "string", "description": "When it was stored, in RFC 3339."},
                 "occurred_at": {"type": "string", "description": "When it was said or happened, in RFC 3339; left out if that is not known."},
                 "relevance_score": {"type": "number", "description": "How well it fits the query, from 0 to 1."},
-                "pending": {"type": "boolean", "description": "true if it is still on its way to the memory bank and cannot be fetched, changed or deleted yet."},
+                "pending": {"type": "boolean", "description": "true if it is still on its way to the memory bank: it can be deleted, but not fetched or changed yet."},
             },
             "required": ["id", "title", "url"],
         });
@@ -209,7 +209,7 @@ impl Tool {
         let (properties, required) = match self {
             Self::Search => (
                 json!({
-                    "results": {"type": "array", "items": summary, "description": "The memories, best first."},
+                    "results": {"type": "array", "items": summary, "description": "The memories, in the order asked for: by default the best first."},
                     "note": note,
                 }),
                 json!(["results"]),
