@@ -232,7 +232,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "cors_origins",
         "",
-        "Origins, separated by commas, whose web pages may call the memory API, such as https://app.example.com; * for all, by default none.",
+        "Origins, separated by commas, whose web pages may call the memory API and MCP, such as https://app.example.com; * for all, by default none.",
     ),
     setting(
         "client_id_documents",

@@ -2,7 +2,7 @@
 
 use crate::validation::{self, InvalidValue};
 
-/// Where a request comes from, according to the assistant. It has no effect: it is stored as metadata.
+/// Where a request comes from, according to the assistant. A create stores it as metadata; it grants nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Context {
     /// The GPT.

@@ -111,7 +111,7 @@ impl SearchBody {
 /// How to get what a response has no room for.
 const NARROWER: &str = "Search again for something narrower, by other words, `filters` or a smaller `date_range`.";
 
-/// The results, best first.
+/// The results, in the order asked for: by default the best first.
 #[derive(Object, Serialize)]
 struct SearchAnswer {
     /// `success`, or `stale` if the memory bank is unavailable and this is an earlier response to the same search.
@@ -121,7 +121,7 @@ struct SearchAnswer {
     age_seconds: Option<u64>,
     /// Identifies this request in the log.
     request_id: String,
-    /// The results, best first.
+    /// The results, in the order asked for: by default the best first.
     results: Vec<SearchResult>,
     /// Total number of matching memories, as far as is known.
     total_found: u64,

@@ -5,7 +5,7 @@ use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 
 use super::memories::page_size;
-use crate::adapters::http::openapi::scalar::{DateTime, PageSize};
+use crate::adapters::http::openapi::scalar::{CategoryLimit, DateTime};
 use crate::adapters::http::openapi::tag::Tag;
 use crate::adapters::http::server::bearer::Bearer;
 use crate::adapters::http::server::error::ListFailure;
@@ -30,7 +30,7 @@ impl StatisticsApi {
         exchange: &Exchange,
         caller: Bearer<Read>,
         /// Maximum number of categories.
-        limit: Parameter<PageSize>,
+        limit: Parameter<CategoryLimit>,
     ) -> Result<Json<CategoriesAnswer>, ListFailure> {
         let Exchange { services, request_id, .. } = exchange;
         query::refuse_unknown(request, &["limit"])?;

@@ -239,13 +239,20 @@ impl<'de> Deserialize<'de> for PageSize {
     }
 }
 
-documented_as!(
-    PageSize,
-    "limit",
+documented_as!(PageSize, "limit", limit_schema(Limit::default()));
+
+fn limit_schema(default: Limit) -> MetaSchema {
     MetaSchema {
         minimum: Some(1.0),
         maximum: Some(f64::from(Limit::MAX)),
-        default: Some(Limit::default().get().into()),
+        default: Some(default.get().into()),
         ..MetaSchema::new_with_format("integer", "int32")
     }
-);
+}
+
+/// Maximum number of categories, with a default of its own.
+#[derive(Deserialize, Serialize)]
+#[serde(transparent)]
+pub(in super::super) struct CategoryLimit(PageSize);
+
+documented_as!(CategoryLimit, "categories", limit_schema(Limit::CATEGORIES));

@@ -48,7 +48,7 @@ impl From<Priority> for PriorityName {
     }
 }
 
-/// Where the request comes from. It is stored with the memory and has no effect.
+/// Where the request comes from. A create stores it: memories of one conversation help to find each other.
 #[derive(Deserialize, Object)]
 #[oai(rename = "Context")]
 #[serde(deny_unknown_fields, remote = "Self")]

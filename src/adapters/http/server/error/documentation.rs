@@ -145,7 +145,7 @@ fn refusal(status: u16) -> &'static str {
         401 => "Client authentication failed.",
         413 => "The body is too large.",
         415 => "The body is compressed.",
-        429 => "Too many failed attempts: wait as long as the header `Retry-After` says.",
+        429 => "Too many failed attempts or requests: wait as long as the header `Retry-After` says.",
         503 => "The service is busy or its database is unavailable; try again when the header `Retry-After` says.",
         _ => "An internal error; the operator finds it in the log by the header `X-Request-Id`.",
     }
