@@ -137,7 +137,8 @@ async fn another_model_makes_all_vectors_anew() {
     }
 }
 
-#[tokio::test]
+// The commands block this thread, and must not keep the service from ending its transactions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operator_sees_the_vectors_and_rebuilds_them() {
     let (model, other) = (model(write_static), model(write_other_static));
     let database = TestDatabase::sqlite();
