@@ -23,8 +23,11 @@ use crate::adapters::database::row::{Row, json_array};
 
 /// Minimum number of memories of a scope with an index in memory; searching fewer in the database is fast enough.
 pub(super) const LEAST_MEMORIES: i64 = 1_000;
-/// Maximum size of all indexes together. The one that was not used for longest makes room.
+/// Maximum size of all indexes together. The least recently used one makes room.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// Maximum size of the indexes each of which is larger than that, as of a scope with a million memories. They take no room
+/// from the others.
+const MAX_LARGE_BYTES: u64 = 128 * 1024 * 1024;
 /// Number of newest transactions of a scope whose changes are noted.
 pub(super) const NOTED: i64 = 1_024;
 /// Maximum number of memories that an index reads to be up to date, and how many of them it may have already: those are
@@ -50,8 +53,10 @@ pub(super) struct IndexCache {
 #[derive(Debug)]
 enum ShelvedIndex {
     Building,
-    /// There is none: a row is invalid, or it does not fit.
-    Failed,
+    /// There is none: a row is invalid, or it does not fit. So many memories the scope had then.
+    Failed {
+        memories: i64,
+    },
     Ready {
         index: Arc<RwLock<NumberedIndex>>,
         bytes: u64,
@@ -80,10 +85,10 @@ impl IndexCache {
         row: &ScopeRow,
     ) -> Result<Option<CurrentIndex>, MemoryStoreError> {
         let estimate = ScopeIndex::estimated_bytes(unsigned(row.memories), unsigned(row.total_length));
-        if row.memories < LEAST_MEMORIES || estimate > MAX_BYTES {
+        if row.memories < LEAST_MEMORIES || estimate > MAX_LARGE_BYTES {
             return Ok(None);
         }
-        let Some(index) = self.take(row.id) else { return Ok(None) };
+        let Some(index) = self.take(row) else { return Ok(None) };
         let held = Arc::clone(&index).read_owned().await;
         if held.revision >= row.revision {
             // One that is ahead has been brought up to date by a later transaction.
@@ -92,7 +97,7 @@ impl IndexCache {
         let since = held.revision;
         drop(held);
         let Some(changed) = changed_since(transaction, row, since).await? else {
-            self.build(row.id);
+            self.build(row);
             return Ok(None);
         };
         let found = read(transaction, row.id, changed.iter().copied()).await?;
@@ -102,11 +107,11 @@ impl IndexCache {
         }
         if held.index.known(&changed) > MAX_REPLACED || !held.index.update(&changed, found) {
             drop(held);
-            self.build(row.id);
+            self.build(row);
             return Ok(None);
         }
         held.revision = row.revision;
-        self.weigh(row.id, held.index.bytes() as u64);
+        self.weigh(row, held.index.bytes() as u64);
         Ok(Some(only_index(held.downgrade())))
     }
 
@@ -115,21 +120,22 @@ impl IndexCache {
     }
 
     /// The index of a scope. If there is none it is built.
-    fn take(&self, scope_id: i64) -> Option<Arc<RwLock<NumberedIndex>>> {
-        match self.shelved().get_mut(&scope_id) {
+    fn take(&self, row: &ScopeRow) -> Option<Arc<RwLock<NumberedIndex>>> {
+        match self.shelved().get_mut(&row.id) {
             Some(ShelvedIndex::Ready { index, used, .. }) => {
                 *used = self.clock.fetch_add(1, Ordering::Relaxed);
                 return Some(Arc::clone(index));
             }
-            Some(ShelvedIndex::Building | ShelvedIndex::Failed) => return None,
-            None => {}
+            Some(shelved) if !shelved.may_be_built(row.memories) => return None,
+            _ => {}
         }
-        self.build(scope_id);
+        self.build(row);
         None
     }
 
     /// Builds the index of a scope in the background.
-    fn build(&self, scope_id: i64) {
+    fn build(&self, row: &ScopeRow) {
+        let (scope_id, memories) = (row.id, row.memories);
         if matches!(self.shelved().insert(scope_id, ShelvedIndex::Building), Some(ShelvedIndex::Building)) {
             return;
         }
@@ -141,9 +147,9 @@ impl IndexCache {
             };
             match built {
                 Ok(Some(index)) => this.put(scope_id, index),
-                Ok(None) => drop(this.shelved().insert(scope_id, ShelvedIndex::Failed)),
+                Ok(None) => drop(this.shelved().insert(scope_id, ShelvedIndex::Failed { memories })),
                 Err(failure) if failure.is_about_one_row() => {
-                    drop(this.shelved().insert(scope_id, ShelvedIndex::Failed));
+                    drop(this.shelved().insert(scope_id, ShelvedIndex::Failed { memories }));
                 }
                 // The next search tries again.
                 Err(_) => drop(this.shelved().remove(&scope_id)),
@@ -159,30 +165,46 @@ impl IndexCache {
     }
 
     /// Notes how large the index of a scope has become.
-    fn weigh(&self, scope_id: i64, now: u64) {
+    fn weigh(&self, row: &ScopeRow, now: u64) {
         let mut kept = self.shelved();
-        let Some(ShelvedIndex::Ready { bytes, .. }) = kept.get_mut(&scope_id) else { return };
+        let Some(ShelvedIndex::Ready { bytes, .. }) = kept.get_mut(&row.id) else { return };
         *bytes = now;
-        if now > MAX_BYTES {
+        if now > MAX_LARGE_BYTES {
             // It goes itself, not all others before it.
-            kept.insert(scope_id, ShelvedIndex::Failed);
+            kept.insert(row.id, ShelvedIndex::Failed { memories: row.memories });
         }
         make_room(&mut kept);
     }
 }
 
-/// Drops the indexes that were not used for longest, until the others fit.
+impl ShelvedIndex {
+    /// Whether it is worth building the index of a scope that has so many memories now. One that failed is tried again once
+    /// the scope has lost a quarter of them.
+    fn may_be_built(&self, now: i64) -> bool {
+        match self {
+            Self::Failed { memories } => now <= memories / 4 * 3,
+            Self::Building | Self::Ready { .. } => false,
+        }
+    }
+}
+
+/// Drops the least recently used indexes until the others fit.
 fn make_room(kept: &mut HashMap<i64, ShelvedIndex>) {
+    make_room_within(kept, MAX_BYTES, |bytes| bytes <= MAX_BYTES);
+    make_room_within(kept, MAX_LARGE_BYTES, |bytes| bytes > MAX_BYTES);
+}
+
+fn make_room_within(kept: &mut HashMap<i64, ShelvedIndex>, limit: u64, counts: impl Fn(u64) -> bool) {
     loop {
         let ready = kept.iter().filter_map(|(scope, shelved)| match shelved {
-            ShelvedIndex::Ready { bytes, used, .. } => Some((*used, *scope, *bytes)),
-            ShelvedIndex::Building | ShelvedIndex::Failed => None,
+            ShelvedIndex::Ready { bytes, used, .. } if counts(*bytes) => Some((*used, *scope, *bytes)),
+            _ => None,
         });
         let (total, oldest) = ready.fold((0, None::<(u64, i64)>), |(total, oldest), (used, scope, bytes)| {
             (total + bytes, Some(oldest.map_or((used, scope), |oldest| oldest.min((used, scope)))))
         });
         match oldest {
-            Some((_, scope)) if total > MAX_BYTES => drop(kept.remove(&scope)),
+            Some((_, scope)) if total > limit => drop(kept.remove(&scope)),
             _ => return,
         }
     }
@@ -258,7 +280,7 @@ async fn build(connection: &ConnectionPool, scope_id: i64) -> Result<Option<Numb
         let memories = read(connection, scope_id, part.iter().copied()).await?;
         let inserted = tokio::task::spawn_blocking(move || {
             let complete = memories.into_iter().all(|memory| index.insert(memory));
-            (complete && index.bytes() as u64 <= MAX_BYTES).then_some(index)
+            (complete && index.bytes() as u64 <= MAX_LARGE_BYTES).then_some(index)
         });
         match inserted.await.map_err(|_| MemoryStoreError::WriterEnded)? {
             Some(inserted) => index = inserted,
@@ -267,4 +289,40 @@ async fn build(connection: &ConnectionPool, scope_id: i64) -> Result<Option<Numb
     }
     index.shrink();
     Ok(Some(NumberedIndex { revision, index }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    /// The scopes whose indexes stay, of indexes of these sizes in MiB that were used one after the other.
+    fn kept(sizes: &[u64]) -> Vec<i64> {
+        let index = || Arc::new(RwLock::new(NumberedIndex { revision: 0, index: ScopeIndex::default() }));
+        let ready =
+            (0..).zip(sizes).map(|(used, size)| ShelvedIndex::Ready { index: index(), bytes: size * MIB, used });
+        let mut shelf: HashMap<i64, ShelvedIndex> = (0..).zip(ready).collect();
+        make_room(&mut shelf);
+        let mut kept: Vec<i64> = shelf.into_keys().collect();
+        kept.sort_unstable();
+        kept
+    }
+
+    #[test]
+    fn the_least_recently_used_makes_room_and_a_large_one_takes_none_from_the_others() {
+        assert_eq!(kept(&[32, 16, 16]), [0, 1, 2]);
+        assert_eq!(kept(&[32, 16, 16, 1]), [1, 2, 3]);
+        assert_eq!(kept(&[32, 70, 32]), [0, 1, 2]);
+        assert_eq!(kept(&[70, 32, 100, 32]), [1, 2, 3]);
+        assert_eq!(kept(&[129]), [0; 0]);
+    }
+
+    #[test]
+    fn one_that_failed_is_tried_again_once_the_scope_is_smaller_by_a_quarter() {
+        let failed = ShelvedIndex::Failed { memories: 1_000_000 };
+        assert!(!failed.may_be_built(1_100_000) && !failed.may_be_built(750_001));
+        assert!(failed.may_be_built(750_000));
+        assert!(!ShelvedIndex::Building.may_be_built(0));
+    }
 }
