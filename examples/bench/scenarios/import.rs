@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::{Bench, CLIENT_CREDENTIALS};
 use crate::corpus::Corpus;
 use crate::postgres::Cluster;
 use crate::report::{Report, Row};
-use crate::servers::Gate;
+use crate::servers::{Credentials, Gate};
 
 const MEMORIES: usize = 100_000;
 const AIM_SQLITE: f64 = 15_000.0;
@@ -28,13 +29,10 @@ pub fn postgres(bench: &Bench, report: &mut Report) -> Result<(), String> {
 
 fn import(bench: &Bench, report: &mut Report, gate: &Gate, database: &str, aim: f64) -> Result<(), String> {
     let memories = bench.plan.size(MEMORIES);
-    let path = bench.dir("import-file")?.join("memories.jsonl");
-    let mut file = BufWriter::new(File::create(&path).map_err(|error| error.to_string())?);
-    write(&mut file, memories).map_err(|error| error.to_string())?;
+    let path = file(bench, memories)?;
     let application = gate.create_app("bench", &[CLIENT_CREDENTIALS])?;
     let begun = Instant::now();
-    let file = path.to_string_lossy();
-    gate.run(&["import", file.as_ref(), "--application", application.client_id.as_str()])?;
+    gate.run(&["import", &path.to_string_lossy(), "--application", &application.client_id])?;
     let count = u32::try_from(memories).map_err(|error| error.to_string())?;
     let per_second = f64::from(count) / begun.elapsed().as_secs_f64();
     let row =
@@ -43,8 +41,24 @@ fn import(bench: &Bench, report: &mut Report, gate: &Gate, database: &str, aim: 
     Ok(())
 }
 
+/// Registers an application, and imports memories for it.
+pub fn filled(bench: &Bench, gate: &Gate, memories: usize) -> Result<Credentials, String> {
+    let application = gate.create_app("bench", &[CLIENT_CREDENTIALS])?;
+    let path = file(bench, memories)?;
+    gate.run(&["import", &path.to_string_lossy(), "--application", &application.client_id])?;
+    Ok(application)
+}
+
+/// A file of memories in conversations.
+pub fn file(bench: &Bench, memories: usize) -> Result<PathBuf, String> {
+    let path = bench.dir("import-file")?.join("memories.jsonl");
+    let mut file = BufWriter::new(File::create(&path).map_err(|error| error.to_string())?);
+    write(&mut file, memories).map_err(|error| error.to_string())?;
+    Ok(path)
+}
+
 /// Writes memories in conversations, a line each.
-pub fn write(file: &mut BufWriter<File>, memories: usize) -> std::io::Result<()> {
+fn write(file: &mut BufWriter<File>, memories: usize) -> std::io::Result<()> {
     let mut corpus = Corpus::new(1);
     for _ in 0..memories {
         writeln!(file, "{}", corpus.memory().json())?;

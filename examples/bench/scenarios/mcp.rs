@@ -1,7 +1,5 @@
 //! MCP beside REST: the same searches by both doors, and what a message costs that does nothing.
 
-use std::io::BufWriter;
-
 use serde_json::json;
 
 use super::{Bench, CLIENT_CREDENTIALS, fetch_token_for, import, remote};
@@ -21,13 +19,8 @@ const STREAM: &str = "text/event-stream";
 /// Before the embedded bank.
 pub async fn embedded(bench: &Bench, report: &mut Report) -> Result<(), String> {
     let gate = bench.gate("mcp")?;
-    let application = gate.create_app("bench", &[CLIENT_CREDENTIALS])?;
     let memories = bench.plan.size(MEMORIES);
-    let path = bench.dir("mcp-file")?.join("memories.jsonl");
-    let mut file = BufWriter::new(std::fs::File::create(&path).map_err(|error| error.to_string())?);
-    import::write(&mut file, memories).map_err(|error| error.to_string())?;
-    drop(file);
-    gate.run(&["import", &path.to_string_lossy(), "--application", &application.client_id])?;
+    let application = import::filled(bench, &gate, memories)?;
     let (server, _) = gate.start().await?;
     let token = token(&server, &application).await?;
     let what = format!("among {memories}");

@@ -4,6 +4,7 @@ mod attack;
 mod footprint;
 mod import;
 mod mcp;
+mod meaning;
 mod person;
 mod remote;
 mod rotation;
@@ -74,6 +75,8 @@ pub enum Scenario {
     SearchSqlite,
     /// The same on PostgreSQL (skipped where it is not installed)
     SearchPostgres,
+    /// Search with an embedding model beside search without one (skipped where TEST_EMBEDDING_MODELS is not set)
+    SearchMeaning,
     /// Search among a million memories of one space; takes minutes, and runs only when it is named
     SearchMillion,
     /// A million memories in a thousand spaces: what they take of memory; takes minutes, and runs only when it is named
@@ -117,6 +120,7 @@ impl Scenario {
             Self::ImportPostgres => import::postgres(bench, report),
             Self::SearchSqlite => search::sqlite(bench, report).await,
             Self::SearchPostgres => search::postgres(bench, report).await,
+            Self::SearchMeaning => meaning::meaning(bench, report).await,
             Self::SearchMillion => scale::one_space(bench, report).await,
             Self::ManySpaces => scale::many_spaces(bench, report).await,
             Self::PersonSqlite => person::sqlite(bench, report).await,

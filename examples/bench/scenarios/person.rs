@@ -1,14 +1,11 @@
 //! One person with 200,000 memories: what they wait for on the pages and through an application, and what an export costs. And
 //! what it costs that changes in a person's name are counted.
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::import::write;
-use super::{Bench, CLIENT_CREDENTIALS, fetch_access_token};
+use super::{Bench, CLIENT_CREDENTIALS, fetch_access_token, import};
 use crate::compare::{Side, alone, ratio, take_turns};
 use crate::corpus::Corpus;
 use crate::load::{Answer, Client, find, get_with, post_json};
@@ -46,9 +43,7 @@ async fn person(bench: &Bench, report: &mut Report, gate: Gate, database: &str) 
     let application = application(&gate)?;
     Person::create(&gate, LOGIN)?;
     let memories = bench.plan.size(MEMORIES);
-    let path = bench.dir("person-file")?.join("memories.jsonl");
-    let mut file = BufWriter::new(File::create(&path).map_err(|error| error.to_string())?);
-    write(&mut file, memories).map_err(|error| error.to_string())?;
+    let path = import::file(bench, memories)?;
     let file = path.to_string_lossy();
     gate.run(&["import", file.as_ref(), "--application", application.client_id.as_str(), "--user", LOGIN])?;
 

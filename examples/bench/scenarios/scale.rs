@@ -18,11 +18,7 @@ const AIM_MB: f64 = 120.0;
 pub async fn one_space(bench: &Bench, report: &mut Report) -> Result<(), String> {
     let memories = bench.plan.size(MEMORIES);
     let gate = bench.gate("million")?;
-    let path = bench.dir("million-file")?.join("memories.jsonl");
-    let file = File::create(&path).map_err(|error| error.to_string())?;
-    import::write(&mut BufWriter::new(file), memories).map_err(|error| error.to_string())?;
-    let application = gate.create_app("bench", &[CLIENT_CREDENTIALS])?;
-    gate.run(&["import", &path.to_string_lossy(), "--application", &application.client_id])?;
+    let application = import::filled(bench, &gate, memories)?;
     let (server, _) = gate.start().await?;
     let token = fetch_access_token(&server, &application).await?;
     let (_, requests) = questions(&token);
