@@ -6,14 +6,14 @@
 //! date, and one with an older number reads the memories that have changed since. If the notes have a gap, or there is no
 //! index yet, the search uses the index in the database, and the one in memory is built meanwhile. Both give the same results.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sea_orm::ConnectionTrait;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, Semaphore};
 
 use super::failure::MemoryStoreError;
+use super::index_shelf::{Limits, Shelf, Taken};
 use super::read::ScopeRow;
 use super::scope_index::{INDEXED_COLUMNS, IndexedMemory, ScopeIndex};
 use super::sets::unsigned;
@@ -23,11 +23,9 @@ use crate::adapters::database::row::{Row, json_array};
 
 /// Minimum number of memories of a scope with an index in memory; searching fewer in the database is fast enough.
 pub(super) const LEAST_MEMORIES: i64 = 1_000;
-/// Maximum size of all indexes together. The least recently used one makes room.
-const MAX_BYTES: u64 = 64 * 1024 * 1024;
-/// Maximum size of the indexes each of which is larger than that, as of a scope with a million memories. They take no room
-/// from the others.
-const MAX_LARGE_BYTES: u64 = 128 * 1024 * 1024;
+/// Maximum sizes of the indexes that are kept; one that is being built comes on top. A scope with a million memories needs some
+/// 70 MiB.
+const LIMITS: Limits = Limits { small: 64 * 1024 * 1024, large: 128 * 1024 * 1024 };
 /// Number of newest transactions of a scope whose changes are noted.
 pub(super) const NOTED: i64 = 1_024;
 /// Maximum number of memories that an index reads to be up to date, and how many of them it may have already: those are
@@ -44,25 +42,12 @@ pub(super) type CurrentIndex = OwnedRwLockReadGuard<NumberedIndex, ScopeIndex>;
 #[derive(Clone, Debug)]
 pub(super) struct IndexCache {
     connection: ConnectionPool,
-    shelf: Arc<Mutex<HashMap<i64, ShelvedIndex>>>,
-    clock: Arc<AtomicU64>,
+    shelf: Arc<Mutex<Shelf<SharedIndex>>>,
     /// One index is built at a time.
     building: Arc<Semaphore>,
 }
 
-#[derive(Debug)]
-enum ShelvedIndex {
-    Building,
-    /// There is none: a row is invalid, or it does not fit. So many memories the scope had then.
-    Failed {
-        memories: i64,
-    },
-    Ready {
-        index: Arc<RwLock<NumberedIndex>>,
-        bytes: u64,
-        used: u64,
-    },
-}
+type SharedIndex = Arc<RwLock<NumberedIndex>>;
 
 /// An index, and the number of the newest transaction whose changes it has.
 #[derive(Debug)]
@@ -74,7 +59,8 @@ pub(super) struct NumberedIndex {
 impl IndexCache {
     /// Builds indexes through `connection`.
     pub(super) fn new(connection: ConnectionPool) -> Self {
-        Self { connection, shelf: Arc::default(), clock: Arc::default(), building: Arc::new(Semaphore::new(1)) }
+        let shelf = Arc::new(Mutex::new(Shelf::new(LIMITS)));
+        Self { connection, shelf, building: Arc::new(Semaphore::new(1)) }
     }
 
     /// The index of a scope as of `row`, which was read in the same transaction; `None` if it has to be searched in the
@@ -85,10 +71,19 @@ impl IndexCache {
         row: &ScopeRow,
     ) -> Result<Option<CurrentIndex>, MemoryStoreError> {
         let estimate = ScopeIndex::estimated_bytes(unsigned(row.memories), unsigned(row.total_length));
-        if row.memories < LEAST_MEMORIES || estimate > MAX_LARGE_BYTES {
+        if row.memories < LEAST_MEMORIES || estimate > LIMITS.large {
+            self.shelf().drop_index(row.id);
             return Ok(None);
         }
-        let Some(index) = self.take(row) else { return Ok(None) };
+        let taken = self.shelf().take(row.id, row.memories);
+        let index = match taken {
+            Taken::Ready(index) => index,
+            Taken::Due => {
+                self.build(row);
+                return Ok(None);
+            }
+            Taken::Absent => return Ok(None),
+        };
         let held = Arc::clone(&index).read_owned().await;
         if held.revision >= row.revision {
             // One that is ahead has been brought up to date by a later transaction.
@@ -97,7 +92,7 @@ impl IndexCache {
         let since = held.revision;
         drop(held);
         let Some(changed) = changed_since(transaction, row, since).await? else {
-            self.build(row);
+            self.rebuild(row);
             return Ok(None);
         };
         let found = read(transaction, row.id, changed.iter().copied()).await?;
@@ -107,106 +102,41 @@ impl IndexCache {
         }
         if held.index.known(&changed) > MAX_REPLACED || !held.index.update(&changed, found) {
             drop(held);
-            self.build(row);
+            self.rebuild(row);
             return Ok(None);
         }
         held.revision = row.revision;
-        self.weigh(row, held.index.bytes() as u64);
+        self.shelf().weigh(row.id, held.index.bytes() as u64);
         Ok(Some(only_index(held.downgrade())))
     }
 
-    fn shelved(&self) -> MutexGuard<'_, HashMap<i64, ShelvedIndex>> {
+    fn shelf(&self) -> MutexGuard<'_, Shelf<SharedIndex>> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The index of a scope. If there is none it is built.
-    fn take(&self, row: &ScopeRow) -> Option<Arc<RwLock<NumberedIndex>>> {
-        match self.shelved().get_mut(&row.id) {
-            Some(ShelvedIndex::Ready { index, used, .. }) => {
-                *used = self.clock.fetch_add(1, Ordering::Relaxed);
-                return Some(Arc::clone(index));
-            }
-            Some(shelved) if !shelved.may_be_built(row.memories) => return None,
-            _ => {}
+    fn rebuild(&self, row: &ScopeRow) {
+        let is_due = self.shelf().rebuild(row.id);
+        if is_due {
+            self.build(row);
         }
-        self.build(row);
-        None
     }
 
     /// Builds the index of a scope in the background.
     fn build(&self, row: &ScopeRow) {
-        let (scope_id, memories) = (row.id, row.memories);
-        if matches!(self.shelved().insert(scope_id, ShelvedIndex::Building), Some(ShelvedIndex::Building)) {
-            return;
-        }
-        let this = self.clone();
+        let (this, scope_id, memories) = (self.clone(), row.id, row.memories);
         tokio::spawn(async move {
-            let built = match this.building.acquire().await {
-                Ok(_turn) => build(&this.connection, scope_id).await,
-                Err(_) => return,
-            };
-            match built {
-                Ok(Some(index)) => this.put(scope_id, index),
-                Ok(None) => drop(this.shelved().insert(scope_id, ShelvedIndex::Failed { memories })),
-                Err(failure) if failure.is_about_one_row() => {
-                    drop(this.shelved().insert(scope_id, ShelvedIndex::Failed { memories }));
+            let Ok(_turn) = this.building.acquire().await else { return };
+            match build(&this.connection, scope_id).await {
+                Ok(Some(index)) => {
+                    let bytes = index.index.bytes() as u64;
+                    this.shelf().put(scope_id, Arc::new(RwLock::new(index)), bytes);
                 }
+                Ok(None) => this.shelf().fail(scope_id, memories),
+                Err(failure) if failure.is_about_one_row() => this.shelf().fail(scope_id, memories),
                 // The next search tries again.
-                Err(_) => drop(this.shelved().remove(&scope_id)),
+                Err(_) => this.shelf().forget(scope_id),
             }
         });
-    }
-
-    fn put(&self, scope_id: i64, index: NumberedIndex) {
-        let (bytes, used) = (index.index.bytes() as u64, self.clock.fetch_add(1, Ordering::Relaxed));
-        let mut kept = self.shelved();
-        kept.insert(scope_id, ShelvedIndex::Ready { index: Arc::new(RwLock::new(index)), bytes, used });
-        make_room(&mut kept);
-    }
-
-    /// Notes how large the index of a scope has become.
-    fn weigh(&self, row: &ScopeRow, now: u64) {
-        let mut kept = self.shelved();
-        let Some(ShelvedIndex::Ready { bytes, .. }) = kept.get_mut(&row.id) else { return };
-        *bytes = now;
-        if now > MAX_LARGE_BYTES {
-            // It goes itself, not all others before it.
-            kept.insert(row.id, ShelvedIndex::Failed { memories: row.memories });
-        }
-        make_room(&mut kept);
-    }
-}
-
-impl ShelvedIndex {
-    /// Whether it is worth building the index of a scope that has so many memories now. One that failed is tried again once
-    /// the scope has lost a quarter of them.
-    fn may_be_built(&self, now: i64) -> bool {
-        match self {
-            Self::Failed { memories } => now <= memories / 4 * 3,
-            Self::Building | Self::Ready { .. } => false,
-        }
-    }
-}
-
-/// Drops the least recently used indexes until the others fit.
-fn make_room(kept: &mut HashMap<i64, ShelvedIndex>) {
-    make_room_within(kept, MAX_BYTES, |bytes| bytes <= MAX_BYTES);
-    make_room_within(kept, MAX_LARGE_BYTES, |bytes| bytes > MAX_BYTES);
-}
-
-fn make_room_within(kept: &mut HashMap<i64, ShelvedIndex>, limit: u64, counts: impl Fn(u64) -> bool) {
-    loop {
-        let ready = kept.iter().filter_map(|(scope, shelved)| match shelved {
-            ShelvedIndex::Ready { bytes, used, .. } if counts(*bytes) => Some((*used, *scope, *bytes)),
-            _ => None,
-        });
-        let (total, oldest) = ready.fold((0, None::<(u64, i64)>), |(total, oldest), (used, scope, bytes)| {
-            (total + bytes, Some(oldest.map_or((used, scope), |oldest| oldest.min((used, scope)))))
-        });
-        match oldest {
-            Some((_, scope)) if total > limit => drop(kept.remove(&scope)),
-            _ => return,
-        }
     }
 }
 
@@ -280,7 +210,7 @@ async fn build(connection: &ConnectionPool, scope_id: i64) -> Result<Option<Numb
         let memories = read(connection, scope_id, part.iter().copied()).await?;
         let inserted = tokio::task::spawn_blocking(move || {
             let complete = memories.into_iter().all(|memory| index.insert(memory));
-            (complete && index.bytes() as u64 <= MAX_LARGE_BYTES).then_some(index)
+            (complete && index.bytes() as u64 <= LIMITS.large).then_some(index)
         });
         match inserted.await.map_err(|_| MemoryStoreError::WriterEnded)? {
             Some(inserted) => index = inserted,
@@ -289,40 +219,4 @@ async fn build(connection: &ConnectionPool, scope_id: i64) -> Result<Option<Numb
     }
     index.shrink();
     Ok(Some(NumberedIndex { revision, index }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MIB: u64 = 1024 * 1024;
-
-    /// The scopes whose indexes stay, of indexes of these sizes in MiB that were used one after the other.
-    fn kept(sizes: &[u64]) -> Vec<i64> {
-        let index = || Arc::new(RwLock::new(NumberedIndex { revision: 0, index: ScopeIndex::default() }));
-        let ready =
-            (0..).zip(sizes).map(|(used, size)| ShelvedIndex::Ready { index: index(), bytes: size * MIB, used });
-        let mut shelf: HashMap<i64, ShelvedIndex> = (0..).zip(ready).collect();
-        make_room(&mut shelf);
-        let mut kept: Vec<i64> = shelf.into_keys().collect();
-        kept.sort_unstable();
-        kept
-    }
-
-    #[test]
-    fn the_least_recently_used_makes_room_and_a_large_one_takes_none_from_the_others() {
-        assert_eq!(kept(&[32, 16, 16]), [0, 1, 2]);
-        assert_eq!(kept(&[32, 16, 16, 1]), [1, 2, 3]);
-        assert_eq!(kept(&[32, 70, 32]), [0, 1, 2]);
-        assert_eq!(kept(&[70, 32, 100, 32]), [1, 2, 3]);
-        assert_eq!(kept(&[129]), [0; 0]);
-    }
-
-    #[test]
-    fn one_that_failed_is_tried_again_once_the_scope_is_smaller_by_a_quarter() {
-        let failed = ShelvedIndex::Failed { memories: 1_000_000 };
-        assert!(!failed.may_be_built(1_100_000) && !failed.may_be_built(750_001));
-        assert!(failed.may_be_built(750_000));
-        assert!(!ShelvedIndex::Building.may_be_built(0));
-    }
 }

@@ -12,6 +12,7 @@ mod failure;
 mod history;
 mod index;
 mod index_cache;
+mod index_shelf;
 mod meaning;
 mod operations;
 mod pool;
