@@ -86,6 +86,14 @@ async fn rebuild(backend: &Backend, as_json: bool) -> Result<(), CliError> {
     backend.adopt_embedding_model().await.map_err(CliError::failed)?;
     backend.delete_vectors().await.map_err(CliError::failed)?;
     let embedded = backend.embed().await.map_err(CliError::failed)?;
+    let counts = backend.vector_counts().await.map_err(CliError::failed)?;
+    if counts.is_some_and(|counts| counts.model.as_deref() != Some(model.id.as_str())) {
+        return Err(CliError::failed(format!(
+            "a service with another model started meanwhile and makes the vectors now; {embedded} memories were embedded with the \
+             model {}",
+            model.id
+        )));
+    }
     if as_json {
         return output::json(&json!({ "model": model.id.as_str(), "embedded": embedded }));
     }
