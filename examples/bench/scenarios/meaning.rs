@@ -1,7 +1,7 @@
 //! Search with an embedding model beside search without one, on the same memories.
 
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::{env, fs};
 
 use super::search::{askers, questions};
 use super::{Bench, fetch_access_token, import};
@@ -16,12 +16,13 @@ const AIM_CPU_US: f64 = 3_000.0;
 const AIM_QUERY_US: f64 = 10_000.0;
 
 pub async fn meaning(bench: &Bench, report: &mut Report) -> Result<(), String> {
-    let Some(models) = env::var_os("TEST_EMBEDDING_MODELS").map(PathBuf::from) else {
+    let Some(models) = env::var_os("TEST_EMBEDDING_MODELS") else {
         report.note(
             "search-meaning was SKIPPED: TEST_EMBEDDING_MODELS is not set to what .ci/install-embedding-model prints",
         );
         return Ok(());
     };
+    let models = fs::canonicalize(models).map_err(|error| format!("TEST_EMBEDDING_MODELS: {error}"))?;
     let [without, with] = compare(bench, &models.join("wordllama"), bench.plan.size(MEMORIES)).await?;
     let met = with.cpu_us.is_some_and(|cpu| cpu <= AIM_CPU_US);
     report.row(without);

@@ -75,7 +75,7 @@ pub enum Scenario {
     SearchSqlite,
     /// The same on PostgreSQL (skipped where it is not installed)
     SearchPostgres,
-    /// Search with an embedding model beside search without one (skipped where TEST_EMBEDDING_MODELS is not set)
+    /// Search with an embedding model beside search without one (skipped where `TEST_EMBEDDING_MODELS` is not set)
     SearchMeaning,
     /// Search among a million memories of one space; takes minutes, and runs only when it is named
     SearchMillion,
