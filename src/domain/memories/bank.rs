@@ -22,7 +22,7 @@ pub const MAX_AT_ONCE: usize = 2_048;
 pub type IsNew = Result<bool, MemoryBankError>;
 
 /// Number of memories that a bank without a way to create many at once creates concurrently: few beside what one person may
-/// have under way at a remote bank, so that none of them waits long.
+/// have under way at a remote bank by default, so that none of them waits long.
 const CONCURRENT_CREATIONS: usize = 8;
 
 /// Stores and searches memories, each within a scope. Nothing outside the scope, and nothing in a category that the scope

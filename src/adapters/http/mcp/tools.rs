@@ -250,7 +250,7 @@ impl Tool {
                 json!({
                     "status": status,
                     "id": {"type": "string", "description": "The id that the memory had."},
-                    "title": {"type": "string", "description": "The beginning of what was deleted; left out if it may not be read."},
+                    "title": {"type": "string", "description": "The beginning of what was deleted; left out if it cannot be read."},
                 }),
                 json!(["status", "id"]),
             ),

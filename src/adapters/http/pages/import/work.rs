@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 
 use super::super::uploads::{Failure, ImportOutcome, Preview, ROWS_OF_ONE, Receiving, Storing, Uploads, WaitingUpload};
-use super::receive::Uploaded;
+use super::receive::{MAX_UPLOAD_BYTES, Uploaded};
 use crate::adapters::http::server::services::Services;
 use crate::domain::applications::SpaceName;
 use crate::domain::ids::UserId;
@@ -101,6 +101,9 @@ impl Work {
         uploads.end_storing(person, number, services.clock.now(), outcome);
     }
 }
+
+// A file of memgate's own that may be uploaded is not too much text.
+const _: () = assert!(ROWS_OF_ONE >= MAX_UPLOAD_BYTES / 4 * 5);
 
 /// Why a row was not written.
 #[derive(Debug)]
