@@ -7,7 +7,7 @@ use memgate_test_kit::process::program;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_breaker_opens_when_the_bank_breaks_and_closes_when_it_is_healed() {
-    let stage = Stage::set(&program(), Duration::from_secs(1)).await.unwrap();
+    let stage = Stage::set(&program(), Duration::from_secs(10)).await.unwrap();
     let mut transcript = Vec::new();
     let played = play(&stage, &mut |line| transcript.push(line.to_owned())).await;
     let transcript = transcript.join("\n");

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::StreamBody;
@@ -195,6 +196,8 @@ async fn a_body_larger_than_all_bodies_in_memory_may_be_is_imported_as_it_arrive
 
 /// What the service may take while it reads a body of any size: in a debug build it begins with some 40 MiB.
 const PEAK: u64 = 160 << 20;
+/// How long so many bytes may take on a busy machine.
+const LONG: Duration = Duration::from_mins(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_import_and_an_export_of_any_size_take_bounded_memory() {
@@ -211,7 +214,7 @@ async fn an_import_and_an_export_of_any_size_take_bounded_memory() {
     let token: Value = answer.json().await.unwrap();
     let token = token["access_token"].as_str().unwrap();
     let import = |body: reqwest::Body| {
-        let request = http.post(format!("{}/api/v1/import", server.url)).bearer_auth(token).body(body);
+        let request = http.post(format!("{}/api/v1/import", server.url)).bearer_auth(token).body(body).timeout(LONG);
         request.header("content-type", "application/x-ndjson").send()
     };
 
@@ -234,7 +237,8 @@ async fn an_import_and_an_export_of_any_size_take_bounded_memory() {
     let body = StreamBody::new(futures_util::stream::iter(frames));
     let report: Value = import(reqwest::Body::wrap(body)).await.unwrap().json().await.unwrap();
     assert_eq!(report["created"], 6_000, "{report}");
-    let mut export = http.get(format!("{}/api/v1/export", server.url)).bearer_auth(token).send().await.unwrap();
+    let export = http.get(format!("{}/api/v1/export", server.url)).bearer_auth(token).timeout(LONG);
+    let mut export = export.send().await.unwrap();
     let mut bytes = 0;
     while let Some(piece) = export.chunk().await.unwrap() {
         bytes += piece.len();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use memgate::adapters::remote_bank::{BankKind, RemoteBankConfig, RemoteMemoryBank};
+use memgate::adapters::remote_bank::{BankKind, HedgeAfter, RemoteBankConfig, RemoteMemoryBank};
 use memgate::domain::memories::{MemoryBank, MemoryBankError};
 use memgate_domain::testing::conformance::Fixture;
 use memgate_domain::testing::{FixedClock, SeededEntropy, new_memory, scope};
@@ -13,7 +13,11 @@ fn client(bank: &RealBank, key: &str) -> Arc<RemoteMemoryBank> {
     let mut config = RemoteBankConfig::new(BankKind::McpMemoryService, bank.url.clone());
     config.api_key = Some(key.into());
     // It does one thing at a time, and a test gives it a hundred.
-    config.resilience.max_wait = Duration::from_secs(15);
+    config.resilience.max_wait = Duration::from_secs(40);
+    (config.resilience.deadline, config.resilience.attempt_timeout) =
+        (Duration::from_secs(44), Duration::from_secs(44));
+    config.resilience.breaker.slow_call = Duration::from_hours(1);
+    config.resilience.hedge_after = HedgeAfter::Never;
     let (clock, entropy) = (Arc::new(FixedClock::default()), Arc::new(SeededEntropy::new(7)));
     Arc::new(RemoteMemoryBank::new(config, clock, entropy).unwrap())
 }

@@ -180,7 +180,8 @@ async fn a_closed_database_is_unavailable_to_every_port(place: Place) {
 async fn a_server_that_goes_away_is_unavailable_to_every_port_and_to_the_caches_after_a_second() {
     let Some(server) = PostgresServer::start() else { return };
     let place = server.database().await;
-    let database = Database::connect(place.url(), IMPATIENT).await.unwrap();
+    let patient = DatabaseOptions { timeout: Duration::from_secs(2), ..IMPATIENT };
+    let database = Database::connect(place.url(), patient).await.unwrap();
     database.migrate_up().await.unwrap();
     let clock = FixedClock::default();
     let stored = Arc::new(SeaOrmApplicationRepository::new(database.clone()));

@@ -22,7 +22,11 @@ const IMPATIENT: DatabaseOptions =
     DatabaseOptions { connections: 2, search_connections: 2, timeout: Duration::from_millis(200) };
 
 async fn refusal(url: &str) -> DatabaseError {
-    let error = Database::connect(url, IMPATIENT).await.expect_err("the database cannot be used");
+    refusal_with(url, IMPATIENT).await
+}
+
+async fn refusal_with(url: &str, options: DatabaseOptions) -> DatabaseError {
+    let error = Database::connect(url, options).await.expect_err("the database cannot be used");
     let mut said = vec![format!("{error:?} {error}")];
     let mut source = error.source();
     while let Some(reason) = source {
@@ -172,14 +176,15 @@ async fn a_server_that_has_no_such_database_says_so() {
     let mut url = url::Url::parse(&place.url).unwrap();
     url.set_path("no_such_database");
     url.set_password(Some("pa55word")).unwrap();
-    let error = refusal(url.as_str()).await;
+    let error = refusal_with(url.as_str(), DatabaseOptions::default()).await;
     assert!(error.to_string().contains("\"no_such_database\" does not exist"), "{error}");
 }
 
 #[tokio::test]
 async fn a_statement_on_postgres_that_takes_too_long_is_ended() {
     let Some(place) = Place::postgres().await else { return };
-    let database = Database::connect(&place.url, IMPATIENT).await.unwrap();
+    let options = DatabaseOptions { timeout: Duration::from_secs(1), ..IMPATIENT };
+    let database = Database::connect(&place.url, options).await.unwrap();
     let error = database.reader().execute_unprepared("SELECT pg_sleep(60)").await.unwrap_err();
     assert!(error.to_string().contains("statement timeout"), "{error}");
     database.ping().await.unwrap();
@@ -204,7 +209,7 @@ async fn with_connection_limit(place: &Place, limit: u32) -> (String, String) {
     let database_url = url::Url::parse(&place.url).unwrap();
     // Roles are the server's, and databases have unique names.
     let role = format!("of_{}", database_url.path().trim_start_matches('/'));
-    let database = Database::connect(&place.url, IMPATIENT).await.unwrap();
+    let database = place.connect().await;
     let sql = format!("CREATE ROLE {role} LOGIN PASSWORD 'pa55word' CONNECTION LIMIT {limit}");
     database.writer().execute_unprepared(&sql).await.unwrap();
     database.close().await;
@@ -277,7 +282,9 @@ async fn a_search_that_finds_every_connection_of_the_role_in_use_gets_the_next()
 }
 
 async fn a_write_waits_for_the_transaction_of_another_process(place: Place) {
-    let (one, other) = (place.migrated().await, place.connect().await);
+    let patient = DatabaseOptions { timeout: Duration::from_mins(1), ..DatabaseOptions::default() };
+    let one = Database::connect(&place.url, patient).await.unwrap();
+    let other = Database::connect(&place.url, patient).await.unwrap();
     one.writer().execute_unprepared("CREATE TABLE counter (number BIGINT)").await.unwrap();
     one.writer().execute_unprepared("INSERT INTO counter VALUES (0)").await.unwrap();
     let mut writers = JoinSet::new();

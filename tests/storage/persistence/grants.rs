@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::env;
 use std::process::Stdio;
+use std::time::Duration;
 
 use memgate::adapters::database::{Database, DatabaseOptions, SeaOrmGrantStore};
 use memgate::domain::ids::{GrantId, TokenId};
@@ -121,7 +122,9 @@ async fn two_processes_share_one_database(place: Place) {
 async fn a_process_of_its_own() {
     // Only as a child of the test above.
     let Ok(url) = env::var(CHILD) else { return };
-    let store = SeaOrmGrantStore::new(Database::connect(&url, DatabaseOptions::default()).await.unwrap());
+    // Three processes write to one file.
+    let options = DatabaseOptions { timeout: Duration::from_mins(1), ..DatabaseOptions::default() };
+    let store = SeaOrmGrantStore::new(Database::connect(&url, options).await.unwrap());
     println!("first uses: {} ", present(&store, 0..TOKENS).await);
 }
 
