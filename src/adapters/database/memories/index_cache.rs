@@ -13,7 +13,7 @@ use sea_orm::ConnectionTrait;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, Semaphore};
 
 use super::failure::MemoryStoreError;
-use super::index_shelf::{Limits, Shelf, Taken};
+use super::index_shelf::{IndexLimits, IndexShelf, TakenIndex};
 use super::read::ScopeRow;
 use super::scope_index::{INDEXED_COLUMNS, IndexedMemory, ScopeIndex};
 use super::sets::unsigned;
@@ -25,7 +25,7 @@ use crate::adapters::database::row::{Row, json_array};
 pub(super) const LEAST_MEMORIES: i64 = 1_000;
 /// Maximum sizes of the indexes that are kept; one that is being built comes on top. A scope with a million memories needs some
 /// 70 MiB.
-const LIMITS: Limits = Limits { small: 64 * 1024 * 1024, large: 128 * 1024 * 1024 };
+const LIMITS: IndexLimits = IndexLimits { small: 64 * 1024 * 1024, large: 128 * 1024 * 1024 };
 /// Number of newest transactions of a scope whose changes are noted.
 pub(super) const NOTED: i64 = 1_024;
 /// Maximum number of memories that an index reads to be up to date, and how many of them it may have already: those are
@@ -42,7 +42,7 @@ pub(super) type CurrentIndex = OwnedRwLockReadGuard<NumberedIndex, ScopeIndex>;
 #[derive(Clone, Debug)]
 pub(super) struct IndexCache {
     connection: ConnectionPool,
-    shelf: Arc<Mutex<Shelf<SharedIndex>>>,
+    shelf: Arc<Mutex<IndexShelf<SharedIndex>>>,
     /// One index is built at a time.
     building: Arc<Semaphore>,
 }
@@ -59,7 +59,7 @@ pub(super) struct NumberedIndex {
 impl IndexCache {
     /// Builds indexes through `connection`.
     pub(super) fn new(connection: ConnectionPool) -> Self {
-        let shelf = Arc::new(Mutex::new(Shelf::new(LIMITS)));
+        let shelf = Arc::new(Mutex::new(IndexShelf::new(LIMITS)));
         Self { connection, shelf, building: Arc::new(Semaphore::new(1)) }
     }
 
@@ -77,12 +77,12 @@ impl IndexCache {
         }
         let taken = self.shelf().take(row.id, row.memories);
         let index = match taken {
-            Taken::Ready(index) => index,
-            Taken::Due => {
+            TakenIndex::Ready(index) => index,
+            TakenIndex::Due => {
                 self.build(row);
                 return Ok(None);
             }
-            Taken::Absent => return Ok(None),
+            TakenIndex::Absent => return Ok(None),
         };
         let held = Arc::clone(&index).read_owned().await;
         if held.revision >= row.revision {
@@ -110,7 +110,7 @@ impl IndexCache {
         Ok(Some(only_index(held.downgrade())))
     }
 
-    fn shelf(&self) -> MutexGuard<'_, Shelf<SharedIndex>> {
+    fn shelf(&self) -> MutexGuard<'_, IndexShelf<SharedIndex>> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
