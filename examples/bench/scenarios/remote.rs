@@ -15,8 +15,8 @@ const QUESTIONS: usize = 100;
 const HEDGE_AFTER: &str = "25ms";
 
 pub async fn speed(bench: &Bench, report: &mut Report) -> Result<(), String> {
-    const AIM_RATIO: f64 = 0.7;
-    const AIM_ADDED_MS: f64 = 0.4;
+    const AIM_RATIO: f64 = 0.75;
+    const AIM_ADDED_MS: f64 = 0.35;
     let (bank, plan) = (Bank::start()?, &bench.plan);
     let proxy = Server::proxy_before(&bank.url())?;
     let gate = bank.gate(bench, "remote")?;

@@ -41,7 +41,8 @@ async fn tokens(bench: &Bench, report: &mut Report, dir: &str, what: &str, grant
     }
     let floor = Repeat::new(post_form("/auth/token", FLOOR_FORM), TOKEN);
     let gate = Repeat::new(token_request(&application), TOKEN);
-    pair(bench, report, what, 0.7, &server, floor, gate).await
+    let aim = if grants.contains(&REFRESH_TOKEN) { 0.9 } else { 0.7 };
+    pair(bench, report, what, aim, &server, floor, gate).await
 }
 
 pub async fn me(bench: &Bench, report: &mut Report) -> Result<(), String> {
