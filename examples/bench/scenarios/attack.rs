@@ -17,7 +17,7 @@ use crate::servers::{Credentials, Gate, Server};
 
 const GOOD_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const ATTACKER_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 66));
-/// How many connections of remembered clients look what becomes of them meanwhile.
+/// How many connections of clients with a cached secret see what becomes of them meanwhile.
 const GOOD_CONNECTIONS: usize = 8;
 /// How many connections bring secrets that were not seen before.
 const COLD_CONNECTIONS: usize = 4;
@@ -41,7 +41,7 @@ pub async fn cold_secrets(bench: &Bench, report: &mut Report) -> Result<(), Stri
     let met = cold.per_second() >= 0.8 * bound;
     report.row(row.aim(format!("bounded by bcrypt alone: {bound:.1}/s on one core"), met));
 
-    report.row(good_alone(bench, &server, &good, "remembered clients: nothing else going on").await?);
+    report.row(good_alone(bench, &server, &good, "clients with a cached secret: nothing else going on").await?);
     let stop = Arc::new(AtomicBool::new(false));
     let others = run(server.address, good_clients(&good, &stop), LONG);
     let cold = async {
@@ -51,8 +51,8 @@ pub async fn cold_secrets(bench: &Bench, report: &mut Report) -> Result<(), Stri
     };
     let (others, cold) = tokio::join!(others, cold);
     let (others, (mut cold, _)) = (others?.0, cold?);
-    report.row(good_row("remembered clients: cold secrets meanwhile", others));
-    let row = figures("cold secrets: remembered clients meanwhile take all that is left", &mut cold);
+    report.row(good_row("clients with a cached secret: cold secrets meanwhile", others));
+    let row = figures("cold secrets: clients with a cached secret meanwhile, which take all that is left", &mut cold);
     report.row(Row { resident_mb: server.resident_mb(), ..row });
     Ok(())
 }
@@ -135,7 +135,7 @@ fn one_bcrypt() -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(median(&seconds)))
 }
 
-/// Clients whose secret is remembered, until `stop`.
+/// Clients whose secret is cached, until `stop`.
 fn good_clients(good: &Credentials, stop: &Arc<AtomicBool>) -> Vec<Good> {
     let repeat = Repeat { source: Some(GOOD_ADDRESS), ..Repeat::new(token_request(good), TOKEN) };
     vec![Good { repeat, stop: Arc::clone(stop) }; GOOD_CONNECTIONS]

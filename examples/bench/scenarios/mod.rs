@@ -167,7 +167,7 @@ impl Bench {
     }
 }
 
-/// One application alone makes the whole load, so its allowance must not be what is measured: this is the most there is, a
+/// One application alone makes the whole load, so its rate limit must not be what is measured: this is the most there is, a
 /// million at once and as many a minute.
 fn unlimited(gate: Gate) -> Gate {
     gate.with("MEMGATE_RATE_LIMIT", "1000000")
@@ -189,7 +189,7 @@ fn token_request_for(credentials: &Credentials, resources: &[&str]) -> Vec<u8> {
     post_form("/auth/token", &form)
 }
 
-/// A token, as the answer of the token endpoint. From here on the secret is remembered.
+/// A token, as the answer of the token endpoint. From here on the secret is cached.
 async fn fetch_token(server: &Server, credentials: &Credentials) -> Result<Value, String> {
     fetch_token_for(server, credentials, &[]).await
 }
