@@ -3,10 +3,10 @@
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    Statement,
+    Select, Statement,
 };
 
-use super::rows::{PENDING, new_row};
+use super::rows::{is_pending, new_row};
 use crate::adapters::database::entities::queued_write;
 use crate::adapters::database::entities::queued_write::Column;
 use crate::adapters::database::handle::Database;
@@ -68,18 +68,7 @@ async fn try_enqueue(
     if !has_room(&transaction, capacity, write).await? {
         return Ok(AcceptAttempt::Full);
     }
-    let head: Option<i64> = queued_write::Entity::find()
-        .filter(Column::Tenant.eq(write.scope.tenant()))
-        .filter(Column::State.eq(PENDING))
-        .filter(Column::SetAside.eq(false))
-        .select_only()
-        .column(Column::NextAttemptAt)
-        .order_by_asc(Column::Position)
-        .order_by_asc(Column::RequestId)
-        .limit(1)
-        .into_tuple()
-        .one(&transaction)
-        .await?;
+    let head: Option<i64> = head_of_line(&write.scope.tenant()).into_tuple().one(&transaction).await?;
     let dispatch = match head {
         None => Dispatch::Claimed,
         Some(next_attempt_at) if next_attempt_at > write.accepted_at.unix_millis() => Dispatch::Deferred,
@@ -96,15 +85,30 @@ async fn try_enqueue(
 
 /// The position behind all pending writes of the tenant.
 pub(super) async fn end_of_line<C: ConnectionTrait>(connection: &C, tenant: &str) -> Result<i64, DbErr> {
-    let last: Option<Option<i64>> = queued_write::Entity::find()
+    let last: Option<Option<i64>> = last_of_line(tenant).into_tuple().one(connection).await?;
+    Ok(last.flatten().unwrap_or(0) + 1)
+}
+
+/// When the first pending write of the tenant is due.
+pub(super) fn head_of_line(tenant: &str) -> Select<queued_write::Entity> {
+    queued_write::Entity::find()
         .filter(Column::Tenant.eq(tenant))
-        .filter(Column::State.eq(PENDING))
+        .filter(is_pending())
+        .filter(Column::SetAside.eq(false))
+        .select_only()
+        .column(Column::NextAttemptAt)
+        .order_by_asc(Column::Position)
+        .order_by_asc(Column::RequestId)
+        .limit(1)
+}
+
+/// The position of the last pending write of the tenant.
+pub(super) fn last_of_line(tenant: &str) -> Select<queued_write::Entity> {
+    queued_write::Entity::find()
+        .filter(Column::Tenant.eq(tenant))
+        .filter(is_pending())
         .select_only()
         .column_as(Column::Position.max(), "last")
-        .into_tuple()
-        .one(connection)
-        .await?;
-    Ok(last.flatten().unwrap_or(0) + 1)
 }
 
 /// Serializes changes to the order of a tenant's writes. SQLite serializes all writers anyway.
@@ -181,11 +185,11 @@ async fn count_of_person<C: ConnectionTrait>(connection: &C, write: &QueuedWrite
 }
 
 /// A number that the pending writes of which `condition` holds have.
-fn select_pending(expression: &'static str, condition: Expr) -> SelectStatement {
+pub(super) fn select_pending(expression: &'static str, condition: Expr) -> SelectStatement {
     Query::select()
         .expr_as(Expr::cust(expression), "number")
         .from(queued_write::Entity)
-        .and_where(Column::State.eq(PENDING))
+        .and_where(is_pending())
         .and_where(condition)
         .take()
 }
@@ -200,7 +204,7 @@ async fn count_pending<C: ConnectionTrait>(connection: &C, limit: u32) -> Result
     let some = Query::select()
         .expr(Expr::value(1))
         .from(queued_write::Entity)
-        .and_where(Column::State.eq(PENDING))
+        .and_where(is_pending())
         .limit(u64::from(limit))
         .take();
     let count = Query::select().expr_as(Expr::cust("COUNT(*)"), "pending").from_subquery(some, "some").take();

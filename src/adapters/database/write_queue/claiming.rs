@@ -3,6 +3,7 @@
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Statement};
 
 use super::SeaOrmWriteQueue;
+use super::rows::indexed_by;
 use crate::adapters::database::entities::queued_write;
 use crate::domain::memories::Lease;
 use crate::domain::system::Timestamp;
@@ -28,16 +29,19 @@ impl SeaOrmWriteQueue {
     }
 }
 
-/// The subquery is materialized, so that it runs once and its limit holds.
-fn sql(backend: DbBackend) -> String {
+/// The subquery is materialized, so that it runs once and its limit holds. SQLite, which has no statistics, is told the indexes.
+pub(super) fn sql(backend: DbBackend) -> String {
     let lock = if backend == DbBackend::Postgres { "FOR UPDATE OF due SKIP LOCKED" } else { "" };
+    let by_time = indexed_by(backend, "queued_writes_pending_next_attempt_at_idx");
+    let by_tenant = indexed_by(backend, "queued_writes_pending_tenant_position_idx");
     format!(
         "WITH claimed AS MATERIALIZED (
-            SELECT due.request_id FROM queued_writes AS due
+            SELECT due.request_id FROM queued_writes AS due {by_time}
             WHERE due.state = 'pending' AND due.next_attempt_at <= $3 AND due.lease_until <= $3
                 AND (due.set_aside OR NOT EXISTS (
-                    SELECT 1 FROM queued_writes AS earlier
+                    SELECT 1 FROM queued_writes AS earlier {by_tenant}
                     WHERE earlier.tenant = due.tenant AND earlier.state = 'pending' AND NOT earlier.set_aside
+                        AND earlier.position <= due.position
                         AND (earlier.position < due.position
                             OR (earlier.position = due.position AND earlier.request_id < due.request_id))
                 ))
