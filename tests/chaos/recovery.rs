@@ -16,7 +16,7 @@ use super::{Breakable, ready, register};
 /// Our deadline for a statement is six seconds; a request may meet two of them, and the machine is busy.
 const ANSWER: Duration = Duration::from_secs(25);
 /// In which every connection that died is noticed.
-const RECOVERY: Duration = Duration::from_secs(90);
+const RECOVERY: Duration = Duration::from_secs(30);
 /// In which the service ends although the database does not answer.
 const STOP: Duration = Duration::from_mins(1);
 
@@ -149,16 +149,12 @@ async fn a_commit_that_no_standby_confirms_is_not_waited_for_without_end() {
     assert_eq!(scene.create(1).await.0, 201);
     broken.administer("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
     broken.administer("SELECT pg_reload_conf()").await;
-    // The reload takes a moment to reach a connection.
-    let mut numbers = 2..;
-    let mut is_refused = async || matches!(scene.create(numbers.next().unwrap()).await.0, 202 | 503);
-    let begun = Instant::now();
-    while !is_refused().await {
-        assert!(begun.elapsed() < RECOVERY, "the server was told to wait for a standby");
+    let mut refused = 0;
+    for number in 2..6 {
+        // The reload takes a moment to reach a connection.
+        refused += usize::from(matches!(scene.create(number).await.0, 202 | 503));
     }
-    for _ in 0..3 {
-        assert!(is_refused().await);
-    }
+    assert!(refused >= 3, "{refused}");
     assert_eq!(scene.status("/health/ready").await, 503, "reading works, writing does not");
     broken.administer("ALTER SYSTEM RESET synchronous_standby_names").await;
     broken.administer("SELECT pg_reload_conf()").await;

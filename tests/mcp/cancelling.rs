@@ -41,7 +41,7 @@ async fn silent_bank() -> (String, mpsc::UnboundedReceiver<&'static str>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_closes_the_connection_ends_the_call() {
+async fn whoever_closes_the_connection_ends_the_call_within_a_second() {
     let (bank, mut heard) = silent_bank().await;
     let variables = [
         ("MEMGATE_MEMORY_BANK_KIND", "mem0-oss"),
@@ -71,8 +71,7 @@ async fn whoever_closes_the_connection_ends_the_call() {
             let arrived = timeout(Duration::from_secs(30), heard.recv()).await.unwrap();
             assert_eq!(arrived, Some("searching"), "{accept} {modern}");
             call.abort();
-            // At once, and long before the deadline of the bank; the machine may be busy.
-            let left = timeout(Duration::from_secs(10), heard.recv()).await;
+            let left = timeout(Duration::from_secs(1), heard.recv()).await;
             assert_eq!(left, Ok(Some("left")), "{accept} {modern}");
         }
     }

@@ -124,7 +124,7 @@ async fn invariant_2_no_call_outlives_its_deadline() {
         proxy.set(fault.clone());
         for (call, took) in everything(&client).await {
             // The paused clock tells it to the millisecond; here the machine may be busy.
-            assert!(took < Duration::from_secs(10), "{call} took {took:?} with {fault:?}");
+            assert!(took < Duration::from_millis(250 + 500), "{call} took {took:?} with {fault:?}");
         }
     }
 }
@@ -142,7 +142,7 @@ async fn invariant_3_what_the_bank_asks_for_is_obeyed_within_the_deadline_and_el
     proxy.script([wait]);
     let began = Instant::now();
     assert_eq!(unavailable(search(&client).await), Some(Duration::from_hours(1)));
-    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() < Duration::from_secs(1));
     assert_eq!(proxy.requests(), 3);
 }
 
@@ -230,10 +230,12 @@ async fn invariant_5_a_breaker_opens_for_one_kind_of_operation_alone() {
 async fn invariant_6_an_open_breaker_answers_at_once_and_says_when_to_come_back() {
     let (_bank, proxy, client) = broken().await;
     client.set_breaker_mode(Access::Read, BreakerMode::ForcedOpen);
+    let began = Instant::now();
     for _ in 0..1_000 {
         let wait = unavailable(search(&client).await).expect("it is known");
         assert!(wait > Duration::ZERO && wait <= Duration::from_secs(10));
     }
+    assert!(began.elapsed() < Duration::from_secs(1), "a thousand took {:?}", began.elapsed());
     assert_eq!(proxy.requests(), 0);
 }
 
@@ -243,7 +245,7 @@ async fn invariant_7_a_bank_that_is_back_is_used_within_one_open_period_and_one_
     let proxy = FaultProxy::before(&bank.url).await;
     let mut config = config(BankKind::Mem0Oss, &proxy.url);
     quick(&mut config);
-    config.resilience.breaker.open_for = Duration::from_secs(2);
+    config.resilience.breaker.open_for = Duration::from_millis(300);
     let client = Arc::new(client(config));
     proxy.refuse(true).await;
     while client.breaker(Access::Read).0 == BreakerState::Closed {
@@ -260,7 +262,7 @@ async fn invariant_7_a_bank_that_is_back_is_used_within_one_open_period_and_one_
     }
     assert!(refused > 0, "it was not asked while the breaker was open");
     assert_eq!(client.metrics().attempts(), before + 1, "the first that got through came to something");
-    assert!(opened.elapsed() < Duration::from_secs(2 + 10), "it took {:?}", opened.elapsed());
+    assert!(opened.elapsed() < Duration::from_millis(300 + 500), "it took {:?}", opened.elapsed());
     assert_eq!(client.breaker(Access::Read).0, BreakerState::Closed);
 }
 
