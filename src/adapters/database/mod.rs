@@ -14,6 +14,8 @@ mod options;
 mod passkeys;
 mod password_links;
 mod people;
+#[cfg(test)]
+mod plan;
 mod postgres;
 mod row;
 mod service_lock;

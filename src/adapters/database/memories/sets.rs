@@ -78,13 +78,13 @@ impl VisibleSets {
 
 /// Whether a scope has memories with index entries of an older version.
 pub(super) async fn is_stale(connection: &impl ConnectionTrait, scope_id: i64) -> Result<bool, MemoryStoreError> {
-    Ok(stale(Sql::new(connection, ""), scope_id).one(connection).await?.is_some())
+    Ok(stale(connection, scope_id).one(connection).await?.is_some())
 }
 
-/// Appends a statement for one of these memories. It names the order of the index of these memories, which is nearly always empty:
+/// The statement for one of these memories. It names the order of the index of these memories, which is nearly always empty:
 /// without it SQLite takes any index that begins with the scope, and reads all of its memories.
-fn stale(sql: Sql, scope_id: i64) -> Sql {
-    sql.then("SELECT seq FROM memories WHERE index_version < 1 AND scope_id = ")
+fn stale(connection: &impl ConnectionTrait, scope_id: i64) -> Sql {
+    Sql::new(connection, "SELECT seq FROM memories WHERE index_version < 1 AND scope_id = ")
         .value(scope_id)
         .then(" ORDER BY scope_id, seq LIMIT 1")
 }
@@ -97,13 +97,12 @@ pub(super) fn unsigned(number: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapters::database::plan::Planner;
 
     #[tokio::test]
     async fn whether_a_scope_is_stale_does_not_cost_all_of_its_memories() {
-        let database = sea_orm::Database::connect("sqlite::memory:").await.unwrap();
-        memgate_migrations::up(&database).await.unwrap();
-        let plan = stale(Sql::new(&database, "EXPLAIN QUERY PLAN "), 1).all(&database).await.unwrap();
-        let steps: Vec<String> = plan.iter().map(|step| step.try_get("", "detail").unwrap()).collect();
-        assert_eq!(steps, ["SEARCH memories USING INDEX memories_stale_idx (scope_id=?)"]);
+        let planner = Planner::new().await;
+        let reads = planner.reads(&stale(&planner.0, 1).statement(), "memories").await;
+        assert_eq!(reads, ["SEARCH memories USING INDEX memories_stale_idx (scope_id=?)"]);
     }
 }

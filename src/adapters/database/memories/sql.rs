@@ -97,7 +97,7 @@ impl Sql {
         sql.then(key).value(seq)
     }
 
-    fn statement(self) -> Statement {
+    pub(super) fn statement(self) -> Statement {
         Statement::from_sql_and_values(self.backend, self.text, self.values)
     }
 

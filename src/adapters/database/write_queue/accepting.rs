@@ -1,12 +1,10 @@
 //! Accepts writes into the queue: in order, bounded, exactly once.
 
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query, SelectStatement};
-use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select, Statement,
-};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, Statement};
 
-use super::rows::{is_pending, new_row};
+use super::rows::new_row;
+use super::statements::{head_of_line, is_pending, last_of_line, select_pending};
 use crate::adapters::database::entities::queued_write;
 use crate::adapters::database::entities::queued_write::Column;
 use crate::adapters::database::handle::Database;
@@ -89,28 +87,6 @@ pub(super) async fn end_of_line<C: ConnectionTrait>(connection: &C, tenant: &str
     Ok(last.flatten().unwrap_or(0) + 1)
 }
 
-/// When the first pending write of the tenant is due.
-pub(super) fn head_of_line(tenant: &str) -> Select<queued_write::Entity> {
-    queued_write::Entity::find()
-        .filter(Column::Tenant.eq(tenant))
-        .filter(is_pending())
-        .filter(Column::SetAside.eq(false))
-        .select_only()
-        .column(Column::NextAttemptAt)
-        .order_by_asc(Column::Position)
-        .order_by_asc(Column::RequestId)
-        .limit(1)
-}
-
-/// The position of the last pending write of the tenant.
-pub(super) fn last_of_line(tenant: &str) -> Select<queued_write::Entity> {
-    queued_write::Entity::find()
-        .filter(Column::Tenant.eq(tenant))
-        .filter(is_pending())
-        .select_only()
-        .column_as(Column::Position.max(), "last")
-}
-
 /// Serializes changes to the order of a tenant's writes. SQLite serializes all writers anyway.
 pub(super) async fn lock_tenant_named<C: ConnectionTrait>(connection: &C, tenant: &str) -> Result<(), DbErr> {
     if connection.get_database_backend() != DbBackend::Postgres {
@@ -182,16 +158,6 @@ async fn count_of_person<C: ConnectionTrait>(connection: &C, write: &QueuedWrite
     let of_person =
         Column::Tenant.eq(write.scope.tenant()).and(Column::ApplicationId.eq(write.application_id.as_uuid()));
     number(connection, select_pending("COUNT(*)", of_person)).await
-}
-
-/// A number that the pending writes of which `condition` holds have.
-pub(super) fn select_pending(expression: &'static str, condition: Expr) -> SelectStatement {
-    Query::select()
-        .expr_as(Expr::cust(expression), "number")
-        .from(queued_write::Entity)
-        .and_where(is_pending())
-        .and_where(condition)
-        .take()
 }
 
 async fn number<C: ConnectionTrait>(connection: &C, select: SelectStatement) -> Result<i64, DbErr> {

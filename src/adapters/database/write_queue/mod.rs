@@ -4,12 +4,12 @@ mod accepting;
 mod claiming;
 mod document;
 mod rows;
+mod statements;
 
 use async_trait::async_trait;
 use sea_orm::sea_query::{Expr, ExprTrait as _, SimpleExpr};
 use sea_orm::{
-    ActiveValue, ColumnTrait, ConnectionTrait as _, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Select, Statement,
+    ActiveValue, ColumnTrait, ConnectionTrait as _, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
 };
 use uuid::Uuid;
 
@@ -20,13 +20,13 @@ use super::row::Row;
 use super::sweep::sweep;
 use crate::domain::ids::{ApplicationId, MemoryId, RequestId};
 use crate::domain::memories::{
-    Acceptance, Claim, DeliveryFailures, DeliveryOrder, IdempotencyKey, Lease, MAX_SET_ASIDE, Memory, MemoryScope,
-    QueueStatistics, QueuedWrite, TenantGroup, TrackedWrite, Undelivered, WriteQueue, WriteState,
+    Acceptance, Claim, DeliveryFailures, DeliveryOrder, IdempotencyKey, Lease, Memory, MemoryScope, QueueStatistics,
+    QueuedWrite, TenantGroup, TrackedWrite, Undelivered, WriteQueue, WriteState,
 };
 use crate::domain::system::{StorageError, Timestamp};
 use accepting::AcceptAttempt;
 use document::MemoryDocument;
-use rows::{FAILED, PENDING, STORED, WRITES, indexed_by, is_pending};
+use rows::{FAILED, PENDING, STORED, WRITES};
 
 /// How often accepting is retried for a write whose key was taken when it was to be inserted, and free when the other write
 /// was to be read: that was swept in between.
@@ -99,7 +99,7 @@ impl SeaOrmWriteQueue {
         now: Timestamp,
     ) -> Result<Option<(i64, i64)>, DbErr> {
         let writer = self.database.writer();
-        let sql = failure_sql(writer.get_database_backend());
+        let sql = statements::note_failure(writer.get_database_backend());
         let values = [now.unix_millis().into(), request.as_uuid().into(), lease.into()];
         let statement = Statement::from_sql_and_values(writer.get_database_backend(), sql, values);
         let Some(row) = writer.query_one_raw(statement).await? else { return Ok(None) };
@@ -120,49 +120,10 @@ impl SeaOrmWriteQueue {
     }
 }
 
-/// Counts a failure, and whether the memory bank has stored another write since the one before.
-fn failure_sql(backend: DbBackend) -> String {
-    let by_time = indexed_by(backend, "queued_writes_stored_stored_at_idx");
-    format!(
-        "UPDATE queued_writes SET failures = failures + 1, failed_at = $1,
-            outvoted = outvoted + CASE WHEN EXISTS (
-                SELECT 1 FROM queued_writes AS other {by_time}
-                WHERE other.state = 'stored' AND other.stored_at >= queued_writes.failed_at
-            ) THEN 1 ELSE 0 END
-        WHERE request_id = $2 AND state = 'pending' AND lease_id = $3
-        RETURNING failures, outvoted"
-    )
-}
-
-/// The newest pending writes of a tenant.
-fn newest_of_line(tenant: &str, limit: u32) -> Select<queued_write::Entity> {
-    queued_write::Entity::find()
-        .filter(Column::Tenant.eq(tenant))
-        .filter(is_pending())
-        .order_by_desc(Column::Position)
-        .order_by_desc(Column::RequestId)
-        .limit(u64::from(limit))
-}
-
-/// What is swept: delivered and failed writes whose time is over.
-fn is_over(now: Timestamp) -> Expr {
-    Column::State.is_in([STORED, FAILED]).and(Column::KeepUntil.lt(now.unix_millis()))
-}
-
 /// The later of the row's timestamp and this one.
 fn at_least(column: Column, at: Timestamp) -> SimpleExpr {
     let at = at.unix_millis();
     Expr::case(Expr::col(column).lt(at), Expr::value(at)).finally(Expr::col(column)).into()
-}
-
-/// Whether a write that should be set aside is: not if too many of its tenant are already. SQLite has no alias for the table
-/// that it updates.
-fn set_aside_if_few(backend: DbBackend) -> String {
-    let by_tenant = indexed_by(backend, "queued_writes_pending_tenant_position_idx");
-    format!(
-        "queued_writes.set_aside OR (SELECT COUNT(*) FROM queued_writes AS other {by_tenant} WHERE other.tenant = queued_writes.tenant \
-            AND other.state = 'pending' AND other.set_aside) < {MAX_SET_ASIDE}"
-    )
 }
 
 /// The earlier of the two.
@@ -311,7 +272,8 @@ impl WriteQueue for SeaOrmWriteQueue {
         };
         let mut update = queued_write::Entity::update_many().set(change);
         if set_aside {
-            update = update.col_expr(Column::SetAside, Expr::cust(set_aside_if_few(self.database.backend())));
+            update =
+                update.col_expr(Column::SetAside, Expr::cust(statements::set_aside_if_few(self.database.backend())));
         }
         update
             .filter(Column::RequestId.eq(request.as_uuid()))
@@ -409,7 +371,7 @@ impl WriteQueue for SeaOrmWriteQueue {
     }
 
     async fn pending(&self, scope: &MemoryScope, limit: u32) -> Result<Vec<QueuedWrite>, StorageError> {
-        let found = newest_of_line(&scope.tenant(), limit).all(self.database.reader()).await;
+        let found = statements::newest_of_line(&scope.tenant(), limit).all(self.database.reader()).await;
         let found = found.map_err(storage_error(WRITES))?;
         found.iter().map(|model| Ok(rows::read_tracked(model)?.write)).collect()
     }
@@ -472,62 +434,8 @@ impl WriteQueue for SeaOrmWriteQueue {
     }
 
     async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError> {
-        sweep(self.database.writer(), WRITES, &["request_id"], is_over(now), limit).await.map_err(storage_error(WRITES))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use sea_orm::sea_query::{Query, SqliteQueryBuilder};
-    use sea_orm::{DatabaseConnection, QueryTrait as _, Value};
-
-    use super::*;
-
-    /// How SQLite would read `queued_writes` for this statement.
-    async fn steps(database: &DatabaseConnection, sql: &str, values: impl IntoIterator<Item = Value>) -> Vec<String> {
-        let statement = Statement::from_sql_and_values(DbBackend::Sqlite, format!("EXPLAIN QUERY PLAN {sql}"), values);
-        let plan = database.query_all_raw(statement).await.unwrap();
-        let steps = plan.iter().map(|step| step.try_get::<String>("", "detail").unwrap().replace("COVERING ", ""));
-        steps.filter(|step| step.starts_with("SEARCH") || step.starts_with("SCAN queued_writes")).collect()
-    }
-
-    #[tokio::test]
-    async fn what_was_delivered_long_ago_costs_nothing() {
-        let database = sea_orm::Database::connect("sqlite::memory:").await.unwrap();
-        memgate_migrations::up(&database).await.unwrap();
-        let of_tenant = ["SEARCH queued_writes USING INDEX queued_writes_pending_tenant_position_idx (tenant=?)"];
-        for select in [accepting::head_of_line("t"), accepting::last_of_line("t"), newest_of_line("t", 10)] {
-            let statement = select.build(DbBackend::Sqlite);
-            let values = statement.values.into_iter().flat_map(|values| values.0);
-            assert_eq!(steps(&database, &statement.sql, values).await, of_tenant, "{}", statement.sql);
-        }
-
-        let times = |number| std::iter::repeat_n(Value::from(0_i64), number);
-        let claiming = steps(&database, &claiming::sql(DbBackend::Sqlite), times(4)).await;
-        for expected in [
-            "SEARCH due USING INDEX queued_writes_pending_next_attempt_at_idx (next_attempt_at<?)",
-            "SEARCH earlier USING INDEX queued_writes_pending_tenant_position_idx (tenant=? AND position<?)",
-        ] {
-            assert!(claiming.iter().any(|step| step == expected), "{claiming:?}");
-        }
-        let failing = steps(&database, &failure_sql(DbBackend::Sqlite), times(3)).await;
-        let stored = "SEARCH other USING INDEX queued_writes_stored_stored_at_idx (stored_at>?)";
-        assert!(failing.iter().any(|step| step == stored), "{failing:?}");
-        let sql = format!("UPDATE queued_writes SET set_aside = ({})", set_aside_if_few(DbBackend::Sqlite));
-        let aside = steps(&database, &sql, []).await;
-        let of_other = "SEARCH other USING INDEX queued_writes_pending_tenant_position_idx (tenant=?)";
-        assert!(aside.iter().any(|step| step == of_other), "{aside:?}");
-
-        let of_application = accepting::select_pending("COUNT(*)", Column::ApplicationId.eq(Uuid::nil()));
-        let over =
-            Query::select().column("request_id").from(WRITES).and_where(is_over(Timestamp::from_unix_millis(0))).take();
-        for (select, expected) in [
-            (of_application, "queued_writes_pending_application_id_idx (application_id=?)"),
-            (over, "queued_writes_state_keep_until_idx (state=? AND keep_until<?)"),
-        ] {
-            let (sql, values) = select.build(SqliteQueryBuilder);
-            let steps = steps(&database, &sql, values.0).await;
-            assert_eq!(steps, [format!("SEARCH queued_writes USING INDEX {expected}")], "{sql}");
-        }
+        sweep(self.database.writer(), WRITES, &["request_id"], statements::is_over(now), limit)
+            .await
+            .map_err(storage_error(WRITES))
     }
 }

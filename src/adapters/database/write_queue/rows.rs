@@ -1,7 +1,6 @@
 //! Converts between rows and writes.
 
-use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue, DbBackend};
+use sea_orm::ActiveValue;
 
 use super::document::MemoryDocument;
 use crate::adapters::database::entities::queued_write;
@@ -16,17 +15,6 @@ pub(super) const WRITES: &str = "queued_writes";
 pub(super) const PENDING: &str = "pending";
 pub(super) const STORED: &str = "stored";
 pub(super) const FAILED: &str = "failed";
-
-/// That a write is pending, as a constant of the statement: for a parameter SQLite does not take the indexes of pending writes.
-pub(super) fn is_pending() -> Expr {
-    Expr::cust("state = 'pending'")
-}
-
-/// Tells SQLite which index to use, behind the name of a table. It has no statistics, and would rather take any index that
-/// begins with an equal column, such as those of writes that were delivered long ago.
-pub(super) fn indexed_by(backend: DbBackend, index: &str) -> String {
-    if backend == DbBackend::Sqlite { format!("INDEXED BY {index}") } else { String::new() }
-}
 
 /// The row of a newly accepted write, at this position of its tenant's order, and under this lease.
 pub(super) fn new_row(write: &QueuedWrite, position: i64, lease: Option<Lease>) -> queued_write::ActiveModel {
