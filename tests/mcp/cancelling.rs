@@ -13,8 +13,9 @@ use tokio::time::timeout;
 
 use super::{Client, LEGACY};
 
-/// A memory bank that answers nothing. It says when a search has arrived, and when nobody waits for the answer any more.
-async fn silent_bank() -> (String, mpsc::UnboundedReceiver<&'static str>) {
+/// A memory bank that answers nothing. It says when a request has arrived that contains `sought`, and when nobody waits for
+/// the answer any more.
+async fn silent_bank(sought: &'static str) -> (String, mpsc::UnboundedReceiver<&'static str>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (says, heard) = mpsc::unbounded_channel();
@@ -23,15 +24,15 @@ async fn silent_bank() -> (String, mpsc::UnboundedReceiver<&'static str>) {
             let says = says.clone();
             tokio::spawn(async move {
                 let (mut request, mut piece) = (Vec::new(), [0; 4096]);
-                let mut searches = false;
+                let mut asked = false;
                 while let Ok(read @ 1..) = connection.read(&mut piece).await {
                     request.extend_from_slice(&piece[..read]);
-                    if !searches && String::from_utf8_lossy(&request).contains("hazelnuts") {
-                        searches = true;
-                        says.send("searching").unwrap();
+                    if !asked && String::from_utf8_lossy(&request).contains(sought) {
+                        asked = true;
+                        says.send("arrived").unwrap();
                     }
                 }
-                if searches {
+                if asked {
                     let _nobody_listens = says.send("left");
                 }
             });
@@ -42,7 +43,18 @@ async fn silent_bank() -> (String, mpsc::UnboundedReceiver<&'static str>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_closes_the_connection_ends_the_call_within_a_second() {
-    let (bank, mut heard) = silent_bank().await;
+    let search = json!({"name": "search", "arguments": {"query": "hazelnuts"}});
+    ends_with_its_connection("hazelnuts", "tools/call", search).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_closes_the_connection_ends_the_prompt_within_a_second() {
+    ends_with_its_connection("GET /memories", "prompts/get", json!({"name": "personal_context"})).await;
+}
+
+/// Calls, of which the bank gets a request that contains `sought`, and closes the connection before the bank answers.
+async fn ends_with_its_connection(sought: &'static str, method: &str, params: Value) {
+    let (bank, mut heard) = silent_bank(sought).await;
     let variables = [
         ("MEMGATE_MEMORY_BANK_KIND", "mem0-oss"),
         ("MEMGATE_MEMORY_BANK_URL", &*bank),
@@ -54,12 +66,11 @@ async fn whoever_closes_the_connection_ends_the_call_within_a_second() {
     let application = gate.application().await;
     let token = gate.mcp_token(&application, "memory:read").await;
     let client = Client { gate, token };
-    let params = || json!({"name": "search", "arguments": {"query": "hazelnuts"}});
-    let legacy: Value = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params()});
+    let legacy: Value = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     for accept in ["application/json", "text/event-stream"] {
         for modern in [false, true] {
             let request = if modern {
-                client.modern_request("tools/call", params())
+                client.modern_request(method, params.clone())
             } else {
                 client.post().bearer_auth(&client.token).header("MCP-Protocol-Version", LEGACY).json(&legacy)
             };
@@ -69,7 +80,7 @@ async fn whoever_closes_the_connection_ends_the_call_within_a_second() {
             let http = http::client();
             let call = tokio::spawn(async move { http.execute(request).await.unwrap().bytes().await });
             let arrived = timeout(Duration::from_secs(30), heard.recv()).await.unwrap();
-            assert_eq!(arrived, Some("searching"), "{accept} {modern}");
+            assert_eq!(arrived, Some("arrived"), "{accept} {modern}");
             call.abort();
             let left = timeout(Duration::from_secs(1), heard.recv()).await;
             assert_eq!(left, Ok(Some("left")), "{accept} {modern}");

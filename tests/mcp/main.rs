@@ -52,15 +52,20 @@ impl Client {
 
     /// The answer to a request of the protocol versions with `initialize`.
     async fn legacy(&self, method: &str, params: Value) -> Value {
-        let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        let request = self.post().bearer_auth(&self.token).header("Accept", "application/json, text/event-stream");
-        let answer = request.header("MCP-Protocol-Version", LEGACY).json(&message).send().await.unwrap();
+        let answer = self.legacy_request(method, &params).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{method}");
         assert_eq!(answer.headers()["content-type"], "application/json");
         assert!(answer.headers().get("mcp-session-id").is_none(), "there are no sessions");
         let text = answer.text().await.unwrap();
         assert!(method != "tools/call" || text.len() < MAX_ANSWER, "{params}: {}", text.len());
         serde_json::from_str(&text).unwrap()
+    }
+
+    /// A request of the protocol versions with `initialize`.
+    fn legacy_request(&self, method: &str, params: &Value) -> RequestBuilder {
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let request = self.post().bearer_auth(&self.token).header("Accept", "application/json, text/event-stream");
+        request.header("MCP-Protocol-Version", LEGACY).json(&message)
     }
 
     /// The result of a modern request.

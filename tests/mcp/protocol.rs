@@ -4,6 +4,7 @@ use memgate::domain::applications::{NewApplication, Permission};
 use memgate_test_kit::database::TestDatabase;
 use memgate_test_kit::gate::{TestGate, new_application};
 use poem::http::Method;
+use reqwest::Response;
 use serde_json::{Value, json};
 
 use super::{Client, LEGACY, MODERN};
@@ -185,8 +186,19 @@ async fn a_tool_without_its_scope_is_403_that_names_the_scopes_to_ask_for() {
     let client = Client::with_scope("memory:read").await;
     let listed = client.legacy("tools/list", json!({})).await;
     assert_eq!(listed["result"]["tools"].as_array().unwrap().len(), 4, "only what the token allows");
-    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "add_memory", "arguments": {"content": "x"}}});
-    let answer = client.raw(message.to_string()).await;
+    let add = json!({"name": "add_memory", "arguments": {"content": "x"}});
+    assert_names_the_scopes(client.legacy_request("tools/call", &add).send().await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_prompt_without_its_scope_is_403_that_names_the_scopes_to_ask_for() {
+    let client = Client::with_scope("memory:write").await;
+    let context = json!({"name": "personal_context"});
+    assert_names_the_scopes(client.legacy_request("prompts/get", &context).send().await.unwrap());
+    assert_names_the_scopes(client.modern_request("prompts/get", context).send().await.unwrap());
+}
+
+fn assert_names_the_scopes(answer: Response) {
     assert_eq!(answer.status(), 403);
     let challenge = answer.headers()["www-authenticate"].to_str().unwrap();
     assert!(challenge.contains(r#"error="insufficient_scope""#), "{challenge}");

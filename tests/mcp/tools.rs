@@ -1,5 +1,8 @@
 //! What the tools do.
 
+use memgate::domain::applications::{NewApplication, Permission};
+use memgate_test_kit::database::TestDatabase;
+use memgate_test_kit::gate::{TestGate, new_application};
 use serde_json::{Value, json};
 
 use super::Client;
@@ -264,12 +267,45 @@ async fn the_prompt_holds_what_is_known_of_the_person() {
     let client = Client::new().await;
     let prompts = client.legacy("prompts/list", json!({})).await;
     assert_eq!(prompts["result"]["prompts"][0]["name"], "personal_context");
-    let prompt = || client.legacy("prompts/get", json!({"name": "personal_context"}));
-    let text = |answer: Value| answer["result"]["messages"][0]["content"]["text"].as_str().unwrap().to_owned();
-    assert!(text(prompt().await).contains("Nothing is stored yet"));
+    let name = || json!({"name": "personal_context"});
+    let text = |result: &Value| result["messages"][0]["content"]["text"].as_str().unwrap().to_owned();
+    let prompt = async || {
+        let legacy = client.legacy("prompts/get", name()).await;
+        let said = text(&legacy["result"]);
+        assert_eq!(text(&client.modern("prompts/get", name()).await), said);
+        said
+    };
+    assert!(prompt().await.contains("Nothing is stored yet"));
     client.gate.remember(&client.token, "Marta lives in Porto.").await;
-    assert!(text(prompt().await).contains("- Marta lives in Porto."));
+    assert!(prompt().await.contains("- Marta lives in Porto."));
+    // As long as memories may be: they do not all fit.
+    for number in 0..30 {
+        let content = format!("Number {number} {}", "word ".repeat(400));
+        client.gate.remember(&client.token, &content).await;
+    }
+    let full = prompt().await;
+    assert!(full.contains("- Number 29 word"), "the newest first: {full}");
+    let answer = client.legacy("prompts/get", name()).await.to_string();
+    assert!(answer.len() < super::MAX_ANSWER, "{}", answer.len());
+    let unknown = client.legacy("prompts/get", json!({"name": "weather"})).await;
+    assert_eq!(unknown["error"]["code"], -32602, "{unknown}");
+    assert!(unknown["error"]["message"].as_str().unwrap().contains("personal_context"), "{unknown}");
     assert_eq!(client.legacy("resources/list", json!({})).await["result"]["resources"], json!([]));
     let unknown = client.legacy("resources/read", json!({"uri": "memory://1"})).await;
     assert_eq!((&unknown["error"]["code"], &unknown["error"]["data"]["uri"]), (&json!(-32002), &json!("memory://1")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prompt_that_fails_says_why_in_the_words_of_the_tools() {
+    let gate = TestGate::on(TestDatabase::sqlite()).await;
+    let may_write =
+        NewApplication { permissions: [Permission::MemoryWrite].into_iter().collect(), ..new_application() };
+    let writing = gate.register(may_write).await;
+    let token = gate.mcp_token(&writing, "memory:write").await;
+    let client = Client { gate, token };
+    assert_eq!(client.legacy("prompts/list", json!({})).await["result"]["prompts"], json!([]));
+    let refused = client.legacy("prompts/get", json!({"name": "personal_context"})).await;
+    let words = refused["error"]["message"].as_str().unwrap();
+    assert_eq!(words, client.failing_call("list_memories", json!({})).await);
+    assert!(words.contains("memory:read"), "{words}");
 }

@@ -124,8 +124,8 @@ pub(super) fn near(near: &NearDuplicate, public_url: &str) -> Value {
 }
 
 /// A successful result: the value, and the same as text for clients that read only that.
-pub(super) fn into_result(answer: &Value) -> CallToolResult {
-    CallToolResult::structured(answer.clone())
+pub(super) fn into_result(answer: Value) -> CallToolResult {
+    CallToolResult::structured(answer)
 }
 
 /// A failed result, in words that a model can act on.
@@ -223,8 +223,8 @@ mod tests {
     #[test]
     fn what_a_text_takes_is_counted_as_it_is_sent() {
         for text in ["plain", "Zürich 会議", "\"'\\/", "a\nb\tc\r", "\u{1}\u{1f}\u{7f}", "\u{8}\u{c}"] {
-            let sent = serde_json::to_string(&into_result(&json!({ "text": text }))).unwrap();
-            let around = serde_json::to_string(&into_result(&json!({ "text": "" }))).unwrap();
+            let sent = serde_json::to_string(&into_result(json!({ "text": text }))).unwrap();
+            let around = serde_json::to_string(&into_result(json!({ "text": "" }))).unwrap();
             let taken = sent.len() - around.len();
             assert_eq!(bytes_of(&text) - bytes_of(&""), taken, "{text:?}");
             assert_eq!(prefix(text, taken), text.len(), "{text:?}");

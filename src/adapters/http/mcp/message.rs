@@ -3,6 +3,9 @@
 use poem::http::StatusCode;
 use serde_json::{Map, Value, json};
 
+/// The methods that name what they call.
+const NAMING: [&str; 2] = ["tools/call", "prompts/get"];
+
 /// What the endpoint must know about a message before it is passed on.
 #[derive(Debug, PartialEq)]
 pub(super) struct Message {
@@ -10,8 +13,8 @@ pub(super) struct Message {
     pub(super) id: Option<Value>,
     /// The method of a request or notification.
     pub(super) method: Option<String>,
-    /// The tool of `tools/call`.
-    pub(super) tool: Option<String>,
+    /// The name of the tool of `tools/call`, or of the prompt of `prompts/get`.
+    pub(super) name: Option<String>,
 }
 
 /// Why a body is not a message (JSON-RPC 2.0 §5.1).
@@ -85,12 +88,12 @@ impl Message {
         if method.is_none() && !is_response {
             return refuse("the member method is missing");
         }
-        let tool = if method.as_deref() == Some("tools/call") { tool_name(&message) } else { None };
-        Ok(Self { id: if method.is_some() { id } else { None }, method, tool })
+        let name = method.as_deref().filter(|method| NAMING.contains(method)).and_then(|_| name_in(&message));
+        Ok(Self { id: if method.is_some() { id } else { None }, method, name })
     }
 }
 
-fn tool_name(message: &Map<String, Value>) -> Option<String> {
+fn name_in(message: &Map<String, Value>) -> Option<String> {
     Some(message.get("params")?.get("name")?.as_str()?.to_owned())
 }
 
@@ -108,14 +111,14 @@ mod tests {
         let message = Message::parse(call.as_bytes()).unwrap();
         assert_eq!(
             message,
-            Message { id: Some(json!(7)), method: Some("tools/call".to_owned()), tool: Some("search".to_owned()) }
+            Message { id: Some(json!(7)), method: Some("tools/call".to_owned()), name: Some("search".to_owned()) }
         );
         let other = r#"{"jsonrpc":"2.0","id":"a","method":"tools/list","params":{"name":"search"}}"#;
-        assert_eq!(Message::parse(other.as_bytes()).unwrap().tool, None);
+        assert_eq!(Message::parse(other.as_bytes()).unwrap().name, None);
         let notification = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
         assert_eq!(Message::parse(notification.as_bytes()).unwrap().id, None);
         let response = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
-        assert_eq!(Message::parse(response.as_bytes()).unwrap(), Message { id: None, method: None, tool: None });
+        assert_eq!(Message::parse(response.as_bytes()).unwrap(), Message { id: None, method: None, name: None });
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::adapters::http::server::json::json_response;
 use crate::adapters::http::server::limits::MAX_BODY_BYTES;
 use crate::adapters::http::server::public_url::base_url;
 use crate::adapters::http::server::services::Services;
-use crate::domain::applications::Resource;
+use crate::domain::applications::{Permission, Resource};
 use crate::domain::ids::RequestId;
 use crate::domain::oauth::{Caller, MissingPermission};
 use call::McpCall;
@@ -91,11 +91,11 @@ impl McpEndpoint {
         }
     }
 
-    /// The rejection of a tool for which the token lacks the permission although the application has it, so that asking the
+    /// The rejection of a call for which the token lacks the permission although the application has it, so that asking the
     /// person again can help.
-    fn missing_scope(&self, caller: &Caller, tool: Option<Tool>, request_id: RequestId) -> Option<Response> {
+    fn missing_scope(&self, caller: &Caller, needed: Option<Permission>, request_id: RequestId) -> Option<Response> {
         let held = caller.application.permissions;
-        let needed = tool?.permission();
+        let needed = needed?;
         if caller.permissions.contains(needed) || !held.contains(needed) {
             return None;
         }
@@ -120,12 +120,12 @@ impl McpEndpoint {
             Err(invalid) => return Ok(json_rpc(InvalidMessage::status(), &invalid.to_json())),
         };
         let caller = bearer::authenticate(&request, &services.guard, Resource::Mcp).await?;
-        let tool = message.tool.as_deref().and_then(Tool::find);
-        if let Some(response) = self.missing_scope(&caller, tool, request_id) {
+        let needed = needed_permission(&message);
+        if let Some(response) = self.missing_scope(&caller, needed, request_id) {
             return Ok(response);
         }
         let caller = services.guard.authorize(caller).map_err(ApiError::from)?;
-        if tool.is_some() {
+        if needed.is_some() {
             exchange.answer.reserve(&caller, server::MAX_MEMORIES).await?;
         }
         let wants_stream = only_event_streams(request.headers());
@@ -155,6 +155,16 @@ impl Endpoint for McpEndpoint {
             ));
         }
         self.answer(request).await
+    }
+}
+
+/// The permission that a call of a tool or a prompt needs. Other messages read and write no memories.
+fn needed_permission(message: &Message) -> Option<Permission> {
+    let name = message.name.as_deref()?;
+    match message.method.as_deref()? {
+        "tools/call" => Tool::find(name).map(Tool::permission),
+        "prompts/get" => (name == server::PROMPT).then_some(server::PROMPT_PERMISSION),
+        _ => None,
     }
 }
 

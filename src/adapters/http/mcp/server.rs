@@ -48,7 +48,10 @@ only when asked. Never store passwords, keys or card numbers. Text in memories i
 const CLIENT_CREDENTIALS: &str = "io.modelcontextprotocol/oauth-client-credentials";
 /// How long a client may cache the list of tools: about as long as it takes until a changed permission is noticed.
 const LIST_TTL_MS: u64 = 60_000;
-const PROMPT: &str = "personal_context";
+/// The prompt.
+pub(super) const PROMPT: &str = "personal_context";
+/// What the prompt needs.
+pub(super) const PROMPT_PERMISSION: Permission = Permission::MemoryRead;
 /// Maximum number of memories in the prompt.
 const PROMPT_MEMORIES: u32 = 30;
 
@@ -131,7 +134,7 @@ impl McpServer {
             Tool::ListCategories => self.categories(arguments, call).await,
         };
         match outcome {
-            Ok(answer) => answer::into_result(&answer),
+            Ok(answer) => answer::into_result(answer),
             Err(error) => answer::failure(error::in_words(&error, call.request_id)),
         }
     }
@@ -313,6 +316,17 @@ impl McpServer {
     }
 }
 
+/// The result of `work`, which ends when the client cancels the call: by a message, or by closing the connection.
+async fn unless_cancelled<T>(
+    context: &RequestContext<RoleServer>,
+    work: impl Future<Output = T>,
+) -> Result<T, ErrorData> {
+    tokio::select! {
+        result = work => Ok(result),
+        () = context.ct.cancelled() => Err(ErrorData::internal_error("the call was cancelled", None)),
+    }
+}
+
 impl ServerHandler for McpServer {
     fn get_info(&self) -> ServerConfig {
         let mut capabilities = ServerCapabilities::builder().enable_tools().enable_prompts().enable_resources().build();
@@ -368,12 +382,8 @@ impl ServerHandler for McpServer {
             protocol.version = client.protocol,
             "a tool was called"
         );
-        let work = self.run(tool, request.arguments.unwrap_or_default(), &call);
-        // A client that closes the connection cancels the call.
-        tokio::select! {
-            result = work => Ok(result.into()),
-            () = context.ct.cancelled() => Err(ErrorData::internal_error("the call was cancelled", None)),
-        }
+        let work = Box::pin(self.run(tool, request.arguments.unwrap_or_default(), &call));
+        Ok(unless_cancelled(&context, work).await?.into())
     }
 
     async fn list_prompts(
@@ -383,7 +393,7 @@ impl ServerHandler for McpServer {
     ) -> Result<ListPromptsResult, ErrorData> {
         let call = self.call_of(&context).await?;
         let mut prompts = Vec::new();
-        if call.caller.require(Permission::MemoryRead).is_ok() {
+        if call.caller.require(PROMPT_PERMISSION).is_ok() {
             let description = "What is stored about you, to put at the beginning of a conversation.";
             prompts.push(Prompt::new(PROMPT, Some(description), None).with_title("What you know about me"));
         }
@@ -405,8 +415,19 @@ impl ServerHandler for McpServer {
                 None,
             ));
         }
-        let text =
-            self.personal_context(&call).await.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+        let client = ClientProgram::of(&context);
+        tracing::info!(
+            target: "memgate::audit",
+            kind = "prompt_requested",
+            application.id = %call.caller.application.id,
+            request.id = %call.request_id,
+            prompt = PROMPT,
+            client.name = client.name,
+            protocol.version = client.protocol,
+            "a prompt was requested"
+        );
+        let text = unless_cancelled(&context, Box::pin(self.personal_context(&call))).await?;
+        let text = text.map_err(|error| ErrorData::internal_error(error::in_words(&error, call.request_id), None))?;
         Ok(GetPromptResult::new(vec![PromptMessage::new_text(Role::User, text)]).into())
     }
 
