@@ -55,6 +55,7 @@ class Provider {
 }
 
 const options = kind === 'client-auto' ? { versionNegotiation: { mode: 'auto' } } : {};
+const protocol = kind === 'client-auto' ? '2026-07-28' : '2025-11-25';
 const connect = async (provider) => {
   const client = new Client({ name: 'judge', version: '1.0.0' }, options);
   const transport = new StreamableHTTPClientTransport(new URL(MCP_URL), { authProvider: provider });
@@ -69,6 +70,7 @@ const connect = async (provider) => {
     await transport.finishAuth(kind === 'sdk' ? parameters.get('code') : parameters);
     return connect(provider);
   }
+  assert.equal(kind === 'sdk' ? transport.protocolVersion : client.getNegotiatedProtocolVersion(), protocol);
   return client;
 };
 
@@ -106,5 +108,7 @@ assert.equal(fetched.text, text);
 await call('delete_memory', { id: found.results[0].id });
 const { prompts } = await client.listPrompts();
 assert.deepEqual(prompts.map(({ name }) => name), ['personal_context']);
+const { messages } = await client.getPrompt({ name: 'personal_context' });
+assert.match(messages[0].content.text, /^What is stored about me/);
 await client.close();
-console.log(`${kind}, ${way}: ${client.getNegotiatedProtocolVersion?.() ?? 'done'}`);
+console.log(`${kind}, ${way}: ${protocol}`);

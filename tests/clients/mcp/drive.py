@@ -16,6 +16,7 @@ from mcp.client.auth import OAuthClientProvider
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata
 
 PROTOCOL, WAY = sys.argv[1:]
+VERSION = "2026-07-28" if PROTOCOL == "auto" else "2025-11-25"
 MODERN = importlib.metadata.version("mcp").startswith("2.")
 URL = os.environ["MCP_URL"]
 NAME = f"{PROTOCOL} {WAY} {importlib.metadata.version('mcp')}"
@@ -91,6 +92,7 @@ async def session(storage, person, work):
 
         async with httpx.AsyncClient(auth=auth, timeout=60) as http:
             async with Client(streamable_http_client(URL, http_client=http), mode=PROTOCOL) as client:
+                assert client.protocol_version == VERSION, client.protocol_version
                 await work(client)
     else:
         from mcp import ClientSession
@@ -98,7 +100,8 @@ async def session(storage, person, work):
 
         async with streamablehttp_client(URL, auth=auth) as (read, write, _):
             async with ClientSession(read, write) as client:
-                await client.initialize()
+                initialized = await client.initialize()
+                assert initialized.protocolVersion == VERSION, initialized.protocolVersion
                 await work(client)
 
 
@@ -122,6 +125,8 @@ async def main():
     async def second(client):
         found = await call(client, "search", {"query": f"What does the judge {NAME} like?"})
         assert found["results"][0]["title"] == text, found
+        prompt = await client.get_prompt("personal_context")
+        assert text in prompt.messages[0].content.text, prompt
         await call(client, "delete_memory", {"id": found["results"][0]["id"]})
 
     await session(storage, person, first)
@@ -131,7 +136,7 @@ async def main():
     # The access token is about to expire: the client uses its refresh token, and nobody is asked.
     storage.tokens = storage.tokens.model_copy(update={"expires_in": -1})
     await session(storage, person, second)
-    print(f"Python {NAME}: done")
+    print(f"Python {NAME}: {VERSION}")
 
 
 asyncio.run(main())
