@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use memgate_test_kit::http;
 use memgate_test_kit::page::Page;
-use memgate_test_kit::process::{Server, installation, memgate, run_with_input};
+use memgate_test_kit::process::{Server, fail, installation, memgate, run_with_input, succeed_json};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -52,6 +52,13 @@ fn paste(folder: &Path, line: &str) -> String {
 /// Registers a client as the document says. Nothing answers at the public URL here.
 fn registered(folder: &Path, line: &str) -> Value {
     serde_json::from_str(&paste(folder, &format!("{line} --skip-check --json"))).unwrap()
+}
+
+/// Creates Marta's account as the document says.
+fn create_marta(folder: &Path) {
+    let create = documented("gpt-actions.md", "memgate user create");
+    let created = run_with_input(folder, &create.split(' ').skip(1).collect::<Vec<_>>(), PASSWORD);
+    assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
 }
 
 fn text(value: &Value) -> &str {
@@ -100,13 +107,16 @@ impl Discovered {
 impl World {
     /// The service behind [`PUBLIC_URL`], where Marta has an account as the document says.
     fn of(folder: &Path) -> Self {
-        let mut command = memgate(folder);
-        command.env("MEMGATE_PUBLIC_URL", PUBLIC_URL);
-        let world = Self::new(Server::start(command));
-        let create = documented("gpt-actions.md", "memgate user create");
-        let created = run_with_input(folder, &create.split(' ').skip(1).collect::<Vec<_>>(), PASSWORD);
-        assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+        let world = Self::configured(folder, &[]);
+        create_marta(folder);
         world
+    }
+
+    /// The service behind [`PUBLIC_URL`] with these settings.
+    fn configured(folder: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = memgate(folder);
+        command.env("MEMGATE_PUBLIC_URL", PUBLIC_URL).envs(settings.iter().copied());
+        Self::new(Server::start(command))
     }
 
     /// The way from the first 401 to the authorization server.
@@ -226,6 +236,20 @@ impl World {
         self.json(request.body(body), 200).await
     }
 
+    /// Marta allows what a GPT asks that was registered by `connect gpt`. Returns its access token.
+    async fn connect_gpt(&mut self, gpt: &Value) -> String {
+        let asking = Asking {
+            client_id: text(&gpt["client_id"]),
+            secret: Some(text(&gpt["client_secret"])),
+            redirect_uri: GPT_CALLBACK,
+            scope: text(&gpt["scope"]),
+            resource: "",
+            authorization_url: text(&gpt["authorization_url"]),
+            token_url: text(&gpt["token_url"]),
+        };
+        text(&self.connect(&asking).await["access_token"]).to_owned()
+    }
+
     /// The value of an MCP tool.
     async fn call(&self, url: &str, token: &str, tool: &str, arguments: Value) -> Value {
         let params = json!({"name": tool, "arguments": arguments});
@@ -260,18 +284,7 @@ async fn what_a_gpt_stores_mcp_finds_and_rest_corrects_as_the_documents_say() {
     let connect = documented("gpt-actions.md", "memgate connect gpt");
     let gpt = registered(folder, &format!("MEMGATE_PUBLIC_URL={PUBLIC_URL} {connect}"));
     let document = world.json(world.get(text(&gpt["schema_url"])), 200).await;
-    let tokens = world
-        .connect(&Asking {
-            client_id: text(&gpt["client_id"]),
-            secret: Some(text(&gpt["client_secret"])),
-            redirect_uri: GPT_CALLBACK,
-            scope: text(&gpt["scope"]),
-            resource: "",
-            authorization_url: text(&gpt["authorization_url"]),
-            token_url: text(&gpt["token_url"]),
-        })
-        .await;
-    let gpt_token = text(&tokens["access_token"]).to_owned();
+    let gpt_token = world.connect_gpt(&gpt).await;
     let (method, url) = action(&document, "createMemory");
     assert_eq!(method, "POST");
     let by_gpt = |request: RequestBuilder| {
@@ -350,6 +363,51 @@ async fn a_client_that_may_only_read_and_names_no_resource_gets_in_by_what_the_c
     assert_eq!(tokens["scope"], "memory:read", "the answer says what is left");
     let found = world.call(mcp, text(&tokens["access_token"]), "search", json!({"query": "tea"})).await;
     assert_eq!(found, json!({"results": []}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_nobody_registered_finds_the_memories_of_a_gpt_whose_space_it_is_given() {
+    let folder = installation();
+    let folder = folder.path();
+    create_marta(folder);
+    let connect = documented("gpt-actions.md", "memgate connect gpt");
+    let gpt = registered(folder, &format!("MEMGATE_PUBLIC_URL={PUBLIC_URL} {connect}"));
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/mcp.md")).unwrap();
+    let (setting, value) = ("MEMGATE_SELF_REGISTERED_SPACE", "app-GPT_CLIENT_ID");
+    assert!(page.contains(&format!("`{setting}={value}`")), "the page names the setting");
+    let space = value.replace("GPT_CLIENT_ID", text(&gpt["client_id"]));
+    for (space, finds) in [(space.as_str(), true), ("people", false)] {
+        let mut world = World::configured(folder, &[(setting, space), ("MEMGATE_DYNAMIC_REGISTRATION", "true")]);
+        let gpt_token = world.connect_gpt(&gpt).await;
+        let content = json!({"content": "Marta is allergic to hazelnuts."});
+        let create = world.post("/api/v1/memories").bearer_auth(&gpt_token).header("idempotency-key", "k");
+        assert!(create.json(&content).send().await.unwrap().status().is_success());
+
+        let mcp = format!("{PUBLIC_URL}/mcp");
+        let found = world.discover(&mcp).await;
+        let register = world.post(text(&found.issuer["registration_endpoint"]));
+        let editor = world.json(register.json(&json!({"redirect_uris": [PROGRAM_CALLBACK]})), 201).await;
+        let tokens = world.connect(&found.asking(text(&editor["client_id"]), PROGRAM_CALLBACK, &mcp)).await;
+        let found = world.call(&mcp, text(&tokens["access_token"]), "search", json!({"query": "hazelnuts"})).await;
+        assert_eq!(found["results"].as_array().unwrap().len(), usize::from(finds), "{space}: {found}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_is_registered_if_its_public_url_reaches_the_service_and_not_otherwise() {
+    let folder = installation();
+    let folder = folder.path();
+    let server = Server::start(memgate(folder));
+    let here = server.url.clone();
+    let connect = ["connect", "mcp", "--client", "vscode", "--public-url", &here];
+    let client = succeed_json(folder, &connect);
+    assert_eq!(client["url"], format!("{here}/mcp"));
+    let applications = || succeed_json(folder, &["app", "list"]);
+    let before = applications();
+    server.kill();
+    let said = fail(folder, &connect, 1);
+    assert!(said.contains(&format!("{here} does not reach this service")), "{said}");
+    assert_eq!(applications(), before, "nothing was registered");
 }
 
 /// The blocks of a page in this language.
