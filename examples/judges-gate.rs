@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use memgate::app::{Gate, GateOptions};
 use memgate::config::Config;
-use memgate_test_kit::publisher::{self, HOST, Names, PUBLISHER, Publisher};
+use memgate_test_kit::publisher::{self, HOST, Names, PUBLISHER, Publisher, Reply};
 use serde_json::json;
 
 /// The path of the document.
 const PATH: &str = "/client.json";
 
 /// As the vendors' documents are: with members that memgate does not know, and more than it supports.
-fn answer(path: &str, port: u16) -> Option<String> {
+fn answer(path: &str, port: u16) -> Reply {
     let document = json!({
         "client_id": format!("https://{HOST}:{port}{PATH}"),
         "client_name": "Judge",
@@ -25,7 +25,10 @@ fn answer(path: &str, port: u16) -> Option<String> {
         "response_types": ["code"],
         "token_endpoint_auth_method": "none",
     });
-    (path == PATH).then(|| publisher::json("", &document.to_string()))
+    match path {
+        PATH => Reply::Whole(publisher::json("", &document.to_string())),
+        _ => Reply::Never,
+    }
 }
 
 #[tokio::main]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use memgate::adapters::client_documents::{HostResolver, HttpDocumentSource, Network};
@@ -55,8 +56,18 @@ impl HostResolver for Names {
     }
 }
 
-/// The bytes of the answer to a request for this path at this port; `None` if there never is one.
-pub type Answer = fn(&str, u16) -> Option<String>;
+/// How a request is answered.
+pub enum Reply {
+    /// With these bytes.
+    Whole(String),
+    /// With these bytes, one each second.
+    Dripping(String),
+    /// Never.
+    Never,
+}
+
+/// The reply to a request for this path at this port.
+pub type Answer = fn(&str, u16) -> Reply;
 
 /// A server with a certificate for [`HOST`].
 pub struct Publisher {
@@ -140,8 +151,18 @@ async fn serve(
             let path = head.split(' ').nth(1).unwrap().to_owned();
             requests.lock().unwrap().push(head);
             arrived.notify_one();
-            let Some(answer) = answer(&path, port) else { return std::future::pending().await };
-            let _gone = connection.write_all(answer.as_bytes()).await;
+            match answer(&path, port) {
+                Reply::Whole(answer) => drop(connection.write_all(answer.as_bytes()).await),
+                Reply::Dripping(answer) => {
+                    for byte in answer.bytes() {
+                        if connection.write_u8(byte).await.is_err() || connection.flush().await.is_err() {
+                            return;
+                        }
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                }
+                Reply::Never => return std::future::pending().await,
+            }
             let _gone = connection.shutdown().await;
         });
     }

@@ -9,7 +9,7 @@ use memgate::domain::oauth::{ClientDocumentSource as _, DocumentProblem, Documen
 use memgate_test_kit::database::TestDatabase;
 use memgate_test_kit::http;
 use memgate_test_kit::process::test_alone;
-use memgate_test_kit::publisher::{HOST, Names, PUBLISHER, Publisher, is_publisher, json};
+use memgate_test_kit::publisher::{HOST, Names, PUBLISHER, Publisher, Reply, is_publisher, json};
 use serde_json::json as object;
 
 async fn published() -> Publisher {
@@ -28,9 +28,9 @@ async fn fetch(publisher: &Publisher, path: &str) -> Result<FetchedDocument, Doc
     publisher.source(Names::of(HOST, &[&[PUBLISHER]])).fetch(&url_at(publisher, path)).await
 }
 
-fn answer(path: &str, port: u16) -> Option<String> {
+fn answer(path: &str, port: u16) -> Reply {
     let of_size = |size: usize| format!("\"{}\"", "x".repeat(size - 2));
-    Some(match path {
+    Reply::Whole(match path {
         "/client.json" => {
             let client_id = format!("https://{HOST}:{port}{path}");
             let redirect_uris = ["http://127.0.0.1/callback"];
@@ -50,7 +50,8 @@ fn answer(path: &str, port: u16) -> Option<String> {
         "/missing" => "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned(),
         "/down" => "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n".to_owned(),
         "/cut" => "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{".to_owned(),
-        _ => return None,
+        "/dripping" => return Reply::Dripping(json("", "{}")),
+        _ => return Reply::Never,
     })
 }
 
@@ -87,14 +88,19 @@ async fn what_is_no_small_json_document_is_refused() {
 }
 
 #[tokio::test]
-async fn a_publisher_that_does_not_answer_is_left() {
-    let publisher = published().await;
-    let (source, url) = (publisher.source(Names::of(HOST, &[&[PUBLISHER]])), url_at(&publisher, "/never"));
-    let fetching = tokio::spawn(async move { source.fetch(&url).await });
-    publisher.arrived.notified().await;
-    // From here on, time passes as soon as nothing else happens.
-    tokio::time::pause();
-    assert_eq!(fetching.await.unwrap(), Err(DocumentProblem::Slow));
+async fn a_publisher_that_does_not_answer_or_takes_its_time_is_left() {
+    for path in ["/never", "/dripping"] {
+        let publisher = published().await;
+        let (source, url) = (publisher.source(Names::of(HOST, &[&[PUBLISHER]])), url_at(&publisher, path));
+        let fetching = tokio::spawn(async move { source.fetch(&url).await });
+        publisher.arrived.notified().await;
+        // From here on, time passes as soon as nothing else happens.
+        tokio::time::pause();
+        let started = tokio::time::Instant::now();
+        assert_eq!(fetching.await.unwrap(), Err(DocumentProblem::Slow), "{path}");
+        assert!(started.elapsed() <= FetchedDocument::TIMEOUT, "{path}: {:?}", started.elapsed());
+        tokio::time::resume();
+    }
 }
 
 #[tokio::test]

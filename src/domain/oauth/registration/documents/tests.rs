@@ -159,11 +159,14 @@ async fn a_publisher_that_withdraws_its_document_is_heeded() {
     let mut secret = document(URL);
     secret["client_secret"] = json!("s");
     let with_secret = FetchedDocument { body: secret.to_string().into_bytes(), max_age: None };
+    let of_another = document("https://other.example/client.json").to_string();
+    let of_another = FetchedDocument { body: of_another.into_bytes(), max_age: None };
     for (answer, problem) in [
         (Err(DocumentProblem::Status(404)), DocumentProblem::Status(404)),
         (Err(DocumentProblem::Redirect), DocumentProblem::Redirect),
         (Err(DocumentProblem::ForbiddenAddress), DocumentProblem::ForbiddenAddress),
         (Ok(with_secret), DocumentProblem::Secret),
+        (Ok(of_another), DocumentProblem::OtherClient),
     ] {
         let harness = Harness::new();
         harness.save().await;
