@@ -6,7 +6,7 @@ use sea_orm::QueryResult;
 use serde_json::json;
 
 use super::failure::MemoryStoreError;
-use super::index::{INDEX_VERSION, set_entry, set_json};
+use super::index::{set_entry, set_json};
 use super::index_cache::{LEAST_MEMORIES, NOTED};
 use super::ranking::Document;
 use super::row::categories;
@@ -14,6 +14,9 @@ use super::sql::Sql;
 use crate::adapters::database::connections::PooledTransaction;
 use crate::adapters::database::row::{Row, json_array};
 use memgate_domain::applications::Category;
+
+/// The first version of the index that counts combinations of categories.
+const COUNTS_SETS: i64 = 1;
 
 /// The columns of [`Words`], of the table `memories` under the name `m`.
 pub(super) const WORDS_COLUMNS: &str = "m.terms, m.attributes, m.categories, m.index_version";
@@ -40,8 +43,8 @@ impl Words {
     /// Reads [`WORDS_COLUMNS`], which begin with the column number `first`.
     pub(super) fn of_row(row: &QueryResult, first: usize) -> Result<Self, MemoryStoreError> {
         let version: i64 = row.try_get_by_index(first + 3)?;
-        // Older versions did not count combinations, nor rows that are invalid.
-        let categories = if version < INDEX_VERSION {
+        // Rows that are invalid were not counted either.
+        let categories = if version < COUNTS_SETS {
             Vec::new()
         } else {
             categories(&Row::new("memories", ""), &row.try_get_by_index::<String>(first + 2)?).unwrap_or_default()

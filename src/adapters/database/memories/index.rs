@@ -17,9 +17,15 @@ use super::row::categories_json;
 use super::sql::{Entries, Sql, parts};
 use sea_orm::ConnectionTrait;
 
-/// The version of the entries, and of the terms among them. Memories with another version are reindexed. Changing the number
-/// requires a migration with a partial index of the memories with a lower version.
+/// The version of the entries, and of the terms among them. Memories with a lower version are reindexed. Changing the number
+/// requires a migration that creates the index `memories_stale_idx` anew, with the condition [`stale`].
 pub(super) const INDEX_VERSION: i64 = 1;
+
+/// The condition that memories with a lower version meet. It has the number itself, since SQLite takes no index with a
+/// condition for a parameter.
+pub(super) fn stale() -> String {
+    format!("index_version < {INDEX_VERSION}")
+}
 
 /// The length of a period, in bits of milliseconds: 25 days.
 const PERIOD_BITS: u32 = 31;

@@ -6,6 +6,7 @@ use memgate_domain::applications::CategoryAccess;
 use tokio::time::Instant;
 
 use super::failure::MemoryStoreError;
+use super::index;
 use super::operations::{Change, WriteOp, WriteOutcome};
 use super::sql::Sql;
 use super::writer::Writer;
@@ -18,11 +19,11 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// Indexes all memories whose version is older, in the order of their scopes. Returns how many.
 pub(super) async fn reindex(connection: &ConnectionPool, writer: &Writer) -> Result<u64, MemoryStoreError> {
-    let stale: i64 =
-        match Sql::new(connection, "SELECT count(*) FROM memories WHERE index_version < 1").one(connection).await? {
-            Some(row) => row.try_get_by_index(0)?,
-            None => 0,
-        };
+    let count = Sql::new(connection, "SELECT count(*) FROM memories WHERE ").then(&index::stale());
+    let stale: i64 = match count.one(connection).await? {
+        Some(row) => row.try_get_by_index(0)?,
+        None => 0,
+    };
     if stale == 0 {
         return Ok(0);
     }
@@ -30,7 +31,7 @@ pub(super) async fn reindex(connection: &ConnectionPool, writer: &Writer) -> Res
     let (mut after, mut done, mut failed, mut reported) = ((0_i64, 0_i64), 0_u64, 0_u64, Instant::now());
     loop {
         let rows = Sql::new(connection, "SELECT s.tenant, m.scope_id, m.seq FROM memories m, memory_scopes s ")
-            .then("WHERE m.index_version < 1 AND s.id = m.scope_id AND (m.scope_id, m.seq) > (")
+            .then(&format!("WHERE m.{} AND s.id = m.scope_id AND (m.scope_id, m.seq) > (", index::stale()))
             .value(after.0)
             .then(", ")
             .value(after.1)

@@ -5,6 +5,7 @@ use memgate_domain::applications::{Category, CategoryAccess};
 use sea_orm::ConnectionTrait;
 
 use super::failure::MemoryStoreError;
+use super::index;
 use super::row::categories;
 use super::sql::Sql;
 use crate::adapters::database::row::Row;
@@ -84,7 +85,7 @@ pub(super) async fn is_stale(connection: &impl ConnectionTrait, scope_id: i64) -
 /// The statement for one of these memories. It names the order of the index of these memories, which is nearly always empty:
 /// without it SQLite takes any index that begins with the scope, and reads all of its memories.
 fn stale(connection: &impl ConnectionTrait, scope_id: i64) -> Sql {
-    Sql::new(connection, "SELECT seq FROM memories WHERE index_version < 1 AND scope_id = ")
+    Sql::new(connection, &format!("SELECT seq FROM memories WHERE {} AND scope_id = ", index::stale()))
         .value(scope_id)
         .then(" ORDER BY scope_id, seq LIMIT 1")
 }

@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait, QueryResult};
 use super::counts::{CountChanges, WORDS_COLUMNS, Words};
 use super::failure::MemoryStoreError;
 use super::history;
-use super::index::{INDEX_VERSION, IndexEntries, Listing, list, listings};
+use super::index::{self, INDEX_VERSION, IndexEntries, Listing, list, listings};
 use super::operations::WriteOutcome;
 use super::ranking::Document;
 use super::row::{COLUMN_COUNT, COLUMNS, categories_json, is_visible, memory_of, metadata_json};
@@ -40,7 +40,8 @@ pub(super) async fn supersede(
 }
 
 pub(super) async fn find_stale(transaction: &PooledTransaction, seq: i64) -> Result<Option<Found>, MemoryStoreError> {
-    let select = format!("SELECT {COLUMNS}, {WORDS_COLUMNS} FROM memories m WHERE m.index_version < 1 AND m.seq = ");
+    let stale = index::stale();
+    let select = format!("SELECT {COLUMNS}, {WORDS_COLUMNS} FROM memories m WHERE m.{stale} AND m.seq = ");
     let row = Sql::new(transaction, &select).value(seq).one(transaction).await?;
     row.as_ref().map(Found::of_row).transpose()
 }

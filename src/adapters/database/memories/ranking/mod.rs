@@ -2,7 +2,7 @@
 //! database, so that every database returns the same results. `docs/retrieval.md` has its quality.
 //!
 //! A change of how text becomes terms changes the index entries of every memory: it needs a new
-//! [`INDEX_VERSION`](super::index::INDEX_VERSION), which causes all of them to be reindexed.
+//! [`INDEX_VERSION`](super::index::INDEX_VERSION) and a migration, and then all of them are reindexed.
 
 mod candidates;
 mod compounds;
