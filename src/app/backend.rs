@@ -29,7 +29,7 @@ use crate::domain::memories::{
 };
 use crate::domain::oauth::{
     AuthorizationPorts, AuthorizationService, AuthorizationStore, DocumentClients, GrantStore, KeyPolicy, KeyService,
-    Resources, SigningKeyStore, TokenPolicy,
+    PublicUrl, Resources, SigningKeyStore, TokenPolicy,
 };
 use crate::domain::people::{
     PasskeyRepository, PasswordHasher, PasswordLinkStore, PeoplePorts, PeopleService, PersonRepository, SessionStore,
@@ -156,9 +156,9 @@ impl Backend {
     /// Manages people.
     #[must_use]
     pub fn people(&self) -> PeopleService {
-        let public_url = self.config.public_url.as_ref().map_or("", |url| url.as_str());
+        let public_url = self.config.public_url.as_ref().map_or("", PublicUrl::base);
         let grants = Arc::new(SeaOrmGrantStore::new(self.database.clone()));
-        let policy = Arc::new(token_policy(&self.config, public_url.trim_end_matches('/')));
+        let policy = Arc::new(token_policy(&self.config, public_url));
         let authorizations = self.authorizing(Arc::clone(&self.applications), None, grants, policy);
         self.accounts(Arc::clone(&self.people), authorizations)
     }

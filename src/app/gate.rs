@@ -244,7 +244,7 @@ impl Gate {
 #[must_use]
 pub fn public_url(config: &Config, address: SocketAddr) -> String {
     if let Some(url) = &config.public_url {
-        return url.as_str().trim_end_matches('/').to_owned();
+        return url.base().to_owned();
     }
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     if !address.ip().is_unspecified() {
@@ -311,6 +311,7 @@ fn cached_queue(config: &Config, backend: &Backend) -> Arc<dyn WriteQueue> {
 mod tests {
     use super::*;
     use crate::config::Values;
+    use crate::domain::oauth::PublicUrl;
 
     #[test]
     fn one_throttle_for_all_is_noticed() {
@@ -330,7 +331,7 @@ mod tests {
         ] {
             let values = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             let config = Config::from_values(&Values::gather(None, values).unwrap()).unwrap();
-            let public_url = config.public_url.as_ref().map_or("http://127.0.0.1:8080", |url| url.as_str());
+            let public_url = config.public_url.as_ref().map_or("http://127.0.0.1:8080", PublicUrl::base);
             assert_eq!(all_share_one_throttle(&config, public_url), shared, "{variables:?}");
         }
     }

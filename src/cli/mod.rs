@@ -19,6 +19,7 @@ mod migrate;
 mod open;
 mod openapi;
 mod output;
+mod public_url;
 mod queue;
 mod serve;
 mod user;

@@ -30,7 +30,7 @@ use crate::domain::applications::{
     LONGEST_ACCESS_TOKEN_LIFETIME, LONGEST_REFRESH_TOKEN_LIFETIME, RequestsPerMinute, SpaceName,
 };
 use crate::domain::memories::DeliveryPolicy;
-use crate::domain::oauth::{KeyAlgorithm, MasterKey};
+use crate::domain::oauth::{KeyAlgorithm, MasterKey, PublicUrl};
 use crate::domain::validation::InvalidValue;
 use crate::telemetry::{self, LogFormat};
 
@@ -40,7 +40,7 @@ pub struct Config {
     /// `listen`.
     pub listen: SocketAddr,
     /// `public_url`, where it was given.
-    pub public_url: Option<Url>,
+    pub public_url: Option<PublicUrl>,
     /// `tls_cert` and `tls_key`, where they were given.
     pub tls: Option<TlsFiles>,
     /// `database_url`.
@@ -141,7 +141,9 @@ impl Config {
         let day = Duration::from_hours(24);
         let config = Self {
             listen: v.parse("listen", "must be an address and a port, such as 127.0.0.1:8080")?,
-            public_url: v.optional("public_url", parse_public_url)?,
+            public_url: v.optional("public_url", |text| {
+                text.parse().map_err(|error: InvalidValue| error.problem().to_string())
+            })?,
             tls: tls_files(&v)?,
             database_url: v.required("database_url", |text| Ok(SecretString::from(text.to_owned())))?,
             database_connections: v.number("database_connections", 1, 1000)?,
@@ -322,17 +324,6 @@ fn parse_admin_token(text: &str) -> Result<SecretString, String> {
         Ok(SecretString::from(text.to_owned()))
     } else {
         Err("must be at least 16 visible ASCII characters, such as `openssl rand -hex 32` prints".to_owned())
-    }
-}
-
-fn parse_public_url(text: &str) -> Result<Url, String> {
-    let problem = "must be an http or https URL without a path, such as https://memory.example.com";
-    let url = Url::parse(text).map_err(|_| problem.to_owned())?;
-    let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    if plain && url.password().is_none() && matches!(url.scheme(), "http" | "https") && url.has_host() {
-        Ok(url)
-    } else {
-        Err(problem.to_owned())
     }
 }
 

@@ -199,13 +199,50 @@ fn a_public_url_that_chatgpt_would_not_accept_is_refused_before_anything_is_regi
     let folder = folder.path();
     let gpt = ["connect", "gpt", "--name", "Trip planner"];
     assert!(fail(folder, &gpt, 2).contains("MEMGATE_PUBLIC_URL"));
-    for url in ["http://memory.example.com", "https://memory.example.com:8443", "https://memory.example.com/gate"] {
+    for url in ["http://memory.example.com", "https://memory.example.com:8443"] {
         let said = fail(folder, &[&gpt[..], &["--public-url", url]].concat(), 2);
         assert!(said.contains("https on port 443"), "{said}");
     }
     let nobody = fail(folder, &[&gpt[..], &["--public-url", "https://memgate.invalid"]].concat(), 1);
     assert!(nobody.contains("does not reach"), "{nobody}");
     assert_eq!(succeed_json(folder, &["app", "list"]), json!([]));
+}
+
+#[test]
+fn a_public_url_with_more_than_a_host_is_refused_everywhere_and_its_password_is_not_repeated() {
+    let folder = installation();
+    let folder = folder.path();
+    create(folder, "marta", PASSWORD);
+    for url in [
+        "https://:hunter2@memory.example.com",
+        "https://me:hunter2@memory.example.com",
+        "https://me:hunter2@memory.example.com:99999",
+        "https://memory.example.com?hunter2",
+        "https://memory.example.com#hunter2",
+        "https://memory.example.com/hunter2",
+        "memory.example.com",
+    ] {
+        for command in [
+            &["connect", "gpt", "--name", "Trip planner", "--skip-check"][..],
+            &["connect", "mcp", "--skip-check"],
+            &["connect", "mcp", "--client", "vscode", "--skip-check"],
+            &["user", "invite", "nils"],
+            &["user", "reset-link", "marta"],
+            &["openapi"],
+            &["openapi", "--gpt-actions"],
+        ] {
+            let said = fail(folder, &[command, &["--public-url", url]].concat(), 2);
+            assert!(said.contains("--public-url must be an http or https URL"), "{command:?} {url}: {said}");
+            assert!(!said.contains("hunter2"), "{command:?} {url}: {said}");
+        }
+        let mut configured = memgate(folder);
+        let output = configured.args(["user", "list"]).env("MEMGATE_PUBLIC_URL", url).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("MEMGATE_PUBLIC_URL must be an http or https URL"), "{url}: {said}");
+        assert!(!said.contains("hunter2"), "{url}: {said}");
+    }
+    assert_eq!(succeed_json(folder, &["app", "list"]), json!([]));
+    assert_eq!(succeed_json(folder, &["user", "list"]).as_array().unwrap().len(), 1, "nobody was invited");
 }
 
 /// A gate, somebody, and an application that acts for them.

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use url::Url;
 
 use crate::cli::CliError;
+use crate::domain::oauth::PublicUrl;
 use crate::domain::system::causes;
 
 /// ChatGPT's timeout for discovery.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Requests the metadata at the public URL, as a client of the authorization server would (RFC 8414 §3.3).
-pub(super) async fn reaches_a_gate(public_url: &Url) -> Result<(), CliError> {
-    let base = public_url.as_str().trim_end_matches('/');
+pub(super) async fn reaches_a_gate(public_url: &PublicUrl) -> Result<(), CliError> {
+    let base = public_url.base();
     let failed = |problem: &str| {
         CliError::failed(format!(
             "{base} does not reach this service: {problem}. Start `memgate serve` with MEMGATE_PUBLIC_URL={base} behind \

@@ -2,13 +2,13 @@
 
 use clap::Args;
 use serde_json::json;
-use url::Url;
 
 use super::check;
 use super::instructions::{ACTIONS, instructions};
-use crate::cli::{CliError, open, output};
+use crate::cli::{CliError, open, output, public_url};
 use crate::config::Config;
 use crate::domain::applications::{ApplicationName, NewApplication, Permission, RedirectUri, Registration, SpaceName};
+use crate::domain::oauth::PublicUrl;
 
 /// Register a Custom GPT and print what to paste into which field of the GPT editor.
 ///
@@ -26,7 +26,7 @@ pub(in crate::cli) struct Gpt {
     name: ApplicationName,
     /// The public https URL for ChatGPT and people [default: MEMGATE_PUBLIC_URL]
     #[arg(long, value_name = "URL")]
-    public_url: Option<Url>,
+    public_url: Option<String>,
     /// Permission, repeatable: memory:read, memory:write, memory:delete [default: all]
     #[arg(long = "permission", value_name = "PERMISSION")]
     permissions: Vec<Permission>,
@@ -47,7 +47,7 @@ pub(in crate::cli) struct Gpt {
 
 impl Gpt {
     pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
-        let public_url = public_url(self.public_url.as_ref(), config)?;
+        let public_url = for_chatgpt(self.public_url.as_deref(), config)?;
         if !self.skip_check {
             check::reaches_a_gate(&public_url).await?;
         }
@@ -57,7 +57,7 @@ impl Gpt {
             crate::domain::applications::ApplicationError::Invalid(invalid) => CliError::Usage(invalid.to_string()),
             other => CliError::failed(other),
         })?;
-        let fields = fields(&registration, public_url.as_str().trim_end_matches('/'));
+        let fields = fields(&registration, public_url.base());
         if json { print_json(&registration, &fields) } else { print(&registration, &fields) }
     }
 
@@ -69,19 +69,18 @@ impl Gpt {
 }
 
 /// The public URL, which must be one that ChatGPT accepts.
-fn public_url(given: Option<&Url>, config: &Config) -> Result<Url, CliError> {
-    let url = given.or(config.public_url.as_ref()).ok_or_else(|| {
+fn for_chatgpt(given: Option<&str>, config: &Config) -> Result<PublicUrl, CliError> {
+    let url = public_url::given_or_configured(given, config)?.ok_or_else(|| {
         CliError::Usage(
             "say by which https address ChatGPT reaches this gate: set MEMGATE_PUBLIC_URL, or use --public-url".into(),
         )
     })?;
-    let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    if url.scheme() != "https" || url.port().is_some() || !plain {
-        return Err(CliError::Usage(format!(
-            "the public URL must be https on port 443, without a path, such as https://memory.example.com; it is {url}"
-        )));
+    if url.is_https() && url.has_default_port() {
+        return Ok(url);
     }
-    Ok(url.clone())
+    Err(CliError::Usage(format!(
+        "the public URL must be https on port 443, such as https://memory.example.com; it is {url}"
+    )))
 }
 
 /// A field of the GPT editor.

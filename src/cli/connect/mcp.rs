@@ -2,13 +2,13 @@
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use url::Url;
 
 use super::check;
-use crate::cli::{CliError, find, open, output};
+use crate::cli::{CliError, find, open, output, public_url};
 use crate::config::Config;
 use crate::domain::applications::{ApplicationName, NewApplication, Permission, RedirectUri, SpaceName};
 use crate::domain::ids::ApplicationId;
+use crate::domain::oauth::PublicUrl;
 
 /// Register an MCP client and print what to enter, or the text of its configuration file.
 ///
@@ -30,7 +30,7 @@ pub(in crate::cli) struct ConnectMcp {
     name: Option<ApplicationName>,
     /// The URL at which the client and people reach this service [default: MEMGATE_PUBLIC_URL]
     #[arg(long, value_name = "URL")]
-    public_url: Option<Url>,
+    public_url: Option<String>,
     /// Permission, repeatable: memory:read, memory:write, memory:delete [default: all]
     #[arg(long = "permission", value_name = "PERMISSION")]
     permissions: Vec<Permission>,
@@ -168,7 +168,7 @@ impl ConnectMcp {
         let (client, json) = (self.client, self.json);
         let registration = backend.applications().register(self.into_new(space)?).await.map_err(CliError::failed)?;
         let application = &registration.application;
-        let url = format!("{}/mcp", public_url.as_str().trim_end_matches('/'));
+        let url = format!("{}/mcp", public_url.base());
         let id = application.client_id.to_string();
         let Steps { instructions, file } = client.steps(&url, &id);
         if json {
@@ -203,20 +203,19 @@ impl ConnectMcp {
     }
 
     /// The public URL, which vendors reach only over https; a client on this computer takes http as well.
-    fn public_url(&self, config: &Config) -> Result<Url, CliError> {
-        let url = self.public_url.as_ref().or(config.public_url.as_ref()).ok_or_else(|| {
+    fn public_url(&self, config: &Config) -> Result<PublicUrl, CliError> {
+        let given = self.public_url.as_deref();
+        let url = public_url::given_or_configured(given, config)?.ok_or_else(|| {
             CliError::Usage(
                 "say at which address clients reach this service: set MEMGATE_PUBLIC_URL, or use --public-url".into(),
             )
         })?;
         let from_outside = matches!(self.client, McpClient::Claude | McpClient::Chatgpt);
-        let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-        if !plain || (from_outside && url.scheme() != "https") || !matches!(url.scheme(), "https" | "http") {
-            let scheme = if from_outside { "https" } else { "https or http" };
+        if from_outside && !url.is_https() {
             return Err(CliError::Usage(format!(
-                "the public URL must be {scheme} without a path, such as https://memory.example.com; it is {url}"
+                "the public URL must be https, such as https://memory.example.com; it is {url}"
             )));
         }
-        Ok(url.clone())
+        Ok(url)
     }
 }

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value, json};
-use url::Url;
 
 use super::named::{ByLoginOrId, explain, find};
 use crate::adapters::http::{Language, emails};
-use crate::app::{mailer, public_url};
-use crate::cli::{CliError, output};
+use crate::app::{self, mailer};
+use crate::cli::{CliError, output, public_url};
 use crate::config::{Config, parse_duration};
 use crate::domain::people::{
     EmailAddress, LinkLifetime, LinkPurpose, Login, MailError, Mailer, NewLink, PeopleError, PeopleService,
@@ -64,7 +63,7 @@ struct Sending {
     language: Language,
     /// Base of the link [default: MEMGATE_PUBLIC_URL, or the address that `memgate serve` listens on]
     #[arg(long, value_name = "URL")]
-    public_url: Option<Url>,
+    public_url: Option<String>,
 }
 
 impl Invite {
@@ -101,7 +100,7 @@ struct Delivery {
 
 impl Delivery {
     fn new(config: &Config, sending: Sending, json: bool) -> Result<Self, CliError> {
-        let base = base(config, sending.public_url.as_ref())?;
+        let base = base(config, sending.public_url.as_deref())?;
         let mailer = if sending.print { None } else { mailer(config).map_err(CliError::failed)? };
         if sending.email.is_some() && mailer.is_none() {
             let problem = "--email needs MEMGATE_SMTP_URL and MEMGATE_SMTP_FROM; without them the link is printed";
@@ -139,19 +138,16 @@ fn lifetime(text: &str) -> Result<LinkLifetime, String> {
 }
 
 /// The public URL without a trailing slash.
-fn base(config: &Config, given: Option<&Url>) -> Result<String, CliError> {
-    if let Some(url) = given.or(config.public_url.as_ref()) {
-        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-            return Err(CliError::Usage("--public-url must be a URL such as https://memory.example.com".into()));
-        }
-        return Ok(url.as_str().trim_end_matches('/').to_owned());
+fn base(config: &Config, given: Option<&str>) -> Result<String, CliError> {
+    if let Some(url) = public_url::given_or_configured(given, config)? {
+        return Ok(url.base().to_owned());
     }
     if config.listen.port() == 0 {
         let problem = "the port of MEMGATE_LISTEN is chosen at the start, so it cannot be in a link; set MEMGATE_PUBLIC_URL or \
                        --public-url";
         return Err(CliError::Usage(problem.into()));
     }
-    Ok(public_url(config, config.listen))
+    Ok(app::public_url(config, config.listen))
 }
 
 fn language(text: &str) -> Result<Language, String> {

@@ -14,6 +14,7 @@ mod issuing;
 mod keys;
 mod parameters;
 mod policy;
+mod public_url;
 mod registration;
 mod request;
 mod revocation;
@@ -43,6 +44,7 @@ pub use keys::{
 };
 pub use parameters::{Parameters, QueryFault, parse_basic};
 pub use policy::TokenPolicy;
+pub use public_url::PublicUrl;
 pub use registration::{
     ClientDocumentSource, DocumentClients, DocumentProblem, DocumentUrl, DroppedRedirectUri, DynamicRegistration,
     FetchedDocument, RegisteredClient, SaveError,
