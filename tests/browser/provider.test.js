@@ -69,7 +69,8 @@ async function unopenedAnswer(page, login) {
   await go(page, connections(), login);
   let url = await page.locator('form').first().evaluate((form) => form.action);
   let options = { method: 'POST', form: { prompt: 'consent' } };
-  while (!url.startsWith(`${here.gate.url}/auth/callback?`)) {
+  for (let hops = 0; !url.startsWith(`${here.gate.url}/auth/callback?`); hops += 1) {
+    assert.ok(hops < 10, `the provider does not send the browser back: ${url}`);
     const answer = await page.request.fetch(url, { ...options, maxRedirects: 0 });
     url = new URL(answer.headers().location, url).href;
     options = { method: 'GET' };

@@ -50,7 +50,8 @@ async fn a_list_that_would_be_too_long_goes_on_at_the_next_cursor_and_loses_noth
     let (gate, token, ids) = gate_with_long_memories(8).await;
     let mut seen = Vec::new();
     let mut cursor = None;
-    loop {
+    for number in 0.. {
+        assert!(number < ids.len(), "the list does not end");
         let mut request = gate.http.get(gate.url("/api/v1/memories")).bearer_auth(&token).query(&[("limit", "1000")]);
         if let Some(cursor) = &cursor {
             request = request.query(&[("cursor", cursor)]);

@@ -134,7 +134,8 @@ async fn answers_are_short_enough_for_a_model_and_what_is_left_out_can_be_had() 
 
     // Every memory is on some page of the list, once.
     let (mut seen, mut cursor) = (Vec::new(), None::<String>);
-    loop {
+    for number in 0.. {
+        assert!(number < 100, "the list does not end");
         let arguments = cursor.map_or(json!({"limit": 100}), |cursor| json!({"limit": 100, "cursor": cursor}));
         let page = client.call("list_memories", arguments).await;
         seen.extend(page["memories"].as_array().unwrap().iter().map(|memory| memory["id"].clone().to_string()));
@@ -151,7 +152,8 @@ async fn answers_are_short_enough_for_a_model_and_what_is_left_out_can_be_had() 
     // A long memory is read in parts.
     let id = found["results"][0]["id"].as_str().unwrap();
     let (mut text, mut offset) = (String::new(), 0);
-    loop {
+    for number in 0.. {
+        assert!(number < 100, "the memory does not end");
         let part = client.call("fetch", json!({"id": id, "offset": offset})).await;
         text.push_str(part["text"].as_str().unwrap());
         match part.get("next_offset") {
@@ -179,7 +181,11 @@ async fn answers_stay_short_whatever_is_escaped_in_them() {
         let id = &stored["memory"]["memory_id"];
         let mut read = String::new();
         let mut offset = json!(0);
-        while !offset.is_null() {
+        for number in 0.. {
+            if offset.is_null() {
+                break;
+            }
+            assert!(number < 100, "the memory does not end");
             let part = client.call("fetch", json!({"id": id, "offset": offset})).await;
             read.push_str(part["text"].as_str().unwrap());
             offset = part["next_offset"].clone();

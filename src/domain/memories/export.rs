@@ -155,7 +155,9 @@ mod tests {
 
     async fn all(mut export: Export) -> Vec<Memory> {
         let mut memories = Vec::new();
-        while let Some(page) = export.next().await.unwrap() {
+        for number in 0.. {
+            let Some(page) = export.next().await.unwrap() else { break };
+            assert!(number < 100, "the export does not end");
             assert!(page.len() <= Limit::PAGE.get() as usize);
             memories.extend(page.into_iter().map(|own| own.memory));
         }

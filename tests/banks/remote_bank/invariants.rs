@@ -54,6 +54,18 @@ async fn broken() -> (Bank<Mem0>, FaultProxy, Arc<RemoteMemoryBank>) {
     (bank, proxy, Arc::new(client(config)))
 }
 
+/// Searches until the breaker of reads is no longer closed. Every search fails, so that it takes no more than the calls that a
+/// breaker counts.
+async fn open_breaker_of_reads(client: &RemoteMemoryBank) {
+    for number in 0.. {
+        if client.breaker(Access::Read).0 != BreakerState::Closed {
+            break;
+        }
+        assert!(number < 100, "a hundred searches failed, and the breaker is closed");
+        unavailable(search(client).await);
+    }
+}
+
 fn force_closed(client: &RemoteMemoryBank) {
     for access in Access::ALL {
         client.set_breaker_mode(access, BreakerMode::ForcedClosed);
@@ -216,9 +228,7 @@ async fn invariant_4_a_later_call_finds_what_an_earlier_one_may_have_sent() {
 async fn invariant_5_a_breaker_opens_for_one_kind_of_operation_alone() {
     let (_bank, proxy, client) = broken().await;
     proxy.set(Fault::status("500 Internal Server Error"));
-    while client.breaker(Access::Read).0 == BreakerState::Closed {
-        unavailable(search(&client).await);
-    }
+    open_breaker_of_reads(&client).await;
     assert!(client.metrics().attempts() <= 20, "the last 20 are judged");
     assert_eq!(client.breaker(Access::Write), (BreakerState::Closed, BreakerMode::Automatic));
     proxy.set(Fault::Pass);
@@ -248,9 +258,7 @@ async fn invariant_7_a_bank_that_is_back_is_used_within_one_open_period_and_one_
     config.resilience.breaker.open_for = Duration::from_millis(300);
     let client = Arc::new(client(config));
     proxy.refuse(true).await;
-    while client.breaker(Access::Read).0 == BreakerState::Closed {
-        unavailable(search(&client).await);
-    }
+    open_breaker_of_reads(&client).await;
     let opened = Instant::now();
     proxy.refuse(false).await;
     let before = client.metrics().attempts();
@@ -258,6 +266,7 @@ async fn invariant_7_a_bank_that_is_back_is_used_within_one_open_period_and_one_
     while let Err(error) = search(&client).await {
         unavailable::<()>(Err(error));
         refused += 1;
+        assert!(opened.elapsed() < Duration::from_millis(300 + 500), "it takes more than {:?}", opened.elapsed());
         tokio::task::yield_now().await;
     }
     assert!(refused > 0, "it was not asked while the breaker was open");
@@ -284,9 +293,7 @@ async fn invariant_8_what_is_not_the_banks_fault_is_neither_done_again_nor_count
         search(&client).await.unwrap();
         assert_eq!(proxy.requests(), 2, "{status} is done again");
         proxy.set(Fault::status(status));
-        while client.breaker(Access::Read).0 == BreakerState::Closed {
-            unavailable(search(&client).await);
-        }
+        open_breaker_of_reads(&client).await;
     }
 }
 

@@ -51,6 +51,7 @@ mod tests {
             let before = held.len();
             while let Ok(slot) = bulkhead.enter(tenant, Deadline::after(Duration::from_secs(1))).await {
                 held.push(slot);
+                assert!(held.len() <= max_concurrent as usize, "more than all slots are taken");
             }
             taken.push(held.len() - before);
         }

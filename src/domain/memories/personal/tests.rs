@@ -88,7 +88,8 @@ async fn a_list_goes_through_all_applications_newest_first_and_page_by_page() {
     harness.create(&other, &new_memory("of somebody else")).await.unwrap();
     let mut query = OwnQuery { limit: limit(4), ..OwnQuery::default() };
     let mut all = Vec::new();
-    loop {
+    for number in 0.. {
+        assert!(number < 11, "the list does not end");
         let page = harness.own.find(harness.person.id, &query).await.unwrap();
         assert!(page.memories.len() <= 4);
         all.extend(page.memories.into_iter().map(|own| own.memory.content.as_str().to_owned()));
@@ -121,6 +122,7 @@ async fn memories_are_narrowed_to_an_application_a_category_and_a_time() {
         while let Some(OwnNext::After(next)) = harness.own.find(harness.person.id, &query).await.unwrap().next {
             query.after = Some(next);
             found.extend(harness.texts(&query).await);
+            assert!(found.len() <= 2, "{limited} a page: {found:?}");
         }
         assert_eq!(found, ["1", "2"], "{limited} a page");
     }
@@ -155,6 +157,7 @@ async fn what_a_search_finds_is_reached_page_by_page_up_to_a_limit() {
         found.extend(page.memories.into_iter().map(|own| own.memory.id));
         let Some(next) = page.next else { break };
         pages.push(next.clone());
+        assert!(pages.len() <= 3, "a search goes on beyond its limit: {pages:?}");
         match next {
             OwnNext::Skip(skip) => query.skip = skip,
             OwnNext::After(_) => panic!("a search has no positions"),

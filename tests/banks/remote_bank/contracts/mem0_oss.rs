@@ -302,6 +302,7 @@ async fn erase(bank: &dyn MemoryBank, scope: &MemoryScope) -> usize {
         for id in ids {
             assert!(bank.delete(scope, &id).await.unwrap());
             deleted += 1;
+            assert!(deleted <= 1_000, "what was deleted is sampled again");
         }
     }
 }

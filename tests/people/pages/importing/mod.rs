@@ -3,7 +3,7 @@
 mod under_way;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use memgate_domain::testing::InMemoryMemoryBank;
 use memgate_test_kit::archive::zip;
@@ -14,6 +14,9 @@ use super::browser::{Answer, Browser, multipart};
 use super::{PASSWORD, Place};
 
 const IMPORT: &str = "/account/import";
+
+/// How long an import may be under way.
+const SETTLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The value of the first place to which memories can go.
 fn first_space(page: &Page) -> String {
@@ -38,12 +41,14 @@ async fn upload(browser: &mut Browser<'_>, name: &str, file: impl AsRef<[u8]>) -
 
 /// The page as soon as it waits for nothing but the person.
 async fn settled(browser: &mut Browser<'_>) -> Answer {
+    let deadline = Instant::now() + SETTLE_TIMEOUT;
     loop {
         let page = browser.get(IMPORT).await;
         if page.header("refresh").is_none() {
             return page;
         }
         assert!(page.assert_page(200).says("This page checks again every few seconds."));
+        assert!(Instant::now() < deadline, "the import is still under way: {}", page.page.text());
     }
 }
 

@@ -119,6 +119,7 @@ async fn a_head_that_comes_byte_by_byte_gains_no_time() {
             ended = &mut closed => break assert_eq!(ended.unwrap_or(0), 0),
             () = tokio::time::sleep(Duration::from_secs(1)) => drop(write.write_all(b"a").await),
         }
+        assert!(start.elapsed() <= IDLE_TIMEOUT * 2, "{:?}", start.elapsed());
     }
     assert!(start.elapsed() <= IDLE_TIMEOUT * 2, "{:?}", start.elapsed());
 }

@@ -321,6 +321,7 @@ async fn a_person_who_revokes_without_end_ends_their_own_grant_and_nobody_elses_
         tokens = refreshed;
         harness.service.revoke(&harness.inquiry(tokens.access_token.expose()), HOME).await.unwrap();
         revoked += 1;
+        assert!(revoked <= 101, "the grant outlives its revocations");
         assert!(!is_alive(&tokens).await);
     }
     assert_eq!(revoked, 101, "the last one took the grant with it");
