@@ -61,7 +61,7 @@ pub struct Face {
 /// What a face is made of, where a test wants it differently.
 pub struct Parts {
     pub bank: Arc<dyn MemoryBank>,
-    pub allowance: u32,
+    pub rate_limit: u32,
     pub application: Application,
     pub secret: ClientSecret,
     pub answers: AnswerBudget,
@@ -72,7 +72,7 @@ impl Default for Parts {
         let (application, secret) = application_with_secret();
         Self {
             bank: Arc::new(InMemoryMemoryBank::default()),
-            allowance: 1000,
+            rate_limit: 1000,
             application,
             secret,
             answers: AnswerBudget::default(),
@@ -128,7 +128,7 @@ impl Face {
 
     #[expect(clippy::too_many_lines, reason = "it puts one service after the other together, and nothing else")]
     pub fn of(parts: Parts) -> Self {
-        let Parts { bank, allowance, application, secret, answers } = parts;
+        let Parts { bank, rate_limit, application, secret, answers } = parts;
         let clock = FixedClock::default();
         let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
         let applications = Arc::new(InMemoryApplicationRepository::holding([application.clone()]));
@@ -247,7 +247,7 @@ impl Face {
                 grants,
                 Arc::clone(&applications) as _,
                 Arc::clone(&people) as _,
-                RateLimits::new(allowance.try_into().unwrap()),
+                RateLimits::new(rate_limit.try_into().unwrap()),
                 Arc::clone(&shared_clock),
                 Arc::clone(&policy),
             ),

@@ -51,7 +51,7 @@ async fn an_application_that_calls_too_often_is_told_to_wait() {
         (Method::GET, "/api/v1/me", None),
         (Method::GET, "/api/v1/capabilities", None),
     ] {
-        let face = Face::of(Parts { allowance: 1, ..Parts::default() });
+        let face = Face::of(Parts { rate_limit: 1, ..Parts::default() });
         assert_eq!(face.call(method.clone(), path, body.clone()).await.status, 200);
         let answer = face.call(method, path, body).await;
         answer.problem(429, "rate-limited");

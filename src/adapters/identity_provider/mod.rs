@@ -29,14 +29,14 @@ pub use self::config::{Issuer, OpenIdConfig};
 use self::directory::Directory;
 use self::failure::{ProviderFailure, ProviderProblem, ProviderRequest};
 use self::http::HttpClient;
-use crate::domain::limits::Allowance;
+use crate::domain::limits::RateLimit;
 use crate::domain::people::{ExternalIdentity, IdentityError, IdentityProvider, ProvenIdentity, SignInAttempt};
 use crate::domain::system::Clock;
 
 /// Maximum number of concurrent callbacks from the provider. Each costs one to three requests.
 const MAX_CONCURRENT: usize = 16;
 /// How many failed sign-ins are logged in a burst, and the interval after which one more is: anybody can cause them.
-const LOGGED_FAILURES: Allowance = Allowance { burst: 10, interval: Duration::from_secs(30) };
+const LOGGED_FAILURES: RateLimit = RateLimit { burst: 10, interval: Duration::from_secs(30) };
 
 type Client =
     CoreClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointMaybeSet, EndpointMaybeSet>;

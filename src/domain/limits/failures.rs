@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::allowance::Allowance;
+use super::gcra::RateLimit;
 use crate::system::Timestamp;
 
 /// Parameters of the throttle.
@@ -43,7 +43,7 @@ impl Default for FailurePolicy {
 
 /// Burst of announcements, and the interval after which there may be one more. Everything is counted in
 /// [`FailureThrottle::counts`]; this bounds what a flood can write to the log and to the audit log.
-const ANNOUNCEMENTS: Allowance = Allowance { burst: 20, interval: Duration::from_secs(30) };
+const ANNOUNCEMENTS: RateLimit = RateLimit { burst: 20, interval: Duration::from_secs(30) };
 /// How often a full table is searched for entries to evict.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -81,7 +81,7 @@ struct Failures {
 
 #[derive(Clone, Copy, Default)]
 struct AddressUse {
-    /// When the whole allowance is available again, in Unix milliseconds.
+    /// When the bucket is full again, in Unix milliseconds.
     full_again: i64,
     /// Whether it was announced that this address is throttled.
     announced: bool,
@@ -166,8 +166,8 @@ impl FailureThrottle {
 }
 
 impl FailurePolicy {
-    fn address_allowance(&self) -> Allowance {
-        Allowance { burst: self.address_burst, interval: self.address_interval }
+    fn address_limit(&self) -> RateLimit {
+        RateLimit { burst: self.address_burst, interval: self.address_interval }
     }
 
     fn wait_after(&self, count: u32) -> Duration {
@@ -208,7 +208,7 @@ impl Tables {
         if used.full_again <= now.unix_millis() {
             used.announced = false;
         }
-        policy.address_allowance().take(&mut used.full_again, now)?;
+        policy.address_limit().take(&mut used.full_again, now)?;
         let Some(pair) = pair else { return Ok(None) };
         if failures.is_none() && !self.make_room_for_pair(policy, pair, now) {
             return Ok(None);
@@ -277,7 +277,7 @@ impl Tables {
         let count = pair.and_then(|pair| self.pairs.get(&pair)).map_or(0, |failures| failures.count);
         let of_pair = count == policy.free_failures + 1;
         let used = self.address_mut(policy, address);
-        let of_address = !used.announced && policy.address_allowance().wait(used.full_again, now).is_some();
+        let of_address = !used.announced && policy.address_limit().wait(used.full_again, now).is_some();
         used.announced |= of_address;
         (of_pair || of_address) && ANNOUNCEMENTS.take(&mut self.announcements, now).is_ok()
     }
@@ -335,8 +335,8 @@ impl Attempt<'_> {
     }
 
     fn give_back_to_address(&self, tables: &mut Tables) {
-        let allowance = self.throttle.policy.address_allowance();
-        allowance.give_back(&mut tables.address_mut(&self.throttle.policy, self.address).full_again);
+        let limit = self.throttle.policy.address_limit();
+        limit.give_back(&mut tables.address_mut(&self.throttle.policy, self.address).full_again);
     }
 }
 

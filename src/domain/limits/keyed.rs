@@ -1,4 +1,4 @@
-//! An allowance for each key, such as an address.
+//! A rate limit for each key, such as an address.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,32 +6,32 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::allowance::Allowance;
 use super::failures::{address_key, may_sweep};
+use super::gcra::RateLimit;
 use crate::system::Timestamp;
 
-/// Counts what each key does. Keys that do not fit share one allowance.
+/// Counts what each key does. Keys that do not fit share one bucket.
 pub struct KeyedLimit<K> {
-    allowance: Allowance,
+    limit: RateLimit,
     capacity: usize,
     table: Mutex<Table<K>>,
 }
 
 struct Table<K> {
-    /// See [`Allowance::take`].
+    /// See [`RateLimit::take`].
     full_again: HashMap<K, i64>,
     others: i64,
     swept_at: Option<Timestamp>,
 }
 
 impl<K: Eq + Hash> KeyedLimit<K> {
-    /// Gives `allowance` to each of at most `capacity` keys.
+    /// Limits each of at most `capacity` keys.
     #[must_use]
-    pub fn new(allowance: Allowance, capacity: usize) -> Self {
-        Self { allowance, capacity, table: Mutex::new(Table { full_again: HashMap::new(), others: 0, swept_at: None }) }
+    pub fn new(limit: RateLimit, capacity: usize) -> Self {
+        Self { limit, capacity, table: Mutex::new(Table { full_again: HashMap::new(), others: 0, swept_at: None }) }
     }
 
-    /// Takes one out of the allowance of `key`.
+    /// Takes one out of the bucket of `key`.
     ///
     /// # Errors
     /// How long to wait if none is left; nothing is taken in that case.
@@ -45,7 +45,7 @@ impl<K: Eq + Hash> KeyedLimit<K> {
         }
         let fits = table.full_again.contains_key(&key) || table.full_again.len() < self.capacity;
         let full_again = if fits { table.full_again.entry(key).or_default() } else { &mut table.others };
-        self.allowance.take(full_again, now)
+        self.limit.take(full_again, now)
     }
 }
 
@@ -53,13 +53,13 @@ impl<K: Eq + Hash> KeyedLimit<K> {
 pub struct AddressLimit(KeyedLimit<[u8; 16]>);
 
 impl AddressLimit {
-    /// Gives `allowance` to each of at most `capacity` addresses.
+    /// Limits each of at most `capacity` addresses.
     #[must_use]
-    pub fn new(allowance: Allowance, capacity: usize) -> Self {
-        Self(KeyedLimit::new(allowance, capacity))
+    pub fn new(limit: RateLimit, capacity: usize) -> Self {
+        Self(KeyedLimit::new(limit, capacity))
     }
 
-    /// Takes one out of the allowance of `address`.
+    /// Takes one out of the bucket of `address`.
     ///
     /// # Errors
     /// As [`KeyedLimit::take`].
@@ -76,7 +76,7 @@ mod tests {
     use crate::testing::now;
 
     fn limit() -> AddressLimit {
-        AddressLimit::new(Allowance { burst: 2, interval: Duration::from_secs(10) }, 3)
+        AddressLimit::new(RateLimit { burst: 2, interval: Duration::from_secs(10) }, 3)
     }
 
     fn address(number: u8) -> IpAddr {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn each_address_has_its_own_allowance_and_a_network_of_ipv6_is_one() {
+    fn each_address_has_its_own_bucket_and_a_network_of_ipv6_is_one() {
         let limit = limit();
         let of_network = |last| IpAddr::from(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last));
         assert!(limit.take(of_network(1), now()).is_ok() && limit.take(of_network(2), now()).is_ok());
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_do_not_fit_share_an_allowance_until_there_is_room() {
+    fn addresses_that_do_not_fit_share_a_bucket_until_there_is_room() {
         let limit = limit();
         assert!((1..=3).all(|number| limit.take(address(number), now()).is_ok()));
         assert!(limit.take(address(4), now()).is_ok() && limit.take(address(5), now()).is_ok());

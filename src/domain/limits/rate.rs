@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::allowance::used;
+use super::gcra::used;
 use crate::applications::{Application, RequestsPerMinute};
 use crate::ids::{ApplicationId, UserId};
 use crate::system::Timestamp;
 
 const MINUTE_IN_MICROS: i64 = 60_000_000;
-/// Number of applications and people from which those with a full allowance are evicted occasionally.
+/// Number of applications and people from which those with a full bucket are evicted occasionally.
 const SWEEP_FROM: usize = 1024;
 
 /// The rate limits of applications. Clones share what they count.
@@ -20,7 +20,7 @@ pub struct RateLimits {
     full_again: Arc<Mutex<Moments>>,
 }
 
-/// For each application, and each person of one, when its allowance will be full again, in Unix microseconds.
+/// For each application, and each person of one, when its bucket will be full again, in Unix microseconds.
 #[derive(Default)]
 struct Moments {
     by_application: HashMap<ApplicationId, i64>,
@@ -28,7 +28,7 @@ struct Moments {
     sweep_at: usize,
 }
 
-/// What a request takes of a full allowance, in microseconds of a minute.
+/// What a request takes of a full bucket, in microseconds of a minute.
 struct Cost {
     of_application: i64,
     of_person: i64,
@@ -55,11 +55,11 @@ impl RateLimits {
         application.rate_limit.unwrap_or(self.default)
     }
 
-    /// Takes one request out of the application's allowance: a full minute's worth is available as a burst, and is refilled
+    /// Takes one request out of the application's bucket: a full minute's worth is available as a burst, and is refilled
     /// evenly over a minute.
     ///
     /// A request on behalf of a person is also taken out of the person's share of it, which is half as large and refilled half as
-    /// fast. A person whose share is used up gets more only as long as half of the application's allowance is left to others.
+    /// fast. A person whose share is used up gets more only as long as half of the application's bucket is left to others.
     ///
     /// # Errors
     /// [`RateLimited`] if none is left; nothing is taken in that case.
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn applications_do_not_share_an_allowance() {
+    fn applications_do_not_share_a_bucket() {
         let limits = limits(1);
         let now = Timestamp::from_unix_seconds(1_800_000_000);
         assert!(limits.take(&application(1), None, now).is_ok());
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn applications_that_have_their_allowance_back_are_forgotten() {
+    fn applications_whose_bucket_is_full_again_are_forgotten() {
         let limits = limits(60);
         let mut now = Timestamp::from_unix_seconds(1_800_000_000);
         for n in 0..100_000 {

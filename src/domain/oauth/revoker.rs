@@ -7,11 +7,11 @@ use super::grant_store::{GrantStore, Revocation, Revoked};
 use super::token::{RefreshTokenClaims, Subject};
 use crate::applications::{Application, ApplicationRepository, LONGEST_ACCESS_TOKEN_LIFETIME};
 use crate::ids::{ApplicationId, UserId};
-use crate::limits::{Allowance, KeyedLimit};
+use crate::limits::{KeyedLimit, RateLimit};
 use crate::system::{StorageError, Timestamp};
 
 /// How many access tokens of a person an application may revoke individually.
-const REVOCATIONS_OF_A_PERSON: Allowance = Allowance { burst: 100, interval: Duration::from_mins(10) };
+const REVOCATIONS_OF_A_PERSON: RateLimit = RateLimit { burst: 100, interval: Duration::from_mins(10) };
 /// Maximum number of pairs of an application and a person that are counted at a time.
 const COUNTED_PEOPLE: usize = 10_000;
 
@@ -33,7 +33,7 @@ impl Revoker {
     }
 
     /// Whether one more access token of this person may be revoked by itself. Others use the same application, so what a person
-    /// does in a loop must not end their tokens: beyond the allowance the person's grant is revoked as a whole, of which there are
+    /// does in a loop must not end their tokens: beyond the rate limit the person's grant is revoked as a whole, of which there are
     /// as many as there were consents.
     pub(super) fn may_revoke_one(&self, application: &Application, person: UserId, now: Timestamp) -> bool {
         self.of_people.take((application.id, person), now).is_ok()

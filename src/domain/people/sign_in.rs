@@ -15,7 +15,7 @@ use super::session::{Session, SessionId, SessionToken, SignInAttempt};
 use crate::applications::{HasherError, SecretHash};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::UserId;
-use crate::limits::{Allowance, Attempt, FailureThrottle, KeyedLimit, Throttled, network_of};
+use crate::limits::{Attempt, FailureThrottle, KeyedLimit, RateLimit, Throttled, network_of};
 use crate::system::{BoxError, Clock, Entropy, StorageError};
 
 /// The ports behind [`SignInService`].
@@ -56,7 +56,7 @@ pub struct SignInService {
 }
 
 /// How often a person may sign in.
-const SIGN_INS: Allowance = Allowance { burst: 100, interval: Duration::from_mins(1) };
+const SIGN_INS: RateLimit = RateLimit { burst: 100, interval: Duration::from_mins(1) };
 /// Maximum number of people counted at a time.
 const PEOPLE: usize = 10_000;
 

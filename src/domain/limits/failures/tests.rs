@@ -115,7 +115,7 @@ fn a_success_a_long_pause_and_a_clock_that_jumps_back_all_forgive() {
 }
 
 #[test]
-fn an_address_has_an_allowance_whatever_the_names() {
+fn an_address_has_a_rate_limit_whatever_the_names() {
     let throttle = FailureThrottle::new(FailurePolicy::default());
     let judged: u32 = (0..1000).map(|name| throttle.fail(&name.to_string(), HOME, 1, at(0))).sum();
     assert_eq!(judged, 60);
@@ -162,7 +162,7 @@ fn a_table_full_of_those_who_wait_still_lets_others_try_and_counts_their_address
     for name in 0..10 {
         assert_eq!(throttle.fail(&name.to_string(), address(name), 60, at(0)), 6);
     }
-    // Its address does not fit either, and all such addresses share one allowance.
+    // Its address does not fit either, and all such addresses share one bucket.
     assert_eq!(throttle.fail("marta", address(100), 100, at(0)), 60);
     assert!(throttle.begin("marta", address(101), at(0)).is_err());
     let tables = throttle.lock();
@@ -183,7 +183,7 @@ fn a_wait_is_announced_when_it_begins_and_a_flood_announces_a_bounded_number() {
 }
 
 #[test]
-fn the_wait_of_an_address_is_announced_once_until_it_has_its_whole_allowance_again() {
+fn the_wait_of_an_address_is_announced_once_until_its_bucket_is_full_again() {
     let throttle = FailureThrottle::new(FailurePolicy { address_burst: 3, ..FailurePolicy::default() });
     let announced = |name: i64, now| throttle.begin(&name.to_string(), HOME, at(now)).is_ok_and(Attempt::failed);
     assert_eq!((0..5).map(|name| announced(name, 0)).collect::<Vec<_>>(), [false, false, true, false, false]);

@@ -16,7 +16,7 @@ use crate::applications::{
 };
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::{ApplicationId, ClientId, GrantId, UserId};
-use crate::limits::{Allowance, KeyedLimit};
+use crate::limits::{KeyedLimit, RateLimit};
 use crate::oauth::audience::Audience;
 use crate::oauth::grant_store::{GrantStore, Revocation, Revoked};
 use crate::oauth::parameters::Parameters;
@@ -45,7 +45,7 @@ pub struct AuthorizationPorts {
 }
 
 /// How often a person may connect applications, which bounds what consenting and disconnecting in a loop leaves behind.
-const CONSENTS: Allowance = Allowance { burst: 100, interval: Duration::from_mins(10) };
+const CONSENTS: RateLimit = RateLimit { burst: 100, interval: Duration::from_mins(10) };
 /// Maximum number of people counted at a time.
 const PEOPLE: usize = 10_000;
 

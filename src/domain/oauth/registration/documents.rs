@@ -17,7 +17,7 @@ use crate::applications::{
 };
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::{ApplicationId, ClientId};
-use crate::limits::{AddressLimit, Allowance, Coalescing, network_of};
+use crate::limits::{AddressLimit, Coalescing, RateLimit, network_of};
 use crate::system::{Clock, Entropy, StorageError, Timestamp};
 
 /// How long a document is used without being fetched again: what its publisher says, within these bounds.
@@ -35,10 +35,10 @@ const CAPACITY: usize = 1_000;
 const RUNNING_AT_MOST: usize = 16;
 const RUNNING_PER_HOST: usize = 2;
 /// How often documents of one host are fetched, and how many hosts are counted.
-const PER_HOST: Allowance = Allowance { burst: 20, interval: Duration::from_secs(10) };
+const PER_HOST: RateLimit = RateLimit { burst: 20, interval: Duration::from_secs(10) };
 const HOSTS: usize = 1_000;
 /// The same by who asks for them, of which so many are fetched at the same time.
-const PER_ADDRESS: Allowance = Allowance { burst: 20, interval: Duration::from_secs(10) };
+const PER_ADDRESS: RateLimit = RateLimit { burst: 20, interval: Duration::from_secs(10) };
 const RUNNING_PER_ADDRESS: usize = 4;
 const ADDRESSES: usize = 10_000;
 /// After how long the application of a document is written again although nothing changed, so that no sweep takes an
@@ -320,7 +320,7 @@ struct Fetches {
 #[derive(Clone, Copy, Default)]
 struct Host {
     running: usize,
-    /// See [`Allowance::take`].
+    /// See [`RateLimit::take`].
     full_again: i64,
 }
 

@@ -12,13 +12,13 @@ use crate::applications::{
     Application, ApplicationError, ApplicationRepository, ApplicationService, ClientKind, NewApplication, Permissions,
     RegisteredBy, SpaceName,
 };
-use crate::limits::{AddressLimit, Allowance, RateLimited};
+use crate::limits::{AddressLimit, RateLimit, RateLimited};
 use crate::oauth::error::OAuthError;
 use crate::oauth::scope::RequestedScope;
 use crate::system::Clock;
 
 /// Registrations of one address. Vendors register all their users from a few.
-const PER_ADDRESS: Allowance = Allowance { burst: 100, interval: Duration::from_secs(10) };
+const PER_ADDRESS: RateLimit = RateLimit { burst: 100, interval: Duration::from_secs(10) };
 /// Maximum number of counted addresses, at about 50 bytes each.
 const ADDRESSES: usize = 10_000;
 

@@ -136,7 +136,7 @@ async fn a_store_that_is_away_is_reported() {
 }
 
 #[tokio::test]
-async fn tokens_are_issued_revoked_and_judged_within_the_allowance_of_the_application() {
+async fn tokens_are_issued_revoked_and_introspected_within_the_rate_limit_of_the_application() {
     let harness = Harness::limited_to(600, |application| application.rate_limit = Some(3.try_into().unwrap()));
     let tokens = harness.client_credentials().await;
     let inquiry = harness.inquiry(tokens.access_token.expose());
@@ -154,7 +154,7 @@ async fn tokens_are_issued_revoked_and_judged_within_the_allowance_of_the_applic
 }
 
 #[tokio::test]
-async fn whoever_only_names_a_public_application_does_not_use_up_its_allowance() {
+async fn whoever_only_names_a_public_application_does_not_use_up_its_rate_limit() {
     let harness = Harness::limited_to(1, |application| {
         application.kind = ClientKind::Public;
         application.secrets.clear();

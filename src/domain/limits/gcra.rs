@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use crate::system::Timestamp;
 
-/// A burst size, and the interval after which one more unit is available.
+/// A rate limit: how many at once, and the interval after which one more is available. What it leaves is a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allowance {
+pub struct RateLimit {
     /// How many can be taken at once.
     pub burst: u32,
     /// The interval after which one more is available.
     pub interval: Duration,
 }
 
-impl Allowance {
-    /// Takes one. `full_again` is the state: when the allowance will be full again, in Unix milliseconds; 0 initially.
+impl RateLimit {
+    /// Takes one. `full_again` is the state: when the bucket will be full again, in Unix milliseconds; 0 initially.
     ///
     /// # Errors
     /// How long to wait if none is left; nothing is taken in that case.
@@ -53,7 +53,7 @@ impl Allowance {
     }
 }
 
-/// How much of an allowance is used that will be full again at `full_again`, and takes `whole` to fill; all in the same unit.
+/// How much of a bucket is used that will be full again at `full_again`, and takes `whole` to fill; all in the same unit.
 /// A time further ahead than that means that the clock jumped back.
 pub(super) fn used(full_again: i64, now: i64, whole: i64) -> i64 {
     let used = full_again.saturating_sub(now).max(0);
@@ -64,26 +64,26 @@ pub(super) fn used(full_again: i64, now: i64, whole: i64) -> i64 {
 mod tests {
     use super::*;
 
-    const ALLOWANCE: Allowance = Allowance { burst: 3, interval: Duration::from_secs(2) };
+    const LIMIT: RateLimit = RateLimit { burst: 3, interval: Duration::from_secs(2) };
 
     #[test]
     fn what_is_taken_comes_back_evenly_and_what_is_given_back_at_once() {
         let (mut state, now) = (0, Timestamp::from_unix_seconds(1_800_000_000));
         for _ in 0..3 {
-            assert_eq!(ALLOWANCE.take(&mut state, now), Ok(()));
+            assert_eq!(LIMIT.take(&mut state, now), Ok(()));
         }
-        assert_eq!(ALLOWANCE.take(&mut state, now), Err(Duration::from_secs(2)));
+        assert_eq!(LIMIT.take(&mut state, now), Err(Duration::from_secs(2)));
         let later = now.plus(Duration::from_secs(3));
-        assert_eq!(ALLOWANCE.take(&mut state, later), Ok(()));
-        assert_eq!(ALLOWANCE.wait(state, later), Some(Duration::from_secs(1)));
-        ALLOWANCE.give_back(&mut state);
-        assert_eq!(ALLOWANCE.wait(state, later), None);
+        assert_eq!(LIMIT.take(&mut state, later), Ok(()));
+        assert_eq!(LIMIT.wait(state, later), Some(Duration::from_secs(1)));
+        LIMIT.give_back(&mut state);
+        assert_eq!(LIMIT.wait(state, later), None);
     }
 
     #[test]
     fn a_clock_that_jumps_back_prolongs_no_wait() {
         let (mut state, now) = (0, Timestamp::from_unix_seconds(1_800_000_000));
-        (0..3).for_each(|_| ALLOWANCE.take(&mut state, now).unwrap());
-        assert_eq!(ALLOWANCE.wait(state, now.minus(Duration::from_mins(1))), None);
+        (0..3).for_each(|_| LIMIT.take(&mut state, now).unwrap());
+        assert_eq!(LIMIT.wait(state, now.minus(Duration::from_mins(1))), None);
     }
 }
