@@ -21,7 +21,7 @@ pub struct Shares {
 
 /// There is no slot, and no place to wait for one or no time left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crowded;
+pub struct NoSlot;
 
 /// A bounded number of slots. Waiting spaces, and waiting people of a space, get free slots round-robin.
 #[derive(Clone, Debug)]
@@ -81,24 +81,24 @@ impl FairSlots {
     /// Takes a slot for a person in a space, or for its applications; waits for it at most so long.
     ///
     /// # Errors
-    /// [`Crowded`], at once if too many wait already.
-    pub async fn take(&self, space: &str, person: Option<UserId>, max_wait: Duration) -> Result<FairSlot, Crowded> {
+    /// [`NoSlot`], at once if too many wait already.
+    pub async fn take(&self, space: &str, person: Option<UserId>, max_wait: Duration) -> Result<FairSlot, NoSlot> {
         let (sender, slot) = oneshot::channel();
         self.enqueue(space, person, sender)?;
         match tokio::time::timeout(max_wait, slot).await {
             Ok(Ok(slot)) => Ok(slot),
-            _ => Err(Crowded),
+            _ => Err(NoSlot),
         }
     }
 
-    fn enqueue(&self, name: &str, person: Option<UserId>, sender: oneshot::Sender<FairSlot>) -> Result<(), Crowded> {
+    fn enqueue(&self, name: &str, person: Option<UserId>, sender: oneshot::Sender<FairSlot>) -> Result<(), NoSlot> {
         let mut state = self.state();
         if !state.can_start(name, person) {
             if state.is_full(name, person) {
                 state.forget_who_left();
             }
             if state.is_full(name, person) {
-                return Err(Crowded);
+                return Err(NoSlot);
             }
         }
         let space = state.spaces.entry(name.to_owned()).or_default();
@@ -331,7 +331,7 @@ mod tests {
         let slots = slots(1);
         let running = taken(&slots, "a").await;
         let waiting = wait(&slots, "a", MAX_WAITING_PER_SPACE).await;
-        assert!(matches!(slots.take("a", None, MAX_WAIT).await, Err(Crowded)));
+        assert!(matches!(slots.take("a", None, MAX_WAIT).await, Err(NoSlot)));
         for task in waiting {
             task.abort();
             drop(task.await);
@@ -359,7 +359,7 @@ mod tests {
         for _ in 0..MAX_WAITING_PER_PERSON {
             tokio::task::yield_now().await;
         }
-        assert!(matches!(slots.take("gpt", marta, MAX_WAIT).await, Err(Crowded)), "the line of a person is bounded");
+        assert!(matches!(slots.take("gpt", marta, MAX_WAIT).await, Err(NoSlot)), "the line of a person is bounded");
         running.push(slots.take("gpt", nils, MAX_WAIT).await.unwrap());
         let next = ask(nils);
         tokio::task::yield_now().await;
@@ -384,9 +384,9 @@ mod tests {
         let slots = FairSlots::new(two, Shares { total: 0, space: 0, person: 0 });
         let marta = Some(UserId::from_uuid(uuid::Uuid::from_u128(1)));
         let first = slots.take("a", marta, MAX_WAIT).await.unwrap();
-        assert_eq!(slots.take("a", marta, MAX_WAIT).await.unwrap_err(), Crowded);
+        assert_eq!(slots.take("a", marta, MAX_WAIT).await.unwrap_err(), NoSlot);
         let second = slots.take("a", None, MAX_WAIT).await.unwrap();
-        assert_eq!(slots.take("b", None, MAX_WAIT).await.unwrap_err(), Crowded);
+        assert_eq!(slots.take("b", None, MAX_WAIT).await.unwrap_err(), NoSlot);
         drop((first, second));
         assert_nothing_is_left(&slots);
     }
@@ -395,6 +395,6 @@ mod tests {
     async fn nobody_waits_forever() {
         let slots = slots(1);
         let _running = taken(&slots, "a").await;
-        assert!(matches!(slots.take("b", None, MAX_WAIT).await, Err(Crowded)));
+        assert!(matches!(slots.take("b", None, MAX_WAIT).await, Err(NoSlot)));
     }
 }

@@ -12,7 +12,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// How long a client may stand still.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a server does.
 #[derive(Clone, Debug, Default)]
@@ -100,7 +100,7 @@ impl SmtpDouble {
 
     /// The next message.
     pub fn receive(&self) -> Received {
-        self.received.recv_timeout(PATIENCE).expect("a message")
+        self.received.recv_timeout(TIMEOUT).expect("a message")
     }
 
     /// Every line that clients sent so far, outside of messages.
@@ -117,7 +117,7 @@ struct Session {
 
 impl Session {
     fn serve(self, stream: TcpStream, tls: Arc<ServerConfig>) -> Option<()> {
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_read_timeout(Some(TIMEOUT)).ok()?;
         let encrypt = |stream| Some(StreamOwned::new(ServerConnection::new(tls).ok()?, stream));
         if self.behaviour.implicit_tls {
             return self.talk(encrypt(stream)?, true, true).map(drop);

@@ -13,7 +13,7 @@ use self::stage::text;
 /// How often something is looked at that takes its time.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long anything may take before the drill has failed.
-const PATIENCE: Duration = Duration::from_mins(2);
+const STEP_TIMEOUT: Duration = Duration::from_mins(2);
 /// How many searches are asked of an open breaker.
 const WHILE_OPEN: usize = 100;
 
@@ -34,10 +34,10 @@ pub async fn play(stage: &Stage, say: &mut dyn FnMut(&str)) -> Result<(), String
 
     say("\n# 2. The bank is broken: it refuses every connection.");
     stage.proxy.refuse(true).await;
-    let mut patience = Patience::new("the breaker of reads opens");
+    let timeout = StepTimeout::new("the breaker of reads opens");
     while !stage.breakers().await?.contains("read open") {
         expect(searched(stage, say).await?, 503)?;
-        patience.check()?;
+        timeout.check()?;
     }
     say(&format!("breakers: {}", stage.breakers().await?));
     let accepted = expect(stored(stage, "The spare key is under the fern.", say).await?, 202)?;
@@ -51,7 +51,7 @@ pub async fn play(stage: &Stage, say: &mut dyn FnMut(&str)) -> Result<(), String
     say("\n# 4. The bank is healed.");
     stage.proxy.refuse(false).await;
     let healed = Instant::now();
-    let mut patience = Patience::new("a search gets through");
+    let timeout = StepTimeout::new("a search gets through");
     let mut refused = 0;
     loop {
         let answer = stage.search(QUESTION).await?;
@@ -60,14 +60,14 @@ pub async fn play(stage: &Stage, say: &mut dyn FnMut(&str)) -> Result<(), String
             break;
         }
         refused += 1;
-        patience.check()?;
+        timeout.check()?;
         tokio::time::sleep(LOOK_EVERY).await;
     }
     say(&format!("{refused} searches were refused before, and it took {:.1} s.", healed.elapsed().as_secs_f64()));
     let request = text(&accepted.body, "request_id");
-    let mut patience = Patience::new("the memory that waited arrives");
+    let timeout = StepTimeout::new("the memory that waited arrives");
     while stage.outcome(request).await? != "stored" {
-        patience.check()?;
+        timeout.check()?;
         tokio::time::sleep(LOOK_EVERY).await;
     }
     say(&format!("request {request}: stored"));
@@ -173,18 +173,18 @@ fn noteworthy(log: &[Value]) -> Vec<String> {
     lines
 }
 
-/// Gives up in the end.
-struct Patience {
+/// Ends the drill if a step takes too long.
+struct StepTimeout {
     until: Instant,
     what: &'static str,
 }
 
-impl Patience {
+impl StepTimeout {
     fn new(what: &'static str) -> Self {
-        Self { until: Instant::now() + PATIENCE, what }
+        Self { until: Instant::now() + STEP_TIMEOUT, what }
     }
 
-    fn check(&mut self) -> Result<(), String> {
+    fn check(&self) -> Result<(), String> {
         if Instant::now() < self.until { Ok(()) } else { Err(format!("it took too long until {}", self.what)) }
     }
 }

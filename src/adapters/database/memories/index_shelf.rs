@@ -32,7 +32,7 @@ enum ShelvedIndex<T> {
         memories: i64,
     },
     /// There is none: it is large, and another one is in use. It is tried again from this search on.
-    Crowded {
+    Deferred {
         until: u64,
     },
     Ready {
@@ -68,7 +68,7 @@ impl<T: Clone> IndexShelf<T> {
             }
             Some(ShelvedIndex::Building) => TakenIndex::Absent,
             Some(ShelvedIndex::Failed { memories: then }) if memories > *then / 4 * 3 => TakenIndex::Absent,
-            Some(ShelvedIndex::Crowded { until }) if self.clock < *until => TakenIndex::Absent,
+            Some(ShelvedIndex::Deferred { until }) if self.clock < *until => TakenIndex::Absent,
             _ => {
                 self.entries.insert(scope, ShelvedIndex::Building);
                 TakenIndex::Due
@@ -88,7 +88,7 @@ impl<T: Clone> IndexShelf<T> {
             && let Some(used) = self.large_beside(scope)
         {
             if used + STAYS > self.clock {
-                self.entries.insert(scope, ShelvedIndex::Crowded { until: self.clock + STAYS });
+                self.entries.insert(scope, ShelvedIndex::Deferred { until: self.clock + STAYS });
                 return;
             }
             self.entries.retain(|_, entry| !matches!(entry, ShelvedIndex::Ready { bytes, .. } if *bytes > small));

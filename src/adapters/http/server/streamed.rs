@@ -20,8 +20,8 @@ use super::payload;
 use crate::domain::ids::{ApplicationId, UserId};
 use crate::domain::oauth::Caller;
 
-/// After how long a body must have come at the least rate on average.
-const GRACE: Duration = Duration::from_mins(1);
+/// How much longer a body may take than it does at the least rate.
+const SLOW_BODY_TIMEOUT: Duration = Duration::from_mins(1);
 /// The least rate, in bytes per second: a body holds a slot that others wait for.
 const LEAST_RATE: u64 = 1024;
 /// How many imports run at the same time.
@@ -51,7 +51,7 @@ impl LinesBody {
         let Some(piece) = piece.transpose().map_err(|_| ApiError::Interrupted)? else { return Ok(None) };
         self.waited += began.elapsed();
         self.received += piece.len() as u64;
-        if self.waited > GRACE + Duration::from_secs(self.received / LEAST_RATE) {
+        if self.waited > SLOW_BODY_TIMEOUT + Duration::from_secs(self.received / LEAST_RATE) {
             return Err(ApiError::Interrupted);
         }
         if self.received > MAX_STREAM_BYTES { Err(ApiError::StreamTooLarge) } else { Ok(Some(piece)) }

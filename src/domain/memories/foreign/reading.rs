@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ const PIECE: usize = 64 * 1024;
 /// Maximum size of a note in bytes.
 const LONGEST_NOTE: u64 = 4 << 20;
 /// How many unreadable items a file in an archive may begin with before it is taken for something else.
-const PATIENCE: u64 = 10;
+const MAX_UNREADABLE: u64 = 10;
 
 /// A row of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,13 +153,7 @@ fn is_note(name: &str) -> bool {
     has_ending(name, "md") || has_ending(name, "markdown")
 }
 
-/// What comes of an item.
-enum Go {
-    On,
-    /// The file holds something else.
-    NoFurther,
-}
-
+/// Reads a file up to its end, or up to an item that says that the file holds something else.
 struct FileReading<'a, E> {
     reading: &'a mut Reading,
     name: &'a str,
@@ -182,14 +177,14 @@ impl<E> FileReading<'_, E> {
             let mut lines = Lines::default();
             while length > 0 {
                 for (place, line) in lines.push(&piece[..length]) {
-                    if let Go::NoFurther = self.take_line(place, line)? {
+                    if self.take_line(place, line)?.is_break() {
                         return Ok(());
                     }
                 }
                 length = fill(input, &mut piece)?;
             }
             if let Some((place, line)) = lines.end() {
-                self.take_line(place, line)?;
+                let _last = self.take_line(place, line)?;
             }
             return Ok(());
         }
@@ -197,14 +192,14 @@ impl<E> FileReading<'_, E> {
         while length > 0 {
             for item in items.push(&piece[..length]) {
                 number += 1;
-                if let Go::NoFurther = self.take_item(number, item)? {
+                if self.take_item(number, item)?.is_break() {
                     return Ok(());
                 }
             }
             length = fill(input, &mut piece)?;
         }
         if let Some(item) = items.end() {
-            self.take_item(number + 1, item)?;
+            let _last = self.take_item(number + 1, item)?;
         }
         Ok(())
     }
@@ -243,29 +238,33 @@ impl<E> FileReading<'_, E> {
         Ok(())
     }
 
-    fn take_line(&mut self, place: Place, line: Result<String, ImportProblem>) -> Result<Go, ReadingError<E>> {
+    fn take_line(
+        &mut self,
+        place: Place,
+        line: Result<String, ImportProblem>,
+    ) -> Result<ControlFlow<()>, ReadingError<E>> {
         match line {
-            Ok(line) if super::super::ImportReader::trim(&line).is_empty() => Ok(Go::On),
+            Ok(line) if super::super::ImportReader::trim(&line).is_empty() => Ok(ControlFlow::Continue(())),
             Ok(line) => self.take_text(place, &line),
-            Err(problem) => Ok(self.leave_out(place, problem)),
+            Err(problem) => Ok(self.leave_out_item(place, problem)),
         }
     }
 
-    fn take_item(&mut self, number: u64, item: super::Item) -> Result<Go, ReadingError<E>> {
+    fn take_item(&mut self, number: u64, item: super::Item) -> Result<ControlFlow<()>, ReadingError<E>> {
         let place = Place::item(number);
         match item.and_then(|item| String::from_utf8(item).map_err(|_| ImportProblem::NotUtf8)) {
             Ok(item) => self.take_text(place, &item),
-            Err(problem) => Ok(self.leave_out(place, problem)),
+            Err(problem) => Ok(self.leave_out_item(place, problem)),
         }
     }
 
-    fn take_text(&mut self, place: Place, text: &str) -> Result<Go, ReadingError<E>> {
+    fn take_text(&mut self, place: Place, text: &str) -> Result<ControlFlow<()>, ReadingError<E>> {
         let text = super::super::ImportReader::trim(text);
         let value = match serde_json::from_str::<Value>(text) {
             Ok(value) => value,
             // An import tells of its own rows what is wrong.
             Err(_) if self.format == Some(ImportFormat::Memgate) && !text.contains('\n') => Value::Null,
-            Err(error) => return Ok(self.leave_out(place, ImportProblem::NotJson(error.into()))),
+            Err(error) => return Ok(self.leave_out_item(place, ImportProblem::NotJson(error.into()))),
         };
         let (found, asked) = (self.format.or_else(|| ImportFormat::detect(&value)), self.reading.asked);
         let is_wanted = |format| asked.is_none_or(|asked| asked == format);
@@ -273,7 +272,7 @@ impl<E> FileReading<'_, E> {
             Some(format) if !self.is_in_archive || is_wanted(format) => format,
             _ if self.is_in_archive => {
                 self.reading.skip();
-                return Ok(Go::NoFurther);
+                return Ok(ControlFlow::Break(()));
             }
             _ => ImportFormat::Memgate,
         };
@@ -287,7 +286,7 @@ impl<E> FileReading<'_, E> {
         } else {
             self.take_value(format, place, &value)?;
         }
-        Ok(Go::On)
+        Ok(ControlFlow::Continue(()))
     }
 
     fn take_value(&mut self, format: ImportFormat, place: Place, value: &Value) -> Result<(), ReadingError<E>> {
@@ -316,11 +315,15 @@ impl<E> FileReading<'_, E> {
         }
     }
 
-    fn leave_out(&mut self, place: Place, problem: ImportProblem) -> Go {
+    fn leave_out(&mut self, place: Place, problem: ImportProblem) {
         let file = self.is_in_archive.then(|| shown(self.name));
         self.reading.left_out.leave_out(place, file.as_deref(), problem);
-        let is_something_else = self.is_in_archive && self.format.is_none() && place.number >= PATIENCE;
-        if is_something_else { Go::NoFurther } else { Go::On }
+    }
+
+    fn leave_out_item(&mut self, place: Place, problem: ImportProblem) -> ControlFlow<()> {
+        self.leave_out(place, problem);
+        let is_something_else = self.is_in_archive && self.format.is_none() && place.number >= MAX_UNREADABLE;
+        if is_something_else { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

@@ -16,19 +16,19 @@ use crate::system::Timestamp;
 /// Keeps memories in memory. How well one fits a search is the share of the question's words that it holds.
 #[derive(Debug)]
 pub struct InMemoryMemoryBank {
-    memories: Mutex<BTreeMap<(String, MemoryId), Kept>>,
+    memories: Mutex<BTreeMap<(String, MemoryId), MemoryWithHistory>>,
     capabilities: Capabilities,
     outage: Outage,
 }
 
 /// A memory, and what happened to it, newest first.
 #[derive(Clone, Debug)]
-struct Kept {
+struct MemoryWithHistory {
     memory: Memory,
     history: Vec<HistoryEntry>,
 }
 
-impl Kept {
+impl MemoryWithHistory {
     /// Drops the oldest entries that are too many.
     fn shorten(&mut self) {
         let kept = HistoryEntry::kept(self.history.iter().map(|entry| entry.event.body().len()));
@@ -110,10 +110,10 @@ impl MemoryBank for InMemoryMemoryBank {
         if let Some(kept) = memories.get(&key) {
             return Ok(kept.memory.clone());
         }
-        let mut kept = Kept { memory: memory.clone().into_memory(), history: memory.history.clone() };
+        let mut kept = MemoryWithHistory { memory: memory.clone().into_memory(), history: memory.history.clone() };
         if let Some(older) = &memory.supersedes {
             let older = (scope.tenant(), older.clone());
-            let is_there = |kept: &Kept| is_visible(&kept.memory, scope, Some(memory.created_at));
+            let is_there = |kept: &MemoryWithHistory| is_visible(&kept.memory, scope, Some(memory.created_at));
             if let Some(older) = memories.get(&older).is_some_and(is_there).then(|| memories.remove(&older)).flatten() {
                 let event = HistoryEvent::Superseded(Box::new(older.memory));
                 kept.history = older.history;
