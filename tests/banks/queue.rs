@@ -1,4 +1,4 @@
-//! The durable queue of writes, over real HTTP, before a bank that can be taken away.
+//! The durable queue of writes, over real HTTP, before a bank that can become unavailable.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use reqwest::Response;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-/// A bank behind a network: it can be away, slow, or refuse what it is given.
+/// A bank behind a network: it can be unavailable, slow, or refuse what it is given.
 struct RemoteBank {
     inner: InMemoryMemoryBank,
     /// Each create needs one.
@@ -176,7 +176,7 @@ async fn a_bank_that_confirms_in_time_is_answered_201_and_the_request_says_so_to
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_memory_that_is_accepted_while_the_bank_is_away_is_found_and_arrives() {
+async fn a_memory_that_is_accepted_while_the_bank_is_unavailable_is_found_and_arrives() {
     let place = Place::before(RemoteBank::new(), &[]).await;
     place.bank.inner.outage().begin();
     let keyed = json!({"content": "Marta has a dog", "idempotency_key": "k"});
@@ -191,10 +191,10 @@ async fn a_memory_that_is_accepted_while_the_bank_is_away_is_found_and_arrives()
     assert_eq!((outcome.get("memory"), outcome.get("reason")), (None, None));
     assert_eq!(outcome["accepted_at"], "2033-05-18T03:33:20.123Z");
 
-    let away = place.search("dog").await;
-    assert_eq!(away.status(), 503);
-    assert!(away.headers().contains_key("retry-after"));
-    let problem: Value = away.json().await.unwrap();
+    let refused = place.search("dog").await;
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    let problem: Value = refused.json().await.unwrap();
     assert!(problem["detail"].as_str().unwrap().contains("send it again in 2 s"), "{problem}");
 
     place.bank.inner.outage().end();
@@ -325,7 +325,7 @@ async fn a_request_of_another_application_is_not_found() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_earlier_answer_stands_in_while_the_bank_is_away_if_that_is_wanted() {
+async fn an_earlier_answer_stands_in_while_the_bank_is_unavailable_if_that_is_wanted() {
     let place = Place::before(RemoteBank::new(), &[("MEMGATE_STALE_SEARCH", "10m")]).await;
     place.create(json!({"content": "Marta has a dog"})).await;
     let fresh: Value = place.search("dog").await.json().await.unwrap();

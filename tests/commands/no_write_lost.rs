@@ -23,7 +23,7 @@ const WRITERS: usize = 8;
 /// How long the bank may take to get everything after the last create.
 const DELIVERY_TIMEOUT: Duration = Duration::from_mins(3);
 
-/// The self-hosted mem0 server as its contract has it, which is well, away, or worse: does what it says it could not do.
+/// The self-hosted mem0 server as its contract has it, which is well, unavailable, or worse: does what it says it could not do.
 struct Bank {
     memories: Mutex<Vec<Stored>>,
     mood: AtomicU8,
@@ -40,7 +40,7 @@ struct Stored {
 }
 
 const WELL: u8 = 0;
-const AWAY: u8 = 1;
+const UNAVAILABLE: u8 = 1;
 const LYING: u8 = 2;
 const SILENT: u8 = 3;
 
@@ -73,7 +73,7 @@ impl Bank {
 #[handler]
 async fn add(Data(bank): Data<&Arc<Bank>>, Json(body): Json<Value>) -> Response {
     let mood = bank.mood();
-    if mood == AWAY {
+    if mood == UNAVAILABLE {
         return Bank::failure();
     }
     if mood == SILENT {
@@ -97,7 +97,7 @@ async fn add(Data(bank): Data<&Arc<Bank>>, Json(body): Json<Value>) -> Response 
 
 #[handler]
 fn search(Data(bank): Data<&Arc<Bank>>, Json(body): Json<Value>) -> Response {
-    if bank.mood() == AWAY {
+    if bank.mood() == UNAVAILABLE {
         return Bank::failure();
     }
     let filters = body["filters"].as_object().unwrap();
@@ -121,7 +121,7 @@ fn search(Data(bank): Data<&Arc<Bank>>, Json(body): Json<Value>) -> Response {
 async fn serve_in_changing_moods(bank: Arc<Bank>) -> String {
     let url = serve(Arc::clone(&bank)).await;
     tokio::spawn(async move {
-        let moods = [(WELL, 900), (AWAY, 300), (WELL, 900), (LYING, 300)];
+        let moods = [(WELL, 900), (UNAVAILABLE, 300), (WELL, 900), (LYING, 300)];
         for (mood, millis) in moods.into_iter().cycle() {
             bank.mood.store(mood, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(millis)).await;

@@ -118,7 +118,7 @@ fn text<'a>(answer: &'a Value, member: &str) -> &'a str {
 }
 
 #[track_caller]
-fn is_away_for_now((status, answer): (u16, Value)) {
+fn assert_temporarily_unavailable((status, answer): (u16, Value)) {
     assert_eq!((status, text(&answer, "error")), (503, "temporarily_unavailable"), "{answer}");
 }
 
@@ -132,8 +132,8 @@ async fn on_a_full_disk_nothing_is_refused_that_is_right_and_afterwards_everythi
 
     place.fill_the_disk();
     assert_eq!(place.remember(access, "Marta has had enough of walnuts.").await, 503);
-    is_away_for_now(place.refresh(&known, refresh).await);
-    is_away_for_now(place.form("/auth/revoke", &known, &[("token", refresh)]).await);
+    assert_temporarily_unavailable(place.refresh(&known, refresh).await);
+    assert_temporarily_unavailable(place.form("/auth/revoke", &known, &[("token", refresh)]).await);
     for application in [&known, &cold] {
         let (status, answer) = place.token(application).await;
         assert_eq!(status, 200, "neither issuing a token nor the note that a secret was used may fail it: {answer}");
@@ -171,7 +171,7 @@ async fn is_refused(place: &Place, application: &Value, token: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_the_database_is_gone_every_answer_is_away_for_now_and_none_blames_the_client() {
+async fn while_the_database_is_unavailable_every_answer_says_so_and_none_blames_the_client() {
     let Some(server) = PostgresServer::start() else { return };
     let database = server.database().await;
     let place = Place::begin(vec![
@@ -192,16 +192,16 @@ async fn while_the_database_is_gone_every_answer_is_away_for_now_and_none_blames
             }
         }
     };
-    let away = tokio::time::timeout(Duration::from_mins(1), first_refusal).await.expect("the outage is noticed");
-    is_away_for_now(away);
-    is_away_for_now(place.token(&cold).await);
-    is_away_for_now(place.refresh(&known, refresh).await);
+    let refused = tokio::time::timeout(Duration::from_mins(1), first_refusal).await.expect("the outage is noticed");
+    assert_temporarily_unavailable(refused);
+    assert_temporarily_unavailable(place.token(&cold).await);
+    assert_temporarily_unavailable(place.refresh(&known, refresh).await);
     for path in ["/auth/revoke", "/auth/introspect"] {
-        is_away_for_now(place.form(path, &known, &[("token", access)]).await);
+        assert_temporarily_unavailable(place.form(path, &known, &[("token", access)]).await);
     }
     let mut unknown = cold.clone();
     unknown["client_id"] = json!("00000000-0000-4000-8000-000000000000");
-    is_away_for_now(place.token(&unknown).await);
+    assert_temporarily_unavailable(place.token(&unknown).await);
     let (status, problem) = place.call(access, "/api/v1/search", json!({ "query": "a" })).await;
     assert_eq!(status, 503, "{problem}");
     let ready = place.http.get(format!("{}/health/ready", place.server.url)).send().await.unwrap();

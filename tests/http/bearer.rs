@@ -120,7 +120,7 @@ async fn two_tokens_in_one_request_are_refused() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_not_blamed_on_the_token() {
+async fn a_database_that_is_unavailable_is_not_blamed_on_the_token() {
     let face = Face::new();
     let token = face.token().await;
     face.applications_outage.begin();

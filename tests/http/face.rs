@@ -27,7 +27,7 @@ use memgate_domain::testing::{
     InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore, InMemoryGrantStore,
     InMemoryMemoryBank, InMemoryPasskeyRepository, InMemoryPasswordLinkStore, InMemoryPersonRepository,
     InMemorySessionStore, InMemoryTenantRegistry, InMemoryWriteQueue, InlineDeliveryWorker, Outage, SeededEntropy,
-    application_with_secret, database_is_away,
+    application_with_secret, database_unavailable,
 };
 use poem::endpoint::BoxEndpoint;
 use poem::http::{HeaderMap, Method, StatusCode};
@@ -85,7 +85,7 @@ impl Default for Parts {
 pub struct Database(std::sync::atomic::AtomicBool);
 
 impl Database {
-    pub fn take_away(&self) {
+    pub fn begin_outage(&self) {
         self.0.store(true, std::sync::atomic::Ordering::SeqCst);
     }
 }
@@ -101,7 +101,7 @@ impl ClockCheck for RightClock {
 #[async_trait]
 impl DatabaseCheck for Database {
     async fn check(&self) -> Result<(), StorageError> {
-        if self.0.load(std::sync::atomic::Ordering::SeqCst) { Err(database_is_away()) } else { Ok(()) }
+        if self.0.load(std::sync::atomic::Ordering::SeqCst) { Err(database_unavailable()) } else { Ok(()) }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use memgate::domain::applications::{Application, CategoryAccess};
 use memgate::domain::memories::{Capability, MemoryBankError, MockMemoryBank};
-use memgate_domain::testing::{InMemoryMemoryBank, application_with_secret, category, database_is_away};
+use memgate_domain::testing::{InMemoryMemoryBank, application_with_secret, category, database_unavailable};
 use poem::Body;
 use poem::http::Method;
 use serde_json::json;
@@ -21,16 +21,16 @@ fn failing(error: fn() -> MemoryBankError) -> Face {
     Face::on(bank)
 }
 
-fn away(retry_after: Option<Duration>) -> MemoryBankError {
+fn unavailable(retry_after: Option<Duration>) -> MemoryBankError {
     MemoryBankError::Unavailable { retry_after, reached: false, source: "http://secret.internal:9".into() }
 }
 
 #[tokio::test]
 async fn each_failure_of_the_bank_has_its_status_and_hides_its_cause() {
     for (error, status, kind, retry_after) in [
-        ((|| away(None)) as fn() -> _, 503, "unavailable", Some("2")),
-        (|| away(Some(Duration::from_millis(6200))), 503, "unavailable", Some("7")),
-        (|| away(Some(Duration::ZERO)), 503, "unavailable", Some("1")),
+        ((|| unavailable(None)) as fn() -> _, 503, "unavailable", Some("2")),
+        (|| unavailable(Some(Duration::from_millis(6200))), 503, "unavailable", Some("7")),
+        (|| unavailable(Some(Duration::ZERO)), 503, "unavailable", Some("1")),
         (|| MemoryBankError::Rejected("too odd".to_owned()), 422, "rejected-by-bank", None),
         (|| MemoryBankError::Unsupported(Capability::List), 501, "not-supported", None),
         (|| MemoryBankError::Misconfigured("secret key".into()), 502, "bank-failure", None),
@@ -80,15 +80,15 @@ async fn readiness_names_what_is_missing_and_no_address() {
     assert_eq!(ready.json(), json!({"status": "ready", "checks": ok}));
 
     let face = Face::new();
-    face.database.take_away();
+    face.database.begin_outage();
     let answer = face.get("/health/ready").await;
     assert_eq!(answer.status, 503);
     let body = answer.json();
     assert_eq!(body["status"], "not_ready");
-    assert_eq!(body["checks"][0]["reason"], database_is_away().to_string());
+    assert_eq!(body["checks"][0]["reason"], database_unavailable().to_string());
     assert_eq!(body["checks"][1]["status"], "ok");
 
-    let answer = failing(|| away(None)).get("/health/ready").await;
+    let answer = failing(|| unavailable(None)).get("/health/ready").await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.json()["checks"][1]["reason"], "the memory bank is not available");
     assert!(!answer.json().to_string().contains("secret"));
@@ -97,7 +97,7 @@ async fn readiness_names_what_is_missing_and_no_address() {
 #[tokio::test]
 async fn the_process_is_alive_even_when_nothing_else_is() {
     let face = Face::new();
-    face.database.take_away();
+    face.database.begin_outage();
     face.applications_outage.begin();
     assert_eq!(face.get("/health/live").await.json(), json!({"status": "alive"}));
 }

@@ -221,14 +221,14 @@ async fn somebody_who_guesses_is_told_to_wait() {
 }
 
 #[tokio::test]
-async fn what_is_away_for_now_is_temporarily_unavailable() {
+async fn what_does_not_answer_now_is_temporarily_unavailable() {
     let face = Face::new();
     face.hasher.set_overloaded(true);
     let overloaded = face.client_form("/auth/token", &[GRANT]).await;
     face.hasher.set_overloaded(false);
     face.applications_outage.begin();
-    let away = face.client_form("/auth/token", &[GRANT]).await;
-    for answer in [overloaded, away] {
+    let unavailable = face.client_form("/auth/token", &[GRANT]).await;
+    for answer in [overloaded, unavailable] {
         assert_eq!(answer.oauth_error(503), "temporarily_unavailable");
         assert!(answer.header("retry-after").is_some());
     }

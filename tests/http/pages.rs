@@ -217,9 +217,9 @@ async fn why_the_provider_signed_nobody_in_is_put_in_plain_words() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_away_is_a_page_that_says_to_try_again() {
+async fn a_provider_that_is_unavailable_is_a_page_that_says_to_try_again() {
     let face = Face::new();
-    face.provider.set_away(true);
+    face.provider.set_unavailable(true);
     let answer = get(&face, START, "").await;
     assert!(answer.page(503).says("does not respond"));
     assert_eq!(answer.header("retry-after"), Some("2"));
@@ -267,7 +267,7 @@ async fn the_password_form_stays_good_while_the_provider_is_asked() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_a_page_that_says_to_try_again() {
+async fn a_database_that_is_unavailable_is_a_page_that_says_to_try_again() {
     let face = Face::new();
     let asked = get(&face, CONNECTIONS, "").await;
     let token = asked.page(200).hidden("form_token");

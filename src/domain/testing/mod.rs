@@ -25,5 +25,5 @@ pub use in_memory::{
     InMemoryApplicationRepository, InMemoryAuditLog, InMemoryAuthorizationStore, InMemoryGrantStore,
     InMemoryMemoryBank, InMemoryPasskeyRepository, InMemoryPasswordLinkStore, InMemoryPersonRepository,
     InMemorySessionStore, InMemorySigningKeyStore, InMemoryTenantRegistry, InMemoryWriteQueue, Outage,
-    database_is_away,
+    database_unavailable,
 };

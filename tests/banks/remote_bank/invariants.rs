@@ -22,7 +22,8 @@ const HTML: Fault =
     Fault::Answer { status: "200 OK", headers: "content-type: text/html\r\n", body: b"<html>Sign in</html>" };
 const NOT_HTTP: Fault = Fault::Answer { status: "\u{1}", headers: "\u{2}", body: b"\x00" };
 const THROTTLED: Fault = Fault::Answer { status: "429 Too Many Requests", headers: "retry-after: 0\r\n", body: b"{}" };
-const AWAY: Fault = Fault::Answer { status: "503 Service Unavailable", headers: "retry-after: 0\r\n", body: b"" };
+const UNAVAILABLE: Fault =
+    Fault::Answer { status: "503 Service Unavailable", headers: "retry-after: 0\r\n", body: b"" };
 
 /// Everything that may help if it is done again.
 const FAULTS: [Fault; 12] = [
@@ -37,7 +38,7 @@ const FAULTS: [Fault; 12] = [
     HTML,
     NOT_HTTP,
     THROTTLED,
-    AWAY,
+    UNAVAILABLE,
 ];
 
 /// Waits that a test can afford.

@@ -44,7 +44,7 @@ async fn what_is_known_is_good_for_an_hour() {
 }
 
 #[tokio::test]
-async fn what_is_known_serves_on_while_the_provider_is_away() {
+async fn what_is_known_serves_on_while_the_provider_is_unavailable() {
     let double = Double::start().await;
     let client = double.client();
     client.authorization_url(&double.attempt).await.unwrap();
@@ -60,7 +60,7 @@ async fn what_is_known_serves_on_while_the_provider_is_away() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_away_at_first_is_asked_again_a_little_later() {
+async fn a_provider_that_is_unavailable_at_first_is_asked_again_a_little_later() {
     let double = Double::start().await;
     double.answers(METADATA, ResponseTemplate::new(503)).await;
     let client = double.client();
@@ -149,7 +149,7 @@ async fn an_unknown_key_is_looked_for_once_and_a_withdrawn_one_is_forgotten() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_while_the_provider_is_away_is_a_failure_that_may_pass() {
+async fn an_unknown_key_while_the_provider_is_unavailable_is_a_failure_that_may_pass() {
     let double = Double::start().await;
     let client = double.client();
     client.authorization_url(&double.attempt).await.unwrap();

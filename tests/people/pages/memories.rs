@@ -154,7 +154,7 @@ async fn before_a_bank_that_cannot_list_a_page_says_what_cannot_be_done() {
 }
 
 #[tokio::test]
-async fn before_a_bank_that_is_away_nobody_is_told_that_everything_is_deleted() {
+async fn before_a_bank_that_is_unavailable_nobody_is_told_that_everything_is_deleted() {
     let bank = Arc::new(InMemoryMemoryBank::default());
     let place = Place::before(bank.clone()).await;
     let (mut browser, token) = place.connected().await;

@@ -153,7 +153,7 @@ async fn what_applications_changed_is_named_and_counted_on_the_page_and_in_the_e
 }
 
 #[tokio::test]
-async fn an_account_is_closed_before_a_bank_that_is_away_and_the_deletion_goes_on() {
+async fn an_account_is_closed_before_a_bank_that_is_unavailable_and_the_deletion_goes_on() {
     let bank = Arc::new(InMemoryMemoryBank::default());
     let place = Place::before(bank.clone()).await;
     let (mut browser, token) = place.connected().await;

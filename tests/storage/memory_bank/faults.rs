@@ -1,4 +1,4 @@
-//! Rows that cannot be read, a database that is away, and callers that go away.
+//! Rows that cannot be read, a database that is unavailable, and callers that go away.
 
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ async fn a_row_that_cannot_be_is_reported_as_such() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_unavailable_and_a_retry_may_help() {
+async fn a_retry_may_help_when_the_database_is_unavailable() {
     for store in Store::each().await {
         let (bank, scope) = (store.bank(), scope());
         bank.create(&scope, &new_memory("x")).await.unwrap();

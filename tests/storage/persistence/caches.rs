@@ -315,7 +315,7 @@ async fn a_revocation_is_seen_that_was_committed_late_or_by_a_slow_clock() {
 }
 
 #[tokio::test]
-async fn an_old_memory_is_an_error_while_the_database_is_away_unless_the_token_is_revoked() {
+async fn an_old_memory_is_an_error_while_the_database_is_unavailable_unless_the_token_is_revoked() {
     let (stored, clock, here, _) = instances();
     let ((alive, token), (dead, _)) = (ids(), ids());
     here.revoke(&revocation(dead, clock.now())).await.unwrap();

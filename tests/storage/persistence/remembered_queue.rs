@@ -6,7 +6,7 @@ use std::time::Duration;
 use memgate::adapters::cache::CachedWriteQueue;
 use memgate::domain::memories::{Acceptance, DeliveryOrder, Dispatch, Lease, MockWriteQueue, QueuedWrite, WriteQueue};
 use memgate::domain::system::Clock as _;
-use memgate_domain::testing::{FixedClock, InMemoryWriteQueue, SeededEntropy, database_is_away, queued_write};
+use memgate_domain::testing::{FixedClock, InMemoryWriteQueue, SeededEntropy, database_unavailable, queued_write};
 
 const IN_ORDER: DeliveryOrder = DeliveryOrder::Fifo { capacity: 100 };
 
@@ -70,7 +70,7 @@ async fn what_is_accepted_or_sent_again_is_pending_at_once() {
 #[tokio::test]
 async fn a_database_that_does_not_answer_is_no_empty_queue() {
     let mut inner = MockWriteQueue::new();
-    inner.expect_pending().returning(|_, _| Err(database_is_away()));
+    inner.expect_pending().returning(|_, _| Err(database_unavailable()));
     let (_, queue) = remembering(inner);
     assert!(queue.pending(&queued_write().scope, 10).await.is_err());
 }

@@ -73,7 +73,7 @@ fn what_a_search_found_before_something_was_forgotten_is_not_kept() {
 }
 
 #[tokio::test]
-async fn while_the_bank_is_away_an_earlier_answer_may_stand_in_for_a_while() {
+async fn while_the_bank_is_unavailable_an_earlier_answer_may_stand_in_for_a_while() {
     let inner = Arc::new(InMemoryMemoryBank::default());
     let bank: &dyn MemoryBank = &StaleSearchMemoryBank::new(Arc::clone(&inner) as _);
     let caller = caller(&application());

@@ -172,7 +172,7 @@ mod tests {
             async move {
                 let number = count.fetch_add(1, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_millis(300)).await;
-                if number == 0 { Ok(()) } else { Err(StorageError::Unavailable("away".into())) }
+                if number == 0 { Ok(()) } else { Err(StorageError::Unavailable("no answer".into())) }
             }
         }
     }

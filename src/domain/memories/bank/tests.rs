@@ -1,9 +1,9 @@
 use super::*;
-use crate::testing::database_is_away;
+use crate::testing::database_unavailable;
 
 #[test]
-fn only_a_bank_that_is_away_is_worth_a_retry() {
-    let source = Box::new(database_is_away());
+fn only_a_bank_that_is_unavailable_is_worth_a_retry() {
+    let source = Box::new(database_unavailable());
     assert!(MemoryBankError::Unavailable { retry_after: None, reached: false, source }.is_retryable());
     for error in [
         MemoryBankError::Rejected("no".to_owned()),

@@ -265,7 +265,7 @@ async fn a_revoked_token_or_grant_opens_nothing() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_never_an_invalid_token() {
+async fn a_database_that_is_unavailable_is_never_an_invalid_token() {
     let harness = Harness::new();
     let claims = claims(&harness);
     for outage in [harness.applications.outage(), harness.grants.outage()] {

@@ -345,7 +345,7 @@ async fn a_confidential_application_needs_its_secret() {
 }
 
 #[tokio::test]
-async fn what_is_away_is_never_reported_as_an_invalid_client() {
+async fn what_is_unavailable_is_never_reported_as_an_invalid_client() {
     let harness = Harness::new();
     let outage = harness.applications.outage();
     outage.begin();

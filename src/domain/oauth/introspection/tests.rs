@@ -140,7 +140,7 @@ async fn who_does_not_authenticate_learns_nothing_whatever_the_token() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_reported_and_not_taken_for_inactive() {
+async fn a_store_that_is_unavailable_is_reported_and_not_taken_for_inactive() {
     let harness = Harness::new();
     let answer = harness.client_credentials().await;
     harness.grants.outage().begin();

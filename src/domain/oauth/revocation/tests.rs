@@ -126,7 +126,7 @@ async fn a_bad_client_revokes_nothing() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_reported() {
+async fn a_store_that_is_unavailable_is_reported() {
     let harness = Harness::new();
     let answer = harness.client_credentials().await;
     harness.grants.outage().begin();

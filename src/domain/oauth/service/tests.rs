@@ -3,7 +3,7 @@ use crate::oauth::error::Unavailable;
 use crate::oauth::harness::Harness;
 use crate::oauth::{MockTokenIssuer, OAuthError};
 use crate::system::StorageError;
-use crate::testing::database_is_away;
+use crate::testing::database_unavailable;
 
 #[test]
 fn the_published_keys_are_those_of_the_issuer() {
@@ -14,9 +14,9 @@ fn the_published_keys_are_those_of_the_issuer() {
 }
 
 #[test]
-fn what_is_away_may_come_back_and_what_is_broken_is_internal() {
-    let away = OAuthError::from(database_is_away());
-    assert!(matches!(away, OAuthError::TemporarilyUnavailable(Unavailable::Storage(_))), "{away:?}");
+fn what_is_unavailable_may_be_tried_again_and_what_is_broken_is_internal() {
+    let unavailable = OAuthError::from(database_unavailable());
+    assert!(matches!(unavailable, OAuthError::TemporarilyUnavailable(Unavailable::Storage(_))), "{unavailable:?}");
     let row = StorageError::InconsistentRow { table: "t", key: "k".to_owned(), detail: "d".to_owned() };
     assert!(matches!(OAuthError::from(row), OAuthError::Internal(_)));
     let busy = OAuthError::from(HasherError::Overloaded);

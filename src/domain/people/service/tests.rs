@@ -204,7 +204,7 @@ async fn whoever_is_not_there_is_not_found() {
 }
 
 #[tokio::test]
-async fn what_is_away_is_an_error_and_can_be_repeated() {
+async fn what_is_unavailable_is_an_error_and_can_be_repeated() {
     let harness = Harness::new();
     let person = person();
     let (_, grant) = harness.connected(&person).await;

@@ -249,7 +249,7 @@ async fn made_up_answers_of_the_provider_are_counted_by_address_before_it_is_ask
     for _ in 0..100 {
         harness.return_as("248289").await.unwrap();
     }
-    harness.provider.set_away(true);
+    harness.provider.set_unavailable(true);
     for _ in 0..100 {
         assert!(matches!(harness.return_as("248289").await, Err(SignInError::Provider(_))), "nobody's fault");
     }
@@ -378,13 +378,13 @@ async fn a_provider_that_declines_or_sends_no_code_signs_nobody_in() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_away_is_said_to_be_away_and_one_that_is_not_there_is_not_asked() {
+async fn a_provider_that_is_unavailable_is_said_to_be_and_one_that_is_not_there_is_not_asked() {
     let harness = Harness::new();
     let attempt = harness.service.begin();
     assert_eq!(harness.service.provider_name(), Some("Example ID"));
     let url = harness.service.provider_url(&attempt).await.unwrap();
     assert!(url.as_str().contains(attempt.state().as_str()));
-    harness.provider.set_away(true);
+    harness.provider.set_unavailable(true);
     assert!(matches!(harness.service.provider_url(&attempt).await, Err(SignInError::Provider(_))));
     assert!(matches!(harness.return_as("248289").await, Err(SignInError::Provider(_))));
 
@@ -396,16 +396,16 @@ async fn a_provider_that_is_away_is_said_to_be_away_and_one_that_is_not_there_is
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_never_a_wrong_password_or_a_stranger() {
+async fn a_database_that_is_unavailable_is_never_a_wrong_password_or_a_stranger() {
     let harness = Harness::new();
     harness.provider.know("248289", Some("marta@example.com"));
     let user = harness.sign_in("correct horse").await.unwrap();
     for outage in harness.outages() {
         outage.begin();
-        let away = |error: Option<SignInError>| matches!(error, Some(SignInError::TemporarilyUnavailable(_)));
-        assert!(away(harness.sign_in("correct horse").await.err()));
-        assert!(away(harness.return_as("248289").await.err()));
-        assert!(away(harness.service.recognize(user.token.expose()).await.err()));
+        let is_unavailable = |error: Option<SignInError>| matches!(error, Some(SignInError::TemporarilyUnavailable(_)));
+        assert!(is_unavailable(harness.sign_in("correct horse").await.err()));
+        assert!(is_unavailable(harness.return_as("248289").await.err()));
+        assert!(is_unavailable(harness.service.recognize(user.token.expose()).await.err()));
         outage.end();
     }
     harness.sessions.outage().begin();

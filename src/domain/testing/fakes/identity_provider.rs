@@ -14,7 +14,7 @@ use crate::testing::in_memory::lock;
 #[derive(Debug, Default)]
 pub struct FakeIdentityProvider {
     people: Mutex<HashMap<String, ProvenIdentity>>,
-    away: AtomicBool,
+    unavailable: AtomicBool,
     asked: AtomicUsize,
 }
 
@@ -43,12 +43,12 @@ impl FakeIdentityProvider {
     }
 
     /// Makes it unreachable, or reachable again.
-    pub fn set_away(&self, away: bool) {
-        self.away.store(away, Ordering::SeqCst);
+    pub fn set_unavailable(&self, unavailable: bool) {
+        self.unavailable.store(unavailable, Ordering::SeqCst);
     }
 
     fn reach(&self) -> Result<(), IdentityError> {
-        if self.away.load(Ordering::SeqCst) {
+        if self.unavailable.load(Ordering::SeqCst) {
             return Err(IdentityError::Unavailable("the provider is unavailable, for this test".into()));
         }
         Ok(())
@@ -82,17 +82,17 @@ mod tests {
     use crate::testing::SeededEntropy;
 
     #[tokio::test]
-    async fn it_knows_whom_it_was_told_of_and_nobody_else_and_nobody_while_it_is_away() {
+    async fn it_knows_whom_it_was_told_of_and_nobody_else_and_nobody_while_it_is_unavailable() {
         let (provider, attempt) = (FakeIdentityProvider::default(), SignInAttempt::begin(&SeededEntropy::default()));
         let marta = provider.know("248289761001", Some("marta@example.com"));
         assert_eq!(provider.identify(&attempt, "248289761001").await.unwrap(), marta);
         assert!(matches!(provider.identify(&attempt, "somebody else").await, Err(IdentityError::Rejected(_))));
         let url = provider.authorization_url(&attempt).await.unwrap();
         assert_eq!(url.query_pairs().next().unwrap(), ("state".into(), attempt.state().as_str().into()));
-        provider.set_away(true);
+        provider.set_unavailable(true);
         assert!(matches!(provider.identify(&attempt, "248289761001").await, Err(IdentityError::Unavailable(_))));
         assert!(matches!(provider.authorization_url(&attempt).await, Err(IdentityError::Unavailable(_))));
-        provider.set_away(false);
+        provider.set_unavailable(false);
         assert!(provider.authorization_url(&attempt).await.is_ok());
     }
 }

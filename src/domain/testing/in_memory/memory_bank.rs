@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 
-use super::{Outage, at_most, database_is_away, lock};
+use super::{Outage, at_most, database_unavailable, lock};
 use crate::ids::MemoryId;
 use crate::memories::{
     Admitted, Capabilities, Capability, Histories, HistoryEntry, HistoryEvent, Hit, ListQuery, Memory, MemoryBank,
@@ -78,7 +78,7 @@ impl InMemoryMemoryBank {
 
     fn check(&self) -> Result<(), MemoryBankError> {
         if self.outage.is_on() {
-            let source = Box::new(database_is_away());
+            let source = Box::new(database_unavailable());
             return Err(MemoryBankError::Unavailable { retry_after: None, reached: false, source });
         }
         Ok(())

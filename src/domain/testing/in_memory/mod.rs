@@ -51,13 +51,13 @@ impl Outage {
     }
 
     fn check(&self) -> Result<(), StorageError> {
-        if self.is_on() { Err(database_is_away()) } else { Ok(()) }
+        if self.is_on() { Err(database_unavailable()) } else { Ok(()) }
     }
 }
 
 /// The error of a store whose database is unavailable.
 #[must_use]
-pub fn database_is_away() -> StorageError {
+pub fn database_unavailable() -> StorageError {
     StorageError::Unavailable("the database is unavailable, for this test".into())
 }
 

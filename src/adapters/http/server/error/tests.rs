@@ -84,9 +84,9 @@ fn what_anybody_can_cause_without_end_fills_no_log() {
 
 #[test]
 fn what_an_operator_has_to_know_is_a_warning_or_an_error() {
-    let away = || StorageError::Unavailable("the disk is full".into());
-    assert_eq!(level_of(StatusCode::SERVICE_UNAVAILABLE, &RefusedGrant(OAuthError::from(away()))), Level::WARN);
-    let levels = levels_of(StatusCode::SERVICE_UNAVAILABLE, "of-another-kind", &[&SignInError::from(away())]);
+    let unavailable = || StorageError::Unavailable("the disk is full".into());
+    assert_eq!(level_of(StatusCode::SERVICE_UNAVAILABLE, &RefusedGrant(OAuthError::from(unavailable()))), Level::WARN);
+    let levels = levels_of(StatusCode::SERVICE_UNAVAILABLE, "of-another-kind", &[&SignInError::from(unavailable())]);
     assert_eq!(levels, [Level::WARN]);
     let broken = HasherError::Failed("a stored hash is malformed".into());
     assert_eq!(level_of(StatusCode::INTERNAL_SERVER_ERROR, &RefusedGrant(OAuthError::from(broken))), Level::ERROR);

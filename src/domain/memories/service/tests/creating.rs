@@ -222,7 +222,7 @@ async fn what_the_bank_rejects_stays_rejected() {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_away_is_reported_and_the_bank_is_not_reached() {
+async fn a_queue_that_is_unavailable_is_reported_and_the_bank_is_not_reached() {
     let harness = Harness::new();
     harness.queue.outage().begin();
     let refused = harness.create(keyed("x", "k")).await;

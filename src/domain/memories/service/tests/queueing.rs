@@ -86,7 +86,7 @@ fn waits_are_spread_over_the_whole_range() {
 }
 
 #[tokio::test]
-async fn a_scope_whose_bank_is_away_holds_nobody_else_up() {
+async fn a_scope_whose_bank_is_unavailable_holds_nobody_else_up() {
     let mut harness = with_pending(&["waits"]).await;
     harness.caller = caller(&application());
     harness.created("goes").await;

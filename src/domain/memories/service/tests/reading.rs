@@ -339,7 +339,7 @@ async fn a_memory_is_deleted_once_and_by_its_owner_alone() {
 }
 
 #[tokio::test]
-async fn a_bank_that_is_away_is_reported_by_everything() {
+async fn a_bank_that_is_unavailable_is_reported_by_everything() {
     let harness = Harness::new();
     let memory = harness.created("x").await;
     harness.service.check_health().await.unwrap();

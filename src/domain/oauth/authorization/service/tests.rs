@@ -402,7 +402,7 @@ async fn a_revocation_is_remembered_until_the_last_token_must_have_expired() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_said_to_be_away() {
+async fn a_database_that_is_unavailable_is_said_to_be() {
     let harness = harness(PkceRule::Required);
     let request = begin(&harness, &[]).await.unwrap();
     harness.applications.outage().begin();

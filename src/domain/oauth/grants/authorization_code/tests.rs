@@ -291,7 +291,7 @@ async fn what_the_application_has_lost_since_is_not_granted() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_never_an_invalid_grant() {
+async fn a_database_that_is_unavailable_is_never_an_invalid_grant() {
     for outage in [
         |harness: &Harness| harness.authorizations.outage().begin(),
         |harness: &Harness| harness.people.outage().begin(),

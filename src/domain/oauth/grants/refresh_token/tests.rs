@@ -337,7 +337,7 @@ async fn of_many_concurrent_refreshes_all_get_the_same_successor() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_reported_as_such_and_nothing_is_lost() {
+async fn a_store_that_is_unavailable_is_reported_as_such_and_nothing_is_lost() {
     let harness = Harness::new();
     let first = harness.refresh_token().await;
     harness.grants.outage().begin();

@@ -268,7 +268,7 @@ async fn a_retired_key_of_a_lost_master_key_does_not_stand_in_the_way_of_rewrapp
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_reported_by_everything() {
+async fn a_store_that_is_unavailable_is_reported_by_everything() {
     let harness = Harness::new();
     harness.service.maintain().await.unwrap();
     let id = harness.access_key(1).await.id;
