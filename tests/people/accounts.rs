@@ -348,7 +348,7 @@ async fn what_acts_for_somebody_who_is_shut_out_stops_and_stays_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn deleting_somebody_deletes_what_is_remembered_of_them_and_nothing_else() {
+async fn deleting_somebody_deletes_what_is_stored_of_them_and_nothing_else() {
     let place = Place::new().await;
     let shared = place.gate.register(authorized()).await;
     let [first, second] =

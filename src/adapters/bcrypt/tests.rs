@@ -68,7 +68,7 @@ async fn a_verification_is_cached_for_its_own_hash_only_and_while_it_is_used() {
 }
 
 #[tokio::test]
-async fn a_clock_that_jumps_back_ends_a_memory() {
+async fn a_clock_that_jumps_back_evicts_what_is_cached() {
     let clock = FixedClock::default();
     let hasher = hasher(&clock);
     let [right, _] = secrets();

@@ -28,7 +28,7 @@ Examples:
   memgate user create marta                     asks for a password, twice
   printf '%s' \"$PASSWORD\" | memgate user create marta@example.com --json
   memgate user disable marta                    signs her out everywhere and stops her applications
-  memgate user delete marta                     deletes the account and everything remembered of her")]
+  memgate user delete marta                     deletes the account and everything stored of her")]
 pub(super) enum User {
     /// Create an account; its password is read from standard input
     Create {

@@ -1,4 +1,4 @@
-//! What a newcomer runs.
+//! What a new operator runs first.
 
 use std::fs;
 

@@ -75,7 +75,7 @@ async fn days_and_problems_are_in_the_language_of_the_page() {
 }
 
 #[tokio::test]
-async fn a_choice_is_remembered_and_leads_back_to_the_page() {
+async fn a_choice_is_stored_and_leads_back_to_the_page() {
     let place = Place::new().await;
     let mut browser = Browser::of(&place.gate);
     browser.languages = Some("fr");

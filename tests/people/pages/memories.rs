@@ -28,7 +28,7 @@ async fn submit(browser: &mut Browser<'_>, path: &str, fields: &[(&str, String)]
 }
 
 #[tokio::test]
-async fn a_person_sees_what_is_remembered_and_from_which_application() {
+async fn a_person_sees_their_memories_and_from_which_application() {
     let place = Place::new().await;
     let (mut browser, token) = place.connected().await;
     let page = browser.get(MEMORIES).await;

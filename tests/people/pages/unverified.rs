@@ -156,7 +156,7 @@ async fn whoever_names_ever_new_clients_has_to_wait_and_connected_clients_go_on(
     assert_eq!((waits, place.gate.documents.fetched()), (181, 20), "{refused:?}");
     assert!(refused[..19].iter().all(|refused| *refused == (400, None)));
     let page = browser.get(&request(&place, WEB, &[])).await;
-    assert!(page.assert_page(200).says("Your Bank"), "its document is remembered");
+    assert!(page.assert_page(200).says("Your Bank"), "its document is cached");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What is remembered, for how long, and what is not.
+//! What is cached, for how long, and what is not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -132,7 +132,7 @@ fn disabled() -> ApplicationChanges {
 }
 
 /// A cache in front of a repository that holds one application.
-async fn remembering(application: &Application) -> (Arc<Watched>, FixedClock, Arc<CachedApplicationRepository>) {
+async fn cache_of(application: &Application) -> (Arc<Watched>, FixedClock, Arc<CachedApplicationRepository>) {
     let (stored, clock) = (Arc::new(Watched::default()), FixedClock::default());
     stored.create(application).await.unwrap();
     let cached = Arc::new(CachedApplicationRepository::new(stored.clone(), Arc::new(clock.clone())));
@@ -140,9 +140,9 @@ async fn remembering(application: &Application) -> (Arc<Watched>, FixedClock, Ar
 }
 
 #[tokio::test]
-async fn an_application_is_remembered_for_one_second_and_no_longer() {
+async fn an_application_is_cached_for_one_second_and_no_longer() {
     let application = application();
-    let (stored, clock, cached) = remembering(&application).await;
+    let (stored, clock, cached) = cache_of(&application).await;
     let enabled = async || cached.find_by_client_id(&application.client_id).await.unwrap().unwrap().enabled;
     assert!(enabled().await);
     stored.update(application.id, &disabled(), now()).await.unwrap();
@@ -157,7 +157,7 @@ async fn an_application_is_remembered_for_one_second_and_no_longer() {
 #[tokio::test]
 async fn a_clock_that_jumps_back_makes_nothing_immortal() {
     let application = application();
-    let (stored, clock, cached) = remembering(&application).await;
+    let (stored, clock, cached) = cache_of(&application).await;
     let enabled = async || cached.find_by_client_id(&application.client_id).await.unwrap().unwrap().enabled;
     assert!(enabled().await);
     stored.update(application.id, &disabled(), now()).await.unwrap();
@@ -179,7 +179,7 @@ async fn a_clock_that_jumps_back_makes_nothing_immortal() {
 #[tokio::test]
 async fn a_change_through_the_cache_acts_at_once() {
     let (application, _) = application_with_secret();
-    let (_, _, cached) = remembering(&application).await;
+    let (_, _, cached) = cache_of(&application).await;
     let id = application.id;
     let look = async || cached.find_by_client_id(&application.client_id).await.unwrap();
     assert!(look().await.unwrap().enabled);
@@ -193,17 +193,13 @@ async fn a_change_through_the_cache_acts_at_once() {
     assert!(cached.delete(id).await.unwrap());
     assert_eq!(look().await, None);
     cached.create(&application).await.unwrap();
-    assert_eq!(
-        *look().await.unwrap(),
-        application,
-        "an unknown client is remembered, and forgotten when it is registered"
-    );
+    assert_eq!(*look().await.unwrap(), application, "that a client is unknown is cached, until it is registered");
 }
 
 #[tokio::test]
-async fn what_was_asked_before_a_change_and_answered_after_it_is_not_remembered() {
+async fn what_was_asked_before_a_change_and_answered_after_it_is_not_cached() {
     let application = application();
-    let (stored, _, cached) = remembering(&application).await;
+    let (stored, _, cached) = cache_of(&application).await;
     let closed = stored.door.write().await;
     let asking = tokio::spawn({
         let (cached, client_id) = (cached.clone(), application.client_id.clone());
@@ -219,7 +215,7 @@ async fn what_was_asked_before_a_change_and_answered_after_it_is_not_remembered(
 #[tokio::test]
 async fn concurrent_questions_about_one_client_are_one_question_to_the_database() {
     let application = application();
-    let (stored, _, cached) = remembering(&application).await;
+    let (stored, _, cached) = cache_of(&application).await;
     let closed = stored.door.write().await;
     let mut callers = JoinSet::new();
     for _ in 0..100 {
@@ -237,7 +233,7 @@ async fn concurrent_questions_about_one_client_are_one_question_to_the_database(
 #[tokio::test]
 async fn a_caller_that_goes_away_leaves_its_question_to_the_next() {
     let application = application();
-    let (stored, _, cached) = remembering(&application).await;
+    let (stored, _, cached) = cache_of(&application).await;
     let closed = stored.door.write().await;
     let first = tokio::spawn({
         let (cached, client_id) = (cached.clone(), application.client_id.clone());
@@ -253,7 +249,7 @@ async fn a_caller_that_goes_away_leaves_its_question_to_the_next() {
 #[tokio::test]
 async fn callers_who_wait_for_one_question_share_its_failure() {
     let application = application();
-    let (stored, _, cached) = remembering(&application).await;
+    let (stored, _, cached) = cache_of(&application).await;
     stored.inner.outage().begin();
     let closed = stored.door.write().await;
     let mut callers = JoinSet::new();
@@ -270,7 +266,7 @@ async fn callers_who_wait_for_one_question_share_its_failure() {
     }
     assert_eq!(stored.questions(), 1);
     stored.inner.outage().end();
-    assert!(cached.find_by_client_id(&application.client_id).await.unwrap().is_some(), "a failure is not remembered");
+    assert!(cached.find_by_client_id(&application.client_id).await.unwrap().is_some(), "a failure is not cached");
 }
 
 fn ids() -> (GrantId, TokenId) {
@@ -299,7 +295,7 @@ async fn a_revocation_acts_at_once_here_and_after_a_second_there() {
     assert!(here.revoke(&revocation(grant, clock.now())).await.unwrap());
     assert!(here.is_revoked(grant, token).await.unwrap());
     clock.advance(SECOND);
-    assert!(!there.is_revoked(grant, token).await.unwrap(), "its memory is young enough");
+    assert!(!there.is_revoked(grant, token).await.unwrap(), "what is cached is young enough");
     clock.advance(MOMENT);
     assert!(there.is_revoked(grant, token).await.unwrap());
 }
@@ -315,13 +311,13 @@ async fn a_revocation_is_seen_that_was_committed_late_or_by_a_slow_clock() {
 }
 
 #[tokio::test]
-async fn an_old_memory_is_an_error_while_the_database_is_unavailable_unless_the_token_is_revoked() {
+async fn an_outdated_cache_is_an_error_while_the_database_is_unavailable_unless_the_token_is_revoked() {
     let (stored, clock, here, _) = instances();
     let ((alive, token), (dead, _)) = (ids(), ids());
     here.revoke(&revocation(dead, clock.now())).await.unwrap();
     assert!(!here.is_revoked(alive, token).await.unwrap());
     stored.outage().begin();
-    assert!(!here.is_revoked(alive, token).await.unwrap(), "its memory is young enough");
+    assert!(!here.is_revoked(alive, token).await.unwrap(), "what is cached is young enough");
     clock.advance(SECOND + MOMENT);
     let answer = here.is_revoked(alive, token).await;
     assert!(matches!(answer, Err(StorageError::Unavailable(_))), "{answer:?}");
@@ -341,7 +337,7 @@ async fn after_the_clock_jumped_back_everything_is_read_again() {
 }
 
 #[tokio::test]
-async fn what_has_not_to_be_remembered_any_more_is_forgotten() {
+async fn what_need_not_be_cached_any_more_is_evicted() {
     let (_, clock, here, _) = instances();
     let (grant, token) = ids();
     here.revoke(&revocation(grant, clock.now())).await.unwrap();

@@ -3,12 +3,12 @@
 
 mod absence;
 mod audit;
+mod cached_queue;
 mod caches;
 mod connecting;
 mod faults;
 mod grants;
 mod migrations;
-mod remembered_queue;
 mod rows;
 mod service_lock;
 

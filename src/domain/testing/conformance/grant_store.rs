@@ -39,7 +39,7 @@ macro_rules! grant_store_cases {
                 of_too_many_concurrent_revocations_of_an_application_so_many_are_kept,
                 revocations_come_back_with_every_member,
                 revocations_are_listed_from_a_moment_on_that_moment_included,
-                revocations_that_need_not_be_remembered_are_not_listed,
+                revocations_that_need_not_be_retained_are_not_listed,
                 a_sweep_forgets_what_is_over_and_keeps_the_rest,
                 a_sweep_forgets_no_more_than_its_limit_of_each_kind,
             ]
@@ -235,7 +235,7 @@ pub async fn revocations_are_listed_from_a_moment_on_that_moment_included(fixtur
     }
 }
 
-pub async fn revocations_that_need_not_be_remembered_are_not_listed(fixture: Fixture<dyn GrantStore>) {
+pub async fn revocations_that_need_not_be_retained_are_not_listed(fixture: Fixture<dyn GrantStore>) {
     let store = fixture.port();
     let revocation = revocation(Revoked::Grant(grant()));
     store.revoke(&revocation).await.unwrap();

@@ -32,7 +32,7 @@ macro_rules! person_repository_cases {
                 an_external_identity_is_taken_once,
                 two_people_may_be_shown_as_the_same,
                 of_a_hundred_concurrent_callers_exactly_one_creates_a_login,
-                a_newcomer_is_stored_enabled,
+                an_external_user_is_stored_enabled,
                 somebody_who_comes_again_is_the_same_person,
                 somebody_who_comes_again_gets_the_label_of_today,
                 somebody_who_comes_again_stays_disabled,
@@ -186,7 +186,7 @@ pub async fn of_a_hundred_concurrent_callers_exactly_one_creates_a_login(fixture
     assert_eq!(fixture.port().list(None, 200).await.unwrap(), [people[winner].clone()]);
 }
 
-pub async fn a_newcomer_is_stored_enabled(fixture: Fixture<dyn PersonRepository>) {
+pub async fn an_external_user_is_stored_enabled(fixture: Fixture<dyn PersonRepository>) {
     let external_user = visit(&external_person());
     let stored = fixture.port().find_or_create(&external_user).await.unwrap();
     let account = Account::External { identity: external_user.identity, label: external_user.label };

@@ -57,7 +57,7 @@ impl StoredWrite {
 }
 
 impl InMemoryWriteQueue {
-    /// Every write that is remembered, oldest first, and how far it has come.
+    /// Every write that is stored, oldest first, and how far it has come.
     #[must_use]
     pub fn writes(&self) -> Vec<(QueuedWrite, WriteState)> {
         lock(&self.writes).iter().map(|entry| (entry.tracked.write.clone(), entry.tracked.state.clone())).collect()

@@ -387,7 +387,7 @@ async fn who_connects_and_disconnects_without_end_has_to_wait_and_nobody_else() 
 }
 
 #[tokio::test]
-async fn a_revocation_is_remembered_until_the_last_token_must_have_expired() {
+async fn a_revocation_is_retained_until_the_last_token_must_have_expired() {
     let harness = harness(PkceRule::Required);
     let short = exchanged(&harness, |a| a.keep_until = now().plus(Duration::from_hours(1))).await;
     let long = exchanged(&harness, |a| a.keep_until = now().plus(Duration::from_hours(24 * 300))).await;

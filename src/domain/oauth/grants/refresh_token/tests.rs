@@ -135,7 +135,7 @@ async fn once_its_successor_was_used_a_second_use_revokes_the_grant_at_once() {
 }
 
 #[tokio::test]
-async fn a_revoked_grant_is_remembered_until_its_last_access_token_has_expired() {
+async fn a_revoked_grant_is_retained_until_its_last_access_token_has_expired() {
     let harness = Harness::new();
     let first = harness.refresh_token().await;
     harness.refresh(&first).await.unwrap();
@@ -151,7 +151,7 @@ async fn a_revoked_grant_is_remembered_until_its_last_access_token_has_expired()
 }
 
 #[tokio::test]
-async fn a_use_is_remembered_as_long_as_the_token_could_come_again() {
+async fn a_use_is_retained_as_long_as_the_token_could_come_again() {
     let harness = Harness::new();
     let first = harness.refresh_token().await;
     harness.refresh(&first).await.unwrap();

@@ -335,7 +335,7 @@ pub async fn statistics_count_what_is_there(fixture: Fixture<dyn WriteQueue>) {
     assert_eq!(fixture.other_instance().statistics().await.unwrap(), expected);
 }
 
-pub async fn what_is_delivered_late_is_remembered_from_then_on(fixture: Fixture<dyn WriteQueue>) {
+pub async fn what_is_delivered_late_is_retained_from_then_on(fixture: Fixture<dyn WriteQueue>) {
     let queue = fixture.port();
     let (late, dead) = (accept_until(queue, "late", 1).await, accept_until(queue, "dead", 1).await);
     let memory = NewMemory { id: late.memory.id.clone(), ..new_memory("late") }.into_memory();

@@ -69,7 +69,7 @@ macro_rules! write_queue_cases {
                 only_dead_letters_are_dropped_and_what_is_stored_is_not_retried,
                 a_write_that_waits_is_retried_at_once_in_its_place,
                 statistics_count_what_is_there,
-                what_is_delivered_late_is_remembered_from_then_on,
+                what_is_delivered_late_is_retained_from_then_on,
                 a_write_is_found_by_its_memory_and_by_its_request,
                 a_write_is_found_by_its_key,
                 a_removed_write_is_forgotten_and_its_key_can_be_used_anew,
@@ -277,7 +277,7 @@ pub async fn a_sweep_forgets_what_is_over_and_keeps_the_rest(fixture: Fixture<dy
     queue.mark_stored(recent.request_id, &memory, now(), now()).await.unwrap();
     queue.mark_failed(failed.request_id, "no", now()).await.unwrap();
 
-    assert_eq!(queue.sweep(now().plus(Duration::from_secs(1)), 100).await.unwrap(), 0, "still to be remembered");
+    assert_eq!(queue.sweep(now().plus(Duration::from_secs(1)), 100).await.unwrap(), 0, "still to be retained");
     assert_eq!(queue.sweep(now().plus(Duration::from_secs(2)), 100).await.unwrap(), 2);
     let answer = accept(queue, &another_request(&pending)).await;
     assert_eq!(answer, known(&pending, WriteState::Pending), "a write that is on its way is never forgotten");

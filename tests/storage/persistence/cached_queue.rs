@@ -1,4 +1,4 @@
-//! Whether anything waits for the bank, from memory.
+//! The cache that says whether anything waits for the bank.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use memgate_domain::testing::{FixedClock, InMemoryWriteQueue, SeededEntropy, dat
 
 const IN_ORDER: DeliveryOrder = DeliveryOrder::Fifo { capacity: 100 };
 
-fn remembering(inner: impl WriteQueue + 'static) -> (FixedClock, CachedWriteQueue) {
+fn cached(inner: impl WriteQueue + 'static) -> (FixedClock, CachedWriteQueue) {
     let clock = FixedClock::default();
     let queue = CachedWriteQueue::new(Arc::new(inner), Arc::new(clock.clone()));
     (clock, queue)
@@ -25,11 +25,11 @@ async fn waiting(queue: &CachedWriteQueue, write: &QueuedWrite) -> usize {
 }
 
 #[tokio::test]
-async fn that_nothing_waits_is_remembered_for_a_second() {
+async fn that_nothing_waits_is_cached_for_a_second() {
     let write = queued_write();
     let mut inner = MockWriteQueue::new();
     inner.expect_pending().times(2).returning(|_, _| Ok(Vec::new()));
-    let (clock, queue) = remembering(inner);
+    let (clock, queue) = cached(inner);
     for _ in 0..10 {
         assert_eq!(waiting(&queue, &write).await, 0);
     }
@@ -38,13 +38,13 @@ async fn that_nothing_waits_is_remembered_for_a_second() {
 }
 
 #[tokio::test]
-async fn what_waits_is_never_remembered() {
+async fn what_waits_is_never_cached() {
     let write = queued_write();
     let mut inner = MockWriteQueue::new();
     let found = write.clone();
     // Once to see whether there is anything, and each time for what it is.
     inner.expect_pending().times(1 + 3).returning(move |_, _| Ok(vec![found.clone()]));
-    let (_, queue) = remembering(inner);
+    let (_, queue) = cached(inner);
     for _ in 0..3 {
         assert_eq!(waiting(&queue, &write).await, 1);
     }
@@ -52,7 +52,7 @@ async fn what_waits_is_never_remembered() {
 
 #[tokio::test]
 async fn what_is_accepted_or_sent_again_is_pending_at_once() {
-    let (clock, queue) = remembering(InMemoryWriteQueue::default());
+    let (clock, queue) = cached(InMemoryWriteQueue::default());
     let write = queued_write();
     assert_eq!(waiting(&queue, &write).await, 0);
     let accepted = queue.accept(&write, IN_ORDER, lease(&clock)).await.unwrap();
@@ -71,6 +71,6 @@ async fn what_is_accepted_or_sent_again_is_pending_at_once() {
 async fn a_database_that_does_not_answer_is_no_empty_queue() {
     let mut inner = MockWriteQueue::new();
     inner.expect_pending().returning(|_, _| Err(database_unavailable()));
-    let (_, queue) = remembering(inner);
+    let (_, queue) = cached(inner);
     assert!(queue.pending(&queued_write().scope, 10).await.is_err());
 }
