@@ -77,14 +77,14 @@ mod tests {
     use crate::memories::{Acceptance, DeliveryOrder, Dispatch, Lease, QueuedWrite, WriteState};
     use crate::testing::{FixedClock, InMemoryAuditLog, InMemoryWriteQueue, now, queued_write, unique};
 
-    struct Place {
+    struct OperatedQueue {
         queue: Arc<InMemoryWriteQueue>,
         audit: Arc<InMemoryAuditLog>,
         operations: QueueOperations,
         lease: Lease,
     }
 
-    impl Place {
+    impl OperatedQueue {
         fn new() -> Self {
             let (queue, audit) = (Arc::new(InMemoryWriteQueue::default()), Arc::new(InMemoryAuditLog::default()));
             let operations = QueueOperations::new(queue.clone(), audit.clone(), Arc::new(FixedClock::default()));
@@ -113,43 +113,43 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_and_what_was_refused_is_dropped_and_that_is_audited() {
-        let place = Place::new();
-        let (waiting, dead) = (place.waiting().await, place.waiting().await);
-        place.queue.mark_failed(dead.request_id, "no", now()).await.unwrap();
+        let operated = OperatedQueue::new();
+        let (waiting, dead) = (operated.waiting().await, operated.waiting().await);
+        operated.queue.mark_failed(dead.request_id, "no", now()).await.unwrap();
         for write in [&waiting, &dead] {
-            let dropped = place.operations.drop(write.request_id).await.unwrap();
+            let dropped = operated.operations.drop(write.request_id).await.unwrap();
             assert!(matches!(dropped, Dropped::Dropped(tracked) if tracked.attempts == 1));
-            assert_eq!(place.operations.drop(write.request_id).await.unwrap(), Dropped::NotFound);
+            assert_eq!(operated.operations.drop(write.request_id).await.unwrap(), Dropped::NotFound);
         }
-        assert_eq!(place.queue.writes(), []);
-        let events = place.audit.recent(10).await.unwrap();
-        assert_eq!(place.kinds().await, [AuditKind::QueuedWriteDropped; 2]);
+        assert_eq!(operated.queue.writes(), []);
+        let events = operated.audit.recent(10).await.unwrap();
+        assert_eq!(operated.kinds().await, [AuditKind::QueuedWriteDropped; 2]);
         assert_eq!(events[1].application_id, Some(waiting.application_id));
         assert_eq!(events[1].request_id, Some(waiting.request_id));
     }
 
     #[tokio::test]
     async fn what_is_being_delivered_or_was_is_not_dropped() {
-        let place = Place::new();
-        let write = place.delivering().await;
-        assert_eq!(place.operations.drop(write.request_id).await.unwrap(), Dropped::BeingDelivered);
+        let operated = OperatedQueue::new();
+        let write = operated.delivering().await;
+        assert_eq!(operated.operations.drop(write.request_id).await.unwrap(), Dropped::BeingDelivered);
         let memory = write.memory.clone().into_memory();
-        assert!(place.queue.mark_stored(write.request_id, &memory, now(), now()).await.unwrap());
-        assert_eq!(place.operations.drop(write.request_id).await.unwrap(), Dropped::NotFound);
-        assert!(!place.operations.retry(write.request_id).await.unwrap());
-        assert_eq!(place.kinds().await, []);
+        assert!(operated.queue.mark_stored(write.request_id, &memory, now(), now()).await.unwrap());
+        assert_eq!(operated.operations.drop(write.request_id).await.unwrap(), Dropped::NotFound);
+        assert!(!operated.operations.retry(write.request_id).await.unwrap());
+        assert_eq!(operated.kinds().await, []);
     }
 
     #[tokio::test]
     async fn what_waits_and_what_was_refused_is_sent_again_at_once() {
-        let place = Place::new();
-        let (waiting, dead) = (place.waiting().await, place.waiting().await);
-        place.queue.mark_failed(dead.request_id, "no", now()).await.unwrap();
+        let operated = OperatedQueue::new();
+        let (waiting, dead) = (operated.waiting().await, operated.waiting().await);
+        operated.queue.mark_failed(dead.request_id, "no", now()).await.unwrap();
         for write in [&waiting, &dead] {
-            assert!(place.operations.retry(write.request_id).await.unwrap());
-            let found = place.queue.find_undelivered(write.request_id).await.unwrap().unwrap();
+            assert!(operated.operations.retry(write.request_id).await.unwrap());
+            let found = operated.queue.find_undelivered(write.request_id).await.unwrap().unwrap();
             assert_eq!((found.state, found.next_attempt_at), (WriteState::Pending, now()));
         }
-        assert_eq!(place.kinds().await, [AuditKind::QueuedWriteRetried; 2]);
+        assert_eq!(operated.kinds().await, [AuditKind::QueuedWriteRetried; 2]);
     }
 }
