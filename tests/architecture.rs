@@ -172,10 +172,24 @@ fn status_codes_are_known_to_the_adapters_that_speak_http_alone() {
 #[test]
 fn durations_are_measured_by_a_clock_that_tests_can_pause() {
     for (file, text) in sources("src") {
-        for (number, line) in code(&text) {
-            let names_it = line.contains("std::time::") && line.contains("Instant");
-            assert!(!names_it, "{file}:{number} measures by the system's clock: use `tokio::time::Instant`");
-        }
+        let measures = Source::of(&text).measures_by_the_systems_clock();
+        assert!(!measures, "{file} measures by the system's clock: use `tokio::time::Instant`");
+    }
+}
+
+#[test]
+fn the_systems_clock_is_noticed_however_it_is_imported() {
+    for code in [
+        "fn f() { std::time::Instant::now(); }",
+        "use std::time::{Duration, Instant};",
+        "use std::{\n    io,\n    time::{\n        Duration,\n        Instant as Moment,\n    },\n};",
+        "use std::time::*;",
+        "use std::time as clock;\nfn f() { clock::Instant::now(); }",
+    ] {
+        assert!(Source::of(code).measures_by_the_systems_clock(), "{code}");
+    }
+    for code in ["use std::time::Duration;\nuse tokio::time::Instant;\nfn f() { Instant::now(); }", "use std::time;"] {
+        assert!(!Source::of(code).measures_by_the_systems_clock(), "{code}");
     }
 }
 
@@ -301,7 +315,7 @@ impl Imports {
             let mut open = vec![(vec![name.to_owned()], root().join(folder).join("lib.rs"))];
             while let Some((module, file)) = open.pop() {
                 let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-                let source = Source::read(&code(&text).map(|(_, line)| line).collect::<Vec<_>>().join("\n"));
+                let source = Source::of(&text);
                 let is_folder = matches!(file.file_stem().and_then(|stem| stem.to_str()), Some("lib" | "mod"));
                 let folder = if is_folder { file.parent().unwrap().to_owned() } else { file.with_extension("") };
                 for child in &source.modules {
@@ -319,10 +333,7 @@ impl Imports {
     fn edges(&self) -> impl Iterator<Item = (&ModulePath, &ModulePath)> {
         self.0.iter().flat_map(move |(importer, source)| {
             let uses = source.uses.iter().map(|(path, _, public)| (path.clone(), *public));
-            let paths = source.paths.iter().map(|path| {
-                let alias = source.uses.iter().find(|(_, name, _)| *name == path[0]);
-                (alias.map_or_else(|| path.clone(), |(start, ..)| [start, &path[1..]].concat()), false)
-            });
+            let paths = source.full_paths().map(|path| (path, false));
             let imported = uses.chain(paths).filter_map(move |(path, public)| {
                 let (module, _) = self.0.get_key_value(&self.definer(importer, &path, 0)?)?;
                 (module != importer && !(public && module.starts_with(importer))).then_some((importer, module))
@@ -364,6 +375,28 @@ impl Imports {
 }
 
 impl Source {
+    /// The code of a file.
+    fn of(text: &str) -> Self {
+        Self::read(&code(text).map(|(_, line)| line).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// Every path that is not a `use`, from where its first name is imported from.
+    fn full_paths(&self) -> impl Iterator<Item = Vec<String>> {
+        self.paths.iter().map(|path| {
+            let alias = self.uses.iter().find(|(_, name, _)| *name == path[0]);
+            alias.map_or_else(|| path.clone(), |(start, ..)| [start, &path[1..]].concat())
+        })
+    }
+
+    /// Whether `std::time::Instant` is named or imported.
+    fn measures_by_the_systems_clock(&self) -> bool {
+        let uses = self.uses.iter().map(|(path, ..)| path.clone());
+        uses.chain(self.full_paths()).any(|path| {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            matches!(path[..], ["std", "time", "Instant" | "*", ..])
+        })
+    }
+
     fn read(code: &str) -> Self {
         let tokens = tokens(code);
         let mut source = Self::default();
