@@ -42,6 +42,22 @@ const FRAMEWORKS: [&str; 11] = [
 const DOMAIN: [&str; 10] =
     ["validation", "system", "ids", "audit", "applications", "limits", "people", "oauth", "memories", "testing"];
 
+/// Functions and types that draw randomness.
+const RANDOMNESS: [&str; 5] = ["getrandom::", "new_random", "non_truncating_hash(", "OsRng", "rand::"];
+
+/// Where randomness is drawn: the adapter of the port; libraries, for the salts of bcrypt, for key pairs and for the noise in their
+/// signatures, since they take no source of it; and the database, for what nothing depends on.
+const DRAW_RANDOMNESS: [&str; 8] = [
+    "src/adapters/bcrypt/cost.rs",
+    "src/adapters/bcrypt/passwords.rs",
+    "src/adapters/bcrypt/secrets.rs",
+    "src/adapters/database/handle.rs",
+    "src/adapters/database/sqlite.rs",
+    "src/adapters/jwt/ring.rs",
+    "src/adapters/jwt/vault.rs",
+    "src/adapters/system.rs",
+];
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -191,6 +207,19 @@ fn the_systems_clock_is_noticed_however_it_is_imported() {
     for code in ["use std::time::Duration;\nuse tokio::time::Instant;\nfn f() { Instant::now(); }", "use std::time;"] {
         assert!(!Source::of(code).measures_by_the_systems_clock(), "{code}");
     }
+}
+
+#[test]
+fn randomness_comes_from_its_port_but_for_keys_and_salts_of_libraries() {
+    let draws = |line: &str| {
+        // What we generate ourselves is given the port.
+        let of_a_library = line.contains("::generate(") && !line.contains("ntropy");
+        of_a_library || RANDOMNESS.iter().any(|source| line.contains(source))
+    };
+    let drawing = sources("src").into_iter().filter(|(_, text)| code(text).any(|(_, line)| draws(line)));
+    let found: BTreeSet<String> = drawing.map(|(file, _)| file).collect();
+    let known: BTreeSet<String> = DRAW_RANDOMNESS.map(str::to_owned).into();
+    assert_eq!(found, known, "take it from the port `Entropy`, or say in this file why not");
 }
 
 #[test]

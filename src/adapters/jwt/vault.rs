@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use jwt_simple::prelude::{ES256KeyPair, Ed25519KeyPair, HS256Key, RS256KeyPair};
+use jwt_simple::prelude::{ES256KeyPair, Ed25519KeyPair, RS256KeyPair};
 use secrecy::{ExposeSecret, SecretSlice};
 use sha2::{Digest, Sha256};
 
@@ -21,6 +21,8 @@ const FORMAT_WITHOUT_TIMES: u8 = 1;
 const NONCE_LENGTH: usize = 24;
 /// The minimum of RFC 7518 §3.3, which every verifier accepts.
 const RSA_BITS: usize = 2048;
+/// The minimum of RFC 7518 §3.2, in bytes.
+const HS256_LENGTH: usize = 32;
 
 /// Creates, seals and opens signing keys.
 ///
@@ -83,7 +85,8 @@ impl SealingKeyVault {
 #[async_trait]
 impl KeyVault for SealingKeyVault {
     async fn generate(&self, new: &NewSigningKey) -> Result<SigningKey, VaultError> {
-        // The ID of a public key is its thumbprint (RFC 7638); that of a symmetric key reveals nothing about it.
+        // The ID of a public key is its thumbprint (RFC 7638); that of a symmetric key reveals nothing about it. The library
+        // takes no randomness for a key pair, but draws it from the operating system.
         let (id, bytes) = match new.algorithm {
             KeyAlgorithm::EdDsa => {
                 let pair = Ed25519KeyPair::generate();
@@ -99,7 +102,9 @@ impl KeyVault for SealingKeyVault {
                 let pair = pair.map_err(|error| VaultError::Failed(error.into()))?;
                 (pair.jwk_thumbprint(), pair.to_der().map_err(|error| VaultError::Failed(error.into()))?)
             }
-            KeyAlgorithm::Hs256 => (self.entropy.uuid().simple().to_string(), HS256Key::generate().to_bytes()),
+            KeyAlgorithm::Hs256 => {
+                (self.entropy.uuid().simple().to_string(), self.entropy.bytes::<HS256_LENGTH>().into())
+            }
         };
         let id: KeyId = id.parse().map_err(|error| VaultError::Failed(Box::new(error)))?;
         Ok(SigningKey {
