@@ -140,7 +140,7 @@ impl RemoteMemoryBank {
         let (deadline, tenant) = (self.deadline(), BankTenant::of(scope));
         let _turn = self.turn(&tenant, id, deadline).await?;
         let Some((item, mut memory)) = self.reach(scope, id, deadline).await? else { return Ok(None) };
-        if memory.has_expired_at(update.at) {
+        if !update.applies_to(&memory) {
             return Ok(None);
         }
         update.changes.apply_to(&mut memory, update.at);

@@ -101,9 +101,13 @@ pub trait MemoryBank: Send + Sync {
     /// [`MemoryBankError`].
     async fn get(&self, scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> Result<Option<Memory>, MemoryBankError>;
 
-    /// Updates a memory and returns it; `None` if the scope does not contain it, or it has expired when it is updated.
-    /// Concurrent updates of different members are all kept by a bank that supports it. A bank that keeps histories notes which
-    /// members got another value.
+    /// Updates a memory and returns it; `None` if the scope does not contain it, or the update does not
+    /// [apply](MemoryUpdate::applies_to) to it: then nothing is changed. Concurrent updates of different members are all kept by
+    /// a bank that supports it. A bank that keeps histories notes which members got another value.
+    ///
+    /// A [local](Capabilities::local) bank checks the [condition](MemoryUpdate::if_updated_at) and changes the memory in one
+    /// step: of concurrent updates with the same condition one is carried out. Another bank may have no such step. It checks as
+    /// late as it can, and serializes the callers of this process; what another one writes in between is overwritten.
     ///
     /// # Errors
     /// [`MemoryBankError`], [`MemoryBankError::Unsupported`] among them.

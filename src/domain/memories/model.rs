@@ -118,6 +118,17 @@ pub struct MemoryUpdate {
     pub by: Actor,
     /// When.
     pub at: Timestamp,
+    /// Only if [`Memory::updated_at`] is still this: nothing has changed the memory since. It counts milliseconds, so what was
+    /// changed twice within one is taken for unchanged.
+    pub if_updated_at: Option<Timestamp>,
+}
+
+impl MemoryUpdate {
+    /// Whether it applies to `memory` as it is now: it has not expired, and the condition holds.
+    #[must_use]
+    pub fn applies_to(&self, memory: &Memory) -> bool {
+        !memory.has_expired_at(self.at) && self.if_updated_at.is_none_or(|at| memory.updated_at == at)
+    }
 }
 
 /// The text of a memory: 1 to 32,768 characters, no NUL, not only white space.

@@ -275,7 +275,7 @@ impl PersonalMemories {
         changes: &MemoryChanges,
     ) -> Result<OwnMemory, MemoryError> {
         let (tenant, _) = self.locate(person, id, self.memories.clock.now()).await?;
-        let updated = self.memories.update_in(&tenant.scope(), id, changes, Actor::Person).await?;
+        let updated = self.memories.update_in(&tenant.scope(), id, changes, Actor::Person, None).await?;
         let memory = updated.ok_or(MemoryError::NotFound)?;
         self.record(AuditKind::MemoryUpdated, person).await;
         let history = self.memories.history_of(&tenant.scope(), id, self.memories.clock.now()).await?;

@@ -223,7 +223,7 @@ impl MemoryService {
         id: &MemoryId,
         changes: &MemoryChanges,
     ) -> Result<UpdatedMemory, MemoryError> {
-        let memory = self.update_in(&MemoryScope::of(caller), id, changes, Actor::of(caller)).await?;
+        let memory = self.update_in(&MemoryScope::of(caller), id, changes, Actor::of(caller), None).await?;
         let memory = memory.ok_or(MemoryError::NotFound)?;
         self.record(AuditKind::MemoryUpdated, caller, request).await;
         Ok(UpdatedMemory { id: memory.id.clone(), memory: may_read(caller).then_some(memory) })
@@ -245,13 +245,15 @@ impl MemoryService {
         Ok(())
     }
 
-    /// Changes a memory of `scope`, and every copy of it. `None` if there is none.
+    /// Changes a memory of `scope`, and every copy of it. `None` if there is none, or it is not as the
+    /// [condition](MemoryUpdate::if_updated_at) wants it.
     pub(super) async fn update_in(
         &self,
         scope: &MemoryScope,
         id: &MemoryId,
         changes: &MemoryChanges,
         by: Actor,
+        if_updated_at: Option<Timestamp>,
     ) -> Result<Option<Memory>, MemoryError> {
         let capabilities = self.bank().capabilities();
         require(capabilities.update, Capability::Update)?;
@@ -266,7 +268,7 @@ impl MemoryService {
         if let Some(categories) = &changes.categories {
             check_categories(scope, categories)?;
         }
-        let update = MemoryUpdate { changes: changes.clone(), by, at: now };
+        let update = MemoryUpdate { changes: changes.clone(), by, at: now, if_updated_at };
         let memory = self.bank().update(scope, id, &update).await?;
         if let Some(memory) = &memory {
             // The request that created it must not show what it said before.

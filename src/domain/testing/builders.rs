@@ -179,10 +179,11 @@ pub fn new_memory(text: &str) -> NewMemory {
     }
 }
 
-/// An update by an application, which is always the same.
+/// An update by an application, which is always the same, without a condition.
 #[must_use]
 pub fn update(changes: &MemoryChanges, at: Timestamp) -> MemoryUpdate {
-    MemoryUpdate { changes: changes.clone(), by: Actor::Application(ApplicationId::from_uuid(Uuid::max())), at }
+    let by = Actor::Application(ApplicationId::from_uuid(Uuid::max()));
+    MemoryUpdate { changes: changes.clone(), by, at, if_updated_at: None }
 }
 
 /// An accepted write of a [`new_memory`] without an idempotency key.

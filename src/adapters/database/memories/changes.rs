@@ -110,9 +110,9 @@ async fn apply(
         // Its scope is there, so it was applied with its neighbours.
         Change::Create(_) => Ok(WriteOutcome::Missing),
         Change::Update { id, update } => {
-            let MemoryUpdate { changes, by, at } = &**update;
+            let MemoryUpdate { changes, by, at, .. } = &**update;
             let Some(mut found) = find(transaction, scope_id, id).await? else { return Ok(WriteOutcome::Missing) };
-            if !is_visible(access, &found.memory, *at) {
+            if !is_visible(access, &found.memory, *at) || !update.applies_to(&found.memory) {
                 return Ok(WriteOutcome::Missing);
             }
             let (seq, before) = (found.seq, found.memory.clone());

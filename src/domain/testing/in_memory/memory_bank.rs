@@ -166,13 +166,14 @@ impl MemoryBank for InMemoryMemoryBank {
         id: &MemoryId,
         update: &MemoryUpdate,
     ) -> Result<Option<Memory>, MemoryBankError> {
-        let MemoryUpdate { changes, by, at } = update;
+        let MemoryUpdate { changes, by, at, .. } = update;
         self.check()?;
         require(self.capabilities.update, Capability::Update)?;
         require(self.capabilities.expiry || changes.expires_at.flatten().is_none(), Capability::Expiry)?;
         let mut memories = lock(&self.memories);
         let kept = memories.get_mut(&(scope.tenant(), id.clone()));
-        let Some(kept) = kept.filter(|kept| is_visible(&kept.memory, scope, Some(*at))) else { return Ok(None) };
+        let applies = |kept: &&mut Kept| is_visible(&kept.memory, scope, Some(*at)) && update.applies_to(&kept.memory);
+        let Some(kept) = kept.filter(applies) else { return Ok(None) };
         let before = kept.memory.clone();
         changes.apply_to(&mut kept.memory, *at);
         let members = MemoryMember::changed(&before, &kept.memory);

@@ -210,7 +210,7 @@ async fn a_repetition_that_delivers_shows_who_may_only_write_what_it_sent() {
     let id = MemoryId::for_request(harness.accepted(keyed.clone()).await);
     let scope = MemoryScope::of(&harness.caller);
     let changes = MemoryChanges { content: Some(content("what others wrote")), ..MemoryChanges::default() };
-    let update = MemoryUpdate { changes, at: harness.clock.now(), by: Actor::Person };
+    let update = MemoryUpdate { changes, at: harness.clock.now(), by: Actor::Person, if_updated_at: None };
     assert!(harness.bank.update(&scope, &id, &update).await.unwrap().is_some());
     harness.clock.advance(Duration::from_hours(1));
     harness.service.worker = Arc::new(DueFirst(harness.worker.clone()));

@@ -5,8 +5,8 @@ use serde_json::json;
 use super::creating::full_memory;
 use super::{after, all_pages, assert_unsupported, create, first_page, found, get, query, search};
 use crate::memories::{
-    Capability, Memory, MemoryBank, MemoryChanges, MemoryFilter, MemoryQuery, MemoryScope, Metadata, NewMemory,
-    Priority, Scalar,
+    Capability, Memory, MemoryBank, MemoryChanges, MemoryFilter, MemoryQuery, MemoryScope, MemoryUpdate, Metadata,
+    NewMemory, Priority, Scalar,
 };
 use crate::testing::conformance::Fixture;
 use crate::testing::{categories, content, context, metadata, new_memory, scope, update};
@@ -150,6 +150,57 @@ pub async fn what_is_not_there_cannot_be_changed(fixture: Fixture<dyn MemoryBank
     if updates(bank).await {
         let [changes, ..] = single_changes();
         assert_eq!(bank.update(&scope, &unknown, &update(&changes, after(1))).await.unwrap(), None);
+    }
+}
+
+/// A change of the text of what was read when it was this.
+fn change_of(read: &Memory, text: &str, at: u64) -> MemoryUpdate {
+    let changes = MemoryChanges { content: Some(content(text)), ..MemoryChanges::default() };
+    MemoryUpdate { if_updated_at: Some(read.updated_at), ..update(&changes, after(at)) }
+}
+
+pub async fn a_change_of_what_was_read_applies_unless_it_was_changed_since(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    if !updates(bank).await {
+        return;
+    }
+    let first = create(bank, &scope, new_memory("The first text.")).await;
+    let second = bank.update(&scope, &first.id, &change_of(&first, "The second text.", 1)).await.unwrap();
+    let second = second.expect("nothing has changed it");
+    assert_eq!((second.content.as_str(), second.updated_at), ("The second text.", after(1)));
+    for bank in [bank, fixture.other_instance()] {
+        let late = change_of(&first, "The third text.", 2);
+        assert_eq!(bank.update(&scope, &first.id, &late).await.unwrap(), None);
+        assert_eq!(get(bank, &scope, &first).await.as_ref(), Some(&second), "nothing of it is changed");
+    }
+    if bank.capabilities().history {
+        let histories = bank.histories(&scope, std::slice::from_ref(&first.id), after(3)).await.unwrap();
+        assert_eq!(histories.entries[&first.id].len(), 1, "what was not changed is not noted");
+    }
+    let third = bank.update(&scope, &first.id, &change_of(&second, "The third text.", 3)).await.unwrap();
+    assert_eq!(get(bank, &scope, &first).await, third);
+    assert_eq!(third.expect("nothing has changed it since").content.as_str(), "The third text.");
+}
+
+pub async fn of_concurrent_changes_of_what_was_read_one_applies(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, owner) = (fixture.port(), scope());
+    if !updates(bank).await {
+        return;
+    }
+    let read = create(bank, &owner, new_memory("x")).await;
+    let answers = fixture
+        .together(20, |number, bank| {
+            let at = 1 + u64::try_from(number).expect("twenty callers");
+            let (scope, id, update) = (owner.clone(), read.id.clone(), change_of(&read, &format!("text {number}"), at));
+            async move { bank.update(&scope, &id, &update).await.unwrap() }
+        })
+        .await;
+    let applied: Vec<Memory> = answers.into_iter().flatten().collect();
+    let stored = get(bank, &owner, &read).await.expect("the memory is there");
+    assert!(applied.contains(&stored), "{stored:?} was not answered to anybody");
+    // Another instance of a remote bank may check at the same time.
+    if bank.capabilities().local {
+        assert_eq!(applied, [stored]);
     }
 }
 

@@ -91,6 +91,8 @@ macro_rules! memory_bank_cases {
                 a_changed_memory_is_found_by_its_new_words_and_not_by_its_old,
                 a_changed_memory_is_filtered_by_its_new_categories_and_metadata,
                 what_is_not_there_cannot_be_changed,
+                a_change_of_what_was_read_applies_unless_it_was_changed_since,
+                of_concurrent_changes_of_what_was_read_one_applies,
                 concurrent_changes_of_different_members_are_all_kept,
                 a_deleted_memory_is_gone_everywhere,
                 of_many_concurrent_callers_exactly_one_deletes,
