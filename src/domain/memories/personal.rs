@@ -282,6 +282,29 @@ impl PersonalMemories {
         Ok(OwnMemory { memory, space: tenant.space, history })
     }
 
+    /// Takes back the person's correction of a memory: it gets the text and the categories again that it had `before`. Returns
+    /// whether it did; `false` if something else has changed the memory since `corrected_at`, which the bank checks when it
+    /// changes it: see [`MemoryBank::update`](super::MemoryBank::update).
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub async fn undo_correction(
+        &self,
+        person: UserId,
+        before: Memory,
+        corrected_at: Timestamp,
+    ) -> Result<bool, MemoryError> {
+        let (id, content, categories) = (before.id, Some(before.content), Some(before.categories));
+        let (tenant, _) = self.locate(person, &id, self.memories.clock.now()).await?;
+        let changes = MemoryChanges { content, categories, ..MemoryChanges::default() };
+        let scope = tenant.scope();
+        let undone = self.memories.update_in(&scope, &id, &changes, Actor::Person, Some(corrected_at)).await?;
+        if undone.is_some() {
+            self.record(AuditKind::MemoryUpdated, person).await;
+        }
+        Ok(undone.is_some())
+    }
+
     /// Forgets what happened to a memory of the person, and what it superseded.
     ///
     /// # Errors

@@ -1,9 +1,14 @@
 //! What a person sees, corrects, deletes and takes back of their own memories.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use memgate_domain::testing::InMemoryMemoryBank;
+use async_trait::async_trait;
+use memgate::domain::ids::MemoryId;
+use memgate::domain::memories::{
+    Memory, MemoryBank, MemoryBankDecorator, MemoryBankError, MemoryChanges, MemoryScope, MemoryUpdate,
+};
+use memgate_domain::testing::{InMemoryMemoryBank, content, update};
 use memgate_test_kit::page::Page;
 use serde_json::Value;
 
@@ -249,6 +254,52 @@ async fn a_correction_can_be_undone_for_a_while_and_as_long_as_it_is_the_last_ch
     assert!(late.assert_page(200).says("It is too late to undo this.") && late.page.says("Marta drinks tea"));
     let same = submit(&mut browser, &path, &correction("Marta drinks tea")).await;
     assert!(same.assert_page(200).says("Saved.") && !same.page.says("Undo"), "{}", same.page.text());
+}
+
+/// A bank in which an application changes a memory right before the next change arrives, if it is told to.
+#[derive(Default)]
+struct Overtaken {
+    inner: InMemoryMemoryBank,
+    text: Mutex<Option<&'static str>>,
+}
+
+#[async_trait]
+impl MemoryBankDecorator for Overtaken {
+    fn inner(&self) -> &dyn MemoryBank {
+        &self.inner
+    }
+
+    async fn update(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        late: &MemoryUpdate,
+    ) -> Result<Option<Memory>, MemoryBankError> {
+        let text = self.text.lock().unwrap().take();
+        if let Some(text) = text {
+            let changes = MemoryChanges { content: Some(content(text)), ..MemoryChanges::default() };
+            self.inner.update(scope, id, &update(&changes, late.at)).await?;
+        }
+        self.inner.update(scope, id, late).await
+    }
+}
+
+#[tokio::test]
+async fn what_an_application_changes_while_a_correction_is_undone_stays() {
+    let bank = Arc::new(Overtaken::default());
+    let place = Place::before(bank.clone()).await;
+    let (mut browser, token) = place.connected().await;
+    let memory = place.gate.remember(&token, "Marta drinks coffee").await;
+    let path = format!("{MEMORIES}/{}", id_of(&memory));
+    let page = browser.get(&path).await.page;
+    place.gate.advance(Duration::from_secs(1));
+    let correction = [("content", "Marta drinks tea"), ("categories", "")];
+    let saved = submit(&mut browser, &path, &fields(&page, &["form_token"], &correction)).await;
+    let undo = fields(saved.assert_page(200), &["form_token", "memories", "deadline", "seal"], &[]);
+    place.gate.advance(Duration::from_secs(1));
+    *bank.text.lock().unwrap() = Some("Marta drinks water");
+    let late = submit(&mut browser, "/account/undo", &undo).await;
+    assert!(late.assert_page(200).says("It is too late to undo this.") && late.page.says("Marta drinks water"));
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ struct Harness {
     bank: Arc<InMemoryMemoryBank>,
     tenants: Arc<InMemoryTenantRegistry>,
     audit: Arc<InMemoryAuditLog>,
+    clock: Arc<FixedClock>,
     own: PersonalMemories,
 }
 
@@ -41,12 +42,13 @@ impl Harness {
         ));
         let worker = Arc::new(InlineDeliveryWorker::new(delivery.clone()));
         let memories = MemoryService::new(delivery, worker, audit.clone(), clock.clone());
-        let erasure = Erasure::new(bank.clone(), queue, tenants.clone(), clock);
+        let erasure = Erasure::new(bank.clone(), queue, tenants.clone(), clock.clone());
         Self {
             own: PersonalMemories::new(memories, tenants.clone(), repository, erasure),
             bank,
             tenants,
             audit,
+            clock,
             person,
             stranger,
             applications,
@@ -201,6 +203,28 @@ async fn a_memory_is_seen_changed_and_deleted_by_its_person_alone() {
     assert_eq!(harness.own.delete(harness.person.id, &memory.id).await.unwrap(), corrected);
     assert!(matches!(harness.own.get(harness.person.id, &memory.id).await, Err(MemoryError::NotFound)));
     assert_eq!(harness.audit.kinds(), [AuditKind::MemoryUpdated, AuditKind::MemoryDeleted]);
+}
+
+#[tokio::test]
+async fn a_correction_is_undone_by_its_person_and_only_while_it_is_the_last_change() {
+    let harness = Harness::new();
+    let before = harness.store(1, "Marta drinks coffee", 5).await;
+    let changes = MemoryChanges {
+        content: Some(content("Marta drinks tea")),
+        categories: Some(categories(&["food"])),
+        ..MemoryChanges::default()
+    };
+    let corrected_at = now();
+    harness.own.update(harness.person.id, &before.id, &changes).await.unwrap();
+    let refused = harness.own.undo_correction(harness.stranger.id, before.clone(), corrected_at).await;
+    assert!(matches!(refused, Err(MemoryError::NotFound)), "{refused:?}");
+    harness.clock.advance(Duration::from_secs(1));
+    assert!(harness.own.undo_correction(harness.person.id, before.clone(), corrected_at).await.unwrap());
+    let undone = Memory { updated_at: now().plus(Duration::from_secs(1)), ..before.clone() };
+    assert_eq!(harness.own.get(harness.person.id, &before.id).await.unwrap().memory, undone);
+    assert!(!harness.own.undo_correction(harness.person.id, before.clone(), corrected_at).await.unwrap());
+    assert_eq!(harness.own.get(harness.person.id, &before.id).await.unwrap().memory, undone);
+    assert_eq!(harness.audit.kinds(), [AuditKind::MemoryUpdated; 2], "what did not happen is not recorded");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use super::super::memory_error::{not_found, page_error};
 use super::super::return_to::ReturnTo;
 use super::super::view;
 use super::list::show_list;
-use crate::domain::memories::{Memory, MemoryChanges, MemoryRecord, OwnMemory};
+use crate::domain::memories::{Memory, MemoryRecord, OwnMemory};
 use crate::domain::people::SignedInUser;
 
 /// For how long a deletion can be undone.
@@ -102,13 +102,10 @@ pub(crate) async fn restore(browser: Browser<'_>, form: ListForm) -> Result<Resp
 
 /// Gives a memory the text and the categories that it had, unless something else has changed it since its correction.
 async fn take_back(browser: &Browser<'_>, user: &SignedInUser, before: Memory) -> Result<Response, PageError> {
+    let (id, corrected_at) = (before.id.clone(), before.updated_at);
     let own = &browser.services.own_memories;
-    let current = own.get(user.person.id, &before.id).await.map_err(not_found)?;
-    if current.memory.updated_at != before.updated_at {
+    if !own.undo_correction(user.person.id, before, corrected_at).await.map_err(not_found)? {
         return show_list(browser, user, Some(browser.t.too_late_to_undo)).await;
     }
-    let (content, categories) = (Some(before.content), Some(before.categories));
-    let changes = MemoryChanges { content, categories, ..MemoryChanges::default() };
-    own.update(user.person.id, &before.id, &changes).await.map_err(not_found)?;
-    view::see_other(&format!("{}?undone", ReturnTo::Memory(before.id)))
+    view::see_other(&format!("{}?undone", ReturnTo::Memory(id)))
 }
