@@ -58,7 +58,7 @@ pub use model::{Content, Memory, MemoryChanges, MemoryScope, MemoryUpdate, Prior
 pub use near_duplicates::{CreatedBeside, OnNearDuplicate};
 pub use new_memory::{NewMemory, OwnMemory};
 pub use operations::{Dropped, QueueOperations};
-pub use personal::{OwnNext, OwnPage, OwnQuery, PersonalMemories, Source};
+pub use personal::{Correction, OwnNext, OwnPage, OwnQuery, PersonalMemories, Source};
 pub use query::{
     DateRange, Hit, Limit, ListOrder, ListQuery, MemoryFilter, MemoryList, MemoryQuery, Page, Position, QueryText,
     Relevance, SearchAnswer, SearchResults, StaleAllowed,

@@ -80,6 +80,15 @@ pub enum OwnNext {
     Skip(u32),
 }
 
+/// A memory that its person has corrected.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Correction {
+    /// The memory, as it is now.
+    pub saved: OwnMemory,
+    /// What it was until then; `None` if something else changed it at the same time, so that nobody knows.
+    pub before: Option<Memory>,
+}
+
 /// Lets people see, correct and delete what is stored of them.
 #[derive(Clone)]
 pub struct PersonalMemories {
@@ -264,25 +273,32 @@ impl PersonalMemories {
         Err(MemoryError::NotFound)
     }
 
-    /// Changes a memory of the person, and every copy of it.
+    /// Changes a memory of the person, and every copy of it, whatever else changes it.
     ///
     /// # Errors
     /// [`MemoryError`].
-    pub async fn update(
+    pub async fn correct(
         &self,
         person: UserId,
         id: &MemoryId,
         changes: &MemoryChanges,
-    ) -> Result<OwnMemory, MemoryError> {
-        let (tenant, _) = self.locate(person, id, self.memories.clock.now()).await?;
-        let updated = self.memories.update_in(&tenant.scope(), id, changes, Actor::Person, None).await?;
-        let memory = updated.ok_or(MemoryError::NotFound)?;
+    ) -> Result<Correction, MemoryError> {
+        let (tenant, before) = self.locate(person, id, self.memories.clock.now()).await?;
+        let scope = tenant.scope();
+        let read_at = Some(before.updated_at);
+        let (memory, before) = match self.memories.update_in(&scope, id, changes, Actor::Person, read_at).await? {
+            Some(memory) => (memory, Some(before)),
+            None => {
+                let updated = self.memories.update_in(&scope, id, changes, Actor::Person, None).await?;
+                (updated.ok_or(MemoryError::NotFound)?, None)
+            }
+        };
         self.record(AuditKind::MemoryUpdated, person).await;
-        let history = self.memories.history_of(&tenant.scope(), id, self.memories.clock.now()).await?;
-        Ok(OwnMemory { memory, space: tenant.space, history })
+        let history = self.memories.history_of(&scope, id, self.memories.clock.now()).await?;
+        Ok(Correction { saved: OwnMemory { memory, space: tenant.space, history }, before })
     }
 
-    /// Takes back the person's correction of a memory: it gets the text and the categories again that it had `before`. Returns
+    /// Takes back a [correction](Self::correct): the memory gets the text and the categories again that it had `before`. Returns
     /// whether it did; `false` if something else has changed the memory since `corrected_at`, which the bank checks when it
     /// changes it: see [`MemoryBank::update`](super::MemoryBank::update).
     ///

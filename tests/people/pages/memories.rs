@@ -303,6 +303,23 @@ async fn what_an_application_changes_while_a_correction_is_undone_stays() {
 }
 
 #[tokio::test]
+async fn a_correction_of_what_an_application_changes_at_the_same_time_is_saved_and_offers_no_older_text() {
+    let bank = Arc::new(Overtaken::default());
+    let place = Place::before(bank.clone()).await;
+    let (mut browser, token) = place.connected().await;
+    let memory = place.gate.remember(&token, "Marta drinks coffee").await;
+    let path = format!("{MEMORIES}/{}", id_of(&memory));
+    let page = browser.get(&path).await.page;
+    place.gate.advance(Duration::from_secs(1));
+    *bank.text.lock().unwrap() = Some("Marta drinks water");
+    let correction = [("content", "Marta drinks tea"), ("categories", "")];
+    let saved = submit(&mut browser, &path, &fields(&page, &["form_token"], &correction)).await;
+    let page = saved.assert_page(200);
+    assert!(page.says("Saved.") && page.says("Marta drinks tea"), "{}", page.text());
+    assert!(!page.says("Undo"), "it would bring back what the application had replaced: {}", page.text());
+}
+
+#[tokio::test]
 async fn the_page_of_a_memory_shows_what_happened_to_it_until_that_is_forgotten() {
     let place = Place::new().await;
     let (mut browser, token) = place.connected().await;

@@ -192,9 +192,11 @@ async fn a_memory_is_seen_changed_and_deleted_by_its_person_alone() {
     let changes = MemoryChanges { content: Some(content("Marta drinks tea")), ..MemoryChanges::default() };
     let stranger = harness.stranger.id;
     assert!(matches!(harness.own.get(stranger, &memory.id).await, Err(MemoryError::NotFound)));
-    assert!(matches!(harness.own.update(stranger, &memory.id, &changes).await, Err(MemoryError::NotFound)));
+    assert!(matches!(harness.own.correct(stranger, &memory.id, &changes).await, Err(MemoryError::NotFound)));
     assert!(matches!(harness.own.delete(stranger, &memory.id).await, Err(MemoryError::NotFound)));
-    let corrected = harness.own.update(harness.person.id, &memory.id, &changes).await.unwrap();
+    let correction = harness.own.correct(harness.person.id, &memory.id, &changes).await.unwrap();
+    assert_eq!(correction.before, Some(memory.clone()));
+    let corrected = correction.saved;
     assert_eq!(harness.own.get(harness.person.id, &memory.id).await.unwrap(), corrected);
     assert_eq!(corrected.memory.content, content("Marta drinks tea"));
     let [entry] = &corrected.history[..] else { panic!("one entry") };
@@ -215,7 +217,7 @@ async fn a_correction_is_undone_by_its_person_and_only_while_it_is_the_last_chan
         ..MemoryChanges::default()
     };
     let corrected_at = now();
-    harness.own.update(harness.person.id, &before.id, &changes).await.unwrap();
+    harness.own.correct(harness.person.id, &before.id, &changes).await.unwrap();
     let refused = harness.own.undo_correction(harness.stranger.id, before.clone(), corrected_at).await;
     assert!(matches!(refused, Err(MemoryError::NotFound)), "{refused:?}");
     harness.clock.advance(Duration::from_secs(1));
@@ -232,7 +234,7 @@ async fn what_was_deleted_is_restored_where_it_was_and_as_old_as_it_was() {
     let harness = Harness::new();
     let memory = harness.store(1, "x", 5).await;
     let changes = MemoryChanges { categories: Some(categories(&["food"])), ..MemoryChanges::default() };
-    harness.own.update(harness.person.id, &memory.id, &changes).await.unwrap();
+    harness.own.correct(harness.person.id, &memory.id, &changes).await.unwrap();
     let deleted = harness.own.delete(harness.person.id, &memory.id).await.unwrap();
     assert!(matches!(harness.own.restore(harness.stranger.id, deleted.clone()).await, Err(MemoryError::NotFound)));
     harness.own.restore(harness.person.id, deleted.clone()).await.unwrap();
@@ -246,7 +248,7 @@ async fn a_history_is_forgotten_by_its_person_alone() {
     let harness = Harness::new();
     let memory = harness.store(0, "x", 5).await;
     let changes = MemoryChanges { content: Some(content("y")), ..MemoryChanges::default() };
-    harness.own.update(harness.person.id, &memory.id, &changes).await.unwrap();
+    harness.own.correct(harness.person.id, &memory.id, &changes).await.unwrap();
     let refused = harness.own.forget_history(harness.stranger.id, &memory.id).await;
     assert!(matches!(refused, Err(MemoryError::NotFound)));
     assert_eq!(harness.own.get(harness.person.id, &memory.id).await.unwrap().history.len(), 1);

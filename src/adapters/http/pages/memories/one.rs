@@ -93,14 +93,14 @@ pub(crate) async fn save(browser: Browser<'_>, form: ListForm) -> Result<Respons
     let return_to = ReturnTo::Memory(id.clone());
     let user = sender(&browser, form.get("form_token"), return_to.clone()).await?;
     let own = &browser.services.own_memories;
-    let before = own.get(user.person.id, &id).await.map_err(not_found)?;
-    let saved = match read_changes(&form) {
-        Ok(changes) => own.update(user.person.id, &id, &changes).await,
+    let corrected = match read_changes(&form) {
+        Ok(changes) => own.correct(user.person.id, &id, &changes).await,
         Err(error) => Err(error.into()),
     };
-    match saved {
-        Ok(saved) => {
-            let undo = undo_of_correction(&browser, &user, before, &saved)?;
+    match corrected {
+        Ok(correction) => {
+            let undo = undo_of_correction(&browser, &user, &correction)?;
+            let saved = correction.saved;
             let sources = own.sources(user.person.id).await?;
             let history = history::in_words(&browser, &saved).await?;
             let memory = MemoryInWords::whole(&saved, &sources, &browser.t);
@@ -110,11 +110,12 @@ pub(crate) async fn save(browser: Browser<'_>, form: ListForm) -> Result<Respons
         Err(error) => {
             // What was typed is not lost.
             let problem = memory_problem(error, &browser.t)?;
+            let stored = own.get(user.person.id, &id).await.map_err(not_found)?;
             let sources = own.sources(user.person.id).await?;
-            let mut memory = MemoryInWords::whole(&before, &sources, &browser.t);
+            let mut memory = MemoryInWords::whole(&stored, &sources, &browser.t);
             form.get("content").clone_into(&mut memory.content);
             memory.categories = form.get("categories").split(',').map(|name| name.trim().to_owned()).collect();
-            let history = history::in_words(&browser, &before).await?;
+            let history = history::in_words(&browser, &stored).await?;
             show_memory(&browser.t, &user, memory, Some(problem), None, "", history)
         }
     }

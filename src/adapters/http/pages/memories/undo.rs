@@ -12,7 +12,7 @@ use super::super::memory_error::{not_found, page_error};
 use super::super::return_to::ReturnTo;
 use super::super::view;
 use super::list::show_list;
-use crate::domain::memories::{Memory, MemoryRecord, OwnMemory};
+use crate::domain::memories::{Correction, Memory, MemoryRecord, OwnMemory};
 use crate::domain::people::SignedInUser;
 
 /// For how long a deletion can be undone.
@@ -52,20 +52,22 @@ impl Undo {
     }
 }
 
-/// What takes a correction back as long as nothing else has changed the memory; `None` if nothing was changed, or if it is too
-/// long. The old text goes into the page alone, sealed.
+/// What takes a correction back as long as nothing else has changed the memory; `None` if nothing was changed, if nobody knows
+/// what was there, or if that is too long. The old text goes into the page alone, sealed.
 pub(super) fn undo_of_correction(
     browser: &Browser<'_>,
     user: &SignedInUser,
-    before: OwnMemory,
-    saved: &OwnMemory,
+    correction: &Correction,
 ) -> Result<Option<Undo>, PageError> {
-    let is_same = before.memory.content == saved.memory.content && before.memory.categories == saved.memory.categories;
+    let Correction { saved, before: Some(before) } = correction else { return Ok(None) };
+    if before.content == saved.memory.content && before.categories == saved.memory.categories {
+        return Ok(None);
+    }
     // The time of the correction tells whether it is the last.
-    let memory = Memory { updated_at: saved.memory.updated_at, ..before.memory };
-    let memories = written(&[OwnMemory { memory, history: Vec::new(), space: before.space }])?;
+    let memory = Memory { updated_at: saved.memory.updated_at, ..before.clone() };
+    let memories = written(&[OwnMemory { memory, history: Vec::new(), space: saved.space.clone() }])?;
     let undo = Undo::seal(browser, user, UndoKind::Correction, memories);
-    Ok((!is_same && undo.memories.len() <= UNDO_BYTES).then_some(undo))
+    Ok((undo.memories.len() <= UNDO_BYTES).then_some(undo))
 }
 
 pub(super) fn written(memories: &[OwnMemory]) -> Result<String, PageError> {
