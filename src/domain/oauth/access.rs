@@ -18,22 +18,73 @@ use crate::system::{Clock, StorageError, Timestamp};
 
 pub use local::{LocalAccess, LocalAccessError};
 
-/// The caller behind a valid access token.
+/// The caller behind a valid access token. Whoever has one got it from [`AccessGuard`] or [`LocalAccess`]: outside of this crate
+/// it can be read,
+///
+/// ```
+/// # use memgate_domain::{applications::Permissions, oauth::Caller};
+/// fn permissions(caller: &Caller) -> Permissions {
+///     caller.permissions()
+/// }
+/// ```
+///
+/// but neither changed
+///
+/// ```compile_fail,E0616
+/// # use memgate_domain::{applications::Permissions, oauth::Caller};
+/// fn widen(caller: &mut Caller) {
+///     caller.permissions = Permissions::all();
+/// }
+/// ```
+///
+/// nor made.
+///
+/// ```compile_fail,E0451
+/// # use memgate_domain::{applications::Permissions, oauth::Caller};
+/// fn forge(caller: Caller) -> Caller {
+///     Caller { permissions: Permissions::all(), ..caller }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The current state of the application that the token was issued to.
-    pub application: Arc<Application>,
-    /// Whose memories the token is about.
-    pub subject: Subject,
-    /// The permissions that the token carries and the application still has.
-    pub permissions: Permissions,
-    /// The token's ID.
-    pub token_id: TokenId,
-    /// When the token expires.
-    pub expires_at: Timestamp,
+    pub(crate) application: Arc<Application>,
+    pub(crate) subject: Subject,
+    pub(crate) permissions: Permissions,
+    pub(crate) token_id: TokenId,
+    pub(crate) expires_at: Timestamp,
 }
 
 impl Caller {
+    /// The current state of the application that the token was issued to.
+    #[must_use]
+    pub fn application(&self) -> &Application {
+        &self.application
+    }
+
+    /// Whose memories the token is about.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// The permissions that the token carries and the application still has.
+    #[must_use]
+    pub fn permissions(&self) -> Permissions {
+        self.permissions
+    }
+
+    /// The token's ID.
+    #[must_use]
+    pub fn token_id(&self) -> TokenId {
+        self.token_id
+    }
+
+    /// When the token expires.
+    #[must_use]
+    pub fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
     /// Requires `permission`.
     ///
     /// # Errors

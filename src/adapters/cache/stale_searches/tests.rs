@@ -77,7 +77,7 @@ async fn while_the_bank_is_unavailable_an_earlier_answer_may_stand_in_for_a_whil
     let inner = Arc::new(InMemoryMemoryBank::default());
     let bank: &dyn MemoryBank = &StaleSearchMemoryBank::new(Arc::clone(&inner) as _);
     let caller = caller(&application());
-    let (scope, application) = (Admitted::unchecked(MemoryScope::of(&caller)), caller.application.id);
+    let (scope, application) = (Admitted::unchecked(MemoryScope::of(&caller)), caller.application().id);
     let minutes = Duration::from_mins(10);
     let allowed = StaleAllowed { application, max_age: minutes };
     let asked = |text, at| MemoryQuery { now: at, ..query(text) };

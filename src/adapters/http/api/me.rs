@@ -50,18 +50,18 @@ struct MeAnswer {
 
 impl MeAnswer {
     fn new(caller: &Caller, limit: RequestsPerMinute) -> Self {
-        let application = &caller.application;
+        let application = caller.application();
         Self {
             application_id: application.id.to_string(),
             client_id: application.client_id.to_string(),
             name: application.name.to_string(),
             space: application.space.to_string(),
-            subject: match &caller.subject {
+            subject: match caller.subject() {
                 Subject::Application => application.client_id.to_string(),
                 Subject::Person(user) => user.to_string(),
             },
-            permissions: caller.permissions.iter().map(|permission| permission.to_string()).collect(),
-            token_expires_at: caller.expires_at.into(),
+            permissions: caller.permissions().iter().map(|permission| permission.to_string()).collect(),
+            token_expires_at: caller.expires_at().into(),
             rate_limit_per_minute: limit.get(),
         }
     }

@@ -151,7 +151,7 @@ impl StatisticsAnswer {
         Self {
             status: "success".to_owned(),
             request_id: request_id.to_string(),
-            space: caller.application.space.to_string(),
+            space: caller.application().space.to_string(),
             memories: statistics.memories,
             oldest: statistics.oldest.map(DateTime::from),
             newest: statistics.newest.map(DateTime::from),

@@ -94,9 +94,9 @@ impl McpEndpoint {
     /// The rejection of a call for which the token lacks the permission although the application has it, so that asking the
     /// person again can help.
     fn missing_scope(&self, caller: &Caller, needed: Option<Permission>, request_id: RequestId) -> Option<Response> {
-        let held = caller.application.permissions;
+        let held = caller.application().permissions;
         let needed = needed?;
-        if caller.permissions.contains(needed) || !held.contains(needed) {
+        if caller.permissions().contains(needed) || !held.contains(needed) {
             return None;
         }
         let refused = Refused {

@@ -354,7 +354,7 @@ impl ServerHandler for McpServer {
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let call = self.call_of(&context).await?;
-        let mut result = ListToolsResult::with_all_items(Tool::allowed(call.caller.permissions));
+        let mut result = ListToolsResult::with_all_items(Tool::allowed(call.caller.permissions()));
         result.ttl_ms = Some(LIST_TTL_MS);
         result.cache_scope = Some(CacheScope::Private);
         Ok(result)
@@ -375,7 +375,7 @@ impl ServerHandler for McpServer {
         tracing::info!(
             target: "memgate::audit",
             kind = "tool_called",
-            application.id = %call.caller.application.id,
+            application.id = %call.caller.application().id,
             request.id = %call.request_id,
             tool = tool.name(),
             client.name = client.name,
@@ -419,7 +419,7 @@ impl ServerHandler for McpServer {
         tracing::info!(
             target: "memgate::audit",
             kind = "prompt_requested",
-            application.id = %call.caller.application.id,
+            application.id = %call.caller.application().id,
             request.id = %call.request_id,
             prompt = PROMPT,
             client.name = client.name,

@@ -52,7 +52,7 @@ impl AnswerBudget {
     /// # Errors
     /// [`ApiError::AnswersUnread`] if earlier responses are not read in time.
     pub(crate) async fn reserve(&self, caller: &Caller, memories: u32) -> Result<Reservation, ApiError> {
-        self.reserve_for(caller.application.id, caller.subject.person(), memories).await
+        self.reserve_for(caller.application().id, caller.subject().person(), memories).await
     }
 
     /// The same for a person with a browser, who gets at most half of what an application does.

@@ -124,7 +124,7 @@ impl ImportSlots {
     /// # Errors
     /// [`ApiError::ImportUnderWay`].
     pub(crate) fn take(&self, caller: &Caller, tenant: String) -> Result<ImportSlot, ApiError> {
-        let (application, person) = (caller.application.id, caller.subject.person());
+        let (application, person) = (caller.application().id, caller.subject().person());
         self.take_for(Importer { tenant, application, person })
     }
 
