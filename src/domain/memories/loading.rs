@@ -3,13 +3,15 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, FuturesOrdered};
+use futures_util::{FutureExt as _, StreamExt as _};
 
-use super::bank::{IsNew, MemoryBank, MemoryBankError};
+use super::bank::{IsNew, MAX_AT_ONCE, MemoryBank, MemoryBankError};
 use super::import::{ImportReader, ImportRow};
 use super::import_problem::ImportProblem;
 use super::model::MemoryScope;
@@ -18,8 +20,23 @@ use super::tenants::{Admitted, TenantRegistry};
 use crate::ids::MemoryId;
 use crate::system::Timestamp;
 
-/// How many rows are given to the bank at once: requests of others wait meanwhile.
-const ROWS_AT_ONCE: usize = 256;
+/// The parts in which the bank is given the rows.
+#[derive(Clone, Copy, Debug)]
+struct PartSize {
+    /// How many rows a part has at most.
+    rows: usize,
+    /// How many bytes its rows have at most, but for the last of them.
+    bytes: usize,
+    /// How many parts may be under way while the next one is read.
+    ahead: usize,
+}
+
+impl PartSize {
+    /// Requests of others wait for one part.
+    const SMALL: Self = Self { rows: 256, bytes: usize::MAX, ahead: 0 };
+    /// While the bank stores one part, the next is prepared.
+    const LARGE: Self = Self { rows: MAX_AT_ONCE, bytes: 4 * 1024 * 1024, ahead: 2 };
+}
 
 /// How many rows of a preview are looked up concurrently.
 const CONCURRENT: usize = 16;
@@ -164,19 +181,43 @@ fn readable(reason: &str) -> String {
 pub struct ImportStopped {
     /// What had become of the rows until then.
     pub report: Box<ImportReport>,
+    /// Where the first row stood of which nothing is known.
+    pub place: Place,
     /// Why it stopped.
     #[source]
     pub reason: MemoryBankError,
 }
 
-/// An import under way. It holds a few hundred rows at a time.
+/// Rows that the bank is given at once.
+#[derive(Default)]
+struct ImportPart {
+    memories: Vec<NewMemory>,
+    /// The size of their rows.
+    bytes: usize,
+    rows: PartRows,
+}
+
+/// What is known of the rows of a part.
+#[derive(Default)]
+struct PartRows {
+    /// Where they stood.
+    places: Vec<Place>,
+    ids: HashSet<MemoryId>,
+}
+
+/// An import under way. It holds a few hundred rows at a time, or, [in large parts](Self::in_large_parts), a few thousand.
 pub struct Import {
     bank: Arc<dyn MemoryBank>,
     tenants: Arc<dyn TenantRegistry>,
     reader: ImportReader,
     stores: bool,
-    batch: Vec<(Place, NewMemory)>,
-    ids: HashSet<MemoryId>,
+    size: PartSize,
+    /// The rows that the bank is given next.
+    next: ImportPart,
+    /// What the bank says of the parts that it was given, in their order.
+    answers: FuturesOrdered<BoxFuture<'static, Result<Vec<IsNew>, MemoryBankError>>>,
+    /// The rows of these parts.
+    under_way: VecDeque<PartRows>,
     report: ImportReport,
 }
 
@@ -184,8 +225,24 @@ impl Import {
     /// Imports into the scope of `reader`, as long as `tenants` admits it.
     #[must_use]
     pub fn new(bank: Arc<dyn MemoryBank>, tenants: Arc<dyn TenantRegistry>, reader: ImportReader) -> Self {
-        let (batch, ids) = (Vec::with_capacity(ROWS_AT_ONCE), HashSet::with_capacity(ROWS_AT_ONCE));
-        Self { bank, tenants, reader, stores: true, batch, ids, report: ImportReport::default() }
+        Self {
+            bank,
+            tenants,
+            reader,
+            stores: true,
+            size: PartSize::SMALL,
+            next: ImportPart::default(),
+            answers: FuturesOrdered::new(),
+            under_way: VecDeque::new(),
+            report: ImportReport::default(),
+        }
+    }
+
+    /// From now on the bank is given as many rows at once as it takes, and the next ones are read meanwhile: for an operator,
+    /// who may let requests wait.
+    #[must_use]
+    pub fn in_large_parts(self) -> Self {
+        Self { size: PartSize::LARGE, ..self }
     }
 
     /// Sets the number of rows, if it is known: see [`ImportReader::expecting`].
@@ -221,7 +278,7 @@ impl Import {
             return Ok(());
         }
         match self.reader.read(row) {
-            Ok(ImportRow::Memory(memory)) => self.take(place, *memory).await?,
+            Ok(ImportRow::Memory(memory)) => self.take(place, *memory, row.len()).await?,
             Ok(ImportRow::Expired) => {
                 self.report.rows += 1;
                 self.report.expired += 1;
@@ -234,7 +291,7 @@ impl Import {
     /// How many rows something has become of so far; the others wait to be stored together.
     #[must_use]
     pub fn settled(&self) -> u64 {
-        self.report.rows.saturating_sub(u64::try_from(self.batch.len()).unwrap_or(u64::MAX))
+        self.report.rows.saturating_sub(u64::try_from(self.undecided()).unwrap_or(u64::MAX))
     }
 
     /// Counts a row without a readable text, such as a line that is not UTF-8.
@@ -242,39 +299,67 @@ impl Import {
         self.report.leave_out(place, None, problem);
     }
 
-    /// Forgets the rows that are not decided yet: nothing more is stored.
+    /// Forgets the rows that are not decided yet: nothing more is stored, but what the bank was given already.
     pub fn abandon(&mut self) {
-        self.report.rows -= self.batch.drain(..).count() as u64;
-        self.ids.clear();
+        self.report.rows = self.settled();
+        self.next = ImportPart::default();
+        self.answers.clear();
+        self.under_way.clear();
     }
 
-    async fn take(&mut self, place: Place, memory: NewMemory) -> Result<(), ImportStopped> {
+    fn undecided(&self) -> usize {
+        let under_way = self.under_way.iter().map(|rows| rows.places.len()).sum::<usize>();
+        under_way + self.next.memories.len()
+    }
+
+    async fn take(&mut self, place: Place, memory: NewMemory, bytes: usize) -> Result<(), ImportStopped> {
         self.report.rows += 1;
-        // Two in one batch would not find each other in the bank.
-        if !self.ids.insert(memory.id.clone()) {
+        // Two under way would not find each other in the bank.
+        if self.under_way.iter().any(|rows| rows.ids.contains(&memory.id)) || !self.next.rows.ids.insert(memory.id.clone())
+        {
             self.report.duplicates += 1;
             return Ok(());
         }
-        self.batch.push((place, memory));
-        if self.batch.len() >= ROWS_AT_ONCE { self.hand_over().await } else { Ok(()) }
+        self.next.rows.places.push(place);
+        self.next.memories.push(memory);
+        self.next.bytes += bytes;
+        let is_full = self.next.memories.len() >= self.size.rows || self.next.bytes >= self.size.bytes;
+        if is_full { self.hand_over(self.size.ahead).await } else { Ok(()) }
     }
 
-    async fn hand_over(&mut self) -> Result<(), ImportStopped> {
-        self.ids.clear();
-        let (places, memories): (Vec<Place>, Vec<NewMemory>) = self.batch.drain(..).unzip();
-        if memories.is_empty() {
-            return Ok(());
+    /// Gives the next part to the bank, and waits until no more than `ahead` are under way.
+    async fn hand_over(&mut self, ahead: usize) -> Result<(), ImportStopped> {
+        let ImportPart { memories, rows, .. } = std::mem::take(&mut self.next);
+        if !memories.is_empty() {
+            self.answers.push_back(self.answer(memories));
+            self.under_way.push_back(rows);
         }
-        let (mut undecided, mut stopped) = (0, None);
-        let outcomes = if self.stores {
-            self.store(memories).await.unwrap_or_else(|error| {
-                stopped = Some(error);
-                Vec::new()
-            })
-        } else {
-            look_up(&*self.bank, self.reader.scope(), memories).await
+        while self.under_way.len() > ahead {
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
+    /// What the bank does with these memories.
+    fn answer(&self, memories: Vec<NewMemory>) -> BoxFuture<'static, Result<Vec<IsNew>, MemoryBankError>> {
+        let (bank, tenants) = (Arc::clone(&self.bank), Arc::clone(&self.tenants));
+        let scope = self.reader.scope().clone();
+        if self.stores {
+            let store = async move { bank.create_all(&Admitted::by(&*tenants, &scope).await?, memories).await };
+            return store.boxed();
+        }
+        async move { Ok(look_up(&*bank, &scope, memories).await) }.boxed()
+    }
+
+    /// Waits for what became of the part that the bank was given first.
+    async fn settle(&mut self) -> Result<(), ImportStopped> {
+        let Some(answer) = self.answers.next().await else { return Ok(()) };
+        let places = self.under_way.pop_front().unwrap_or_default().places;
+        let (outcomes, mut stopped) = match answer {
+            Ok(outcomes) => (outcomes, None),
+            Err(error) => (Vec::new(), Some(error)),
         };
-        let mut outcomes = outcomes.into_iter();
+        let (mut outcomes, mut unknown) = (outcomes.into_iter(), Vec::new());
         for place in places {
             match outcomes.next() {
                 Some(Ok(true)) => self.report.created += 1,
@@ -284,22 +369,20 @@ impl Import {
                     self.report.note(place, None, ImportProblem::Refused(error.to_string()));
                 }
                 Some(Err(error)) => {
-                    undecided += 1;
+                    unknown.push(place);
                     stopped.get_or_insert(error);
                 }
-                None => undecided += 1,
+                None => unknown.push(place),
             }
         }
-        self.report.rows -= undecided;
-        match stopped {
-            None => Ok(()),
-            Some(reason) => Err(ImportStopped { report: Box::new(self.report.clone()), reason }),
+        self.report.rows -= unknown.len() as u64;
+        match (stopped, unknown.first()) {
+            (Some(reason), Some(place)) => {
+                self.abandon();
+                Err(ImportStopped { report: Box::new(self.report.clone()), place: *place, reason })
+            }
+            _ => Ok(()),
         }
-    }
-
-    async fn store(&self, memories: Vec<NewMemory>) -> Result<Vec<IsNew>, MemoryBankError> {
-        let scope = Admitted::by(&*self.tenants, self.reader.scope()).await?;
-        self.bank.create_all(&scope, memories).await
     }
 
     /// Imports what is left, and returns what became of all rows.
@@ -307,17 +390,13 @@ impl Import {
     /// # Errors
     /// [`ImportStopped`].
     pub async fn finish(mut self) -> Result<ImportReport, ImportStopped> {
-        self.hand_over().await?;
+        self.hand_over(0).await?;
         Ok(self.report)
     }
 }
 
 /// Which of these memories the scope does not have yet.
-async fn look_up(
-    bank: &dyn MemoryBank,
-    scope: &MemoryScope,
-    memories: Vec<NewMemory>,
-) -> Vec<Result<bool, MemoryBankError>> {
+async fn look_up(bank: &dyn MemoryBank, scope: &MemoryScope, memories: Vec<NewMemory>) -> Vec<IsNew> {
     let is_new = |memory: NewMemory| async move { Ok(bank.find_written(scope, &memory).await?.is_none()) };
     let lookups: Vec<_> = memories.into_iter().map(is_new).collect();
     stream::iter(lookups).buffered(CONCURRENT).collect().await

@@ -39,7 +39,7 @@ impl ImportApi {
         match (received, ended) {
             (Ok(()), Ok(report)) => Ok(Json(ImportAnswer::new(*request_id, report))),
             (Err(reason), Ok(report)) => Err(stopped(reason, report).into()),
-            (_, Err(ImportStopped { report, reason })) => {
+            (_, Err(ImportStopped { report, reason, .. })) => {
                 Err(stopped(MemoryError::from(reason).into(), *report).into())
             }
         }

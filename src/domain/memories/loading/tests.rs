@@ -1,4 +1,9 @@
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+
 use super::*;
+use crate::memories::{Memory, MemoryBankDecorator};
 use crate::testing::{InMemoryMemoryBank, InMemoryTenantRegistry, now, scope, scope_limited_to};
 
 fn import(bank: &Arc<InMemoryMemoryBank>) -> Import {
@@ -98,6 +103,111 @@ async fn a_bank_that_goes_away_stops_it_and_what_is_known_is_told() {
     let stopped = import.finish().await.unwrap_err();
     assert!(stopped.reason.is_retryable());
     assert_eq!((stopped.report.rows, stopped.report.created), (256, 256));
+    assert_eq!(stopped.place, Place::line(257));
+}
+
+/// Keeps what it is given at once, and refuses what it is told to.
+#[derive(Default)]
+struct Strict {
+    inner: InMemoryMemoryBank,
+    given: Mutex<Vec<Vec<MemoryId>>>,
+    refused: Vec<&'static str>,
+}
+
+#[async_trait]
+impl MemoryBankDecorator for Strict {
+    fn inner(&self) -> &dyn MemoryBank {
+        &self.inner
+    }
+
+    async fn create_all(&self, scope: &Admitted, memories: Vec<NewMemory>) -> Result<Vec<IsNew>, MemoryBankError> {
+        self.given.lock().unwrap().push(memories.iter().map(|memory| memory.id.clone()).collect());
+        let mut outcomes = Vec::new();
+        for memory in memories {
+            // Parts that are under way at once take turns.
+            tokio::task::yield_now().await;
+            outcomes.push(self.create_one(scope, &memory).await.map(|_| true));
+        }
+        Ok(outcomes)
+    }
+}
+
+impl Strict {
+    async fn create_one(&self, scope: &Admitted, memory: &NewMemory) -> Result<Memory, MemoryBankError> {
+        if self.refused.contains(&memory.content.as_str()) {
+            return Err(MemoryBankError::Rejected("no".to_owned()));
+        }
+        self.inner.create(scope, memory).await
+    }
+}
+
+fn import_in_large_parts(bank: &Arc<Strict>) -> Import {
+    let reader = ImportReader::new(scope().into_scope(), now());
+    Import::new(Arc::clone(bank) as _, Arc::new(InMemoryTenantRegistry::open()), reader).in_large_parts()
+}
+
+fn named_row(id: u64) -> String {
+    format!("{{\"memory_id\": \"m-{id}\", \"content\": \"memory {id}\"}}")
+}
+
+#[tokio::test]
+async fn large_parts_are_as_large_as_the_bank_takes_and_no_memory_is_under_way_twice() {
+    let bank = Arc::new(Strict::default());
+    let mut import = import_in_large_parts(&bank);
+    let rows = 3 * MAX_AT_ONCE as u64;
+    for number in 1..=rows {
+        import.add(Place::line(number), &named_row(number)).await.unwrap();
+    }
+    assert!(import.settled() < rows, "the bank is not waited for while it can be given more");
+    // It is in the part before, which is under way, and then in this one.
+    for number in [rows, 1_000_000, 1_000_000] {
+        import.add(Place::line(rows + 1), &named_row(number)).await.unwrap();
+    }
+    let report = import.finish().await.unwrap();
+    assert_eq!((report.rows, report.created, report.duplicates), (rows + 3, rows + 1, 2));
+    let given = bank.given.lock().unwrap();
+    assert_eq!(given.iter().map(Vec::len).collect::<Vec<_>>(), [MAX_AT_ONCE, MAX_AT_ONCE, MAX_AT_ONCE, 1]);
+    assert_eq!(given.iter().flatten().collect::<HashSet<_>>().len(), bank.inner.len());
+}
+
+#[tokio::test]
+async fn a_large_part_ends_where_it_has_enough_bytes() {
+    let bank = Arc::new(Strict::default());
+    let mut import = import_in_large_parts(&bank);
+    for number in 1..=9 {
+        let row = format!("{{\"content\": \"{number}\"{}}}", " ".repeat(1 << 20));
+        import.add(Place::line(number), &row).await.unwrap();
+    }
+    import.finish().await.unwrap();
+    assert_eq!(bank.given.lock().unwrap().iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 1]);
+}
+
+#[tokio::test]
+async fn what_the_bank_refuses_of_several_parts_is_named_in_the_order_of_the_rows() {
+    let refused = vec!["memory 3", "memory 2050", "memory 5000"];
+    let bank = Arc::new(Strict { refused, ..Strict::default() });
+    let mut import = import_in_large_parts(&bank);
+    for number in 1..=5_000 {
+        import.add(Place::line(number), &named_row(number)).await.unwrap();
+    }
+    let report = import.finish().await.unwrap();
+    assert_eq!((report.rows, report.created, report.left_out), (5_000, 4_997, 3));
+    let lines: Vec<u64> = report.reasons.iter().map(|left_out| left_out.place.number).collect();
+    assert_eq!(lines, [3, 2_050, 5_000]);
+    assert!(report.reasons[0].reason().contains("no"));
+}
+
+#[tokio::test]
+async fn parts_that_are_under_way_when_the_bank_goes_away_are_not_counted() {
+    let bank = Arc::new(Strict::default());
+    let mut import = import_in_large_parts(&bank);
+    let rows = 2 * MAX_AT_ONCE as u64 + 10;
+    for number in 1..=rows {
+        import.add(Place::line(number), &named_row(number)).await.unwrap();
+    }
+    bank.inner.outage().begin();
+    let stopped = import.finish().await.unwrap_err();
+    assert_eq!((stopped.report.rows, stopped.report.created, stopped.place), (0, 0, Place::line(1)));
 }
 
 #[tokio::test]
