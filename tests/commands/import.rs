@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use memgate_test_kit::archive::zip;
+use memgate_test_kit::banks::{self, mem0};
 use memgate_test_kit::database::TestDatabase;
 use memgate_test_kit::gate::TestGate;
 use memgate_test_kit::http;
@@ -57,6 +58,26 @@ fn rows_that_are_equal_are_memories_of_their_own() {
     fs::write(folder.path().join("twice.jsonl"), "{\"content\": \"tea\"}\n\n{\"content\": \"tea\"}\n").unwrap();
     let loaded = import(folder.path(), "twice.jsonl", &application);
     assert_eq!(loaded, outcome(2, 2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_memory_that_is_twice_in_a_file_is_given_to_a_remote_bank_once() {
+    let bank = mem0::oss().await;
+    let folder = installation();
+    let application = application(folder.path());
+    let row = "{\"memory_id\": \"tea\", \"content\": \"Marta drinks tea\"}\n";
+    fs::write(folder.path().join("twice.jsonl"), row.repeat(2)).unwrap();
+    let mut command = memgate(folder.path());
+    command.args(["import", "twice.jsonl", "--json", "--application", &application]).envs([
+        ("MEMGATE_MEMORY_BANK_KIND", "mem0-oss"),
+        ("MEMGATE_MEMORY_BANK_URL", bank.url.as_str()),
+        ("MEMGATE_MEMORY_BANK_API_KEY", banks::KEY),
+    ]);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&said["rows"], &said["loaded"], &said["already_there"]), (&json!(2), &json!(1), &json!(1)));
+    assert_eq!(bank.state().points.len(), 1);
 }
 
 #[test]

@@ -5,13 +5,11 @@ mod foreign;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use tempfile::NamedTempFile;
-use tokio::task::JoinSet;
 
 use self::foreign::Translated;
 use super::input::without_byte_order_mark;
@@ -20,17 +18,12 @@ use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{
-    Actor, Admitted, ImportFormat, ImportProblem, ImportReader, ImportRow, IsNew, MAX_AT_ONCE, MemoryBank,
-    MemoryBankError, MemoryScope, NewMemory, TenantRegistry,
+    self, Actor, ImportFormat, ImportReader, ImportReport, ImportStopped, MemoryScope, Place,
 };
 use crate::domain::people::Login;
 
 /// Maximum number of invalid rows that are listed; the rest is only counted.
 const NAMED_ERRORS: usize = 20;
-/// A part of the file is given to the bank when it has so many bytes, or as many memories as the bank takes at once.
-const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
-/// Number of parts of the file loaded concurrently: while the database stores one, the next is prepared.
-const PARTS_AT_A_TIME: usize = 2;
 
 /// Load memories from a file into the space of an application
 ///
@@ -94,21 +87,20 @@ impl Import {
     async fn load(&self, backend: &Backend, reader: ImportReader, origin: Option<&Translated>) -> Result<(), CliError> {
         let space = reader.scope().space().clone();
         let total = self.check(&reader)?;
-        let (bank, tenants) = (backend.bank(), backend.tenants());
-        let mut loading = Loading::new(bank, tenants, reader.scope().clone(), progress_bar(total));
-        let mut reader = reader.expecting(total);
-        let mut expired = 0_u64;
+        let progress = progress_bar(total);
+        let import = memories::Import::new(backend.bank(), backend.tenants(), reader);
+        let mut import = import.expecting(total).in_large_parts();
         for row in self.rows()? {
             let (number, text) = row?;
-            match reader.read(&text).map_err(|error| bad_row(number, &error))? {
-                ImportRow::Memory(memory) => loading.add(*memory, number, text.len()).await?,
-                ImportRow::Expired => expired += 1,
-            }
+            import.add(Place::line(number), &text).await.map_err(stopped)?;
+            progress.set_position(import.settled());
         }
-        let ImportCounts { loaded, known, refused } = loading.finish().await?;
+        let report = import.finish().await.map_err(stopped)?;
+        progress.finish_and_clear();
+        let ImportReport { rows, created, duplicates, expired, left_out: refused, .. } = report;
         if self.json {
             let mut outcome = json!({
-                "rows": total, "loaded": loaded, "already_there": known, "expired": expired, "refused": refused.len(),
+                "rows": rows, "loaded": created, "already_there": duplicates, "expired": expired, "refused": refused,
             });
             if let Some(translated) = origin {
                 outcome["format"] = json!(translated.format());
@@ -118,51 +110,55 @@ impl Import {
             output::json(&outcome)?;
         } else {
             output::line(format!(
-                "Loaded {loaded} memories into {space}; {known} were there already, {expired} have expired and were left out."
+                "Loaded {created} memories into {space}; {duplicates} were there already, {expired} have expired and were left out."
             ))?;
         }
         if let Some(translated) = origin.filter(|_| !self.json) {
             tell_what_was_left_out(translated)?;
         }
-        if refused.is_empty() {
+        if refused == 0 {
             return Ok(());
         }
-        let number = refused.len();
-        let text = format!("the memory bank refused {number} of the memories:\n{}", first_of(refused));
+        let named = report.reasons.iter().map(|refused| (refused.place.number, refused.problem.to_string()));
+        let text = format!("the memory bank refused {refused} of the memories:\n{}", first_of(named, refused));
         Err(CliError::failed(text))
     }
 
     /// Validates the whole file without loading anything. Returns the number of rows.
     fn check(&self, reader: &ImportReader) -> Result<u64, CliError> {
-        let (mut total, mut errors) = (0, Vec::new());
+        let (mut total, mut bad, mut named) = (0, 0_u64, Vec::new());
         let mut reader = reader.clone();
         for row in self.rows()? {
             let (number, text) = row?;
             match reader.read(&text) {
                 Ok(_) => total += 1,
-                Err(error) => errors.push((number, error.to_string())),
+                Err(problem) => {
+                    bad += 1;
+                    if named.len() < NAMED_ERRORS {
+                        named.push((number, problem.to_string()));
+                    }
+                }
             }
         }
-        if errors.is_empty() {
+        if bad == 0 {
             return Ok(total);
         }
-        let (bad, file) = (errors.len(), self.file.display());
-        Err(CliError::failed(format!("nothing was loaded, {bad} lines of {file} are wrong:\n{}", first_of(errors))))
+        let (file, named) = (self.file.display(), first_of(named, bad));
+        Err(CliError::failed(format!("nothing was loaded, {bad} lines of {file} are wrong:\n{named}")))
     }
 
     /// The non-blank lines, with their numbers from 1.
-    fn rows(&self) -> Result<impl Iterator<Item = Result<(usize, String), CliError>>, CliError> {
+    fn rows(&self) -> Result<impl Iterator<Item = Result<(u64, String), CliError>>, CliError> {
         let name = self.file.display().to_string();
         let file =
             File::open(&self.file).map_err(|error| CliError::failed(format!("{name} cannot be read: {error}")))?;
-        let lines = BufReader::new(file).split(b'\n').enumerate();
-        Ok(lines.filter_map(move |(index, line)| {
-            let number = index + 1;
+        let lines = (1..).zip(BufReader::new(file).split(b'\n'));
+        Ok(lines.filter_map(move |(number, line)| {
             let text = line.map_err(|error| CliError::failed(format!("{name}, line {number}: {error}")));
             let text = text.and_then(|bytes| {
                 String::from_utf8(bytes).map_err(|_| CliError::failed(format!("{name}, line {number}: is not UTF-8")))
             });
-            let text = text.map(|text| if index == 0 { without_byte_order_mark(&text).to_owned() } else { text });
+            let text = text.map(|text| if number == 1 { without_byte_order_mark(&text).to_owned() } else { text });
             match text {
                 Ok(text) if ImportReader::trim(&text).is_empty() => None,
                 other => Some(other.map(|text| (number, text))),
@@ -189,120 +185,21 @@ fn copy_of_standard_input() -> Result<NamedTempFile, CliError> {
     Ok(copy)
 }
 
-/// Rows on their way into the bank.
-struct Loading {
-    bank: Arc<dyn MemoryBank>,
-    tenants: Arc<dyn TenantRegistry>,
-    scope: MemoryScope,
-    /// The next part of the file: the numbers of its rows, and their memories.
-    next: (Vec<usize>, Vec<NewMemory>),
-    /// The size of its rows.
-    bytes: usize,
-    running: JoinSet<LoadedPart>,
-    progress: ProgressBar,
-    so_far: ImportCounts,
+/// Why an import ended early.
+fn stopped(ImportStopped { place, reason, .. }: ImportStopped) -> CliError {
+    tracing::error!(line = place.number, "the import stopped; repeat it to continue");
+    CliError::failed(reason)
 }
 
-/// A part of the file that the bank was given.
-struct LoadedPart {
-    numbers: Vec<usize>,
-    outcomes: Result<Vec<IsNew>, MemoryBankError>,
-}
-
-/// The outcome of the rows.
-#[derive(Default)]
-struct ImportCounts {
-    loaded: u64,
-    known: u64,
-    /// The rows that the bank refused permanently: their numbers, and the reasons.
-    refused: Vec<(usize, String)>,
-}
-
-impl Loading {
-    fn new(
-        bank: Arc<dyn MemoryBank>,
-        tenants: Arc<dyn TenantRegistry>,
-        scope: MemoryScope,
-        progress: ProgressBar,
-    ) -> Self {
-        Self {
-            bank,
-            tenants,
-            scope,
-            next: Default::default(),
-            bytes: 0,
-            running: JoinSet::new(),
-            progress,
-            so_far: ImportCounts::default(),
-        }
-    }
-
-    async fn add(&mut self, memory: NewMemory, number: usize, bytes: usize) -> Result<(), CliError> {
-        self.bytes += bytes;
-        self.next.0.push(number);
-        self.next.1.push(memory);
-        let is_full = self.next.1.len() == MAX_AT_ONCE || self.bytes >= BYTES_AT_ONCE;
-        if is_full { self.load_next().await } else { Ok(()) }
-    }
-
-    async fn load_next(&mut self) -> Result<(), CliError> {
-        while self.running.len() >= PARTS_AT_A_TIME {
-            self.wait_for_one().await?;
-        }
-        let (bank, tenants, scope) = (Arc::clone(&self.bank), Arc::clone(&self.tenants), self.scope.clone());
-        let (numbers, memories) = std::mem::take(&mut self.next);
-        self.bytes = 0;
-        let store = async move { bank.create_all(&Admitted::by(&*tenants, &scope).await?, memories).await };
-        self.running.spawn(async move { LoadedPart { numbers, outcomes: store.await } });
-        Ok(())
-    }
-
-    /// Returns whether there was a part to wait for.
-    async fn wait_for_one(&mut self) -> Result<bool, CliError> {
-        let Some(done) = self.running.join_next().await else { return Ok(false) };
-        let LoadedPart { numbers, outcomes } = done.map_err(CliError::failed)?;
-        let stop = |number: Option<usize>, error| {
-            tracing::error!(line = number, "the import stopped; repeat it to continue");
-            CliError::failed(error)
-        };
-        let outcomes = outcomes.map_err(|error| stop(numbers.first().copied(), error))?;
-        for (number, outcome) in numbers.into_iter().zip(outcomes) {
-            match outcome {
-                Ok(true) => self.so_far.loaded += 1,
-                Ok(false) => self.so_far.known += 1,
-                // One refused memory must not stop the others.
-                Err(error @ (MemoryBankError::Rejected(_) | MemoryBankError::Unsupported(_))) => {
-                    self.so_far.refused.push((number, error.to_string()));
-                }
-                Err(error) => return Err(stop(Some(number), error)),
-            }
-            self.progress.inc(1);
-        }
-        Ok(true)
-    }
-
-    async fn finish(mut self) -> Result<ImportCounts, CliError> {
-        self.load_next().await?;
-        while self.wait_for_one().await? {}
-        self.progress.finish_and_clear();
-        self.so_far.refused.sort();
-        Ok(self.so_far)
-    }
-}
-
-/// The first errors with their lines, and the number of further ones.
-fn first_of(errors: Vec<(usize, String)>) -> String {
-    let more = errors.len().saturating_sub(NAMED_ERRORS);
-    let mut lines: Vec<String> =
-        errors.into_iter().take(NAMED_ERRORS).map(|(number, error)| format!("line {number}: {error}")).collect();
+/// The first errors with their lines, and how many more there are of `all`.
+fn first_of(errors: impl IntoIterator<Item = (u64, String)>, all: u64) -> String {
+    let named = errors.into_iter().take(NAMED_ERRORS).map(|(number, error)| format!("line {number}: {error}"));
+    let mut lines: Vec<String> = named.collect();
+    let more = all.saturating_sub(lines.len() as u64);
     if more > 0 {
         lines.push(format!("and {more} more"));
     }
     lines.join("\n")
-}
-
-fn bad_row(number: usize, problem: &ImportProblem) -> CliError {
-    CliError::failed(format!("line {number}: {problem}"))
 }
 
 /// A progress bar on a terminal, and nothing elsewhere.
