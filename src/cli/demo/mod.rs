@@ -8,21 +8,19 @@ use std::path::Path;
 use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::task::JoinSet;
 
 use self::http::DemoClient;
 use super::serve::StopSignals;
 use super::{CliError, output};
 use crate::app::{Backend, Gate, GateOptions, StartError};
 use crate::config::Config;
-use crate::domain::applications::{ApplicationName, ClientKind, GrantType, NewApplication};
-use crate::domain::memories::{Actor, Admitted, ImportReader, ImportRow, MemoryScope};
+use crate::domain::applications::{Application, ApplicationName, ClientKind, GrantType, NewApplication};
+use crate::domain::memories::{Actor, Import, ImportReader, MemoryScope, Place};
 
 const MEMORIES: &str = include_str!("../../../samples/memories.jsonl");
 const QUESTIONS: &str = include_str!("../../../samples/questions.json");
 /// Number of sample questions asked.
 const ASKED: usize = 4;
-const AT_A_TIME: usize = 32;
 
 /// Try memgate: a temporary database, an application, sample memories, and requests to paste
 ///
@@ -120,26 +118,17 @@ fn demo_application() -> Result<NewApplication, CliError> {
     Ok(NewApplication::new(name, ClientKind::Confidential, grants))
 }
 
-async fn load(backend: &Backend, application: &crate::domain::applications::Application) -> Result<usize, CliError> {
+async fn load(backend: &Backend, application: &Application) -> Result<u64, CliError> {
     let scope = MemoryScope::of_application(application);
     let reader = ImportReader::new(scope, backend.now()).by(Actor::Application(application.id));
-    let mut reader = reader.expecting(MEMORIES.lines().count() as u64);
-    let scope = Admitted::by(&*backend.tenants(), reader.scope()).await.map_err(CliError::failed)?;
-    let mut running: JoinSet<Result<(), CliError>> = JoinSet::new();
-    let mut count = 0;
-    for line in MEMORIES.lines() {
-        let ImportRow::Memory(memory) = reader.read(line).map_err(CliError::failed)? else { continue };
-        let (bank, scope) = (backend.bank(), scope.clone());
-        if running.len() == AT_A_TIME
-            && let Some(done) = running.join_next().await
-        {
-            done.map_err(CliError::failed)??;
-        }
-        running.spawn(async move { bank.create(&scope, &memory).await.map(drop).map_err(CliError::failed) });
-        count += 1;
+    let rows = MEMORIES.lines().count() as u64;
+    let mut import = Import::new(backend.bank(), backend.tenants(), reader).expecting(rows);
+    for (number, line) in (1..).zip(MEMORIES.lines()) {
+        import.add(Place::line(number), line).await.map_err(CliError::failed)?;
     }
-    while let Some(done) = running.join_next().await {
-        done.map_err(CliError::failed)??;
+    let report = import.finish().await.map_err(CliError::failed)?;
+    match report.reasons.first() {
+        Some(left_out) => Err(CliError::failed(format!("{}: {}", left_out.place, left_out.reason()))),
+        None => Ok(report.created),
     }
-    Ok(count)
 }
