@@ -94,6 +94,17 @@ impl MemoryBankDecorator for StaleSearchMemoryBank {
         self.searches.forget(scope);
         deleted
     }
+
+    async fn delete_unchanged(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        updated_at: Timestamp,
+    ) -> Result<bool, MemoryBankError> {
+        let deleted = self.inner.delete_unchanged(scope, id, updated_at).await;
+        self.searches.forget(scope);
+        deleted
+    }
 }
 
 /// Earlier answers. Bounded in number and in size; the oldest are evicted first.

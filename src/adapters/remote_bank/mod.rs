@@ -317,7 +317,16 @@ impl MemoryBank for RemoteMemoryBank {
     }
 
     async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
-        Ok(self.remove(scope, id).await?)
+        Ok(self.remove(scope, id, None).await?)
+    }
+
+    async fn delete_unchanged(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        updated_at: Timestamp,
+    ) -> Result<bool, MemoryBankError> {
+        Ok(self.remove(scope, id, Some(updated_at)).await?)
     }
 
     fn capabilities(&self) -> Capabilities {

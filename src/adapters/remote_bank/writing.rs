@@ -13,6 +13,7 @@ use super::resilience::Deadline;
 use super::stored::{BankTenant, NotAMemory};
 use crate::domain::ids::MemoryId;
 use crate::domain::memories::{Memory, MemoryScope, MemoryUpdate, NewMemory};
+use crate::domain::system::Timestamp;
 
 impl RemoteMemoryBank {
     /// Creates a memory unless its write was stored already. That is checked before every retry, and with `look_first` before
@@ -153,10 +154,20 @@ impl RemoteMemoryBank {
         Ok((!sent?.response.is_missing()).then_some(memory))
     }
 
-    pub(super) async fn remove(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, BankFailure> {
+    /// With `if_updated_at` only a memory that was last updated then.
+    pub(super) async fn remove(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        if_updated_at: Option<Timestamp>,
+    ) -> Result<bool, BankFailure> {
         let (deadline, tenant) = (self.deadline(), BankTenant::of(scope));
         let _turn = self.turn(&tenant, id, deadline).await?;
-        if !self.holds(scope, id, deadline).await? {
+        let is_meant = match if_updated_at {
+            None => self.holds(scope, id, deadline).await?,
+            Some(at) => self.reach(scope, id, deadline).await?.is_some_and(|(_, memory)| memory.updated_at == at),
+        };
+        if !is_meant {
             return Ok(false);
         }
         let request = self.driver.delete(&tenant, id);

@@ -154,6 +154,23 @@ pub trait MemoryBank: Send + Sync {
     /// [`MemoryBankError`].
     async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError>;
 
+    /// As [`delete`](Self::delete), if [`Memory::updated_at`] is still `updated_at`: nothing has changed the memory since it was
+    /// read. Otherwise it returns false and deletes nothing. A [local](Capabilities::local) bank checks and deletes in one step;
+    /// another one as [`update`](Self::update) does.
+    ///
+    /// # Errors
+    /// [`MemoryBankError`].
+    async fn delete_unchanged(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        updated_at: Timestamp,
+    ) -> Result<bool, MemoryBankError> {
+        let memory = self.get(scope, id, Timestamp::from_unix_millis(i64::MIN)).await?;
+        let is_unchanged = memory.is_some_and(|memory| memory.updated_at == updated_at);
+        if is_unchanged { self.delete(scope, id).await } else { Ok(false) }
+    }
+
     /// The capabilities of the bank.
     fn capabilities(&self) -> Capabilities;
 

@@ -60,6 +60,7 @@ decorator! {
     histories(scope: &MemoryScope, ids: &[MemoryId], now: Timestamp) -> Histories;
     forget_history(scope: &MemoryScope, id: &MemoryId, now: Timestamp) -> bool;
     delete(scope: &MemoryScope, id: &MemoryId) -> bool;
+    delete_unchanged(scope: &MemoryScope, id: &MemoryId, updated_at: Timestamp) -> bool;
     sample(scope: &MemoryScope, limit: Limit) -> Vec<MemoryId>;
     statistics(scope: &MemoryScope, now: Timestamp) -> MemoryStatistics;
     find_written(scope: &MemoryScope, write: &NewMemory) -> Option<Memory>;

@@ -136,8 +136,11 @@ async fn apply(
             let is_dropped = history::expire(transaction, *id, *now).await?;
             Ok(if is_dropped { WriteOutcome::Removed } else { WriteOutcome::Missing })
         }
-        Change::Delete { id } => match find(transaction, scope_id, id).await? {
-            Some(found) if access.allows(&found.memory.categories) => {
+        Change::Delete { id, if_updated_at } => match find(transaction, scope_id, id).await? {
+            Some(found)
+                if access.allows(&found.memory.categories)
+                    && if_updated_at.is_none_or(|at| found.memory.updated_at == at) =>
+            {
                 remove(transaction, scope_id, found.seq, &found.words, counts).await
             }
             _ => Ok(WriteOutcome::Missing),

@@ -310,8 +310,18 @@ impl MemoryBank for EmbeddedMemoryBank {
     }
 
     async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
-        let outcome = self.change(scope, Change::Delete { id: id.clone() }).await?;
+        let outcome = self.change(scope, Change::Delete { id: id.clone(), if_updated_at: None }).await?;
         Ok(matches!(outcome, WriteOutcome::Removed))
+    }
+
+    async fn delete_unchanged(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        updated_at: Timestamp,
+    ) -> Result<bool, MemoryBankError> {
+        let change = Change::Delete { id: id.clone(), if_updated_at: Some(updated_at) };
+        Ok(matches!(self.change(scope, change).await?, WriteOutcome::Removed))
     }
 
     async fn statistics(&self, scope: &MemoryScope, now: Timestamp) -> Result<MemoryStatistics, MemoryBankError> {

@@ -27,6 +27,8 @@ pub(super) enum Change {
     },
     Delete {
         id: MemoryId,
+        /// Only if the memory was last updated then.
+        if_updated_at: Option<Timestamp>,
     },
     /// Deletes the history of the memory.
     ForgetHistory {

@@ -84,6 +84,19 @@ impl InMemoryMemoryBank {
         Ok(())
     }
 
+    fn delete_if(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        is_meant: impl Fn(&Memory) -> bool,
+    ) -> Result<bool, MemoryBankError> {
+        self.check()?;
+        let mut memories = lock(&self.memories);
+        let key = (scope.tenant(), id.clone());
+        let is_there = |kept: &Kept| is_visible(&kept.memory, scope, None) && is_meant(&kept.memory);
+        Ok(memories.get(&key).is_some_and(is_there) && memories.remove(&key).is_some())
+    }
+
     /// What can be seen in `scope` at `now`.
     fn visible(&self, scope: &MemoryScope, now: Timestamp) -> Vec<Memory> {
         let tenant = scope.tenant();
@@ -223,11 +236,16 @@ impl MemoryBank for InMemoryMemoryBank {
     }
 
     async fn delete(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, MemoryBankError> {
-        self.check()?;
-        let mut memories = lock(&self.memories);
-        let key = (scope.tenant(), id.clone());
-        let is_there = memories.get(&key).is_some_and(|kept| is_visible(&kept.memory, scope, None));
-        Ok(is_there && memories.remove(&key).is_some())
+        self.delete_if(scope, id, |_| true)
+    }
+
+    async fn delete_unchanged(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        updated_at: Timestamp,
+    ) -> Result<bool, MemoryBankError> {
+        self.delete_if(scope, id, |memory| memory.updated_at == updated_at)
     }
 
     fn capabilities(&self) -> Capabilities {

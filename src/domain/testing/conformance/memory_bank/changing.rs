@@ -224,6 +224,23 @@ pub async fn concurrent_changes_of_different_members_are_all_kept(fixture: Fixtu
     assert_eq!(get(bank, &owner, &expected).await, Some(expected));
 }
 
+pub async fn a_deletion_of_what_was_read_spares_what_was_changed_since(fixture: Fixture<dyn MemoryBank>) {
+    let (bank, scope) = (fixture.port(), scope());
+    let read = create(bank, &scope, new_memory("x")).await;
+    let mut current = read.clone();
+    if updates(bank).await {
+        let [changes, ..] = single_changes();
+        change(bank, &scope, &mut current, &changes, 1).await;
+    }
+    for other in [after(2), if current == read { after(3) } else { read.updated_at }] {
+        assert!(!bank.delete_unchanged(&scope, &read.id, other).await.unwrap());
+        assert_eq!(get(fixture.other_instance(), &scope, &read).await.as_ref(), Some(&current));
+    }
+    assert!(bank.delete_unchanged(&scope, &read.id, current.updated_at).await.unwrap());
+    assert_eq!(get(fixture.other_instance(), &scope, &read).await, None);
+    assert!(!bank.delete_unchanged(&scope, &read.id, current.updated_at).await.unwrap());
+}
+
 pub async fn a_deleted_memory_is_gone_everywhere(fixture: Fixture<dyn MemoryBank>) {
     let (bank, scope) = (fixture.port(), scope());
     let gone = create(bank, &scope, new_memory("Guests like marzipan.")).await;

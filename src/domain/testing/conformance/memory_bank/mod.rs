@@ -94,6 +94,7 @@ macro_rules! memory_bank_cases {
                 a_change_of_what_was_read_applies_unless_it_was_changed_since,
                 of_concurrent_changes_of_what_was_read_one_applies,
                 concurrent_changes_of_different_members_are_all_kept,
+                a_deletion_of_what_was_read_spares_what_was_changed_since,
                 a_deleted_memory_is_gone_everywhere,
                 of_many_concurrent_callers_exactly_one_deletes,
                 // history
