@@ -112,14 +112,14 @@ impl MemoryService {
             Some(confirmation) if confirmation != expected => return Err(MemoryError::SelectionChanged { matching }),
             Some(_) => {}
         }
-        let deletions: Vec<_> = selected.iter().map(|(id, _)| self.delete_in(&scope, id)).collect();
+        let deletions: Vec<_> = selected.iter().map(|(id, at)| self.delete_in(&scope, id, Some(*at))).collect();
         let mut outcomes = stream::iter(deletions).buffered(AT_A_TIME);
         let (mut deleted, mut failed, mut reason) = (0, 0, None);
         while let Some(outcome) = outcomes.next().await {
             match outcome {
-                Ok(()) => deleted += 1,
-                // Somebody else deleted it first.
-                Err(MemoryError::NotFound) => {}
+                Ok(true) => deleted += 1,
+                // Somebody else changed or deleted it first.
+                Ok(false) | Err(MemoryError::NotFound) => {}
                 Err(error) => {
                     failed += 1;
                     reason.get_or_insert(error);

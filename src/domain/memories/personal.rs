@@ -349,7 +349,7 @@ impl PersonalMemories {
     /// [`MemoryError`].
     pub async fn remove(&self, person: UserId, found: &OwnMemory) -> Result<(), MemoryError> {
         let tenant = Tenant { space: found.space.clone(), person: Some(person) };
-        self.memories.delete_in(&tenant.scope(), &found.memory.id).await?;
+        self.memories.delete_in(&tenant.scope(), &found.memory.id, None).await?;
         self.record(AuditKind::MemoryDeleted, person).await;
         Ok(())
     }

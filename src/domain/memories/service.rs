@@ -240,7 +240,7 @@ impl MemoryService {
         request: RequestId,
         id: &MemoryId,
     ) -> Result<(), MemoryError> {
-        self.delete_in(&MemoryScope::of(caller), id).await?;
+        self.delete_in(&MemoryScope::of(caller), id, None).await?;
         self.record(AuditKind::MemoryDeleted, caller, request).await;
         Ok(())
     }
@@ -277,10 +277,25 @@ impl MemoryService {
         Ok(memory)
     }
 
-    /// Deletes a memory of `scope`, and every copy of it.
-    pub(super) async fn delete_in(&self, scope: &MemoryScope, id: &MemoryId) -> Result<(), MemoryError> {
+    /// Deletes a memory of `scope`, and every copy of it; with `if_updated_at` only if it was last updated then. Returns whether
+    /// it was.
+    pub(super) async fn delete_in(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        if_updated_at: Option<Timestamp>,
+    ) -> Result<bool, MemoryError> {
         let under_way = self.write_under_way(scope, id).await?;
-        let was_stored = self.bank().delete(scope, id).await?;
+        let was_stored = match if_updated_at {
+            None => self.bank().delete(scope, id).await?,
+            Some(updated_at) => {
+                let is_deleted = self.bank().delete_unchanged(scope, id, updated_at).await?;
+                if !is_deleted {
+                    return Ok(false);
+                }
+                true
+            }
+        };
         let mut was_known = self.forget_request(scope, id, was_stored).await?;
         if let Some(write) = under_way.filter(|write| write != id) {
             was_known |= self.forget_request(scope, &write, was_stored).await?;
@@ -288,7 +303,7 @@ impl MemoryService {
         if !was_stored && !was_known {
             return Err(MemoryError::NotFound);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The ID of the write that created this memory, if it may still be pending though it has arrived: it would be delivered

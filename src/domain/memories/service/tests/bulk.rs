@@ -1,6 +1,8 @@
+use std::sync::Mutex;
+
 use super::*;
-use crate::memories::{Deletion, EachCreated, OnNearDuplicate};
-use crate::testing::{categories, now};
+use crate::memories::{Deletion, EachCreated, OnNearDuplicate, Page};
+use crate::testing::{categories, now, update};
 
 fn in_category(name: &str) -> MemoryFilter {
     MemoryFilter { categories: categories(&[name]), ..MemoryFilter::default() }
@@ -77,6 +79,53 @@ async fn a_deletion_by_a_filter_says_how_many_and_deletes_exactly_these_when_it_
     assert!(matches!(deleted, Ok(Deletion::Done { deleted: 2, failed: 0, reason: None })), "{deleted:?}");
     assert_eq!(harness.bank.get(&MemoryScope::of(&harness.caller), &kept.id, now()).await.unwrap(), Some(kept));
     assert_eq!(plan().await.0, 0);
+}
+
+/// A bank in which somebody changes what was listed before it is deleted.
+struct Overtaken {
+    inner: Arc<InMemoryMemoryBank>,
+    change: Mutex<Option<(MemoryId, MemoryUpdate)>>,
+}
+
+#[async_trait]
+impl MemoryBankDecorator for Overtaken {
+    fn inner(&self) -> &dyn MemoryBank {
+        &*self.inner
+    }
+
+    async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {
+        let page = self.inner.list(scope, query).await;
+        let change = self.change.lock().unwrap().take();
+        if let Some((id, update)) = change {
+            self.inner.update(scope, &id, &update).await?;
+        }
+        page
+    }
+}
+
+#[tokio::test]
+async fn what_was_changed_after_the_confirmation_was_compared_is_not_deleted_by_a_filter() {
+    let mut harness = Harness::new();
+    let mut ids = Vec::new();
+    for text in ["a", "b"] {
+        let created = harness.create(CreateMemory { categories: categories(&["old"]), ..create(text) }).await.unwrap();
+        ids.push(created.memory.id);
+    }
+    let bank = Arc::new(Overtaken { inner: harness.bank.clone(), change: Mutex::default() });
+    harness.replace_bank(bank.clone());
+    let caller = Authorized::unguarded(&harness.caller);
+    let delete = async |confirmation: Option<&str>| {
+        harness.service.delete_matching(&caller, request(), in_category("old"), confirmation).await
+    };
+    let Ok(Deletion::Planned { confirmation, .. }) = delete(None).await else { panic!("not a plan") };
+    let changes = MemoryChanges { categories: Some(categories(&["new"])), ..MemoryChanges::default() };
+    *bank.change.lock().unwrap() = Some((ids[0].clone(), update(&changes, now().plus(Duration::from_secs(1)))));
+    let deleted = delete(Some(&confirmation)).await;
+    assert!(matches!(deleted, Ok(Deletion::Done { deleted: 1, failed: 0, reason: None })), "{deleted:?}");
+    let scope = MemoryScope::of(&harness.caller);
+    let later = now().plus(Duration::from_secs(2));
+    assert!(harness.bank.get(&scope, &ids[0], later).await.unwrap().is_some(), "it matches no more");
+    assert!(harness.bank.get(&scope, &ids[1], later).await.unwrap().is_none());
 }
 
 #[tokio::test]
