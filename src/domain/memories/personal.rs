@@ -21,6 +21,9 @@ use crate::audit::{AuditEvent, AuditKind};
 use crate::ids::{ApplicationId, MemoryId, UserId};
 use crate::system::{StorageError, Timestamp};
 
+/// How often a memory is read at most to be deleted as it was read.
+const READINGS: u32 = 4;
+
 /// One of the spaces in which a person has memories.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -339,19 +342,25 @@ impl PersonalMemories {
     /// [`MemoryError`].
     pub async fn delete(&self, person: UserId, id: &MemoryId) -> Result<OwnMemory, MemoryError> {
         let found = self.get(person, id).await?;
-        self.remove(person, &found).await?;
-        Ok(found)
+        self.remove(person, found).await
     }
 
-    /// As [`delete`](Self::delete), for a memory that was [read](Self::get) before.
+    /// As [`delete`](Self::delete), for a memory that was [read](Self::get) before. If something has changed it since, it is read
+    /// again.
     ///
     /// # Errors
     /// [`MemoryError`].
-    pub async fn remove(&self, person: UserId, found: &OwnMemory) -> Result<(), MemoryError> {
-        let tenant = Tenant { space: found.space.clone(), person: Some(person) };
-        self.memories.delete_in(&tenant.scope(), &found.memory.id, None).await?;
+    pub async fn remove(&self, person: UserId, mut found: OwnMemory) -> Result<OwnMemory, MemoryError> {
+        let id = found.memory.id.clone();
+        let scope = Tenant { space: found.space.clone(), person: Some(person) }.scope();
+        let mut readings = 1;
+        // What changes faster than it can be read goes all the same.
+        while !self.memories.delete_in(&scope, &id, (readings < READINGS).then_some(found.memory.updated_at)).await? {
+            found = self.get(person, &id).await?;
+            readings += 1;
+        }
         self.record(AuditKind::MemoryDeleted, person).await;
-        Ok(())
+        Ok(found)
     }
 
     /// Stores a memory again that was deleted, under its old id where the bank lets memories have ids of ours.

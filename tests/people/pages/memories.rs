@@ -8,6 +8,7 @@ use memgate::domain::ids::MemoryId;
 use memgate::domain::memories::{
     Memory, MemoryBank, MemoryBankDecorator, MemoryBankError, MemoryChanges, MemoryScope, MemoryUpdate,
 };
+use memgate::domain::system::Timestamp;
 use memgate_domain::testing::{InMemoryMemoryBank, content, update};
 use memgate_test_kit::page::Page;
 use serde_json::Value;
@@ -256,7 +257,7 @@ async fn a_correction_can_be_undone_for_a_while_and_as_long_as_it_is_the_last_ch
     assert!(same.assert_page(200).says("Saved.") && !same.page.says("Undo"), "{}", same.page.text());
 }
 
-/// A bank in which an application changes a memory right before the next change arrives, if it is told to.
+/// A bank in which an application changes a memory right before the next change or deletion arrives, if it is told to.
 #[derive(Default)]
 struct Overtaken {
     inner: InMemoryMemoryBank,
@@ -275,13 +276,46 @@ impl MemoryBankDecorator for Overtaken {
         id: &MemoryId,
         late: &MemoryUpdate,
     ) -> Result<Option<Memory>, MemoryBankError> {
+        self.overtake(scope, id, late.at).await?;
+        self.inner.update(scope, id, late).await
+    }
+
+    async fn delete_unchanged(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+        updated_at: Timestamp,
+    ) -> Result<bool, MemoryBankError> {
+        self.overtake(scope, id, updated_at.plus(Duration::from_secs(1))).await?;
+        self.inner.delete_unchanged(scope, id, updated_at).await
+    }
+}
+
+impl Overtaken {
+    async fn overtake(&self, scope: &MemoryScope, id: &MemoryId, at: Timestamp) -> Result<(), MemoryBankError> {
         let text = self.text.lock().unwrap().take();
         if let Some(text) = text {
             let changes = MemoryChanges { content: Some(content(text)), ..MemoryChanges::default() };
-            self.inner.update(scope, id, &update(&changes, late.at)).await?;
+            self.inner.update(scope, id, &update(&changes, at)).await?;
         }
-        self.inner.update(scope, id, late).await
+        Ok(())
     }
+}
+
+#[tokio::test]
+async fn what_an_application_changes_while_a_memory_is_deleted_comes_back_when_that_is_undone() {
+    let bank = Arc::new(Overtaken::default());
+    let place = Place::before(bank.clone()).await;
+    let (mut browser, token) = place.connected().await;
+    let id = id_of(&place.gate.remember(&token, "Marta drinks coffee").await);
+    let page = browser.get(MEMORIES).await.page;
+    place.gate.advance(Duration::from_mins(1));
+    *bank.text.lock().unwrap() = Some("Marta drinks water");
+    let deleted = submit(&mut browser, MEMORIES, &fields(&page, &["form_token"], &[("id", &*id)])).await;
+    assert_eq!((deleted.assert_page(200).says("is deleted"), bank.inner.len()), (true, 0), "{}", deleted.page.text());
+    let undo = fields(&deleted.page, &["form_token", "memories", "deadline", "seal"], &[]);
+    let undone = submit(&mut browser, "/account/undo", &undo).await;
+    assert!(undone.assert_page(200).says("Marta drinks water"), "{}", undone.page.text());
 }
 
 #[tokio::test]

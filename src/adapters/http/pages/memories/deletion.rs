@@ -68,8 +68,8 @@ pub(crate) async fn delete(browser: Browser<'_>, form: ListForm) -> Result<Respo
     }
     let (mut deleted, mut problem) = (Vec::new(), None);
     for memory in found {
-        match own.remove(user.person.id, &memory).await {
-            Ok(()) => deleted.push(memory),
+        match own.remove(user.person.id, memory).await {
+            Ok(memory) => deleted.push(memory),
             Err(MemoryError::NotFound) => missing += 1,
             Err(error) => {
                 problem = Some(memory_problem(error, &browser.t)?.1);
