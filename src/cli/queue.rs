@@ -71,10 +71,8 @@ pub(super) struct Retry {
     json: bool,
 }
 
-/// Number of attempts to drop a write that is being delivered.
+/// Interval between attempts to drop a write that is being delivered.
 const DROP_INTERVAL: Duration = Duration::from_millis(250);
-/// Number of dead letters retried per batch.
-const RETRY_BATCH: u32 = 1_000;
 
 impl QueueCommand {
     pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
@@ -91,7 +89,7 @@ impl QueueCommand {
             Self::Drop { id, json, confirmation } => {
                 confirmation.ask(&format!("This deletes the memory that was accepted with the request {id}."))?;
                 let dropped = drop_write(&backend.queue_operations(), id, config.queue_lease).await?;
-                let may_be_stored = dropped.state == WriteState::Pending && dropped.attempts > 0;
+                let may_be_stored = dropped.may_have_arrived();
                 let mut text = format!("{id} is deleted.");
                 if may_be_stored {
                     text += " It was sent without a confirmation before, so the memory bank may have stored it all the same.";
@@ -155,21 +153,7 @@ async fn drop_write(
 }
 
 async fn retry_all(backend: &Backend, json: bool) -> Result<(), CliError> {
-    let (queue, operations, mut retried) = (backend.queue(), backend.queue_operations(), Vec::new());
-    loop {
-        let dead = queue.list(Undelivered::Failed, RETRY_BATCH).await.map_err(CliError::failed)?;
-        let before = retried.len();
-        for tracked in dead {
-            let id = tracked.write.request_id;
-            // One that the bank refused a second time meanwhile is not sent a third time.
-            if !retried.contains(&id) && operations.retry(id).await.map_err(CliError::failed)? {
-                retried.push(id);
-            }
-        }
-        if retried.len() == before {
-            break;
-        }
-    }
+    let retried = backend.queue_operations().retry_all().await.map_err(CliError::failed)?;
     let ids: Vec<String> = retried.iter().map(ToString::to_string).collect();
     answer(json, &json!({ "retried": ids }), &format!("{} dead letters are sent again.", ids.len()))
 }

@@ -1,11 +1,15 @@
 //! Managing undelivered writes.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::queue::{TrackedWrite, WriteQueue};
+use super::queue::{TrackedWrite, Undelivered, WriteQueue};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::RequestId;
 use crate::system::{Clock, StorageError};
+
+/// Number of dead letters read at a time.
+const DEAD_LETTERS: u32 = 1_000;
 
 /// Retries and drops undelivered writes in any state. Each time it leaves an audit event.
 #[derive(Clone)]
@@ -46,6 +50,26 @@ impl QueueOperations {
         Ok(is_retried)
     }
 
+    /// Retries all dead letters, each once: one that the bank refuses again meanwhile stays a dead letter. Returns which.
+    ///
+    /// # Errors
+    /// [`StorageError`]; some may be retried.
+    pub async fn retry_all(&self) -> Result<Vec<RequestId>, StorageError> {
+        let (mut seen, mut retried) = (HashSet::new(), Vec::new());
+        loop {
+            let before = retried.len();
+            for dead in self.queue.list(Undelivered::Failed, DEAD_LETTERS).await? {
+                let id = dead.write.request_id;
+                if seen.insert(id) && self.retry(id).await? {
+                    retried.push(id);
+                }
+            }
+            if retried.len() == before {
+                return Ok(retried);
+            }
+        }
+    }
+
     /// Deletes a dead letter or a waiting write permanently.
     ///
     /// # Errors
@@ -73,8 +97,12 @@ impl QueueOperations {
 mod tests {
     use std::time::Duration;
 
+    use async_trait::async_trait;
+
     use super::*;
+    use crate::ids::UserId;
     use crate::memories::{Acceptance, DeliveryOrder, Dispatch, Lease, QueuedWrite, WriteState};
+    use crate::system::Timestamp;
     use crate::testing::{FixedClock, InMemoryAuditLog, InMemoryWriteQueue, now, queued_write, unique};
 
     struct OperatedQueue {
@@ -118,7 +146,8 @@ mod tests {
         operated.queue.mark_failed(dead.request_id, "no", now()).await.unwrap();
         for write in [&waiting, &dead] {
             let dropped = operated.operations.drop(write.request_id).await.unwrap();
-            assert!(matches!(dropped, Dropped::Dropped(tracked) if tracked.attempts == 1));
+            let Dropped::Dropped(tracked) = dropped else { panic!("{dropped:?}") };
+            assert_eq!((tracked.attempts, tracked.may_have_arrived()), (1, write == &waiting));
             assert_eq!(operated.operations.drop(write.request_id).await.unwrap(), Dropped::NotFound);
         }
         assert_eq!(operated.queue.writes(), []);
@@ -151,5 +180,46 @@ mod tests {
             assert_eq!((found.state, found.next_attempt_at), (WriteState::Pending, now()));
         }
         assert_eq!(operated.kinds().await, [AuditKind::QueuedWriteRetried; 2]);
+    }
+
+    /// An audit log beside a bank that refuses again at once what is retried.
+    struct RefusedAgain {
+        queue: Arc<InMemoryWriteQueue>,
+        inner: InMemoryAuditLog,
+    }
+
+    #[async_trait]
+    impl AuditLog for RefusedAgain {
+        async fn record(&self, event: &AuditEvent) {
+            self.queue.mark_failed(event.request_id.unwrap(), "no", now()).await.unwrap();
+            self.inner.record(event).await;
+        }
+
+        async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
+            self.inner.recent(limit).await
+        }
+
+        async fn recent_of_person(&self, person: UserId, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
+            self.inner.recent_of_person(person, limit).await
+        }
+
+        async fn sweep(&self, before: Timestamp, limit: u32) -> Result<u64, StorageError> {
+            self.inner.sweep(before, limit).await
+        }
+    }
+
+    #[tokio::test]
+    async fn all_dead_letters_are_sent_again_and_none_twice() {
+        let mut place = OperatedQueue::new();
+        let (waiting, first, second) = (operated.waiting().await, operated.waiting().await, operated.waiting().await);
+        for dead in [&first, &second] {
+            operated.queue.mark_failed(dead.request_id, "no", now()).await.unwrap();
+        }
+        let audit = Arc::new(RefusedAgain { queue: operated.queue.clone(), inner: InMemoryAuditLog::default() });
+        operated.operations.audit = audit.clone();
+        assert_eq!(operated.operations.retry_all().await.unwrap(), [first.request_id, second.request_id]);
+        assert_eq!(audit.inner.kinds(), [AuditKind::QueuedWriteRetried; 2]);
+        let waits = operated.queue.find_undelivered(waiting.request_id).await.unwrap().unwrap();
+        assert_ne!(waits.next_attempt_at, now(), "what waits is no dead letter");
     }
 }

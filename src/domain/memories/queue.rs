@@ -158,6 +158,14 @@ pub struct TrackedWrite {
     pub set_aside: bool,
 }
 
+impl TrackedWrite {
+    /// Whether the bank may have stored it although nobody knows: it was sent, and neither confirmed nor refused.
+    #[must_use]
+    pub fn may_have_arrived(&self) -> bool {
+        self.state == WriteState::Pending && self.attempts > 0
+    }
+}
+
 /// Number of failures of a write although the bank was reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryFailures {

@@ -11,7 +11,6 @@ use super::history::HistoryEntry;
 use super::loading::{Import, ImportReport, ImportStopped, merging_reader};
 use super::model::{Memory, MemoryChanges, MemoryScope, MemoryUpdate, is_past};
 use super::query::{ListQuery, MemoryList, Position};
-use super::queue::WriteState;
 use super::requests::{ListMemories, MemoryError, MemoryHistory, UpdatedMemory};
 use super::statistics::MemoryStatistics;
 use crate::applications::{Category, Permission};
@@ -324,11 +323,10 @@ impl MemoryService {
         if !was_stored && !scope.categories().allows(&tracked.write.memory.categories) {
             return Ok(false);
         }
-        if tracked.state == WriteState::Pending && tracked.attempts > 0 {
-            // It may have arrived nevertheless.
-            if let Some(memory) = self.bank().find_written(scope, &tracked.write.memory).await? {
-                self.bank().delete(scope, &memory.id).await?;
-            }
+        if tracked.may_have_arrived()
+            && let Some(memory) = self.bank().find_written(scope, &tracked.write.memory).await?
+        {
+            self.bank().delete(scope, &memory.id).await?;
         }
         let is_removed = queue.remove(&tracked, self.clock.now()).await?;
         if !is_removed && queue.find_by_memory(scope, id).await?.is_some() {

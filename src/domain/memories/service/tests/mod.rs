@@ -18,7 +18,7 @@ use crate::audit::Context;
 use crate::memories::{
     Admitted, CreateMemory, Created, DeliveryPolicy, Findings, Fingerprint, IDEMPOTENCY_WINDOW, Limit,
     MemoryBankDecorator, MemoryFilter, Metadata, NewMemory, Priority, QueuedWrite, Relevance, RequestState,
-    ResultOrder, SearchMemories, StoredMemory,
+    ResultOrder, SearchMemories, StoredMemory, WriteState,
 };
 use crate::testing::{
     FixedClock, InMemoryAuditLog, InMemoryMemoryBank, InMemoryTenantRegistry, InMemoryWriteQueue, InlineDeliveryWorker,
