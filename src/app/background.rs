@@ -11,9 +11,11 @@ use crate::adapters::http::{Tls, Uploads, shutdown_requested};
 use crate::adapters::jwt::JwtTokenIssuer;
 use crate::domain::audit::AuditLog;
 use crate::domain::memories::{Erasure, WriteQueue};
-use crate::domain::oauth::{AuthorizationStore, GrantStore, KeyService, SigningClock, SigningClockChange};
+use crate::domain::oauth::{
+    AuthorizationStore, GrantStore, KeyService, SigningClock, SigningClockChange, sweep_authorizations,
+};
 use crate::domain::people::{PasskeyRepository, PasswordLinkStore, SessionStore};
-use crate::domain::system::{Clock, StorageError, Timestamp};
+use crate::domain::system::{Clock, Timestamp};
 
 /// How soon a key rotated or retired by another process is noticed.
 const WATCH_KEYS_EVERY: Duration = Duration::from_secs(1);
@@ -23,9 +25,6 @@ const SWEEP_EVERY: Duration = Duration::from_mins(1);
 const EMBED_EVERY: Duration = Duration::from_secs(10);
 /// Maximum number of rows deleted per statement, so that nobody waits long for the database.
 const SWEEP_BATCH: u32 = 500;
-
-/// How long an application that came by itself is kept while nobody has authorized it.
-const UNUSED_APPLICATION: Duration = Duration::from_hours(1);
 
 /// Maximum number of erasures checked per round, each with one call to the bank.
 const ERASURES_CHECKED: u32 = 50;
@@ -97,16 +96,6 @@ impl Background {
         if let Some(tls) = &self.tls {
             tls.refresh();
         }
-    }
-
-    /// Deletes expired authorizations, and then the applications that nobody uses any more.
-    async fn sweep_authorizations(&self, now: Timestamp) -> Result<u64, String> {
-        let unused = now.minus(UNUSED_APPLICATION);
-        let swept = async {
-            let authorizations = self.authorizations.sweep(now, SWEEP_BATCH).await?;
-            Ok(authorizations + self.authorizations.sweep_unused_applications(unused, SWEEP_BATCH).await?)
-        };
-        swept.await.map_err(|error: StorageError| error.to_string())
     }
 
     /// Deletes expired memories. A remote bank does so itself.
@@ -211,7 +200,10 @@ impl Background {
         loop {
             let swept = tokio::try_join!(
                 async { self.grants.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
-                self.sweep_authorizations(now),
+                async {
+                    let swept = sweep_authorizations(&*self.authorizations, now, SWEEP_BATCH).await;
+                    swept.map_err(|error| error.to_string())
+                },
                 async { self.sessions.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 async { self.links.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },
                 async { self.passkeys.sweep(now, SWEEP_BATCH).await.map_err(|error| error.to_string()) },

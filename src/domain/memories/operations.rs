@@ -210,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_dead_letters_are_sent_again_and_none_twice() {
-        let mut place = OperatedQueue::new();
+        let mut operated = OperatedQueue::new();
         let (waiting, first, second) = (operated.waiting().await, operated.waiting().await, operated.waiting().await);
         for dead in [&first, &second] {
             operated.queue.mark_failed(dead.request_id, "no", now()).await.unwrap();

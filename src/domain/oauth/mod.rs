@@ -31,7 +31,7 @@ pub use audience::{Audience, InvalidTarget, Resources};
 pub use authorization::{
     Authorization, AuthorizationCode, AuthorizationError, AuthorizationPorts, AuthorizationRequest,
     AuthorizationService, AuthorizationStore, CodeChallenge, CodeDigest, CodeVerifier, Connection, Consent, Redeemed,
-    Redemption, UntrustedRequest,
+    Redemption, UNUSED_APPLICATION, UntrustedRequest, sweep_authorizations,
 };
 pub use client::ClientAuthenticator;
 pub use error::{OAuthError, Unavailable};

@@ -1,5 +1,7 @@
 //! The port that stores authorizations.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::model::{Authorization, CodeDigest};
@@ -41,6 +43,23 @@ pub enum Redeemed {
     Before,
     /// The authorization was ended, or its person or application is deleted or disabled. Nothing was written.
     Refused,
+}
+
+/// How long an application that came by itself is kept while nobody has authorized it.
+pub const UNUSED_APPLICATION: Duration = Duration::from_hours(1);
+
+/// Deletes at most `limit` authorizations that have expired at `now`, and then as many applications that came by themselves and
+/// that nobody uses any more. Returns how many of both.
+///
+/// # Errors
+/// [`StorageError`]; some may be deleted.
+pub async fn sweep_authorizations(
+    store: &dyn AuthorizationStore,
+    now: Timestamp,
+    limit: u32,
+) -> Result<u64, StorageError> {
+    let authorizations = store.sweep(now, limit).await?;
+    Ok(authorizations + store.sweep_unused_applications(now.minus(UNUSED_APPLICATION), limit).await?)
 }
 
 /// Stores authorizations. Every method is atomic, for concurrent callers on any number of machines.
@@ -93,4 +112,36 @@ pub trait AuthorizationStore: Send + Sync {
     /// # Errors
     /// [`StorageError`].
     async fn sweep(&self, now: Timestamp, limit: u32) -> Result<u64, StorageError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::applications::{Application, ApplicationRepository as _, RegisteredBy};
+    use crate::testing::{
+        InMemoryApplicationRepository, InMemoryAuthorizationStore, InMemoryPersonRepository, application, authorization,
+        now, person,
+    };
+
+    #[tokio::test]
+    async fn an_application_that_came_by_itself_goes_after_an_hour_or_with_its_last_authorization() {
+        let person = person();
+        let came = || Application { registered_by: RegisteredBy::Itself, updated_at: now(), ..application() };
+        let (used, unused) = (came(), came());
+        let people = Arc::new(InMemoryPersonRepository::holding([person.clone()]));
+        let applications = Arc::new(InMemoryApplicationRepository::holding([used.clone(), unused.clone()]));
+        let store = InMemoryAuthorizationStore::of(people, applications.clone());
+        let after = |hours, millis| now().plus(UNUSED_APPLICATION * hours + Duration::from_millis(millis));
+        let (consent, _) = authorization(&used, person.id);
+        let consent = Authorization { keep_until: after(3, 0), ..consent };
+        assert_eq!(store.create(&consent, person.sign_in_version).await.unwrap(), Consent::Stored);
+        for (at, swept) in [(after(1, 0), 0), (after(1, 1), 1), (after(3, 0), 0), (after(3, 1), 2)] {
+            assert_eq!(sweep_authorizations(&store, at, 10).await.unwrap(), swept, "at {at}");
+        }
+        for application in [used, unused] {
+            assert_eq!(applications.find(application.id).await.unwrap(), None);
+        }
+    }
 }

@@ -9,11 +9,8 @@ use super::kinds::{ApiError, RefusedGrant, SHORT_WAIT, whole_seconds};
 use crate::domain::applications::Permission;
 use crate::domain::limits::RateLimited;
 use crate::domain::memories::{MemoryBankError, MemoryError};
-use crate::domain::oauth::{AccessError, MissingPermission, OAuthError};
+use crate::domain::oauth::{AccessError, MissingPermission, OAuthError, UNUSED_APPLICATION};
 use crate::domain::system::StorageError;
-
-/// How long to wait for what is swept once an hour.
-const UNTIL_SWEPT: Duration = Duration::from_hours(1);
 
 /// `Retry-After` when a queue is full that drains as soon as the memory bank is available again.
 const LONG_WAIT: Duration = Duration::from_secs(30);
@@ -218,7 +215,7 @@ pub(super) fn of_oauth(error: &OAuthError) -> ErrorResponse {
             ErrorResponse::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", "").retry_after(*retry_after)
         }
         OAuthError::TooManyRegistrations => {
-            ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "").retry_after(UNTIL_SWEPT)
+            ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "").retry_after(UNUSED_APPLICATION)
         }
         OAuthError::TemporarilyUnavailable(_) => {
             ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "").retry_after(SHORT_WAIT)
