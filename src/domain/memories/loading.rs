@@ -315,7 +315,8 @@ impl Import {
     async fn take(&mut self, place: Place, memory: NewMemory, bytes: usize) -> Result<(), ImportStopped> {
         self.report.rows += 1;
         // Two under way would not find each other in the bank.
-        if self.under_way.iter().any(|rows| rows.ids.contains(&memory.id)) || !self.next.rows.ids.insert(memory.id.clone())
+        if self.under_way.iter().any(|rows| rows.ids.contains(&memory.id))
+            || !self.next.rows.ids.insert(memory.id.clone())
         {
             self.report.duplicates += 1;
             return Ok(());

@@ -289,12 +289,12 @@ impl PersonalMemories {
         let (tenant, before) = self.locate(person, id, self.memories.clock.now()).await?;
         let scope = tenant.scope();
         let read_at = Some(before.updated_at);
-        let (memory, before) = match self.memories.update_in(&scope, id, changes, Actor::Person, read_at).await? {
-            Some(memory) => (memory, Some(before)),
-            None => {
-                let updated = self.memories.update_in(&scope, id, changes, Actor::Person, None).await?;
-                (updated.ok_or(MemoryError::NotFound)?, None)
-            }
+        let replaced = self.memories.update_in(&scope, id, changes, Actor::Person, read_at).await?;
+        let (memory, before) = if let Some(memory) = replaced {
+            (memory, Some(before))
+        } else {
+            let updated = self.memories.update_in(&scope, id, changes, Actor::Person, None).await?;
+            (updated.ok_or(MemoryError::NotFound)?, None)
         };
         self.record(AuditKind::MemoryUpdated, person).await;
         let history = self.memories.history_of(&scope, id, self.memories.clock.now()).await?;

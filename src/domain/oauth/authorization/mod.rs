@@ -11,6 +11,4 @@ pub use model::{Authorization, AuthorizationCode, CodeDigest};
 pub use pkce::{CodeChallenge, CodeVerifier};
 pub use request::{AuthorizationRequest, UntrustedRequest};
 pub use service::{AuthorizationError, AuthorizationPorts, AuthorizationService, Connection};
-pub use store::{
-    AuthorizationStore, Consent, Redeemed, Redemption, UNUSED_APPLICATION, sweep_authorizations,
-};
+pub use store::{AuthorizationStore, Consent, Redeemed, Redemption, UNUSED_APPLICATION, sweep_authorizations};

@@ -121,8 +121,8 @@ mod tests {
     use super::*;
     use crate::applications::{Application, ApplicationRepository as _, RegisteredBy};
     use crate::testing::{
-        InMemoryApplicationRepository, InMemoryAuthorizationStore, InMemoryPersonRepository, application, authorization,
-        now, person,
+        InMemoryApplicationRepository, InMemoryAuthorizationStore, InMemoryPersonRepository, application,
+        authorization, now, person,
     };
 
     #[tokio::test]

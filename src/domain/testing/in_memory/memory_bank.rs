@@ -93,7 +93,7 @@ impl InMemoryMemoryBank {
         self.check()?;
         let mut memories = lock(&self.memories);
         let key = (scope.tenant(), id.clone());
-        let is_there = |kept: &Kept| is_visible(&kept.memory, scope, None) && is_meant(&kept.memory);
+        let is_there = |kept: &MemoryWithHistory| is_visible(&kept.memory, scope, None) && is_meant(&kept.memory);
         Ok(memories.get(&key).is_some_and(is_there) && memories.remove(&key).is_some())
     }
 
@@ -185,7 +185,9 @@ impl MemoryBank for InMemoryMemoryBank {
         require(self.capabilities.expiry || changes.expires_at.flatten().is_none(), Capability::Expiry)?;
         let mut memories = lock(&self.memories);
         let kept = memories.get_mut(&(scope.tenant(), id.clone()));
-        let applies = |kept: &&mut Kept| is_visible(&kept.memory, scope, Some(*at)) && update.applies_to(&kept.memory);
+        let applies = |kept: &&mut MemoryWithHistory| {
+            is_visible(&kept.memory, scope, Some(*at)) && update.applies_to(&kept.memory)
+        };
         let Some(kept) = kept.filter(applies) else { return Ok(None) };
         let before = kept.memory.clone();
         changes.apply_to(&mut kept.memory, *at);

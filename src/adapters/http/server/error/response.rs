@@ -215,7 +215,8 @@ pub(super) fn of_oauth(error: &OAuthError) -> ErrorResponse {
             ErrorResponse::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", "").retry_after(*retry_after)
         }
         OAuthError::TooManyRegistrations => {
-            ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "").retry_after(UNUSED_APPLICATION)
+            ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "")
+                .retry_after(UNUSED_APPLICATION)
         }
         OAuthError::TemporarilyUnavailable(_) => {
             ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "").retry_after(SHORT_WAIT)
