@@ -187,18 +187,18 @@ async fn a_tool_without_its_scope_is_403_that_names_the_scopes_to_ask_for() {
     let listed = client.legacy("tools/list", json!({})).await;
     assert_eq!(listed["result"]["tools"].as_array().unwrap().len(), 4, "only what the token allows");
     let add = json!({"name": "add_memory", "arguments": {"content": "x"}});
-    assert_names_the_scopes(client.legacy_request("tools/call", &add).send().await.unwrap());
+    assert_names_the_scopes(&client.legacy_request("tools/call", &add).send().await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_prompt_without_its_scope_is_403_that_names_the_scopes_to_ask_for() {
     let client = Client::with_scope("memory:write").await;
     let context = json!({"name": "personal_context"});
-    assert_names_the_scopes(client.legacy_request("prompts/get", &context).send().await.unwrap());
-    assert_names_the_scopes(client.modern_request("prompts/get", context).send().await.unwrap());
+    assert_names_the_scopes(&client.legacy_request("prompts/get", &context).send().await.unwrap());
+    assert_names_the_scopes(&client.modern_request("prompts/get", context).send().await.unwrap());
 }
 
-fn assert_names_the_scopes(answer: Response) {
+fn assert_names_the_scopes(answer: &Response) {
     assert_eq!(answer.status(), 403);
     let challenge = answer.headers()["www-authenticate"].to_str().unwrap();
     assert!(challenge.contains(r#"error="insufficient_scope""#), "{challenge}");
