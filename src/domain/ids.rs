@@ -137,6 +137,12 @@ impl MemoryId {
         Self(request.to_string())
     }
 
+    /// The write that proposes this ID, if it is of that kind.
+    #[must_use]
+    pub fn as_request(&self) -> Option<RequestId> {
+        self.0.parse().ok().filter(|request| Self::for_request(*request) == *self)
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

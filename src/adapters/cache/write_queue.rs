@@ -102,6 +102,14 @@ impl WriteQueue for CachedWriteQueue {
         self.inner.find_by_memory(scope, id).await
     }
 
+    async fn find_by_request(
+        &self,
+        scope: &MemoryScope,
+        request: RequestId,
+    ) -> Result<Option<TrackedWrite>, StorageError> {
+        self.inner.find_by_request(scope, request).await
+    }
+
     async fn find_by_key(
         &self,
         application: ApplicationId,

@@ -29,7 +29,11 @@ fn ids_of_requests_follow_time() {
     assert!(ids.is_sorted());
     let id = MemoryId::for_request(ids[0]);
     assert_eq!(id.as_str(), ids[0].to_string());
-    assert_eq!(id.to_string().parse(), Ok(id));
+    assert_eq!(id.to_string().parse(), Ok(id.clone()));
+    assert_eq!(id.as_request(), Some(ids[0]));
+    for text in ["m-1", &id.as_str().replace('-', ""), &id.as_str().to_uppercase()] {
+        assert_eq!(text.parse::<MemoryId>().unwrap().as_request(), None, "{text}");
+    }
 }
 
 #[test]

@@ -303,6 +303,16 @@ pub trait WriteQueue: Send + Sync {
     /// [`StorageError`].
     async fn find_by_memory(&self, scope: &MemoryScope, id: &MemoryId) -> Result<Option<TrackedWrite>, StorageError>;
 
+    /// The write of the scope (its space and person, whatever its categories) that this request asked for, of any application.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    async fn find_by_request(
+        &self,
+        scope: &MemoryScope,
+        request: RequestId,
+    ) -> Result<Option<TrackedWrite>, StorageError>;
+
     /// The write of an application in the scope (its space and person, whatever its categories) with this idempotency key.
     ///
     /// # Errors

@@ -104,6 +104,7 @@ async fn assert_every_port_is_unavailable(database: &Database) {
     assert_unavailable(queue.note_failure(id, lease.id, now()).await);
     assert_unavailable(queue.find_undelivered(id).await);
     assert_unavailable(queue.find_by_memory(&write.scope, &write.memory.id).await);
+    assert_unavailable(queue.find_by_request(&write.scope, write.request_id).await);
     assert_unavailable(queue.replace_memory(&write.scope, &new_memory("x").into_memory()).await);
     assert_unavailable(queue.forget_scope(&write.scope).await);
     assert_unavailable(queue.statistics().await);

@@ -313,6 +313,19 @@ impl WriteQueue for SeaOrmWriteQueue {
         found.as_ref().map(rows::read_tracked).transpose()
     }
 
+    async fn find_by_request(
+        &self,
+        scope: &MemoryScope,
+        request: RequestId,
+    ) -> Result<Option<TrackedWrite>, StorageError> {
+        let found = queued_write::Entity::find_by_id(request.as_uuid())
+            .filter(Column::Tenant.eq(scope.tenant()))
+            .one(self.database.reader())
+            .await
+            .map_err(storage_error(WRITES))?;
+        found.as_ref().map(rows::read_tracked).transpose()
+    }
+
     async fn find_by_key(
         &self,
         application: ApplicationId,

@@ -284,6 +284,17 @@ impl WriteQueue for InMemoryWriteQueue {
         Ok(found.map(|entry| entry.tracked.clone()))
     }
 
+    async fn find_by_request(
+        &self,
+        scope: &MemoryScope,
+        request: RequestId,
+    ) -> Result<Option<TrackedWrite>, StorageError> {
+        self.outage.check()?;
+        let (writes, tenant) = (lock(&self.writes), scope.tenant());
+        let found = writes.iter().find(|entry| entry.is_of(&tenant) && entry.tracked.write.request_id == request);
+        Ok(found.map(|entry| entry.tracked.clone()))
+    }
+
     async fn find_by_key(
         &self,
         application: ApplicationId,

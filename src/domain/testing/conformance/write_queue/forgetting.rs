@@ -25,8 +25,16 @@ pub async fn a_write_is_found_by_its_memory_and_by_its_request(fixture: Fixture<
     assert_eq!(queue.find_undelivered(write.request_id).await.unwrap(), Some(found));
     let limited = QueuedWrite { scope: scope_limited_to(&write.scope, &["travel"]).into_scope(), ..write.clone() };
     assert!(by_memory(queue, &limited, &proposed).await.is_some());
+    let by_request = async |write: &QueuedWrite, scope: &MemoryScope| {
+        let found = fixture.other_instance().find_by_request(scope, write.request_id).await.unwrap();
+        found.map(|tracked| (tracked.write.request_id, tracked.state))
+    };
+    for scope in [&write.scope, &limited.scope] {
+        assert_eq!(by_request(&write, scope).await, Some((write.request_id, WriteState::Pending)));
+    }
     for stranger in [scope(), scope_of_person(&write.scope)] {
         assert_eq!(queue.find_by_memory(&stranger, &proposed).await.unwrap(), None);
+        assert_eq!(by_request(&write, &stranger).await, None);
     }
     queue.mark_failed(write.request_id, "no", now()).await.unwrap();
     assert!(by_memory(queue, &write, &proposed).await.is_some());
@@ -37,7 +45,9 @@ pub async fn a_write_is_found_by_its_memory_and_by_its_request(fixture: Fixture<
     let memory = full_memory(&stored);
     assert!(queue.mark_stored(stored.request_id, &memory, now(), now()).await.unwrap());
     let found = by_memory(queue, &stored, &memory.id).await.unwrap();
-    assert_eq!((found.write.request_id, found.state), (stored.request_id, WriteState::Stored(Box::new(memory))));
+    let expected = (stored.request_id, WriteState::Stored(Box::new(memory)));
+    assert_eq!((found.write.request_id, found.state), expected);
+    assert_eq!(by_request(&stored, &stored.scope).await, Some(expected), "whatever ID the bank has given it");
     assert_eq!(queue.find_undelivered(stored.request_id).await.unwrap(), None);
     assert_eq!(queue.find_undelivered(RequestId::from_uuid(unique())).await.unwrap(), None);
 }
