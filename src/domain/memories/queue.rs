@@ -164,6 +164,15 @@ impl TrackedWrite {
     pub fn may_have_arrived(&self) -> bool {
         self.state == WriteState::Pending && self.attempts > 0
     }
+
+    /// The ID of the memory that it has become, once the bank has stored it.
+    #[must_use]
+    pub fn delivered_as(&self) -> Option<&MemoryId> {
+        match &self.state {
+            WriteState::Stored(memory) => Some(&memory.id),
+            WriteState::Pending | WriteState::Failed(_) => None,
+        }
+    }
 }
 
 /// Number of failures of a write although the bank was reached.

@@ -11,13 +11,14 @@ use super::history::HistoryEntry;
 use super::loading::{Import, ImportReport, ImportStopped, merging_reader};
 use super::model::{Memory, MemoryChanges, MemoryScope, MemoryUpdate, is_past};
 use super::query::{ListQuery, MemoryList, Position};
+use super::queue::{TrackedWrite, WriteState};
 use super::requests::{ListMemories, MemoryError, MemoryHistory, UpdatedMemory};
 use super::statistics::MemoryStatistics;
 use crate::applications::{Category, Permission};
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::{MemoryId, RequestId};
 use crate::oauth::{Authorized, Caller, Delete, Read, Subject, Write};
-use crate::system::{Clock, Timestamp};
+use crate::system::{Clock, StorageError, Timestamp};
 use crate::validation::InvalidValue;
 
 /// When to retry a deletion that collided with the delivery of the same memory.
@@ -229,7 +230,7 @@ impl MemoryService {
     }
 
     /// Deletes a memory, and the record of the request that created it: its idempotency key can be used again. A pending memory
-    /// is deleted by the ID that searches return. Needs `memory:delete`.
+    /// is deleted by the ID that searches return, also if it is delivered meanwhile. Needs `memory:delete`.
     ///
     /// # Errors
     /// [`MemoryError`].
@@ -289,10 +290,10 @@ impl MemoryService {
             None => self.bank().delete(scope, id).await?,
             Some(updated_at) => {
                 let is_deleted = self.bank().delete_unchanged(scope, id, updated_at).await?;
-                if !is_deleted {
+                if !is_deleted && !self.is_not_there_yet(scope, id).await? {
                     return Ok(false);
                 }
-                true
+                is_deleted
             }
         };
         let mut was_known = self.forget_request(scope, id, was_stored).await?;
@@ -300,9 +301,38 @@ impl MemoryService {
             was_known |= self.forget_request(scope, &write, was_stored).await?;
         }
         if !was_stored && !was_known {
-            return Err(MemoryError::NotFound);
+            let Some(delivered) = self.delivered_as(scope, id).await? else { return Err(MemoryError::NotFound) };
+            return Box::pin(self.delete_in(scope, &delivered, None)).await;
         }
         Ok(true)
+    }
+
+    /// The write of `scope` that proposes this ID, if the bank is remote: its memories may be pending.
+    pub(super) async fn write_proposing(
+        &self,
+        scope: &MemoryScope,
+        id: &MemoryId,
+    ) -> Result<Option<TrackedWrite>, StorageError> {
+        match id.as_request().filter(|_| !self.bank().capabilities().local) {
+            Some(request) => self.delivery.queue().find_by_request(scope, request).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Whether a memory that was shown with this ID is still pending, or was delivered under another: nobody has changed it.
+    async fn is_not_there_yet(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, StorageError> {
+        let write = self.write_proposing(scope, id).await?;
+        Ok(write.is_some_and(|write| match write.delivered_as() {
+            Some(delivered) => delivered != id,
+            None => write.state == WriteState::Pending,
+        }))
+    }
+
+    /// The ID that the bank has given to a memory which had this one while it was pending, if they differ: who saw it then may
+    /// still call it so.
+    async fn delivered_as(&self, scope: &MemoryScope, id: &MemoryId) -> Result<Option<MemoryId>, StorageError> {
+        let write = self.write_proposing(scope, id).await?;
+        Ok(write.and_then(|write| write.delivered_as().cloned()).filter(|delivered| delivered != id))
     }
 
     /// The ID of the write that created this memory, if it may still be pending though it has arrived: it would be delivered

@@ -121,6 +121,26 @@ async fn a_memory_that_is_deleted_before_its_delivery_was_noted_does_not_come_ba
 }
 
 #[tokio::test]
+async fn a_memory_that_is_delivered_before_it_is_deleted_goes_by_the_id_that_it_had_while_it_was_pending() {
+    let mut harness = Harness::remote();
+    harness.replace_bank(Arc::new(Naming(harness.bank.clone())));
+    harness.bank.outage().begin();
+    let waiting = MemoryId::for_request(harness.accepted(create("x")).await);
+    harness.bank.outage().end();
+    harness.clock.advance(Duration::from_mins(1));
+    assert_eq!(harness.worker.work().await, 1);
+    let limited = harness.caller_with(|application| {
+        application.categories =
+            crate::applications::CategoryAccess::Only(categories(&["travel"]).into_iter().collect());
+    });
+    let refused = harness.service.delete(&Authorized::unguarded(&limited), request(), &waiting).await;
+    assert!(matches!(refused, Err(MemoryError::NotFound)), "it has none of its categories: {refused:?}");
+    delete(&harness, &waiting).await.unwrap();
+    assert!(harness.bank.is_empty() && harness.queue.writes().is_empty());
+    assert!(matches!(delete(&harness, &waiting).await, Err(MemoryError::NotFound)));
+}
+
+#[tokio::test]
 async fn a_changed_memory_is_changed_in_its_request_too_and_its_key_is_still_known() {
     for harness in [Harness::new(), Harness::remote()] {
         let first = harness.create(keyed("the old text")).await.unwrap();
