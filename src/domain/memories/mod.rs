@@ -56,7 +56,7 @@ pub use loading::{Import, ImportReport, ImportStopped, LeftOut, Line, Lines, Pla
 pub use metadata::Metadata;
 pub use model::{Content, Memory, MemoryChanges, MemoryScope, MemoryUpdate, Priority};
 pub use near_duplicates::{CreatedBeside, OnNearDuplicate};
-pub use new_memory::{NewMemory, OwnMemory};
+pub use new_memory::{NewMemory, OwnMemory, OwnMemoryId};
 pub use operations::{Dropped, QueueOperations};
 pub use personal::{Correction, OwnNext, OwnPage, OwnQuery, PersonalMemories, Source};
 pub use query::{

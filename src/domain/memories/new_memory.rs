@@ -3,9 +3,9 @@
 use super::actor::Actor;
 use super::history::HistoryEntry;
 use super::metadata::Metadata;
-use super::model::{Content, Memory, Priority};
+use super::model::{Content, Memory, MemoryScope, Priority};
 use crate::applications::{Category, SpaceName};
-use crate::ids::MemoryId;
+use crate::ids::{MemoryId, UserId};
 use crate::system::Timestamp;
 
 /// A memory of a person, and where it is.
@@ -17,6 +17,35 @@ pub struct OwnMemory {
     pub space: SpaceName,
     /// Its history, newest first, if it was asked for.
     pub history: Vec<HistoryEntry>,
+}
+
+impl OwnMemory {
+    /// What it is called.
+    #[must_use]
+    pub fn id(&self) -> OwnMemoryId {
+        OwnMemoryId { id: self.memory.id.clone(), space: Some(self.space.clone()) }
+    }
+
+    /// The scope of the person that it is in.
+    pub(super) fn scope_of(&self, person: UserId) -> MemoryScope {
+        MemoryScope::from_stored(self.space.clone(), Some(person))
+    }
+}
+
+/// What a memory of a person is called. An ID is unique within a space: an import of what was in one space into another keeps
+/// the IDs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnMemoryId {
+    /// Its ID.
+    pub id: MemoryId,
+    /// Its space; `None` for the first of the person's spaces that has such a memory.
+    pub space: Option<SpaceName>,
+}
+
+impl From<MemoryId> for OwnMemoryId {
+    fn from(id: MemoryId) -> Self {
+        Self { id, space: None }
+    }
 }
 
 /// A memory to create.

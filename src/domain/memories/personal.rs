@@ -8,8 +8,8 @@ use super::bank::{Capability, MemoryBankError};
 use super::erasure::{Erasure, ErasureError};
 use super::export::Export;
 use super::loading::{Import, ImportReport, ImportStopped};
-use super::model::{Memory, MemoryChanges};
-use super::new_memory::{NewMemory, OwnMemory};
+use super::model::MemoryChanges;
+use super::new_memory::{NewMemory, OwnMemory, OwnMemoryId};
 use super::query::{DateRange, Limit, ListQuery, MemoryFilter, MemoryQuery, Position, QueryText};
 use super::requests::MemoryError;
 use super::search::Finding;
@@ -18,7 +18,7 @@ use super::statistics::MemoryStatistics;
 use super::tenants::{Tenant, TenantGroup, TenantRegistry};
 use crate::applications::{ApplicationName, ApplicationRepository, Category, SpaceName};
 use crate::audit::{AuditEvent, AuditKind};
-use crate::ids::{ApplicationId, MemoryId, UserId};
+use crate::ids::{ApplicationId, UserId};
 use crate::system::{StorageError, Timestamp};
 
 /// How often a memory is read at most to be deleted as it was read.
@@ -48,7 +48,7 @@ pub struct OwnQuery {
     pub after: Option<Position>,
     /// How many of what is found came before; of a search alone, and less than [`MAX_FOUND`](Self::MAX_FOUND).
     pub skip: u32,
-    /// How many at most.
+    /// How many at most, beside further copies of the last one in other spaces.
     pub limit: Limit,
 }
 
@@ -208,9 +208,15 @@ impl PersonalMemories {
                 position == *end || position.is_newer_than(end)
             });
         }
-        let limit = own.limit.get() as usize;
-        if listed.len() > limit {
-            listed.truncate(limit);
+        // Copies in several spaces have the same position: a page that ended between them would hide the others.
+        let mut end = own.limit.get() as usize;
+        while let Some([last, more]) = listed.get(end - 1..=end)
+            && Position::after(&last.memory, query.order) == Position::after(&more.memory, query.order)
+        {
+            end += 1;
+        }
+        if listed.len() > end {
+            listed.truncate(end);
             next = listed.last().map(|own| Position::after(&own.memory, query.order));
         }
         Ok(OwnPage { memories: listed, next: next.map(OwnNext::After) })
@@ -259,18 +265,36 @@ impl PersonalMemories {
     ///
     /// # Errors
     /// [`MemoryError::NotFound`], also for somebody else's.
-    pub async fn get(&self, person: UserId, id: &MemoryId) -> Result<OwnMemory, MemoryError> {
+    pub async fn get(&self, person: UserId, id: &OwnMemoryId) -> Result<OwnMemory, MemoryError> {
         let now = self.memories.clock.now();
-        let (tenant, memory) = self.locate(person, id, now).await?;
-        let history = self.memories.history_of(&tenant.scope(), id, now).await?;
-        Ok(OwnMemory { memory, space: tenant.space, history })
+        let mut own = self.locate(person, id, now).await?;
+        own.history = self.memories.history_of(&own.scope_of(person), &own.memory.id, now).await?;
+        Ok(own)
     }
 
-    /// One memory of the person, and where it is.
-    async fn locate(&self, person: UserId, id: &MemoryId, now: Timestamp) -> Result<(Tenant, Memory), MemoryError> {
+    /// The other spaces of the person that have a memory with the ID of this one.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub async fn other_spaces_of(&self, person: UserId, own: &OwnMemory) -> Result<Vec<SpaceName>, MemoryError> {
+        let (mut spaces, now) = (Vec::new(), self.memories.clock.now());
         for tenant in self.tenants.list(&TenantGroup::OfPerson(person)).await? {
-            if let Some(memory) = self.memories.bank().get(&tenant.scope(), id, now).await? {
-                return Ok((tenant, memory));
+            let is_there = tenant.space != own.space
+                && self.memories.bank().get(&tenant.scope(), &own.memory.id, now).await?.is_some();
+            if is_there {
+                spaces.push(tenant.space);
+            }
+        }
+        Ok(spaces)
+    }
+
+    /// One memory of the person, without its history.
+    async fn locate(&self, person: UserId, id: &OwnMemoryId, now: Timestamp) -> Result<OwnMemory, MemoryError> {
+        for tenant in self.tenants.list(&TenantGroup::OfPerson(person)).await? {
+            if id.space.as_ref().is_none_or(|space| tenant.space == *space)
+                && let Some(memory) = self.memories.bank().get(&tenant.scope(), &id.id, now).await?
+            {
+                return Ok(OwnMemory { memory, space: tenant.space, history: Vec::new() });
             }
         }
         Err(MemoryError::NotFound)
@@ -283,22 +307,23 @@ impl PersonalMemories {
     pub async fn correct(
         &self,
         person: UserId,
-        id: &MemoryId,
+        id: &OwnMemoryId,
         changes: &MemoryChanges,
     ) -> Result<Correction, MemoryError> {
-        let (tenant, before) = self.locate(person, id, self.memories.clock.now()).await?;
-        let scope = tenant.scope();
-        let read_at = Some(before.updated_at);
+        let found = self.locate(person, id, self.memories.clock.now()).await?;
+        let (scope, before) = (found.scope_of(person), found.memory);
+        let (id, read_at) = (&before.id, Some(before.updated_at));
         let replaced = self.memories.update_in(&scope, id, changes, Actor::Person, read_at).await?;
-        let (memory, before) = if let Some(memory) = replaced {
-            (memory, Some(before))
+        let (memory, is_known) = if let Some(memory) = replaced {
+            (memory, true)
         } else {
             let updated = self.memories.update_in(&scope, id, changes, Actor::Person, None).await?;
-            (updated.ok_or(MemoryError::NotFound)?, None)
+            (updated.ok_or(MemoryError::NotFound)?, false)
         };
         self.record(AuditKind::MemoryUpdated, person).await;
         let history = self.memories.history_of(&scope, id, self.memories.clock.now()).await?;
-        Ok(Correction { saved: OwnMemory { memory, space: tenant.space, history }, before })
+        let saved = OwnMemory { memory, history, space: found.space };
+        Ok(Correction { saved, before: is_known.then_some(before) })
     }
 
     /// Takes back a [correction](Self::correct): the memory gets the text and the categories again that it had `before`. Returns
@@ -310,13 +335,14 @@ impl PersonalMemories {
     pub async fn undo_correction(
         &self,
         person: UserId,
-        before: Memory,
+        before: OwnMemory,
         corrected_at: Timestamp,
     ) -> Result<bool, MemoryError> {
-        let (id, content, categories) = (before.id, Some(before.content), Some(before.categories));
-        let (tenant, _) = self.locate(person, &id, self.memories.clock.now()).await?;
+        let found = self.locate(person, &before.id(), self.memories.clock.now()).await?;
+        let (id, content, categories) =
+            (before.memory.id, Some(before.memory.content), Some(before.memory.categories));
         let changes = MemoryChanges { content, categories, ..MemoryChanges::default() };
-        let scope = tenant.scope();
+        let scope = found.scope_of(person);
         let undone = self.memories.update_in(&scope, &id, &changes, Actor::Person, Some(corrected_at)).await?;
         if undone.is_some() {
             self.record(AuditKind::MemoryUpdated, person).await;
@@ -328,9 +354,9 @@ impl PersonalMemories {
     ///
     /// # Errors
     /// [`MemoryError`].
-    pub async fn forget_history(&self, person: UserId, id: &MemoryId) -> Result<(), MemoryError> {
-        let (tenant, _) = self.locate(person, id, self.memories.clock.now()).await?;
-        self.memories.forget_history_in(&tenant.scope(), id).await?;
+    pub async fn forget_history(&self, person: UserId, id: &OwnMemoryId) -> Result<(), MemoryError> {
+        let own = self.locate(person, id, self.memories.clock.now()).await?;
+        self.memories.forget_history_in(&own.scope_of(person), &own.memory.id).await?;
         self.record(AuditKind::MemoryUpdated, person).await;
         Ok(())
     }
@@ -340,7 +366,7 @@ impl PersonalMemories {
     ///
     /// # Errors
     /// [`MemoryError`].
-    pub async fn delete(&self, person: UserId, id: &MemoryId) -> Result<OwnMemory, MemoryError> {
+    pub async fn delete(&self, person: UserId, id: &OwnMemoryId) -> Result<OwnMemory, MemoryError> {
         let found = self.get(person, id).await?;
         self.remove(person, found).await
     }
@@ -351,12 +377,11 @@ impl PersonalMemories {
     /// # Errors
     /// [`MemoryError`].
     pub async fn remove(&self, person: UserId, mut found: OwnMemory) -> Result<OwnMemory, MemoryError> {
-        let id = found.memory.id.clone();
-        let scope = Tenant { space: found.space.clone(), person: Some(person) }.scope();
+        let (name, scope) = (found.id(), found.scope_of(person));
         let mut readings = 1;
         // What changes faster than it can be read goes all the same.
-        while !self.memories.delete_in(&scope, &id, (readings < READINGS).then_some(found.memory.updated_at)).await? {
-            found = self.get(person, &id).await?;
+        while !self.memories.delete_in(&scope, &name.id, (readings < READINGS).then_some(found.memory.updated_at)).await? {
+            found = self.get(person, &name).await?;
             readings += 1;
         }
         self.record(AuditKind::MemoryDeleted, person).await;

@@ -6,6 +6,7 @@ mod authenticator;
 mod browser;
 mod connections;
 mod consent;
+mod copies;
 mod importing;
 mod languages;
 mod memories;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use poem::{FromRequest, Request, RequestBody, Response, Result};
+use url::form_urlencoded;
 
 use super::cookies::{CookieKind, Cookies};
 use super::error::PageError;
@@ -15,6 +16,7 @@ use crate::adapters::http::server::error::ApiError;
 use crate::adapters::http::server::exchange::Exchange;
 use crate::adapters::http::server::services::Services;
 use crate::domain::ids::MemoryId;
+use crate::domain::memories::OwnMemoryId;
 use crate::domain::oauth::AuthorizationError;
 use crate::domain::people::{SessionToken, SignInAttempt, SignedInUser};
 
@@ -98,12 +100,20 @@ impl Browser<'_> {
         view::see_other(&return_to.to_string())
     }
 
-    /// The memory that the path names.
+    /// Whether the address asks for this notice.
+    pub(crate) fn has_notice(&self, notice: &str) -> bool {
+        self.query().split('&').any(|part| part == notice)
+    }
+
+    /// The memory that the address names.
     ///
     /// # Errors
     /// [`PageError::NotFound`].
-    pub(crate) fn memory_id(&self) -> Result<MemoryId, PageError> {
-        self.request.path_params::<String>().ok().and_then(|id| id.parse().ok()).ok_or(PageError::NotFound)
+    pub(crate) fn memory_id(&self) -> Result<OwnMemoryId, PageError> {
+        let id: MemoryId = self.request.path_params::<String>().ok().and_then(|id| id.parse().ok()).ok_or(PageError::NotFound)?;
+        let space = form_urlencoded::parse(self.query().as_bytes()).find(|(name, _)| name == "application");
+        let space = space.map(|(_, space)| space.parse()).transpose().map_err(|_| PageError::NotFound)?;
+        Ok(OwnMemoryId { id, space })
     }
 
     /// Clears the cookies of sign-in attempts.

@@ -66,5 +66,5 @@ pub(crate) async fn forget(browser: Browser<'_>, form: ListForm) -> Result<Respo
     let return_to = ReturnTo::Memory(id.clone());
     let user = sender(&browser, form.get("form_token"), return_to.clone()).await?;
     browser.services.own_memories.forget_history(user.person.id, &id).await.map_err(not_found)?;
-    view::see_other(&format!("{return_to}?forgotten"))
+    view::see_other(&return_to.with_notice("forgotten"))
 }

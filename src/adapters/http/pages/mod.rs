@@ -20,6 +20,7 @@ pub(crate) mod import;
 pub(crate) mod language;
 pub(crate) mod memories;
 pub(crate) mod memory_error;
+mod memory_name;
 mod passkeys;
 mod paths;
 mod privacy;

@@ -5,7 +5,8 @@ use std::fmt;
 use url::form_urlencoded;
 
 use super::cookies::LONGEST_IN_PARTS;
-use crate::domain::ids::MemoryId;
+use super::memory_name;
+use crate::domain::memories::OwnMemoryId;
 use crate::domain::oauth::AuthorizationRequest;
 use crate::domain::system::Timestamp;
 
@@ -22,7 +23,7 @@ pub(crate) enum ReturnTo {
     /// One's memories.
     Memories,
     /// One memory.
-    Memory(MemoryId),
+    Memory(OwnMemoryId),
     /// Password, sessions and history.
     Security,
     /// What can be taken away.
@@ -69,8 +70,15 @@ impl ReturnTo {
             Self::SECURITY => Some(Self::Security),
             Self::EXPORT => Some(Self::Export),
             Self::IMPORT => Some(Self::Import),
-            _ => Some(Self::Memory(text.strip_prefix(Self::MEMORIES)?.strip_prefix('/')?.parse().ok()?)),
+            _ => memory_name::read(text.strip_prefix(Self::MEMORIES)?.strip_prefix('/')?).map(Self::Memory),
         }
+    }
+
+    /// The address of the page with a notice.
+    pub(crate) fn with_notice(&self, notice: &str) -> String {
+        let address = self.to_string();
+        let separator = if address.contains('?') { '&' } else { '?' };
+        format!("{address}{separator}{notice}")
     }
 
     /// The same request for a person who is about to sign in, at `now` or later: instead of asking for another sign-in, it
@@ -107,7 +115,7 @@ impl fmt::Display for ReturnTo {
             Self::Connections => f.write_str(Self::CONNECTIONS),
             Self::Account => f.write_str(Self::ACCOUNT),
             Self::Memories => f.write_str(Self::MEMORIES),
-            Self::Memory(id) => write!(f, "{}/{id}", Self::MEMORIES),
+            Self::Memory(own) => write!(f, "{}/{}", Self::MEMORIES, memory_name::written(own)),
             Self::Security => f.write_str(Self::SECURITY),
             Self::Export => f.write_str(Self::EXPORT),
             Self::Import => f.write_str(Self::IMPORT),
@@ -128,6 +136,7 @@ mod tests {
             "/account",
             "/account/memories",
             "/account/memories/0193a1f0-0000-7000-8000-000000000001",
+            "/account/memories/m-1?application=home",
             "/account/security",
             "/account/export",
             "/account/import",
@@ -163,6 +172,7 @@ mod tests {
             "/account/memories/",
             "/account/memories/a/b",
             "/account/memories/a?b",
+            "/account/memories/a?application=//evil.example",
             "/account/connections?notice=x",
             "/account/connections//evil.example",
             "/auth/sign-out",

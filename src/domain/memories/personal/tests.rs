@@ -76,6 +76,11 @@ impl Harness {
     }
 }
 
+/// What a memory is called by whoever does not say where it is.
+fn called(memory: &Memory) -> OwnMemoryId {
+    memory.id.clone().into()
+}
+
 fn limit(limit: i64) -> Limit {
     Limit::try_from(limit).unwrap()
 }
@@ -102,6 +107,67 @@ async fn a_list_goes_through_all_applications_newest_first_and_page_by_page() {
         }
     }
     assert_eq!(all, (0..11).map(|minutes| minutes.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn copies_of_a_memory_in_several_spaces_are_listed_though_a_page_ends_at_them() {
+    let harness = Harness::new();
+    let scopes = [0, 1].map(|application| harness.scope(application, &harness.person));
+    for minutes in 0..7 {
+        let created_at = now().minus(Duration::from_mins(minutes));
+        let memory = NewMemory { created_at, ..new_memory(&minutes.to_string()) };
+        for scope in scopes.iter().take(if minutes % 2 == 0 { 2 } else { 1 }) {
+            harness.create(scope, &memory).await.unwrap();
+        }
+    }
+    for limited in [1, 2, 3, 5, 20] {
+        let mut query = OwnQuery { limit: limit(limited), ..OwnQuery::default() };
+        let mut all = Vec::new();
+        loop {
+            let page = harness.own.find(harness.person.id, &query).await.unwrap();
+            all.extend(page.memories.into_iter().map(|own| own.memory.content.into_string()));
+            match page.next {
+                Some(OwnNext::After(next)) => query.after = Some(next),
+                Some(OwnNext::Skip(_)) => panic!("a list has positions"),
+                None => break,
+            }
+        }
+        assert_eq!(all, ["0", "0", "1", "2", "2", "3", "4", "4", "5", "6", "6"], "{limited} a page");
+    }
+}
+
+#[tokio::test]
+async fn each_copy_of_a_memory_is_seen_changed_and_deleted_in_its_space() {
+    let harness = Harness::new();
+    let (person, memory) = (harness.person.id, new_memory("Marta drinks coffee"));
+    for application in [0, 1] {
+        harness.create(&harness.scope(application, &harness.person), &memory).await.unwrap();
+    }
+    let ids = [0, 1].map(|application| OwnMemoryId {
+        id: memory.id.clone(),
+        space: Some(harness.applications[application].space.clone()),
+    });
+    for (id, other) in ids.iter().zip(ids.iter().rev()) {
+        let own = harness.own.get(person, id).await.unwrap();
+        assert_eq!(own.id(), *id);
+        assert_eq!(harness.own.other_spaces_of(person, &own).await.unwrap(), [other.space.clone().unwrap()]);
+    }
+    let changes = MemoryChanges { content: Some(content("Marta drinks tea")), ..MemoryChanges::default() };
+    for (id, other) in ids.iter().zip(ids.iter().rev()) {
+        let before = harness.own.get(person, other).await.unwrap();
+        assert_eq!(harness.own.update(person, id, &changes).await.unwrap().id(), *id);
+        assert_eq!(harness.own.get(person, other).await.unwrap(), before, "the other one is as it was");
+        harness.own.forget_history(person, id).await.unwrap();
+        assert_eq!(harness.own.get(person, id).await.unwrap().history, []);
+    }
+    let elsewhere = OwnMemoryId { space: Some("elsewhere".parse().unwrap()), ..ids[0].clone() };
+    assert!(matches!(harness.own.get(person, &elsewhere).await, Err(MemoryError::NotFound)));
+    let deleted = harness.own.delete(person, &ids[1]).await.unwrap();
+    assert_eq!(deleted.id(), ids[1]);
+    assert!(matches!(harness.own.delete(person, &ids[1]).await, Err(MemoryError::NotFound)));
+    assert_eq!(harness.own.get(person, &memory.id.clone().into()).await.unwrap().id(), ids[0]);
+    harness.own.restore(person, deleted.clone()).await.unwrap();
+    assert_eq!(harness.own.get(person, &ids[1]).await.unwrap(), deleted);
 }
 
 #[tokio::test]
@@ -191,19 +257,19 @@ async fn a_memory_is_seen_changed_and_deleted_by_its_person_alone() {
     let memory = harness.store(1, "Marta drinks coffee", 5).await;
     let changes = MemoryChanges { content: Some(content("Marta drinks tea")), ..MemoryChanges::default() };
     let stranger = harness.stranger.id;
-    assert!(matches!(harness.own.get(stranger, &memory.id).await, Err(MemoryError::NotFound)));
-    assert!(matches!(harness.own.correct(stranger, &memory.id, &changes).await, Err(MemoryError::NotFound)));
-    assert!(matches!(harness.own.delete(stranger, &memory.id).await, Err(MemoryError::NotFound)));
-    let correction = harness.own.correct(harness.person.id, &memory.id, &changes).await.unwrap();
+    assert!(matches!(harness.own.get(stranger, &called(&memory)).await, Err(MemoryError::NotFound)));
+    assert!(matches!(harness.own.correct(stranger, &called(&memory), &changes).await, Err(MemoryError::NotFound)));
+    assert!(matches!(harness.own.delete(stranger, &called(&memory)).await, Err(MemoryError::NotFound)));
+    let correction = harness.own.correct(harness.person.id, &called(&memory), &changes).await.unwrap();
     assert_eq!(correction.before, Some(memory.clone()));
     let corrected = correction.saved;
-    assert_eq!(harness.own.get(harness.person.id, &memory.id).await.unwrap(), corrected);
+    assert_eq!(harness.own.get(harness.person.id, &called(&memory)).await.unwrap(), corrected);
     assert_eq!(corrected.memory.content, content("Marta drinks tea"));
     let [entry] = &corrected.history[..] else { panic!("one entry") };
     assert_eq!((entry.at, entry.by), (corrected.memory.updated_at, Some(Actor::Person)));
     assert_eq!(entry.event, HistoryEvent::Updated(vec![MemoryMember::Content]));
-    assert_eq!(harness.own.delete(harness.person.id, &memory.id).await.unwrap(), corrected);
-    assert!(matches!(harness.own.get(harness.person.id, &memory.id).await, Err(MemoryError::NotFound)));
+    assert_eq!(harness.own.delete(harness.person.id, &called(&memory)).await.unwrap(), corrected);
+    assert!(matches!(harness.own.get(harness.person.id, &called(&memory)).await, Err(MemoryError::NotFound)));
     assert_eq!(harness.audit.kinds(), [AuditKind::MemoryUpdated, AuditKind::MemoryDeleted]);
 }
 
@@ -234,11 +300,11 @@ async fn what_was_deleted_is_restored_where_it_was_and_as_old_as_it_was() {
     let harness = Harness::new();
     let memory = harness.store(1, "x", 5).await;
     let changes = MemoryChanges { categories: Some(categories(&["food"])), ..MemoryChanges::default() };
-    harness.own.correct(harness.person.id, &memory.id, &changes).await.unwrap();
-    let deleted = harness.own.delete(harness.person.id, &memory.id).await.unwrap();
+    harness.own.correct(harness.person.id, &called(&memory), &changes).await.unwrap();
+    let deleted = harness.own.delete(harness.person.id, &called(&memory)).await.unwrap();
     assert!(matches!(harness.own.restore(harness.stranger.id, deleted.clone()).await, Err(MemoryError::NotFound)));
     harness.own.restore(harness.person.id, deleted.clone()).await.unwrap();
-    assert_eq!(harness.own.get(harness.person.id, &memory.id).await.unwrap(), deleted);
+    assert_eq!(harness.own.get(harness.person.id, &called(&memory)).await.unwrap(), deleted);
     harness.own.restore(harness.person.id, deleted).await.unwrap();
     assert_eq!(harness.texts(&OwnQuery::default()).await, ["x"], "a repetition restores it once");
 }
@@ -248,12 +314,12 @@ async fn a_history_is_forgotten_by_its_person_alone() {
     let harness = Harness::new();
     let memory = harness.store(0, "x", 5).await;
     let changes = MemoryChanges { content: Some(content("y")), ..MemoryChanges::default() };
-    harness.own.correct(harness.person.id, &memory.id, &changes).await.unwrap();
-    let refused = harness.own.forget_history(harness.stranger.id, &memory.id).await;
+    harness.own.correct(harness.person.id, &called(&memory), &changes).await.unwrap();
+    let refused = harness.own.forget_history(harness.stranger.id, &called(&memory)).await;
     assert!(matches!(refused, Err(MemoryError::NotFound)));
-    assert_eq!(harness.own.get(harness.person.id, &memory.id).await.unwrap().history.len(), 1);
-    harness.own.forget_history(harness.person.id, &memory.id).await.unwrap();
-    assert_eq!(harness.own.get(harness.person.id, &memory.id).await.unwrap().history, []);
+    assert_eq!(harness.own.get(harness.person.id, &called(&memory)).await.unwrap().history.len(), 1);
+    harness.own.forget_history(harness.person.id, &called(&memory)).await.unwrap();
+    assert_eq!(harness.own.get(harness.person.id, &called(&memory)).await.unwrap().history, []);
 }
 
 #[tokio::test]
@@ -266,7 +332,7 @@ async fn all_memories_of_a_person_are_deleted_and_new_ones_can_be_stored() {
     let kept = harness.create(&other, &new_memory("of somebody else")).await.unwrap();
     assert_eq!(harness.own.delete_all(harness.person.id).await.unwrap(), 2);
     assert!(harness.texts(&OwnQuery::default()).await.is_empty());
-    assert_eq!(harness.own.get(harness.stranger.id, &kept.id).await.unwrap().memory, kept);
+    assert_eq!(harness.own.get(harness.stranger.id, &called(&kept)).await.unwrap().memory, kept);
     harness.store(0, "new", 0).await;
     assert_eq!(harness.texts(&OwnQuery::default()).await, ["new"]);
 }

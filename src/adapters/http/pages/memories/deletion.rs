@@ -11,13 +11,13 @@ use super::super::error::PageError;
 use super::super::forms::ListForm;
 use super::super::frame::Frame;
 use super::super::memory_error::{memory_problem, page_error};
+use super::super::memory_name;
 use super::super::return_to::ReturnTo;
 use super::super::texts::{Filled, Language, Text};
 use super::super::view::{self, PageContext};
 use super::list::show_list;
 use super::undo::{UNDO_BYTES, UNDO_WINDOW, Undo, UndoKind, written};
-use crate::domain::ids::MemoryId;
-use crate::domain::memories::{ErasureError, MemoryBankError, MemoryError};
+use crate::domain::memories::{ErasureError, MemoryBankError, MemoryError, OwnMemoryId};
 use crate::domain::people::SignedInUser;
 
 #[derive(Template)]
@@ -48,7 +48,7 @@ struct ConfirmPage<'a> {
 pub(crate) async fn delete(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
     let user = sender(&browser, form.get("form_token"), ReturnTo::Memories).await?;
     let own = &browser.services.own_memories;
-    let ids: Vec<MemoryId> = form.all("id").filter_map(|id| id.parse().ok()).collect();
+    let ids: Vec<OwnMemoryId> = form.all("id").filter_map(memory_name::read).collect();
     if ids.is_empty() {
         return show_list(&browser, &user, Some(browser.t.nothing_selected)).await;
     }
@@ -62,7 +62,7 @@ pub(crate) async fn delete(browser: Browser<'_>, form: ListForm) -> Result<Respo
     }
     let form_token = user.token.form_token();
     if written(&found)?.len() > UNDO_BYTES && form.get("confirmed") != "yes" {
-        let ids = ids.iter().map(ToString::to_string).collect();
+        let ids = ids.iter().map(memory_name::written).collect();
         let page = ConfirmPage { t: &browser.t, account: user.person.label(), ids, form_token: form_token.as_str() };
         return view::show(StatusCode::OK, PageContext::Standalone, &page);
     }

@@ -1,9 +1,10 @@
 //! A memory, as a person reads it.
 
 use super::super::frame::Frame;
+use super::super::memory_name;
 use super::super::texts::Day;
 use super::super::words::source_name;
-use crate::domain::ids::MemoryId;
+use crate::domain::applications::SpaceName;
 use crate::domain::memories::{OwnMemory, Source};
 
 /// How much of a memory a list shows, in characters.
@@ -11,7 +12,10 @@ const EXCERPT: usize = 280;
 
 /// A memory, as a person reads it.
 pub(super) struct MemoryInWords {
-    pub(super) id: MemoryId,
+    /// What addresses and forms call it.
+    pub(super) name: String,
+    /// The address of what happened to it.
+    pub(super) history: String,
     pub(super) content: String,
     pub(super) shortened: bool,
     pub(super) categories: Vec<String>,
@@ -23,16 +27,22 @@ pub(super) struct MemoryInWords {
     pub(super) conversation: Option<String>,
 }
 
+/// What a person calls a space of theirs.
+pub(super) fn space_name(space: &SpaceName, sources: &[Source], t: &Frame) -> String {
+    source_name(sources.iter().find(|source| source.space == *space), space.as_str(), t)
+}
+
 impl MemoryInWords {
     pub(super) fn whole(own: &OwnMemory, sources: &[Source], t: &Frame) -> Self {
         let day = |at| Day::of(at, t.language);
         let memory = &own.memory;
         Self {
-            id: memory.id.clone(),
+            name: memory_name::written(&own.id()),
+            history: memory_name::with_path(&own.id(), "/history"),
             content: memory.content.as_str().to_owned(),
             shortened: false,
             categories: memory.categories.iter().map(ToString::to_string).collect(),
-            source: source_name(sources.iter().find(|source| source.space == own.space), own.space.as_str(), t),
+            source: space_name(&own.space, sources, t),
             created: day(memory.created_at),
             occurred: memory.occurred_at.map(day),
             updated: (memory.updated_at != memory.created_at).then(|| day(memory.updated_at)),

@@ -11,14 +11,15 @@ use super::super::error::PageError;
 use super::super::forms::ListForm;
 use super::super::frame::Frame;
 use super::super::history::{self, EntryInWords};
-use super::super::memory_error::{memory_problem, not_found};
+use super::super::memory_error::{memory_problem, not_found, page_error};
+use super::super::memory_name;
 use super::super::return_to::ReturnTo;
 use super::super::texts::{Filled, Language};
 use super::super::view::{self, PageContext};
-use super::in_words::MemoryInWords;
+use super::in_words::{MemoryInWords, space_name};
 use super::undo::{UNDO_WINDOW, Undo, undo_of_correction};
-use crate::domain::applications::Category;
-use crate::domain::memories::{Content, MemoryChanges, MemoryError};
+use crate::domain::applications::{Category, SpaceName};
+use crate::domain::memories::{Content, MemoryChanges, MemoryError, OwnMemory, OwnMemoryId};
 use crate::domain::people::SignedInUser;
 use crate::domain::validation::InvalidValue;
 
@@ -29,6 +30,7 @@ struct MemoryPage<'a> {
     account: &'a str,
     memory: MemoryInWords,
     categories: String,
+    elsewhere: Vec<Elsewhere>,
     problem: Option<Filled>,
     saved: Option<Saved>,
     undone: bool,
@@ -38,39 +40,65 @@ struct MemoryPage<'a> {
     form_token: &'a str,
 }
 
+/// Another space with a memory that has the same ID.
+struct Elsewhere {
+    space: String,
+    /// What that memory is called there.
+    name: String,
+}
+
 /// That a correction was saved, and what undoes it.
 struct Saved {
     undo: Option<Undo>,
 }
 
-fn show_memory(
-    t: &Frame,
-    user: &SignedInUser,
-    memory: MemoryInWords,
-    problem: Option<(StatusCode, Filled)>,
+/// What a page says beside the memory.
+#[derive(Default)]
+struct Beside<'a> {
+    elsewhere: Vec<SpaceName>,
     saved: Option<Saved>,
-    query: &str,
-    history: Vec<EntryInWords>,
+    /// Why a correction was not saved, and what was typed, which is not lost.
+    refused: Option<(StatusCode, Filled, &'a ListForm)>,
+}
+
+async fn show_memory(
+    browser: &Browser<'_>,
+    user: &SignedInUser,
+    own: &OwnMemory,
+    beside: Beside<'_>,
 ) -> Result<Response, PageError> {
+    let t = &browser.t;
+    let sources = browser.services.own_memories.sources(user.person.id).await?;
+    let mut memory = MemoryInWords::whole(own, &sources, t);
+    let (mut status, mut problem, mut categories) = (StatusCode::OK, None, memory.categories.join(", "));
+    if let Some((refusal, why, typed)) = beside.refused {
+        (status, problem) = (refusal, Some(why));
+        typed.get("content").clone_into(&mut memory.content);
+        typed.get("categories").clone_into(&mut categories);
+    }
+    let elsewhere = beside.elsewhere.into_iter().map(|space| Elsewhere {
+        name: memory_name::written(&OwnMemoryId { space: Some(space.clone()), ..own.id() }),
+        space: space_name(&space, &sources, t),
+    });
     let form_token = user.token.form_token();
-    let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, problem)| (status, Some(problem)));
     let page = MemoryPage {
         t,
         account: user.person.label(),
-        categories: memory.categories.join(", "),
         memory,
+        categories,
+        elsewhere: elsewhere.collect(),
         problem,
-        saved,
-        undone: query == "undone",
-        forgotten: query == "forgotten",
+        saved: beside.saved,
+        undone: browser.has_notice("undone"),
+        forgotten: browser.has_notice("forgotten"),
         minutes: UNDO_WINDOW.as_secs() / 60,
-        history,
+        history: history::in_words(browser, own).await?,
         form_token: form_token.as_str(),
     };
     view::show(status, PageContext::Standalone, &page)
 }
 
-/// `GET /account/memories/{id}`: the page that assistants cite.
+/// `GET /account/memories/{id}`: the page that assistants cite, who do not say in which space the memory is.
 #[handler]
 pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
     let id = browser.memory_id()?;
@@ -80,18 +108,18 @@ pub(crate) async fn show(browser: Browser<'_>) -> Result<Response, PageError> {
     };
     let own = &browser.services.own_memories;
     let memory = own.get(user.person.id, &id).await.map_err(not_found)?;
-    let sources = own.sources(user.person.id).await?;
-    let history = history::in_words(&browser, &memory).await?;
-    let memory = MemoryInWords::whole(&memory, &sources, &browser.t);
-    show_memory(&browser.t, &user, memory, None, None, browser.query(), history)
+    let elsewhere = match id.space {
+        None => own.other_spaces_of(user.person.id, &memory).await.map_err(page_error)?,
+        Some(_) => Vec::new(),
+    };
+    show_memory(&browser, &user, &memory, Beside { elsewhere, ..Beside::default() }).await
 }
 
 /// `POST /account/memories/{id}`: a correction.
 #[handler]
 pub(crate) async fn save(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
     let id = browser.memory_id()?;
-    let return_to = ReturnTo::Memory(id.clone());
-    let user = sender(&browser, form.get("form_token"), return_to.clone()).await?;
+    let user = sender(&browser, form.get("form_token"), ReturnTo::Memory(id.clone())).await?;
     let own = &browser.services.own_memories;
     let corrected = match read_changes(&form) {
         Ok(changes) => own.correct(user.person.id, &id, &changes).await,
@@ -100,23 +128,15 @@ pub(crate) async fn save(browser: Browser<'_>, form: ListForm) -> Result<Respons
     match corrected {
         Ok(correction) => {
             let undo = undo_of_correction(&browser, &user, &correction)?;
-            let saved = correction.saved;
-            let sources = own.sources(user.person.id).await?;
-            let history = history::in_words(&browser, &saved).await?;
-            let memory = MemoryInWords::whole(&saved, &sources, &browser.t);
-            show_memory(&browser.t, &user, memory, None, Some(Saved { undo }), "", history)
+            let beside = Beside { saved: Some(Saved { undo }), ..Beside::default() };
+            show_memory(&browser, &user, &correction.saved, beside).await
         }
         Err(MemoryError::NotFound) => Err(PageError::NotFound),
         Err(error) => {
-            // What was typed is not lost.
-            let problem = memory_problem(error, &browser.t)?;
+            let (status, problem) = memory_problem(error, &browser.t)?;
             let stored = own.get(user.person.id, &id).await.map_err(not_found)?;
-            let sources = own.sources(user.person.id).await?;
-            let mut memory = MemoryInWords::whole(&stored, &sources, &browser.t);
-            form.get("content").clone_into(&mut memory.content);
-            memory.categories = form.get("categories").split(',').map(|name| name.trim().to_owned()).collect();
-            let history = history::in_words(&browser, &stored).await?;
-            show_memory(&browser.t, &user, memory, Some(problem), None, "", history)
+            let refused = Some((status, problem, &form));
+            show_memory(&browser, &user, &stored, Beside { refused, ..Beside::default() }).await
         }
     }
 }

@@ -96,18 +96,18 @@ pub(crate) async fn restore(browser: Browser<'_>, form: ListForm) -> Result<Resp
             UndoKind::Deletion => {
                 browser.services.own_memories.restore(user.person.id, memory).await.map_err(page_error)?;
             }
-            UndoKind::Correction => return take_back(&browser, &user, memory.memory).await,
+            UndoKind::Correction => return take_back(&browser, &user, memory).await,
         }
     }
     show_list(&browser, &user, Some(browser.t.undone)).await
 }
 
 /// Gives a memory the text and the categories that it had, unless something else has changed it since its correction.
-async fn take_back(browser: &Browser<'_>, user: &SignedInUser, before: Memory) -> Result<Response, PageError> {
-    let (id, corrected_at) = (before.id.clone(), before.updated_at);
+async fn take_back(browser: &Browser<'_>, user: &SignedInUser, before: OwnMemory) -> Result<Response, PageError> {
+    let (id, corrected_at) = (before.id(), before.memory.updated_at);
     let own = &browser.services.own_memories;
     if !own.undo_correction(user.person.id, before, corrected_at).await.map_err(not_found)? {
         return show_list(browser, user, Some(browser.t.too_late_to_undo)).await;
     }
-    view::see_other(&format!("{}?undone", ReturnTo::Memory(id)))
+    view::see_other(&ReturnTo::Memory(id).with_notice("undone"))
 }

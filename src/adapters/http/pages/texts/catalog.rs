@@ -160,6 +160,7 @@ texts! {
     stored_by,
     changed_on,
     happened_on,
+    also_elsewhere,
     saved,
     what_is_remembered,
     categories_field,

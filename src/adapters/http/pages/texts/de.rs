@@ -198,6 +198,7 @@ pub(super) const TEXTS: Texts = Texts {
     stored_by: Text("Gespeichert von {0} am {1}."),
     changed_on: Text("Geändert am {0}."),
     happened_on: Text("Gesagt oder geschehen am {0}."),
+    also_elsewhere: Text("In anderen Bereichen gibt es Kopien dieser Erinnerung:"),
     saved: Text("Gespeichert. Von jetzt an kennen es deine Assistenten so."),
     what_is_remembered: Text("Inhalt der Erinnerung"),
     categories_field: Text("Kategorien, durch Kommas getrennt"),

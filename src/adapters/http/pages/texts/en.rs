@@ -188,6 +188,7 @@ pub(super) const TEXTS: Texts = Texts {
     stored_by: Text("Stored by {0} on {1}."),
     changed_on: Text("Changed on {0}."),
     happened_on: Text("Said or happened on {0}."),
+    also_elsewhere: Text("There are copies of this memory in other spaces:"),
     saved: Text("Saved. From now on, this is what your assistants know."),
     what_is_remembered: Text("What is remembered"),
     categories_field: Text("Categories, separated by commas"),

@@ -192,6 +192,7 @@ pub(super) const TEXTS: Texts = Texts {
     stored_by: Text("Guardado por {0} el {1}."),
     changed_on: Text("Modificado el {0}."),
     happened_on: Text("Dicho u ocurrido el {0}."),
+    also_elsewhere: Text("Hay copias de este recuerdo en otros espacios:"),
     saved: Text("Guardado. A partir de ahora, esto es lo que saben tus asistentes."),
     what_is_remembered: Text("Lo que se recuerda"),
     categories_field: Text("Categorías, separadas por comas"),

@@ -200,6 +200,7 @@ pub(super) const TEXTS: Texts = Texts {
     stored_by: Text("Enregistré par {0} le {1}."),
     changed_on: Text("Modifié le {0}."),
     happened_on: Text("Dit ou survenu le {0}."),
+    also_elsewhere: Text("Il existe des copies de ce souvenir dans d’autres espaces\u{a0}:"),
     saved: Text("Enregistré. C’est désormais ce que savent vos assistants."),
     what_is_remembered: Text("Ce qui est retenu"),
     categories_field: Text("Catégories, séparées par des virgules"),

@@ -194,6 +194,7 @@ pub(super) const TEXTS: Texts = Texts {
     stored_by: Text("{0} が {1} に保存しました。"),
     changed_on: Text("{0} に変更されました。"),
     happened_on: Text("話した日または起きた日：{0}。"),
+    also_elsewhere: Text("このメモリーのコピーがほかのスペースにあります："),
     saved: Text("保存しました。今後、アシスタントはこの内容を覚えています。"),
     what_is_remembered: Text("覚えている内容"),
     categories_field: Text("カテゴリー（コンマ区切り）"),

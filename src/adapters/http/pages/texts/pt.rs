@@ -188,6 +188,7 @@ pub(super) const TEXTS: Texts = Texts {
     stored_by: Text("Guardada por {0} em {1}."),
     changed_on: Text("Alterada em {0}."),
     happened_on: Text("Dito ou ocorrido em {0}."),
+    also_elsewhere: Text("Há cópias desta memória em outros espaços:"),
     saved: Text("Salvo. A partir de agora, é isto que os seus assistentes sabem."),
     what_is_remembered: Text("O que é lembrado"),
     categories_field: Text("Categorias, separadas por vírgulas"),
