@@ -70,8 +70,7 @@ impl Export {
         let mut histories = self.histories(scope, &self.listed).await?;
         let own = |memory: Memory| OwnMemory {
             history: histories.entries.remove(&memory.id).unwrap_or_default(),
-            memory,
-            space: scope.space().clone(),
+            ..OwnMemory::stored(memory, scope.space().clone())
         };
         Ok(Some(self.listed.drain(..histories.read).map(own).collect()))
     }

@@ -17,9 +17,17 @@ pub struct OwnMemory {
     pub space: SpaceName,
     /// Its history, newest first, if it was asked for.
     pub history: Vec<HistoryEntry>,
+    /// Whether it was accepted, but the bank has not stored it: its ID is the one that memgate proposes to the bank.
+    pub pending: bool,
 }
 
 impl OwnMemory {
+    /// A memory of the bank, without its history.
+    #[must_use]
+    pub fn stored(memory: Memory, space: SpaceName) -> Self {
+        Self { memory, space, history: Vec::new(), pending: false }
+    }
+
     /// What it is called.
     #[must_use]
     pub fn id(&self) -> OwnMemoryId {

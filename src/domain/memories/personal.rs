@@ -18,7 +18,7 @@ use super::statistics::MemoryStatistics;
 use super::tenants::{Tenant, TenantGroup, TenantRegistry};
 use crate::applications::{ApplicationName, ApplicationRepository, Category, SpaceName};
 use crate::audit::{AuditEvent, AuditKind};
-use crate::ids::{ApplicationId, UserId};
+use crate::ids::{ApplicationId, MemoryId, UserId};
 use crate::system::{StorageError, Timestamp};
 
 /// How often a memory is read at most to be deleted as it was read.
@@ -164,8 +164,8 @@ impl PersonalMemories {
         self.memories.bank().capabilities().require_filter(&query.filter)?;
         let mut found = Vec::new();
         for tenant in tenants {
-            for Finding { hit, .. } in self.memories.search_in(&tenant.scope(), &query, None).await?.hits {
-                let own = OwnMemory { memory: hit.memory, space: tenant.space.clone(), history: Vec::new() };
+            for Finding { hit, pending } in self.memories.search_in(&tenant.scope(), &query, None).await?.hits {
+                let own = OwnMemory { pending, ..OwnMemory::stored(hit.memory, tenant.space.clone()) };
                 found.push((hit.relevance, own));
             }
         }
@@ -197,7 +197,7 @@ impl PersonalMemories {
             {
                 known_until = Some(next);
             }
-            let own = |memory| OwnMemory { memory, space: tenant.space.clone(), history: Vec::new() };
+            let own = |memory| OwnMemory::stored(memory, tenant.space.clone());
             listed.extend(page.memories.into_iter().map(own));
         }
         listed.sort_by(|a, b| (b.memory.created_at, &b.memory.id).cmp(&(a.memory.created_at, &a.memory.id)));
@@ -261,7 +261,8 @@ impl PersonalMemories {
         Ok(export)
     }
 
-    /// One memory of the person, with its history if the bank keeps one.
+    /// One memory of the person, with its history if the bank keeps one. One that the bank has not stored yet is among them, and
+    /// one that it has stored since under an ID of its own is found by the ID that it had until then.
     ///
     /// # Errors
     /// [`MemoryError::NotFound`], also for somebody else's.
@@ -292,12 +293,28 @@ impl PersonalMemories {
     async fn locate(&self, person: UserId, id: &OwnMemoryId, now: Timestamp) -> Result<OwnMemory, MemoryError> {
         for tenant in self.tenants.list(&TenantGroup::OfPerson(person)).await? {
             if id.space.as_ref().is_none_or(|space| tenant.space == *space)
-                && let Some(memory) = self.memories.bank().get(&tenant.scope(), &id.id, now).await?
+                && let Some(own) = self.locate_in(&tenant, &id.id, now).await?
             {
-                return Ok(OwnMemory { memory, space: tenant.space, history: Vec::new() });
+                return Ok(own);
             }
         }
         Err(MemoryError::NotFound)
+    }
+
+    async fn locate_in(&self, tenant: &Tenant, id: &MemoryId, now: Timestamp) -> Result<Option<OwnMemory>, MemoryError> {
+        let (bank, scope) = (self.memories.bank(), tenant.scope());
+        // Before the bank is asked: a write that is delivered in between is found there.
+        let write = self.memories.write_proposing(&scope, id).await?;
+        if let Some(memory) = bank.get(&scope, id, now).await? {
+            return Ok(Some(OwnMemory::stored(memory, tenant.space.clone())));
+        }
+        let Some(write) = write else { return Ok(None) };
+        if let Some(id) = write.delivered_as() {
+            let memory = bank.get(&scope, id, now).await?;
+            return Ok(memory.map(|memory| OwnMemory::stored(memory, tenant.space.clone())));
+        }
+        let own = OwnMemory::stored(write.write.memory.into_memory(), tenant.space.clone());
+        Ok((!own.memory.has_expired_at(now)).then_some(OwnMemory { pending: true, ..own }))
     }
 
     /// Changes a memory of the person, and every copy of it, whatever else changes it.
@@ -322,7 +339,7 @@ impl PersonalMemories {
         };
         self.record(AuditKind::MemoryUpdated, person).await;
         let history = self.memories.history_of(&scope, id, self.memories.clock.now()).await?;
-        let saved = OwnMemory { memory, history, space: found.space };
+        let saved = OwnMemory { history, ..OwnMemory::stored(memory, found.space) };
         Ok(Correction { saved, before: is_known.then_some(before) })
     }
 
@@ -399,7 +416,7 @@ impl PersonalMemories {
         let scope = self.memories.delivery.admit(&tenant.scope()).await?;
         let stored = self.memories.bank().create(&scope, &memory).await?;
         self.record(AuditKind::MemoryCreated, person).await;
-        Ok(OwnMemory { memory: stored, space: tenant.space, history: memory.history })
+        Ok(OwnMemory { history: memory.history, ..OwnMemory::stored(stored, tenant.space) })
     }
 
     /// Begins an import into the person's memories in `space`, which [`end_import`](Self::end_import) ends.

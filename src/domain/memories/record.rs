@@ -201,7 +201,7 @@ impl TryFrom<MemoryRecord> for OwnMemory {
         let space: SpaceName = record.space.take().ok_or_else(missing)?.parse()?;
         let history = std::mem::take(&mut record.history).into_iter().map(HistoryEntry::try_from);
         let history = history.collect::<Result<_, _>>()?;
-        Ok(Self { memory: record.try_into()?, space, history })
+        Ok(Self { history, ..Self::stored(record.try_into()?, space) })
     }
 }
 
@@ -263,7 +263,7 @@ mod tests {
             entry(Some(Actor::Person), HistoryEvent::Updated(vec![MemoryMember::Content, MemoryMember::Metadata])),
             entry(None, HistoryEvent::Superseded(Box::new(older))),
         ];
-        OwnMemory { memory, space: "home".parse().unwrap(), history }
+        OwnMemory { history, ..OwnMemory::stored(memory, "home".parse().unwrap()) }
     }
 
     #[test]
@@ -369,7 +369,7 @@ mod tests {
             memory in memory(),
             history in prop::collection::vec(entry(), 0..4),
         ) {
-            let own = OwnMemory { memory, space: "home".parse().unwrap(), history };
+            let own = OwnMemory { history, ..OwnMemory::stored(memory, "home".parse().unwrap()) };
             let line = serde_json::to_string(&MemoryRecord::from(&own)).unwrap();
             prop_assert!(!line.contains(['\n', '\r']), "one line: {line}");
             let record: MemoryRecord = serde_json::from_str(&line).unwrap();

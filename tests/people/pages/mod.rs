@@ -12,6 +12,7 @@ mod languages;
 mod memories;
 mod passkeys;
 mod password_links;
+mod pending;
 mod registering;
 mod security;
 mod signing_in;

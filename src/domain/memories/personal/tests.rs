@@ -3,13 +3,15 @@ use std::time::Duration;
 use super::*;
 use crate::applications::Application;
 use crate::memories::{
-    Admitted, Delivery, DeliveryPolicy, HistoryEvent, Memory, MemoryBank as _, MemoryMember, MemoryScope,
+    Admitted, Capabilities, Delivery, DeliveryOrder, DeliveryPolicy, HistoryEvent, Lease, Memory, MemoryBank as _,
+    MemoryMember, MemoryScope, QueuedWrite, WriteQueue as _,
 };
+use crate::ids::RequestId;
 use crate::people::Person;
 use crate::testing::{
     FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, InMemoryMemoryBank, InMemoryPersonRepository,
     InMemoryTenantRegistry, InMemoryWriteQueue, InlineDeliveryWorker, SeededEntropy, application, categories, content,
-    new_memory, now, person,
+    new_memory, now, person, queued_write, unique,
 };
 
 struct Harness {
@@ -17,6 +19,7 @@ struct Harness {
     stranger: Person,
     applications: [Application; 2],
     bank: Arc<InMemoryMemoryBank>,
+    queue: Arc<InMemoryWriteQueue>,
     tenants: Arc<InMemoryTenantRegistry>,
     audit: Arc<InMemoryAuditLog>,
     clock: Arc<FixedClock>,
@@ -25,11 +28,20 @@ struct Harness {
 
 impl Harness {
     fn new() -> Self {
+        Self::before(InMemoryMemoryBank::default())
+    }
+
+    fn before_a_remote_bank() -> Self {
+        let capabilities = Capabilities { local: false, ..InMemoryMemoryBank::CAPABILITIES };
+        Self::before(InMemoryMemoryBank::with_capabilities(capabilities))
+    }
+
+    fn before(bank: InMemoryMemoryBank) -> Self {
         let (person, stranger) = (person(), person());
         let applications = [application(), Application { space: "home".parse().unwrap(), ..application() }];
         let people = Arc::new(InMemoryPersonRepository::holding([person.clone(), stranger.clone()]));
         let repository = Arc::new(InMemoryApplicationRepository::holding(applications.clone()));
-        let (bank, queue) = (Arc::new(InMemoryMemoryBank::default()), Arc::new(InMemoryWriteQueue::default()));
+        let (bank, queue) = (Arc::new(bank), Arc::new(InMemoryWriteQueue::default()));
         let tenants = Arc::new(InMemoryTenantRegistry::of(people, repository.clone()));
         let (audit, clock) = (Arc::new(InMemoryAuditLog::default()), Arc::new(FixedClock::default()));
         let delivery = Arc::new(Delivery::new(
@@ -42,10 +54,11 @@ impl Harness {
         ));
         let worker = Arc::new(InlineDeliveryWorker::new(delivery.clone()));
         let memories = MemoryService::new(delivery, worker, audit.clone(), clock.clone());
-        let erasure = Erasure::new(bank.clone(), queue, tenants.clone(), clock.clone());
+        let erasure = Erasure::new(bank.clone(), queue.clone(), tenants.clone(), clock.clone());
         Self {
             own: PersonalMemories::new(memories, tenants.clone(), repository, erasure),
             bank,
+            queue,
             tenants,
             audit,
             clock,
@@ -358,4 +371,69 @@ async fn what_a_person_brings_along_becomes_theirs_and_is_looked_at_first() {
     let found = harness.own.find(person, &OwnQuery::default()).await.unwrap();
     assert_eq!(found.memories.len(), 2);
     assert!(harness.own.find(harness.stranger.id, &OwnQuery::default()).await.unwrap().memories.is_empty());
+}
+
+/// A person's memory that the bank has not stored yet, before a remote bank.
+async fn pending(harness: &Harness, text: &str) -> QueuedWrite {
+    let request = RequestId::from_uuid(unique());
+    let memory = NewMemory { id: MemoryId::for_request(request), ..new_memory(text) };
+    let scope = harness.scope(0, &harness.person);
+    let write = QueuedWrite { request_id: request, scope: scope.clone(), memory, ..queued_write() };
+    Admitted::by(&*harness.tenants, &scope).await.unwrap();
+    let lease = Lease { id: unique(), until: now().minus(Duration::from_secs(1)) };
+    harness.queue.accept(&write, DeliveryOrder::Unordered, lease).await.unwrap();
+    write
+}
+
+#[tokio::test]
+async fn what_is_pending_is_found_opened_and_deleted() {
+    let harness = Harness::before_a_remote_bank();
+    let (person, write) = (harness.person.id, pending(&harness, "Marta drinks tea").await);
+    harness.store(0, "Marta has tea at home", 1).await;
+    let text = Some("tea".to_owned().try_into().unwrap());
+    let found = harness.own.find(person, &OwnQuery { text, ..OwnQuery::default() }).await.unwrap();
+    let [waiting] = &found.memories.iter().filter(|own| own.pending).collect::<Vec<_>>()[..] else { panic!("{found:?}") };
+    assert_eq!((found.memories.len(), &waiting.memory.id), (2, &write.memory.id));
+    assert_eq!(harness.own.get(person, &waiting.id()).await.unwrap(), **waiting);
+    let changes = MemoryChanges { content: Some(content("x")), ..MemoryChanges::default() };
+    let refused = harness.own.update(person, &waiting.id(), &changes).await;
+    assert!(matches!(refused, Err(MemoryError::NotFound)), "it cannot be changed yet: {refused:?}");
+    for result in [
+        harness.own.get(harness.stranger.id, &waiting.id()).await,
+        harness.own.delete(harness.stranger.id, &waiting.id()).await,
+    ] {
+        assert!(matches!(result, Err(MemoryError::NotFound)), "{result:?}");
+    }
+    let deleted = harness.own.delete(person, &waiting.id()).await.unwrap();
+    assert_eq!(deleted, **waiting);
+    assert_eq!((harness.queue.writes(), harness.bank.len()), (Vec::new(), 1));
+    harness.own.restore(person, deleted).await.unwrap();
+    let restored = harness.own.get(person, &waiting.id()).await.unwrap();
+    assert_eq!((restored.pending, restored.memory.content), (false, content("Marta drinks tea")));
+}
+
+#[tokio::test]
+async fn what_was_pending_is_found_and_deleted_by_its_id_of_then_after_it_was_stored() {
+    let harness = Harness::before_a_remote_bank();
+    let (person, write) = (harness.person.id, pending(&harness, "Marta drinks tea").await);
+    let id = write.memory.id.clone().into();
+    let seen = harness.own.get(person, &id).await.unwrap();
+    assert!(seen.pending);
+    // The bank gives it an ID of its own.
+    let stored = NewMemory { id: "bank-1".parse().unwrap(), ..write.memory.clone() };
+    let stored = harness.create(&write.scope, &stored).await.unwrap();
+    assert!(harness.queue.mark_stored(write.request_id, &stored, now(), now()).await.unwrap());
+    assert_eq!(harness.own.get(person, &id).await.unwrap(), OwnMemory::stored(stored, seen.space.clone()));
+    harness.own.remove(person, &seen).await.unwrap();
+    assert!(harness.bank.is_empty() && harness.queue.writes().is_empty());
+    assert!(matches!(harness.own.get(person, &id).await, Err(MemoryError::NotFound)));
+}
+
+#[tokio::test]
+async fn what_the_bank_has_refused_is_deleted_as_well() {
+    let harness = Harness::before_a_remote_bank();
+    let (person, write) = (harness.person.id, pending(&harness, "Marta drinks tea").await);
+    harness.queue.mark_failed(write.request_id, "no", now()).await.unwrap();
+    harness.own.delete(person, &write.memory.id.clone().into()).await.unwrap();
+    assert_eq!(harness.queue.writes(), Vec::new(), "no operator delivers it later");
 }

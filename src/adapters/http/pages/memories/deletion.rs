@@ -72,7 +72,15 @@ pub(crate) async fn delete(browser: Browser<'_>, form: ListForm) -> Result<Respo
             Ok(memory) => deleted.push(memory),
             Err(MemoryError::NotFound) => missing += 1,
             Err(error) => {
-                problem = Some(memory_problem(error, &browser.t)?.1);
+                problem = match memory_problem(error, &browser.t) {
+                    Ok((_, why)) => Some(why),
+                    // What is gone already is told, and can be undone.
+                    Err(error) if !deleted.is_empty() => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "not all selected memories were deleted");
+                        Some(browser.t.delete_all_stopped.into())
+                    }
+                    Err(error) => return Err(error),
+                };
                 break;
             }
         }

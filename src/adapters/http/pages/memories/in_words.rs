@@ -25,6 +25,7 @@ pub(super) struct MemoryInWords {
     pub(super) updated: Option<Day>,
     pub(super) expires: Option<Day>,
     pub(super) conversation: Option<String>,
+    pub(super) pending: bool,
 }
 
 /// What a person calls a space of theirs.
@@ -48,6 +49,7 @@ impl MemoryInWords {
             updated: (memory.updated_at != memory.created_at).then(|| day(memory.updated_at)),
             expires: memory.expires_at.map(day),
             conversation: memory.metadata.conversation_id().map(str::to_owned),
+            pending: own.pending,
         }
     }
 

@@ -65,7 +65,7 @@ pub(super) fn undo_of_correction(
     }
     // The time of the correction tells whether it is the last.
     let memory = Memory { updated_at: saved.memory.updated_at, ..before.clone() };
-    let memories = written(&[OwnMemory { memory, history: Vec::new(), space: saved.space.clone() }])?;
+    let memories = written(&[OwnMemory::stored(memory, saved.space.clone())])?;
     let undo = Undo::seal(browser, user, UndoKind::Correction, memories);
     Ok((undo.memories.len() <= UNDO_BYTES).then_some(undo))
 }

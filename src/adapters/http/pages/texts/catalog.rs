@@ -161,6 +161,8 @@ texts! {
     changed_on,
     happened_on,
     also_elsewhere,
+    pending,
+    pending_text,
     saved,
     what_is_remembered,
     categories_field,

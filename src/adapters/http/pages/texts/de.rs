@@ -199,6 +199,10 @@ pub(super) const TEXTS: Texts = Texts {
     changed_on: Text("Geändert am {0}."),
     happened_on: Text("Gesagt oder geschehen am {0}."),
     also_elsewhere: Text("In anderen Bereichen gibt es Kopien dieser Erinnerung:"),
+    pending: Text("Vom Speicherdienst noch nicht gespeichert."),
+    pending_text: Text(
+        "Der Speicherdienst hat das noch nicht gespeichert. Löschen kannst du es jetzt, berichtigen, sobald es gespeichert ist.",
+    ),
     saved: Text("Gespeichert. Von jetzt an kennen es deine Assistenten so."),
     what_is_remembered: Text("Inhalt der Erinnerung"),
     categories_field: Text("Kategorien, durch Kommas getrennt"),

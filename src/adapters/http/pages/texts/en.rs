@@ -189,6 +189,10 @@ pub(super) const TEXTS: Texts = Texts {
     changed_on: Text("Changed on {0}."),
     happened_on: Text("Said or happened on {0}."),
     also_elsewhere: Text("There are copies of this memory in other spaces:"),
+    pending: Text("Not yet stored by the memory service."),
+    pending_text: Text(
+        "The memory service has not stored this yet. You can delete it now, and correct it once it is stored.",
+    ),
     saved: Text("Saved. From now on, this is what your assistants know."),
     what_is_remembered: Text("What is remembered"),
     categories_field: Text("Categories, separated by commas"),

@@ -193,6 +193,10 @@ pub(super) const TEXTS: Texts = Texts {
     changed_on: Text("Modificado el {0}."),
     happened_on: Text("Dicho u ocurrido el {0}."),
     also_elsewhere: Text("Hay copias de este recuerdo en otros espacios:"),
+    pending: Text("El servicio de memoria aún no lo ha guardado."),
+    pending_text: Text(
+        "El servicio de memoria aún no ha guardado esto. Puedes borrarlo ahora y corregirlo cuando esté guardado.",
+    ),
     saved: Text("Guardado. A partir de ahora, esto es lo que saben tus asistentes."),
     what_is_remembered: Text("Lo que se recuerda"),
     categories_field: Text("Categorías, separadas por comas"),

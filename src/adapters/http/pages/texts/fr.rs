@@ -201,6 +201,10 @@ pub(super) const TEXTS: Texts = Texts {
     changed_on: Text("Modifié le {0}."),
     happened_on: Text("Dit ou survenu le {0}."),
     also_elsewhere: Text("Il existe des copies de ce souvenir dans d’autres espaces\u{a0}:"),
+    pending: Text("Pas encore enregistré par le service de mémoire."),
+    pending_text: Text(
+        "Le service de mémoire n’a pas encore enregistré ceci. Vous pouvez le supprimer maintenant, et le corriger une fois enregistré.",
+    ),
     saved: Text("Enregistré. C’est désormais ce que savent vos assistants."),
     what_is_remembered: Text("Ce qui est retenu"),
     categories_field: Text("Catégories, séparées par des virgules"),

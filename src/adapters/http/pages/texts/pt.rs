@@ -189,6 +189,10 @@ pub(super) const TEXTS: Texts = Texts {
     changed_on: Text("Alterada em {0}."),
     happened_on: Text("Dito ou ocorrido em {0}."),
     also_elsewhere: Text("Há cópias desta memória em outros espaços:"),
+    pending: Text("Ainda não guardada pelo serviço de memória."),
+    pending_text: Text(
+        "O serviço de memória ainda não guardou isto. Você pode excluir agora e corrigir quando estiver guardado.",
+    ),
     saved: Text("Salvo. A partir de agora, é isto que os seus assistentes sabem."),
     what_is_remembered: Text("O que é lembrado"),
     categories_field: Text("Categorias, separadas por vírgulas"),
