@@ -301,7 +301,12 @@ impl PersonalMemories {
         Err(MemoryError::NotFound)
     }
 
-    async fn locate_in(&self, tenant: &Tenant, id: &MemoryId, now: Timestamp) -> Result<Option<OwnMemory>, MemoryError> {
+    async fn locate_in(
+        &self,
+        tenant: &Tenant,
+        id: &MemoryId,
+        now: Timestamp,
+    ) -> Result<Option<OwnMemory>, MemoryError> {
         let (bank, scope) = (self.memories.bank(), tenant.scope());
         // Before the bank is asked: a write that is delivered in between is found there.
         let write = self.memories.write_proposing(&scope, id).await?;
@@ -356,8 +361,7 @@ impl PersonalMemories {
         corrected_at: Timestamp,
     ) -> Result<bool, MemoryError> {
         let found = self.locate(person, &before.id(), self.memories.clock.now()).await?;
-        let (id, content, categories) =
-            (before.memory.id, Some(before.memory.content), Some(before.memory.categories));
+        let (id, content, categories) = (before.memory.id, Some(before.memory.content), Some(before.memory.categories));
         let changes = MemoryChanges { content, categories, ..MemoryChanges::default() };
         let scope = found.scope_of(person);
         let undone = self.memories.update_in(&scope, &id, &changes, Actor::Person, Some(corrected_at)).await?;
@@ -397,7 +401,11 @@ impl PersonalMemories {
         let (name, scope) = (found.id(), found.scope_of(person));
         let mut readings = 1;
         // What changes faster than it can be read goes all the same.
-        while !self.memories.delete_in(&scope, &name.id, (readings < READINGS).then_some(found.memory.updated_at)).await? {
+        while !self
+            .memories
+            .delete_in(&scope, &name.id, (readings < READINGS).then_some(found.memory.updated_at))
+            .await?
+        {
             found = self.get(person, &name).await?;
             readings += 1;
         }

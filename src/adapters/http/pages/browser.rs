@@ -110,7 +110,8 @@ impl Browser<'_> {
     /// # Errors
     /// [`PageError::NotFound`].
     pub(crate) fn memory_id(&self) -> Result<OwnMemoryId, PageError> {
-        let id: MemoryId = self.request.path_params::<String>().ok().and_then(|id| id.parse().ok()).ok_or(PageError::NotFound)?;
+        let id: MemoryId =
+            self.request.path_params::<String>().ok().and_then(|id| id.parse().ok()).ok_or(PageError::NotFound)?;
         let space = form_urlencoded::parse(self.query().as_bytes()).find(|(name, _)| name == "application");
         let space = space.map(|(_, space)| space.parse()).transpose().map_err(|_| PageError::NotFound)?;
         Ok(OwnMemoryId { id, space })

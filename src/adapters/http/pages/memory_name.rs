@@ -30,11 +30,15 @@ mod tests {
 
     #[test]
     fn a_memory_is_named_with_its_space_or_by_its_id_alone() {
-        for text in ["mem0:9f.A_b-1", "m-1?application=home", "m-1?application=app-67e55044-10b1-426f-9247-bb680e5fe0c8"] {
+        for text in
+            ["mem0:9f.A_b-1", "m-1?application=home", "m-1?application=app-67e55044-10b1-426f-9247-bb680e5fe0c8"]
+        {
             assert_eq!(written(&read(text).unwrap()), text);
         }
         assert_eq!(read("m-1").unwrap(), read("m-1?application=home").unwrap().id.into());
-        for text in ["", "a b", "m-1?", "m-1?application=", "m-1?application=a/b", "?application=home", "m-1?space=home"] {
+        for text in
+            ["", "a b", "m-1?", "m-1?application=", "m-1?application=a/b", "?application=home", "m-1?space=home"]
+        {
             assert_eq!(read(text), None, "{text}");
         }
     }

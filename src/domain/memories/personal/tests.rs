@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::applications::Application;
+use crate::ids::RequestId;
 use crate::memories::{
     Admitted, Capabilities, Delivery, DeliveryOrder, DeliveryPolicy, HistoryEvent, Lease, Memory, MemoryBank as _,
     MemoryMember, MemoryScope, QueuedWrite, WriteQueue as _,
 };
-use crate::ids::RequestId;
 use crate::people::Person;
 use crate::testing::{
     FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, InMemoryMemoryBank, InMemoryPersonRepository,
@@ -168,7 +168,7 @@ async fn each_copy_of_a_memory_is_seen_changed_and_deleted_in_its_space() {
     let changes = MemoryChanges { content: Some(content("Marta drinks tea")), ..MemoryChanges::default() };
     for (id, other) in ids.iter().zip(ids.iter().rev()) {
         let before = harness.own.get(person, other).await.unwrap();
-        assert_eq!(harness.own.update(person, id, &changes).await.unwrap().id(), *id);
+        assert_eq!(harness.own.correct(person, id, &changes).await.unwrap().saved.id(), *id);
         assert_eq!(harness.own.get(person, other).await.unwrap(), before, "the other one is as it was");
         harness.own.forget_history(person, id).await.unwrap();
         assert_eq!(harness.own.get(person, id).await.unwrap().history, []);
@@ -295,16 +295,18 @@ async fn a_correction_is_undone_by_its_person_and_only_while_it_is_the_last_chan
         categories: Some(categories(&["food"])),
         ..MemoryChanges::default()
     };
-    let corrected_at = now();
-    harness.own.correct(harness.person.id, &before.id, &changes).await.unwrap();
-    let refused = harness.own.undo_correction(harness.stranger.id, before.clone(), corrected_at).await;
+    let (corrected_at, space) = (now(), harness.applications[1].space.clone());
+    let corrected = OwnMemory::stored(before.clone(), space);
+    let undo = async |person| harness.own.undo_correction(person, corrected.clone(), corrected_at).await;
+    harness.own.correct(harness.person.id, &called(&before), &changes).await.unwrap();
+    let refused = undo(harness.stranger.id).await;
     assert!(matches!(refused, Err(MemoryError::NotFound)), "{refused:?}");
     harness.clock.advance(Duration::from_secs(1));
-    assert!(harness.own.undo_correction(harness.person.id, before.clone(), corrected_at).await.unwrap());
+    assert!(undo(harness.person.id).await.unwrap());
     let undone = Memory { updated_at: now().plus(Duration::from_secs(1)), ..before.clone() };
-    assert_eq!(harness.own.get(harness.person.id, &before.id).await.unwrap().memory, undone);
-    assert!(!harness.own.undo_correction(harness.person.id, before.clone(), corrected_at).await.unwrap());
-    assert_eq!(harness.own.get(harness.person.id, &before.id).await.unwrap().memory, undone);
+    assert_eq!(harness.own.get(harness.person.id, &called(&before)).await.unwrap().memory, undone);
+    assert!(!undo(harness.person.id).await.unwrap());
+    assert_eq!(harness.own.get(harness.person.id, &called(&before)).await.unwrap().memory, undone);
     assert_eq!(harness.audit.kinds(), [AuditKind::MemoryUpdated; 2], "what did not happen is not recorded");
 }
 
@@ -392,7 +394,9 @@ async fn what_is_pending_is_found_opened_and_deleted() {
     harness.store(0, "Marta has tea at home", 1).await;
     let text = Some("tea".to_owned().try_into().unwrap());
     let found = harness.own.find(person, &OwnQuery { text, ..OwnQuery::default() }).await.unwrap();
-    let [waiting] = &found.memories.iter().filter(|own| own.pending).collect::<Vec<_>>()[..] else { panic!("{found:?}") };
+    let [waiting] = &found.memories.iter().filter(|own| own.pending).collect::<Vec<_>>()[..] else {
+        panic!("{found:?}")
+    };
     assert_eq!((found.memories.len(), &waiting.memory.id), (2, &write.memory.id));
     assert_eq!(harness.own.get(person, &waiting.id()).await.unwrap(), **waiting);
     let changes = MemoryChanges { content: Some(content("x")), ..MemoryChanges::default() };

@@ -76,7 +76,10 @@ pub(crate) async fn delete(browser: Browser<'_>, form: ListForm) -> Result<Respo
                     Ok((_, why)) => Some(why),
                     // What is gone already is told, and can be undone.
                     Err(error) if !deleted.is_empty() => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "not all selected memories were deleted");
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "not all selected memories were deleted"
+                        );
                         Some(browser.t.delete_all_stopped.into())
                     }
                     Err(error) => return Err(error),

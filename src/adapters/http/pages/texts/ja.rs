@@ -196,7 +196,9 @@ pub(super) const TEXTS: Texts = Texts {
     happened_on: Text("話した日または起きた日：{0}。"),
     also_elsewhere: Text("このメモリーのコピーがほかのスペースにあります："),
     pending: Text("メモリーのサービスにはまだ保存されていません。"),
-    pending_text: Text("メモリーのサービスにはまだ保存されていません。今すぐ削除できます。修正は保存された後にできます。"),
+    pending_text: Text(
+        "メモリーのサービスにはまだ保存されていません。今すぐ削除できます。修正は保存された後にできます。",
+    ),
     saved: Text("保存しました。今後、アシスタントはこの内容を覚えています。"),
     what_is_remembered: Text("覚えている内容"),
     categories_field: Text("カテゴリー（コンマ区切り）"),
