@@ -6,6 +6,9 @@ use super::rows::{ForeignRow, Found, Part, categories, from_text, text};
 use crate::memories::import_problem::ImportProblem;
 
 pub(super) fn rows(value: &Value) -> Result<Vec<ForeignRow>, ImportProblem> {
+    if value.get("memory") == Some(&Value::Null) {
+        return Err(ImportProblem::NoText);
+    }
     let said = value.get("memory").and_then(Value::as_str).ok_or(ImportProblem::NotOfMem0)?;
     let names = value.get("categories").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let at = from_text(value.get("created_at"));

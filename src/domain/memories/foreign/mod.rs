@@ -21,6 +21,7 @@ pub use items::{Item, Items};
 pub use reading::{Conversation, FoundRow, Reading, ReadingError};
 pub use rows::{ForeignRow, Part};
 
+use self::items::listed;
 use self::rows::{from_seconds, from_text, text};
 use crate::memories::import_problem::ImportProblem;
 use crate::system::Timestamp;
@@ -76,14 +77,11 @@ impl ImportFormat {
         found.map(|(format, _)| format)
     }
 
-    /// The rows of one item of this format: a conversation, a memory, a list of memories; of a note the text as a string.
+    /// The rows of one item of this format: a conversation, a memory; of a note the text as a string.
     ///
     /// # Errors
     /// Why the item is left out.
-    pub fn rows(self, value: &Value) -> Result<Vec<ForeignRow>, ImportProblem> {
-        if let Some(list) = listed(value) {
-            return list.iter().map(|value| self.rows(value)).collect::<Result<Vec<_>, _>>().map(|rows| rows.concat());
-        }
+    fn rows(self, value: &Value) -> Result<Vec<ForeignRow>, ImportProblem> {
         match self {
             Self::ChatGpt => chatgpt::rows(value),
             Self::Claude => claude::rows(value),
@@ -122,11 +120,6 @@ fn conversation(format: ImportFormat, value: &Value) -> Option<(&str, Option<Tim
         _ => return None,
     };
     Some((title, at.and_then(|at| Timestamp::parse("at", &at).ok())))
-}
-
-/// The memories of an answer of mem0: `{"results": […]}`.
-fn listed(value: &Value) -> Option<&Vec<Value>> {
-    ["results", "memories"].iter().find_map(|name| value.get(name)?.as_array())
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use std::ops::ControlFlow;
 use serde_json::Value;
 
 use super::super::loading::{ImportReport, Lines, Place};
+use super::items::{Items, listed};
 use super::rows::{ForeignRow, Part};
-use super::{ImportFormat, Items, conversation};
+use super::{ImportFormat, conversation};
 use crate::memories::import_problem::ImportProblem;
 use crate::system::Timestamp;
 
@@ -217,7 +218,9 @@ impl<E> FileReading<'_, E> {
             let is_whole = is_all || lines.peek().is_some();
             let line = line.trim_ascii();
             if !line.is_empty() {
-                return is_whole && line.starts_with(b"{") && serde_json::from_slice::<Value>(line).is_ok();
+                // Of an answer on one line, each memory is an item.
+                let is_item = |line| serde_json::from_slice(line).is_ok_and(|value| listed(&value).is_none());
+                return is_whole && line.starts_with(b"{") && is_item(line);
             }
         }
         false
@@ -276,7 +279,8 @@ impl<E> FileReading<'_, E> {
             }
             _ => ImportFormat::Memgate,
         };
-        self.format = Some(format);
+        // What is of no format says nothing of what follows.
+        self.format = found;
         if format == ImportFormat::Memgate {
             // As it is: what a parser makes of it may have fewer digits.
             let row = ForeignRow { part: Part::Memories, json: text.replace(['\r', '\n'], " ") };
@@ -289,7 +293,15 @@ impl<E> FileReading<'_, E> {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// Takes an item, or each of an answer: one that is left out spoils no other.
     fn take_value(&mut self, format: ImportFormat, place: Place, value: &Value) -> Result<(), ReadingError<E>> {
+        match listed(value) {
+            Some(list) => list.iter().try_for_each(|value| self.take_one(format, place, value)),
+            None => self.take_one(format, place, value),
+        }
+    }
+
+    fn take_one(&mut self, format: ImportFormat, place: Place, value: &Value) -> Result<(), ReadingError<E>> {
         let rows = match format.rows(value) {
             Ok(rows) => rows,
             Err(problem) => {
@@ -374,6 +386,44 @@ mod tests {
         assert_eq!((rows.len(), places(&reading)), (2, vec!["line 3".to_owned()]));
         assert_eq!(rows[1].place, Place::line(4));
         assert_eq!(reading.formats, [ImportFormat::ServerMemory]);
+    }
+
+    fn contents(rows: &[FoundRow]) -> Vec<String> {
+        let content = |row: &FoundRow| serde_json::from_str::<Value>(&row.row.json).unwrap()["content"].clone();
+        rows.iter().map(|row| content(row).as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_memory_of_an_answer_that_is_left_out_spoils_no_other() {
+        let memories = json!([{"memory": ""}, {"memory": "sails"}, {"memory": null}, {"id": "x"}, {"memory": "bakes"}]);
+        let answer = json!({"count": 5, "next": null, "results": memories, "relations": [{"source": "a"}]});
+        let text = format!("{answer:#}");
+        for (name, text) in [("a.json", answer.to_string()), ("a.json", text), ("a.txt", memories.to_string())] {
+            let (reading, rows) = read(name, &text, false);
+            assert_eq!(contents(&rows), ["sails", "bakes"], "{text}");
+            assert_eq!(places(&reading), ["item 1", "item 3", "item 4"], "{text}");
+            assert_eq!((rows[1].place, &*reading.formats), (Place::item(5), &[ImportFormat::Mem0][..]));
+            let problems: Vec<&ImportProblem> = reading.left_out.reasons.iter().map(|one| &one.problem).collect();
+            assert_eq!(problems, [&ImportProblem::NoText, &ImportProblem::NoText, &ImportProblem::NotOfMem0]);
+        }
+        let pages = [&answer, &answer].map(ToString::to_string).join("\n");
+        let (reading, rows) = read("pages.jsonl", &pages, false);
+        assert_eq!(contents(&rows), ["sails", "bakes", "sails", "bakes"]);
+        assert_eq!(places(&reading), ["line 1", "line 1", "line 1", "line 2", "line 2", "line 2"]);
+        assert_eq!(read("pages.json", &pages, false).1[3].place, Place::item(10));
+        let unknown_first = json!({"results": [{"id": "x"}, {"memory": "sails"}]}).to_string();
+        let (reading, rows) = read("a.json", &unknown_first, false);
+        assert_eq!(contents(&rows[1..]), ["sails"], "the first is for the import to refuse");
+        assert_eq!(reading.formats, [ImportFormat::Memgate, ImportFormat::Mem0]);
+    }
+
+    #[test]
+    fn an_answer_may_be_larger_than_an_item() {
+        let memory = format!(r#"{{"memory": "tea", "note": "{}"}}"#, "x".repeat(1 << 20));
+        let count = Items::MAX / memory.len() + 2;
+        let text = format!(r#"{{"results": [{}], "next": null}}"#, vec![memory; count].join(", "));
+        let (reading, rows) = read("answer.json", &text, false);
+        assert_eq!((rows.len(), reading.left_out.left_out), (count, 0));
     }
 
     #[test]

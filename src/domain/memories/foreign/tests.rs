@@ -80,19 +80,19 @@ fn of_claude_messages_of_the_person_and_all_kinds_of_memory_are_taken() {
 }
 
 #[test]
-fn of_mem0_text_categories_and_time_are_taken_from_a_list_or_an_answer() {
+fn of_mem0_text_categories_and_time_are_taken() {
     let memory = json!({
         "id": "m-1", "memory": "Drinks tea", "user_id": "u", "hash": "x", "categories": ["Food", "food", " "],
         "metadata": {"user_id": "x"}, "created_at": "2025-07-01T00:00:00-07:00", "updated_at": "2025-07-02T00:00:00Z",
     });
-    for document in [memory.clone(), json!({"results": [memory.clone()]}), json!({"memories": [memory]})] {
+    for document in [memory.clone(), json!({"results": [memory.clone()]}), json!({"memories": [memory.clone()]})] {
         assert_eq!(ImportFormat::detect(&document), Some(ImportFormat::Mem0));
-        let read = read(ImportFormat::Mem0, &document);
-        assert_eq!(texts(&read, Part::Memories), ["Drinks tea"]);
-        assert_eq!(read[0].1.categories.iter().map(ToString::to_string).collect::<Vec<_>>(), ["food"]);
-        assert_eq!(read[0].1.created_at.to_string(), "2025-07-01T07:00:00Z");
-        assert_eq!(read[0].1.updated().to_string(), "2025-07-02T00:00:00Z");
     }
+    let read = read(ImportFormat::Mem0, &memory);
+    assert_eq!(texts(&read, Part::Memories), ["Drinks tea"]);
+    assert_eq!(read[0].1.categories.iter().map(ToString::to_string).collect::<Vec<_>>(), ["food"]);
+    assert_eq!(read[0].1.created_at.to_string(), "2025-07-01T07:00:00Z");
+    assert_eq!(read[0].1.updated().to_string(), "2025-07-02T00:00:00Z");
     assert_eq!(ImportFormat::Mem0.rows(&json!({"memory": " "})), Err(ImportProblem::NoText));
 }
 
@@ -131,7 +131,16 @@ fn items_are_cut_wherever_the_pieces_end() {
             "\u{feff}[{\"a\": \"]}\\\"[\"}, {\"b\": [1, {}]}\n]\n",
             vec![item("{\"a\": \"]}\\\"[\"}"), item("{\"b\": [1, {}]}")],
         ),
-        ("{\"results\": [1, 2]}", vec![item("{\"results\": [1, 2]}")]),
+        ("{\"results\": [1, 2]}", vec![item("1"), item("2")]),
+        (
+            "{\"n\": [1, {\"results\": [0]}], \"x,\\\"results\": \"[\", \n\"memories\" :\n[{\"a\": 1} , {\"b\": []}] , \"c\": {\"d\": [1]}}\n{\"b\": 2}",
+            vec![item("{\"a\": 1}"), item("{\"b\": []}"), item("{\"b\": 2}")],
+        ),
+        ("{\"a\": {\"results\": [1]}}", vec![item("{\"a\": {\"results\": [1]}}")]),
+        ("{\"x\\\"results\": [1]}", vec![item("{\"x\\\"results\": [1]}")]),
+        ("{\"results\": [1, 2]", vec![item("1"), item("2"), Err(ImportProblem::Incomplete)]),
+        ("[1, 2", vec![item("1"), Err(ImportProblem::Incomplete)]),
+        ("[{\"a\": 1}, ", vec![item("{\"a\": 1}"), Err(ImportProblem::Incomplete)]),
         ("{\"a\": 1}\n{\"b\": 2}\n", vec![item("{\"a\": 1}"), item("{\"b\": 2}")]),
         ("[]", vec![]),
         (" \n", vec![]),
