@@ -174,7 +174,7 @@ fn tell_what_was_left_out(translated: &Translated) -> Result<(), CliError> {
         output::line(format!("{messages} messages of the person were left out; --messages loads them, too."))?;
     }
     if left_out.left_out > 0 {
-        output::line(format!("{} items were left out:", left_out.left_out))?;
+        output::line(format!("{} items or parts of items were left out:", left_out.left_out))?;
     }
     left_out.reasons.iter().try_for_each(|item| output::line(format!("{}: {}", item.place, item.reason())))
 }

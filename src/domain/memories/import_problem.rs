@@ -45,6 +45,12 @@ pub enum ImportProblem {
     /// It holds no text that could be a memory.
     #[error("has no text")]
     NoText,
+    /// It is an entity of server-memory of which nothing is said.
+    #[error("is an entity without observations")]
+    NoObservations,
+    /// The rest of it is taken.
+    #[error("a part of it is left out: {0}")]
+    InPart(Box<Self>),
     /// The memory bank refused it, with these words.
     #[error("{0}")]
     Refused(String),
@@ -109,6 +115,7 @@ impl ImportProblem {
             Self::NotARow(error) => Self::NotARow(json(error)),
             Self::Invalid(error) => Self::Invalid(error.shortened(shorten)),
             Self::Refused(text) => Self::Refused(shorten(&text)),
+            Self::InPart(problem) => Self::InPart(Box::new(problem.shortened(shorten))),
             other => other,
         }
     }

@@ -94,6 +94,37 @@ impl Metadata {
         self
     }
 
+    /// Metadata with a member that says where the memory comes from.
+    pub(super) fn of_origin(name: &str, origin: &str) -> Self {
+        Self(Map::from_iter([(name.to_owned(), Value::from(origin))]))
+    }
+
+    /// Adds those of `members` that fit within the limits. Returns why the first of the others is left out.
+    pub(super) fn filled_with(mut self, members: &Map<String, Value>) -> (Self, Option<InvalidValue>) {
+        let (mut size, mut left_out) = (size(&self.0), None);
+        for (name, value) in members {
+            let own = |problem: ValueProblem| InvalidValue::new(format!("metadata.{name}"), problem);
+            let all = |problem: ValueProblem| InvalidValue::new("metadata", problem);
+            let member = Map::from_iter([(name.clone(), value.clone())]);
+            // One pair of braces less, and one comma more.
+            let filled = size + self::size(&member) - 1;
+            let problem = match Self::from_caller(member) {
+                Err(problem) => problem,
+                Ok(_) if self.0.contains_key(name) => own(ValueProblem::Reserved),
+                Ok(_) if holds_rounded_integer(value) => own(ValueProblem::IntegerTooLarge),
+                Ok(_) if self.0.len() >= Self::MAX_MEMBERS => all(ValueProblem::TooManyMembers(Self::MAX_MEMBERS)),
+                Ok(_) if filled > Self::MAX_BYTES => all(ValueProblem::TooLarge { size: filled, max: Self::MAX_BYTES }),
+                Ok(Self(member)) => {
+                    self.0.extend(member);
+                    size = filled;
+                    continue;
+                }
+            };
+            left_out.get_or_insert(problem);
+        }
+        (self, left_out)
+    }
+
     /// The members.
     #[must_use]
     pub fn as_object(&self) -> &Map<String, Value> {
@@ -121,6 +152,23 @@ impl fmt::Debug for Metadata {
 
 fn is_reserved(name: &str) -> bool {
     Metadata::RESERVED.contains(&name) || name.starts_with("memgate_")
+}
+
+/// The number of bytes of an object as JSON.
+fn size(object: &Map<String, Value>) -> usize {
+    serde_json::to_string(object).map_or(usize::MAX / 2, |text| text.len())
+}
+
+/// Whether a parser read an integer that does not fit into 64 bits, and rounded it.
+fn holds_rounded_integer(value: &Value) -> bool {
+    // 2^63: what is larger and an integer would have been one.
+    const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
+    match value {
+        Value::Number(number) if number.is_f64() => number.as_f64().is_some_and(|number| number.abs() >= TOO_LARGE),
+        Value::Array(items) => items.iter().any(holds_rounded_integer),
+        Value::Object(members) => members.values().any(holds_rounded_integer),
+        _ => false,
+    }
 }
 
 fn depth(value: &Value) -> usize {

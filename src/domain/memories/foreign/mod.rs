@@ -22,7 +22,7 @@ pub use reading::{Conversation, FoundRow, Reading, ReadingError};
 pub use rows::{ForeignRow, Part};
 
 use self::items::listed;
-use self::rows::{from_seconds, from_text, text};
+use self::rows::{ItemRows, from_seconds, from_text, text};
 use crate::memories::import_problem::ImportProblem;
 use crate::system::Timestamp;
 use crate::validation::InvalidValue;
@@ -81,14 +81,14 @@ impl ImportFormat {
     ///
     /// # Errors
     /// Why the item is left out.
-    fn rows(self, value: &Value) -> Result<Vec<ForeignRow>, ImportProblem> {
+    fn rows(self, value: &Value) -> Result<ItemRows, ImportProblem> {
         match self {
-            Self::ChatGpt => chatgpt::rows(value),
-            Self::Claude => claude::rows(value),
+            Self::ChatGpt => chatgpt::rows(value).map(ItemRows::from),
+            Self::Claude => claude::rows(value).map(ItemRows::from),
             Self::Mem0 => mem0::rows(value),
             Self::ServerMemory => server_memory::rows(value),
-            Self::BasicMemory => basic_memory::rows(value.as_str().ok_or(ImportProblem::NoText)?),
-            Self::Memgate => Ok(vec![ForeignRow { part: Part::Memories, json: value.to_string() }]),
+            Self::BasicMemory => basic_memory::rows(value.as_str().ok_or(ImportProblem::NoText)?).map(ItemRows::from),
+            Self::Memgate => Ok(vec![ForeignRow { part: Part::Memories, json: value.to_string() }].into()),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::super::loading::{ImportReport, Lines, Place};
 use super::items::{Items, listed};
-use super::rows::{ForeignRow, Part};
+use super::rows::{ForeignRow, ItemRows, Part};
 use super::{ImportFormat, conversation};
 use crate::memories::import_problem::ImportProblem;
 use crate::system::Timestamp;
@@ -67,7 +67,7 @@ pub struct Reading {
     pub messages: u64,
     /// How many files of an archive hold nothing that can be imported.
     pub skipped: u64,
-    /// The items that were left out.
+    /// The items, and the parts of items, that were left out.
     pub left_out: ImportReport,
     /// How many conversations there are, kept or not.
     pub conversation_count: usize,
@@ -302,13 +302,16 @@ impl<E> FileReading<'_, E> {
     }
 
     fn take_one(&mut self, format: ImportFormat, place: Place, value: &Value) -> Result<(), ReadingError<E>> {
-        let rows = match format.rows(value) {
+        let ItemRows { rows, left_out } = match format.rows(value) {
             Ok(rows) => rows,
             Err(problem) => {
                 self.leave_out(place, problem);
                 return Ok(());
             }
         };
+        if let Some(problem) = left_out {
+            self.leave_out(place, problem);
+        }
         self.note_format(format);
         let messages = rows.iter().filter(|row| row.part == Part::Messages).count() as u64;
         let number = (messages > 0).then(|| self.reading.take_conversation(format, value, messages));
@@ -424,6 +427,26 @@ mod tests {
         let text = format!(r#"{{"results": [{}], "next": null}}"#, vec![memory; count].join(", "));
         let (reading, rows) = read("answer.json", &text, false);
         assert_eq!((rows.len(), reading.left_out.left_out), (count, 0));
+    }
+
+    #[test]
+    fn what_of_an_item_is_left_out_is_told() {
+        let entity = |observations: Value| {
+            json!({"type": "entity", "name": "A", "entityType": "person", "observations": observations}).to_string()
+        };
+        let relation = r#"{"type": "relation", "from": "A", "to": "", "relationType": "knows"}"#;
+        let entities = [json!([]), json!(["sails", " ", 3]), Value::Null].map(entity).join("\n");
+        let (reading, rows) = read("memory.jsonl", &format!("{entities}\n{relation}\n"), false);
+        assert_eq!(contents(&rows), ["A: sails"]);
+        let told: Vec<String> =
+            reading.left_out.reasons.iter().map(|one| format!("{} {}", one.place, one.problem)).collect();
+        let expected = [
+            "line 1 is an entity without observations",
+            "line 2 a part of it is left out: has no text",
+            "line 3 is an entity without observations",
+            "line 4 has no text",
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -1,9 +1,15 @@
 //! Rows of an import, from what is known of a memory of another program.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use crate::memories::import_problem::ImportProblem;
+use crate::memories::metadata::Metadata;
 use crate::memories::model::Content;
 use crate::system::Timestamp;
+use crate::validation::InvalidValue;
+
+/// The member of the metadata that names the program that a memory comes from.
+const ORIGIN: &str = "imported_from";
 
 /// What of a file can be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +29,20 @@ pub struct ForeignRow {
     pub json: String,
 }
 
+/// What an item of a file amounts to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ItemRows {
+    pub(super) rows: Vec<ForeignRow>,
+    /// Why a part of the item is in none of the rows.
+    pub(super) left_out: Option<ImportProblem>,
+}
+
+impl From<Vec<ForeignRow>> for ItemRows {
+    fn from(rows: Vec<ForeignRow>) -> Self {
+        Self { rows, left_out: None }
+    }
+}
+
 /// What is known of a memory of another program.
 #[derive(Default)]
 pub(super) struct Found<'a> {
@@ -34,13 +54,16 @@ pub(super) struct Found<'a> {
     /// When it was last changed.
     pub(super) updated: Option<String>,
     pub(super) source: &'static str,
+    /// Its own members, which a memory can have.
+    pub(super) metadata: Metadata,
 }
 
 impl Found<'_> {
     /// The rows that hold the text, in pieces if it is longer than a memory may be; none if there is no text.
     pub(super) fn rows(&self, part: Part) -> Vec<ForeignRow> {
         let row = |text: String| {
-            let mut row = json!({"content": text, "metadata": {"imported_from": self.source}});
+            let mut row = json!({"content": text, "metadata": self.metadata.as_object()});
+            row["metadata"][ORIGIN] = json!(self.source);
             if !self.categories.is_empty() {
                 row["categories"] = json!(self.categories);
             }
@@ -60,6 +83,18 @@ impl Found<'_> {
         };
         pieces(self.text).into_iter().map(row).collect()
     }
+}
+
+/// Of the metadata of a memory of `source` what a memory can have here, and why there is more.
+pub(super) fn metadata(source: &str, value: Option<&Value>) -> (Metadata, Option<ImportProblem>) {
+    let none = Map::new();
+    let (members, problem) = match value {
+        None | Some(Value::Null) => (&none, None),
+        Some(Value::Object(members)) => (members, None),
+        Some(_) => (&none, Some(InvalidValue::new("metadata", "must be an object"))),
+    };
+    let (metadata, left_out) = Metadata::of_origin(ORIGIN, source).filled_with(members);
+    (metadata, problem.or(left_out).map(|problem| ImportProblem::InPart(Box::new(problem.into()))))
 }
 
 /// A text in pieces that each fit into a memory, cut between paragraphs, lines or words where possible.

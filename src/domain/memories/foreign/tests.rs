@@ -7,7 +7,7 @@ use crate::testing::{now, scope};
 /// The memories of a document, as an import takes them.
 fn read(format: ImportFormat, document: &Value) -> Vec<(Part, NewMemory)> {
     let mut reader = ImportReader::new(scope().into_scope(), now()).merging_equal_rows();
-    let rows = format.rows(document).unwrap().into_iter();
+    let rows = format.rows(document).unwrap().rows.into_iter();
     rows.map(|row| match reader.read(&row.json).unwrap() {
         ImportRow::Memory(memory) => (row.part, *memory),
         ImportRow::Expired => panic!("nothing expires"),
@@ -80,10 +80,11 @@ fn of_claude_messages_of_the_person_and_all_kinds_of_memory_are_taken() {
 }
 
 #[test]
-fn of_mem0_text_categories_and_time_are_taken() {
+fn of_mem0_text_categories_time_and_metadata_are_taken() {
     let memory = json!({
         "id": "m-1", "memory": "Drinks tea", "user_id": "u", "hash": "x", "categories": ["Food", "food", " "],
-        "metadata": {"user_id": "x"}, "created_at": "2025-07-01T00:00:00-07:00", "updated_at": "2025-07-02T00:00:00Z",
+        "metadata": {"source": "chat", "tags": ["a", {"b": 1.5}]}, "created_at": "2025-07-01T00:00:00-07:00",
+        "updated_at": "2025-07-02T00:00:00Z",
     });
     for document in [memory.clone(), json!({"results": [memory.clone()]}), json!({"memories": [memory.clone()]})] {
         assert_eq!(ImportFormat::detect(&document), Some(ImportFormat::Mem0));
@@ -93,7 +94,38 @@ fn of_mem0_text_categories_and_time_are_taken() {
     assert_eq!(read[0].1.categories.iter().map(ToString::to_string).collect::<Vec<_>>(), ["food"]);
     assert_eq!(read[0].1.created_at.to_string(), "2025-07-01T07:00:00Z");
     assert_eq!(read[0].1.updated().to_string(), "2025-07-02T00:00:00Z");
-    assert_eq!(ImportFormat::Mem0.rows(&json!({"memory": " "})), Err(ImportProblem::NoText));
+    let expected = json!({"imported_from": "mem0", "source": "chat", "tags": ["a", {"b": 1.5}]});
+    assert_eq!(&Value::Object(read[0].1.metadata.as_object().clone()), &expected);
+    assert_eq!(ImportFormat::Mem0.rows(&memory).unwrap().left_out, None);
+    for memory in [json!({"memory": " "}), json!({"memory": null}), json!({"memory": "\u{0}"})] {
+        assert_eq!(ImportFormat::Mem0.rows(&memory), Err(ImportProblem::NoText));
+    }
+    assert_eq!(ImportFormat::Mem0.rows(&json!({"id": "m-1"})), Err(ImportProblem::NotOfMem0));
+}
+
+#[test]
+fn of_the_metadata_of_mem0_what_a_memory_cannot_have_is_left_out_and_told() {
+    let deep = json!([[[[[[1]]]]]]);
+    let many: serde_json::Map<String, Value> = (0..70).map(|number| (format!("n{number:02}"), json!(1))).collect();
+    for (metadata, kept, told) in [
+        (json!({"a": 1, "user_id": "x", "z": 2}), 2, "`metadata.user_id` is a reserved name"),
+        (json!({"a": 1, "imported_from": "x"}), 1, "`metadata.imported_from` is a reserved name"),
+        (json!({"a": deep, "z": 2}), 1, "`metadata` must not be nested more than 5 levels deep"),
+        (json!({"a": 1e30, "z": 2}), 1, "`metadata.a` holds an integer of more than 64 bits"),
+        (json!({"a": "x".repeat(9_000), "b": "x".repeat(9_000), "z": 2}), 2, "`metadata` is 18"),
+        (Value::Object(many), 63, "`metadata` must have at most 64 members"),
+        (json!("text"), 0, "`metadata` must be an object"),
+        (json!(null), 0, ""),
+    ] {
+        let memory = json!({"memory": "tea", "metadata": metadata});
+        let found = ImportFormat::Mem0.rows(&memory).unwrap();
+        let said = found.left_out.map(|problem| problem.to_string()).unwrap_or_default();
+        let expected = if told.is_empty() { String::new() } else { format!("a part of it is left out: {told}") };
+        assert!(said.starts_with(&expected) && said.is_empty() == told.is_empty(), "{said}");
+        let read = read(ImportFormat::Mem0, &memory);
+        assert_eq!(read[0].1.metadata.as_object().len(), kept + 1, "{said}");
+        assert_eq!(read[0].1.metadata.as_object()["imported_from"], "mem0");
+    }
 }
 
 #[test]

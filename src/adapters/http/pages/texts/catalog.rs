@@ -372,7 +372,6 @@ texts! {
     duplicates_of_first,
     expired,
     unknown_duplicates,
-    unreadable,
     other_files,
     the_first_of_it,
     left_out_and_why,

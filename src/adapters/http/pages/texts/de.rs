@@ -470,7 +470,6 @@ pub(super) const TEXTS: Texts = Texts {
     unknown_duplicates: Text(
         "Was schon vorhanden ist, lässt sich gerade nicht sagen. Nichts wird doppelt gespeichert.",
     ),
-    unreadable: Text("Nicht lesbar und ausgelassen: {0}"),
     other_files: Text("Andere Dateien im Archiv, die keine Erinnerungen enthalten: {0}"),
     the_first_of_it: Text("Die ersten Einträge"),
     left_out_and_why: Text("Was ausgelassen wird und warum"),

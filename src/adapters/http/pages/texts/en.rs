@@ -446,7 +446,6 @@ pub(super) const TEXTS: Texts = Texts {
     duplicates_of_first: Text("Of the first {0}, already there or more than once in the file: {1}"),
     expired: Text("Expired, and left out: {0}"),
     unknown_duplicates: Text("What is already there cannot be determined right now. Nothing will be stored twice."),
-    unreadable: Text("Unreadable, and left out: {0}"),
     other_files: Text("Other files in the archive, which hold no memories: {0}"),
     the_first_of_it: Text("The first entries"),
     left_out_and_why: Text("What is left out, and why"),

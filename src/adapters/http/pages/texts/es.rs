@@ -460,7 +460,6 @@ pub(super) const TEXTS: Texts = Texts {
     duplicates_of_first: Text("De los primeros {0}, ya guardados o repetidos en el archivo: {1}"),
     expired: Text("Caducados y omitidos: {0}"),
     unknown_duplicates: Text("Ahora no se puede saber qué está ya guardado. Nada se guardará dos veces."),
-    unreadable: Text("Ilegibles y omitidos: {0}"),
     other_files: Text("Otros archivos del ZIP que no contienen recuerdos: {0}"),
     the_first_of_it: Text("Las primeras entradas"),
     left_out_and_why: Text("Qué se omite y por qué"),

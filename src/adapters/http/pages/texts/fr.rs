@@ -476,7 +476,6 @@ pub(super) const TEXTS: Texts = Texts {
     unknown_duplicates: Text(
         "On ne peut pas dire pour l’instant ce qui est déjà présent. Rien ne sera enregistré deux fois.",
     ),
-    unreadable: Text("Illisibles et laissés de côté\u{a0}: {0}"),
     other_files: Text("Autres fichiers de l’archive, sans souvenirs\u{a0}: {0}"),
     the_first_of_it: Text("Les premières entrées"),
     left_out_and_why: Text("Ce qui est laissé de côté, et pourquoi"),

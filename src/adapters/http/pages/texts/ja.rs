@@ -452,7 +452,6 @@ pub(super) const TEXTS: Texts = Texts {
     duplicates_of_first: Text("最初の {0} 件のうち、すでにあるもの、またはファイル内で重複するもの：{1} 件"),
     expired: Text("期限切れのため除外：{0} 件"),
     unknown_duplicates: Text("何がすでにあるかは今は確認できません。同じものが二重に保存されることはありません。"),
-    unreadable: Text("読み取れないため除外：{0} 件"),
     other_files: Text("メモリーを含まないその他のファイル：{0} 件"),
     the_first_of_it: Text("最初の数件"),
     left_out_and_why: Text("除外されるものとその理由"),

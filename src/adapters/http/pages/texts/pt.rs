@@ -454,7 +454,6 @@ pub(super) const TEXTS: Texts = Texts {
     duplicates_of_first: Text("Das primeiras {0}, já guardadas ou mais de uma vez no arquivo: {1}"),
     expired: Text("Expiradas e deixadas de fora: {0}"),
     unknown_duplicates: Text("Agora não é possível dizer o que já está guardado. Nada será guardado duas vezes."),
-    unreadable: Text("Ilegíveis e deixadas de fora: {0}"),
     other_files: Text("Outros arquivos do ZIP, que não contêm memórias: {0}"),
     the_first_of_it: Text("As primeiras entradas"),
     left_out_and_why: Text("O que fica de fora e por quê"),

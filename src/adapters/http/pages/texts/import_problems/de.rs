@@ -17,6 +17,8 @@ pub(in super::super) const TEXTS: ImportProblemTexts = ImportProblemTexts {
     category_not_allowed: Text("die Anwendung darf nicht in allen diesen Kategorien speichern"),
     not_of: Text("kein Teil eines Exports von {0}"),
     no_text: Text("enthält keinen Text"),
+    no_observations: Text("eine Entität, über die nichts gesagt wird"),
+    in_part: Text("ein Teil davon wird ausgelassen: {0}"),
     refused: Text("vom Speicher abgelehnt ({0})"),
     nested_archive: Text("ein Archiv im Archiv; entpacke es und importiere, was darin ist"),
     leads_out: Text("der Name führt aus dem Archiv hinaus"),

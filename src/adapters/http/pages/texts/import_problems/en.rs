@@ -17,6 +17,8 @@ pub(in super::super) const TEXTS: ImportProblemTexts = ImportProblemTexts {
     category_not_allowed: Text("the application may not store in all of its categories"),
     not_of: Text("not part of an export of {0}"),
     no_text: Text("there is no text in it"),
+    no_observations: Text("an entity of which nothing is said"),
+    in_part: Text("a part of it is left out: {0}"),
     refused: Text("the memory service refused it ({0})"),
     nested_archive: Text("an archive in the archive; unpack it, and import what is in it"),
     leads_out: Text("its name leads out of the archive"),

@@ -17,6 +17,8 @@ pub(in super::super) const TEXTS: ImportProblemTexts = ImportProblemTexts {
     category_not_allowed: Text("la aplicación no puede guardar en todas estas categorías"),
     not_of: Text("no forma parte de una exportación de {0}"),
     no_text: Text("no contiene texto"),
+    no_observations: Text("una entidad de la que no se dice nada"),
+    in_part: Text("una parte se omite: {0}"),
     refused: Text("el servicio de memoria lo rechazó ({0})"),
     nested_archive: Text("es un archivo comprimido dentro de otro; descomprímelo e importa lo que contiene"),
     leads_out: Text("su nombre lleva fuera del archivo comprimido"),

@@ -17,6 +17,8 @@ pub(in super::super) const TEXTS: ImportProblemTexts = ImportProblemTexts {
     category_not_allowed: Text("l’application ne peut pas enregistrer dans toutes ces catégories"),
     not_of: Text("ne fait pas partie d’un export de {0}"),
     no_text: Text("ne contient pas de texte"),
+    no_observations: Text("une entité dont rien n’est dit"),
+    in_part: Text("une partie est laissée de côté\u{a0}: {0}"),
     refused: Text("refusé par le service de mémoire ({0})"),
     nested_archive: Text("archive dans l’archive\u{a0}; décompressez-la et importez son contenu"),
     leads_out: Text("son nom mène hors de l’archive"),

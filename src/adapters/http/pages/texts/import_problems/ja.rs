@@ -17,6 +17,8 @@ pub(in super::super) const TEXTS: ImportProblemTexts = ImportProblemTexts {
     category_not_allowed: Text("アプリケーションが保存できないカテゴリーがあります"),
     not_of: Text("{0} のエクスポートの一部ではありません"),
     no_text: Text("テキストがありません"),
+    no_observations: Text("何も書かれていない項目です"),
+    in_part: Text("一部が除外されます：{0}"),
     refused: Text("メモリーサービスに拒否されました（{0}）"),
     nested_archive: Text("ZIP ファイルの中の ZIP ファイルです。展開して、中身をインポートしてください"),
     leads_out: Text("名前が ZIP ファイルの外を指しています"),

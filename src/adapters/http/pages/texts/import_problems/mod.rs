@@ -26,6 +26,8 @@ texts! {
     category_not_allowed,
     not_of,
     no_text,
+    no_observations,
+    in_part,
     refused,
     nested_archive,
     leads_out,

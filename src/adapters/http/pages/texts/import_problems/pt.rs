@@ -17,6 +17,8 @@ pub(in super::super) const TEXTS: ImportProblemTexts = ImportProblemTexts {
     category_not_allowed: Text("o aplicativo não pode guardar em todas estas categorias"),
     not_of: Text("não faz parte de uma exportação de {0}"),
     no_text: Text("não contém texto"),
+    no_observations: Text("uma entidade sobre a qual nada é dito"),
+    in_part: Text("uma parte fica de fora: {0}"),
     refused: Text("o serviço de memória recusou ({0})"),
     nested_archive: Text("é um arquivo compactado dentro de outro; descompacte-o e importe o que ele contém"),
     leads_out: Text("o nome leva para fora do arquivo compactado"),
