@@ -13,8 +13,11 @@ use crate::domain::people::Login;
 /// Write memories to standard output, one JSON object per line
 ///
 /// With --application, the memories of the application itself; with --user, those of a person in all applications; with
-/// both, those of the person in the space of the application. `memgate import` reads the output. What is written is what
-/// was stored when the command began; what was superseded meanwhile is in the history of the memory that took its place.
+/// both, those of the person in the space of the application. `memgate import` reads the output.
+///
+/// Memories may be stored, changed and deleted meanwhile: each one is written whole, none is written twice, and what is there
+/// from the beginning to the end is written. What is stored, changed or deleted meanwhile may be among them or not. What is
+/// superseded meanwhile is written, or is in the history of the memory that took its place.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 pub(super) struct Export {

@@ -13,8 +13,10 @@ use crate::system::{Clock, Timestamp};
 
 /// An export under way. It holds one page at a time.
 ///
-/// It has every memory that was there when it began and is not deleted while it runs, or the one that superseded it; nothing
-/// else that is stored later is in it.
+/// Memories may be stored, changed and deleted while it runs. It has every memory that is there throughout exactly once, and no
+/// memory twice. One that was there when it began and is superseded meanwhile is in it itself or in the history of the one that
+/// took its place. What else is stored, restored, changed or deleted meanwhile may be in it or not, a change as well. Each memory
+/// is as it was at one moment; its history is read a moment later.
 pub struct Export {
     bank: Arc<dyn MemoryBank>,
     clock: Arc<dyn Clock>,
@@ -22,6 +24,8 @@ pub struct Export {
     after: Option<Position>,
     began: Timestamp,
     phase: Phase,
+    /// Those of the first scope that are dated after the beginning, and were looked at.
+    seen: HashSet<MemoryId>,
     /// Memories of `scope` whose histories were not read yet.
     listed: VecDeque<Memory>,
     scope: Option<MemoryScope>,
@@ -29,14 +33,12 @@ pub struct Export {
 
 /// What of the first scope is being listed.
 enum Phase {
-    /// What was stored before the export began.
-    Before,
-    /// What is dated later, from the newest on, until there is nothing that was not looked at: it may have superseded something
-    /// from before meanwhile, or have a date in the future.
+    /// All of it.
+    All,
+    /// What is dated after the beginning, from the newest on, until there is nothing that was not looked at: it may have superseded
+    /// something that was not reached.
     Since {
-        /// Those that were looked at.
-        seen: HashSet<MemoryId>,
-        /// Whether some of these are from this time through the list.
+        /// Whether something that was not looked at was there this time through the list.
         found: bool,
     },
 }
@@ -54,8 +56,9 @@ impl Export {
         if !bank.capabilities().list {
             return Err(MemoryBankError::Unsupported(Capability::List));
         }
-        let (scopes, listed, began) = (scopes.into_iter().collect(), VecDeque::new(), clock.now());
-        Ok(Self { bank, clock, scopes, after: None, began, phase: Phase::Before, listed, scope: None })
+        let (scopes, began) = (scopes.into_iter().collect(), clock.now());
+        let (seen, listed) = (HashSet::new(), VecDeque::new());
+        Ok(Self { bank, clock, scopes, after: None, began, phase: Phase::All, seen, listed, scope: None })
     }
 
     /// The next memories, with their histories; `None` after the last.
@@ -82,42 +85,47 @@ impl Export {
         {
             let query = ListQuery { after: self.after.take(), ..ListQuery::new(Limit::PAGE, self.began) };
             let page = self.bank.list(&scope, &query).await?;
-            let (before, since): (Vec<Memory>, Vec<Memory>) =
-                page.memories.into_iter().partition(|memory| memory.created_at <= self.began);
             self.scope = Some(scope.clone());
-            let Phase::Since { seen, found } = &mut self.phase else {
-                self.listed.extend(before);
+            let (seen, began) = (&mut self.seen, self.began);
+            let mut is_new = |memory: &Memory| memory.created_at <= began || seen.insert(memory.id.clone());
+            let Phase::Since { found } = &mut self.phase else {
+                self.listed.extend(page.memories.into_iter().filter(|memory| is_new(memory)));
                 self.after = page.next;
                 if self.after.is_none() {
-                    self.phase = Phase::Since { seen: HashSet::new(), found: false };
+                    self.phase = Phase::Since { found: false };
                 }
                 continue;
             };
-            let new: VecDeque<Memory> = since.into_iter().filter(|memory| seen.insert(memory.id.clone())).collect();
-            *found |= !new.is_empty();
+            let mut since = VecDeque::from(page.memories);
+            let listed = since.len();
+            since.retain(|memory| memory.created_at > began);
+            let is_all_since = since.len() == listed;
+            since.retain(|memory| is_new(memory));
+            *found |= !since.is_empty();
             // What follows what is from before is from before, too.
-            match page.next.filter(|_| before.is_empty()) {
+            match page.next.filter(|_| is_all_since) {
                 Some(next) => self.after = Some(next),
                 // Something new may have come at the top meanwhile, and have superseded what was not reached yet.
                 None if std::mem::take(found) => {}
                 None => {
                     self.scopes.pop_front();
-                    self.phase = Phase::Before;
+                    self.phase = Phase::All;
+                    self.seen.clear();
                 }
             }
-            let of_before = self.of_before(&scope, new).await?;
-            self.listed.extend(of_before);
+            let superseding = self.superseding(&scope, since).await?;
+            self.listed.extend(superseding);
         }
         Ok(())
     }
 
-    /// Those of `memories`, which are dated after the beginning, that stand for what was there before.
-    async fn of_before(
+    /// Those of `memories` that superseded one from before the beginning.
+    async fn superseding(
         &self,
         scope: &MemoryScope,
         mut memories: VecDeque<Memory>,
     ) -> Result<Vec<Memory>, MemoryBankError> {
-        let (mut chosen, now) = (Vec::new(), self.clock.now());
+        let mut chosen = Vec::new();
         while !memories.is_empty() {
             let histories = self.histories(scope, &memories).await?;
             let supersedes = |memory: &Memory| {
@@ -126,8 +134,7 @@ impl Export {
                     |entry| matches!(&entry.event, HistoryEvent::Superseded(older) if older.created_at <= self.began),
                 )
             };
-            let read = memories.drain(..histories.read);
-            chosen.extend(read.filter(|memory| memory.created_at > now || supersedes(memory)));
+            chosen.extend(memories.drain(..histories.read).filter(supersedes));
         }
         Ok(chosen)
     }
@@ -174,14 +181,54 @@ mod tests {
                 stored.push(bank.create(scope, &memory).await.unwrap());
             }
         }
-        let clock = FixedClock::default();
-        let export =
-            Export::begin(bank.clone(), scopes.clone().map(Admitted::into_scope), Arc::new(clock.clone())).unwrap();
-        // What is stored after the beginning is not part of it.
-        clock.advance(Duration::from_secs(1));
-        let late = NewMemory { created_at: clock.now(), ..new_memory("late") };
-        bank.create(&scopes[0], &late).await.unwrap();
+        let export = Export::begin(bank, scopes.map(Admitted::into_scope), Arc::new(FixedClock::default())).unwrap();
         assert_eq!(all(export).await, stored);
+    }
+
+    #[tokio::test]
+    async fn what_is_there_throughout_is_exported_once_whatever_changes_meanwhile() {
+        for changes_after in 1..=3 {
+            let (bank, scope, clock) = (Arc::new(InMemoryMemoryBank::default()), scope(), FixedClock::default());
+            let mut stored = Vec::new();
+            for number in 0..700 {
+                let memory = NewMemory { created_at: now().minus(Duration::from_secs(number)), ..new_memory("x") };
+                stored.push(bank.create(&scope, &memory).await.unwrap());
+            }
+            // Another instance's clock may be ahead.
+            let ahead = NewMemory { created_at: now().plus(Duration::from_millis(500)), ..new_memory("x") };
+            stored.push(bank.create(&scope, &ahead).await.unwrap());
+            let mut export =
+                Export::begin(bank.clone(), [scope.clone().into_scope()], Arc::new(clock.clone())).unwrap();
+            let mut exported = Vec::new();
+            for _ in 0..changes_after {
+                exported.extend(export.next().await.unwrap().unwrap());
+            }
+            clock.advance(Duration::from_secs(1));
+            let (mut edited, mut deleted) = (Vec::new(), Vec::new());
+            for index in [1, 150, 250, 350, 450, 550, 650] {
+                let changes = MemoryChanges { priority: Some(Priority::High), ..MemoryChanges::default() };
+                let update = update(&changes, clock.now());
+                edited.push(bank.update(&scope, &stored[index].id, &update).await.unwrap().unwrap());
+                for gone in [&stored[index + 1], &stored[index + 2]] {
+                    assert!(bank.delete(&scope, &gone.id).await.unwrap());
+                }
+                bank.create(&scope, &NewMemory::from(stored[index + 2].clone())).await.unwrap();
+                deleted.extend([stored[index + 1].id.clone(), stored[index + 2].id.clone()]);
+                let old = NewMemory { created_at: stored[index].created_at, ..new_memory("an old date") };
+                bank.create(&scope, &old).await.unwrap();
+                bank.create(&scope, &NewMemory { created_at: clock.now(), ..new_memory("late") }).await.unwrap();
+            }
+            while let Some(page) = export.next().await.unwrap() {
+                exported.extend(page);
+            }
+            let ids: HashSet<&MemoryId> = exported.iter().map(|own| &own.memory.id).collect();
+            assert_eq!(ids.len(), exported.len(), "nothing is in it twice");
+            for memory in stored.iter().filter(|memory| !deleted.contains(&memory.id)) {
+                let found = exported.iter().find(|own| own.memory.id == memory.id).expect("it is there throughout");
+                let is_whole = found.memory == *memory || edited.contains(&found.memory);
+                assert!(is_whole, "it is as it was before or after the change");
+            }
+        }
     }
 
     #[tokio::test]

@@ -125,6 +125,7 @@ texts! {
     export_lead,
     export_everything,
     export_everything_text,
+    export_changes,
     export_everything_button,
     export_memories_text,
     export_memories_button,

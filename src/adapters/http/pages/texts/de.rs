@@ -161,6 +161,9 @@ pub(super) const TEXTS: Texts = Texts {
     export_everything_text: Text(
         "Ein ZIP-Archiv mit deinen Erinnerungen und deinem Konto. Die Import-Seite kann es lesen.",
     ),
+    export_changes: Text(
+        "Was während des Herunterladens gespeichert, geändert oder gelöscht wird, kann darin enthalten sein oder auch nicht.",
+    ),
     export_everything_button: Text("Alles herunterladen"),
     export_memories_text: Text("Ein JSON-Objekt pro Zeile, mit Text, Kategorien, Metadaten und Zeitangaben."),
     export_memories_button: Text("Erinnerungen herunterladen"),

@@ -153,6 +153,7 @@ pub(super) const TEXTS: Texts = Texts {
     export_lead: Text("Everything that is stored about {0}, to keep or to take elsewhere."),
     export_everything: Text("Everything"),
     export_everything_text: Text("One ZIP archive with your memories and your account. The import page can read it."),
+    export_changes: Text("What is stored, changed or deleted during the download may or may not be in it."),
     export_everything_button: Text("Download everything"),
     export_memories_text: Text("One JSON object per line, with text, categories, metadata and times."),
     export_memories_button: Text("Download memories"),

@@ -155,6 +155,7 @@ pub(super) const TEXTS: Texts = Texts {
     export_everything_text: Text(
         "Un archivo ZIP con tus recuerdos y tu cuenta. La página de importación puede leerlo.",
     ),
+    export_changes: Text("Lo que se guarde, cambie o borre durante la descarga puede estar en ella o no."),
     export_everything_button: Text("Descargar todo"),
     export_memories_text: Text("Un objeto JSON por línea, con texto, categorías, metadatos y fechas."),
     export_memories_button: Text("Descargar recuerdos"),

@@ -163,6 +163,9 @@ pub(super) const TEXTS: Texts = Texts {
     export_everything_text: Text(
         "Une archive ZIP avec vos souvenirs et votre compte. La page d’importation sait la lire.",
     ),
+    export_changes: Text(
+        "Ce qui est enregistré, modifié ou supprimé pendant le téléchargement peut s’y trouver ou non.",
+    ),
     export_everything_button: Text("Tout télécharger"),
     export_memories_text: Text("Un objet JSON par ligne, avec texte, catégories, métadonnées et dates."),
     export_memories_button: Text("Télécharger les souvenirs"),

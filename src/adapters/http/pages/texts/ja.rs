@@ -157,6 +157,7 @@ pub(super) const TEXTS: Texts = Texts {
     export_everything_text: Text(
         "メモリーとアカウントを含む 1 つの ZIP ファイルです。インポートのページで読み込めます。",
     ),
+    export_changes: Text("ダウンロード中に保存・変更・削除されたものは、含まれる場合も含まれない場合もあります。"),
     export_everything_button: Text("すべてダウンロード"),
     export_memories_text: Text("1 行に 1 つの JSON オブジェクトで、本文、カテゴリー、メタデータ、日時を含みます。"),
     export_memories_button: Text("メモリーをダウンロード"),

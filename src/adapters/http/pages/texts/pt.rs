@@ -151,6 +151,7 @@ pub(super) const TEXTS: Texts = Texts {
     export_everything_text: Text(
         "Um arquivo ZIP com as suas memórias e a sua conta. A página de importação consegue lê-lo.",
     ),
+    export_changes: Text("O que for guardado, alterado ou excluído durante o download pode estar nele ou não."),
     export_everything_button: Text("Baixar tudo"),
     export_memories_text: Text("Um objeto JSON por linha, com texto, categorias, metadados e datas."),
     export_memories_button: Text("Baixar memórias"),
