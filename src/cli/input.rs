@@ -17,6 +17,6 @@ pub(super) fn read_text(what: &str, most: u64) -> Result<String, CliError> {
 }
 
 /// The text without a leading byte order mark.
-pub(super) fn without_byte_order_mark(text: &str) -> &str {
+fn without_byte_order_mark(text: &str) -> &str {
     text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }

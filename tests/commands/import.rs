@@ -81,6 +81,22 @@ async fn a_memory_that_is_twice_in_a_file_is_given_to_a_remote_bank_once() {
 }
 
 #[test]
+fn of_a_line_of_any_length_and_a_flood_of_bad_ones_little_is_held_and_all_is_told() {
+    let folder = installation();
+    let application = application(folder.path());
+    let long = format!("{{\"content\": \"{}\"}}\n", "x".repeat(3 << 20));
+    fs::write(folder.path().join("bad.jsonl"), format!("{{\"content\": \"tea\"}}\n{long}{}", "[]\n".repeat(5_000)))
+        .unwrap();
+    let error = fail(folder.path(), &["import", "bad.jsonl", "--application", &application], 1);
+    for said in
+        ["nothing was loaded, 5001 lines", "line 2: is longer than 1 MiB", "line 3: is not a row", "and 4981 more"]
+    {
+        assert!(error.contains(said), "{said}: {error}");
+    }
+    assert!(!error.contains("line 22"), "{error}");
+}
+
+#[test]
 fn a_file_of_another_program_is_read_and_what_has_expired_is_counted_as_left_out() {
     let folder = installation();
     let application = application(folder.path());

@@ -1,9 +1,10 @@
 //! `memgate import`: loads memories from a file.
 
 mod foreign;
+mod rows;
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, IsTerminal as _};
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -12,7 +13,7 @@ use serde_json::json;
 use tempfile::NamedTempFile;
 
 use self::foreign::Translated;
-use super::input::without_byte_order_mark;
+use self::rows::Rows;
 use super::{CliError, find, open, output};
 use crate::app::Backend;
 use crate::config::Config;
@@ -34,8 +35,8 @@ const NAMED_ERRORS: usize = 20;
 /// Of memgate, each line is one JSON object: content (text), and optionally categories (list of texts), metadata (object),
 /// context ({"custom_gpt_id", "conversation_id"}), priority (low, normal, high), created_at, occurred_at, updated_at and
 /// expires_at (RFC 3339), created_by and history (as an export writes them).
-/// The whole file is validated first: if a line is invalid, nothing is loaded. Expired memories are left out. An interrupted
-/// import can be repeated: existing memories are not loaded twice.
+/// The whole file is validated first: if a line is invalid, nothing is loaded. Expired memories are left out. A line has at most
+/// 1 MiB. An interrupted import can be repeated: existing memories are not loaded twice.
 ///
 /// Of another program, what it had stored as memories is loaded; --messages adds what the person said in conversations. What
 /// cannot be read is left out and named.
@@ -92,6 +93,7 @@ impl Import {
         let mut import = import.expecting(total).in_large_parts();
         for row in self.rows()? {
             let (number, text) = row?;
+            let text = text.map_err(|problem| bad_row(number, &problem))?;
             import.add(Place::line(number), &text).await.map_err(stopped)?;
             progress.set_position(import.settled());
         }
@@ -130,7 +132,7 @@ impl Import {
         let mut reader = reader.clone();
         for row in self.rows()? {
             let (number, text) = row?;
-            match reader.read(&text) {
+            match text.and_then(|text| reader.read(&text)) {
                 Ok(_) => total += 1,
                 Err(problem) => {
                     bad += 1;
@@ -147,23 +149,12 @@ impl Import {
         Err(CliError::failed(format!("nothing was loaded, {bad} lines of {file} are wrong:\n{named}")))
     }
 
-    /// The non-blank lines, with their numbers from 1.
-    fn rows(&self) -> Result<impl Iterator<Item = Result<(u64, String), CliError>>, CliError> {
+    /// The lines that are not blank.
+    fn rows(&self) -> Result<Rows<File>, CliError> {
         let name = self.file.display().to_string();
         let file =
             File::open(&self.file).map_err(|error| CliError::failed(format!("{name} cannot be read: {error}")))?;
-        let lines = (1..).zip(BufReader::new(file).split(b'\n'));
-        Ok(lines.filter_map(move |(number, line)| {
-            let text = line.map_err(|error| CliError::failed(format!("{name}, line {number}: {error}")));
-            let text = text.and_then(|bytes| {
-                String::from_utf8(bytes).map_err(|_| CliError::failed(format!("{name}, line {number}: is not UTF-8")))
-            });
-            let text = text.map(|text| if number == 1 { without_byte_order_mark(&text).to_owned() } else { text });
-            match text {
-                Ok(text) if ImportReader::trim(&text).is_empty() => None,
-                other => Some(other.map(|text| (number, text))),
-            }
-        }))
+        Ok(Rows::new(file, name))
     }
 }
 
@@ -200,6 +191,10 @@ fn first_of(errors: impl IntoIterator<Item = (u64, String)>, all: u64) -> String
         lines.push(format!("and {more} more"));
     }
     lines.join("\n")
+}
+
+fn bad_row(number: u64, problem: &ImportProblem) -> CliError {
+    CliError::failed(format!("line {number}: {problem}"))
 }
 
 /// A progress bar on a terminal, and nothing elsewhere.
