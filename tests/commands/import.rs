@@ -52,12 +52,13 @@ fn an_import_that_was_interrupted_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn rows_that_are_equal_are_memories_of_their_own() {
+fn rows_that_are_equal_are_one_memory_as_in_the_api() {
     let folder = installation();
     let application = application(folder.path());
-    fs::write(folder.path().join("twice.jsonl"), "{\"content\": \"tea\"}\n\n{\"content\": \"tea\"}\n").unwrap();
-    let loaded = import(folder.path(), "twice.jsonl", &application);
-    assert_eq!(loaded, outcome(2, 2, 0));
+    let rows = "{\"content\": \"tea\"}\n\n".repeat(3_000);
+    fs::write(folder.path().join("equal.jsonl"), rows).unwrap();
+    let loaded = import(folder.path(), "equal.jsonl", &application);
+    assert_eq!(loaded, outcome(3_000, 1, 2_999));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

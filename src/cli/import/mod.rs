@@ -36,7 +36,7 @@ const NAMED_ERRORS: usize = 20;
 /// context ({"custom_gpt_id", "conversation_id"}), priority (low, normal, high), created_at, occurred_at, updated_at and
 /// expires_at (RFC 3339), created_by and history (as an export writes them).
 /// The whole file is validated first: if a line is invalid, nothing is loaded. Expired memories are left out. A line has at most
-/// 1 MiB. An interrupted import can be repeated: existing memories are not loaded twice.
+/// 1 MiB. Equal lines are one memory. An interrupted import can be repeated: existing memories are not loaded twice.
 ///
 /// Of another program, what it had stored as memories is loaded; --messages adds what the person said in conversations. What
 /// cannot be read is left out and named.
@@ -82,7 +82,7 @@ impl Import {
         }
         let translated = foreign::translate(&this.file, this.format, this.messages)?;
         let this = Self { file: translated.rows.path().to_owned(), ..this };
-        this.load(&backend, reader.merging_equal_rows(), Some(&translated)).await
+        this.load(&backend, reader, Some(&translated)).await
     }
 
     async fn load(&self, backend: &Backend, reader: ImportReader, origin: Option<&Translated>) -> Result<(), CliError> {

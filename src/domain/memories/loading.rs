@@ -460,8 +460,8 @@ impl Lines {
 /// Of so many rows without a creation time the order is kept if nobody says how many there are.
 const IN_ORDER: u64 = 600_000;
 
-/// A reader for rows of people and programs that may send the same again: equal rows are one memory.
+/// A reader for rows of which nobody knows how many there are.
 #[must_use]
-pub fn merging_reader(scope: MemoryScope, now: Timestamp) -> ImportReader {
-    ImportReader::new(scope, now).merging_equal_rows().expecting(IN_ORDER)
+pub fn streaming_reader(scope: MemoryScope, now: Timestamp) -> ImportReader {
+    ImportReader::new(scope, now).expecting(IN_ORDER)
 }

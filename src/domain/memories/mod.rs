@@ -52,7 +52,7 @@ pub use foreign::{Conversation, ForeignRow, FoundRow, ImportFormat, Item, Items,
 pub use history::{HistoryEntry, HistoryEvent, MemoryMember};
 pub use import::{ImportReader, ImportRow};
 pub use import_problem::{ImportProblem, JsonError};
-pub use loading::{Import, ImportReport, ImportStopped, LeftOut, Line, Lines, Place, PlaceUnit, merging_reader};
+pub use loading::{Import, ImportReport, ImportStopped, LeftOut, Line, Lines, Place, PlaceUnit, streaming_reader};
 pub use metadata::Metadata;
 pub use model::{Content, Memory, MemoryChanges, MemoryScope, MemoryUpdate, Priority};
 pub use near_duplicates::{CreatedBeside, OnNearDuplicate};

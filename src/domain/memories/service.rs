@@ -8,7 +8,7 @@ use super::bank::{Capabilities, Capability, MemoryBank, MemoryBankError};
 use super::delivery::{Delivery, DeliveryWorker};
 use super::export::Export;
 use super::history::HistoryEntry;
-use super::loading::{Import, ImportReport, ImportStopped, merging_reader};
+use super::loading::{Import, ImportReport, ImportStopped, streaming_reader};
 use super::model::{Memory, MemoryChanges, MemoryScope, MemoryUpdate, is_past};
 use super::query::{ListQuery, MemoryList, Position};
 use super::queue::{TrackedWrite, WriteState};
@@ -123,7 +123,7 @@ impl MemoryService {
     }
 
     pub(super) fn import_into(&self, scope: MemoryScope, actor: Actor) -> Import {
-        let reader = merging_reader(scope, self.clock.now()).by(actor);
+        let reader = streaming_reader(scope, self.clock.now()).by(actor);
         Import::new(self.delivery.shared_bank(), self.delivery.shared_tenants(), reader)
     }
 

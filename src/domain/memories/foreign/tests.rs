@@ -6,7 +6,7 @@ use crate::testing::{now, scope};
 
 /// The memories of a document, as an import takes them.
 fn read(format: ImportFormat, document: &Value) -> Vec<(Part, NewMemory)> {
-    let mut reader = ImportReader::new(scope().into_scope(), now()).merging_equal_rows();
+    let mut reader = ImportReader::new(scope().into_scope(), now());
     let rows = format.rows(document).unwrap().rows.into_iter();
     rows.map(|row| match reader.read(&row.json).unwrap() {
         ImportRow::Memory(memory) => (row.part, *memory),

@@ -10,7 +10,7 @@ fn import(bank: &Arc<InMemoryMemoryBank>) -> Import {
     Import::new(
         Arc::clone(bank) as _,
         Arc::new(InMemoryTenantRegistry::open()),
-        merging_reader(scope().into_scope(), now()),
+        streaming_reader(scope().into_scope(), now()),
     )
 }
 
@@ -23,7 +23,7 @@ async fn every_row_is_accounted_for_and_a_second_import_creates_nothing() {
     let scope = scope().into_scope();
     let bank = Arc::new(InMemoryMemoryBank::default());
     let load = async || {
-        let reader = merging_reader(scope.clone(), now());
+        let reader = streaming_reader(scope.clone(), now());
         let mut import = Import::new(Arc::clone(&bank) as _, Arc::new(InMemoryTenantRegistry::open()), reader);
         for number in 1..=600 {
             import.add(Place::line(number), &row(number)).await.unwrap();
@@ -50,7 +50,7 @@ async fn every_row_is_accounted_for_and_a_second_import_creates_nothing() {
 async fn a_preview_says_what_an_import_would_do_and_does_nothing() {
     let bank = Arc::new(InMemoryMemoryBank::default());
     let scope = scope().into_scope();
-    let reader = || merging_reader(scope.clone(), now());
+    let reader = || streaming_reader(scope.clone(), now());
     let mut stored = Import::new(Arc::clone(&bank) as _, Arc::new(InMemoryTenantRegistry::open()), reader());
     stored.add(Place::line(1), &row(1)).await.unwrap();
     stored.finish().await.unwrap();
@@ -213,7 +213,7 @@ async fn parts_that_are_under_way_when_the_bank_goes_away_are_not_counted() {
 #[tokio::test]
 async fn what_a_caller_may_not_write_is_left_out() {
     let bank = Arc::new(InMemoryMemoryBank::default());
-    let reader = merging_reader(scope_limited_to(&scope(), &["travel"]).into_scope(), now());
+    let reader = streaming_reader(scope_limited_to(&scope(), &["travel"]).into_scope(), now());
     let mut import = Import::new(Arc::clone(&bank) as _, Arc::new(InMemoryTenantRegistry::open()), reader);
     import.add(Place::line(1), r#"{"content": "a", "categories": ["health"]}"#).await.unwrap();
     let report = import.finish().await.unwrap();
