@@ -128,14 +128,15 @@ fn read_archive<E: std::fmt::Debug>(
         };
         let packed = entry.reader();
         let inner: Box<dyn Read + '_> = match method {
-            CompressionMethod::STORE => Box::new(entry.verifying_reader(packed)),
-            CompressionMethod::DEFLATE => Box::new(entry.verifying_reader(DeflateDecoder::new(packed))),
+            CompressionMethod::STORE => Box::new(packed),
+            CompressionMethod::DEFLATE => Box::new(DeflateDecoder::new(packed)),
             _ => {
                 reading.leave_out_file(&name, number, ImportProblem::UnknownCompression);
                 continue;
             }
         };
-        let mut input = Unpacking { inner, unpacked: &unpacked, limit: limits.unpacked };
+        // Counted before it is compared with what the archive says: what is not as it says counts, too.
+        let mut input = entry.verifying_reader(Unpacking { inner, unpacked: &unpacked, limit: limits.unpacked });
         match reading.read_in_archive(&name, number, &mut input, take) {
             Ok(()) => {}
             Err(ReadingError::Taker(error)) => return Err(FileError::Taker(error)),
@@ -162,7 +163,7 @@ fn leads_out(name: &str) -> bool {
     name.starts_with(['/', '\\']) || name.contains(':') || name.split(['/', '\\']).any(|part| part == "..")
 }
 
-/// Counts what an archive unpacks to, whatever it says of itself.
+/// Counts what an archive unpacks to, whatever it says of itself, and unpacks no more than one byte beyond the limit.
 struct Unpacking<'a> {
     inner: Box<dyn Read + 'a>,
     unpacked: &'a AtomicU64,
@@ -171,7 +172,9 @@ struct Unpacking<'a> {
 
 impl Read for Unpacking<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.inner.read(buffer)?;
+        let left = self.limit.saturating_sub(self.unpacked.load(Ordering::Relaxed)).saturating_add(1);
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let length = self.inner.read(&mut buffer[..most])?;
         let unpacked = self.unpacked.fetch_add(length as u64, Ordering::Relaxed) + length as u64;
         if unpacked > self.limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(length) }
     }
@@ -233,21 +236,49 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_refused_by_what_it_says_and_by_what_it_does() {
+    fn a_bomb_is_refused_by_what_it_says() {
         let bytes = zip(&[("a.jsonl", &vec![b'\n'; 300_000])]);
         let limits = FileLimits { unpacked: 200_000, ..FileLimits::default() };
         assert!(matches!(read_bytes(&bytes, limits).0, Err(FileError::Unpacked(200_000))));
-        // The size in the central directory is a lie.
-        let size = 300_000_u32.to_le_bytes();
-        let mut lying = bytes.clone();
-        let at = lying.windows(4).rposition(|window| window == size).unwrap();
-        lying[at..at + 4].copy_from_slice(&10_u32.to_le_bytes());
-        let (read, reading, _) = read_bytes(&lying, limits);
-        let is_caught = matches!(read, Err(FileError::Unpacked(_))) || reasons(&reading)[0].contains("is damaged");
-        assert!(is_caught, "{read:?} {reading:?}");
         let many: Vec<(&str, &[u8])> = vec![("x.png", b""); 12];
         let limits = FileLimits { files: 10, ..FileLimits::default() };
         assert!(matches!(read_bytes(&zip(&many), limits).0, Err(FileError::TooManyFiles(10))));
+    }
+
+    #[test]
+    fn what_the_files_of_an_archive_unpack_to_is_added_up_whatever_they_say() {
+        let lines = LINE.repeat(60_000 / LINE.len());
+        let honest = zip(&[("a.jsonl", lines.as_bytes()); 10]);
+        // The central directory says of each that it has ten bytes.
+        let mut lying = honest.clone();
+        for at in 0..lying.len() - 28 {
+            if lying[at..].starts_with(b"PK\x01\x02") {
+                lying[at + 24..at + 28].copy_from_slice(&10_u32.to_le_bytes());
+            }
+        }
+        let limits = FileLimits { unpacked: 200_000, ..FileLimits::default() };
+        let (read, reading, rows) = read_bytes(&honest, limits);
+        assert!(matches!(read, Err(FileError::Unpacked(200_000))), "{read:?}");
+        assert_eq!((rows.len() * LINE.len(), reading.left_out.left_out), (3 * lines.len(), 0));
+        let (read, reading, rows) = read_bytes(&lying, limits);
+        assert!(matches!(read, Err(FileError::Unpacked(200_000))), "{read:?}");
+        assert!(rows.is_empty() && reading.left_out.left_out < 10, "{reading:?}");
+        let (read, reading, _) = read_bytes(&lying, FileLimits::default());
+        read.unwrap();
+        assert_eq!(reading.left_out.left_out, 10);
+        assert!(reasons(&reading)[0].contains("is damaged"), "{:?}", reasons(&reading));
+    }
+
+    #[test]
+    fn no_more_than_the_limit_is_unpacked() {
+        for (limit, expected) in [(100_000, 100_000), (u64::MAX, 500_000)] {
+            let (unpacked, inner) = (AtomicU64::new(0), Box::new(io::repeat(b'x').take(500_000)));
+            let mut read = Vec::new();
+            let ended = Unpacking { inner, unpacked: &unpacked, limit }.read_to_end(&mut read);
+            assert_eq!(ended.is_err(), limit == 100_000);
+            let all = unpacked.load(Ordering::Relaxed);
+            assert!(read.len() <= expected && all <= limit.saturating_add(1) && all >= expected as u64, "{all}");
+        }
     }
 
     #[test]
