@@ -269,6 +269,18 @@ async fn an_import_and_an_export_of_any_size_take_bounded_memory() {
     assert_eq!(report["reasons"][1]["reason"], "is longer than 1 MiB", "{report}");
     assert!(server.peak_memory() < PEAK, "{} bytes for an import", server.peak_memory());
 
+    // 100,000 equal rows, then so many blank lines that the broken one has the number 900,001: 900,000 rows would take minutes.
+    let equal = Bytes::from("{\"content\": \"tea\"}\n".repeat(1_000));
+    let blank = Bytes::from("\n".repeat(800_000));
+    let frames = std::iter::repeat_n(equal, 100).chain([blank, Bytes::from_static(b"{\"content\": ")]);
+    let frames = frames.map(|piece| Ok::<_, std::io::Error>(Frame::data(piece)));
+    let body = StreamBody::new(futures_util::stream::iter(frames));
+    let report: Value = import(reqwest::Body::wrap(body)).await.unwrap().json().await.unwrap();
+    let counts = ["rows", "created", "duplicates", "left_out"].map(|count| report[count].as_u64().unwrap());
+    assert_eq!(counts, [100_001, 0, 100_000, 1], "{report}");
+    assert_eq!(report["reasons"][0]["line"], 900_001, "{report}");
+    assert!(server.peak_memory() < PEAK, "{} bytes for equal rows", server.peak_memory());
+
     // More than may be resident, of memories of 32,000 characters.
     let line = |number: usize| format!("{{\"content\": \"{number} {}\"}}\n", "x".repeat(32_000));
     let frames = (0..6_000).map(move |number| Ok::<_, std::io::Error>(Frame::data(Bytes::from(line(number)))));

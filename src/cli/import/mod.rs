@@ -19,7 +19,7 @@ use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{
-    self, Actor, ImportFormat, ImportReader, ImportReport, ImportStopped, MemoryScope, Place,
+    self, Actor, ImportFormat, ImportProblem, ImportReader, ImportReport, ImportStopped, MemoryScope, Place,
 };
 use crate::domain::people::Login;
 

@@ -1,9 +1,14 @@
 //! Password, sessions, history and the end of an account.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use memgate::domain::applications::SpaceName;
+use memgate::domain::memories::{Limit, ListQuery, MemoryScope};
+use memgate::domain::people::Password;
 use memgate_domain::testing::InMemoryMemoryBank;
+use tokio::sync::Semaphore;
 
 use super::browser::{Answer, Browser};
 use super::{PASSWORD, Place, bank_without_list};
@@ -201,4 +206,59 @@ async fn an_account_is_deleted_with_everything_in_it_once_that_is_confirmed() {
     let request = place.gate.http.get(place.gate.url("/api/v1/me")).bearer_auth(&token);
     assert_eq!(request.send().await.unwrap().status(), 401);
     assert_eq!(Browser::of(&place.gate).sign_in(SECURITY, "marta", PASSWORD).await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_is_deleted_while_an_assistant_writes_leaves_nothing_behind() {
+    const WRITERS: u32 = 4;
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    let backend = place.gate.gate().backend();
+    let marta = backend.people().get_by_login(&"marta".parse().unwrap()).await.unwrap().id;
+    let (stored, is_deleted) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicBool::new(false)));
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let (stored, is_deleted) = (Arc::clone(&stored), Arc::clone(&is_deleted));
+            let (http, url, token) = (place.gate.http.clone(), place.gate.url("/api/v1/memories"), token.clone());
+            tokio::spawn(async move {
+                for number in 0.. {
+                    let began_after = is_deleted.load(Ordering::SeqCst);
+                    let body = format!("{{\"content\": \"{writer} writes {number}\"}}");
+                    let request = http.post(&url).bearer_auth(&token).header("content-type", "application/json");
+                    let status = request.body(body).send().await.unwrap().status();
+                    if matches!(status.as_u16(), 401 | 403) {
+                        return;
+                    }
+                    assert!(!began_after && !status.is_server_error(), "{status}, deleted: {began_after}");
+                    if status == 201 {
+                        stored.add_permits(1);
+                    }
+                }
+            })
+        })
+        .collect();
+    stored.acquire_many(10 * WRITERS).await.unwrap().forget();
+    let answer = send(&mut browser, "delete", &[("current", PASSWORD), ("confirmed", "yes")]).await;
+    assert_eq!(answer.location(), "/?deleted");
+    // What is cached of a person is at most a second old.
+    place.gate.advance(Duration::from_secs(2));
+    is_deleted.store(true, Ordering::SeqCst);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    // What was under way while the account was deleted may have come after.
+    place.gate.advance(Duration::from_mins(3));
+    place.gate.gate().run_background_work().await;
+    assert!(backend.people().get(marta).await.is_err());
+    let scope = MemoryScope::from_stored(application_space(&place).await, Some(marta));
+    let query = ListQuery::new(Limit::PAGE, backend.now());
+    assert_eq!(backend.bank().list(&scope, &query).await.unwrap().memories, []);
+    let password = Password::choose(PASSWORD).unwrap();
+    backend.people().create("marta".parse().unwrap(), &password).await.unwrap();
+    let mut again = signed_in(&place, "marta").await;
+    assert_eq!(again.get("/account/export/memories.jsonl").await.page.0, "");
+}
+
+async fn application_space(place: &Place) -> SpaceName {
+    place.gate.applications().get(place.application.id).await.unwrap().space.clone()
 }
