@@ -8,7 +8,7 @@ use super::bank::{Capability, MemoryBankError};
 use super::erasure::{Erasure, ErasureError};
 use super::export::Export;
 use super::loading::{Import, ImportReport, ImportStopped};
-use super::model::MemoryChanges;
+use super::model::{Memory, MemoryChanges};
 use super::new_memory::{NewMemory, OwnMemory, OwnMemoryId};
 use super::query::{DateRange, Limit, ListQuery, MemoryFilter, MemoryQuery, Position, QueryText};
 use super::requests::MemoryError;

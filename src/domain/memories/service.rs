@@ -11,7 +11,7 @@ use super::history::HistoryEntry;
 use super::loading::{Import, ImportReport, ImportStopped, streaming_reader};
 use super::model::{Memory, MemoryChanges, MemoryScope, MemoryUpdate, is_past};
 use super::query::{ListQuery, MemoryList, Position};
-use super::queue::{TrackedWrite, WriteState};
+use super::queue::TrackedWrite;
 use super::requests::{ListMemories, MemoryError, MemoryHistory, UpdatedMemory};
 use super::statistics::MemoryStatistics;
 use crate::applications::{Category, Permission};
@@ -319,13 +319,11 @@ impl MemoryService {
         }
     }
 
-    /// Whether a memory that was shown with this ID is still pending, or was delivered under another: nobody has changed it.
+    /// Whether the bank has nothing with this ID yet, since the memory is pending or refused, or was delivered under another:
+    /// nobody has changed it.
     async fn is_not_there_yet(&self, scope: &MemoryScope, id: &MemoryId) -> Result<bool, StorageError> {
         let write = self.write_proposing(scope, id).await?;
-        Ok(write.is_some_and(|write| match write.delivered_as() {
-            Some(delivered) => delivered != id,
-            None => write.state == WriteState::Pending,
-        }))
+        Ok(write.is_some_and(|write| write.delivered_as().is_none_or(|delivered| delivered != id)))
     }
 
     /// The ID that the bank has given to a memory which had this one while it was pending, if they differ: who saw it then may

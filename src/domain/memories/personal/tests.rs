@@ -400,7 +400,7 @@ async fn what_is_pending_is_found_opened_and_deleted() {
     assert_eq!((found.memories.len(), &waiting.memory.id), (2, &write.memory.id));
     assert_eq!(harness.own.get(person, &waiting.id()).await.unwrap(), **waiting);
     let changes = MemoryChanges { content: Some(content("x")), ..MemoryChanges::default() };
-    let refused = harness.own.update(person, &waiting.id(), &changes).await;
+    let refused = harness.own.correct(person, &waiting.id(), &changes).await;
     assert!(matches!(refused, Err(MemoryError::NotFound)), "it cannot be changed yet: {refused:?}");
     for result in [
         harness.own.get(harness.stranger.id, &waiting.id()).await,
@@ -428,7 +428,7 @@ async fn what_was_pending_is_found_and_deleted_by_its_id_of_then_after_it_was_st
     let stored = harness.create(&write.scope, &stored).await.unwrap();
     assert!(harness.queue.mark_stored(write.request_id, &stored, now(), now()).await.unwrap());
     assert_eq!(harness.own.get(person, &id).await.unwrap(), OwnMemory::stored(stored, seen.space.clone()));
-    harness.own.remove(person, &seen).await.unwrap();
+    harness.own.remove(person, seen).await.unwrap();
     assert!(harness.bank.is_empty() && harness.queue.writes().is_empty());
     assert!(matches!(harness.own.get(person, &id).await, Err(MemoryError::NotFound)));
 }
