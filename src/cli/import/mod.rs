@@ -1,7 +1,7 @@
 //! `memgate import`: loads memories from a file.
 
 mod foreign;
-mod rows;
+mod lines;
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
@@ -13,7 +13,7 @@ use serde_json::json;
 use tempfile::NamedTempFile;
 
 use self::foreign::Translated;
-use self::rows::Rows;
+use self::lines::FileLines;
 use super::{CliError, find, open, output};
 use crate::app::Backend;
 use crate::config::Config;
@@ -150,11 +150,11 @@ impl Import {
     }
 
     /// The lines that are not blank.
-    fn rows(&self) -> Result<Rows<File>, CliError> {
+    fn rows(&self) -> Result<FileLines<File>, CliError> {
         let name = self.file.display().to_string();
         let file =
             File::open(&self.file).map_err(|error| CliError::failed(format!("{name} cannot be read: {error}")))?;
-        Ok(Rows::new(file, name))
+        Ok(FileLines::new(file, name))
     }
 }
 

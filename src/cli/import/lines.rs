@@ -10,7 +10,7 @@ use crate::domain::memories::{ImportProblem, ImportReader, Line, Lines};
 const PIECE: usize = 64 * 1024;
 
 /// The lines of a file that are not blank, with their numbers from 1. Holds a piece of the file and a line that is not complete.
-pub(super) struct Rows<R> {
+pub(super) struct FileLines<R> {
     file: R,
     name: String,
     /// The lines of the file that are still read; `None` at its end.
@@ -19,7 +19,7 @@ pub(super) struct Rows<R> {
     piece: Vec<u8>,
 }
 
-impl<R: Read> Rows<R> {
+impl<R: Read> FileLines<R> {
     /// Those of a file that errors call `name`.
     pub(super) fn new(file: R, name: String) -> Self {
         let (lines, piece) = (Some(Lines::default()), vec![0; PIECE]);
@@ -45,7 +45,7 @@ impl<R: Read> Rows<R> {
     }
 }
 
-impl<R: Read> Iterator for Rows<R> {
+impl<R: Read> Iterator for FileLines<R> {
     /// The number of a line, and the line, or why it is none.
     type Item = Result<(u64, Result<String, ImportProblem>), CliError>;
 
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     fn read(file: impl Read) -> Vec<(u64, Result<String, ImportProblem>)> {
-        Rows::new(file, "a".to_owned()).map(Result::unwrap).collect()
+        FileLines::new(file, "a".to_owned()).map(Result::unwrap).collect()
     }
 
     #[test]
