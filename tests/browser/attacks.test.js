@@ -1,13 +1,13 @@
 // What somebody in between, or another site, tries; in a browser, where it is the browser that decides. The rest of the list
 // needs none and is tried in Rust:
 //
-//   stolen code, used twice or by another client     tests/oauth_checklist/codes.rs, line 21
-//   changed redirect_uri, at the token endpoint       the same, line 21; at the authorization endpoint, line 23
-//   code injected with another's verifier             the same, line 22
-//   forged, foreign and old forms                     tests/pages/attacks.rs
-//   session fixation, with cookies already planted    tests/pages/attacks.rs
-//   headers against framing                           tests/pages/attacks.rs
-//   open redirect by a form                           tests/pages/attacks.rs
+//   stolen code, used twice or by another client     tests/oauth/checklist/codes.rs, line_21
+//   changed redirect_uri, at the token endpoint       the same, line_21; at the authorization endpoint, line_23
+//   code injected with another's verifier             the same, line_22
+//   forged, foreign and old forms                     tests/people/pages/attacks.rs
+//   session fixation, with cookies already planted    tests/people/pages/attacks.rs
+//   headers against framing                           tests/people/pages/attacks.rs
+//   open redirect by a form                           tests/people/pages/attacks.rs
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { allow, goBackBy, headingOf, openAs, signIn } from './support/browser.js';

@@ -1,5 +1,5 @@
 //! Pages for people: the identity provider, a database that is unavailable, and what is wrong with a request. What people do on
-//! them is in `tests/pages`.
+//! them is in `tests/people/pages`.
 
 use memgate::adapters::http::AnswerBudget;
 use memgate::domain::people::PersonRepository as _;

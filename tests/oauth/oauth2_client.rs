@@ -128,7 +128,7 @@ async fn it_exchanges_the_code_of_a_persons_consent_with_pkce() {
         .add_scope(Scope::new("memory:read".to_owned()))
         .set_pkce_challenge(challenge)
         .url();
-    // What a browser does is tried in `tests/pages`; here the person agrees in the domain.
+    // What a browser does is tried in `tests/people/pages`; here the person agrees in the domain.
     let authorizations = gate.gate().authorizations();
     let request =
         authorizations.validate(url.query().unwrap().as_bytes(), std::net::Ipv4Addr::LOCALHOST.into()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Authorization codes. What a browser does before is in `tests/pages`; here the person agrees in the domain.
+//! Authorization codes. What a browser does before is in `tests/people/pages`; here the person agrees in the domain.
 
 use std::sync::Arc;
 

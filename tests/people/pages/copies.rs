@@ -3,8 +3,7 @@
 use memgate_test_kit::page::Page;
 
 use super::browser::{Answer, Browser};
-use super::consent;
-use super::{Place, REDIRECT_URI, of_a_gpt};
+use super::{Place, of_a_gpt};
 
 const MEMORIES: &str = "/account/memories";
 
@@ -17,13 +16,7 @@ async fn with_copies<'a>(place: &'a Place, texts: &[&str]) -> (Browser<'a>, [Str
         place.gate.advance(std::time::Duration::from_secs(1));
     }
     let cook = place.gate.register(of_a_gpt("Cook")).await;
-    let page = browser.get(&place.request(&[("client_id", &cook.client_id)])).await.page;
-    let answer = browser.submit("/auth/consent", &consent::fields(&page, "allow")).await;
-    let code = consent::parameter(&answer.location(), "code").unwrap();
-    let parameters = [("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", REDIRECT_URI)];
-    let answer = place.gate.token_request(&cook, &parameters).await;
-    let answer: serde_json::Value = answer.json().await.unwrap();
-    let cook = answer["access_token"].as_str().unwrap().to_owned();
+    let cook = place.connected_to(&mut browser, &cook).await;
 
     let http = &place.gate.http;
     let export = http.get(place.gate.url("/api/v1/export")).bearer_auth(&planner).send().await.unwrap();

@@ -10,6 +10,7 @@ mod copies;
 mod importing;
 mod languages;
 mod memories;
+mod origins;
 mod passkeys;
 mod password_links;
 mod pending;
@@ -94,13 +95,24 @@ impl Place {
     /// The same of somebody else.
     async fn connected_as(&self, login: &str) -> (browser::Browser<'_>, String) {
         let (mut browser, page) = self.browser_at_consent(login).await;
-        let answer = browser.submit("/auth/consent", &consent::fields(&page, "allow")).await;
+        let token = self.allow(&mut browser, &page, &self.application).await;
+        (browser, token)
+    }
+
+    /// Lets whoever is signed in allow another application's request. Returns the access token.
+    async fn connected_to(&self, browser: &mut browser::Browser<'_>, application: &TestApplication) -> String {
+        let page = browser.get(&self.request(&[("client_id", &application.client_id)])).await.page;
+        self.allow(browser, &page, application).await
+    }
+
+    async fn allow(&self, browser: &mut browser::Browser<'_>, page: &Page, application: &TestApplication) -> String {
+        let answer = browser.submit("/auth/consent", &consent::fields(page, "allow")).await;
         let code = consent::parameter(&answer.location(), "code").unwrap();
         let parameters = [("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", REDIRECT_URI)];
-        let answer = self.gate.token_request(&self.application, &parameters).await;
+        let answer = self.gate.token_request(application, &parameters).await;
         assert_eq!(answer.status(), 200);
         let answer: serde_json::Value = answer.json().await.unwrap();
-        (browser, answer["access_token"].as_str().unwrap().to_owned())
+        answer["access_token"].as_str().unwrap().to_owned()
     }
 }
 

@@ -16,13 +16,13 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::account::signed_in;
+use super::application_names::application_names;
 use super::assets;
 use super::browser::Browser;
 use super::error::PageError;
 use super::frame::Frame;
 use super::memory_error::memory_problem;
 use super::return_to::ReturnTo;
-use super::security::application_names;
 use super::texts::{Filled, Language};
 use super::view::{self, PageContext};
 use crate::adapters::http::server::answers::Reservation;
@@ -296,7 +296,7 @@ async fn document(browser: &Browser<'_>, user: &SignedInUser) -> Result<Value, P
         })
         .collect();
     let events = services.sign_in.history(id, EVENTS).await?;
-    let names = application_names(browser, &events).await?;
+    let names = application_names(browser, events.iter().filter_map(|event| event.application_id)).await?;
     let events: Vec<Value> = events
         .iter()
         .map(|event| {

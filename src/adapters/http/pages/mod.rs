@@ -4,6 +4,7 @@
 //! has the CSRF token that was issued to this browser, and if the browser does not report that another site sent it.
 
 pub(crate) mod account;
+mod application_names;
 pub(crate) mod assets;
 pub(crate) mod browser;
 pub(crate) mod connections;

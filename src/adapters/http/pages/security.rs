@@ -1,7 +1,5 @@
 //! `/account/security`: password, passkeys, sessions, what happened in one's name, and the end of the account.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,6 +7,7 @@ use poem::http::StatusCode;
 use poem::{Response, handler};
 
 use super::account::{sender, signed_in};
+use super::application_names::application_names;
 use super::assets;
 use super::browser::Browser;
 use super::cookies::CookieKind;
@@ -21,8 +20,6 @@ use super::sign_in::SignInRefusal;
 use super::texts::{Filled, Language, Moment, Text};
 use super::view::{self, PageContext};
 use super::words;
-use crate::domain::audit::AuditEvent;
-use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{AccountClosure, ErasureError, MemoryBankError};
 use crate::domain::people::{
     Account, Passkey, PasskeyName, Password, PeopleError, SessionId, SignInError, SignedInUser,
@@ -114,7 +111,7 @@ pub(super) async fn render(
         until: Moment::of(session.expires_at, browser.t.language),
     });
     let events = services.sign_in.history(user.person.id, HISTORY).await?;
-    let names = application_names(browser, &events).await?;
+    let names = application_names(browser, events.iter().filter_map(|event| event.application_id)).await?;
     let events = events.iter().filter_map(|event| {
         let application = event.application_id.and_then(|id| names.get(&id)).map(String::as_str);
         let text = words::event(event, application, &browser.t)?;
@@ -141,21 +138,6 @@ pub(super) async fn render(
         form_token: form_token.as_str(),
     };
     view::show(status, PageContext::Standalone, &page)
-}
-
-/// The names of the applications in `events` that are still registered.
-pub(super) async fn application_names(
-    browser: &Browser<'_>,
-    events: &[AuditEvent],
-) -> Result<BTreeMap<ApplicationId, String>, PageError> {
-    let ids: BTreeSet<ApplicationId> = events.iter().filter_map(|event| event.application_id).collect();
-    let mut names = BTreeMap::new();
-    for id in ids {
-        if let Some(name) = browser.services.own_memories.application_name(id).await? {
-            names.insert(id, name.to_string());
-        }
-    }
-    Ok(names)
 }
 
 /// Confirms the current password, or says what is wrong on the page.

@@ -40,7 +40,7 @@ async fn upload(browser: &mut Browser<'_>, name: &str, file: impl AsRef<[u8]>) -
 }
 
 /// The page as soon as it waits for nothing but the person.
-async fn settled(browser: &mut Browser<'_>) -> Answer {
+pub(super) async fn settled(browser: &mut Browser<'_>) -> Answer {
     let deadline = Instant::now() + SETTLE_TIMEOUT;
     loop {
         let page = browser.get(IMPORT).await;

@@ -16,8 +16,7 @@ use super::super::memory_error::memory_problem;
 use super::super::return_to::ReturnTo;
 use super::super::texts::{Filled, Language, Text};
 use super::super::view::{self, PageContext};
-use super::super::words::source_name;
-use super::in_words::MemoryInWords;
+use super::in_words::{MemoryInWords, Origins};
 use crate::domain::applications::Category;
 use crate::domain::memories::{DateRange, Limit, ListOrder, OwnNext, OwnPage, OwnQuery, Position, QueryText};
 use crate::domain::people::SignedInUser;
@@ -164,7 +163,6 @@ pub(super) async fn show_list(
 ) -> Result<Response, PageError> {
     let own = &browser.services.own_memories;
     let asked = Asked::of(browser.query());
-    let sources = own.sources(user.person.id).await?;
     let found = match asked.read() {
         Ok(query) => own.find(user.person.id, &query).await,
         Err(error) => Err(error.into()),
@@ -176,17 +174,19 @@ pub(super) async fn show_list(
             (OwnPage::default(), status, Some(problem))
         }
     };
+    let origins = Origins::of(browser, user.person.id, &page.memories).await?;
     let form_token = user.token.form_token();
     let template = MemoriesPage {
         t: &browser.t,
         account: user.person.label(),
         filtered: asked.filters(),
-        memories: page.memories.iter().map(|memory| MemoryInWords::excerpt(memory, &sources, &browser.t)).collect(),
-        sources: sources
+        memories: page.memories.iter().map(|memory| MemoryInWords::excerpt(memory, &origins, &browser.t)).collect(),
+        sources: origins
+            .sources
             .iter()
             .map(|source| SourceOption {
                 value: source.space.to_string(),
-                name: source_name(Some(source), source.space.as_str(), &browser.t),
+                name: origins.space(&source.space, &browser.t),
                 selected: source.space.as_str() == asked.application,
             })
             .collect(),

@@ -16,7 +16,7 @@ use super::super::memory_name;
 use super::super::return_to::ReturnTo;
 use super::super::texts::{Filled, Language};
 use super::super::view::{self, PageContext};
-use super::in_words::{MemoryInWords, space_name};
+use super::in_words::{MemoryInWords, Origins};
 use super::undo::{UNDO_WINDOW, Undo, undo_of_correction};
 use crate::domain::applications::{Category, SpaceName};
 use crate::domain::memories::{Content, MemoryChanges, MemoryError, OwnMemory, OwnMemoryId};
@@ -68,8 +68,8 @@ async fn show_memory(
     beside: Beside<'_>,
 ) -> Result<Response, PageError> {
     let t = &browser.t;
-    let sources = browser.services.own_memories.sources(user.person.id).await?;
-    let mut memory = MemoryInWords::whole(own, &sources, t);
+    let origins = Origins::of(browser, user.person.id, std::slice::from_ref(own)).await?;
+    let mut memory = MemoryInWords::whole(own, &origins, t);
     let (mut status, mut problem, mut categories) = (StatusCode::OK, None, memory.categories.join(", "));
     if let Some((refusal, why, typed)) = beside.refused {
         (status, problem) = (refusal, Some(why));
@@ -78,7 +78,7 @@ async fn show_memory(
     }
     let elsewhere = beside.elsewhere.into_iter().map(|space| Elsewhere {
         name: memory_name::written(&OwnMemoryId { space: Some(space.clone()), ..own.id() }),
-        space: space_name(&space, &sources, t),
+        space: origins.space(&space, t),
     });
     let form_token = user.token.form_token();
     let page = MemoryPage {
