@@ -85,9 +85,9 @@ bench *ARGS:
     cargo build --release --bin memgate --example floor --example bench
     target/release/examples/bench {{ARGS}}
 
-# recall of the search on a folder of sets of conversations and questions, beside plain BM25
-eval-retrieval FOLDER="samples/retrieval":
-    cargo run --release --example eval-retrieval -- {{FOLDER}}
+# recall of the search on a folder of sets of conversations and questions, beside plain BM25; with an embedding model if MODEL names its folder
+eval-retrieval FOLDER="samples/retrieval" *MODEL:
+    cargo run --release --example eval-retrieval -- {{FOLDER}} {{MODEL}}
 
 # line coverage of the workspace, at least 90 % as in CI (installs cargo-llvm-cov and llvm-19 on first use)
 coverage *ARGS:

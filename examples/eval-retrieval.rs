@@ -2,19 +2,29 @@
 //!
 //! `cargo run --release --example eval-retrieval -- FOLDER` reads every set in a folder, or a single one, starts a gate on a
 //! temporary database, gives each conversation of a set an application of its own, stores its memories in order through the
-//! HTTP API, asks its questions through the HTTP API, and prints a line per set: the share of the memories that answer a
+//! HTTP API, asks its questions through the HTTP API, and prints for each set: the share of the memories that answer a
 //! question that are among the first 1, 5, 10 and 25 results, and the share of their sessions among the first ten sessions,
-//! on average over the questions; then the same for plain BM25 (k1 1.2, b 0.75) over the terms of each memory, its speaker and
-//! its date among them. `-- FOLDER MODEL` searches with the embedding model in the folder MODEL.
+//! on average over the questions; the same for plain BM25 (k1 1.2, b 0.75) over the terms of each memory, its speaker and
+//! its date among them; and by how many questions the first is ahead of the second. `-- FOLDER MODEL` searches with the
+//! embedding model in the folder MODEL.
 //!
 //! A set is a JSON file: `{"kind"?, "conversations": [{"conversation", "memories": [{"id", "content", "session"?, "said_at"?,
 //! "speaker"?, "image_caption"?, "categories"?}], "questions": [{"question", "evidence": [id, …]}]}]}`.
+//! `samples/retrieval/convert.py` makes sets of public data.
+
+#[cfg(test)]
+#[path = "eval-retrieval/tests.rs"]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use clap::Parser;
 use memgate::adapters::database::memories::terms_of_text;
 use memgate::app::{Gate, GateOptions};
 use memgate::config::{Config, Values};
@@ -31,8 +41,23 @@ const RANKS: [usize; 4] = [1, 5, 10, 25];
 const SESSIONS: usize = 10;
 const RESULTS: usize = 100;
 
+/// Measures what searches over HTTP find, beside plain BM25 over the same terms, and prints a Markdown table.
+#[derive(Parser)]
+#[command(after_help = "Examples:\n  \
+    cargo run --release --example eval-retrieval -- samples/retrieval\n  \
+    cargo run --release --example eval-retrieval -- samples/retrieval \"$(.ci/install-embedding-model)/minilm\"")]
+struct Arguments {
+    /// A set, or a folder whose .json files are sets; samples/retrieval/convert.py makes some
+    sets: PathBuf,
+
+    /// Folder with an embedding model to search with, as for `MEMGATE_EMBEDDING_MODEL` [default: none]
+    model: Option<PathBuf>,
+}
+
 #[derive(Deserialize)]
 struct Set {
+    #[serde(skip)]
+    name: String,
     #[serde(default)]
     kind: String,
     conversations: Vec<Conversation>,
@@ -93,37 +118,76 @@ struct Measured {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args().nth(1).ok_or("usage: eval-retrieval FOLDER or FILE [MODEL]")?;
-    let model = std::env::args().nth(2).unwrap_or_default();
+async fn main() -> ExitCode {
+    if let Err(error) = run(&Arguments::parse()).await {
+        eprintln!("eval-retrieval: {error}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let sets = sets(&arguments.sets)?;
     // Whoever builds an HTTP client names the cryptography of TLS, though none is spoken here.
     rustls::crypto::ring::default_provider().install_default().map_err(|_| "TLS is set up already")?;
     let folder = tempfile::tempdir()?;
+    let model = arguments.model.as_ref().map_or(String::new(), |model| model.display().to_string());
     let gate = Gate::start(&config(folder.path(), model)?, GateOptions::default()).await?;
     println!("| set | kind | memories | questions | | R@1 | R@5 | R@10 | R@25 | sessions@10 | ms |");
     println!("| --- | --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
-    for file in sets(Path::new(&path))? {
-        let set: Set = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
+    for set in &sets {
         let mut measured = Measured::default();
         for conversation in &set.conversations {
             measure(&gate, &Client::new(&gate, &conversation.name).await?, conversation, &mut measured).await?;
         }
-        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        print(&name, &set.kind, &measured);
+        print(set, &measured);
     }
     gate.stop().await;
     Ok(())
 }
 
-fn sets(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+/// The sets in a file or a folder, in the order of their names.
+fn sets(path: &Path) -> Result<Vec<Set>, String> {
+    let files = files(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    if files.is_empty() {
+        return Err(format!("{}: there is no .json file in this folder", path.display()));
+    }
+    files.iter().map(|file| Set::read(file).map_err(|error| format!("{}: {error}", file.display()))).collect()
+}
+
+fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     if path.is_file() {
         return Ok(vec![path.to_owned()]);
     }
-    let entries = std::fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path()));
-    let mut files = entries.collect::<std::io::Result<Vec<_>>>()?;
+    let entries = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut files = entries.collect::<io::Result<Vec<_>>>()?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
     files.sort();
     Ok(files)
+}
+
+impl Set {
+    fn read(file: &Path) -> Result<Self, String> {
+        let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+        let mut set: Self = serde_json::from_str(&text).map_err(|error| {
+            format!(
+                "this is not a set: {error}. A set is an object with conversations, memories and questions; \
+                 examples/eval-retrieval.rs describes it"
+            )
+        })?;
+        for conversation in &set.conversations {
+            let ids: BTreeSet<&String> = conversation.memories.iter().map(|turn| &turn.id).collect();
+            for question in &conversation.questions {
+                // It could never be found, and would count as missed.
+                if let Some(id) = question.evidence.iter().find(|id| !ids.contains(id)) {
+                    let (name, question) = (&conversation.name, &question.question);
+                    return Err(format!("conversation {name} has no memory {id:?}, the evidence of {question:?}"));
+                }
+            }
+        }
+        set.name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(set)
+    }
 }
 
 /// The defaults, with a database that is gone afterwards, a free port, and no bound on how often is asked.
@@ -234,6 +298,11 @@ async fn measure(
 }
 
 impl Recall {
+    /// Of the turns at each of the ranks, and of the sessions.
+    fn sums(&self) -> [f64; RANKS.len() + 1] {
+        std::array::from_fn(|place| self.turns.get(place).copied().unwrap_or(self.sessions))
+    }
+
     fn add(&mut self, conversation: &Conversation, question: &Question, found: &[usize]) {
         let turns: Vec<&Turn> = found.iter().map(|&place| &conversation.memories[place]).collect();
         let ids: Vec<&str> = turns.iter().map(|turn| turn.id.as_str()).collect();
@@ -310,18 +379,25 @@ impl Bm25 {
     }
 }
 
-fn print(name: &str, kind: &str, measured: &Measured) {
+fn print(set: &Set, measured: &Measured) {
     let questions = f64::from(measured.questions.max(1));
-    for (what, recall) in [("memgate", &measured.memgate), ("BM25", &measured.bm25)] {
-        print!("| {name} | {kind} | {} | {} | {what} |", measured.memories, measured.questions);
-        for sum in recall.turns {
-            print!(" {:.3} |", sum / questions);
-        }
-        print!(" {:.3} |", recall.sessions / questions);
-        if what == "memgate" {
-            println!(" {:.2} |", measured.searching.as_secs_f64() * 1000.0 / questions);
-        } else {
-            println!(" |");
-        }
-    }
+    let row = |what: &str, figures: [String; RANKS.len() + 1], milliseconds: &str| {
+        let Set { name, kind, .. } = set;
+        let figures = figures.join(" | ");
+        println!(
+            "| {name} | {kind} | {} | {} | {what} | {figures} | {milliseconds} |",
+            measured.memories, measured.questions
+        );
+    };
+    let (memgate, bm25) = (measured.memgate.sums(), measured.bm25.sums());
+    let milliseconds = measured.searching.as_secs_f64() * 1000.0 / questions;
+    row("memgate", memgate.map(|sum| format!("{:.3}", sum / questions)), &format!("{milliseconds:.2}"));
+    row("BM25", bm25.map(|sum| format!("{:.3}", sum / questions)), "");
+    row("ahead by questions", std::array::from_fn(|place| signed(memgate[place] - bm25[place])), "");
+}
+
+/// With a sign, unless it is as good as 0.
+fn signed(difference: f64) -> String {
+    let tenths = (difference * 10.0).round() / 10.0;
+    if tenths == 0.0 { "0.0".to_owned() } else { format!("{tenths:+.1}") }
 }

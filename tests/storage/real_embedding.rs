@@ -97,3 +97,28 @@ async fn a_question_finds_what_is_meant_over_http() {
         assert_eq!(answer["results"].as_array().unwrap().len(), 0);
     }
 }
+
+#[tokio::test]
+async fn minilm_finds_what_only_meaning_leads_to() {
+    let Some(folder) = model("minilm") else { return };
+    let variables = [("MEMGATE_EMBEDDING_MODEL", folder.to_str().unwrap())];
+    let gate = TestGate::configured(TestDatabase::sqlite(), &variables).await;
+    for (query, memories) in [
+        (
+            "Do I have a pet?",
+            ["I adopted a dog named Biscuit.", "I parked the car on level 3.", "My sister lives in Porto."],
+        ),
+        (
+            "Am I vegetarian?",
+            ["I don't eat meat any more.", "I used to eat meat every day.", "I like meat balls from IKEA."],
+        ),
+    ] {
+        let token = gate.access_token(&gate.application().await).await;
+        for text in memories {
+            gate.remember(&token, text).await;
+        }
+        gate.gate().backend().embed().await.unwrap();
+        let answer = gate.search(&token, query).await;
+        assert_eq!(answer["results"][0]["content"], memories[0], "{query}: {answer}");
+    }
+}

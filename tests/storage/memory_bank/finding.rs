@@ -164,3 +164,31 @@ async fn what_people_write_in_one_way_and_ask_for_in_another_is_found_first() {
         assert!(wrong.is_empty(), "on {:?}:\n{}", store.backend(), wrong.join("\n"));
     }
 }
+
+#[tokio::test]
+async fn of_two_facts_that_match_equally_well_the_newer_comes_first() {
+    const DAY: Duration = Duration::from_hours(24);
+    // The newest is stored first: times decide, and not the order of storing.
+    let memories = [
+        ("I no longer work at Acme; I am at Globex since May.", 2),
+        ("I work at Acme as an engineer.", 1),
+        ("Acme sells rockets.", 0),
+    ];
+    for store in Store::each().await {
+        let bank = store.bank();
+        for told_late in [false, true] {
+            let scope = scope();
+            for (text, days) in memories {
+                let said_at = now().plus(DAY * days);
+                let new = if told_late {
+                    NewMemory { occurred_at: Some(said_at), ..new_memory(text) }
+                } else {
+                    NewMemory { created_at: said_at, ..new_memory(text) }
+                };
+                bank.create(&scope, &new).await.unwrap();
+            }
+            let found = found(&bank, &scope, "Where do I work now?").await;
+            assert_eq!(found.first().map(String::as_str), Some(memories[0].0), "{found:?} on {:?}", store.backend());
+        }
+    }
+}
