@@ -1,5 +1,7 @@
 //! What the tools do.
 
+use std::time::Duration;
+
 use memgate::domain::applications::{NewApplication, Permission};
 use memgate_test_kit::database::TestDatabase;
 use memgate_test_kit::gate::{TestGate, new_application};
@@ -284,8 +286,9 @@ async fn the_prompt_holds_what_is_known_of_the_person() {
     assert!(prompt().await.contains("Nothing is stored yet"));
     client.gate.remember(&client.token, "Marta lives in Porto.").await;
     assert!(prompt().await.contains("- Marta lives in Porto."));
-    // As long as memories may be: they do not all fit.
+    // They do not all fit.
     for number in 0..30 {
+        client.gate.advance(Duration::from_secs(1));
         let content = format!("Number {number} {}", "word ".repeat(400));
         client.gate.remember(&client.token, &content).await;
     }

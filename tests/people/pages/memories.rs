@@ -233,7 +233,7 @@ async fn a_correction_can_be_undone_for_a_while_and_as_long_as_it_is_the_last_ch
     let forged: Vec<_> = undo.iter().map(|(name, value)| (*name, value.replace("cake", "wine"))).collect();
     submit(&mut browser, "/account/undo", &forged).await.assert_page(403);
     let undone = submit(&mut browser, "/account/undo", &undo).await;
-    assert_eq!(undone.location(), format!("{path}?undone"));
+    assert_eq!(undone.location(), format!("{path}?application=app-{}&undone", place.application.id));
     let page = browser.get(&undone.location()).await;
     assert!(page.assert_page(200).says("as it was before") && page.page.says("Marta's \"coffee\" & <b>cake</b>"));
     let found = place.gate.search(&token, "coffee").await;
