@@ -79,6 +79,7 @@ async fn what_was_said_when_is_stored_changed_filtered_and_ordered_by() {
     ] {
         let added = client.call("add_memory", json!({"content": content, "occurred_at": occurred_at})).await;
         assert!(added["memory"]["occurred_at"].is_string(), "{added}");
+        client.gate.advance(Duration::from_secs(1));
     }
     let cities = |found: &Value| -> Vec<String> {
         let results = found["results"].as_array().unwrap();
@@ -96,6 +97,32 @@ async fn what_was_said_when_is_stored_changed_filtered_and_ordered_by() {
     assert_eq!(cities(&from), ["Berlin."]);
     assert_eq!(from["results"][0]["occurred_at"], "2026-05-08T08:00:00Z");
 
+    let listed = async |arguments: Value| {
+        let (mut texts, mut next) = (Vec::new(), None);
+        for number in 0.. {
+            assert!(number < 10, "the list does not end");
+            let mut arguments = arguments.clone();
+            arguments["limit"] = json!(2);
+            if let Some(cursor) = next {
+                arguments["cursor"] = cursor;
+            }
+            let page = client.call("list_memories", arguments).await;
+            let cities = page["memories"].as_array().unwrap().iter();
+            texts.extend(cities.map(|memory| memory["title"].as_str().unwrap().split(' ').nth(5).unwrap().to_owned()));
+            match page.get("next_cursor") {
+                Some(cursor) => next = Some(cursor.clone()),
+                None => break,
+            }
+        }
+        texts
+    };
+    assert_eq!(listed(json!({"order": "occurred_at"})).await, ["Berlin.", "Porto.", "Ulm."]);
+    let range = json!({"occurred_from": "2026-01-01", "occurred_until": "2026-03-01"});
+    assert_eq!(listed(range).await, ["Porto."], "the last day is in it");
+    for arguments in [json!({}), json!({"order": "created_at"})] {
+        assert_eq!(listed(arguments).await, ["Ulm.", "Berlin.", "Porto."]);
+    }
+
     let id = from["results"][0]["id"].as_str().unwrap();
     let changed = client.call("update_memory", json!({"id": id, "occurred_at": "2024-05-08"})).await;
     assert_eq!(changed["memory"]["occurred_at"], "2024-05-08T00:00:00Z");
@@ -106,6 +133,9 @@ async fn what_was_said_when_is_stored_changed_filtered_and_ordered_by() {
         ("search", json!({"query": "x", "occurred_from": "2026-02-30"}), "`occurred_from`"),
         ("search", json!({"query": "x", "occurred_from": "2026-03-02", "occurred_until": "2026-03-01"}), "`occurred"),
         ("search", json!({"query": "x", "order": "newest"}), "`order`"),
+        ("list_memories", json!({"order": "relevance"}), "`order`"),
+        ("list_memories", json!({"occurred_from": "2026-02-30"}), "`occurred_from`"),
+        ("list_memories", json!({"occurred_from": "2026-03-02", "occurred_until": "2026-03-01"}), "`occurred"),
     ] {
         let said = client.failing_call(tool, arguments.clone()).await;
         assert!(said.contains(words), "{tool} {arguments}: {said}");

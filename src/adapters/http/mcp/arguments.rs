@@ -74,6 +74,17 @@ pub(super) struct ListMemoriesArguments {
     #[serde(default, deserialize_with = "whole_number")]
     pub(super) limit: Option<u32>,
     pub(super) category: Option<String>,
+    pub(super) occurred_from: Option<String>,
+    pub(super) occurred_until: Option<String>,
+    pub(super) order: Option<ListOrderArgument>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ListOrderArgument {
+    #[default]
+    CreatedAt,
+    OccurredAt,
 }
 
 /// A number without a fraction, because `5.0` is an integer in JSON Schema.

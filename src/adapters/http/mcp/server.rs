@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 
 use super::answer::{self, Summary};
 use super::arguments::{
-    AddArguments, DeleteArguments, FetchArguments, ListMemoriesArguments, NoArguments, OrderArgument, SearchArguments,
-    UpdateMemoryArguments, memory_id, moment, occurred, one_category, page_size, read,
+    AddArguments, DeleteArguments, FetchArguments, ListMemoriesArguments, ListOrderArgument, NoArguments,
+    OrderArgument, SearchArguments, UpdateMemoryArguments, memory_id, moment, occurred, one_category, page_size, read,
 };
 use super::call::McpCall;
 use super::client::ClientProgram;
@@ -30,7 +30,7 @@ use crate::domain::applications::{Category, Permission};
 use crate::domain::audit::Context;
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{
-    Content, CreateMemory, Created, CreatedBeside, Limit, ListMemories, Memory, MemoryChanges, MemoryError,
+    Content, CreateMemory, Created, CreatedBeside, Limit, ListMemories, ListOrder, Memory, MemoryChanges, MemoryError,
     MemoryFilter, MemoryService, Metadata, OnNearDuplicate, Priority, QueryText, ResultOrder, SearchMemories,
 };
 use crate::domain::oauth::LocalAccess;
@@ -249,15 +249,19 @@ impl McpServer {
     }
 
     async fn list(&self, arguments: JsonObject, call: &McpCall) -> Result<Value, ApiError> {
-        let ListMemoriesArguments { cursor, limit, category } = read(arguments)?;
+        let ListMemoriesArguments { cursor, limit, category, occurred_from, occurred_until, order } = read(arguments)?;
         let asked = ListMemories {
             limit: page_size(limit, 20, MAX_MEMORIES)?,
             cursor,
+            order: match order.unwrap_or_default() {
+                ListOrderArgument::CreatedAt => ListOrder::Created,
+                ListOrderArgument::OccurredAt => ListOrder::Occurred,
+            },
             filter: MemoryFilter {
                 categories: one_category(category.as_deref())?.into_iter().collect(),
+                occurred: occurred(occurred_from.as_deref(), occurred_until.as_deref())?,
                 ..MemoryFilter::default()
             },
-            ..ListMemories::default()
         };
         let list = self.memories.list(&call.caller.also()?, call.request_id, asked).await?;
         let mut summaries: Vec<Summary> =

@@ -116,8 +116,8 @@ impl Tool {
             ),
             Self::ListMemories => (
                 "List memories",
-                "Lists what is stored, newest first, for an overview. To find something, use search. Send next_cursor as cursor \
-                 for the next page.",
+                "Lists what is stored, newest first, for an overview or a period. To find something, use search. Send next_cursor \
+                 as cursor for the next page, with the same other arguments.",
             ),
             Self::ListCategories => (
                 "List the categories",
@@ -141,14 +141,22 @@ impl Tool {
             "type": "string", "minLength": 10, "maxLength": 40,
             "description": "When it was said or happened, if that is not now, as 2026-05-08 or in RFC 3339.",
         });
+        let occurred_from = json!({
+            "type": "string", "minLength": 10, "maxLength": 40,
+            "description": "Only what was said or happened on this day or later, as 2026-05-08 or in RFC 3339.",
+        });
+        let occurred_until = json!({
+            "type": "string", "minLength": 10, "maxLength": 40,
+            "description": "Only what was said or happened on this day or earlier.",
+        });
         let (properties, required) = match self {
             Self::Search => (
                 json!({
                     "query": {"type": "string", "minLength": 1, "maxLength": 4096, "description": "What to look for, as a question or in key words."},
                     "limit": {"type": "integer", "minimum": 1, "maximum": 50, "default": 10, "description": "How many results at most."},
                     "category": {"type": "string", "minLength": 1, "maxLength": 64, "description": "Only memories of this category."},
-                    "occurred_from": {"type": "string", "minLength": 10, "maxLength": 40, "description": "Only what was said or happened on this day or later, as 2026-05-08 or in RFC 3339."},
-                    "occurred_until": {"type": "string", "minLength": 10, "maxLength": 40, "description": "Only what was said or happened on this day or earlier."},
+                    "occurred_from": occurred_from,
+                    "occurred_until": occurred_until,
                     "order": {"type": "string", "enum": ["relevance", "occurred_at"], "default": "relevance", "description": "Best first, or what was said last first. It does not change what is found."},
                 }),
                 json!(["query"]),
@@ -180,6 +188,9 @@ impl Tool {
                     "cursor": {"type": "string", "minLength": 1, "maxLength": 1024, "description": "The next_cursor of the page before."},
                     "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20, "description": "How many memories at most."},
                     "category": {"type": "string", "minLength": 1, "maxLength": 64, "description": "Only memories of this category."},
+                    "occurred_from": occurred_from,
+                    "occurred_until": occurred_until,
+                    "order": {"type": "string", "enum": ["created_at", "occurred_at"], "default": "created_at", "description": "What was stored last first, or what was said last."},
                 }),
                 json!([]),
             ),
@@ -256,7 +267,7 @@ impl Tool {
             ),
             Self::ListMemories => (
                 json!({
-                    "memories": {"type": "array", "items": summary, "description": "The memories, newest first."},
+                    "memories": {"type": "array", "items": summary, "description": "The memories, newest first by the date asked for."},
                     "next_cursor": {"type": "string", "description": "Send it as cursor for the next page; left out on the last one."},
                     "note": note,
                 }),
