@@ -106,11 +106,11 @@ mutants *ARGS:
 # fuzz a target for a minute: token_request, forms_and_queries or bearer_header (installs cargo-fuzz on first use; needs g++)
 fuzz TARGET *ARGS:
     command -v cargo-fuzz > /dev/null || cargo install --locked cargo-fuzz
-    RUSTC_BOOTSTRAP=1 cargo fuzz run {{TARGET}} -- -max_total_time=60 {{ARGS}}
+    cd fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run {{TARGET}} -- -max_total_time=60 {{ARGS}}
 
 # fuzz each target for so many executions, which takes an hour or more
 fuzz-all EXECUTIONS="10000000":
     command -v cargo-fuzz > /dev/null || cargo install --locked cargo-fuzz
-    for target in token_request forms_and_queries bearer_header; do \
+    cd fuzz && for target in token_request forms_and_queries bearer_header; do \
         RUSTC_BOOTSTRAP=1 cargo fuzz run $target -- -runs={{EXECUTIONS}} || exit; \
     done
