@@ -37,6 +37,7 @@ mod m20261126_000096_number_changes_of_memories;
 mod m20261126_000097_create_memory_vectors;
 mod m20261127_000100_count_what_applications_do;
 mod m20261127_000101_say_what_applications_are_for;
+mod m20261128_000110_name_transfers_in_the_audit_log;
 
 use std::collections::BTreeMap;
 
@@ -86,6 +87,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000097_create_memory_vectors::Migration),
             Box::new(m20261127_000100_count_what_applications_do::Migration),
             Box::new(m20261127_000101_say_what_applications_are_for::Migration),
+            Box::new(m20261128_000110_name_transfers_in_the_audit_log::Migration),
         ]
     }
 }

@@ -25,7 +25,7 @@ use crate::domain::applications::{ApplicationRepository, ApplicationService, Sec
 use crate::domain::audit::AuditLog;
 use crate::domain::memories::{
     Delivery, DeliveryPolicy, Embedder, EmbeddingModel, Erasure, MemoryBank, MemoryBankError, MemoryService,
-    OwnerEraser, QueueOperations, TenantRegistry, WriteQueue,
+    MemoryTransfers, OwnerEraser, QueueOperations, TenantRegistry, WriteQueue,
 };
 use crate::domain::oauth::{
     AuthorizationPorts, AuthorizationService, AuthorizationStore, DocumentClients, GrantStore, KeyPolicy, KeyService,
@@ -210,6 +210,12 @@ impl Backend {
     /// Deletes memories in `bank` and in `queue`.
     pub(super) fn erasure(&self, bank: Arc<dyn MemoryBank>, queue: Arc<dyn WriteQueue>) -> Erasure {
         Erasure::new(bank, queue, Arc::clone(&self.tenants), Arc::clone(&self.clock))
+    }
+
+    /// Exports and imports memories for an operator.
+    #[must_use]
+    pub fn transfers(&self) -> MemoryTransfers {
+        MemoryTransfers::new(self.bank(), self.tenants(), self.audit(), self.clock())
     }
 
     /// The audit log.

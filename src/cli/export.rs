@@ -7,13 +7,14 @@ use clap::Args;
 use super::{CliError, find, open};
 use crate::config::Config;
 use crate::domain::ids::ApplicationId;
-use crate::domain::memories::{Export as Pages, MemoryRecord, MemoryScope, Tenant, TenantGroup};
+use crate::domain::memories::{Exported, MemoryRecord};
 use crate::domain::people::Login;
 
 /// Write memories to standard output, one JSON object per line
 ///
 /// With --application, the memories of the application itself; with --user, those of a person in all applications; with
-/// both, those of the person in the space of the application. `memgate import` reads the output.
+/// both, those of the person in the space of the application. `memgate import` reads the output. The export is in `memgate
+/// audit`, and the person sees it under /account/security.
 ///
 /// Memories may be stored, changed and deleted meanwhile: each one is written whole, none is written twice, and what is there
 /// from the beginning to the end is written. What is stored, changed or deleted meanwhile may be among them or not. What is
@@ -36,21 +37,17 @@ impl Export {
             Some(id) => Some(find::application(&backend, id).await?),
             None => None,
         };
-        let scopes = match &self.user {
-            Some(login) => {
-                let person = find::person(&backend, login).await?;
-                let tenants =
-                    backend.tenants().list(&TenantGroup::OfPerson(person.id)).await.map_err(CliError::failed)?;
-                let space = application.as_ref().map(|application| &application.space);
-                tenants
-                    .iter()
-                    .filter(|tenant| space.is_none_or(|space| tenant.space == *space))
-                    .map(Tenant::scope)
-                    .collect()
-            }
-            None => application.iter().map(|application| MemoryScope::of_application(application)).collect::<Vec<_>>(),
+        let person = match &self.user {
+            Some(login) => Some(find::person(&backend, login).await?.id),
+            None => None,
         };
-        let mut pages = Pages::begin(backend.bank(), scopes, backend.clock()).map_err(CliError::failed)?;
+        let whose = match (person, &application) {
+            (Some(person), Some(application)) => Exported::OfPersonIn(person, application),
+            (Some(person), None) => Exported::OfPerson(person),
+            (None, Some(application)) => Exported::OfApplication(application),
+            (None, None) => return Err(CliError::failed("name an application, a person, or both")),
+        };
+        let mut pages = backend.transfers().export(whose).await.map_err(CliError::failed)?;
         let mut output = BufWriter::new(io::stdout().lock());
         while let Some(page) = pages.next().await.map_err(CliError::failed)? {
             for memory in &page {

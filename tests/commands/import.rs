@@ -214,6 +214,20 @@ fn rows_come_from_standard_input_and_become_a_persons() {
     let both = succeed(folder.path(), &["export", "--application", &application, "--user", "marta"]);
     assert_eq!(both, exported);
     assert!(fail(folder.path(), &["export", "--user", "nobody"], 1).contains("nobody"));
+
+    let events: Value = serde_json::from_str(&succeed(folder.path(), &["audit", "--json"])).unwrap();
+    let person = serde_json::from_str::<Value>(&succeed(folder.path(), &["user", "show", "marta", "--json"])).unwrap();
+    let events: Vec<_> = events.as_array().unwrap().iter().filter(|e| e["person_id"] == person["id"]).collect();
+    let transfers = events.iter().filter(|e| e["event"].as_str().unwrap().starts_with("memories_"));
+    let transfers: Vec<(&str, &Value, &Value)> =
+        transfers.map(|e| (e["event"].as_str().unwrap(), &e["times"], &e["client_id"])).collect();
+    let (one, two, this) = (Value::from(1), Value::from(2), Value::from(application));
+    let expected = [
+        ("memories_exported", &one, &this),
+        ("memories_exported", &one, &Value::Null),
+        ("memories_imported", &two, &this),
+    ];
+    assert_eq!(transfers, expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -49,10 +49,16 @@ impl SeaOrmAuditLog {
         }
     }
 
-    async fn newest(&self, events: Select<audit_event::Entity>, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
+    async fn newest(
+        &self,
+        events: Select<audit_event::Entity>,
+        skip: u32,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StorageError> {
         let rows = events
             .order_by_desc(Column::HappenedAt)
             .order_by_desc(Column::Id)
+            .offset(u64::from(skip))
             .limit(u64::from(limit))
             .all(self.database.reader())
             .await
@@ -77,12 +83,12 @@ impl AuditLog for SeaOrmAuditLog {
     }
 
     async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
-        self.newest(audit_event::Entity::find().filter(Column::Day.is_null()), limit).await
+        self.newest(audit_event::Entity::find().filter(Column::Day.is_null()), 0, limit).await
     }
 
-    async fn recent_of_person(&self, person: UserId, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
+    async fn recent_of_person(&self, person: UserId, skip: u32, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
         let concerned = Column::PersonId.eq(person.as_uuid());
-        self.newest(audit_event::Entity::find().filter(concerned), limit).await
+        self.newest(audit_event::Entity::find().filter(concerned), skip, limit).await
     }
 
     async fn sweep(&self, before: Timestamp, limit: u32) -> Result<u64, StorageError> {
@@ -197,6 +203,8 @@ fn log(event: &AuditEvent) {
         AuditKind::SignInThrottled => at_level!(info, "a sign-in was throttled after too many failed attempts"),
         AuditKind::QueuedWriteRetried => at_level!(info, "an operator retried a queued memory"),
         AuditKind::QueuedWriteDropped => at_level!(info, "an operator deleted a queued memory"),
+        AuditKind::MemoriesExported => at_level!(info, "an operator exported memories"),
+        AuditKind::MemoriesImported => at_level!(info, "an operator imported memories"),
         AuditKind::MemoriesSearched => at_level!(info, "memories were searched"),
         AuditKind::MemoryRead => at_level!(info, "memories were read"),
         AuditKind::MemoryCreated => at_level!(info, "a memory was created"),

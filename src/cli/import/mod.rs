@@ -15,11 +15,10 @@ use tempfile::NamedTempFile;
 use self::foreign::Translated;
 use self::lines::FileLines;
 use super::{CliError, find, open, output};
-use crate::app::Backend;
 use crate::config::Config;
 use crate::domain::ids::ApplicationId;
 use crate::domain::memories::{
-    self, Actor, ImportFormat, ImportProblem, ImportReader, ImportReport, ImportStopped, MemoryScope, Place,
+    ImportFormat, ImportProblem, ImportReader, ImportReport, ImportStopped, MemoryTransfers, Place,
 };
 use crate::domain::people::Login;
 
@@ -36,7 +35,8 @@ const NAMED_ERRORS: usize = 20;
 /// context ({"custom_gpt_id", "conversation_id"}), priority (low, normal, high), created_at, occurred_at, updated_at and
 /// expires_at (RFC 3339), created_by and history (as an export writes them).
 /// The whole file is validated first: if a line is invalid, nothing is loaded. Expired memories are left out. A line has at most
-/// 1 MiB. Equal lines are one memory. An interrupted import can be repeated: existing memories are not loaded twice.
+/// 1 MiB. Equal lines are one memory. An interrupted import can be repeated: existing memories are not loaded twice. The import is
+/// in `memgate audit`, and the person sees it under /account/security.
 ///
 /// Of another program, what it had stored as memories is loaded; --messages adds what the person said in conversations. What
 /// cannot be read is left out and named.
@@ -66,31 +66,33 @@ impl Import {
     pub(super) async fn run(self, config: &Config) -> Result<(), CliError> {
         let backend = open(config).await?;
         let application = find::application(&backend, self.application).await?;
-        let scope = match &self.user {
-            Some(login) => {
-                let person = find::person(&backend, login).await?;
-                MemoryScope::from_stored(application.space.clone(), Some(person.id))
-            }
-            None => MemoryScope::of_application(&application),
+        let person = match &self.user {
+            Some(login) => Some(find::person(&backend, login).await?.id),
+            None => None,
         };
         // The input is read twice, which standard input cannot be.
         let copied = if self.file.as_os_str() == "-" { Some(copy_of_standard_input()?) } else { None };
         let this = Self { file: copied.as_ref().map_or(self.file, |copied| copied.path().to_owned()), ..self };
-        let reader = ImportReader::new(scope, backend.now()).by(Actor::Application(application.id));
+        let transfers = backend.transfers();
+        let reader = transfers.reader(&application, person);
         if foreign::holds_rows(&this.file, this.format)? {
-            return this.load(&backend, reader, None).await;
+            return this.load(&transfers, reader, None).await;
         }
         let translated = foreign::translate(&this.file, this.format, this.messages)?;
         let this = Self { file: translated.rows.path().to_owned(), ..this };
-        this.load(&backend, reader, Some(&translated)).await
+        this.load(&transfers, reader, Some(&translated)).await
     }
 
-    async fn load(&self, backend: &Backend, reader: ImportReader, origin: Option<&Translated>) -> Result<(), CliError> {
+    async fn load(
+        &self,
+        transfers: &MemoryTransfers,
+        reader: ImportReader,
+        origin: Option<&Translated>,
+    ) -> Result<(), CliError> {
         let space = reader.scope().space().clone();
         let total = self.check(&reader)?;
         let progress = progress_bar(total);
-        let import = memories::Import::new(backend.bank(), backend.tenants(), reader);
-        let mut import = import.expecting(total).in_large_parts();
+        let mut import = transfers.import(reader, self.application, total);
         for row in self.rows()? {
             let (number, text) = row?;
             let text = text.map_err(|problem| bad_row(number, &problem))?;

@@ -84,6 +84,10 @@ pub enum AuditKind {
     QueuedWriteRetried,
     /// An operator deleted a queued memory or a dead letter.
     QueuedWriteDropped,
+    /// An operator exported memories of an application or of a person.
+    MemoriesExported,
+    /// An operator imported memories of an application or of a person; [`times`](AuditEvent::times) says how many.
+    MemoriesImported,
     /// Memories were searched.
     MemoriesSearched,
     /// Memories were listed, or one was read.
@@ -98,7 +102,7 @@ pub enum AuditKind {
 
 impl AuditKind {
     /// Every kind.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::ApplicationCreated,
         Self::ApplicationUpdated,
         Self::ApplicationEnabled,
@@ -129,6 +133,8 @@ impl AuditKind {
         Self::SignInThrottled,
         Self::QueuedWriteRetried,
         Self::QueuedWriteDropped,
+        Self::MemoriesExported,
+        Self::MemoriesImported,
         Self::MemoriesSearched,
         Self::MemoryRead,
         Self::MemoryCreated,
@@ -170,6 +176,8 @@ impl AuditKind {
             Self::SignInThrottled => "sign_in_throttled",
             Self::QueuedWriteRetried => "queued_write_retried",
             Self::QueuedWriteDropped => "queued_write_dropped",
+            Self::MemoriesExported => "memories_exported",
+            Self::MemoriesImported => "memories_imported",
             Self::MemoriesSearched => "memories_searched",
             Self::MemoryRead => "memory_read",
             Self::MemoryCreated => "memory_created",
@@ -291,11 +299,11 @@ pub trait AuditLog: Send + Sync {
     /// [`StorageError`].
     async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, StorageError>;
 
-    /// The newest `limit` stored events and daily counts that concern a person, newest first.
+    /// The newest `limit` stored events and daily counts that concern a person, newest first, after the newest `skip` of them.
     ///
     /// # Errors
     /// [`StorageError`].
-    async fn recent_of_person(&self, person: UserId, limit: u32) -> Result<Vec<AuditEvent>, StorageError>;
+    async fn recent_of_person(&self, person: UserId, skip: u32, limit: u32) -> Result<Vec<AuditEvent>, StorageError>;
 
     /// Deletes at most `limit` events that happened before `before`. Returns how many.
     ///

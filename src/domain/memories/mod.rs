@@ -33,6 +33,7 @@ mod service;
 mod shingles;
 mod statistics;
 mod tenants;
+mod transfers;
 
 pub use actor::Actor;
 pub use answer_size::AnswerSize;
@@ -80,3 +81,4 @@ pub use service::MemoryService;
 pub use shingles::{NearDuplicate, Similarity};
 pub use statistics::MemoryStatistics;
 pub use tenants::{Admitted, NotAdmitted, Tenant, TenantGroup, TenantRegistry};
+pub use transfers::{Exported, MemoryTransfers, Transfer, TransferError};

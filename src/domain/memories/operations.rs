@@ -199,8 +199,13 @@ mod tests {
             self.inner.recent(limit).await
         }
 
-        async fn recent_of_person(&self, person: UserId, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
-            self.inner.recent_of_person(person, limit).await
+        async fn recent_of_person(
+            &self,
+            person: UserId,
+            skip: u32,
+            limit: u32,
+        ) -> Result<Vec<AuditEvent>, StorageError> {
+            self.inner.recent_of_person(person, skip, limit).await
         }
 
         async fn sweep(&self, before: Timestamp, limit: u32) -> Result<u64, StorageError> {

@@ -10,7 +10,7 @@ use super::export::Export;
 use super::loading::{Import, ImportReport, ImportStopped};
 use super::model::{Memory, MemoryChanges};
 use super::new_memory::{NewMemory, OwnMemory, OwnMemoryId};
-use super::query::{DateRange, Limit, ListQuery, MemoryFilter, MemoryQuery, Position, QueryText};
+use super::query::{DateRange, Limit, ListOrder, ListQuery, MemoryFilter, MemoryQuery, Position, QueryText};
 use super::requests::MemoryError;
 use super::search::Finding;
 use super::service::MemoryService;
@@ -42,8 +42,10 @@ pub struct OwnQuery {
     pub space: Option<SpaceName>,
     /// Only memories of this category.
     pub category: Option<Category>,
-    /// Only memories created in this range.
-    pub created: DateRange,
+    /// Which date counts: it is that of [`dates`](Self::dates), and a list is newest first by it.
+    pub order: ListOrder,
+    /// Only memories with a date in this range.
+    pub dates: DateRange,
     /// Where the page before ended; of a list alone.
     pub after: Option<Position>,
     /// How many of what is found came before; of a search alone, and less than [`MAX_FOUND`](Self::MAX_FOUND).
@@ -57,11 +59,12 @@ impl OwnQuery {
     pub const MAX_FOUND: u32 = 200;
 
     fn filter(&self) -> MemoryFilter {
-        MemoryFilter {
-            categories: self.category.iter().cloned().collect(),
-            created: self.created,
-            ..MemoryFilter::default()
-        }
+        let (created, occurred) = match self.order {
+            ListOrder::Created => (self.dates, DateRange::default()),
+            ListOrder::Occurred => (DateRange::default(), self.dates),
+        };
+        let categories = self.category.iter().cloned().collect();
+        MemoryFilter { categories, created, occurred, ..MemoryFilter::default() }
     }
 }
 
@@ -184,6 +187,7 @@ impl PersonalMemories {
         }
         let query = ListQuery {
             after: own.after.clone(),
+            order: own.order,
             filter: own.filter(),
             ..ListQuery::new(own.limit, self.memories.clock.now())
         };
@@ -200,7 +204,8 @@ impl PersonalMemories {
             let own = |memory| OwnMemory::stored(memory, tenant.space.clone());
             listed.extend(page.memories.into_iter().map(own));
         }
-        listed.sort_by(|a, b| (b.memory.created_at, &b.memory.id).cmp(&(a.memory.created_at, &a.memory.id)));
+        let date = |own: &OwnMemory| query.order.date_of(&own.memory);
+        listed.sort_by(|a, b| (date(b), &b.memory.id).cmp(&(date(a), &a.memory.id)));
         let mut next = known_until;
         if let Some(end) = &next {
             listed.retain(|own| {
@@ -348,8 +353,8 @@ impl PersonalMemories {
         Ok(Correction { saved, before: is_known.then_some(before) })
     }
 
-    /// Takes back a [correction](Self::correct): the memory gets the text and the categories again that it had `before`. Returns
-    /// whether it did; `false` if something else has changed the memory since `corrected_at`, which the bank checks when it
+    /// Takes back a [correction](Self::correct): the memory gets the text, the categories and the date again that it had `before`.
+    /// Returns whether it did; `false` if something else has changed the memory since `corrected_at`, which the bank checks when it
     /// changes it: see [`MemoryBank::update`](super::MemoryBank::update).
     ///
     /// # Errors
@@ -361,9 +366,14 @@ impl PersonalMemories {
         corrected_at: Timestamp,
     ) -> Result<bool, MemoryError> {
         let found = self.locate(person, &before.id(), self.memories.clock.now()).await?;
-        let (id, content, categories) = (before.memory.id, Some(before.memory.content), Some(before.memory.categories));
-        let changes = MemoryChanges { content, categories, ..MemoryChanges::default() };
         let scope = found.scope_of(person);
+        let Memory { id, content, categories, occurred_at, .. } = before.memory;
+        let changes = MemoryChanges {
+            content: Some(content),
+            categories: Some(categories),
+            occurred_at: (found.memory.occurred_at != occurred_at).then_some(occurred_at),
+            ..MemoryChanges::default()
+        };
         let undone = self.memories.update_in(&scope, &id, &changes, Actor::Person, Some(corrected_at)).await?;
         if undone.is_some() {
             self.record(AuditKind::MemoryUpdated, person).await;

@@ -479,12 +479,12 @@ impl SignInService {
         self.ports.sessions.delete_by_person(person).await
     }
 
-    /// The newest events that concern a person.
+    /// The newest `limit` events that concern a person, after the newest `skip` of them.
     ///
     /// # Errors
     /// [`StorageError`].
-    pub async fn history(&self, person: UserId, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
-        self.ports.audit.recent_of_person(person, limit).await
+    pub async fn history(&self, person: UserId, skip: u32, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
+        self.ports.audit.recent_of_person(person, skip, limit).await
     }
 
     /// `None` if what was verified of `person` is true no longer.

@@ -73,6 +73,84 @@ async fn what_cannot_be_asked_for_is_said_on_the_page() {
     }
 }
 
+/// Stores a memory with the date when it was said, or without one.
+async fn remember_said(place: &Place, token: &str, text: &str, said: Option<&str>) -> Value {
+    let body = serde_json::json!({"content": text, "occurred_at": said});
+    let request = place.gate.http.post(place.gate.url("/api/v1/memories")).bearer_auth(token).json(&body);
+    request.send().await.unwrap().json::<Value>().await.unwrap()["memory"].take()
+}
+
+#[tokio::test]
+async fn memories_are_sorted_and_narrowed_by_when_they_were_stored_or_said() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    for number in 0..25 {
+        let said = (number % 2 == 0).then(|| format!("2020-01-{:02}", number + 1));
+        remember_said(&place, &token, &format!("Fact {number}."), said.as_deref()).await;
+        place.gate.advance(Duration::from_secs(1));
+    }
+    let stored: Vec<u32> = (0..25).rev().collect();
+    // What nobody dated counts as said when it was stored.
+    let said: Vec<u32> = (0..25).rev().filter(|n| n % 2 == 1).chain((0..25).rev().filter(|n| n % 2 == 0)).collect();
+    let early: Vec<u32> = (0..=4).rev().filter(|n| n % 2 == 0).collect();
+    for (query, expected) in [
+        ("", &stored),
+        ("by=stored", &stored),
+        ("by=said", &said),
+        ("by=said&to=2020-01-05", &early),
+        ("by=stored&to=2020-01-05", &vec![]),
+        ("by=said&q=fact&to=2020-01-01", &vec![0]),
+    ] {
+        let mut path = format!("{MEMORIES}?{query}");
+        let mut seen = Vec::new();
+        for number in 0.. {
+            assert!(number < 25, "the pages do not end: {query}");
+            let page = browser.get(&path).await;
+            let facts = page.assert_page(200).0.split("Fact ").skip(1);
+            seen.extend(facts.map(|rest| rest.split('.').next().unwrap().parse::<u32>().unwrap()));
+            let Some((before, _)) = page.page.0.split_once("\" rel=\"next\"") else { break };
+            path = before.rsplit_once("href=\"").unwrap().1.replace("&#38;", "&");
+        }
+        assert_eq!(seen, *expected, "{query}");
+    }
+    let page = browser.get(&format!("{MEMORIES}?by=said")).await;
+    assert!(page.page.0.contains(r#"<option value="said" selected>"#));
+    assert!(browser.get(&format!("{MEMORIES}?q=%22Fact+2.%22")).await.page.says("Said or happened on 3 January 2020."));
+}
+
+#[tokio::test]
+async fn the_date_when_something_was_said_is_corrected_removed_and_brought_back() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    let said = remember_said(&place, &token, "Marta moved to Porto", Some("2020-05-08T21:30:00Z")).await;
+    let path = format!("{MEMORIES}/{}", id_of(&said));
+    let hidden = ["form_token", "occurred_was"];
+    let stored = async || {
+        let request = place.gate.http.get(place.gate.url(&format!("/api/v1/memories/{}", id_of(&said))));
+        request.bearer_auth(&token).send().await.unwrap().json::<Value>().await.unwrap()["memory"]["occurred_at"].take()
+    };
+    let send = async |browser: &mut Browser<'_>, text: &str, day: &str| {
+        let page = browser.get(&path).await.page;
+        place.gate.advance(Duration::from_secs(1));
+        let changes = [("content", text), ("categories", ""), ("occurred", day)];
+        submit(browser, &path, &fields(&page, &hidden, &changes)).await
+    };
+    let page = browser.get(&path).await.page;
+    assert!(page.0.contains(r#"type="date" value="2020-05-08""#), "{}", page.0);
+    send(&mut browser, "Marta lives in Porto", "2020-05-08").await.assert_page(200);
+    assert_eq!(stored().await, "2020-05-08T21:30:00Z", "the same day is no change");
+    let removed = send(&mut browser, "Marta lives in Porto", "").await;
+    assert!(removed.assert_page(200).says("Saved.") && !removed.page.says("Said or happened on"));
+    assert_eq!(stored().await, Value::Null);
+    let undo = fields(&removed.page, &["form_token", "memories", "deadline", "seal"], &[]);
+    place.gate.advance(Duration::from_secs(1));
+    submit(&mut browser, "/account/undo", &undo).await.location();
+    assert_eq!(stored().await, "2020-05-08T21:30:00Z");
+    assert!(send(&mut browser, "x", "2021-02-30").await.assert_page(400).says("These dates cannot be used."));
+    send(&mut browser, "x", "2021-02-28").await.assert_page(200);
+    assert_eq!(stored().await, "2021-02-28T00:00:00Z");
+}
+
 #[tokio::test]
 async fn all_memories_are_reached_page_by_page() {
     let place = Place::new().await;
@@ -257,6 +335,31 @@ async fn a_correction_can_be_undone_for_a_while_and_as_long_as_it_is_the_last_ch
     assert!(same.assert_page(200).says("Saved.") && !same.page.says("Undo"), "{}", same.page.text());
 }
 
+#[tokio::test]
+async fn the_longest_text_can_be_brought_back_after_its_correction() {
+    let place = Place::new().await;
+    let (mut browser, token) = place.connected().await;
+    for unit in ["\u{1d54f}", "\u{1}", "\"", "語", "&"] {
+        let text = unit.repeat(32_768 / unit.chars().count());
+        let metadata = serde_json::json!({"note": "x".repeat(16_000)});
+        let body = serde_json::json!({"content": text, "metadata": metadata});
+        let request = place.gate.http.post(place.gate.url("/api/v1/memories")).bearer_auth(&token).json(&body);
+        let memory: Value = request.send().await.unwrap().json().await.unwrap();
+        let path = format!("{MEMORIES}/{}", id_of(&memory["memory"]));
+        let page = browser.get(&path).await.page;
+        place.gate.advance(Duration::from_secs(1));
+        let correction = [("content", "short"), ("categories", "")];
+        let saved = submit(&mut browser, &path, &fields(&page, &["form_token"], &correction)).await;
+        let undo = fields(saved.assert_page(200), &["form_token", "memories", "deadline", "seal"], &[]);
+        submit(&mut browser, "/account/undo", &undo).await.location();
+        let api = place.gate.url(&format!("/api/v1/memories/{}", id_of(&memory["memory"])));
+        let request = place.gate.http.get(api).bearer_auth(&token);
+        let now = &request.send().await.unwrap().json::<Value>().await.unwrap()["memory"];
+        assert!(now["content"] == text.as_str(), "{unit:?}");
+        assert_eq!(now["metadata"], metadata, "{unit:?}: it was not part of the correction");
+    }
+}
+
 /// A bank in which an application changes a memory right before the next change or deletion arrives, if it is told to.
 #[derive(Default)]
 struct Overtaken {
@@ -376,9 +479,14 @@ async fn the_page_of_a_memory_shows_what_happened_to_it_until_that_is_forgotten(
     let mut nils = Browser::of(&place.gate);
     nils.sign_in(MEMORIES, "nils", PASSWORD).await;
     let own = nils.get("/account/delete-memories").await.page;
-    submit(&mut nils, &history, &fields(&own, &["form_token"], &[])).await.assert_page(404);
+    for confirmed in ["", "yes"] {
+        let fields = fields(&own, &["form_token"], &[("confirmed", confirmed)]);
+        submit(&mut nils, &history, &fields).await.assert_page(404);
+    }
     assert!(browser.get(&path).await.assert_page(200).says("Ulm"));
-    let answer = submit(&mut browser, &history, &fields(&page.page, &["form_token"], &[])).await;
+    let asked = submit(&mut browser, &history, &fields(&page.page, &["form_token"], &[])).await;
+    assert!(asked.assert_page(400).says("Tick the box to confirm.") && asked.page.says("Ulm"));
+    let answer = submit(&mut browser, &history, &fields(&asked.page, &["form_token"], &[("confirmed", "yes")])).await;
     let page = browser.get(&answer.location()).await;
     assert!(page.assert_page(200).says("is forgotten") && !page.page.says("Ulm") && page.page.says("Turin"));
 }
@@ -431,17 +539,21 @@ async fn what_is_too_long_to_be_undone_is_asked_about_first() {
     let place = Place::new().await;
     let (mut browser, token) = place.connected().await;
     let mut ids = Vec::new();
-    for number in 0..5 {
+    for number in 0..20 {
         ids.push(id_of(&place.gate.remember(&token, &format!("{number} {}", "long ".repeat(6_000))).await));
     }
     let page = browser.get(MEMORIES).await.page;
     let selected: Vec<(&str, &str)> = ids.iter().map(|id| ("id", id.as_str())).collect();
+    let one = submit(&mut browser, MEMORIES, &fields(&page, &["form_token"], &selected[..10])).await;
+    assert!(one.assert_page(200).says("10 memories are deleted"), "300 kB can be brought back");
+    let undo = fields(&one.page, &["form_token", "memories", "deadline", "seal"], &[]);
+    assert!(submit(&mut browser, "/account/undo", &undo).await.assert_page(200).says("Undone."));
     let asked = submit(&mut browser, MEMORIES, &fields(&page, &["form_token"], &selected)).await;
     assert!(asked.assert_page(200).says("Delete these for good?"));
     browser.get(&format!("{MEMORIES}/{}", ids[0])).await.assert_page(200);
     let confirmed: Vec<_> = selected.into_iter().chain([("confirmed", "yes")]).collect();
     let deleted = submit(&mut browser, MEMORIES, &fields(&page, &["form_token"], &confirmed)).await;
-    assert!(deleted.assert_page(200).says("5 memories are deleted") && !deleted.page.says("Undo"));
+    assert!(deleted.assert_page(200).says("20 memories are deleted") && !deleted.page.says("Undo"));
     let nothing = submit(&mut browser, MEMORIES, &fields(&page, &["form_token"], &[])).await;
     assert!(nothing.assert_page(200).says("Nothing was selected"));
 }

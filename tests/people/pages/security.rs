@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use memgate::domain::applications::SpaceName;
+use memgate::domain::audit::{AuditEvent, AuditKind};
 use memgate::domain::memories::{Limit, ListQuery, MemoryScope};
 use memgate::domain::people::Password;
 use memgate_domain::testing::InMemoryMemoryBank;
@@ -111,6 +112,37 @@ async fn what_happened_in_ones_name_is_told_to_oneself_alone() {
         assert!(page.says(text), "{text}: {}", page.text());
     }
     assert!(!signed_in(&place, "nils").await.get(SECURITY).await.page.says("You allowed an application"));
+}
+
+#[tokio::test]
+async fn older_events_are_on_further_pages() {
+    let place = Place::new().await;
+    let (mut browser, _) = place.connected().await;
+    let backend = place.gate.gate().backend();
+    let marta = backend.people().get_by_login(&"marta".parse().unwrap()).await.unwrap().id;
+    for _ in 0..230 {
+        backend.audit().record(&AuditEvent::new(AuditKind::PasswordLinkCreated, backend.now()).person(marta)).await;
+    }
+    let (mut path, mut pages) = (SECURITY.to_owned(), Vec::new());
+    for number in 0.. {
+        assert!(number < 10, "the pages do not end");
+        let page = browser.get(&path).await;
+        pages.push(page.assert_page(200).0.matches("<li><p>").count());
+        let Some((before, _)) = page.page.0.split_once("\" rel=\"next\"") else { break };
+        path = before.rsplit_once("href=\"").unwrap().1.to_owned();
+        assert!(path.ends_with("#events"), "{path}");
+        path.truncate(path.len() - "#events".len());
+    }
+    assert_eq!(pages[..2], [100, 100]);
+    let total = backend.audit().recent_of_person(marta, 0, 1_000).await.unwrap().len();
+    assert_eq!(pages.iter().sum::<usize>(), total);
+    let first = browser.get(&format!("{SECURITY}?events=none")).await;
+    assert!(first.assert_page(200).says("Older events") && !first.page.says("You signed in."));
+    assert!(browser.get(&format!("{SECURITY}?events=200")).await.assert_page(200).says("You signed in."));
+    let document: serde_json::Value =
+        serde_json::from_str(&browser.get("/account/export/account.json").await.page.0).unwrap();
+    assert_eq!(document["older_events_left_out"], false);
+    assert_eq!(document["events"].as_array().unwrap().len(), total);
 }
 
 #[tokio::test]

@@ -295,7 +295,10 @@ async fn document(browser: &Browser<'_>, user: &SignedInUser) -> Result<Value, P
             })
         })
         .collect();
-    let events = services.sign_in.history(id, EVENTS).await?;
+    // One more says whether some are left out.
+    let mut events = services.sign_in.history(id, 0, EVENTS + 1).await?;
+    let is_complete = events.len() <= EVENTS as usize;
+    events.truncate(EVENTS as usize);
     let names = application_names(browser, events.iter().filter_map(|event| event.application_id)).await?;
     let events: Vec<Value> = events
         .iter()
@@ -317,5 +320,6 @@ async fn document(browser: &Browser<'_>, user: &SignedInUser) -> Result<Value, P
         "passkeys": passkeys,
         "sessions": sessions,
         "events": events,
+        "older_events_left_out": !is_complete,
     }))
 }

@@ -1,15 +1,8 @@
 //! What happened to a memory, on its page.
 
-use poem::{Response, handler};
-
-use super::account::sender;
 use super::browser::Browser;
 use super::error::PageError;
-use super::forms::ListForm;
-use super::memory_error::not_found;
-use super::return_to::ReturnTo;
 use super::texts::{Filled, Moment, Texts};
-use super::view;
 use crate::domain::memories::{Actor, HistoryEntry, HistoryEvent, MemoryMember, OwnMemory};
 
 /// Something that happened, as a person reads it.
@@ -57,14 +50,4 @@ fn listed(members: &[MemoryMember], t: &Texts) -> String {
         MemoryMember::ExpiresAt => t.member_expires,
     };
     members.iter().map(|member| name(member).to_string()).collect::<Vec<_>>().join(", ")
-}
-
-/// `POST /account/memories/{id}/history`: forgets it.
-#[handler]
-pub(crate) async fn forget(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
-    let id = browser.memory_id()?;
-    let return_to = ReturnTo::Memory(id.clone());
-    let user = sender(&browser, form.get("form_token"), return_to.clone()).await?;
-    browser.services.own_memories.forget_history(user.person.id, &id).await.map_err(not_found)?;
-    view::see_other(&return_to.with_notice("forgotten"))
 }

@@ -81,7 +81,7 @@ pub(crate) fn add_to(route: Route, services: PageServices) -> Route {
             "/account/memories/:id",
             Methods::new([(get.clone(), memories::show.boxed()), (post.clone(), memories::save.boxed())]),
         ),
-        ("/account/memories/:id/history", Methods::new([(post.clone(), history::forget.boxed())])),
+        ("/account/memories/:id/history", Methods::new([(post.clone(), memories::forget_history.boxed())])),
         ("/account/undo", Methods::new([(post.clone(), memories::restore.boxed())])),
         (
             "/account/delete-memories",

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use poem::http::StatusCode;
 use poem::{Response, handler};
+use url::form_urlencoded;
 
 use super::account::{sender, signed_in};
 use super::application_names::application_names;
@@ -28,7 +29,7 @@ use crate::domain::people::{
 /// The query strings after a passkey was added and removed.
 pub(super) const ADDED: &str = "passkey-added";
 pub(super) const REMOVED: &str = "passkey-removed";
-/// How many events are shown.
+/// How many events a page shows.
 const HISTORY: u32 = 100;
 
 #[derive(Template)]
@@ -44,6 +45,8 @@ struct SecurityPage<'a> {
     longest_name: usize,
     sessions: Vec<SessionInWords>,
     events: Vec<EventInWords>,
+    /// How many events come before those of the next page, if there is one.
+    older_events: Option<u32>,
     problem: Option<Filled>,
     notice: Option<Text>,
     form_token: &'a str,
@@ -110,7 +113,11 @@ pub(super) async fn render(
         since: Moment::of(session.signed_in_at, browser.t.language),
         until: Moment::of(session.expires_at, browser.t.language),
     });
-    let events = services.sign_in.history(user.person.id, HISTORY).await?;
+    let skipped = skipped_events(browser.query());
+    // One more says whether there is another page.
+    let mut events = services.sign_in.history(user.person.id, skipped, HISTORY + 1).await?;
+    let older = (events.len() > HISTORY as usize).then(|| skipped.saturating_add(HISTORY));
+    events.truncate(HISTORY as usize);
     let names = application_names(browser, events.iter().filter_map(|event| event.application_id)).await?;
     let events = events.iter().filter_map(|event| {
         let application = event.application_id.and_then(|id| names.get(&id)).map(String::as_str);
@@ -133,11 +140,18 @@ pub(super) async fn render(
         longest_name: PasskeyName::MAX,
         sessions: sessions.collect(),
         events: events.collect(),
+        older_events: older,
         problem,
         notice,
         form_token: form_token.as_str(),
     };
     view::show(status, PageContext::Standalone, &page)
+}
+
+/// How many of the newest events come before those that the address asks for.
+fn skipped_events(query: &str) -> u32 {
+    let asked = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "events");
+    asked.and_then(|(_, skipped)| skipped.parse().ok()).unwrap_or_default()
 }
 
 /// Confirms the current password, or says what is wrong on the page.

@@ -198,7 +198,7 @@ async fn memories_are_narrowed_to_an_application_a_category_and_a_time() {
     let ago = |minutes| Some(now().minus(Duration::from_mins(minutes)));
     for limited in [1, 20] {
         let created = DateRange::new("date_range", ago(2), ago(1)).unwrap();
-        let mut query = OwnQuery { created, limit: limit(limited), ..OwnQuery::default() };
+        let mut query = OwnQuery { dates: created, limit: limit(limited), ..OwnQuery::default() };
         let mut found = harness.texts(&query).await;
         while let Some(OwnNext::After(next)) = harness.own.find(harness.person.id, &query).await.unwrap().next {
             query.after = Some(next);

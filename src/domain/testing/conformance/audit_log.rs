@@ -60,9 +60,12 @@ pub async fn the_events_of_a_person_are_told_from_all_others(fixture: Fixture<dy
         own.insert(0, event.person(person));
         fixture.port().record(&own[0]).await;
     }
-    assert_eq!(fixture.other_instance().recent_of_person(person, 10).await.unwrap(), own);
-    assert_eq!(fixture.port().recent_of_person(person, 2).await.unwrap(), own[..2]);
-    assert_eq!(fixture.port().recent_of_person(UserId::from_uuid(unique()), 10).await.unwrap(), []);
+    assert_eq!(fixture.other_instance().recent_of_person(person, 0, 10).await.unwrap(), own);
+    assert_eq!(fixture.port().recent_of_person(person, 0, 2).await.unwrap(), own[..2]);
+    assert_eq!(fixture.port().recent_of_person(person, 1, 1).await.unwrap(), own[1..2]);
+    assert_eq!(fixture.port().recent_of_person(person, 2, 10).await.unwrap(), own[2..]);
+    assert_eq!(fixture.port().recent_of_person(person, 3, 10).await.unwrap(), []);
+    assert_eq!(fixture.port().recent_of_person(UserId::from_uuid(unique()), 0, 10).await.unwrap(), []);
 }
 
 pub async fn an_event_that_concerns_nobody_comes_back_so(fixture: Fixture<dyn AuditLog>) {
@@ -129,10 +132,10 @@ pub async fn what_applications_change_for_a_person_is_counted_by_day(fixture: Fi
         changed(AuditKind::MemoryDeleted, one, 20).times(3),
         changed(AuditKind::MemoryCreated, other, 4),
     ];
-    assert_eq!(fixture.other_instance().recent_of_person(person, 10).await.unwrap(), expected);
+    assert_eq!(fixture.other_instance().recent_of_person(person, 0, 10).await.unwrap(), expected);
     assert_eq!(log.recent(10).await.unwrap(), [], "an operator is not told what people do all day");
     log.sweep(at(24), 100).await.unwrap();
-    assert_eq!(log.recent_of_person(person, 10).await.unwrap(), expected[..1]);
+    assert_eq!(log.recent_of_person(person, 0, 10).await.unwrap(), expected[..1]);
 }
 
 pub async fn a_hundred_concurrent_changes_are_all_counted(fixture: Fixture<dyn AuditLog>) {
@@ -144,7 +147,7 @@ pub async fn a_hundred_concurrent_changes_are_all_counted(fixture: Fixture<dyn A
             async move { log.record(&event).await }
         })
         .await;
-    assert_eq!(fixture.port().recent_of_person(person, 10).await.unwrap(), [event.times(100)]);
+    assert_eq!(fixture.port().recent_of_person(person, 0, 10).await.unwrap(), [event.times(100)]);
 }
 
 pub async fn a_sweep_forgets_what_is_older_and_keeps_the_rest(fixture: Fixture<dyn AuditLog>) {

@@ -29,7 +29,12 @@ impl InMemoryAuditLog {
         lock(&self.events).iter().map(|event| event.kind).collect()
     }
 
-    fn newest(&self, limit: u32, concerned: impl Fn(&AuditEvent) -> bool) -> Result<Vec<AuditEvent>, StorageError> {
+    fn newest(
+        &self,
+        skip: u32,
+        limit: u32,
+        concerned: impl Fn(&AuditEvent) -> bool,
+    ) -> Result<Vec<AuditEvent>, StorageError> {
         self.outage.check()?;
         let mut kept: Vec<AuditEvent> = Vec::new();
         for event in lock(&self.events).iter().filter(|event| concerned(event)) {
@@ -47,7 +52,7 @@ impl InMemoryAuditLog {
             }
         }
         kept.sort_by_key(|event| event.at);
-        let newest = kept.into_iter().rev().take(at_most(limit));
+        let newest = kept.into_iter().rev().skip(at_most(skip)).take(at_most(limit));
         Ok(newest.map(|event| event.context(Context::default())).collect())
     }
 
@@ -67,11 +72,11 @@ impl AuditLog for InMemoryAuditLog {
     }
 
     async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
-        self.newest(limit, |event| event.storage() == Storage::Event)
+        self.newest(0, limit, |event| event.storage() == Storage::Event)
     }
 
-    async fn recent_of_person(&self, person: UserId, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
-        self.newest(limit, |event| event.person_id == Some(person))
+    async fn recent_of_person(&self, person: UserId, skip: u32, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
+        self.newest(skip, limit, |event| event.person_id == Some(person))
     }
 
     async fn sweep(&self, before: Timestamp, limit: u32) -> Result<u64, StorageError> {

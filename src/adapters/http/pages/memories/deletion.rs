@@ -16,7 +16,7 @@ use super::super::return_to::ReturnTo;
 use super::super::texts::{Filled, Language, Text};
 use super::super::view::{self, PageContext};
 use super::list::show_list;
-use super::undo::{UNDO_BYTES, UNDO_WINDOW, Undo, UndoKind, written};
+use super::undo::{UNDO_WINDOW, Undo, UndoKind, fits_into_a_form, written};
 use crate::domain::memories::{ErasureError, MemoryBankError, MemoryError, OwnMemoryId};
 use crate::domain::people::SignedInUser;
 
@@ -61,7 +61,7 @@ pub(crate) async fn delete(browser: Browser<'_>, form: ListForm) -> Result<Respo
         }
     }
     let form_token = user.token.form_token();
-    if written(&found)?.len() > UNDO_BYTES && form.get("confirmed") != "yes" {
+    if !fits_into_a_form(&written(&found)?) && form.get("confirmed") != "yes" {
         let ids = ids.iter().map(memory_name::written).collect();
         let page = ConfirmPage { t: &browser.t, account: user.person.label(), ids, form_token: form_token.as_str() };
         return view::show(StatusCode::OK, PageContext::Standalone, &page);
@@ -89,7 +89,7 @@ pub(crate) async fn delete(browser: Browser<'_>, form: ListForm) -> Result<Respo
         }
     }
     let memories = written(&deleted)?;
-    let is_short = !deleted.is_empty() && memories.len() <= UNDO_BYTES;
+    let is_short = !deleted.is_empty() && fits_into_a_form(&memories);
     let undo = is_short.then(|| Undo::seal(&browser, &user, UndoKind::Deletion, memories));
     let page = DeletedPage {
         t: &browser.t,

@@ -26,6 +26,8 @@ use crate::domain::validation::InvalidValue;
 /// How many memories a page shows.
 const PAGE_SIZE: i64 = 20;
 const DAY: Duration = Duration::from_hours(24);
+/// The choice of the date when something was said or happened.
+const SAID: &str = "said";
 
 /// What a person asked for, as it stands in the address.
 #[derive(Default)]
@@ -33,6 +35,8 @@ struct Asked {
     q: String,
     application: String,
     category: String,
+    /// The date that counts: [`SAID`], or anything else for when it was stored.
+    by: String,
     from: String,
     to: String,
     after: String,
@@ -47,6 +51,7 @@ impl Asked {
                 "q" => &mut asked.q,
                 "application" => &mut asked.application,
                 "category" => &mut asked.category,
+                "by" => &mut asked.by,
                 "from" => &mut asked.from,
                 "to" => &mut asked.to,
                 "after" => &mut asked.after,
@@ -62,6 +67,15 @@ impl Asked {
         [&self.q, &self.application, &self.category, &self.from, &self.to].iter().any(|text| !text.is_empty())
     }
 
+    fn order(&self) -> ListOrder {
+        if self.by == SAID { ListOrder::Occurred } else { ListOrder::Created }
+    }
+
+    /// For the template.
+    fn is_by_what_was_said(&self) -> bool {
+        self.order() == ListOrder::Occurred
+    }
+
     fn read(&self) -> Result<OwnQuery, InvalidValue> {
         fn given(text: &str) -> Option<&str> {
             Some(text).filter(|text| !text.is_empty())
@@ -74,8 +88,9 @@ impl Asked {
             text: given(&self.q).map(|text| QueryText::try_from(text.to_owned())).transpose()?,
             space: given(&self.application).map(str::parse).transpose()?,
             category: given(&self.category).map(str::parse::<Category>).transpose()?,
-            created: DateRange::new("date_range", moment("from", &self.from)?, end)?,
-            after: given(&self.after).map(read_position).transpose()?,
+            order: self.order(),
+            dates: DateRange::new("date_range", moment("from", &self.from)?, end)?,
+            after: given(&self.after).map(|place| read_position(place, self.order())).transpose()?,
             skip: given(&self.skip).map(read_skip).transpose()?.unwrap_or_default(),
             limit: Limit::try_from(PAGE_SIZE)?,
         })
@@ -88,6 +103,7 @@ impl Asked {
             ("q", &self.q),
             ("application", &self.application),
             ("category", &self.category),
+            ("by", &self.by),
             ("from", &self.from),
             ("to", &self.to),
         ] {
@@ -106,11 +122,11 @@ impl Asked {
 }
 
 /// A place in the person's own list; whatever it is, nothing but their own memories follows it.
-fn read_position(text: &str) -> Result<Position, InvalidValue> {
+fn read_position(text: &str, order: ListOrder) -> Result<Position, InvalidValue> {
     let invalid = || InvalidValue::new("after", "is not a place in this list; begin at its start");
     let (millis, id) = text.split_once(':').ok_or_else(invalid)?;
     Ok(Position {
-        order: ListOrder::Created,
+        order,
         at: Timestamp::from_unix_millis(millis.parse().map_err(|_| invalid())?),
         id: id.parse().map_err(|_| invalid())?,
     })

@@ -8,5 +8,5 @@ mod undo;
 
 pub(super) use self::deletion::{ask_delete_all, delete, delete_all};
 pub(super) use self::list::list_or_search;
-pub(super) use self::one::{save, show};
+pub(super) use self::one::{forget_history, save, show};
 pub(super) use self::undo::restore;

@@ -21,6 +21,7 @@ use super::undo::{UNDO_WINDOW, Undo, undo_of_correction};
 use crate::domain::applications::{Category, SpaceName};
 use crate::domain::memories::{Content, MemoryChanges, MemoryError, OwnMemory, OwnMemoryId};
 use crate::domain::people::SignedInUser;
+use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
 
 #[derive(Template)]
@@ -30,6 +31,10 @@ struct MemoryPage<'a> {
     account: &'a str,
     memory: MemoryInWords,
     categories: String,
+    /// The day when it was said or happened, as the form has it.
+    occurred: String,
+    /// That day as it was when the form was shown: only another one is a change.
+    occurred_was: String,
     elsewhere: Vec<Elsewhere>,
     problem: Option<Filled>,
     saved: Option<Saved>,
@@ -57,8 +62,8 @@ struct Saved {
 struct Beside<'a> {
     elsewhere: Vec<SpaceName>,
     saved: Option<Saved>,
-    /// Why a correction was not saved, and what was typed, which is not lost.
-    refused: Option<(StatusCode, Filled, &'a ListForm)>,
+    /// Why something was not done, and what was typed, which is not lost.
+    refused: Option<(StatusCode, Filled, Option<&'a ListForm>)>,
 }
 
 async fn show_memory(
@@ -71,10 +76,15 @@ async fn show_memory(
     let origins = Origins::of(browser, user.person.id, std::slice::from_ref(own)).await?;
     let mut memory = MemoryInWords::whole(own, &origins, t);
     let (mut status, mut problem, mut categories) = (StatusCode::OK, None, memory.categories.join(", "));
+    let occurred_was = memory.occurred.as_ref().map(|day| day.machine.clone()).unwrap_or_default();
+    let mut occurred = occurred_was.clone();
     if let Some((refusal, why, typed)) = beside.refused {
         (status, problem) = (refusal, Some(why));
-        typed.get("content").clone_into(&mut memory.content);
-        typed.get("categories").clone_into(&mut categories);
+        if let Some(typed) = typed {
+            typed.get("content").clone_into(&mut memory.content);
+            typed.get("categories").clone_into(&mut categories);
+            typed.get("occurred").clone_into(&mut occurred);
+        }
     }
     let elsewhere = beside.elsewhere.into_iter().map(|space| Elsewhere {
         name: memory_name::written(&OwnMemoryId { space: Some(space.clone()), ..own.id() }),
@@ -86,6 +96,8 @@ async fn show_memory(
         account: user.person.label(),
         memory,
         categories,
+        occurred,
+        occurred_was,
         elsewhere: elsewhere.collect(),
         problem,
         saved: beside.saved,
@@ -135,10 +147,26 @@ pub(crate) async fn save(browser: Browser<'_>, form: ListForm) -> Result<Respons
         Err(error) => {
             let (status, problem) = memory_problem(error, &browser.t)?;
             let stored = own.get(user.person.id, &id).await.map_err(not_found)?;
-            let refused = Some((status, problem, &form));
+            let refused = Some((status, problem, Some(&form)));
             show_memory(&browser, &user, &stored, Beside { refused, ..Beside::default() }).await
         }
     }
+}
+
+/// `POST /account/memories/{id}/history`: forgets what happened to it, once that is confirmed.
+#[handler]
+pub(crate) async fn forget_history(browser: Browser<'_>, form: ListForm) -> Result<Response, PageError> {
+    let id = browser.memory_id()?;
+    let return_to = ReturnTo::Memory(id.clone());
+    let user = sender(&browser, form.get("form_token"), return_to.clone()).await?;
+    let own = &browser.services.own_memories;
+    if form.get("confirmed") == "yes" {
+        own.forget_history(user.person.id, &id).await.map_err(not_found)?;
+        return view::see_other(&return_to.with_notice("forgotten"));
+    }
+    let memory = own.get(user.person.id, &id).await.map_err(not_found)?;
+    let refused = Some((StatusCode::BAD_REQUEST, browser.t.tick_to_confirm.into(), None));
+    show_memory(&browser, &user, &memory, Beside { refused, ..Beside::default() }).await
 }
 
 fn read_changes(form: &ListForm) -> Result<MemoryChanges, InvalidValue> {
@@ -146,9 +174,12 @@ fn read_changes(form: &ListForm) -> Result<MemoryChanges, InvalidValue> {
     let content = form.get("content").replace("\r\n", "\n");
     let names = form.get("categories").split(',').map(str::trim).filter(|name| !name.is_empty());
     let names: Vec<String> = names.map(str::to_owned).collect();
+    let occurred = form.get("occurred").trim();
+    let moment = || if occurred.is_empty() { Ok(None) } else { Timestamp::parse("occurred_at", occurred).map(Some) };
     Ok(MemoryChanges {
         content: Some(Content::try_from(content)?),
         categories: Some(Category::parse_list("categories", &names)?),
+        occurred_at: (occurred != form.get("occurred_was")).then(moment).transpose()?,
         ..MemoryChanges::default()
     })
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use poem::{Response, handler};
+use url::form_urlencoded;
 
 use super::super::account::sender;
 use super::super::browser::Browser;
@@ -12,13 +13,14 @@ use super::super::memory_error::{not_found, page_error};
 use super::super::return_to::ReturnTo;
 use super::super::view;
 use super::list::show_list;
-use crate::domain::memories::{Correction, Memory, MemoryRecord, OwnMemory};
+use crate::adapters::http::server::limits::MAX_BODY_BYTES;
+use crate::domain::memories::{Correction, Memory, MemoryRecord, Metadata, OwnMemory};
 use crate::domain::people::SignedInUser;
 
 /// For how long a deletion can be undone.
 pub(super) const UNDO_WINDOW: Duration = Duration::from_mins(30);
-/// How much deleted text a page takes along to undo it, in bytes; escaped in a form it fits into a body.
-pub(super) const UNDO_BYTES: usize = 120 * 1024;
+/// How large what a page takes along to undo a deletion may be in a form, in bytes. The rest of the form fits beside it.
+const UNDO_BYTES: usize = MAX_BODY_BYTES - 16 * 1024;
 
 pub(super) struct Undo {
     pub(super) memories: String,
@@ -52,22 +54,28 @@ impl Undo {
     }
 }
 
-/// What takes a correction back as long as nothing else has changed the memory; `None` if nothing was changed, if nobody knows
-/// what was there, or if that is too long. The old text goes into the page alone, sealed.
+/// What takes a correction back as long as nothing else has changed the memory; `None` if nothing was changed, or if nobody knows
+/// what was there. The old text goes into the page alone, sealed.
 pub(super) fn undo_of_correction(
     browser: &Browser<'_>,
     user: &SignedInUser,
     correction: &Correction,
 ) -> Result<Option<Undo>, PageError> {
     let Correction { saved, before: Some(before) } = correction else { return Ok(None) };
-    if before.content == saved.memory.content && before.categories == saved.memory.categories {
+    let what = |memory: &Memory| (memory.content.clone(), memory.categories.clone(), memory.occurred_at);
+    if what(before) == what(&saved.memory) {
         return Ok(None);
     }
-    // The time of the correction tells whether it is the last.
-    let memory = Memory { updated_at: saved.memory.updated_at, ..before.clone() };
+    // The time of the correction tells whether it is the last. What a correction cannot change is left out: the longest text that
+    // a memory can have fits into a form then.
+    let memory = Memory { updated_at: saved.memory.updated_at, metadata: Metadata::default(), ..before.clone() };
     let memories = written(&[OwnMemory::stored(memory, saved.space.clone())])?;
-    let undo = Undo::seal(browser, user, UndoKind::Correction, memories);
-    Ok((undo.memories.len() <= UNDO_BYTES).then_some(undo))
+    Ok(Some(Undo::seal(browser, user, UndoKind::Correction, memories)))
+}
+
+/// Whether a form can take these memories along.
+pub(super) fn fits_into_a_form(memories: &str) -> bool {
+    form_urlencoded::byte_serialize(memories.as_bytes()).map(str::len).sum::<usize>() <= UNDO_BYTES
 }
 
 pub(super) fn written(memories: &[OwnMemory]) -> Result<String, PageError> {
@@ -102,7 +110,7 @@ pub(crate) async fn restore(browser: Browser<'_>, form: ListForm) -> Result<Resp
     show_list(&browser, &user, Some(browser.t.undone)).await
 }
 
-/// Gives a memory the text and the categories that it had, unless something else has changed it since its correction.
+/// Gives a memory the text, the categories and the date that it had, unless something else has changed it since its correction.
 async fn take_back(browser: &Browser<'_>, user: &SignedInUser, before: OwnMemory) -> Result<Response, PageError> {
     let (id, corrected_at) = (before.id(), before.memory.updated_at);
     let own = &browser.services.own_memories;
