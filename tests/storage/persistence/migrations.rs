@@ -63,7 +63,8 @@ async fn undone_and_applied_again_the_schema_is_the_same(place: Place) {
 }
 
 /// Migrations that change no schema: they are there for the rows that their `down` takes away.
-const DATA_ONLY: [&str; 1] = ["m20261126_000050_name_throttled_callers_in_the_audit_log"];
+const DATA_ONLY: [&str; 2] =
+    ["m20261126_000050_name_throttled_callers_in_the_audit_log", "m20261128_000110_name_transfers_in_the_audit_log"];
 
 async fn each_migration_undoes_what_it_did(place: Place) {
     let database = place.migrated().await;
