@@ -28,7 +28,6 @@ impl Audit {
                     "client_id": event.application_id.map(|id| id.to_string()),
                     "person_id": event.person_id.map(|id| id.to_string()),
                     "grant_id": event.grant_id.map(|id| id.to_string()),
-                    "times": event.times,
                 })
             });
             return output::json(&values.collect::<Vec<_>>());
@@ -36,8 +35,8 @@ impl Audit {
         let rows = events.iter().map(|event| {
             let application = event.application_id.map_or_else(String::new, |id| id.to_string());
             let person = event.person_id.map_or_else(String::new, |id| id.to_string());
-            vec![event.at.to_string(), event.kind.as_str().to_owned(), event.times.to_string(), application, person]
+            vec![event.at.to_string(), event.kind.as_str().to_owned(), application, person]
         });
-        output::table(&["at", "event", "times", "client_id", "person_id"], &rows.collect::<Vec<_>>())
+        output::table(&["at", "event", "client_id", "person_id"], &rows.collect::<Vec<_>>())
     }
 }

@@ -119,6 +119,9 @@ async fn what_was_said_when_is_stored_changed_filtered_and_ordered_by() {
     assert_eq!(listed(json!({"order": "occurred_at"})).await, ["Berlin.", "Porto.", "Ulm."]);
     let range = json!({"occurred_from": "2026-01-01", "occurred_until": "2026-03-01"});
     assert_eq!(listed(range).await, ["Porto."], "the last day is in it");
+    let page = client.call("list_memories", json!({"order": "occurred_at", "limit": 1})).await;
+    let said = client.failing_call("list_memories", json!({"cursor": page["next_cursor"]})).await;
+    assert!(said.contains("`cursor`"), "of another order: {said}");
     for arguments in [json!({}), json!({"order": "created_at"})] {
         assert_eq!(listed(arguments).await, ["Ulm.", "Berlin.", "Porto."]);
     }
@@ -131,11 +134,19 @@ async fn what_was_said_when_is_stored_changed_filtered_and_ordered_by() {
     for (tool, arguments, words) in [
         ("add_memory", json!({"content": "x", "occurred_at": "some day"}), "`occurred_at`"),
         ("search", json!({"query": "x", "occurred_from": "2026-02-30"}), "`occurred_from`"),
-        ("search", json!({"query": "x", "occurred_from": "2026-03-02", "occurred_until": "2026-03-01"}), "`occurred"),
+        (
+            "search",
+            json!({"query": "x", "occurred_from": "2026-03-02", "occurred_until": "2026-03-01"}),
+            "`occurred_until` must not be before `occurred_from`",
+        ),
         ("search", json!({"query": "x", "order": "newest"}), "`order`"),
         ("list_memories", json!({"order": "relevance"}), "`order`"),
         ("list_memories", json!({"occurred_from": "2026-02-30"}), "`occurred_from`"),
-        ("list_memories", json!({"occurred_from": "2026-03-02", "occurred_until": "2026-03-01"}), "`occurred"),
+        (
+            "list_memories",
+            json!({"occurred_from": "2026-03-02", "occurred_until": "2026-03-01"}),
+            "`occurred_until` must not be before `occurred_from`",
+        ),
     ] {
         let said = client.failing_call(tool, arguments.clone()).await;
         assert!(said.contains(words), "{tool} {arguments}: {said}");

@@ -92,7 +92,7 @@ impl Import {
         let space = reader.scope().space().clone();
         let total = self.check(&reader)?;
         let progress = progress_bar(total);
-        let mut import = transfers.import(reader, self.application, total);
+        let mut import = transfers.import(reader, total).await;
         for row in self.rows()? {
             let (number, text) = row?;
             let text = text.map_err(|problem| bad_row(number, &problem))?;

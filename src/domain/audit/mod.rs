@@ -86,7 +86,7 @@ pub enum AuditKind {
     QueuedWriteDropped,
     /// An operator exported memories of an application or of a person.
     MemoriesExported,
-    /// An operator imported memories of an application or of a person; [`times`](AuditEvent::times) says how many.
+    /// An operator imported memories of an application or of a person.
     MemoriesImported,
     /// Memories were searched.
     MemoriesSearched,
@@ -272,8 +272,8 @@ impl AuditEvent {
         self
     }
 
-    /// What is stored of it: the rare events that change who may do what, and what an application changed in a person's
-    /// memories, which the person is told.
+    /// What is stored of it: the rare events that change who may do what, what an operator took out or brought in, and what an
+    /// application changed in a person's memories, which the person is told.
     #[must_use]
     pub fn storage(&self) -> Storage {
         match self.kind {

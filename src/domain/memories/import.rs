@@ -85,6 +85,12 @@ impl ImportReader {
         Self { actor: Some(actor), ..self }
     }
 
+    /// Who imports, if that is known.
+    #[must_use]
+    pub fn actor(&self) -> Option<Actor> {
+        self.actor
+    }
+
     /// Sets the number of rows, so that those without a creation time get times up to the present in their order: they are
     /// loaded concurrently, and the messages of a conversation must stay in order.
     #[must_use]

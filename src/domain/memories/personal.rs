@@ -23,6 +23,8 @@ use crate::system::{StorageError, Timestamp};
 
 /// How often a memory is read at most to be deleted as it was read.
 const READINGS: u32 = 4;
+/// How many pages of a list are read at most to find one that is not empty.
+const EMPTY_PAGES: u32 = 10;
 
 /// One of the spaces in which a person has memories.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +151,7 @@ impl PersonalMemories {
         tenants.retain(|tenant| query.space.as_ref().is_none_or(|space| tenant.space == *space));
         match &query.text {
             Some(text) => self.search(&tenants, query, text).await,
-            None => self.list(&tenants, query).await,
+            None => self.list_some(&tenants, query).await,
         }
     }
 
@@ -179,12 +181,23 @@ impl PersonalMemories {
         Ok(OwnPage { memories: page.collect(), next })
     }
 
+    /// The next page that has memories, unless many have none: where few pass a filter, that is for the caller to wait for.
+    async fn list_some(&self, tenants: &[Tenant], own: &OwnQuery) -> Result<OwnPage, MemoryError> {
+        let mut page = self.list(tenants, own).await?;
+        for _ in 1..EMPTY_PAGES {
+            let Some(OwnNext::After(next)) = page.next.as_ref().filter(|_| page.memories.is_empty()) else { break };
+            page = self.list(tenants, &OwnQuery { after: Some(next.clone()), ..own.clone() }).await?;
+        }
+        Ok(page)
+    }
+
     /// One page over all tenants: each lists the same number of memories after the same position, and the newest of all of
     /// them are the page.
     async fn list(&self, tenants: &[Tenant], own: &OwnQuery) -> Result<OwnPage, MemoryError> {
         if !self.memories.bank().capabilities().list {
             return Err(MemoryBankError::Unsupported(Capability::List).into());
         }
+        self.memories.bank().capabilities().require_filter(&own.filter())?;
         let query = ListQuery {
             after: own.after.clone(),
             order: own.order,

@@ -223,6 +223,23 @@ impl DateRange {
         Ok(Self { start, end })
     }
 
+    /// Parses a range from two texts, each after the name of its field; a date alone stands for the whole day in UTC.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] for the field that cannot be read, or for the second if it is before the first.
+    pub fn parse(
+        (from_field, from): (&str, Option<&str>),
+        (until_field, until): (&str, Option<&str>),
+    ) -> Result<Self, InvalidValue> {
+        let start = from.map(|text| Timestamp::parse(from_field, text)).transpose()?;
+        let end = until.map(|text| Timestamp::parse_end(until_field, text)).transpose()?;
+        let is_backwards = start.zip(end).is_some_and(|(start, end)| end < start);
+        if is_backwards {
+            return Err(InvalidValue::new(until_field, format!("must not be before `{from_field}`")));
+        }
+        Ok(Self { start, end })
+    }
+
     /// The first timestamp in it.
     #[must_use]
     pub fn start(self) -> Option<Timestamp> {

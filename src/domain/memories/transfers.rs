@@ -6,7 +6,7 @@ use super::actor::Actor;
 use super::bank::{MemoryBank, MemoryBankError};
 use super::export::Export;
 use super::import::ImportReader;
-use super::loading::{Import, ImportReport, ImportStopped, Place};
+use super::loading::Import;
 use super::model::MemoryScope;
 use super::tenants::{Tenant, TenantGroup, TenantRegistry};
 use crate::applications::Application;
@@ -77,7 +77,7 @@ impl MemoryTransfers {
         };
         let export = Export::begin(Arc::clone(&self.bank), scopes, Arc::clone(&self.clock))?;
         let application = application.map(|application| application.id);
-        self.record(AuditKind::MemoriesExported, application, person, 1).await;
+        self.record(AuditKind::MemoriesExported, application, person).await;
         Ok(export)
     }
 
@@ -91,76 +91,27 @@ impl MemoryTransfers {
         ImportReader::new(scope, self.clock.now()).by(Actor::Application(application.id))
     }
 
-    /// Begins an import of `rows` rows by a [`reader`](Self::reader) for this application.
-    #[must_use]
-    pub fn import(&self, reader: ImportReader, application: ApplicationId, rows: u64) -> Transfer<'_> {
-        let import = Import::new(Arc::clone(&self.bank), Arc::clone(&self.tenants), reader);
-        Transfer { transfers: self, application, import: import.expecting(rows).in_large_parts() }
+    /// Begins an import of `rows` rows by a [`reader`](Self::reader).
+    pub async fn import(&self, reader: ImportReader, rows: u64) -> Import {
+        let application = match reader.actor() {
+            Some(Actor::Application(id)) => Some(id),
+            Some(Actor::Person) | None => None,
+        };
+        // Before anything is stored: an import may be stopped at any moment.
+        self.record(AuditKind::MemoriesImported, application, reader.scope().person()).await;
+        Import::new(Arc::clone(&self.bank), Arc::clone(&self.tenants), reader).expecting(rows).in_large_parts()
     }
 
-    async fn record(&self, kind: AuditKind, application: Option<ApplicationId>, person: Option<UserId>, times: u64) {
-        let event = AuditEvent::new(kind, self.clock.now()).times(times);
+    async fn record(&self, kind: AuditKind, application: Option<ApplicationId>, person: Option<UserId>) {
+        let event = AuditEvent::new(kind, self.clock.now());
         self.audit.record(&AuditEvent { application_id: application, person_id: person, ..event }).await;
-    }
-}
-
-/// An import by an operator.
-pub struct Transfer<'a> {
-    transfers: &'a MemoryTransfers,
-    application: ApplicationId,
-    import: Import,
-}
-
-impl Transfer<'_> {
-    /// Takes the next row: see [`Import::add`].
-    ///
-    /// # Errors
-    /// [`ImportStopped`].
-    pub async fn add(&mut self, place: Place, row: &str) -> Result<(), ImportStopped> {
-        let added = self.import.add(place, row).await;
-        if let Err(stopped) = &added {
-            self.record(&stopped.report).await;
-        }
-        added
-    }
-
-    /// See [`Import::settled`].
-    #[must_use]
-    pub fn settled(&self) -> u64 {
-        self.import.settled()
-    }
-
-    /// Stores the rest: see [`Import::finish`].
-    ///
-    /// # Errors
-    /// [`ImportStopped`].
-    pub async fn finish(self) -> Result<ImportReport, ImportStopped> {
-        let Self { transfers, application, import } = self;
-        let person = import.scope().person();
-        let finished = import.finish().await;
-        let report = finished.as_ref().unwrap_or_else(|stopped| &*stopped.report);
-        transfers.record_import(report, application, person).await;
-        finished
-    }
-
-    async fn record(&self, report: &ImportReport) {
-        self.transfers.record_import(report, self.application, self.import.scope().person()).await;
-    }
-}
-
-impl MemoryTransfers {
-    /// Records how many memories an import has created, if there are any.
-    async fn record_import(&self, report: &ImportReport, application: ApplicationId, person: Option<UserId>) {
-        if report.created > 0 {
-            self.record(AuditKind::MemoriesImported, Some(application), person, report.created).await;
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memories::{Admitted, MAX_AT_ONCE};
+    use crate::memories::{Admitted, Place};
     use crate::people::Person;
     use crate::testing::{
         FixedClock, InMemoryApplicationRepository, InMemoryAuditLog, InMemoryMemoryBank, InMemoryPersonRepository,
@@ -198,12 +149,12 @@ mod tests {
             texts
         }
 
-        /// What is recorded: the kind, whether it names the first application and the person, and how often it happened.
-        async fn events(&self) -> Vec<(AuditKind, bool, bool, u64)> {
+        /// What is recorded, the newest first: the kind, and whether it names the first application and the person.
+        async fn events(&self) -> Vec<(AuditKind, bool, bool)> {
             let events = self.audit.recent(10).await.unwrap();
             let is_first = |id| id == Some(self.applications[0].id);
             let told = |event: &AuditEvent| event.person_id == Some(self.person.id);
-            events.iter().map(|event| (event.kind, is_first(event.application_id), told(event), event.times)).collect()
+            events.iter().map(|event| (event.kind, is_first(event.application_id), told(event))).collect()
         }
     }
 
@@ -219,49 +170,30 @@ mod tests {
             harness.bank.create(&scope, &new_memory(text)).await.unwrap();
         }
         assert_eq!(harness.exported(Exported::OfApplication(first)).await, ["a"]);
-        assert_eq!(harness.events().await, [(AuditKind::MemoriesExported, true, false, 1)]);
+        assert_eq!(harness.events().await, [(AuditKind::MemoriesExported, true, false)]);
         assert_eq!(harness.exported(Exported::OfPersonIn(person, first)).await, ["b"]);
-        assert_eq!(harness.events().await[0], (AuditKind::MemoriesExported, true, true, 1));
+        assert_eq!(harness.events().await[0], (AuditKind::MemoriesExported, true, true));
         assert_eq!(harness.exported(Exported::OfPerson(person)).await, ["b", "d"]);
-        assert_eq!(harness.events().await[0], (AuditKind::MemoriesExported, false, true, 1));
+        assert_eq!(harness.events().await[0], (AuditKind::MemoriesExported, false, true));
         assert_eq!(harness.audit.recent_of_person(person, 0, 10).await.unwrap().len(), 2);
     }
 
     #[tokio::test]
-    async fn what_an_import_created_is_recorded_though_it_stopped() {
+    async fn an_import_is_recorded_before_it_stores_anything() {
         let harness = Harness::new();
         let (person, application) = (harness.person.id, &harness.applications[0]);
-        let row = |n: u64| format!(r#"{{"content": "{n}"}}"#);
-        for (times, expected) in [(3, 3), (3, 0), (5, 2)] {
-            let reader = harness.transfers.reader(application, Some(person));
-            let mut import = harness.transfers.import(reader, application.id, times);
-            for n in 1..=times {
-                import.add(Place::line(n), &row(n)).await.unwrap();
+        let imported = |told| (AuditKind::MemoriesImported, true, told);
+        for (person, expected) in [(Some(person), vec![imported(true)]), (None, vec![imported(false), imported(true)])]
+        {
+            let before = harness.bank.len();
+            let mut import = harness.transfers.import(harness.transfers.reader(application, person), 2).await;
+            assert_eq!((harness.events().await, harness.bank.len()), (expected, before));
+            for n in 1..=2 {
+                import.add(Place::line(n), &format!(r#"{{"content": "{n}"}}"#)).await.unwrap();
             }
-            assert_eq!(import.finish().await.unwrap().created, expected);
+            assert_eq!(import.finish().await.unwrap().created, 2);
         }
-        let imported = |times| (AuditKind::MemoriesImported, true, true, times);
-        assert_eq!(harness.events().await, [imported(2), imported(3)], "the second created nothing");
-        assert_eq!(harness.exported(Exported::OfPerson(person)).await.len(), 5);
-
-        let reader = harness.transfers.reader(application, None);
-        let part = MAX_AT_ONCE as u64;
-        let mut import = harness.transfers.import(reader, application.id, 9 * part);
-        let mut stopped = None;
-        for n in 1..=9 * part {
-            if n == 4 * part {
-                harness.bank.outage().begin();
-            }
-            if let Err(error) = import.add(Place::line(n), &row(n)).await {
-                stopped = Some(error);
-                break;
-            }
-        }
-        harness.bank.outage().end();
-        let stopped = stopped.unwrap();
-        assert!(matches!(stopped.reason, MemoryBankError::Unavailable { .. }), "{stopped:?}");
-        assert!(stopped.report.created > 0, "{stopped:?}");
-        let imported = (AuditKind::MemoriesImported, true, false, stopped.report.created);
-        assert!(harness.events().await.contains(&imported), "{:?}", harness.events().await);
+        assert_eq!(harness.exported(Exported::OfPerson(person)).await, ["1", "2"]);
+        assert_eq!(harness.exported(Exported::OfApplication(application)).await, ["1", "2"]);
     }
 }

@@ -146,9 +146,23 @@ async fn the_date_when_something_was_said_is_corrected_removed_and_brought_back(
     place.gate.advance(Duration::from_secs(1));
     submit(&mut browser, "/account/undo", &undo).await.location();
     assert_eq!(stored().await, "2020-05-08T21:30:00Z");
-    assert!(send(&mut browser, "x", "2021-02-30").await.assert_page(400).says("These dates cannot be used."));
+    let refused = send(&mut browser, "x", "2021-02-30").await;
+    assert!(refused.assert_page(400).says("This date cannot be used."));
+    assert!(refused.page.0.contains(r#"value="2021-02-30" aria-invalid="true" aria-describedby="problem""#));
     send(&mut browser, "x", "2021-02-28").await.assert_page(200);
     assert_eq!(stored().await, "2021-02-28T00:00:00Z");
+
+    // What an application changes after the page was shown stays, unless the person changes it too.
+    let page = browser.get(&path).await.page;
+    let change = place.gate.http.patch(place.gate.url(&format!("/api/v1/memories/{}", id_of(&said))));
+    let change = change.bearer_auth(&token).json(&serde_json::json!({"occurred_at": "2022-02-02"}));
+    assert_eq!(change.send().await.unwrap().status(), 200);
+    let empty = [("content", " "), ("categories", ""), ("occurred", "2021-02-28")];
+    let refused = submit(&mut browser, &path, &fields(&page, &hidden, &empty)).await;
+    assert!(refused.assert_page(400).0.contains(r#"type="date" value="2022-02-02""#));
+    let again = [("content", "y"), ("categories", ""), ("occurred", "2022-02-02")];
+    submit(&mut browser, &path, &fields(&refused.page, &hidden, &again)).await.assert_page(200);
+    assert_eq!(stored().await, "2022-02-02T00:00:00Z");
 }
 
 #[tokio::test]
@@ -342,7 +356,8 @@ async fn the_longest_text_can_be_brought_back_after_its_correction() {
     for unit in ["\u{1d54f}", "\u{1}", "\"", "語", "&"] {
         let text = unit.repeat(32_768 / unit.chars().count());
         let metadata = serde_json::json!({"note": "x".repeat(16_000)});
-        let body = serde_json::json!({"content": text, "metadata": metadata});
+        let categories: Vec<String> = (0..16).map(|n| format!("{}{n:02}", "語".repeat(62))).collect();
+        let body = serde_json::json!({"content": text, "metadata": metadata, "categories": categories});
         let request = place.gate.http.post(place.gate.url("/api/v1/memories")).bearer_auth(&token).json(&body);
         let memory: Value = request.send().await.unwrap().json().await.unwrap();
         let path = format!("{MEMORIES}/{}", id_of(&memory["memory"]));
@@ -357,6 +372,7 @@ async fn the_longest_text_can_be_brought_back_after_its_correction() {
         let now = &request.send().await.unwrap().json::<Value>().await.unwrap()["memory"];
         assert!(now["content"] == text.as_str(), "{unit:?}");
         assert_eq!(now["metadata"], metadata, "{unit:?}: it was not part of the correction");
+        assert_eq!(now["categories"], serde_json::json!(categories), "{unit:?}");
     }
 }
 

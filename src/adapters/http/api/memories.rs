@@ -113,12 +113,8 @@ impl MemoriesApi {
             request,
             &["limit", "cursor", "category", "order", "occurred_from", "occurred_until", "filters"],
         )?;
-        let start = occurred_from.text.as_deref().map(|text| Timestamp::parse("occurred_from", text)).transpose()?;
-        let end =
-            occurred_until.text.as_deref().map(|text| Timestamp::parse_end("occurred_until", text)).transpose()?;
-        if start.zip(end).is_some_and(|(start, end)| end < start) {
-            return Err(InvalidValue::new("occurred_until", "must not be before `occurred_from`").into());
-        }
+        let (from, until) = (occurred_from.text.as_deref(), occurred_until.text.as_deref());
+        let occurred = DateRange::parse(("occurred_from", from), ("occurred_until", until))?;
         if filters.text.as_ref().is_some_and(|text| text.chars().count() > MAX_FILTERS) {
             return Err(InvalidValue::new("filters", format!("must have at most {MAX_FILTERS} characters")).into());
         }
@@ -129,11 +125,11 @@ impl MemoriesApi {
             }
             filter.categories.push(category);
         }
-        if start.is_some() || end.is_some() {
+        if occurred != DateRange::default() {
             if filter.occurred != DateRange::default() {
                 return Err(InvalidValue::new("filters.occurred", "is in a parameter too; send one of them").into());
             }
-            filter.occurred = DateRange::new("occurred", start, end)?;
+            filter.occurred = occurred;
         }
         let list = ListMemories {
             limit: limit.text.as_deref().map(page_size).transpose()?.unwrap_or_default(),

@@ -111,8 +111,7 @@ pub(super) fn moment(field: &str, text: Option<&str>) -> Result<Option<Timestamp
 }
 
 pub(super) fn occurred(from: Option<&str>, until: Option<&str>) -> Result<DateRange, InvalidValue> {
-    let end = until.map(|text| Timestamp::parse_end("occurred_until", text)).transpose()?;
-    DateRange::new("occurred", moment("occurred_from", from)?, end)
+    DateRange::parse(("occurred_from", from), ("occurred_until", until))
 }
 
 pub(super) fn one_category(name: Option<&str>) -> Result<Option<Category>, InvalidValue> {

@@ -268,7 +268,7 @@ impl Tool {
             Self::ListMemories => (
                 json!({
                     "memories": {"type": "array", "items": summary, "description": "The memories, newest first by the date asked for."},
-                    "next_cursor": {"type": "string", "description": "Send it as cursor for the next page; left out on the last one."},
+                    "next_cursor": {"type": "string", "description": "Send it as cursor for the next page; left out on the last one. A page can be empty and not be the last."},
                     "note": note,
                 }),
                 json!(["memories"]),

@@ -297,8 +297,7 @@ async fn document(browser: &Browser<'_>, user: &SignedInUser) -> Result<Value, P
         .collect();
     // One more says whether some are left out.
     let mut events = services.sign_in.history(id, 0, EVENTS + 1).await?;
-    let is_complete = events.len() <= EVENTS as usize;
-    events.truncate(EVENTS as usize);
+    let some_left_out = cut(&mut events, EVENTS as usize);
     let names = application_names(browser, events.iter().filter_map(|event| event.application_id)).await?;
     let events: Vec<Value> = events
         .iter()
@@ -320,6 +319,26 @@ async fn document(browser: &Browser<'_>, user: &SignedInUser) -> Result<Value, P
         "passkeys": passkeys,
         "sessions": sessions,
         "events": events,
-        "older_events_left_out": !is_complete,
+        "older_events_left_out": some_left_out,
     }))
+}
+
+/// Leaves the first `most` of what is listed. Returns whether there was more.
+fn cut<T>(listed: &mut Vec<T>, most: usize) -> bool {
+    let is_longer = listed.len() > most;
+    listed.truncate(most);
+    is_longer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_of_a_list_is_told() {
+        for (listed, left, told) in [(0, 0, false), (2, 2, false), (3, 2, true)] {
+            let mut events: Vec<u32> = (0..listed).collect();
+            assert_eq!((cut(&mut events, 2), events), (told, (0..left).collect()), "{listed}");
+        }
+    }
 }

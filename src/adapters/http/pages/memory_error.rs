@@ -34,6 +34,7 @@ fn invalid(error: &InvalidValue, t: &Texts) -> Text {
         "content" => t.invalid_content,
         "query" => t.invalid_search,
         "after" | "space" => t.invalid_address,
+        "occurred_at" => t.invalid_date,
         field if field.starts_with("categor") => t.invalid_categories,
         _ => t.invalid_dates,
     }

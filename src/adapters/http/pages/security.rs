@@ -45,6 +45,8 @@ struct SecurityPage<'a> {
     longest_name: usize,
     sessions: Vec<SessionInWords>,
     events: Vec<EventInWords>,
+    /// Whether newer events than these are left out.
+    skips_events: bool,
     /// How many events come before those of the next page, if there is one.
     older_events: Option<u32>,
     problem: Option<Filled>,
@@ -140,6 +142,7 @@ pub(super) async fn render(
         longest_name: PasskeyName::MAX,
         sessions: sessions.collect(),
         events: events.collect(),
+        skips_events: skipped > 0,
         older_events: older,
         problem,
         notice,

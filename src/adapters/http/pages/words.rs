@@ -66,7 +66,6 @@ pub(crate) fn event(event: &AuditEvent, application: Option<&str>, t: &Frame) ->
         AuditKind::MemoryCreated => return Some(did(t.event_stored)),
         AuditKind::MemoryUpdated => return Some(did(t.event_changed)),
         AuditKind::MemoryDeleted => return Some(did(t.event_erased)),
-        AuditKind::MemoriesImported => return Some(t.event_imported.plain(t.number(event.times))),
         _ => {}
     }
     let text = match event.kind {
@@ -81,6 +80,7 @@ pub(crate) fn event(event: &AuditEvent, application: Option<&str>, t: &Frame) ->
         AuditKind::PersonSignedInWithPasskey => t.event_passkey_used,
         AuditKind::SignInThrottled => t.event_throttled,
         AuditKind::MemoriesExported => t.event_exported,
+        AuditKind::MemoriesImported => t.event_imported,
         AuditKind::AuthorizationGranted => t.event_granted,
         AuditKind::AuthorizationEnded => t.event_ended,
         AuditKind::AuthorizationCodeReused | AuditKind::RefreshTokenReused => t.event_reused,

@@ -1,11 +1,14 @@
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use async_trait::async_trait;
 
 use super::*;
 use crate::applications::Application;
 use crate::ids::RequestId;
 use crate::memories::{
-    Admitted, Capabilities, Delivery, DeliveryOrder, DeliveryPolicy, HistoryEvent, Lease, Memory, MemoryBank as _,
-    MemoryMember, MemoryScope, QueuedWrite, WriteQueue as _,
+    Admitted, Capabilities, Delivery, DeliveryOrder, DeliveryPolicy, HistoryEvent, Lease, Memory, MemoryBank,
+    MemoryBankDecorator, MemoryMember, MemoryScope, Page, QueuedWrite, WriteQueue as _,
 };
 use crate::people::Person;
 use crate::testing::{
@@ -37,15 +40,21 @@ impl Harness {
     }
 
     fn before(bank: InMemoryMemoryBank) -> Self {
+        let bank = Arc::new(bank);
+        Self::over(bank.clone(), bank)
+    }
+
+    /// `port` is what the service sees of the bank.
+    fn over(bank: Arc<InMemoryMemoryBank>, port: Arc<dyn MemoryBank>) -> Self {
         let (person, stranger) = (person(), person());
         let applications = [application(), Application { space: "home".parse().unwrap(), ..application() }];
         let people = Arc::new(InMemoryPersonRepository::holding([person.clone(), stranger.clone()]));
         let repository = Arc::new(InMemoryApplicationRepository::holding(applications.clone()));
-        let (bank, queue) = (Arc::new(bank), Arc::new(InMemoryWriteQueue::default()));
+        let queue = Arc::new(InMemoryWriteQueue::default());
         let tenants = Arc::new(InMemoryTenantRegistry::of(people, repository.clone()));
         let (audit, clock) = (Arc::new(InMemoryAuditLog::default()), Arc::new(FixedClock::default()));
         let delivery = Arc::new(Delivery::new(
-            bank.clone(),
+            port.clone(),
             tenants.clone(),
             queue.clone(),
             clock.clone(),
@@ -54,7 +63,7 @@ impl Harness {
         ));
         let worker = Arc::new(InlineDeliveryWorker::new(delivery.clone()));
         let memories = MemoryService::new(delivery, worker, audit.clone(), clock.clone());
-        let erasure = Erasure::new(bank.clone(), queue.clone(), tenants.clone(), clock.clone());
+        let erasure = Erasure::new(port, queue.clone(), tenants.clone(), clock.clone());
         Self {
             own: PersonalMemories::new(memories, tenants.clone(), repository, erasure),
             bank,
@@ -128,13 +137,19 @@ async fn copies_of_a_memory_in_several_spaces_are_listed_though_a_page_ends_at_t
     let scopes = [0, 1].map(|application| harness.scope(application, &harness.person));
     for minutes in 0..7 {
         let created_at = now().minus(Duration::from_mins(minutes));
-        let memory = NewMemory { created_at, ..new_memory(&minutes.to_string()) };
+        // Said in the opposite order.
+        let occurred_at = Some(now().plus(Duration::from_mins(minutes)));
+        let memory = NewMemory { created_at, occurred_at, ..new_memory(&minutes.to_string()) };
         for scope in scopes.iter().take(if minutes % 2 == 0 { 2 } else { 1 }) {
             harness.create(scope, &memory).await.unwrap();
         }
     }
-    for limited in [1, 2, 3, 5, 20] {
-        let mut query = OwnQuery { limit: limit(limited), ..OwnQuery::default() };
+    let newest_first = ["0", "0", "1", "2", "2", "3", "4", "4", "5", "6", "6"];
+    let said_last_first: Vec<&str> = newest_first.into_iter().rev().collect();
+    for (limited, order) in
+        [1, 2, 3, 5, 20].into_iter().flat_map(|n| [(n, ListOrder::Created), (n, ListOrder::Occurred)])
+    {
+        let mut query = OwnQuery { limit: limit(limited), order, ..OwnQuery::default() };
         let mut all = Vec::new();
         loop {
             let page = harness.own.find(harness.person.id, &query).await.unwrap();
@@ -145,7 +160,45 @@ async fn copies_of_a_memory_in_several_spaces_are_listed_though_a_page_ends_at_t
                 None => break,
             }
         }
-        assert_eq!(all, ["0", "0", "1", "2", "2", "3", "4", "4", "5", "6", "6"], "{limited} a page");
+        match order {
+            ListOrder::Created => assert_eq!(all, newest_first, "{limited} a page"),
+            ListOrder::Occurred => assert_eq!(all, said_last_first, "{limited} a page"),
+        }
+    }
+}
+
+/// A bank whose lists begin with so many empty pages, as those of a filter that few memories pass.
+struct Sparse {
+    inner: Arc<InMemoryMemoryBank>,
+    empty: AtomicU32,
+}
+
+#[async_trait]
+impl MemoryBankDecorator for Sparse {
+    fn inner(&self) -> &dyn MemoryBank {
+        &*self.inner
+    }
+
+    async fn list(&self, scope: &MemoryScope, query: &ListQuery) -> Result<Page, MemoryBankError> {
+        let left = |n: u32| n.checked_sub(1);
+        let ordering = Ordering::Relaxed;
+        if self.empty.fetch_update(ordering, ordering, left).is_ok() {
+            let next = Position { order: query.order, at: query.now, id: "x".parse().unwrap() };
+            return Ok(Page { memories: Vec::new(), next: Some(next) });
+        }
+        self.inner.list(scope, query).await
+    }
+}
+
+#[tokio::test]
+async fn empty_pages_are_passed_over_and_after_many_the_next_is_offered() {
+    let inner = Arc::new(InMemoryMemoryBank::default());
+    for (empty, expected) in [(EMPTY_PAGES - 1, 1), (EMPTY_PAGES, 0)] {
+        let bank = Arc::new(Sparse { inner: inner.clone(), empty: empty.into() });
+        let harness = Harness::over(inner.clone(), bank);
+        harness.store(0, "x", 5).await;
+        let page = harness.own.find(harness.person.id, &OwnQuery::default()).await.unwrap();
+        assert_eq!((page.memories.len(), page.next.is_none()), (expected, expected == 1), "{empty} empty pages");
     }
 }
 

@@ -17,6 +17,24 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 #[test]
+fn a_range_is_parsed_from_two_texts_and_an_error_names_the_field() {
+    let parse = |from, until| DateRange::parse(("first", from), ("last", until));
+    let at = |text| Some(Timestamp::parse("at", text).unwrap());
+    let range = parse(Some("2026-05-08"), Some("2026-05-08")).unwrap();
+    assert_eq!((range.start(), range.end()), (at("2026-05-08T00:00:00Z"), at("2026-05-08T23:59:59.999Z")));
+    assert_eq!(parse(None, None).unwrap(), DateRange::default());
+    for (from, until, field) in [
+        (Some("2026-02-30"), None, "first"),
+        (None, Some("soon"), "last"),
+        (Some("2026-05-09"), Some("2026-05-08"), "last"),
+    ] {
+        assert_eq!(parse(from, until).unwrap_err().field(), field, "{from:?} {until:?}");
+    }
+    let backwards = parse(Some("2026-05-09"), Some("2026-05-08")).unwrap_err();
+    assert!(backwards.to_string().contains("must not be before `first`"), "{backwards}");
+}
+
+#[test]
 fn a_query_is_text_of_up_to_4096_characters() {
     for text in ["x", "\" OR * NEAR(", &"🦊".repeat(4_096)] {
         assert_eq!(QueryText::try_from(text.to_owned()).unwrap().as_str(), text);

@@ -1,7 +1,5 @@
 //! `/account/memories`: the list, and what a search finds.
 
-use std::time::Duration;
-
 use askama::Template;
 use poem::http::StatusCode;
 use poem::{Response, handler};
@@ -25,7 +23,6 @@ use crate::domain::validation::InvalidValue;
 
 /// How many memories a page shows.
 const PAGE_SIZE: i64 = 20;
-const DAY: Duration = Duration::from_hours(24);
 /// The choice of the date when something was said or happened.
 const SAID: &str = "said";
 
@@ -72,7 +69,7 @@ impl Asked {
     }
 
     /// For the template.
-    fn is_by_what_was_said(&self) -> bool {
+    fn is_by_when_said(&self) -> bool {
         self.order() == ListOrder::Occurred
     }
 
@@ -80,16 +77,12 @@ impl Asked {
         fn given(text: &str) -> Option<&str> {
             Some(text).filter(|text| !text.is_empty())
         }
-        let moment = |field, text| given(text).map(|text| Timestamp::parse(field, text)).transpose();
-        let end = moment("to", &self.to)?;
-        // A day as the end means all of it.
-        let end = end.map(|end| if self.to.len() == 10 { end.plus(DAY).minus(Duration::from_millis(1)) } else { end });
         Ok(OwnQuery {
             text: given(&self.q).map(|text| QueryText::try_from(text.to_owned())).transpose()?,
             space: given(&self.application).map(str::parse).transpose()?,
             category: given(&self.category).map(str::parse::<Category>).transpose()?,
             order: self.order(),
-            dates: DateRange::new("date_range", moment("from", &self.from)?, end)?,
+            dates: DateRange::parse(("from", given(&self.from)), ("to", given(&self.to)))?,
             after: given(&self.after).map(|place| read_position(place, self.order())).transpose()?,
             skip: given(&self.skip).map(read_skip).transpose()?.unwrap_or_default(),
             limit: Limit::try_from(PAGE_SIZE)?,

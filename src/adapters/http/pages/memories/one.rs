@@ -37,6 +37,8 @@ struct MemoryPage<'a> {
     occurred_was: String,
     elsewhere: Vec<Elsewhere>,
     problem: Option<Filled>,
+    /// The field that the problem is about.
+    problem_at: &'static str,
     saved: Option<Saved>,
     undone: bool,
     forgotten: bool,
@@ -57,13 +59,22 @@ struct Saved {
     undo: Option<Undo>,
 }
 
+/// Why something was not done.
+struct Refused<'a> {
+    status: StatusCode,
+    problem: Filled,
+    /// The name of the field that it is about; empty if it is about none.
+    at: &'static str,
+    /// What was typed, which is not lost.
+    typed: Option<&'a ListForm>,
+}
+
 /// What a page says beside the memory.
 #[derive(Default)]
 struct Beside<'a> {
     elsewhere: Vec<SpaceName>,
     saved: Option<Saved>,
-    /// Why something was not done, and what was typed, which is not lost.
-    refused: Option<(StatusCode, Filled, Option<&'a ListForm>)>,
+    refused: Option<Refused<'a>>,
 }
 
 async fn show_memory(
@@ -78,12 +89,16 @@ async fn show_memory(
     let (mut status, mut problem, mut categories) = (StatusCode::OK, None, memory.categories.join(", "));
     let occurred_was = memory.occurred.as_ref().map(|day| day.machine.clone()).unwrap_or_default();
     let mut occurred = occurred_was.clone();
-    if let Some((refusal, why, typed)) = beside.refused {
-        (status, problem) = (refusal, Some(why));
-        if let Some(typed) = typed {
+    let mut problem_at = "";
+    if let Some(refused) = beside.refused {
+        (status, problem, problem_at) = (refused.status, Some(refused.problem), refused.at);
+        if let Some(typed) = refused.typed {
             typed.get("content").clone_into(&mut memory.content);
             typed.get("categories").clone_into(&mut categories);
-            typed.get("occurred").clone_into(&mut occurred);
+            // What was not touched stays what is stored, which something else may have changed meanwhile.
+            if typed.get("occurred") != typed.get("occurred_was") {
+                typed.get("occurred").clone_into(&mut occurred);
+            }
         }
     }
     let elsewhere = beside.elsewhere.into_iter().map(|space| Elsewhere {
@@ -100,6 +115,7 @@ async fn show_memory(
         occurred_was,
         elsewhere: elsewhere.collect(),
         problem,
+        problem_at,
         saved: beside.saved,
         undone: browser.has_notice("undone"),
         forgotten: browser.has_notice("forgotten"),
@@ -145,9 +161,10 @@ pub(crate) async fn save(browser: Browser<'_>, form: ListForm) -> Result<Respons
         }
         Err(MemoryError::NotFound) => Err(PageError::NotFound),
         Err(error) => {
+            let at = field_of(&error);
             let (status, problem) = memory_problem(error, &browser.t)?;
             let stored = own.get(user.person.id, &id).await.map_err(not_found)?;
-            let refused = Some((status, problem, Some(&form)));
+            let refused = Some(Refused { status, problem, at, typed: Some(&form) });
             show_memory(&browser, &user, &stored, Beside { refused, ..Beside::default() }).await
         }
     }
@@ -165,8 +182,19 @@ pub(crate) async fn forget_history(browser: Browser<'_>, form: ListForm) -> Resu
         return view::see_other(&return_to.with_notice("forgotten"));
     }
     let memory = own.get(user.person.id, &id).await.map_err(not_found)?;
-    let refused = Some((StatusCode::BAD_REQUEST, browser.t.tick_to_confirm.into(), None));
+    let (status, problem) = (StatusCode::BAD_REQUEST, browser.t.tick_to_confirm.into());
+    let refused = Some(Refused { status, problem, at: "confirmed", typed: None });
     show_memory(&browser, &user, &memory, Beside { refused, ..Beside::default() }).await
+}
+
+/// The field of the form that an error is about.
+fn field_of(error: &MemoryError) -> &'static str {
+    match error {
+        MemoryError::Invalid(error) if error.field().starts_with("categor") => "categories",
+        MemoryError::Invalid(error) if error.field() == "occurred_at" => "occurred",
+        MemoryError::Invalid(_) => "content",
+        _ => "",
+    }
 }
 
 fn read_changes(form: &ListForm) -> Result<MemoryChanges, InvalidValue> {

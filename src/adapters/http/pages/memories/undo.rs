@@ -14,8 +14,10 @@ use super::super::return_to::ReturnTo;
 use super::super::view;
 use super::list::show_list;
 use crate::adapters::http::server::limits::MAX_BODY_BYTES;
-use crate::domain::memories::{Correction, Memory, MemoryRecord, Metadata, OwnMemory};
+use crate::domain::applications::Category;
+use crate::domain::memories::{Content, Correction, Memory, MemoryRecord, Metadata, OwnMemory};
 use crate::domain::people::SignedInUser;
+use crate::domain::system::Timestamp;
 
 /// For how long a deletion can be undone.
 pub(super) const UNDO_WINDOW: Duration = Duration::from_mins(30);
@@ -62,8 +64,7 @@ pub(super) fn undo_of_correction(
     correction: &Correction,
 ) -> Result<Option<Undo>, PageError> {
     let Correction { saved, before: Some(before) } = correction else { return Ok(None) };
-    let what = |memory: &Memory| (memory.content.clone(), memory.categories.clone(), memory.occurred_at);
-    if what(before) == what(&saved.memory) {
+    if corrected(before) == corrected(&saved.memory) {
         return Ok(None);
     }
     // The time of the correction tells whether it is the last. What a correction cannot change is left out: the longest text that
@@ -71,6 +72,11 @@ pub(super) fn undo_of_correction(
     let memory = Memory { updated_at: saved.memory.updated_at, metadata: Metadata::default(), ..before.clone() };
     let memories = written(&[OwnMemory::stored(memory, saved.space.clone())])?;
     Ok(Some(Undo::seal(browser, user, UndoKind::Correction, memories)))
+}
+
+/// What a correction can change.
+fn corrected(memory: &Memory) -> (&Content, &[Category], Option<Timestamp>) {
+    (&memory.content, &memory.categories, memory.occurred_at)
 }
 
 /// Whether a form can take these memories along.

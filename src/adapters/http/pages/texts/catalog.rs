@@ -228,6 +228,7 @@ texts! {
     invalid_content,
     invalid_categories,
     invalid_search,
+    invalid_date,
     invalid_dates,
     invalid_address,
     // Security
@@ -267,6 +268,7 @@ texts! {
     the_session_of,
     sign_out_everywhere,
     what_happened,
+    newest_events,
     older_events,
     nothing_yet,
     delete_account_heading,
