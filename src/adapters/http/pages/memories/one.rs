@@ -60,7 +60,7 @@ struct Saved {
 }
 
 /// Why something was not done.
-struct Refused<'a> {
+struct NotDone<'a> {
     status: StatusCode,
     problem: Filled,
     /// The name of the field that it is about; empty if it is about none.
@@ -74,7 +74,7 @@ struct Refused<'a> {
 struct Beside<'a> {
     elsewhere: Vec<SpaceName>,
     saved: Option<Saved>,
-    refused: Option<Refused<'a>>,
+    refused: Option<NotDone<'a>>,
 }
 
 async fn show_memory(
@@ -164,7 +164,7 @@ pub(crate) async fn save(browser: Browser<'_>, form: ListForm) -> Result<Respons
             let at = field_of(&error);
             let (status, problem) = memory_problem(error, &browser.t)?;
             let stored = own.get(user.person.id, &id).await.map_err(not_found)?;
-            let refused = Some(Refused { status, problem, at, typed: Some(&form) });
+            let refused = Some(NotDone { status, problem, at, typed: Some(&form) });
             show_memory(&browser, &user, &stored, Beside { refused, ..Beside::default() }).await
         }
     }
@@ -183,7 +183,7 @@ pub(crate) async fn forget_history(browser: Browser<'_>, form: ListForm) -> Resu
     }
     let memory = own.get(user.person.id, &id).await.map_err(not_found)?;
     let (status, problem) = (StatusCode::BAD_REQUEST, browser.t.tick_to_confirm.into());
-    let refused = Some(Refused { status, problem, at: "confirmed", typed: None });
+    let refused = Some(NotDone { status, problem, at: "confirmed", typed: None });
     show_memory(&browser, &user, &memory, Beside { refused, ..Beside::default() }).await
 }
 
