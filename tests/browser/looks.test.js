@@ -206,7 +206,7 @@ looks('delete all memories', async (page) => {
 looks('delete for good', async (page) => {
   const chatgpt = new ChatGpt(here.internet, here.gate, here.gpt);
   await chatgpt.comeBack(await allow(page, chatgpt.signInUrl(), 'marta'));
-  for (let number = 0; number < 5; number += 1) {
+  for (let number = 0; number < 17; number += 1) {
     const content = `Minutes of meeting ${number}: ${'everything that was said about the boat. '.repeat(780)}`;
     assert.equal((await chatgpt.call('createMemory', { body: { content } })).status, 201);
   }
