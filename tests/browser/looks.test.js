@@ -439,6 +439,9 @@ test('a person finds, corrects, deletes and takes back a memory with the keyboar
     await headingOf(page, '1 memory is deleted');
     await page.getByRole('button', { name: 'Undo' }).focus();
     await page.keyboard.press('Enter');
+    await page.getByText(/^Undone\./).waitFor();
+    // It is as old as it was, and may not be on the first page.
+    await page.goto(account('/memories?q=hazelnuts+alone'));
     await page.getByText('Marta is allergic to hazelnuts alone.').first().waitFor();
   }));
 
