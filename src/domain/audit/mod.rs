@@ -287,6 +287,26 @@ impl AuditEvent {
     }
 }
 
+/// Some of the events that concern a person, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventPage {
+    /// The events.
+    pub events: Vec<AuditEvent>,
+    /// Whether there are older ones.
+    pub has_older: bool,
+}
+
+impl EventPage {
+    /// The first `limit` of `events`, which are more if there are older ones.
+    #[must_use]
+    pub fn of(mut events: Vec<AuditEvent>, limit: u32) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_older = events.len() > limit;
+        events.truncate(limit);
+        Self { events, has_older }
+    }
+}
+
 /// Stores audit events.
 #[async_trait]
 pub trait AuditLog: Send + Sync {

@@ -55,3 +55,12 @@ fn an_event_says_whom_it_concerns() {
     };
     assert_eq!(event, expected);
 }
+
+#[test]
+fn a_page_says_whether_there_are_older_events() {
+    let event = |n| AuditEvent::new(AuditKind::PersonSignedIn, now()).times(n);
+    for (listed, left, older) in [(0, 0, false), (2, 2, false), (3, 2, true)] {
+        let page = EventPage::of((0..listed).map(event).collect(), 2);
+        assert_eq!(page, EventPage { events: (0..left).map(event).collect(), has_older: older }, "{listed}");
+    }
+}

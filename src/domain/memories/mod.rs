@@ -81,4 +81,4 @@ pub use service::MemoryService;
 pub use shingles::{NearDuplicate, Similarity};
 pub use statistics::MemoryStatistics;
 pub use tenants::{Admitted, NotAdmitted, Tenant, TenantGroup, TenantRegistry};
-pub use transfers::{Exported, MemoryTransfers, TransferError};
+pub use transfers::{Exported, MemoryTransfers};

@@ -197,13 +197,13 @@ impl PersonalMemories {
         if !self.memories.bank().capabilities().list {
             return Err(MemoryBankError::Unsupported(Capability::List).into());
         }
-        self.memories.bank().capabilities().require_filter(&own.filter())?;
         let query = ListQuery {
             after: own.after.clone(),
             order: own.order,
             filter: own.filter(),
             ..ListQuery::new(own.limit, self.memories.clock.now())
         };
+        self.memories.bank().capabilities().require_filter(&query.filter)?;
         let mut listed = Vec::new();
         // What is older than the end of a page that is not the last is not known yet.
         let mut known_until: Option<Position> = None;

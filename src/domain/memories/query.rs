@@ -226,7 +226,7 @@ impl DateRange {
     /// Parses a range from two texts, each after the name of its field; a date alone stands for the whole day in UTC.
     ///
     /// # Errors
-    /// [`InvalidValue`] for the field that cannot be read, or for the second if it is before the first.
+    /// [`InvalidValue`] that names the field: its text is not a date, or the end is before the start.
     pub fn parse(
         (from_field, from): (&str, Option<&str>),
         (until_field, until): (&str, Option<&str>),

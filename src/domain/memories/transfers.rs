@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use super::actor::Actor;
-use super::bank::{MemoryBank, MemoryBankError};
+use super::bank::MemoryBank;
 use super::export::Export;
 use super::import::ImportReader;
 use super::loading::Import;
 use super::model::MemoryScope;
+use super::requests::MemoryError;
 use super::tenants::{Tenant, TenantGroup, TenantRegistry};
 use crate::applications::Application;
 use crate::audit::{AuditEvent, AuditKind, AuditLog};
 use crate::ids::{ApplicationId, UserId};
-use crate::system::{Clock, StorageError};
+use crate::system::Clock;
 
 /// Whose memories an operator takes out.
 #[derive(Clone, Copy, Debug)]
@@ -23,17 +24,6 @@ pub enum Exported<'a> {
     OfPerson(UserId),
     /// Those of a person in the space of the application.
     OfPersonIn(UserId, &'a Application),
-}
-
-/// Why an operator cannot take memories out.
-#[derive(Debug, thiserror::Error)]
-pub enum TransferError {
-    /// The bank cannot do it, or failed.
-    #[error(transparent)]
-    Bank(#[from] MemoryBankError),
-    /// The tenants cannot be read.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
 }
 
 /// Exports and imports memories for an operator. Each time it leaves an audit event.
@@ -60,8 +50,8 @@ impl MemoryTransfers {
     /// Begins an export.
     ///
     /// # Errors
-    /// [`TransferError`].
-    pub async fn export(&self, whose: Exported<'_>) -> Result<Export, TransferError> {
+    /// [`MemoryError`].
+    pub async fn export(&self, whose: Exported<'_>) -> Result<Export, MemoryError> {
         let (application, person) = match whose {
             Exported::OfApplication(application) => (Some(application), None),
             Exported::OfPerson(person) => (None, Some(person)),

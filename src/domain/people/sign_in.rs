@@ -13,7 +13,7 @@ use super::password::Password;
 use super::ports::{IdentityError, IdentityProvider, PasswordHasher, PersonRepository, SessionStore};
 use super::session::{Session, SessionId, SessionToken, SignInAttempt};
 use crate::applications::{HasherError, SecretHash};
-use crate::audit::{AuditEvent, AuditKind, AuditLog};
+use crate::audit::{AuditEvent, AuditKind, AuditLog, EventPage};
 use crate::ids::UserId;
 use crate::limits::{Attempt, FailureThrottle, KeyedLimit, RateLimit, Throttled, network_of};
 use crate::system::{BoxError, Clock, Entropy, StorageError};
@@ -483,8 +483,9 @@ impl SignInService {
     ///
     /// # Errors
     /// [`StorageError`].
-    pub async fn history(&self, person: UserId, skip: u32, limit: u32) -> Result<Vec<AuditEvent>, StorageError> {
-        self.ports.audit.recent_of_person(person, skip, limit).await
+    pub async fn history(&self, person: UserId, skip: u32, limit: u32) -> Result<EventPage, StorageError> {
+        let events = self.ports.audit.recent_of_person(person, skip, limit.saturating_add(1)).await?;
+        Ok(EventPage::of(events, limit))
     }
 
     /// `None` if what was verified of `person` is true no longer.

@@ -5,9 +5,8 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
 use crate::adapters::http::server::payload;
-use crate::domain::applications::Category;
 use crate::domain::ids::MemoryId;
-use crate::domain::memories::{DateRange, Limit, MemoryError};
+use crate::domain::memories::{DateRange, Limit, MemoryError, MemoryFilter};
 use crate::domain::system::Timestamp;
 use crate::domain::validation::InvalidValue;
 
@@ -110,12 +109,17 @@ pub(super) fn moment(field: &str, text: Option<&str>) -> Result<Option<Timestamp
     text.map(|text| Timestamp::parse(field, text)).transpose()
 }
 
-pub(super) fn occurred(from: Option<&str>, until: Option<&str>) -> Result<DateRange, InvalidValue> {
-    DateRange::parse(("occurred_from", from), ("occurred_until", until))
-}
-
-pub(super) fn one_category(name: Option<&str>) -> Result<Option<Category>, InvalidValue> {
-    name.map(str::parse).transpose()
+/// The filter of these arguments.
+pub(super) fn filter(
+    category: Option<&str>,
+    occurred_from: Option<&str>,
+    occurred_until: Option<&str>,
+) -> Result<MemoryFilter, InvalidValue> {
+    Ok(MemoryFilter {
+        categories: category.map(str::parse).transpose()?.into_iter().collect(),
+        occurred: DateRange::parse(("occurred_from", occurred_from), ("occurred_until", occurred_until))?,
+        ..MemoryFilter::default()
+    })
 }
 
 pub(super) fn page_size(asked: Option<u32>, default: u32, most: u32) -> Result<Limit, InvalidValue> {

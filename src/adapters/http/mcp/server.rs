@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::answer::{self, Summary};
 use super::arguments::{
     AddArguments, DeleteArguments, FetchArguments, ListMemoriesArguments, ListOrderArgument, NoArguments,
-    OrderArgument, SearchArguments, UpdateMemoryArguments, memory_id, moment, occurred, one_category, page_size, read,
+    OrderArgument, SearchArguments, UpdateMemoryArguments, filter, memory_id, moment, page_size, read,
 };
 use super::call::McpCall;
 use super::client::ClientProgram;
@@ -31,7 +31,7 @@ use crate::domain::audit::Context;
 use crate::domain::ids::RequestId;
 use crate::domain::memories::{
     Content, CreateMemory, Created, CreatedBeside, Limit, ListMemories, ListOrder, Memory, MemoryChanges, MemoryError,
-    MemoryFilter, MemoryService, Metadata, OnNearDuplicate, Priority, QueryText, ResultOrder, SearchMemories,
+    MemoryService, Metadata, OnNearDuplicate, Priority, QueryText, ResultOrder, SearchMemories,
 };
 use crate::domain::oauth::LocalAccess;
 use crate::domain::system::{Clock, Entropy};
@@ -145,11 +145,7 @@ impl McpServer {
             text: QueryText::try_from(query)?,
             limit: page_size(limit, 10, 50)?,
             threshold: None,
-            filter: MemoryFilter {
-                categories: one_category(category.as_deref())?.into_iter().collect(),
-                occurred: occurred(occurred_from.as_deref(), occurred_until.as_deref())?,
-                ..MemoryFilter::default()
-            },
+            filter: filter(category.as_deref(), occurred_from.as_deref(), occurred_until.as_deref())?,
             order: match order.unwrap_or_default() {
                 OrderArgument::Relevance => ResultOrder::Relevance,
                 OrderArgument::OccurredAt => ResultOrder::Occurred,
@@ -257,11 +253,7 @@ impl McpServer {
                 ListOrderArgument::CreatedAt => ListOrder::Created,
                 ListOrderArgument::OccurredAt => ListOrder::Occurred,
             },
-            filter: MemoryFilter {
-                categories: one_category(category.as_deref())?.into_iter().collect(),
-                occurred: occurred(occurred_from.as_deref(), occurred_until.as_deref())?,
-                ..MemoryFilter::default()
-            },
+            filter: filter(category.as_deref(), occurred_from.as_deref(), occurred_until.as_deref())?,
         };
         let list = self.memories.list(&call.caller.also()?, call.request_id, asked).await?;
         let mut summaries: Vec<Summary> =

@@ -28,6 +28,7 @@ use super::view::{self, PageContext};
 use crate::adapters::http::server::answers::Reservation;
 use crate::adapters::http::server::json_lines::{JsonLines, lines};
 use crate::adapters::http::server::services::Services;
+use crate::domain::audit::EventPage;
 use crate::domain::memories::{Capability, Export, Limit, MemoryBankError, MemoryError, OwnMemory};
 use crate::domain::people::{SessionToken, SignedInUser};
 use crate::domain::system::Timestamp;
@@ -295,9 +296,7 @@ async fn document(browser: &Browser<'_>, user: &SignedInUser) -> Result<Value, P
             })
         })
         .collect();
-    // One more says whether some are left out.
-    let mut events = services.sign_in.history(id, 0, EVENTS + 1).await?;
-    let some_left_out = cut(&mut events, EVENTS as usize);
+    let EventPage { events, has_older } = services.sign_in.history(id, 0, EVENTS).await?;
     let names = application_names(browser, events.iter().filter_map(|event| event.application_id)).await?;
     let events: Vec<Value> = events
         .iter()
@@ -319,26 +318,6 @@ async fn document(browser: &Browser<'_>, user: &SignedInUser) -> Result<Value, P
         "passkeys": passkeys,
         "sessions": sessions,
         "events": events,
-        "older_events_left_out": some_left_out,
+        "older_events_left_out": has_older,
     }))
-}
-
-/// Leaves the first `most` of what is listed. Returns whether there was more.
-fn cut<T>(listed: &mut Vec<T>, most: usize) -> bool {
-    let is_longer = listed.len() > most;
-    listed.truncate(most);
-    is_longer
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_left_out_of_a_list_is_told() {
-        for (listed, left, told) in [(0, 0, false), (2, 2, false), (3, 2, true)] {
-            let mut events: Vec<u32> = (0..listed).collect();
-            assert_eq!((cut(&mut events, 2), events), (told, (0..left).collect()), "{listed}");
-        }
-    }
 }

@@ -21,6 +21,7 @@ use super::sign_in::SignInRefusal;
 use super::texts::{Filled, Language, Moment, Text};
 use super::view::{self, PageContext};
 use super::words;
+use crate::domain::audit::EventPage;
 use crate::domain::memories::{AccountClosure, ErasureError, MemoryBankError};
 use crate::domain::people::{
     Account, Passkey, PasskeyName, Password, PeopleError, SessionId, SignInError, SignedInUser,
@@ -116,10 +117,7 @@ pub(super) async fn render(
         until: Moment::of(session.expires_at, browser.t.language),
     });
     let skipped = skipped_events(browser.query());
-    // One more says whether there is another page.
-    let mut events = services.sign_in.history(user.person.id, skipped, HISTORY + 1).await?;
-    let older = (events.len() > HISTORY as usize).then(|| skipped.saturating_add(HISTORY));
-    events.truncate(HISTORY as usize);
+    let EventPage { events, has_older } = services.sign_in.history(user.person.id, skipped, HISTORY).await?;
     let names = application_names(browser, events.iter().filter_map(|event| event.application_id)).await?;
     let events = events.iter().filter_map(|event| {
         let application = event.application_id.and_then(|id| names.get(&id)).map(String::as_str);
@@ -143,7 +141,7 @@ pub(super) async fn render(
         sessions: sessions.collect(),
         events: events.collect(),
         skips_events: skipped > 0,
-        older_events: older,
+        older_events: has_older.then(|| skipped.saturating_add(HISTORY)),
         problem,
         notice,
         form_token: form_token.as_str(),
