@@ -10,6 +10,7 @@ mod copies;
 mod importing;
 mod languages;
 mod memories;
+mod memory;
 mod origins;
 mod passkeys;
 mod password_links;
