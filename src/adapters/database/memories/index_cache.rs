@@ -25,7 +25,7 @@ use crate::adapters::database::row::{Row, json_array};
 pub(super) const LEAST_MEMORIES: i64 = 1_000;
 /// Maximum sizes of the indexes that are kept; one that is being built comes on top. A scope with a million memories needs some
 /// 70 MiB.
-const LIMITS: IndexLimits = IndexLimits { small: 64 * 1024 * 1024, large: 128 * 1024 * 1024 };
+const LIMITS: IndexLimits = IndexLimits { small: 48 * 1024 * 1024, large: 128 * 1024 * 1024 };
 /// Number of newest transactions of a scope whose changes are noted.
 pub(super) const NOTED: i64 = 1_024;
 /// Maximum number of memories that an index reads to be up to date, and how many of them it may have already: those are
@@ -75,7 +75,7 @@ impl IndexCache {
             self.shelf().drop_index(row.id);
             return Ok(None);
         }
-        let taken = self.shelf().take(row.id, row.memories);
+        let taken = self.shelf().take(row.id, row.memories, estimate);
         let index = match taken {
             TakenIndex::Ready(index) => index,
             TakenIndex::Due => {
@@ -126,6 +126,10 @@ impl IndexCache {
         let (this, scope_id, memories) = (self.clone(), row.id, row.memories);
         tokio::spawn(async move {
             let Ok(_turn) = this.building.acquire().await else { return };
+            // Those that were built meanwhile may have taken the room.
+            if !this.shelf().has_room(scope_id) {
+                return this.shelf().give_up(scope_id);
+            }
             match build(&this.connection, scope_id).await {
                 Ok(Some(index)) => {
                     let bytes = index.index.bytes() as u64;
@@ -134,7 +138,7 @@ impl IndexCache {
                 Ok(None) => this.shelf().fail(scope_id, memories),
                 Err(failure) if failure.is_about_one_row() => this.shelf().fail(scope_id, memories),
                 // The next search tries again.
-                Err(_) => this.shelf().forget(scope_id),
+                Err(_) => this.shelf().give_up(scope_id),
             }
         });
     }
@@ -209,14 +213,21 @@ async fn build(connection: &ConnectionPool, scope_id: i64) -> Result<Option<Numb
     for part in seqs.chunks(READ_AT_A_TIME) {
         let memories = read(connection, scope_id, part.iter().copied()).await?;
         let inserted = tokio::task::spawn_blocking(move || {
-            let complete = memories.into_iter().all(|memory| index.insert(memory));
-            (complete && index.bytes() as u64 <= LIMITS.large).then_some(index)
+            let is_complete = memories.into_iter().all(|memory| index.insert(memory));
+            if index.bytes() as u64 > LIMITS.large {
+                index.shrink();
+            }
+            (is_complete && index.bytes() as u64 <= LIMITS.large).then_some(index)
         });
         match inserted.await.map_err(|_| MemoryStoreError::WriterEnded)? {
             Some(inserted) => index = inserted,
             None => return Ok(None),
         }
     }
-    index.shrink();
+    let shrunk = tokio::task::spawn_blocking(move || {
+        index.shrink();
+        index
+    });
+    let index = shrunk.await.map_err(|_| MemoryStoreError::WriterEnded)?;
     Ok(Some(NumberedIndex { revision, index }))
 }

@@ -30,6 +30,7 @@ mod spelling;
 mod sql;
 mod statistics;
 mod stored;
+mod term_map;
 mod term_statistics;
 mod vector_cache;
 mod vector_rows;

@@ -5,6 +5,8 @@
 
 /// Number of memories of a full block. One that is changed may get twice as many.
 const BLOCK: usize = 64;
+/// Maximum number of memories of a block.
+pub(super) const LARGEST_BLOCK: usize = 2 * BLOCK;
 
 /// How a memory has a term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +40,6 @@ struct BlockStart {
 impl Postings {
     /// Maximum number of a memory.
     pub(super) const MAX_NUMBER: u32 = u32::MAX >> 1;
-
-    /// How many memories there are.
-    pub(super) fn len(&self) -> usize {
-        self.len as usize
-    }
 
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0
@@ -90,7 +87,7 @@ impl Postings {
     /// Gives a memory that is not among them an occurrence, or takes that of one that is. Returns whether it could.
     fn change(&mut self, number: u32, occurrence: Option<Occurrence>) -> bool {
         let block = self.starts.partition_point(|start| start.first <= number);
-        let mut postings = self.decode(block);
+        let mut postings = self.view().decode(block);
         match (postings.binary_search_by_key(&number, |(number, _)| *number), occurrence) {
             (Ok(at), None) => drop(postings.remove(at)),
             (Err(at), Some(occurrence)) => postings.insert(at, (number, occurrence)),
@@ -101,17 +98,23 @@ impl Postings {
         true
     }
 
+    /// The `len` memories of a single block.
+    pub(super) fn of_block(bytes: &[u8], len: u32) -> Self {
+        let last = PostingsView::of_block(bytes, len).decode(0).last().map_or(0, |(number, _)| *number);
+        Self { bytes: bytes.to_vec(), starts: Vec::new(), len, last, in_last: len }
+    }
+
     /// Replaces what a block holds.
     fn rewrite(&mut self, block: usize, mut postings: Vec<(u32, Occurrence)>) {
         let mut end = block + 1;
-        if postings.is_empty() && end < self.blocks() {
+        if postings.is_empty() && end < self.view().blocks() {
             // The next one takes its place.
-            postings = self.decode(end);
+            postings = self.view().decode(end);
             end += 1;
         }
-        let (from, to) = (self.offset_of(block), self.offset_of(end));
+        let (from, to) = (self.view().offset_of(block), self.view().offset_of(end));
         let (mut bytes, mut starts) = (Vec::new(), Vec::new());
-        let size = if postings.len() > 2 * BLOCK { BLOCK } else { 2 * BLOCK };
+        let size = if postings.len() > LARGEST_BLOCK { BLOCK } else { LARGEST_BLOCK };
         for (part, postings) in postings.chunks(size).enumerate() {
             let is_first = block == 0 && part == 0;
             let mut before = if is_first { 0 } else { postings[0].0 };
@@ -129,16 +132,46 @@ impl Postings {
         }
         self.bytes.splice(from..to, bytes);
         self.starts.splice(block.saturating_sub(1)..end - 1, starts);
-        let last = self.decode(self.blocks() - 1);
+        let last = self.view().decode(self.view().blocks() - 1);
         self.last = last.last().map_or(0, |(number, _)| *number);
         self.in_last = u32::try_from(last.len()).unwrap_or(u32::MAX);
     }
 
-    fn blocks(&self) -> usize {
+    /// A read-only view.
+    pub(super) fn view(&self) -> PostingsView<'_> {
+        PostingsView { bytes: &self.bytes, starts: &self.starts, len: self.len }
+    }
+}
+
+/// A read-only view of the memories that have a term.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PostingsView<'a> {
+    bytes: &'a [u8],
+    starts: &'a [BlockStart],
+    len: u32,
+}
+
+impl<'a> PostingsView<'a> {
+    /// The `len` memories of a single block.
+    pub(super) fn of_block(bytes: &'a [u8], len: u32) -> Self {
+        Self { bytes, starts: &[], len }
+    }
+
+    /// The bytes of the block, if there is only one.
+    pub(super) fn only_block(self) -> Option<&'a [u8]> {
+        self.starts.is_empty().then_some(self.bytes)
+    }
+
+    /// How many memories there are.
+    pub(super) fn len(self) -> usize {
+        self.len as usize
+    }
+
+    fn blocks(self) -> usize {
         self.starts.len() + 1
     }
 
-    fn offset_of(&self, block: usize) -> usize {
+    fn offset_of(self, block: usize) -> usize {
         match block.checked_sub(1).map(|place| self.starts.get(place)) {
             None => 0,
             Some(Some(start)) => start.offset as usize,
@@ -147,11 +180,11 @@ impl Postings {
     }
 
     /// The memory before the first one of a block, so far as its distance is concerned.
-    fn base_of(&self, block: usize) -> u32 {
+    fn base_of(self, block: usize) -> u32 {
         block.checked_sub(1).map_or(0, |place| self.starts[place].first)
     }
 
-    fn decode(&self, block: usize) -> Vec<(u32, Occurrence)> {
+    fn decode(self, block: usize) -> Vec<(u32, Occurrence)> {
         let bytes = &self.bytes[..self.offset_of(block + 1)];
         let (mut at, mut number) = (self.offset_of(block), self.base_of(block));
         let mut postings = Vec::with_capacity(BLOCK);
@@ -164,7 +197,7 @@ impl Postings {
     }
 
     /// The newest memories, at most `limit`, in ascending order.
-    pub(super) fn newest(&self, limit: usize) -> Vec<u32> {
+    pub(super) fn newest(self, limit: usize) -> Vec<u32> {
         let (mut first, mut numbers) = (0, Vec::new());
         if self.len() > limit {
             // Blocks that were changed have more or fewer memories than others.
@@ -191,15 +224,15 @@ impl Postings {
         numbers
     }
 
-    pub(super) fn cursor(&self) -> Cursor<'_> {
+    pub(super) fn cursor(self) -> Cursor<'a> {
         Cursor { postings: self, next: 0, at: 0, current: None, number: 0 }
     }
 }
 
 /// Finds ascending numbers.
 pub(super) struct Cursor<'a> {
-    postings: &'a Postings,
-    /// The place in [`Postings::starts`] of the block after the current one.
+    postings: PostingsView<'a>,
+    /// The place in [`PostingsView::starts`] of the block after the current one.
     next: usize,
     /// The place of the byte after the current memory.
     at: usize,
@@ -221,7 +254,7 @@ impl Cursor<'_> {
 
     /// Enters the last block that does not begin after `number`, in steps that double.
     fn skip_blocks(&mut self, number: u32) {
-        let starts = &self.postings.starts;
+        let starts = self.postings.starts;
         let begins_before = |place: usize| starts.get(place).is_some_and(|start| start.first <= number);
         if !begins_before(self.next) {
             return;
@@ -239,7 +272,7 @@ impl Cursor<'_> {
 
     /// Goes to the next memory; `None` at the end.
     fn advance(&mut self) -> Option<()> {
-        let bytes = &self.postings.bytes;
+        let bytes = self.postings.bytes;
         if self.at >= bytes.len() {
             return None;
         }
@@ -257,7 +290,7 @@ impl Cursor<'_> {
 }
 
 /// The place of a byte. There are fewer than 2^32: a memory takes at most 15, and nobody has so many.
-fn offset(place: usize) -> u32 {
+pub(super) fn offset(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
 }
 
@@ -314,14 +347,14 @@ mod tests {
     use super::*;
 
     fn assert_equal(postings: &Postings, expected: &BTreeMap<u32, Occurrence>) {
-        assert_eq!(postings.len(), expected.len());
+        assert_eq!(postings.view().len(), expected.len());
         let all: Vec<u32> = expected.keys().copied().collect();
         for limit in [0, 1, 63, 64, 65, 200, usize::MAX] {
             let newest = &all[all.len().saturating_sub(limit)..];
-            assert_eq!(postings.newest(limit), newest, "{limit}");
+            assert_eq!(postings.view().newest(limit), newest, "{limit}");
         }
         for step in [1, 2, 37, 500] {
-            let mut cursor = postings.cursor();
+            let mut cursor = postings.view().cursor();
             for number in (0..=all.last().copied().unwrap_or(0) + 2).step_by(step) {
                 assert_eq!(cursor.find(number), expected.get(&number).copied(), "{number} in steps of {step}");
             }
@@ -364,7 +397,7 @@ mod tests {
         let mut postings = Postings::default();
         let occurrence = Occurrence { count: 65_536, label: true };
         postings.insert(Postings::MAX_NUMBER, occurrence);
-        assert_eq!(postings.cursor().find(Postings::MAX_NUMBER), Some(occurrence));
+        assert_eq!(postings.view().cursor().find(Postings::MAX_NUMBER), Some(occurrence));
     }
 
     #[test]
@@ -378,6 +411,6 @@ mod tests {
             postings.insert(number, usual);
         }
         assert!(postings.starts.len() > 2);
-        assert_eq!(postings.len(), 409);
+        assert_eq!(postings.view().len(), 409);
     }
 }

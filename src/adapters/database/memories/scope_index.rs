@@ -3,23 +3,21 @@
 //! It holds what the statements of [`candidates`](super::candidates) and [`pool_rows`](super::pool_rows) read, in about a fifth of
 //! the space that plain lists would take: what fits is found many times faster.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::mem::size_of;
-use std::ops::Bound;
 
 use memgate_domain::memories::Priority;
 use sea_orm::QueryResult;
 
 use super::failure::MemoryStoreError;
-use super::postings::{Occurrence, Postings};
+use super::postings::{Occurrence, Postings, PostingsView};
 use super::row::memory_row;
+use super::term_map::TermMap;
 
 /// The columns of an [`IndexedMemory`], of the table `memories` under the name `m`.
 pub(super) const INDEXED_COLUMNS: &str = "m.seq, m.conversation_id, m.created_at, m.expires_at, m.priority, m.length, \
                                           m.question, m.attributes, m.terms, m.occurred_at";
 
-/// Approximate size of what a term needs besides its postings: its text, its place in the tree, two allocations.
-const TERM_BYTES: usize = 144;
 /// Approximate size of what a conversation needs besides its name and the numbers of its memories.
 const CONVERSATION_BYTES: usize = 80;
 /// Approximate size of two postings.
@@ -89,9 +87,7 @@ pub(super) struct ScopeIndex {
     expires: Vec<i64>,
     /// How many expire some day.
     pub(super) expiring: usize,
-    terms: BTreeMap<Box<str>, Postings>,
-    /// Size of all postings.
-    postings_bytes: usize,
+    terms: TermMap,
     /// The memories of each conversation, oldest first.
     conversations: Vec<Vec<u32>>,
     names: HashMap<Box<str>, u32>,
@@ -138,18 +134,17 @@ impl ScopeIndex {
     pub(super) fn bytes(&self) -> usize {
         self.slots.len() * (size_of::<Slot>() + size_of::<u32>())
             + (self.occurred.len() + self.expires.len()) * size_of::<i64>()
-            + self.postings_bytes
-            + self.terms.len() * TERM_BYTES
+            + self.terms.bytes()
             + self.names_bytes
             + self.conversations.len() * CONVERSATION_BYTES
     }
 
-    /// Makes room for nothing more.
+    /// Packs what can be, and frees spare capacity.
     pub(super) fn shrink(&mut self) {
         self.slots.shrink_to_fit();
         self.occurred.shrink_to_fit();
         self.expires.shrink_to_fit();
-        self.terms.values_mut().for_each(Postings::shrink);
+        self.terms.pack();
         self.conversations.iter_mut().for_each(Vec::shrink_to_fit);
         self.conversations.shrink_to_fit();
         self.names.shrink_to_fit();
@@ -159,7 +154,9 @@ impl ScopeIndex {
     /// that was possible; if not, the index has to be built anew.
     pub(super) fn update(&mut self, seqs: &HashSet<i64>, found: Vec<IndexedMemory>) -> bool {
         self.remove(seqs);
-        found.into_iter().all(|memory| self.insert(memory))
+        let is_complete = found.into_iter().all(|memory| self.insert(memory));
+        self.terms.pack_if_due();
+        is_complete
     }
 
     /// How many of the memories `seqs` the index has.
@@ -183,16 +180,7 @@ impl ScopeIndex {
             return false;
         }
         for (term, occurrence) in memory.occurrences() {
-            if let Some(postings) = self.terms.get_mut(term) {
-                let before = postings.bytes();
-                postings.insert(number, occurrence);
-                self.postings_bytes = self.postings_bytes + postings.bytes() - before;
-            } else {
-                let mut postings = Postings::default();
-                postings.insert(number, occurrence);
-                self.postings_bytes += postings.bytes();
-                self.terms.insert(term.into(), postings);
-            }
+            self.terms.insert(term, number, occurrence);
         }
         let conversation = memory.conversation.map(|name| self.conversation(name));
         let slot = Slot {
@@ -244,20 +232,7 @@ impl ScopeIndex {
             }
             self.slots[place].shape &= !IS_THERE;
         }
-        let (Some(&first), bytes) = (numbers.first(), &mut self.postings_bytes) else { return };
-        self.terms.retain(|_, postings| {
-            if postings.last().is_none_or(|last| last < first) {
-                return true;
-            }
-            let mut cursor = postings.cursor();
-            let found: Vec<u32> = numbers.iter().copied().filter(|number| cursor.find(*number).is_some()).collect();
-            let before = postings.bytes();
-            for number in found {
-                postings.remove(number);
-            }
-            *bytes = *bytes + postings.bytes() - before;
-            !postings.is_empty()
-        });
+        self.terms.remove(&numbers);
     }
 
     fn distance(&self, seq: i64) -> Option<u32> {
@@ -316,7 +291,7 @@ impl ScopeIndex {
     }
 
     /// The memories that have `term`.
-    pub(super) fn postings(&self, term: &str) -> Option<&Postings> {
+    pub(super) fn postings(&self, term: &str) -> Option<PostingsView<'_>> {
         self.terms.get(term)
     }
 
@@ -325,10 +300,10 @@ impl ScopeIndex {
         self.postings(term).map_or(0, |postings| postings.len() as u64)
     }
 
-    /// The terms from `first` on, before `end`, with the number of memories that have each.
+    /// The terms from `first` on, before `end`, in order, with the number of memories that have each.
     pub(super) fn terms<'a>(&'a self, first: &str, end: &'a str) -> impl Iterator<Item = (&'a str, u64)> {
-        let from = self.terms.range::<str, _>((Bound::Included(first), Bound::Unbounded));
-        from.map(|(term, postings)| (&**term, postings.len() as u64)).take_while(move |(term, _)| *term < end)
+        let from = self.terms.from(first).map(|(term, postings)| (term, postings.len() as u64));
+        from.take_while(move |(term, _)| *term < end)
     }
 }
 
