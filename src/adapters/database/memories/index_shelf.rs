@@ -130,18 +130,14 @@ impl<T: Clone> IndexShelf<T> {
 
     /// Keeps an index that was built, if there is room for it.
     pub(super) fn put(&mut self, scope: i64, index: T, bytes: u64) {
-        match self.makes_room(scope, bytes) {
-            Some(others) => {
-                for other in others {
-                    self.evict(other);
-                }
-                self.set(scope, PlaceState::Ready { index, bytes });
-            }
-            None => {
-                let estimate = self.place(scope).estimate;
-                self.set(scope, PlaceState::Absent(Some(MeasuredIndex { bytes, estimate })));
-            }
+        let Some(others) = self.makes_room(scope, bytes) else {
+            let estimate = self.place(scope).estimate;
+            return self.set(scope, PlaceState::Absent(Some(MeasuredIndex { bytes, estimate })));
+        };
+        for other in others {
+            self.evict(other);
         }
+        self.set(scope, PlaceState::Ready { index, bytes });
     }
 
     /// Notes that the index of a scope with so many memories cannot be built.

@@ -224,6 +224,7 @@ impl PackedTerms {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::collections::btree_map::Entry;
 
     use proptest::collection::vec;
     use proptest::prelude::{any, proptest};
@@ -269,9 +270,9 @@ mod tests {
                 for (place, at) in ats.iter().enumerate() {
                     let occurrence = Occurrence { count: u32::try_from(place).unwrap() + 1, label: at % 3 == 0 };
                     let memories = expected.entry(term(*at)).or_default();
-                    if !memories.contains_key(&number) {
+                    if let Entry::Vacant(entry) = memories.entry(number) {
                         terms.insert(&term(*at), number, occurrence);
-                        memories.insert(number, occurrence);
+                        entry.insert(occurrence);
                     }
                 }
             };
