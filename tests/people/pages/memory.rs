@@ -10,6 +10,7 @@ use memgate::domain::memories::{
 };
 use memgate::domain::system::Timestamp;
 use memgate_domain::testing::{InMemoryMemoryBank, content, update};
+use memgate_test_kit::page::Page;
 use serde_json::Value;
 
 use super::browser::Browser;
@@ -185,17 +186,25 @@ async fn what_an_application_changes_while_a_memory_is_deleted_comes_back_when_t
     assert!(undone.assert_page(200).says("Marta drinks water"), "{}", undone.page.text());
 }
 
-#[tokio::test]
-async fn what_an_application_changes_while_a_correction_is_undone_stays() {
-    let bank = Arc::new(Overtaken::default());
-    let place = Place::before(bank.clone()).await;
+/// A correction of the memory that is [opened].
+const TEA: [(&str, &str); 2] = [("content", "Marta drinks tea"), ("categories", "")];
+
+/// Opens the page of a memory that an application has just stored. A second later, returns the browser, the path and the page.
+async fn opened(place: &Place) -> (Browser<'_>, String, Page) {
     let (mut browser, token) = place.connected().await;
     let memory = place.gate.remember(&token, "Marta drinks coffee").await;
     let path = format!("{MEMORIES}/{}", id_of(&memory));
     let page = browser.get(&path).await.page;
     place.gate.advance(Duration::from_secs(1));
-    let correction = [("content", "Marta drinks tea"), ("categories", "")];
-    let saved = submit(&mut browser, &path, &fields(&page, &["form_token"], &correction)).await;
+    (browser, path, page)
+}
+
+#[tokio::test]
+async fn what_an_application_changes_while_a_correction_is_undone_stays() {
+    let bank = Arc::new(Overtaken::default());
+    let place = Place::before(bank.clone()).await;
+    let (mut browser, path, page) = opened(&place).await;
+    let saved = submit(&mut browser, &path, &fields(&page, &["form_token"], &TEA)).await;
     let undo = fields(saved.assert_page(200), &["form_token", "memories", "deadline", "seal"], &[]);
     place.gate.advance(Duration::from_secs(1));
     *bank.text.lock().unwrap() = Some("Marta drinks water");
@@ -207,14 +216,9 @@ async fn what_an_application_changes_while_a_correction_is_undone_stays() {
 async fn a_correction_of_what_an_application_changes_at_the_same_time_is_saved_and_offers_no_older_text() {
     let bank = Arc::new(Overtaken::default());
     let place = Place::before(bank.clone()).await;
-    let (mut browser, token) = place.connected().await;
-    let memory = place.gate.remember(&token, "Marta drinks coffee").await;
-    let path = format!("{MEMORIES}/{}", id_of(&memory));
-    let page = browser.get(&path).await.page;
-    place.gate.advance(Duration::from_secs(1));
+    let (mut browser, path, page) = opened(&place).await;
     *bank.text.lock().unwrap() = Some("Marta drinks water");
-    let correction = [("content", "Marta drinks tea"), ("categories", "")];
-    let saved = submit(&mut browser, &path, &fields(&page, &["form_token"], &correction)).await;
+    let saved = submit(&mut browser, &path, &fields(&page, &["form_token"], &TEA)).await;
     let page = saved.assert_page(200);
     assert!(page.says("Saved.") && page.says("Marta drinks tea"), "{}", page.text());
     assert!(!page.says("Undo"), "it would bring back what the application had replaced: {}", page.text());
