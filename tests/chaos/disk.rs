@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
+use memgate_test_kit::process::finish;
 use tempfile::TempDir;
 
 /// Makes the file system of one program fail, by a library that is loaded before all others.
@@ -18,9 +19,10 @@ impl FaultyDisk {
     pub fn new(seed: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/chaos/disk_faults.c");
+        // The C compiler that the build of SQLite needs too.
         let mut compile = Command::new("cc");
         compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(folder.path().join("faults.so")).args([source, "-ldl"]);
-        let compiled = compile.output().expect("a C compiler, which the build of SQLite needs too");
+        let compiled = finish(&mut compile);
         assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
         let path = folder.path().join("control");
         let control = OpenOptions::new().read(true).write(true).create_new(true).open(path).unwrap();

@@ -22,7 +22,7 @@ use clients::{ChaosClient, Dice, PASSWORD, PUBLIC_URL, Tally};
 use disk::FaultyDisk;
 use faulty_postgres::FaultyPostgres;
 use memgate_test_kit::http;
-use memgate_test_kit::process::{Server, memgate};
+use memgate_test_kit::process::{Server, finish, finished, memgate};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -96,7 +96,7 @@ fn register(folder: &Path, broken: &impl Breakable, name: &str) -> Value {
     for permission in ["memory:read", "memory:write", "memory:delete"] {
         command.args(["--permission", permission]);
     }
-    let output = command.output().unwrap();
+    let output = finish(&mut command);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -107,7 +107,7 @@ fn create_person(folder: &Path, broken: &impl Breakable, login: &str) {
     let mut child =
         command.args(["user", "create", login]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(PASSWORD.as_bytes()).unwrap();
-    assert!(child.wait().unwrap().success());
+    assert!(finished(child).status.success());
 }
 
 async fn ready(url: &str, within: Duration) {

@@ -12,7 +12,7 @@ use memgate_test_kit::banks::{self, mem0};
 use memgate_test_kit::database::TestDatabase;
 use memgate_test_kit::gate::TestGate;
 use memgate_test_kit::http;
-use memgate_test_kit::process::{Server, fail, installation, memgate, run_with_input, succeed, succeed_json};
+use memgate_test_kit::process::{Server, fail, finish, installation, memgate, run_with_input, succeed, succeed_json};
 use serde_json::{Value, json};
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/memories.jsonl");
@@ -74,7 +74,7 @@ async fn a_memory_that_is_twice_in_a_file_is_given_to_a_remote_bank_once() {
         ("MEMGATE_MEMORY_BANK_URL", bank.url.as_str()),
         ("MEMGATE_MEMORY_BANK_API_KEY", banks::KEY),
     ]);
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let output = tokio::task::spawn_blocking(move || finish(&mut command)).await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&said["rows"], &said["loaded"], &said["already_there"]), (&json!(2), &json!(1), &json!(1)));

@@ -1,6 +1,7 @@
 //! The program: its commands, and what it keeps when it is killed, cut off, rolled back or replaced.
 
 mod cli;
+mod deadline;
 mod durability;
 mod import;
 mod no_write_lost;

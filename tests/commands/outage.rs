@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use memgate_test_kit::http;
 use memgate_test_kit::postgres::PostgresServer;
-use memgate_test_kit::process::{Server, memgate};
+use memgate_test_kit::process::{Server, finish, memgate};
 use reqwest::{Client, Response};
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ impl Place {
     fn register(&self, name: &str) -> Value {
         let mut command = memgate(self.folder.path());
         command.args(["app", "create", "--json", "--name", name]).envs(self.variables.iter().cloned());
-        let output = command.output().unwrap();
+        let output = finish(&mut command);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use memgate_test_kit::database::TestDatabase;
 use memgate_test_kit::http;
-use memgate_test_kit::process::{Server, memgate};
+use memgate_test_kit::process::{Server, finish, memgate};
 use memgate_test_kit::skip::there_is;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
@@ -84,20 +84,17 @@ async fn a_rolling_restart_behind_haproxy_fails_no_request() {
     for port in [one, two] {
         servers.push(Some(Server::start(instance(folder.path(), &database, port, public))));
     }
-    let created = instance(folder.path(), &database, one, public)
-        .args([
-            "app",
-            "create",
-            "--json",
-            "--name",
-            "load",
-            "--permission",
-            "memory:read",
-            "--permission",
-            "memory:write",
-        ])
-        .output()
-        .unwrap();
+    let created = finish(instance(folder.path(), &database, one, public).args([
+        "app",
+        "create",
+        "--json",
+        "--name",
+        "load",
+        "--permission",
+        "memory:read",
+        "--permission",
+        "memory:write",
+    ]));
     assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
     let application: Value = serde_json::from_slice(&created.stdout).unwrap();
 

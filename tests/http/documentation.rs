@@ -6,7 +6,7 @@ use std::process::Command;
 
 use memgate_test_kit::database::TestDatabase;
 use memgate_test_kit::gate::TestGate;
-use memgate_test_kit::process::{Server, memgate, with_environment_of};
+use memgate_test_kit::process::{Server, finish, memgate, with_environment_of};
 use memgate_test_kit::skip::there_is;
 
 fn root() -> PathBuf {
@@ -38,7 +38,7 @@ fn shell_blocks(page: &str) -> Vec<String> {
 async fn paste(mut bash: Command, commands: &str) -> String {
     let script = format!("set -euo pipefail\ncurl() {{ command curl --fail-with-body \"$@\"; echo; }}\n{commands}");
     bash.args(["-c", &script]).env("no_proxy", "127.0.0.1");
-    let output = tokio::task::spawn_blocking(move || bash.output()).await.unwrap().unwrap();
+    let output = tokio::task::spawn_blocking(move || finish(&mut bash)).await.unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
     out.into_owned()

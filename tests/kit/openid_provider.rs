@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
@@ -14,6 +13,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::http::client_builder;
+use crate::process::first_line;
 use crate::skip::skip;
 
 /// The secret of the clients that have one.
@@ -45,8 +45,7 @@ impl OpenIdServer {
             .spawn()
             .unwrap();
         let alive = process.stdin.take();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let (line, _) = first_line(&mut process);
         let said: Value = serde_json::from_str(&line).expect("the provider says where it listens");
         Some(Self { issuer: said["issuer"].as_str().unwrap().to_owned(), process, _alive: alive })
     }

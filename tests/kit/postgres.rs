@@ -8,7 +8,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 use sea_orm::sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use url::Url;
 
+use crate::process::first_line;
 use crate::skip::skip;
 
 /// A fresh database. One that was made on somebody else's server is dropped with this.
@@ -132,9 +133,7 @@ impl PostgresServer {
         }
         let mut keeper = command.spawn().unwrap();
         let alive = keeper.stdin.take();
-        let mut said = BufReader::new(keeper.stdout.take().unwrap());
-        let mut first = String::new();
-        said.read_line(&mut first).unwrap();
+        let (mut first, mut said) = first_line(&mut keeper);
         if first.trim() != "ready" {
             said.read_to_string(&mut first).unwrap();
             panic!("the PostgreSQL server for the tests does not start:\n{first}");

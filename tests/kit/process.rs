@@ -2,8 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,57 @@ use tempfile::TempDir;
 
 /// How long the service may take to start on a busy machine.
 const START: Duration = Duration::from_mins(1);
+
+/// How long any other process may take on a busy machine.
+const END: Duration = Duration::from_mins(5);
+
+/// Kills a process that takes too long, so that a test that waits for it fails instead of waiting for ever. It is met when
+/// this is dropped.
+#[must_use]
+pub struct Deadline {
+    _met: Sender<()>,
+}
+
+impl Deadline {
+    /// The usual one.
+    pub fn of(process: &Child) -> Self {
+        Self::after(END, process)
+    }
+
+    /// That the process has ended after so long.
+    pub fn after(end: Duration, process: &Child) -> Self {
+        let (sender, met) = mpsc::channel();
+        let id = process.id().to_string();
+        thread::spawn(move || {
+            if met.recv_timeout(end) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("process {id} is killed: it took longer than {end:?}");
+                let _already_ended = Command::new("kill").args(["-KILL", &id]).status();
+            }
+        });
+        Self { _met: sender }
+    }
+}
+
+/// Runs a command without standard input to its end, and captures what it prints.
+pub fn finish(command: &mut Command) -> Output {
+    finished(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+}
+
+/// Waits for the end of a process, and captures what it prints where that is piped.
+pub fn finished(process: Child) -> Output {
+    let _deadline = Deadline::of(&process);
+    process.wait_with_output().unwrap()
+}
+
+/// The first line that a process prints, and the rest, unread. What it is to print when it has started is printed within the
+/// deadline, or it is killed.
+pub fn first_line(process: &mut Child) -> (String, BufReader<ChildStdout>) {
+    let _deadline = Deadline::after(START, process);
+    let mut said = BufReader::new(process.stdout.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    (line, said)
+}
 
 /// The program that is tested.
 ///
@@ -66,7 +117,7 @@ pub fn installation() -> TempDir {
 
 /// Runs a command to its end.
 pub fn run(folder: &Path, arguments: &[&str]) -> Output {
-    memgate(folder).args(arguments).output().unwrap()
+    finish(memgate(folder).args(arguments))
 }
 
 /// Runs a command that must succeed, and returns what it printed.
@@ -101,7 +152,7 @@ pub fn run_with_input(folder: &Path, arguments: &[&str], input: &str) -> Output 
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
+    finished(child)
 }
 
 /// A running `memgate serve`; killed when it is dropped.
@@ -168,6 +219,7 @@ impl Server {
     pub fn terminate(mut self) -> std::process::ExitStatus {
         let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(told.success());
+        let _deadline = Deadline::of(&self.child);
         self.child.wait().unwrap()
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use memgate_test_kit::http;
 use memgate_test_kit::page::Page;
-use memgate_test_kit::process::{Server, fail, installation, memgate, run_with_input, succeed_json};
+use memgate_test_kit::process::{Server, fail, finish, installation, memgate, run_with_input, succeed_json};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ fn paste(folder: &Path, line: &str) -> String {
             None => shell.env_remove(name),
         };
     }
-    let output = shell.output().unwrap();
+    let output = finish(&mut shell);
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use memgate_test_kit::process::{Server, fail, installation, memgate, run_with_input, succeed, succeed_json};
+use memgate_test_kit::process::{Deadline, Server, fail, installation, memgate, run_with_input, succeed, succeed_json};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -76,6 +76,7 @@ impl Session {
         drop(self.input.take());
         // Nothing follows the last answer.
         assert!(self.lines.recv_timeout(DEADLINE).is_err());
+        let _deadline = Deadline::of(&self.child);
         self.child.wait().unwrap().code().unwrap()
     }
 }
@@ -288,5 +289,6 @@ fn a_signal_ends_it() {
     session.initialize();
     let told = std::process::Command::new("kill").args(["-TERM", &session.child.id().to_string()]).status().unwrap();
     assert!(told.success());
+    let _deadline = Deadline::of(&session.child);
     assert!(session.child.wait().unwrap().success());
 }

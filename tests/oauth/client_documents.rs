@@ -8,7 +8,7 @@ use memgate::app::{Gate, GateOptions};
 use memgate::domain::oauth::{ClientDocumentSource as _, DocumentProblem, DocumentUrl, FetchedDocument};
 use memgate_test_kit::database::TestDatabase;
 use memgate_test_kit::http;
-use memgate_test_kit::process::test_alone;
+use memgate_test_kit::process::{finish, test_alone};
 use memgate_test_kit::publisher::{HOST, Names, PUBLISHER, Publisher, Reply, is_publisher, json};
 use serde_json::json as object;
 
@@ -181,7 +181,7 @@ fn no_proxy_of_the_environment_is_asked() {
         child.env(name, proxy);
     }
     child.env_remove("NO_PROXY").env_remove("no_proxy");
-    let output = child.output().unwrap();
+    let output = finish(&mut child);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }

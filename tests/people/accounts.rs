@@ -7,7 +7,7 @@ use memgate::domain::memories::MemoriesOfDeleted;
 use memgate::domain::people::{Password, Person};
 use memgate_test_kit::database::TestDatabase;
 use memgate_test_kit::gate::{TestApplication, TestGate, new_application};
-use memgate_test_kit::process::{fail, installation, memgate, run_with_input, succeed, succeed_json};
+use memgate_test_kit::process::{fail, finish, installation, memgate, run_with_input, succeed, succeed_json};
 use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 use serde_json::{Value, json};
 use url::Url;
@@ -236,7 +236,7 @@ fn a_public_url_with_more_than_a_host_is_refused_everywhere_and_its_password_is_
             assert!(!said.contains("hunter2"), "{command:?} {url}: {said}");
         }
         let mut configured = memgate(folder);
-        let output = configured.args(["user", "list"]).env("MEMGATE_PUBLIC_URL", url).output().unwrap();
+        let output = finish(configured.args(["user", "list"]).env("MEMGATE_PUBLIC_URL", url));
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains("MEMGATE_PUBLIC_URL must be an http or https URL"), "{url}: {said}");
         assert!(!said.contains("hunter2"), "{url}: {said}");
@@ -417,7 +417,7 @@ async fn what_an_application_that_was_deleted_had_stored_of_somebody_goes_with_t
         let mut command = memgate(folder.path());
         command.env("MEMGATE_DATABASE_URL", database.url());
         command.env("MEMGATE_MASTER_KEY", "dGVzdHMgdXNlIHRoaXMgbWFzdGVyIGtleSBvZiAzMkI=");
-        let output = command.args(arguments).output().unwrap();
+        let output = finish(command.args(arguments));
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };

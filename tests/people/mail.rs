@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use memgate::domain::people::LinkToken;
-use memgate_test_kit::process::{installation, memgate, succeed_json};
+use memgate_test_kit::process::{finish, installation, memgate, succeed_json};
 use memgate_test_kit::smtp::{Behaviour, SmtpDouble};
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn with_mail(folder: &Path, url: &str) -> Command {
 }
 
 fn run(command: &mut Command, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = command.args(arguments).output().unwrap();
+    let Output { status, stdout, stderr } = finish(command.args(arguments));
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::TcpListener;
 
-use memgate_test_kit::process::{Server, memgate};
+use memgate_test_kit::process::{Server, finish, memgate};
 use serde_json::{Value, json};
 
 use super::folder;
@@ -11,7 +11,7 @@ use super::folder;
 #[test]
 fn a_wrong_configuration_is_named_with_exit_code_two() {
     let folder = folder();
-    let output = memgate(folder.path()).args(["app", "list"]).env("MEMGATE_BCRYPT_COTS", "4").output().unwrap();
+    let output = finish(memgate(folder.path()).args(["app", "list"]).env("MEMGATE_BCRYPT_COTS", "4"));
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(error.contains("did you mean `MEMGATE_BCRYPT_COST`?"), "{error}");
@@ -24,7 +24,7 @@ fn the_configuration_is_shown_with_its_sources_and_without_its_secrets() {
         let mut command = memgate(folder.path());
         command.env("MEMGATE_DATABASE_URL", "postgres://me:hunter2@db.example/gate?sslpassword=hunter2");
         command.env("MEMGATE_MASTER_KEY", "dGVzdHMgdXNlIHRoaXMgbWFzdGVyIGtleSBvZiAzMkI=");
-        let output = command.args(["config", "show"]).args(arguments).output().unwrap();
+        let output = finish(command.args(["config", "show"]).args(arguments));
         assert!(output.status.success());
         String::from_utf8(output.stdout).unwrap()
     };
@@ -47,12 +47,12 @@ fn a_value_that_the_service_refuses_is_marked_where_it_is_shown() {
         ("MEMGATE_DATABASE_URL", "postgres://u:12#pw@127.0.0.1/d", "percent-encoded", 0),
         ("MEMGATE_PRIVACY_FILE", "missing.txt", "cannot be read", 0),
     ] {
-        let output = memgate(folder.path()).args(["config", "show"]).env(variable, value).output().unwrap();
+        let output = finish(memgate(folder.path()).args(["config", "show"]).env(variable, value));
         let text = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(code), "{variable}={value}: {text}");
         let line = text.lines().find(|line| line.starts_with(variable)).unwrap();
         assert!(line.contains("REFUSED: ") && line.contains(says) && !line.contains("#pw"), "{line}");
-        let output = memgate(folder.path()).args(["config", "show", "--json"]).env(variable, value).output().unwrap();
+        let output = finish(memgate(folder.path()).args(["config", "show", "--json"]).env(variable, value));
         let values: Value = serde_json::from_slice(&output.stdout).unwrap();
         let member = &values[variable.trim_start_matches("MEMGATE_").to_lowercase()];
         assert!(member["problem"].as_str().unwrap().contains(says), "{member}");
@@ -70,12 +70,12 @@ fn the_environment_of_a_kubernetes_service_and_of_other_programs_does_not_matter
         command.env("MEMGATE_PORT_8080_TCP_ADDR", "10.43.1.2").env("UNRELATED", broken);
         command
     };
-    let output = in_that_environment().args(["config", "show"]).output().unwrap();
+    let output = finish(in_that_environment().args(["config", "show"]));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let server = Server::start(in_that_environment());
     assert!(server.url.starts_with("http://127.0.0.1:") && server.terminate().success());
 
-    let output = memgate(folder.path()).args(["config", "show"]).env("MEMGATE_LOG", broken).output().unwrap();
+    let output = finish(memgate(folder.path()).args(["config", "show"]).env("MEMGATE_LOG", broken));
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains("MEMGATE_LOG must be UTF-8"), "{error}");
@@ -85,7 +85,7 @@ fn the_environment_of_a_kubernetes_service_and_of_other_programs_does_not_matter
 fn a_reserved_character_in_the_password_of_the_database_is_named_and_the_password_is_not_shown() {
     let folder = folder();
     let url = "postgres://u:s3#pw@127.0.0.1/d";
-    let output = memgate(folder.path()).args(["app", "list"]).env("MEMGATE_DATABASE_URL", url).output().unwrap();
+    let output = finish(memgate(folder.path()).args(["app", "list"]).env("MEMGATE_DATABASE_URL", url));
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("percent-encoded, for example # as %23"), "{error}");
@@ -134,7 +134,7 @@ fn a_port_in_use_names_its_setting() {
 #[test]
 fn postgres_without_a_master_key_is_refused_before_anything_is_served() {
     let folder = folder();
-    let output = memgate(folder.path()).arg("serve").env("MEMGATE_DATABASE_URL", "mysql://x").output().unwrap();
+    let output = finish(memgate(folder.path()).arg("serve").env("MEMGATE_DATABASE_URL", "mysql://x"));
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("sqlite://") && error.contains("postgres://"), "{error}");

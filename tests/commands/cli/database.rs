@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use memgate_test_kit::process::{
-    Server, fail, installation, memgate, run, run_with_input, succeed, succeed_json, with_environment_of,
+    Server, fail, finished, installation, memgate, run, run_with_input, succeed, succeed_json, with_environment_of,
 };
 use serde_json::{Value, json};
 
@@ -296,7 +296,7 @@ async fn what_cannot_be_undone_is_not_done_before_somebody_agreed() {
         // Held open: the end of what is typed would end the terminal.
         let mut typing = child.stdin.take().unwrap();
         typing.write_all(answer.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
+        let output = finished(child);
         drop(typing);
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };

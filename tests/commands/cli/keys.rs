@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use memgate_test_kit::process::{Server, fail, installation, memgate, run_with_input, succeed, succeed_json};
+use memgate_test_kit::process::{
+    Server, fail, finish, finished, installation, memgate, run_with_input, succeed, succeed_json,
+};
 use serde_json::{Value, json};
 
 use super::{client, token_status};
@@ -22,15 +24,15 @@ async fn keys_rotate_retire_and_move_to_another_master_key() {
     assert_eq!(token_status(&server.url, &application).await, 200);
     server.kill();
 
-    let listed = with(old).args(["keys", "list", "--json"]).output().unwrap();
+    let listed = finish(with(old).args(["keys", "list", "--json"]));
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 2);
     let first = listed[0]["key_id"].as_str().unwrap();
-    let refused = with(old).args(["keys", "retire", "--yes", first]).output().unwrap();
+    let refused = finish(with(old).args(["keys", "retire", "--yes", first]));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("keys rotate --now"));
-    assert!(with(old).args(["keys", "rotate", "--now"]).status().unwrap().success());
-    assert!(with(old).args(["keys", "retire", "--yes", first]).status().unwrap().success());
-    let listed = with(old).args(["keys", "list", "--json"]).output().unwrap();
+    assert!(finish(with(old).args(["keys", "rotate", "--now"])).status.success());
+    assert!(finish(with(old).args(["keys", "retire", "--yes", first])).status.success());
+    let listed = finish(with(old).args(["keys", "list", "--json"]));
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
     let mut states: Vec<&str> = listed.as_array().unwrap().iter().map(|key| key["state"].as_str().unwrap()).collect();
     states.sort_unstable();
@@ -40,7 +42,7 @@ async fn keys_rotate_retire_and_move_to_another_master_key() {
     rewrap.args(["keys", "rewrap", "--yes"]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
     let mut child = rewrap.spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), new.as_bytes()).unwrap();
-    assert!(child.wait().unwrap().success());
+    assert!(finished(child).status.success());
     let log = Server::try_start(with(old)).err().expect("the old master key opens nothing any more");
     assert!(log.contains("cannot be opened with this master key"), "{log}");
     let server = Server::start(with(new));

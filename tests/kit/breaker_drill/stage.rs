@@ -3,7 +3,7 @@
 use std::env;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::banks::{self, Bank, mem0::Mem0};
 use crate::fault_proxy::FaultProxy;
+use crate::process::finished;
 
 /// How long memgate may take to start on a busy machine.
 const START: Duration = Duration::from_mins(1);
@@ -169,14 +170,18 @@ impl Program {
         format!("cannot start {}: {error}; build it first: cargo build", self.path.display())
     }
 
+    fn run(&self, arguments: &[&str]) -> Result<Output, String> {
+        let mut command = self.command();
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Ok(finished(command.spawn().map_err(|error| self.cannot_start(&error))?))
+    }
+
     fn create_application(&self) -> Result<Value, String> {
-        let migrated = self.command().args(["migrate", "up"]).output().map_err(|error| self.cannot_start(&error))?;
+        let migrated = self.run(&["migrate", "up"])?;
         if !migrated.status.success() {
             return Err(String::from_utf8_lossy(&migrated.stderr).into_owned());
         }
-        let mut command = self.command();
-        command.args(["app", "create", "--name", "Drill", "--json"]);
-        let output = command.output().map_err(|error| self.cannot_start(&error))?;
+        let output = self.run(&["app", "create", "--name", "Drill", "--json"])?;
         serde_json::from_slice(&output.stdout).map_err(|_| String::from_utf8_lossy(&output.stderr).into_owned())
     }
 

@@ -11,7 +11,7 @@
 // Anybody signs in with any password. The subject is what was typed as login; the e-mail address is SUBJECT@example.com, or the
 // login itself where that is one. It is verified unless the login begins with "unverified"; logins that begin with "nameless"
 // have none. It is told at the userinfo endpoint alone, unless with --claims-in-id-token.
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { parseArgs } from 'node:util';
 import Provider from 'oidc-provider';
@@ -41,8 +41,9 @@ const client = (client_id, token_endpoint_auth_method, id_token_signed_response_
 });
 
 const key = (kid, alg, type, parameters) => {
-  const { privateKey } = generateKeyPairSync(type, parameters);
-  return { ...privateKey.export({ format: 'jwk' }), kid, alg, use: 'sig' };
+  // Not as a key object: Node 20 locks itself out if it collects the generator of a key object while that is exported.
+  const { privateKey } = generateKeyPairSync(type, { ...parameters, privateKeyEncoding: { format: 'pem', type: 'pkcs8' } });
+  return { ...createPrivateKey(privateKey).export({ format: 'jwk' }), kid, alg, use: 'sig' };
 };
 
 const findAccount = (_context, login) => ({

@@ -8,7 +8,7 @@ use memgate_domain::testing::{FakeEmbedder, new_memory};
 use memgate_test_kit::database::TestDatabase;
 use memgate_test_kit::embedding_model::{write_other_static, write_static};
 use memgate_test_kit::gate::TestGate;
-use memgate_test_kit::process::{memgate, succeed_json};
+use memgate_test_kit::process::{finish, memgate, succeed_json};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -153,7 +153,7 @@ async fn the_operator_sees_the_vectors_and_rebuilds_them() {
     let command_with = |model: &TempDir, arguments: &[&str]| {
         let mut command = memgate(&folder);
         command.env("MEMGATE_EMBEDDING_MODEL", model.path()).args(arguments);
-        let output = command.output().unwrap();
+        let output = finish(&mut command);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
@@ -183,7 +183,7 @@ async fn the_operator_sees_the_vectors_and_rebuilds_them() {
 
     let without = succeed_json(&folder, &["embed", "status"]);
     assert_eq!((&without["model"], &without["of_other_models"]), (&Value::Null, &json!({ id: 3 })));
-    let refused = memgate(&folder).args(["embed", "rebuild"]).output().unwrap();
+    let refused = finish(memgate(&folder).args(["embed", "rebuild"]));
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("MEMGATE_EMBEDDING_MODEL is not set"));
 }
@@ -192,9 +192,8 @@ async fn the_operator_sees_the_vectors_and_rebuilds_them() {
 fn a_model_that_cannot_be_used_is_said_at_the_start_and_where_settings_are_shown() {
     let (place, model) = (tempfile::tempdir().unwrap(), model(write_static));
     std::fs::write(model.path().join("model.safetensors"), "not a model").unwrap();
-    let command = |arguments: &[&str]| {
-        memgate(place.path()).env("MEMGATE_EMBEDDING_MODEL", model.path()).args(arguments).output().unwrap()
-    };
+    let command =
+        |arguments: &[&str]| finish(memgate(place.path()).env("MEMGATE_EMBEDDING_MODEL", model.path()).args(arguments));
     let started = command(&["serve"]);
     assert_eq!(started.status.code(), Some(1));
     let said = String::from_utf8_lossy(&started.stderr);
@@ -207,13 +206,12 @@ fn a_model_that_cannot_be_used_is_said_at_the_start_and_where_settings_are_shown
     let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert!(shown["embedding_model"]["problem"].as_str().unwrap().contains("is not a safetensors file"), "{shown}");
 
-    let remote = memgate(place.path())
+    let mut remote = memgate(place.path());
+    remote
         .env("MEMGATE_EMBEDDING_MODEL", model.path())
         .env("MEMGATE_MEMORY_BANK_KIND", "mem0-oss")
-        .env("MEMGATE_MEMORY_BANK_URL", "http://127.0.0.1:1")
-        .arg("serve")
-        .output()
-        .unwrap();
+        .env("MEMGATE_MEMORY_BANK_URL", "http://127.0.0.1:1");
+    let remote = finish(remote.arg("serve"));
     assert_eq!(remote.status.code(), Some(2));
     assert!(
         String::from_utf8_lossy(&remote.stderr).contains("MEMGATE_EMBEDDING_MODEL is for memories in the database")

@@ -9,7 +9,7 @@ use memgate::adapters::database::{Database, DatabaseOptions, SeaOrmGrantStore};
 use memgate::domain::ids::{GrantId, TokenId};
 use memgate::domain::oauth::{Consumed, Consumption, GrantStore, Revocation, Revoked};
 use memgate_domain::testing::{consumption, now, unique};
-use memgate_test_kit::process::test_alone;
+use memgate_test_kit::process::{finished, test_alone};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -111,7 +111,7 @@ async fn two_processes_share_one_database(place: Place) {
     };
     let processes = [start(), start(), start()];
     let counts = processes.map(|process| {
-        let said = String::from_utf8(process.wait_with_output().unwrap().stdout).unwrap();
+        let said = String::from_utf8(finished(process).stdout).unwrap();
         let count = said.split("first uses: ").nth(1).unwrap_or_else(|| panic!("{said}"));
         count.split_whitespace().next().unwrap().parse::<u128>().unwrap()
     });
