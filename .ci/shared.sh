@@ -2,12 +2,24 @@
 
 say() { printf '%s\n' "-- $*" >&2; }
 
+# Runs a program that may take only so long, as a registry or a program of others can keep silent for ever: within TIME PROGRAM…
+within() {
+    local foreground=()
+    # At a terminal, Ctrl-C must reach it.
+    [ ! -t 0 ] || foreground=(--foreground)
+    timeout "${foreground[@]}" --kill-after=30s "$@" || {
+        local status=$?
+        [ $status -ne 124 ] || say "not done within $1: ${*:2}"
+        return $status
+    }
+}
+
 # Installs Debian packages.
 install_packages() {
     local as_root=()
     [ "$(id -u)" -eq 0 ] || as_root=(sudo)
-    "${as_root[@]}" apt-get update -qq >&2
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" > /dev/null
+    within 20m "${as_root[@]}" apt-get update -qq >&2
+    within 20m "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" > /dev/null
 }
 
 # Puts a tool of cargo's on the path, as a binary from PyPI, because building one takes minutes: cargo_tool NAME VERSION
@@ -16,7 +28,7 @@ cargo_tool() {
     if ! [ -x "$folder/bin/$1" ]; then
         say "install $tool"
         python3 -m venv "$folder"
-        "$folder/bin/pip" install --quiet --disable-pip-version-check "$tool" >&2
+        within 20m "$folder/bin/pip" install --quiet --disable-pip-version-check "$tool" >&2
     fi
     PATH=$folder/bin:$PATH
 }
@@ -50,7 +62,7 @@ python_packages() {
     /usr/bin/python3 -c 'import ensurepip, venv' 2> /dev/null || install_packages python3-venv
     rm -rf "$folder"
     /usr/bin/python3 -m venv "$folder"
-    "$folder/bin/pip" install --quiet --disable-pip-version-check -r "$requirements" >&2
+    within 20m "$folder/bin/pip" install --quiet --disable-pip-version-check -r "$requirements" >&2
     cp "$requirements" "$folder/.installed"
 }
 
@@ -62,7 +74,7 @@ npm_packages() {
     cmp --quiet "$package" "$folder/node_modules/.installed" && return
     say "install what $package names"
     cp "$package" "$folder/package.json"
-    (cd "$folder" && npm install --no-package-lock --no-audit --no-fund --silent "$@" >&2)
+    (cd "$folder" && within 20m npm install --no-package-lock --no-audit --no-fund --silent "$@" >&2)
     cp "$package" "$folder/node_modules/.installed"
 }
 
@@ -93,6 +105,7 @@ stop() {
     local process
     for process in "${started[@]}"; do
         kill "$process" 2> /dev/null || true
+        timeout 60s tail --pid="$process" --follow /dev/null || kill -KILL "$process" 2> /dev/null || true
         wait "$process" 2> /dev/null || true
     done
     rm -rf "$folder"
@@ -105,7 +118,7 @@ start_memgate() {
     "${serve[@]}" > "$folder/log" 2>&1 &
     started+=($!)
     for _ in $(seq 100); do
-        curl --silent --fail --output /dev/null "$url/health/ready" && return
+        curl --silent --fail --max-time 5 --output /dev/null "$url/health/ready" && return
         kill -0 "${started[-1]}" || break
         sleep 0.2
     done

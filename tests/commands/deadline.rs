@@ -4,7 +4,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use memgate_test_kit::process::{Deadline, finished};
+use memgate_test_kit::deadline::Deadline;
+use memgate_test_kit::process::finished;
 
 #[test]
 fn a_process_that_takes_too_long_is_killed() {

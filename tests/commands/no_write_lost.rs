@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use memgate_test_kit::deadline::happens;
 use memgate_test_kit::process::{Server, installation, memgate, succeed_json};
 use poem::listener::TcpAcceptor;
 use poem::web::{Data, Json};
@@ -284,7 +285,7 @@ async fn what_was_being_delivered_at_a_kill_is_delivered_at_the_next_start_and_n
     let request = http.post(format!("{}/api/v1/memories", server.url)).bearer_auth(&token);
     let answer = request.json(&json!({"content": "kept"})).send().await.unwrap();
     assert_eq!(answer.status(), 202);
-    bank.silences.acquire().await.unwrap().forget();
+    happens(bank.silences.acquire()).await.unwrap().forget();
     server.kill();
     bank.mood.store(WELL, Ordering::SeqCst);
     let server = start();

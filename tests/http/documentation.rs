@@ -36,7 +36,9 @@ fn shell_blocks(page: &str) -> Vec<String> {
 
 /// Runs commands as they are pasted, except that an error status is an error of the command. Returns what they print.
 async fn paste(mut bash: Command, commands: &str) -> String {
-    let script = format!("set -euo pipefail\ncurl() {{ command curl --fail-with-body \"$@\"; echo; }}\n{commands}");
+    let script = format!(
+        "set -euo pipefail\ncurl() {{ command curl --fail-with-body --max-time 120 \"$@\"; echo; }}\n{commands}"
+    );
     bash.args(["-c", &script]).env("no_proxy", "127.0.0.1");
     let output = tokio::task::spawn_blocking(move || finish(&mut bash)).await.unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

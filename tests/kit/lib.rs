@@ -12,6 +12,7 @@ pub mod archive;
 pub mod banks;
 pub mod breaker_drill;
 pub mod database;
+pub mod deadline;
 pub mod embedding_model;
 pub mod fault_proxy;
 pub mod gate;

@@ -3,45 +3,17 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::deadline::Deadline;
+
 /// How long the service may take to start on a busy machine.
 const START: Duration = Duration::from_mins(1);
-
-/// How long any other process may take on a busy machine.
-const END: Duration = Duration::from_mins(5);
-
-/// Kills a process that takes too long, so that a test that waits for it fails instead of waiting for ever. It is met when
-/// this is dropped.
-#[must_use]
-pub struct Deadline {
-    _met: Sender<()>,
-}
-
-impl Deadline {
-    /// The usual one.
-    pub fn of(process: &Child) -> Self {
-        Self::after(END, process)
-    }
-
-    /// That the process has ended after so long.
-    pub fn after(end: Duration, process: &Child) -> Self {
-        let (sender, met) = mpsc::channel();
-        let id = process.id().to_string();
-        thread::spawn(move || {
-            if met.recv_timeout(end) == Err(RecvTimeoutError::Timeout) {
-                eprintln!("process {id} is killed: it took longer than {end:?}");
-                let _already_ended = Command::new("kill").args(["-KILL", &id]).status();
-            }
-        });
-        Self { _met: sender }
-    }
-}
 
 /// Runs a command without standard input to its end, and captures what it prints.
 pub fn finish(command: &mut Command) -> Output {
@@ -54,10 +26,9 @@ pub fn finished(process: Child) -> Output {
     process.wait_with_output().unwrap()
 }
 
-/// The first line that a process prints, and the rest, unread. What it is to print when it has started is printed within the
-/// deadline, or it is killed.
+/// The first line that a process prints, and the rest, unread. A process that has said nothing by the deadline is killed.
 pub fn first_line(process: &mut Child) -> (String, BufReader<ChildStdout>) {
-    let _deadline = Deadline::after(START, process);
+    let _deadline = Deadline::of(process);
     let mut said = BufReader::new(process.stdout.take().unwrap());
     let mut line = String::new();
     said.read_line(&mut line).unwrap();
@@ -151,8 +122,9 @@ pub fn run_with_input(folder: &Path, arguments: &[&str], input: &str) -> Output 
     let mut command = memgate(folder);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
+    let _deadline = Deadline::of(&child);
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    finished(child)
+    child.wait_with_output().unwrap()
 }
 
 /// A running `memgate serve`; killed when it is dropped.

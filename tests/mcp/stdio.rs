@@ -7,7 +7,8 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use memgate_test_kit::process::{Deadline, Server, fail, installation, memgate, run_with_input, succeed, succeed_json};
+use memgate_test_kit::deadline::Deadline;
+use memgate_test_kit::process::{Server, fail, installation, memgate, run_with_input, succeed, succeed_json};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -7,6 +7,7 @@ use memgate::adapters::client_documents::{HttpDocumentSource, Network};
 use memgate::app::{Gate, GateOptions};
 use memgate::domain::oauth::{ClientDocumentSource as _, DocumentProblem, DocumentUrl, FetchedDocument};
 use memgate_test_kit::database::TestDatabase;
+use memgate_test_kit::deadline::happens;
 use memgate_test_kit::http;
 use memgate_test_kit::process::{finish, test_alone};
 use memgate_test_kit::publisher::{HOST, Names, PUBLISHER, Publisher, Reply, is_publisher, json};
@@ -93,7 +94,7 @@ async fn a_publisher_that_does_not_answer_or_takes_its_time_is_left() {
         let publisher = published().await;
         let (source, url) = (publisher.source(Names::of(HOST, &[&[PUBLISHER]])), url_at(&publisher, path));
         let fetching = tokio::spawn(async move { source.fetch(&url).await });
-        publisher.arrived.notified().await;
+        happens(publisher.arrived.notified()).await;
         // From here on, time passes as soon as nothing else happens.
         tokio::time::pause();
         let started = tokio::time::Instant::now();

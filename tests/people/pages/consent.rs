@@ -1,6 +1,7 @@
 //! An application asks, and a person answers.
 
 use memgate::domain::applications::{NewApplication, Permission};
+use memgate_test_kit::deadline::happens;
 use memgate_test_kit::page::Page;
 use url::Url;
 
@@ -245,7 +246,7 @@ async fn raw_get(place: &Place, path: &str) -> Page {
     let head = format!("GET {path} HTTP/1.1\r\nhost: gate\r\nconnection: close\r\n\r\n");
     connection.write_all(head.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    connection.read_to_string(&mut answer).await.unwrap();
+    happens(connection.read_to_string(&mut answer)).await.unwrap();
     Page(answer)
 }
 

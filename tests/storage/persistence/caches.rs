@@ -1,5 +1,6 @@
 //! What is cached, for how long, and what is not.
 
+use memgate_test_kit::deadline::happens;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -48,7 +49,7 @@ impl Watched {
 
     /// Waits until another question has come in.
     async fn next_question(&self) {
-        self.begun.0.acquire().await.unwrap().forget();
+        happens(self.begun.0.acquire()).await.unwrap().forget();
     }
 }
 

@@ -1,5 +1,6 @@
 //! An import while it is under way: how far it has got, and what ends it.
 
+use memgate_test_kit::deadline::happens;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -37,7 +38,7 @@ impl Turnstile {
 
     /// Waits for a call, which waits from now on.
     async fn arrival(&self) {
-        self.arrived.acquire().await.unwrap().forget();
+        happens(self.arrived.acquire()).await.unwrap().forget();
     }
 
     async fn pass(&self) {
@@ -156,7 +157,7 @@ async fn an_import_ends_with_its_person_and_stores_nothing_more() {
     people.disable(marta).await.unwrap();
     place.gate.advance(Duration::from_secs(2));
     bank.open.add_permits(3);
-    broken_off.acquire().await.unwrap().forget();
+    happens(broken_off.acquire()).await.unwrap().forget();
     people.enable(marta).await.unwrap();
     browser.sign_in(IMPORT, "marta", PASSWORD).await;
     let stopped = settled(&mut browser).await;
