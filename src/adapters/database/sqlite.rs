@@ -20,7 +20,7 @@ const PAGES_BETWEEN_CHECKPOINTS: &str = "4000";
 /// The writer remembers so many KiB of pages: the counts of the terms of a large scope, and where new entries go.
 const WRITER_CACHE: &str = "-8192";
 /// Each reader remembers so many KiB: what most queries begin with. All share the page cache of the operating system.
-const READER_CACHE: &str = "-512";
+const READER_CACHE: &str = "-256";
 /// The write-ahead log is truncated to this size after a checkpoint.
 const JOURNAL_SIZE_LIMIT_BYTES: &str = "67108864";
 /// Delay before the lock that only opening needs is tried again.

@@ -25,7 +25,7 @@ use crate::adapters::database::row::{Row, json_array};
 pub(super) const LEAST_MEMORIES: i64 = 1_000;
 /// Maximum sizes of the indexes that are kept; one that is being built comes on top. A scope with a million memories needs some
 /// 70 MiB.
-const LIMITS: IndexLimits = IndexLimits { small: 32 * 1024 * 1024, large: 128 * 1024 * 1024 };
+const LIMITS: IndexLimits = IndexLimits { small: 24 * 1024 * 1024, large: 128 * 1024 * 1024 };
 /// Number of newest transactions of a scope whose changes are noted.
 pub(super) const NOTED: i64 = 1_024;
 /// Maximum number of memories that an index reads to be up to date, and how many of them it may have already: those are
