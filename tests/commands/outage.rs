@@ -165,6 +165,30 @@ async fn on_a_full_disk_nothing_is_refused_that_is_right_and_afterwards_everythi
     assert_eq!(result, "ok");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_full_disk_the_largest_page_is_read() {
+    let place = Place::begin(Vec::new());
+    let (_, tokens) = place.token(&place.register("Reader")).await;
+    let access = text(&tokens, "access_token");
+    let long = "walnuts ".repeat(1_290);
+    let lines = (0..150).map(|number| json!({ "content": format!("{number} {long}") }).to_string() + "\n");
+    let import = place.http.post(format!("{}/api/v1/import", place.server.url)).bearer_auth(access);
+    let import = import.header("content-type", "application/x-ndjson").body(lines.collect::<String>());
+    let (status, imported) = read(import.send().await.unwrap()).await;
+    assert_eq!((status, &imported["created"]), (200, &json!(150)), "{imported}");
+
+    // Not even a temporary file can be written.
+    place.limit("0");
+    for order in ["created_at", "occurred_at"] {
+        let list = format!("{}/api/v1/memories?limit=100&order={order}", place.server.url);
+        let (status, page) = read(place.http.get(list).bearer_auth(access).send().await.unwrap()).await;
+        assert_eq!(status, 200, "{order}: {page}");
+        let memories = page["memories"].as_array().unwrap();
+        assert!(memories.len() > 90, "{order}: 1 MiB has room for more than {}", memories.len());
+        assert!(text(&memories[0], "content").starts_with("149 "), "{order}: the newest is first");
+    }
+}
+
 async fn is_refused(place: &Place, application: &Value, token: &str) {
     let (status, answer) = place.refresh(application, token).await;
     assert_eq!((status, text(&answer, "error")), (400, "invalid_grant"));

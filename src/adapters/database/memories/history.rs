@@ -2,6 +2,7 @@
 //!
 //! A superseded memory is no row of `memories` any more, so no search, list or count has to leave it out.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use memgate_domain::ids::MemoryId;
@@ -140,9 +141,13 @@ pub(super) async fn histories(
     });
     let read = fitting.count();
     let columns = "m.id, h.id, h.happened_at, h.actor, h.kind, h.body";
-    let rows = of_visible(connection, columns, scope, &ids[..read], now).then(" ORDER BY h.id DESC");
+    let rows = of_visible(connection, columns, scope, &ids[..read], now).all(connection).await?;
+    let rows = rows.iter().map(|row| Ok((row.try_get_by_index(1)?, row)));
+    let mut rows = rows.collect::<Result<Vec<(i64, &QueryResult)>, MemoryStoreError>>()?;
+    // SQLite would write that many texts to a temporary file in order to sort them.
+    rows.sort_unstable_by_key(|(number, _)| Reverse(*number));
     let mut entries: BTreeMap<MemoryId, Vec<HistoryEntry>> = BTreeMap::new();
-    for row in &rows.all(connection).await? {
+    for (_, row) in rows {
         let (id, entry) = read_entry(row)?;
         if entry.superseded().is_none_or(|memory| is_visible(scope.categories(), memory, now)) {
             entries.entry(id).or_default().push(entry);

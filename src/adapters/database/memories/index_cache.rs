@@ -194,10 +194,12 @@ async fn read(
         .elements(json_array(seqs))
         .then(" e CROSS JOIN memories m WHERE m.seq = CAST(e.value AS bigint) AND m.scope_id = ")
         .value(scope_id)
-        .then(" ORDER BY m.seq")
         .all(connection)
         .await?;
-    rows.iter().map(IndexedMemory::of_row).collect()
+    let mut memories = rows.iter().map(IndexedMemory::of_row).collect::<Result<Vec<_>, _>>()?;
+    // SQLite would write that many terms to a temporary file in order to sort them.
+    memories.sort_unstable_by_key(|memory| memory.seq);
+    Ok(memories)
 }
 
 /// Reads a whole scope, a part at a time. What is written meanwhile may be missing: it has a higher number. `None` if the index

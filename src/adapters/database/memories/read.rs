@@ -206,10 +206,12 @@ async fn at(
         .elements(json_array(seqs))
         .then(" e CROSS JOIN memories m WHERE m.seq = CAST(e.value AS bigint) AND m.scope_id = ")
         .value(scope_id)
-        .then(&format!(" ORDER BY {} DESC, m.id DESC", sort_key(order)))
         .all(connection)
         .await?;
-    Ok(memories_of(&rows).await?.into_iter().map(|(_, memory)| memory).collect())
+    let mut memories: Vec<_> = memories_of(&rows).await?.into_iter().map(|(_, memory)| memory).collect();
+    // SQLite would write that many texts to a temporary file in order to sort them.
+    memories.sort_by(|one, other| (order.date_of(other), &other.id).cmp(&(order.date_of(one), &one.id)));
+    Ok(memories)
 }
 
 fn limit_and_one(query: &ListQuery) -> i64 {
