@@ -2,14 +2,14 @@
 
 say() { printf '%s\n' "-- $*" >&2; }
 
-# Runs a program that may take only so long, as a registry or a program of others can keep silent for ever: within TIME PROGRAM…
+# Runs a program with a time limit, because a registry or somebody else's program may never answer: within TIME PROGRAM…
 within() {
     local foreground=()
     # At a terminal, Ctrl-C must reach it.
     [ ! -t 0 ] || foreground=(--foreground)
     timeout "${foreground[@]}" --kill-after=30s "$@" || {
         local status=$?
-        [ $status -ne 124 ] || say "not done within $1: ${*:2}"
+        case $status in 124 | 137) say "not done within $1: ${*:2}" ;; esac
         return $status
     }
 }

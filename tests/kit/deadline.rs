@@ -20,14 +20,15 @@ impl Deadline {
         Self::after(END, process)
     }
 
-    /// That the process has ended after so long.
+    /// The process must end within this time.
     pub fn after(end: Duration, process: &Child) -> Self {
         let (sender, met) = mpsc::channel();
         let id = process.id().to_string();
         thread::spawn(move || {
             if met.recv_timeout(end) == Err(RecvTimeoutError::Timeout) {
                 eprintln!("process {id} is killed: it took longer than {end:?}");
-                let _already_ended = Command::new("kill").args(["-KILL", &id]).status();
+                // Whatever it started holds its standard output open, too.
+                let _already_ended = Command::new("kill").args(["-KILL", "--", &format!("-{id}"), &id]).status();
             }
         });
         Self { _met: sender }

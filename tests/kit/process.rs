@@ -1,6 +1,7 @@
 //! The binary itself, as an operator runs it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -15,9 +16,12 @@ use crate::deadline::Deadline;
 /// How long the service may take to start on a busy machine.
 const START: Duration = Duration::from_mins(1);
 
-/// Runs a command without standard input to its end, and captures what it prints.
+/// Runs a command without standard input to its end, and captures what it prints. It and what it starts are a group, so that
+/// the deadline is for all of them.
 pub fn finish(command: &mut Command) -> Output {
-    finished(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    finished(
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap(),
+    )
 }
 
 /// Waits for the end of a process, and captures what it prints where that is piped.
