@@ -11,9 +11,8 @@ mod faulty_postgres;
 mod postgres_proxy;
 mod recovery;
 
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -22,7 +21,7 @@ use clients::{ChaosClient, Dice, PASSWORD, PUBLIC_URL, Tally};
 use disk::FaultyDisk;
 use faulty_postgres::FaultyPostgres;
 use memgate_test_kit::http;
-use memgate_test_kit::process::{Server, finish, finished, memgate};
+use memgate_test_kit::process::{Server, finish, finish_with_input, memgate};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -104,10 +103,7 @@ fn register(folder: &Path, broken: &impl Breakable, name: &str) -> Value {
 fn create_person(folder: &Path, broken: &impl Breakable, login: &str) {
     let mut command = memgate(folder);
     broken.attach(&mut command);
-    let mut child =
-        command.args(["user", "create", login]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(PASSWORD.as_bytes()).unwrap();
-    assert!(finished(child).status.success());
+    assert!(finish_with_input(command.args(["user", "create", login]), PASSWORD).status.success());
 }
 
 async fn ready(url: &str, within: Duration) {

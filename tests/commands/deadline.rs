@@ -1,4 +1,4 @@
-//! No test waits for ever for a process.
+//! The deadline of a process that a test waits for.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use memgate_test_kit::http;
 use memgate_test_kit::postgres::PostgresServer;
-use memgate_test_kit::process::{Server, finish, memgate};
+use memgate_test_kit::process::{Server, finish, memgate, with_environment_of};
 use reqwest::{Client, Response};
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 use serde_json::{Value, json};
@@ -96,14 +96,8 @@ impl Place {
 /// The service, which is not killed when it may write no further into a file: writing fails, as on a full disk.
 fn patient_with_limits(folder: &Path) -> Command {
     let memgate = memgate(folder);
-    let mut command = Command::new("sh");
-    command.args(["-c", r#"trap '' XFSZ; exec "$0" "$@""#]).arg(memgate.get_program()).current_dir(folder);
-    for (name, value) in memgate.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+    let mut command = with_environment_of(&memgate, "sh");
+    command.args(["-c", r#"trap '' XFSZ; exec "$0" "$@""#]).arg(memgate.get_program());
     command
 }
 

@@ -1,4 +1,4 @@
-//! No test waits for ever.
+//! Deadlines of what tests wait for.
 
 use std::process::{Child, Command};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};

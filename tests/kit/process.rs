@@ -24,6 +24,15 @@ pub fn finish(command: &mut Command) -> Output {
     )
 }
 
+/// As [`finish`], with this text on standard input.
+pub fn finish_with_input(command: &mut Command, input: &str) -> Output {
+    command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let _deadline = Deadline::of(&child);
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
 /// Waits for the end of a process, and captures what it prints where that is piped.
 pub fn finished(process: Child) -> Output {
     let _deadline = Deadline::of(&process);
@@ -123,12 +132,7 @@ pub fn fail(folder: &Path, arguments: &[&str], code: i32) -> String {
 
 /// Gives a command this text on standard input.
 pub fn run_with_input(folder: &Path, arguments: &[&str], input: &str) -> Output {
-    let mut command = memgate(folder);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let _deadline = Deadline::of(&child);
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
+    finish_with_input(memgate(folder).args(arguments), input)
 }
 
 /// A running `memgate serve`; killed when it is dropped.

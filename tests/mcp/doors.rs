@@ -2,12 +2,13 @@
 //! finds it, a program corrects it by REST.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use memgate_test_kit::http;
 use memgate_test_kit::page::Page;
-use memgate_test_kit::process::{Server, fail, finish, installation, memgate, run_with_input, succeed_json};
+use memgate_test_kit::process::{
+    Server, fail, finish, installation, memgate, run_with_input, succeed_json, with_environment_of,
+};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -36,15 +37,8 @@ fn paste(folder: &Path, line: &str) -> String {
     let memgate = memgate(folder);
     let bin = PathBuf::from(memgate.get_program());
     let path = format!("{}:{}", bin.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let mut shell = Command::new("sh");
-    shell.args(["-euc", line]).current_dir(folder).env("PATH", path);
-    for (name, value) in memgate.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    let output = finish(&mut shell);
+    let mut shell = with_environment_of(&memgate, "sh");
+    let output = finish(shell.args(["-euc", line]).env("PATH", path));
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use memgate_test_kit::process::{
-    Server, fail, finish, finished, installation, memgate, run_with_input, succeed, succeed_json,
+    Server, fail, finish, finish_with_input, installation, memgate, run_with_input, succeed, succeed_json,
 };
 use serde_json::{Value, json};
 
@@ -39,10 +39,7 @@ async fn keys_rotate_retire_and_move_to_another_master_key() {
     assert_eq!(states, ["retired", "signing", "signing", "verifying"]);
 
     let mut rewrap = with(old);
-    rewrap.args(["keys", "rewrap", "--yes"]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
-    let mut child = rewrap.spawn().unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), new.as_bytes()).unwrap();
-    assert!(finished(child).status.success());
+    assert!(finish_with_input(rewrap.args(["keys", "rewrap", "--yes"]), new).status.success());
     let log = Server::try_start(with(old)).err().expect("the old master key opens nothing any more");
     assert!(log.contains("cannot be opened with this master key"), "{log}");
     let server = Server::start(with(new));

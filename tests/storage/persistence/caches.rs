@@ -1,6 +1,5 @@
 //! What is cached, for how long, and what is not.
 
-use memgate_test_kit::deadline::happens;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,6 +17,7 @@ use memgate_domain::testing::{
     FixedClock, InMemoryApplicationRepository, InMemoryGrantStore, application, application_with_secret, now,
     stored_secret, unique,
 };
+use memgate_test_kit::deadline::happens;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 

@@ -1,6 +1,5 @@
 //! An import while it is under way: how far it has got, and what ends it.
 
-use memgate_test_kit::deadline::happens;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use memgate::domain::memories::{
 };
 use memgate::domain::system::Timestamp;
 use memgate_domain::testing::InMemoryMemoryBank;
+use memgate_test_kit::deadline::happens;
 use tokio::sync::Semaphore;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
